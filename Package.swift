@@ -1,0 +1,75 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every target of the package is built with these: nothing unsafe goes unmarked, nothing is a mere warning.
+let settings: [SwiftSetting] = [
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InferIsolatedConformances"),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+  .enableUpcomingFeature("ImmutableWeakCaptures"),
+  .enableExperimentalFeature("Lifetimes"),
+]
+
+let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
+func room(_ name: String, path: String? = nil, _ dependencies: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: dependencies, path: path, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(
+    name: name, dependencies: dependencies + ["TestSupport", system], swiftSettings: settings)
+}
+
+let package = Package(
+  name: "swift-vfio-user",
+  products: [
+    .library(name: "VFIOUserProtocol", targets: ["VFIOUserProtocol"]),
+    .library(name: "VFIOUserTransport", targets: ["VFIOUserTransport"]),
+    .library(name: "VFIOUserServer", targets: ["VFIOUserServer"]),
+    .library(name: "VFIOUserClient", targets: ["VFIOUserClient"]),
+    .library(name: "SerialDevice", targets: ["SerialDevice"]),
+    .executable(name: "vfio-user", targets: ["vfio-user"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+  ],
+  targets: [
+    .target(name: "CLinux"),
+    room("VFIOUserProtocol", []),
+    room("VFIOUserTransport", ["VFIOUserProtocol", "CLinux", system]),
+    room("VFIOUserServer", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging]),
+    room("VFIOUserClient", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging]),
+    room(
+      "SerialDevice", path: "Sources/Devices/Serial",
+      [
+        "VFIOUserServer", "VFIOUserTransport", "CLinux", system, logging,
+      ]),
+    .executableTarget(
+      name: "vfio-user",
+      dependencies: [
+        "VFIOUserServer", "VFIOUserClient", "SerialDevice", "CLinux", system, logging, arguments,
+      ],
+      swiftSettings: settings),
+    .target(
+      name: "TestSupport",
+      dependencies: ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", system],
+      path: "Tests/TestSupport", swiftSettings: settings),
+    tests("VFIOUserProtocolTests", ["VFIOUserProtocol"]),
+    tests("VFIOUserTransportTests", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux"]),
+    tests(
+      "VFIOUserServerTests",
+      ["VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol"]),
+    tests("VFIOUserClientTests", ["VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol"]),
+    tests("SerialDeviceTests", ["SerialDevice", "VFIOUserServer", "VFIOUserClient"]),
+    tests("GuestTests", ["vfio-user"]),
+  ]
+)

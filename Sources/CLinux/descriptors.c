@@ -1,0 +1,111 @@
+#define _GNU_SOURCE
+#include "CLinux.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+// Linux closes the number even when close reports EINTR, so it must not be repeated.
+int clinux_close(int descriptor) { return close(descriptor) < 0 ? -errno : 0; }
+
+int clinux_duplicate(int descriptor) {
+  const int number = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+  return number < 0 ? -errno : number;
+}
+
+int clinux_is_close_on_exec(int descriptor) {
+  const int flags = fcntl(descriptor, F_GETFD);
+  return flags < 0 ? -errno : (flags & FD_CLOEXEC) != 0;
+}
+
+int clinux_eventfd(void) {
+  const int number = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return number < 0 ? -errno : number;
+}
+
+int clinux_eventfd_signal(int descriptor) { return clinux_eventfd_add(descriptor, 1); }
+
+int clinux_eventfd_add(int descriptor, uint64_t value) {
+  // The peer shares the file description and can clear O_NONBLOCK at any time, so ask first whether
+  // the write would wait.
+  struct pollfd polled = {.fd = descriptor, .events = POLLOUT};
+  if (poll(&polled, 1, 0) < 0 && errno != EINTR) return -errno;
+  if (!(polled.revents & POLLOUT)) return 0;
+  if (write(descriptor, &value, sizeof value) < 0 && errno != EAGAIN) return -errno;
+  return 0;
+}
+
+int64_t clinux_eventfd_take(int descriptor) {
+  struct pollfd polled = {.fd = descriptor, .events = POLLIN};
+  if (poll(&polled, 1, 0) < 0 && errno != EINTR) return -errno;
+  if (!(polled.revents & POLLIN)) return 0;
+  uint64_t value = 0;
+  if (read(descriptor, &value, sizeof value) < 0) return errno == EAGAIN ? 0 : -errno;
+  return value > INT64_MAX ? INT64_MAX : (int64_t)value;
+}
+
+int clinux_set_nonblocking(int descriptor, int on) {
+  const int flags = fcntl(descriptor, F_GETFL);
+  if (flags < 0) return -errno;
+  const int wanted = on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+  return wanted == flags || fcntl(descriptor, F_SETFL, wanted) == 0 ? 0 : -errno;
+}
+
+int clinux_memory_file(const char *name, uint64_t size) {
+  const int number = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (number < 0) return -errno;
+  if (ftruncate(number, (off_t)size) < 0 ||
+      fcntl(number, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
+    const int code = errno;
+    close(number);
+    return -code;
+  }
+  return number;
+}
+
+int64_t clinux_mappable_size(int descriptor) {
+  struct stat info;
+  if (fstat(descriptor, &info) < 0) return -errno;
+  return S_ISREG(info.st_mode) ? (int64_t)info.st_size : -ENODEV;
+}
+
+int clinux_map(int descriptor, uint64_t offset, uint64_t size, int readable, int writable,
+               void **address) {
+  const int protection = (readable ? PROT_READ : 0) | (writable ? PROT_WRITE : 0);
+  void *mapped = mmap(NULL, size, protection, MAP_SHARED, descriptor, (off_t)offset);
+  if (mapped == MAP_FAILED) return -errno;
+  *address = mapped;
+  return 0;
+}
+
+int clinux_unmap(void *address, uint64_t size) { return munmap(address, size) < 0 ? -errno : 0; }
+
+int clinux_open_descriptors(void) {
+  DIR *folder = opendir("/proc/self/fd");
+  if (folder == NULL) return -errno;
+  int count = 0;
+  for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder))
+    if (entry->d_name[0] != '.') count++;
+  closedir(folder);
+  return count - 1;
+}
+
+int clinux_count_mappings(const char *prefix) {
+  FILE *maps = fopen("/proc/self/maps", "re");
+  if (maps == NULL) return -errno;
+  char line[4096 + 128];
+  int count = 0;
+  while (fgets(line, sizeof line, maps) != NULL) {
+    const char *name = strchr(line, '/');
+    if (name != NULL && strncmp(name, prefix, strlen(prefix)) == 0) count++;
+  }
+  fclose(maps);
+  return count;
+}

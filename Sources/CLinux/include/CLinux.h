@@ -1,0 +1,151 @@
+// What Swift on Linux cannot call: calls that the Glibc module hides, macros, and C idioms.
+// Every function returns a result >= 0, or -errno. EINTR is repeated here and nowhere else,
+// except where a comment says otherwise.
+//
+// This header must not define _GNU_SOURCE nor include a system header beyond these two: the Glibc
+// module would then see a second definition of fd_set (clean debug builds fail).
+#ifndef CLINUX_H
+#define CLINUX_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if __has_include("CLinuxTerminal.h")
+#include "CLinuxTerminal.h"
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// MARK: Messages with descriptors
+
+/// A piece of memory to send from or receive into; laid out like struct iovec.
+struct clinux_slice {
+  void *base;
+  size_t length;
+};
+
+/// What one recvmsg brought.
+struct clinux_received {
+  /// Bytes, 0 at end of file, or -errno.
+  long count;
+  /// Descriptors stored, all of them close-on-exec.
+  int descriptors;
+  /// Whether the kernel had to drop control data (MSG_CTRUNC).
+  int truncated;
+};
+
+/// Most descriptors the kernel carries with one message (SCM_MAX_FD).
+#define CLINUX_MAX_DESCRIPTORS 253
+
+/// sendmsg with SCM_RIGHTS. `wait` = 0 adds MSG_DONTWAIT. Never raises SIGPIPE.
+long clinux_send(int socket, const struct clinux_slice *slices, int slice_count,
+                 const int *descriptors, int descriptor_count, int wait);
+
+/// recvmsg with room for CLINUX_MAX_DESCRIPTORS numbers in `descriptors`.
+struct clinux_received clinux_receive(int socket, const struct clinux_slice *slices,
+                                      int slice_count, int *descriptors, int wait);
+
+// MARK: Sockets
+
+/// A listening UNIX stream socket bound to `path`, created with exactly `mode`.
+int clinux_listen(const char *path, unsigned mode, int backlog);
+/// A UNIX stream socket connected to `path`.
+int clinux_connect(const char *path);
+/// accept4 with SOCK_CLOEXEC; the accepted socket blocks.
+int clinux_accept(int listener);
+/// A pair of connected UNIX stream sockets, close-on-exec.
+int clinux_socket_pair(int ends[2]);
+/// shutdown in both directions.
+int clinux_shutdown(int socket);
+/// Longest path a socket address holds, without the final NUL.
+int clinux_socket_path_limit(void);
+/// Takes a lock on the folder of `path` that other servers take too, and returns the descriptor that
+/// holds it; -errno when it cannot be had within a tenth of a second.
+int clinux_lock_folder_of(const char *path);
+/// What is at `path` itself (links are not followed).
+struct clinux_identity {
+  uint64_t device, inode;
+  int is_socket;
+};
+int clinux_identify(const char *path, struct clinux_identity *identity);
+int clinux_unlink(const char *path);
+/// 1 when the descriptor is a listening UNIX stream socket, 0 when not.
+int clinux_is_listening(int socket);
+
+// MARK: Waiting
+
+#define CLINUX_READABLE 1
+#define CLINUX_WRITABLE 2
+#define CLINUX_HANGUP 4
+
+struct clinux_interest {
+  int descriptor;
+  /// CLINUX_READABLE | CLINUX_WRITABLE; hang-up is always reported.
+  short wanted;
+  short happened;
+};
+
+/// ppoll. `nanoseconds` < 0 waits for ever. Returns how many are ready; EINTR returns as 0 ready.
+int clinux_poll(struct clinux_interest *interests, int count, int64_t nanoseconds);
+
+// MARK: Descriptors
+
+int clinux_close(int descriptor);
+int clinux_duplicate(int descriptor);
+/// 1 when the descriptor is closed on exec, 0 when not.
+int clinux_is_close_on_exec(int descriptor);
+/// A new counter, close-on-exec and non-blocking.
+int clinux_eventfd(void);
+/// Adds one, without ever waiting: a counter that is full already says all there is to say.
+int clinux_eventfd_signal(int descriptor);
+/// Adds any number, if that does not wait.
+int clinux_eventfd_add(int descriptor, uint64_t value);
+/// Takes the counter's value, 0 when there is none; never waits.
+int64_t clinux_eventfd_take(int descriptor);
+int clinux_set_nonblocking(int descriptor, int on);
+/// Anonymous memory file of `size` bytes, sealed against shrinking and growing, close-on-exec.
+int clinux_memory_file(const char *name, uint64_t size);
+/// Size of the file behind a descriptor that can be mapped (regular file, memfd), or -errno.
+int64_t clinux_mappable_size(int descriptor);
+/// mmap of a file, shared. The address goes to `*address`.
+int clinux_map(int descriptor, uint64_t offset, uint64_t size, int readable, int writable,
+               void **address);
+int clinux_unmap(void *address, uint64_t size);
+/// Entries of /proc/self/fd, without the one that counting needs.
+int clinux_open_descriptors(void);
+/// Mappings of this process whose name starts with `prefix` (/proc/self/maps).
+int clinux_count_mappings(const char *prefix);
+
+// MARK: Threads
+
+typedef void (*clinux_thread_body)(void *context);
+/// Starts a detached thread with all signals blocked; `name` has at most 15 characters.
+int clinux_thread_start(const char *name, clinux_thread_body body, void *context);
+
+/// A mutex and a condition variable on the monotonic clock, in one allocation.
+struct clinux_monitor;
+struct clinux_monitor *clinux_monitor_create(void);
+void clinux_monitor_destroy(struct clinux_monitor *monitor);
+void clinux_monitor_lock(struct clinux_monitor *monitor);
+void clinux_monitor_unlock(struct clinux_monitor *monitor);
+void clinux_monitor_wait(struct clinux_monitor *monitor);
+/// 0 when woken, -ETIMEDOUT when CLOCK_MONOTONIC reached `deadline` nanoseconds.
+int clinux_monitor_wait_until(struct clinux_monitor *monitor, uint64_t deadline);
+void clinux_monitor_wake_all(struct clinux_monitor *monitor);
+
+/// CLOCK_MONOTONIC in nanoseconds.
+uint64_t clinux_now(void);
+
+// MARK: Signals
+
+/// Blocks SIGINT and SIGTERM in the calling thread and those it starts; SIGPIPE is ignored.
+void clinux_block_termination_signals(void);
+/// Waits for SIGINT or SIGTERM and returns its number.
+int clinux_wait_for_termination(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

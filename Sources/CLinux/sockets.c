@@ -1,0 +1,202 @@
+#define _GNU_SOURCE
+#include "CLinux.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+_Static_assert(sizeof(struct clinux_slice) == sizeof(struct iovec), "a slice is an iovec");
+_Static_assert(offsetof(struct clinux_slice, length) == offsetof(struct iovec, iov_len),
+               "a slice is an iovec");
+
+union control {
+  struct cmsghdr header;
+  char bytes[CMSG_SPACE(sizeof(int) * CLINUX_MAX_DESCRIPTORS)];
+};
+
+long clinux_send(int socket, const struct clinux_slice *slices, int slice_count,
+                 const int *descriptors, int descriptor_count, int wait) {
+  struct msghdr message = {.msg_iov = (struct iovec *)slices, .msg_iovlen = (size_t)slice_count};
+  union control control;
+  if (descriptor_count > CLINUX_MAX_DESCRIPTORS) return -EINVAL;
+  if (descriptor_count > 0) {
+    const size_t bytes = sizeof(int) * (size_t)descriptor_count;
+    message.msg_control = control.bytes;
+    message.msg_controllen = CMSG_SPACE(bytes);
+    memset(control.bytes, 0, message.msg_controllen);
+    control.header.cmsg_level = SOL_SOCKET;
+    control.header.cmsg_type = SCM_RIGHTS;
+    control.header.cmsg_len = CMSG_LEN(bytes);
+    memcpy(CMSG_DATA(&control.header), descriptors, bytes);
+  }
+  ssize_t sent;
+  do {
+    sent = sendmsg(socket, &message, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT));
+  } while (sent < 0 && errno == EINTR);
+  return sent < 0 ? -errno : sent;
+}
+
+static int take_descriptors(struct msghdr *message, int *descriptors) {
+  int taken = 0;
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    const int count = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+    for (int i = 0; i < count; i++) {
+      int number;
+      memcpy(&number, CMSG_DATA(c) + sizeof(int) * (size_t)i, sizeof(int));
+      if (taken < CLINUX_MAX_DESCRIPTORS) descriptors[taken++] = number;
+      else close(number);
+    }
+  }
+  return taken;
+}
+
+struct clinux_received clinux_receive(int socket, const struct clinux_slice *slices,
+                                      int slice_count, int *descriptors, int wait) {
+  union control control;
+  struct msghdr message = {
+      .msg_iov = (struct iovec *)slices,
+      .msg_iovlen = (size_t)slice_count,
+      .msg_control = control.bytes,
+      .msg_controllen = sizeof control.bytes,
+  };
+  struct clinux_received result = {0, 0, 0};
+  ssize_t got;
+  do {
+    got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
+  } while (got < 0 && errno == EINTR);
+  if (got < 0) {
+    result.count = -errno;
+    return result;
+  }
+  result.count = got;
+  result.truncated = (message.msg_flags & MSG_CTRUNC) != 0;
+  if (message.msg_controllen > 0) result.descriptors = take_descriptors(&message, descriptors);
+  return result;
+}
+
+static int address_of(const char *path, struct sockaddr_un *address) {
+  const size_t length = strlen(path);
+  if (length >= sizeof address->sun_path) return -ENAMETOOLONG;
+  memset(address, 0, sizeof *address);
+  address->sun_family = AF_UNIX;
+  memcpy(address->sun_path, path, length + 1);
+  return 0;
+}
+
+static int stream_socket(void) {
+  const int number = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  return number < 0 ? -errno : number;
+}
+
+static int failed(int descriptor) {
+  const int code = errno;
+  close(descriptor);
+  return -code;
+}
+
+int clinux_listen(const char *path, unsigned mode, int backlog) {
+  struct sockaddr_un address;
+  const int refused = address_of(path, &address);
+  if (refused < 0) return refused;
+  const int number = stream_socket();
+  if (number < 0) return number;
+  // bind takes the mode from the socket and the umask from the process: what appears under the path
+  // is never wider than `mode`, and chmod then gives back what the umask took.
+  if (fchmod(number, mode) < 0) return failed(number);
+  if (bind(number, (struct sockaddr *)&address, sizeof address) < 0) return failed(number);
+  if (chmod(path, mode) < 0) return failed(number);
+  if (listen(number, backlog) < 0) return failed(number);
+  return number;
+}
+
+int clinux_connect(const char *path) {
+  struct sockaddr_un address;
+  const int refused = address_of(path, &address);
+  if (refused < 0) return refused;
+  const int number = stream_socket();
+  if (number < 0) return number;
+  int result;
+  do {
+    result = connect(number, (struct sockaddr *)&address, sizeof address);
+  } while (result < 0 && errno == EINTR);
+  return result < 0 ? failed(number) : number;
+}
+
+int clinux_accept(int listener) {
+  int number;
+  do {
+    number = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+  } while (number < 0 && errno == EINTR);
+  return number < 0 ? -errno : number;
+}
+
+int clinux_socket_pair(int ends[2]) {
+  return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0 ? -errno : 0;
+}
+
+int clinux_shutdown(int socket) { return shutdown(socket, SHUT_RDWR) < 0 ? -errno : 0; }
+
+int clinux_socket_path_limit(void) { return (int)sizeof(((struct sockaddr_un *)0)->sun_path) - 1; }
+
+int clinux_lock_folder_of(const char *path) {
+  char copy[sizeof(((struct sockaddr_un *)0)->sun_path)];
+  if (strlen(path) >= sizeof copy) return -ENAMETOOLONG;
+  const int folder = open(dirname(strcpy(copy, path)), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return -errno;
+  for (int tries = 0; flock(folder, LOCK_EX | LOCK_NB) < 0; tries++) {
+    if (errno != EWOULDBLOCK || tries == 10) return failed(folder);
+    usleep(10000);
+  }
+  return folder;
+}
+
+int clinux_identify(const char *path, struct clinux_identity *identity) {
+  struct stat info;
+  if (lstat(path, &info) < 0) return -errno;
+  *identity = (struct clinux_identity){info.st_dev, info.st_ino, S_ISSOCK(info.st_mode)};
+  return 0;
+}
+
+int clinux_unlink(const char *path) { return unlink(path) < 0 ? -errno : 0; }
+
+int clinux_is_listening(int socket) {
+  int listening = 0, type = 0, domain = 0;
+  socklen_t size = sizeof(int);
+  if (getsockopt(socket, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0) return 0;
+  size = sizeof(int);
+  if (getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &size) < 0) return 0;
+  size = sizeof(int);
+  if (getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0) return 0;
+  return listening && type == SOCK_STREAM && domain == AF_UNIX;
+}
+
+int clinux_poll(struct clinux_interest *interests, int count, int64_t nanoseconds) {
+  enum { most = 64 };
+  struct pollfd polled[most];
+  if (count > most) return -EINVAL;
+  for (int i = 0; i < count; i++) {
+    polled[i].fd = interests[i].descriptor;
+    polled[i].events = (short)(((interests[i].wanted & CLINUX_READABLE) ? POLLIN : 0) |
+                               ((interests[i].wanted & CLINUX_WRITABLE) ? POLLOUT : 0));
+    polled[i].revents = 0;
+  }
+  struct timespec limit = {nanoseconds / 1000000000, nanoseconds % 1000000000};
+  const int ready = ppoll(polled, (nfds_t)count, nanoseconds < 0 ? NULL : &limit, NULL);
+  if (ready < 0 && errno != EINTR) return -errno;
+  for (int i = 0; i < count; i++) {
+    const short seen = ready < 0 ? 0 : polled[i].revents;
+    interests[i].happened = (short)(((seen & (POLLIN | POLLHUP | POLLERR)) ? CLINUX_READABLE : 0) |
+                                    ((seen & (POLLOUT | POLLERR)) ? CLINUX_WRITABLE : 0) |
+                                    ((seen & (POLLHUP | POLLERR | POLLNVAL)) ? CLINUX_HANGUP : 0));
+  }
+  return ready < 0 ? 0 : ready;
+}

@@ -1,0 +1,113 @@
+#define _GNU_SOURCE
+#include "CLinux.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct start {
+  clinux_thread_body body;
+  void *context;
+};
+
+static void *run(void *argument) {
+  const struct start start = *(struct start *)argument;
+  free(argument);
+  start.body(start.context);
+  return NULL;
+}
+
+int clinux_thread_start(const char *name, clinux_thread_body body, void *context) {
+  struct start *start = malloc(sizeof *start);
+  if (start == NULL) return -ENOMEM;
+  *start = (struct start){body, context};
+  // Signals are the main thread's business; a thread of ours must not be the one that gets them.
+  sigset_t all, before;
+  sigfillset(&all);
+  const int faults[] = {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGABRT};
+  for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&all, faults[i]);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  pthread_t thread;
+  const int code = pthread_create(&thread, NULL, run, start);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (code != 0) {
+    free(start);
+    return -code;
+  }
+  pthread_setname_np(thread, name);
+  pthread_detach(thread);
+  return 0;
+}
+
+struct clinux_monitor {
+  pthread_mutex_t mutex;
+  pthread_cond_t changed;
+};
+
+struct clinux_monitor *clinux_monitor_create(void) {
+  struct clinux_monitor *monitor = malloc(sizeof *monitor);
+  if (monitor == NULL) abort();
+  pthread_mutex_init(&monitor->mutex, NULL);
+  pthread_condattr_t attributes;
+  pthread_condattr_init(&attributes);
+  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+  pthread_cond_init(&monitor->changed, &attributes);
+  pthread_condattr_destroy(&attributes);
+  return monitor;
+}
+
+void clinux_monitor_destroy(struct clinux_monitor *monitor) {
+  pthread_cond_destroy(&monitor->changed);
+  pthread_mutex_destroy(&monitor->mutex);
+  free(monitor);
+}
+
+void clinux_monitor_lock(struct clinux_monitor *monitor) { pthread_mutex_lock(&monitor->mutex); }
+
+void clinux_monitor_unlock(struct clinux_monitor *monitor) {
+  pthread_mutex_unlock(&monitor->mutex);
+}
+
+void clinux_monitor_wait(struct clinux_monitor *monitor) {
+  pthread_cond_wait(&monitor->changed, &monitor->mutex);
+}
+
+int clinux_monitor_wait_until(struct clinux_monitor *monitor, uint64_t deadline) {
+  const struct timespec when = {(time_t)(deadline / 1000000000), (long)(deadline % 1000000000)};
+  return -pthread_cond_timedwait(&monitor->changed, &monitor->mutex, &when);
+}
+
+void clinux_monitor_wake_all(struct clinux_monitor *monitor) {
+  pthread_cond_broadcast(&monitor->changed);
+}
+
+uint64_t clinux_now(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static sigset_t termination_signals(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  return set;
+}
+
+void clinux_block_termination_signals(void) {
+  const sigset_t set = termination_signals();
+  pthread_sigmask(SIG_BLOCK, &set, NULL);
+  signal(SIGPIPE, SIG_IGN);
+}
+
+int clinux_wait_for_termination(void) {
+  const sigset_t set = termination_signals();
+  int number;
+  do {
+    number = sigwaitinfo(&set, NULL);
+  } while (number < 0 && errno == EINTR);
+  return number < 0 ? -errno : number;
+}

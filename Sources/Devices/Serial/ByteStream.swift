@@ -1,0 +1,66 @@
+internal import CLinux
+internal import SystemPackage
+internal import VFIOUserTransport
+
+/// One end of a byte stream, used without ever waiting for it.
+final class ByteStream: Sendable {
+  let descriptor: OwnedDescriptor
+  private let manner: Int32
+
+  /// What came of trying to read or write.
+  enum Outcome {
+    /// So many bytes went through.
+    case moved(Int)
+    /// Not now.
+    case blocked
+    /// Nothing will go through any more: the other side has gone, or the stream has failed.
+    case ended
+  }
+
+  private init(_ descriptor: consuming OwnedDescriptor, manner: Int32) {
+    self.descriptor = descriptor
+    self.manner = manner
+  }
+
+  /// Takes over a connected socket.
+  static func socket(_ descriptor: consuming OwnedDescriptor) -> ByteStream {
+    ByteStream(descriptor, manner: CLINUX_STREAM_SOCKET)
+  }
+
+  /// Takes over a descriptor whose file description is ours alone and has `O_NONBLOCK`.
+  static func nonBlocking(_ descriptor: consuming OwnedDescriptor) -> ByteStream {
+    ByteStream(descriptor, manner: CLINUX_STREAM_NONBLOCKING)
+  }
+
+  /// A second descriptor for a stream of which nothing is known.
+  static func shared(_ number: Int32) throws(SystemFailure) -> ByteStream {
+    var manner: Int32 = 0
+    let own = try checked("open", unsafe clinux_stream_open(number, &manner))
+    return ByteStream(OwnedDescriptor(adopting: own), manner: manner)
+  }
+
+  /// Reads up to `count` bytes; a shared stream must have been found readable.
+  func read(into bytes: inout [UInt8], atMost count: Int) -> Outcome {
+    let count = min(count, bytes.count)
+    // Sound: no more is read than the array holds.
+    let got = unsafe bytes.withUnsafeMutableBytes {
+      unsafe clinux_stream_read(descriptor.number, manner, $0.baseAddress, count)
+    }
+    return got == 0 ? .ended : outcome(got)
+  }
+
+  /// Writes the oldest bytes of the queue and takes them out.
+  func write(from queue: inout ByteQueue) -> Outcome {
+    // Sound: pointer and length are those of the queue's bytes, which stay until the call is over.
+    let put = unsafe queue.withFront {
+      unsafe clinux_stream_write(descriptor.number, manner, $0.baseAddress, $0.count)
+    }
+    if put > 0 { queue.removeFirst(put) }
+    return outcome(put)
+  }
+
+  private func outcome(_ result: Int) -> Outcome {
+    if result >= 0 { return .moved(result) }
+    return result == -Int(Errno.resourceTemporarilyUnavailable.rawValue) ? .blocked : .ended
+  }
+}

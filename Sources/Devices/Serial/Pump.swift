@@ -1,0 +1,118 @@
+internal import CLinux
+internal import Logging
+internal import VFIOUserTransport
+
+/// The thread that waits for the far end, and the lock that it shares with the register accesses.
+///
+/// A register access does its work by itself, writing to the far end included. Only what would have to
+/// wait is left to the pump: input, a far end that takes no more at the moment, programs that connect.
+final class Pump: Sendable {
+  private let port: Monitor<Port>
+  private let wake: EventCounter
+  private let logger: Logger
+
+  /// How long to wait for descriptors when the process has none left for a program that connects.
+  private static let acceptPause: Duration = .milliseconds(100)
+  /// How long the thread may take to end; it never waits for anything but its poll.
+  private static let farewell: Duration = .seconds(2)
+
+  /// Starts the thread.
+  init(_ port: consuming Port, _ logger: Logger) throws(SystemFailure) {
+    self.port = Monitor(port)
+    self.logger = logger
+    wake = try EventCounter()
+    try DetachedThread.start("serial") { self.run() }
+  }
+
+  /// Changes the port and lets it settle.
+  func withPort<Result>(_ body: (inout Port) -> Result) -> Result {
+    let (result, mustWake) = port.withLock { port in
+      let result = body(&port)
+      return (result, port.settle())
+    }
+    if mustWake { wake.signal() }
+    return result
+  }
+
+  /// Ends the thread, waits for it, and lets go of the far end.
+  func stop() {
+    port.withLock { $0.isClosing = true }
+    wake.signal()
+    _ = port.withLock(when: { $0.hasPumpEnded }, before: .after(Self.farewell)) { _ in }
+  }
+
+  private func run() {
+    var bytes = [UInt8](repeating: 0, count: Port.inboundCapacity)
+    var acceptAfter = Deadline.after(.zero)
+    while let plan = port.withLock({ $0.plan() }) {
+      var polled = Self.interests(plan, wake, mayAccept: acceptAfter.hasPassed)
+      let limit = plan.listener == nil || acceptAfter.hasPassed ? Deadline.never : acceptAfter
+      guard unsafe clinux_poll(&polled, Int32(polled.count), limit.remaining) >= 0 else {
+        logger.error("waiting for the far end of the serial port has failed")
+        break
+      }
+      if polled[0].happened != 0 { _ = wake.take() }
+      if let input = plan.input, polled[1].happened != 0 {
+        let hungUp = polled[1].happened & Int16(CLINUX_HANGUP) != 0
+        read(from: input, &bytes, atMost: plan.room, hungUp: hungUp)
+      }
+      if polled[2].happened != 0 { withPort { $0.cable.unblock() } }
+      if polled[3].happened != 0 { endInput(hungUp: true) }
+      if let listener = plan.listener, polled[4].happened != 0, !accept(from: listener) {
+        acceptAfter = .after(Self.acceptPause)
+      }
+    }
+    port.update { port in
+      port.cable.unplug()
+      _ = port.settle()
+      port.hasPumpEnded = true
+    }
+  }
+
+  private static func interests(
+    _ plan: Plan, _ wake: EventCounter, mayAccept: Bool
+  ) -> [clinux_interest] {
+    let listener = mayAccept ? plan.listener?.descriptor.number : nil
+    return [
+      interest(wake.descriptor.number, CLINUX_READABLE),
+      interest(plan.input?.descriptor.number, CLINUX_READABLE),
+      interest(plan.output?.descriptor.number, CLINUX_WRITABLE),
+      interest(plan.leaving?.descriptor.number, 0),
+      interest(listener, CLINUX_READABLE),
+    ]
+  }
+
+  /// poll skips negative numbers.
+  private static func interest(_ number: Int32?, _ wanted: Int32) -> clinux_interest {
+    clinux_interest(descriptor: number ?? -1, wanted: Int16(wanted), happened: 0)
+  }
+
+  /// Reads without the lock: a stream that other processes share could in theory block.
+  private func read(
+    from input: ByteStream, _ bytes: inout [UInt8], atMost room: Int, hungUp: Bool
+  ) {
+    switch input.read(into: &bytes, atMost: room) {
+    case .moved(let count): withPort { $0.take(bytes[..<count]) }
+    case .blocked: break
+    case .ended: endInput(hungUp: hungUp)
+    }
+  }
+
+  private func endInput(hungUp: Bool) {
+    let hasLeft = withPort { $0.cable.endInput(hungUp: hungUp) }
+    logger.info("\(hasLeft ? "the serial port's client has left" : "end of serial input")")
+  }
+
+  private func accept(from listener: ListeningSocket) -> Bool {
+    do {
+      let client = ByteStream.socket(try listener.accept())
+      withPort { $0.cable.connect(client) }
+      logger.info("a client has connected to the serial port")
+      return true
+    } catch {
+      logger.warning(
+        "a client of the serial port was not accepted", metadata: ["error": "\(error)"])
+      return false
+    }
+  }
+}

@@ -1,0 +1,121 @@
+internal import CLinux
+public import Logging
+public import SystemPackage
+public import VFIOUserProtocol
+public import VFIOUserServer
+public import VFIOUserTransport
+
+/// A serial port on the PCI bus: one ``UART16550`` behind eight ports of I/O space, with an interrupt
+/// pin and a far end that programs on this machine can talk to.
+///
+/// It introduces itself as QEMU's `pci-serial`, which Linux (`8250_pci`) and others know.
+///
+/// Nothing is lost on the way as long as the guest respects its flow control, which is the transmitter
+/// that is not empty: a far end that does not read makes the guest wait, and the other way round.
+public final class SerialDevice: Device {
+  /// When bytes of the far end go into the receive FIFO.
+  public enum InputPolicy: Sendable {
+    /// While the guest asserts DTR or RTS, as drivers do while somebody has the port open. Drivers
+    /// clear the FIFO when they open the port: what was typed too early would be lost.
+    case whenReady
+    /// Always, for guests that leave the modem control register alone.
+    case always
+  }
+
+  private let pump: Pump
+
+  /// Makes a port and starts the thread that waits for the far end.
+  ///
+  /// - Parameters:
+  ///   - farEnd: what the cable leads to.
+  ///   - input: when the guest gets bytes of the far end.
+  ///   - logger: hears of programs that come and go.
+  /// - Throws: when there is no descriptor or no thread left.
+  public init(
+    _ farEnd: FarEnd, input: InputPolicy = .whenReady,
+    logger: Logger = Logger(label: "serial")
+  ) throws(SystemFailure) {
+    pump = try Pump(Port(to: farEnd, input), logger)
+  }
+
+  deinit { close() }
+
+  /// Ends the port's thread and lets go of the far end.
+  ///
+  /// Registers still answer; what the guest writes goes nowhere. May be called twice, and from any
+  /// thread.
+  public func close() { pump.stop() }
+
+  /// Sends the guest a break (Linux takes the next byte as a magic SysRq key).
+  ///
+  /// It goes before bytes that the guest has not room for yet.
+  public func sendBreak() {
+    pump.withPort { $0.sendBreak() }
+  }
+
+  /// QEMU's `pci-serial` with one port.
+  public var pci: PCIDescription {
+    PCIDescription(
+      identity: PCIIdentity(
+        vendor: 0x1B36, device: 0x0002, revision: 1,
+        // Communication controller, serial, 16550-compatible.
+        classCode: PCIClass(base: 0x07, sub: 0x00, programmingInterface: 0x02),
+        subsystemVendor: 0x1AF4, subsystem: 0x1100),
+      bars: [0: BaseAddressRegister(.io, size: UInt64(Self.size))],
+      hasInterruptPin: true)
+  }
+
+  /// Connects the chip's interrupt to the pin.
+  public func attach(to bus: DeviceBus) {
+    let interrupts = bus.interrupts
+    attach { interrupts.setLevel($0) }
+  }
+
+  /// Connects the chip's interrupt to a line, which is called with the port's lock held: in the order
+  /// of the changes, so that the last level told is the level.
+  package func attach(interruptLine line: @escaping @Sendable (Bool) -> Void) {
+    pump.withPort { $0.connect(interruptLine: line) }
+  }
+
+  /// Reads registers; a wide access is so many byte accesses in ascending order.
+  public func read(_ access: RegionAccess, into bytes: inout MutableRawSpan) throws(Errno) {
+    let first = try Self.firstRegister(access, bytes.byteCount)
+    pump.withPort { port in
+      for place in 0..<bytes.byteCount {
+        let value = port.uart.read(Self.register(first + place))
+        bytes.storeBytes(of: value, toByteOffset: place, as: UInt8.self)
+      }
+    }
+  }
+
+  /// Writes registers, as ``read(_:into:)`` reads them.
+  public func write(_ access: RegionAccess, from bytes: Span<UInt8>) throws(Errno) {
+    let first = try Self.firstRegister(access, bytes.count)
+    pump.withPort { port in
+      for place in bytes.indices {
+        port.uart.write(bytes[place], to: Self.register(first + place))
+      }
+    }
+  }
+
+  /// Resets the chip; bytes under way in either direction stay under way.
+  public func reset() {
+    pump.withPort { $0.reset() }
+  }
+
+  /// The number of registers, and bytes of BAR 0.
+  private static let size = 8
+
+  private static func firstRegister(
+    _ access: RegionAccess, _ count: Int
+  ) throws(Errno) -> Int {
+    guard access.region == .bar0, access.count == count,
+      let range = access.range(within: UInt64(size))
+    else { throw .invalidArgument }
+    return Int(range.lowerBound)
+  }
+
+  private static func register(_ number: Int) -> UART16550.Register {
+    UART16550.Register(rawValue: UInt8(number)) ?? .scratch
+  }
+}

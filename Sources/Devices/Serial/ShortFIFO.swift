@@ -1,0 +1,51 @@
+/// A queue of at most sixteen elements that allocates nothing.
+struct ShortFIFO<Element: Sendable>: Sendable {
+  static var depth: Int { 16 }
+
+  private var slots: [16 of Element]
+  private var head = 0
+  private(set) var count = 0
+
+  init(filler: Element) {
+    slots = .init(repeating: filler)
+  }
+
+  var isEmpty: Bool { count == 0 }
+
+  /// The oldest element; setting it in an empty queue has no effect.
+  var first: Element? {
+    get { isEmpty ? nil : slots[head] }
+    set { if !isEmpty, let newValue { slots[head] = newValue } }
+  }
+
+  /// - Precondition: there is room.
+  mutating func append(_ element: Element) {
+    precondition(count < Self.depth, "a queue of \(Self.depth) is full")
+    slots[slot(count)] = element
+    count += 1
+  }
+
+  /// - Precondition: there is one.
+  mutating func replaceLast(with element: Element) {
+    precondition(count > 0, "an empty queue has no last element")
+    slots[slot(count - 1)] = element
+  }
+
+  mutating func popFirst() -> Element? {
+    guard let element = first else { return nil }
+    head = slot(1)
+    count -= 1
+    return element
+  }
+
+  mutating func removeAll() {
+    count = 0
+  }
+
+  func contains(where matches: (Element) -> Bool) -> Bool {
+    for index in 0..<count where matches(slots[slot(index)]) { return true }
+    return false
+  }
+
+  private func slot(_ index: Int) -> Int { (head + index) % Self.depth }
+}

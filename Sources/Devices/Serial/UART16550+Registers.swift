@@ -1,0 +1,114 @@
+extension UART16550 {
+  /// Reads a register, with what that does to the chip.
+  public mutating func read(_ register: Register) -> UInt8 {
+    switch register {
+    case .data: isDivisorShown ? UInt8(truncatingIfNeeded: divisor) : readReceived()
+    case .interruptEnable:
+      isDivisorShown ? UInt8(truncatingIfNeeded: divisor >> 8) : interruptEnable.rawValue
+    case .interruptIdentification: readIdentification()
+    case .lineControl: lineControl.rawValue
+    case .modemControl: modemControl.rawValue
+    case .lineStatus: readLineStatus()
+    case .modemStatus: readModemStatus()
+    case .scratch: scratch
+    }
+  }
+
+  /// Writes a register, with what that does to the chip.
+  public mutating func write(_ value: UInt8, to register: Register) {
+    switch register {
+    case .data:
+      if isDivisorShown { divisor = divisor & 0xFF00 | UInt16(value) } else { transmit(value) }
+    case .interruptEnable:
+      if isDivisorShown {
+        divisor = divisor & 0x00FF | UInt16(value) << 8
+      } else {
+        setInterruptEnable(InterruptEnable(rawValue: value & InterruptEnable.implemented))
+      }
+    case .interruptIdentification: setFIFOControl(FIFOControl(rawValue: value))
+    case .lineControl: setLineControl(LineControl(rawValue: value))
+    case .modemControl:
+      changingModemLines {
+        $0.modemControl = ModemControl(rawValue: value & ModemControl.implemented)
+      }
+    case .lineStatus, .modemStatus: break
+    case .scratch: scratch = value
+    }
+  }
+
+  private var isDivisorShown: Bool { lineControl.contains(.divisorLatch) }
+
+  private mutating func readReceived() -> UInt8 {
+    if let character = received.popFirst() { lastReceived = character.byte }
+    return lastReceived
+  }
+
+  private mutating func readLineStatus() -> UInt8 {
+    let status = lineStatus
+    hasOverrun = false
+    received.first?.isBreak = false
+    return status.rawValue
+  }
+
+  private mutating func readModemStatus() -> UInt8 {
+    let status = modemLines.rawValue | modemDeltas
+    modemDeltas = 0
+    return status
+  }
+
+  /// LSR.
+  ///
+  /// Errors belong to the character at the top of the FIFO, the overrun to none.
+  var lineStatus: LineStatus {
+    var status: LineStatus = []
+    if let first = received.first {
+      status.insert(.dataReady)
+      if first.isBreak { status.formUnion([.breakReceived, .framingError]) }
+    }
+    if hasOverrun { status.insert(.overrun) }
+    if transmitted.isEmpty { status.formUnion([.holdingRegisterEmpty, .transmitterEmpty]) }
+    if isFIFOEnabled, received.contains(where: \.isBreak) { status.insert(.errorInFIFO) }
+    return status
+  }
+
+  private mutating func transmit(_ byte: UInt8) {
+    isTransmitterEmptyPending = false
+    if isLoopedBack {
+      store(ReceivedCharacter(byte: byte))
+      // Looped back, a character is gone as soon as it is there.
+      isTransmitterEmptyPending = transmitted.isEmpty
+    } else if transmitted.count < depth {
+      transmitted.append(byte)
+    } else {
+      lostTransmissions += 1
+      if !isFIFOEnabled { transmitted.replaceLast(with: byte) }
+    }
+  }
+
+  /// Switching bit 1 on while the transmitter is empty raises its interrupt, also when that was
+  /// acknowledged before: drivers start to send with it, and Linux tests chips for it.
+  private mutating func setInterruptEnable(_ value: InterruptEnable) {
+    if interruptEnable.symmetricDifference(value).contains(.transmitterEmpty) {
+      isTransmitterEmptyPending = value.contains(.transmitterEmpty) && transmitted.isEmpty
+    }
+    interruptEnable = value
+  }
+
+  private mutating func setFIFOControl(_ value: FIFOControl) {
+    let changesMode = value.contains(.enable) != isFIFOEnabled
+    if changesMode || value.isSuperset(of: [.enable, .clearReceiver]) { received.removeAll() }
+    if changesMode || value.isSuperset(of: [.enable, .clearTransmitter]), !transmitted.isEmpty {
+      transmitted.removeAll()
+      isTransmitterEmptyPending = true
+    }
+    // With bit 0 clear the others are not programmed; bit 5 is reserved (64-byte FIFOs elsewhere).
+    let kept: UInt8 = value.contains(.enable) ? value.rawValue & 0xC1 : 0
+    fifoControl = FIFOControl(rawValue: kept)
+  }
+
+  private mutating func setLineControl(_ value: LineControl) {
+    let begins = value.contains(.breakControl) && !lineControl.contains(.breakControl)
+    lineControl = value
+    if begins, isLoopedBack { store(ReceivedCharacter(isBreak: true)) }
+  }
+}

@@ -1,0 +1,130 @@
+internal import FoundationEssentials
+
+/// A JSON value of unknown type, so that each field can be judged for itself.
+///
+/// The content of lists is of no interest to anybody here.
+enum JSONValue: Equatable {
+  case null
+  case boolean(Bool)
+  case whole(UInt64)
+  case number(Double)
+  case text(String)
+  case list
+  case object([String: JSONValue])
+  /// Good grammar, but a number beyond every limit or half a surrogate pair.
+  case unrepresentable
+
+  /// The most bytes that are given to the parser.
+  static let largestText = 4096
+  /// The deepest nesting that is given to the parser.
+  static let deepestNesting = 8
+
+  /// Parses a text after its size, its nesting and its encoding were checked.
+  static func parse(_ bytes: [UInt8]) throws(WireError) -> JSONValue {
+    guard bytes.count <= largestText else {
+      throw .malformedVersionData(
+        "JSON of \(bytes.count) bytes, at most \(largestText) are accepted")
+    }
+    guard let text = String(validating: bytes, as: UTF8.self) else {
+      throw .malformedVersionData("not UTF-8")
+    }
+    guard nesting(of: bytes) <= deepestNesting else {
+      throw .malformedVersionData("nested deeper than \(deepestNesting) levels")
+    }
+    do {
+      return try JSONDecoder().decode(JSONValue.self, from: Data(text.utf8))
+    } catch {
+      throw .malformedVersionData("not valid JSON")
+    }
+  }
+
+  /// How many brackets and braces are open at once at most, those in strings aside.
+  static func nesting(of bytes: [UInt8]) -> Int {
+    var depth = 0
+    var deepest = 0
+    var inString = false
+    var escaped = false
+    for byte in bytes {
+      if inString {
+        if escaped {
+          escaped = false
+        } else if byte == UInt8(ascii: "\\") {
+          escaped = true
+        } else if byte == UInt8(ascii: "\"") {
+          inString = false
+        }
+        continue
+      }
+      switch byte {
+      case UInt8(ascii: "\""): inString = true
+      case UInt8(ascii: "{"), UInt8(ascii: "["):
+        depth += 1
+        deepest = max(deepest, depth)
+      case UInt8(ascii: "}"), UInt8(ascii: "]"): depth -= 1
+      default: break
+      }
+    }
+    return deepest
+  }
+
+  /// The value as compact text with sorted keys.
+  var serialized: [UInt8] {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    do {
+      return [UInt8](try encoder.encode(self))
+    } catch {
+      // Only an infinite number or a number that is none could fail, and we never write fractions.
+      preconditionFailure("JSON that cannot be written: \(error)")
+    }
+  }
+}
+
+extension JSONValue: Codable {
+  init(from decoder: any Decoder) throws {
+    if let fields = try? decoder.singleValueContainer().decode([String: JSONValue].self) {
+      self = .object(fields)
+    } else if (try? decoder.unkeyedContainer()) != nil {
+      self = .list
+    } else {
+      self = try Self.scalar(in: decoder.singleValueContainer())
+    }
+  }
+
+  private static func scalar(in container: any SingleValueDecodingContainer) throws -> JSONValue {
+    if container.decodeNil() { return .null }
+    if let value = try? container.decode(Bool.self) { return .boolean(value) }
+    if let value = try? container.decode(String.self) { return .text(value) }
+    if let value = try? container.decode(UInt64.self) { return .whole(value) }
+    if let value = try? container.decode(Double.self), value.isFinite { return .number(value) }
+    return .unrepresentable
+  }
+
+  func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    switch self {
+    case .null, .list, .unrepresentable: try container.encodeNil()
+    case .boolean(let value): try container.encode(value)
+    case .whole(let value): try container.encode(value)
+    case .number(let value): try container.encode(value)
+    case .text(let value): try container.encode(value)
+    case .object(let fields): try container.encode(fields)
+    }
+  }
+}
+
+extension JSONValue: CustomStringConvertible {
+  /// What a message for people says about the value.
+  var description: String {
+    switch self {
+    case .null: "null"
+    case .boolean(let value): "\(value)"
+    case .whole(let value): "\(value)"
+    case .number(let value): "\(value)"
+    case .text(let value): "the text \(value.prefix(40).debugDescription)"
+    case .list: "a list"
+    case .object: "an object"
+    case .unrepresentable: "a value that cannot be represented"
+    }
+  }
+}

@@ -1,0 +1,51 @@
+public import SystemPackage
+public import VFIOUserProtocol
+
+/// A PCI device, as its author writes it.
+///
+/// The framework owns the configuration space, the interrupts' plumbing and the memory of the client;
+/// the device answers accesses to its regions and says when it interrupts.
+///
+/// All callbacks run on the thread of the connection, one at a time, and outside of any lock of the
+/// framework: a device may take locks of its own. A callback must not wait for anything that the
+/// client has to do, because the client may be waiting for the callback. Other threads of the device
+/// use the ``DeviceBus``, which is safe from everywhere.
+public protocol Device: AnyObject, Sendable {
+  /// What the device looks like on the bus; the same each time it is asked.
+  var pci: PCIDescription { get }
+
+  /// Hands over the bus, once, before the first client comes.
+  func attach(to bus: DeviceBus)
+
+  /// Reads from a region.
+  ///
+  /// - Parameters:
+  ///   - access: which region, where, and how many bytes; inside the region, but of any size and
+  ///     alignment that the client liked.
+  ///   - bytes: as many as the access says, zeroed.
+  /// - Throws: the errno that the client gets instead of data.
+  func read(_ access: RegionAccess, into bytes: inout MutableRawSpan) throws(Errno)
+
+  /// Writes to a region.
+  ///
+  /// - Parameters:
+  ///   - access: as in ``read(_:into:)``.
+  ///   - bytes: as many as the access says.
+  /// - Throws: the errno that the client gets, unless it posted the write.
+  func write(_ access: RegionAccess, from bytes: Span<UInt8>) throws(Errno)
+
+  /// Returns to the state after power-on (`VFIO_USER_DEVICE_RESET`). The interrupt level is low and
+  /// the configuration space has its reset values already.
+  func reset()
+
+  /// The client has gone: its memory and its interrupts are no longer there. The device keeps its
+  /// state for the next one.
+  func clientLeft()
+}
+
+extension Device {
+  /// Does nothing.
+  public func attach(to bus: DeviceBus) {}
+  /// Does nothing.
+  public func clientLeft() {}
+}

@@ -1,0 +1,115 @@
+internal import Logging
+internal import SystemPackage
+internal import VFIOUserProtocol
+internal import VFIOUserTransport
+
+/// The commands of the protocol, served for one device.
+///
+/// Framing, the check of the flags, the reply to a failure and the rule of No_reply are here, once;
+/// each command is a short method in one of the extensions. All of it runs on the session's thread.
+final class Endpoint: Sendable {
+  let device: any Device
+  let description: PCIDescription
+  let bus: DeviceBus
+  let options: ServerOptions
+  var logger: Logger { options.logger }
+
+  init(_ device: any Device, _ options: ServerOptions) throws(PCIDescription.Flaw) {
+    self.device = device
+    self.description = device.pci
+    self.bus = try DeviceBus(for: description)
+    self.options = options
+    device.attach(to: bus)
+  }
+
+  /// Serves one message.
+  ///
+  /// Whatever is wrong with it is answered; nothing here ends the connection.
+  func serve(
+    _ header: Header, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList, surplus: Bool,
+    into outbox: inout Outbox
+  ) {
+    guard !header.flags.isReply else { return }
+    do {
+      try admit(header, hasDescriptors: !descriptors.isEmpty, surplus: surplus)
+      try dispatch(header, payload, &descriptors, into: &outbox)
+    } catch {
+      refuse(header, error, into: &outbox)
+    }
+  }
+
+  /// What every command has to pass.
+  private func admit(
+    _ header: Header, hasDescriptors: Bool, surplus: Bool
+  ) throws(Errno) {
+    guard header.flags.reserved == 0, !header.flags.contains(.error), !surplus else {
+      throw .invalidArgument
+    }
+    let mayCarryDescriptors = header.command == .dmaMap || header.command == .deviceSetIRQs
+    guard !hasDescriptors || mayCarryDescriptors else { throw .invalidArgument }
+  }
+
+  private func dispatch(
+    _ header: Header, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList,
+    into outbox: inout Outbox
+  ) throws(Errno) {
+    switch header.command {
+    case .regionRead: try readRegion(header, payload, into: &outbox)
+    case .regionWrite: try writeRegion(header, payload, into: &outbox)
+    case .regionWriteMulti: try writeRegions(header, payload, into: &outbox)
+    case .deviceGetInfo: try getInfo(header, payload, into: &outbox)
+    case .deviceGetRegionInfo: try getRegionInfo(header, payload, into: &outbox)
+    case .deviceGetIRQInfo: try getInterruptInfo(header, payload, into: &outbox)
+    case .deviceSetIRQs: try setInterrupts(header, payload, &descriptors, into: &outbox)
+    case .dmaMap: try mapMemory(header, payload, &descriptors, into: &outbox)
+    case .dmaUnmap: try unmapMemory(header, payload, into: &outbox)
+    case .deviceReset: try resetDevice(header, payload, into: &outbox)
+    case .version: throw .invalidArgument  // once, and that was the first message
+    case .deviceGetRegionIOFDs, .deviceFeature, .migrationDataRead, .migrationDataWrite,
+      .dirtyPages:
+      throw .notSupported
+    default: throw .noFunction
+    }
+  }
+
+  private func refuse(_ header: Header, _ error: Errno, into outbox: inout Outbox) {
+    logger.debug(
+      "refused a command",
+      metadata: ["command": "\(header.command)", "id": "\(header.id)", "error": "\(error)"])
+    guard !header.flags.contains(.noReply) else { return }
+    outbox.append(header.errorReply(errno: UInt32(error.rawValue)))
+  }
+
+  /// Answers a command, unless its sender wants no answer.
+  func reply(
+    to header: Header, _ payload: some WireEncodable, into outbox: inout Outbox
+  ) {
+    guard !header.flags.contains(.noReply) else { return }
+    outbox.append(header.reply(payload: 0), payload)
+  }
+
+  /// Answers a command whose reply is a header alone.
+  func acknowledge(_ header: Header, into outbox: inout Outbox) {
+    guard !header.flags.contains(.noReply) else { return }
+    outbox.append(header.reply(payload: 0))
+  }
+
+  /// Decodes a payload; what is wrong with it goes to the log, the peer gets `EINVAL`.
+  func decode<Message: WireDecodable>(
+    _ type: Message.Type, _ payload: Span<UInt8>
+  ) throws(Errno) -> Message {
+    do {
+      return try Message(decoding: payload)
+    } catch {
+      logger.debug("malformed message", metadata: ["as": "\(type)", "error": "\(error)"])
+      throw .invalidArgument
+    }
+  }
+
+  /// The client has gone: nothing that it lent us stays.
+  func clientLeft() {
+    bus.windows.removeAll()
+    bus.interrupts.disconnect()
+    device.clientLeft()
+  }
+}

@@ -1,0 +1,31 @@
+internal import CLinux
+
+/// A point on the monotonic clock by which something must have happened.
+package struct Deadline: Sendable, Comparable {
+  /// Nanoseconds of CLOCK_MONOTONIC.
+  package let instant: UInt64
+
+  /// The end of a wait that starts now; a wait of centuries is as good as none.
+  package static func after(_ duration: Duration) -> Deadline {
+    let (seconds, attoseconds) = duration.components
+    guard seconds >= 0 else { return Deadline(instant: clinux_now()) }
+    guard seconds < 1 << 32 else { return .never }
+    let wait = UInt64(seconds) * 1_000_000_000 + UInt64(max(attoseconds, 0)) / 1_000_000_000
+    return Deadline(instant: clinux_now() + wait)
+  }
+
+  /// A deadline that does not come.
+  package static let never = Deadline(instant: .max)
+
+  /// What is left, in nanoseconds for the shim: 0 when it has passed, negative for never.
+  package var remaining: Int64 {
+    guard self != .never else { return -1 }
+    let now = clinux_now()
+    return instant > now ? Int64(clamping: instant - now) : 0
+  }
+
+  /// Whether it has come.
+  package var hasPassed: Bool { remaining == 0 }
+
+  package static func < (one: Deadline, other: Deadline) -> Bool { one.instant < other.instant }
+}

@@ -1,0 +1,44 @@
+internal import CLinux
+
+/// An eventfd: a counter that one side signals and the other waits for.
+///
+/// The peer shares the counter, and may fill it or make it blocking at any time: none of the calls
+/// here waits longer than it was told.
+public final class EventCounter: Sendable {
+  package let descriptor: OwnedDescriptor
+
+  /// A new counter at zero.
+  public init() throws(SystemFailure) {
+    descriptor = OwnedDescriptor(adopting: try checked("eventfd", clinux_eventfd()))
+  }
+
+  /// Takes over a counter that came from a peer.
+  public init(adopting descriptor: consuming OwnedDescriptor) {
+    self.descriptor = descriptor
+  }
+
+  /// Adds one; a counter that is full already says all there is to say.
+  public func signal() {
+    _ = clinux_eventfd_signal(descriptor.number)
+  }
+
+  /// Takes what has been counted since the last time, 0 when nothing was; does not wait.
+  public func take() -> UInt64 {
+    UInt64(max(0, clinux_eventfd_take(descriptor.number)))
+  }
+
+  /// Waits until something is counted, and takes it.
+  ///
+  /// - Returns: the count, or nil when the time was up first.
+  public func wait(for timeout: Duration) -> UInt64? {
+    let deadline = Deadline.after(timeout)
+    while true {
+      let count = take()
+      if count > 0 { return count }
+      guard !deadline.hasPassed else { return nil }
+      var interest = clinux_interest(
+        descriptor: descriptor.number, wanted: Int16(CLINUX_READABLE), happened: 0)
+      guard unsafe clinux_poll(&interest, 1, deadline.remaining) >= 0 else { return nil }
+    }
+  }
+}

@@ -1,0 +1,88 @@
+internal import VFIOUserProtocol
+
+extension FrameAssembler {
+  /// Takes in bytes and the descriptors that one read brought with them.
+  ///
+  /// - Returns: false when there is no room, because too much was received ahead of its handling.
+  public mutating func append(
+    _ bytes: Span<UInt8>, descriptors: consuming DescriptorList = DescriptorList()
+  ) -> Bool {
+    var done = 0
+    while done < bytes.count {
+      let room = unsafe prepareRoom()
+      guard unsafe !room.isEmpty else { return false }
+      let piece = bytes.extracting(done..<min(bytes.count, done + room.count))
+      unsafe piece.withUnsafeBytes { unsafe room.copyMemory(from: $0) }
+      received(piece.count)
+      done += piece.count
+    }
+    while let descriptor = descriptors.takeFirst() { credit(descriptor) }
+    return true
+  }
+
+  /// Where the next read may write to, empty when too much was received ahead of its handling.
+  ///
+  /// Makes room first: bytes in hand move to the front, and the storage grows to hold the message in
+  /// progress, whose size was compared with the limit.
+  package mutating func prepareRoom() -> UnsafeMutableRawBufferPointer {
+    if head == tail { moveToFront() }
+    let needed = head + bytesOfMessageInFront()
+    if needed > capacity || capacity - tail < Self.leastRoom { moveToFront() }
+    if head + bytesOfMessageInFront() > capacity {
+      grow(to: bytesOfMessageInFront() + Self.leastRoom)
+    } else if tail == capacity {
+      grow(to: min(2 * capacity, messageLimit + Self.aheadLimit))
+    }
+    return unsafe UnsafeMutableRawBufferPointer(rebasing: storage[tail...])
+  }
+
+  /// Notes that a read wrote `count` bytes where ``prepareRoom()`` said.
+  package mutating func received(_ count: Int) {
+    tail += count
+    while upcoming < tail {
+      begun = upcoming
+      guard let header = header(at: upcoming) else { return }
+      // After an unsound header nothing is guessed; `next` reports it when its turn comes.
+      let sound = (try? validate(header)) != nil
+      upcoming = sound ? upcoming + Int(header.size) : .max
+    }
+  }
+
+  /// Credits a descriptor of the read that ``received(_:)`` has just noted.
+  package mutating func credit(_ descriptor: consuming OwnedDescriptor) {
+    let message = origin + begun
+    let mine = credits.reversed().prefix { $0.message == message }
+    if mine.count < descriptorLimit {
+      credits.append(Credit(message: message, number: descriptor.release()))
+    } else if mine.first?.number != -1 {
+      credits.append(Credit(message: message, number: -1))
+    }
+  }
+
+  /// Bytes that the message in front will have, its header when that is all one can say.
+  private func bytesOfMessageInFront() -> Int {
+    guard let header = header(at: head), (try? validate(header)) != nil else {
+      return Header.wireSize
+    }
+    return Int(header.size)
+  }
+
+  private mutating func moveToFront() {
+    guard head > 0 else { return }
+    let bytes = unsafe UnsafeRawBufferPointer(rebasing: storage[head..<tail])
+    unsafe storage.copyMemory(from: bytes)
+    origin += head
+    tail -= head
+    begun -= head
+    if upcoming != .max { upcoming -= head }
+    head = 0
+  }
+
+  private mutating func grow(to size: Int) {
+    guard size > capacity else { return }
+    let larger = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 16)
+    unsafe larger.copyMemory(from: UnsafeRawBufferPointer(rebasing: storage[..<tail]))
+    unsafe storage.deallocate()
+    unsafe storage = larger
+  }
+}

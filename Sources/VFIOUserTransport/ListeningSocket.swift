@@ -1,0 +1,108 @@
+internal import CLinux
+public import SystemPackage
+
+/// A UNIX socket that clients connect to.
+public final class ListeningSocket: Sendable {
+  /// Where the socket is in the file system, nil when the descriptor was inherited.
+  public let path: FilePath?
+  package let descriptor: OwnedDescriptor
+  private let inode: UInt64
+
+  /// Why a socket could not be opened for listening.
+  public enum Failure: Error, Equatable, Sendable {
+    /// Another process listens there.
+    case inUse(FilePath)
+    /// There is something at the path that is not a socket; it is left alone.
+    case notASocket(FilePath)
+    /// An inherited descriptor is no listening UNIX stream socket.
+    case notListening(Int32)
+    /// The path has more bytes than a socket address holds.
+    case pathTooLong(FilePath, limit: Int)
+    /// A system call failed.
+    case system(SystemFailure, FilePath)
+  }
+
+  /// Creates the socket at `path`.
+  ///
+  /// A socket that a dead process left behind is replaced; one on which somebody listens is not. A
+  /// lock on the folder keeps two servers that start at once from replacing each other's.
+  ///
+  /// - Parameters:
+  ///   - path: at most 107 bytes.
+  ///   - mode: who may connect; by default the user alone.
+  public init(
+    path: FilePath, mode: FilePermissions = [.ownerReadWrite]
+  ) throws(Failure) {
+    let limit = Int(clinux_socket_path_limit())
+    guard path.string.utf8.count <= limit else { throw .pathTooLong(path, limit: limit) }
+    let lock = unsafe clinux_lock_folder_of(path.string)
+    defer { if lock >= 0 { _ = clinux_close(lock) } }
+    try Self.removeStaleSocket(path)
+    let number = unsafe clinux_listen(path.string, UInt32(mode.rawValue), 16)
+    guard number >= 0 else { throw Self.failure("bind", number, path) }
+    self.descriptor = OwnedDescriptor(adopting: number)
+    self.path = path
+    self.inode = Self.identity(path)?.inode ?? 0
+  }
+
+  /// Takes over a listening socket that was inherited, from a supervisor or by systemd.
+  public init(adopting descriptor: consuming OwnedDescriptor) throws(Failure) {
+    let number = descriptor.number
+    guard clinux_is_listening(number) == 1 else { throw .notListening(number) }
+    self.descriptor = descriptor
+    self.path = nil
+    self.inode = 0
+  }
+
+  /// Removes the socket from the file system, unless another process has put its own there.
+  public func remove() {
+    guard let path, let there = Self.identity(path), there.inode == inode else { return }
+    _ = unsafe clinux_unlink(path.string)
+  }
+
+  deinit { remove() }
+
+  /// Takes the next client that waits.
+  package func accept() throws(SystemFailure) -> OwnedDescriptor {
+    OwnedDescriptor(adopting: try checked("accept", clinux_accept(descriptor.number)))
+  }
+
+  private static func removeStaleSocket(_ path: FilePath) throws(Failure) {
+    guard let there = identity(path) else { return }
+    guard there.is_socket != 0 else { throw .notASocket(path) }
+    let probe = unsafe clinux_connect(path.string)
+    if probe >= 0 {
+      _ = clinux_close(probe)
+      throw .inUse(path)
+    }
+    guard probe == -Errno.connectionRefused.rawValue else { throw failure("connect", probe, path) }
+    _ = unsafe clinux_unlink(path.string)
+  }
+
+  private static func identity(_ path: FilePath) -> clinux_identity? {
+    var identity = clinux_identity()
+    return unsafe clinux_identify(path.string, &identity) == 0 ? identity : nil
+  }
+
+  private static func failure(_ call: String, _ result: Int32, _ path: FilePath) -> Failure {
+    .system(SystemFailure(call: call, code: Errno(rawValue: -result)), path)
+  }
+}
+
+extension ListeningSocket.Failure: CustomStringConvertible {
+  /// Cause and remedy.
+  public var description: String {
+    switch self {
+    case .inUse(let path):
+      "\(path) is in use: another process listens on it. Choose another path or stop that process."
+    case .notASocket(let path):
+      "\(path) exists and is not a socket. It was left alone; choose another path or remove it."
+    case .notListening(let number):
+      "descriptor \(number) is not a listening UNIX stream socket."
+    case .pathTooLong(let path, let limit):
+      "\(path) has \(path.string.utf8.count) bytes, a socket path has at most \(limit). Use a shorter one, in /tmp for example."
+    case .system(let failure, let path):
+      "cannot listen on \(path): \(failure)."
+    }
+  }
+}

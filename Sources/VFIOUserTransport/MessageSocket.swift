@@ -1,0 +1,138 @@
+internal import CLinux
+public import SystemPackage
+
+/// A connected UNIX stream socket that carries messages with descriptors.
+public final class MessageSocket: Sendable {
+  package let descriptor: OwnedDescriptor
+  private let isShutDown = Monitor(false)
+
+  /// Takes over a connected socket.
+  public init(adopting descriptor: consuming OwnedDescriptor) {
+    self.descriptor = descriptor
+  }
+
+  /// Connects to the socket at `path`.
+  ///
+  /// - Throws: `ENOENT` when there is nothing, `ECONNREFUSED` when nobody listens, `EACCES`,
+  ///   `ENAMETOOLONG` beyond 107 bytes.
+  public convenience init(connectingTo path: FilePath) throws(SystemFailure) {
+    let number = try checked(
+      "connect", unsafe path.withPlatformString { unsafe clinux_connect($0) })
+    self.init(adopting: OwnedDescriptor(adopting: number))
+  }
+
+  /// Two sockets that are connected to each other.
+  public static func pair() throws(SystemFailure) -> (MessageSocket, MessageSocket) {
+    var ends: [Int32] = [-1, -1]
+    _ = try checked("socketpair", unsafe clinux_socket_pair(&ends))
+    return (
+      MessageSocket(adopting: OwnedDescriptor(adopting: ends[0])),
+      MessageSocket(adopting: OwnedDescriptor(adopting: ends[1]))
+    )
+  }
+
+  /// Ends the connection from any thread: whoever waits on it, here or at the peer, wakes up.
+  ///
+  /// The descriptor stays open until the last reference goes, so its number cannot be reused under a
+  /// thread that is still in a call.
+  public func shutdown() {
+    isShutDown.update { $0 = true }
+    _ = clinux_shutdown(descriptor.number)
+  }
+
+  /// Whether the peer has closed its end or is gone.
+  public var peerHasHungUp: Bool {
+    var interest = clinux_interest(descriptor: descriptor.number, wanted: 0, happened: 0)
+    _ = unsafe clinux_poll(&interest, 1, 0)
+    return interest.happened & Int16(CLINUX_HANGUP) != 0
+  }
+
+  /// Sends what the socket takes at once.
+  ///
+  /// - Parameters:
+  ///   - bytes: where a message starts or goes on.
+  ///   - descriptors: ride on the first byte; none when a message goes on.
+  /// - Returns: bytes taken, 0 when the socket is full.
+  package func trySend(
+    _ bytes: UnsafeRawBufferPointer, descriptors: [Int32] = []
+  ) throws(StreamFailure) -> Int {
+    var slice = unsafe clinux_slice(
+      base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), length: bytes.count)
+    let sent = unsafe clinux_send(
+      descriptor.number, &slice, 1, descriptors, Int32(descriptors.count), 0)
+    if sent >= 0 { return sent }
+    return try unlessEmpty("sendmsg", sent) ?? 0
+  }
+
+  /// Receives once into the assembler.
+  ///
+  /// - Parameters:
+  ///   - wait: whether to block until there is something.
+  /// - Returns: whether anything was received; false too when the assembler has no room.
+  package func receive(
+    into assembler: inout FrameAssembler, wait: Bool
+  ) throws(StreamFailure) -> Bool {
+    let room = unsafe assembler.prepareRoom()
+    guard unsafe !room.isEmpty else { return false }
+    return try unsafe withUnsafeTemporaryAllocation(
+      of: Int32.self, capacity: Int(CLINUX_MAX_DESCRIPTORS)
+    ) { (numbers) throws(StreamFailure) -> Bool in
+      var slice = unsafe clinux_slice(base: room.baseAddress, length: room.count)
+      let result = unsafe clinux_receive(
+        descriptor.number, &slice, 1, numbers.baseAddress, wait ? 1 : 0)
+      guard result.count >= 0 else { return try unlessEmpty("recvmsg", result.count) != nil }
+      if result.count > 0 { assembler.received(result.count) }
+      for index in 0..<Int(result.descriptors) {
+        assembler.credit(OwnedDescriptor(adopting: unsafe numbers[index]))
+      }
+      guard result.truncated == 0 else { throw .controlDataTruncated }
+      guard result.count > 0 else { throw endOfStream(assembler) }
+      return true
+    }
+  }
+
+  /// Waits until the socket is readable, or writable if asked for.
+  ///
+  /// - Returns: what happened, empty when the deadline came first.
+  package func wait(
+    for wanted: Readiness, before deadline: Deadline
+  ) throws(StreamFailure) -> Readiness {
+    while true {
+      var interest = clinux_interest(
+        descriptor: descriptor.number, wanted: wanted.rawValue, happened: 0)
+      let ready = unsafe clinux_poll(&interest, 1, deadline.remaining)
+      guard ready >= 0 else { throw .system(failure("ppoll", Int(ready))) }
+      if ready > 0 || deadline.hasPassed { return Readiness(rawValue: interest.happened) }
+    }
+  }
+
+  private func endOfStream(_ assembler: borrowing FrameAssembler) -> StreamFailure {
+    if isShutDown.withLock({ $0 }) { return .closedByUs }
+    return assembler.isInsideMessage ? .endInsideMessage(had: assembler.buffered) : .closedByPeer
+  }
+
+  /// Nil when the socket only had nothing for us; a peer that died is a peer that closed.
+  private func unlessEmpty(_ call: String, _ result: Int) throws(StreamFailure) -> Int? {
+    let failure = failure(call, result)
+    switch failure.code {
+    case .resourceTemporarilyUnavailable: return nil
+    case .connectionReset, .brokenPipe:
+      throw isShutDown.withLock { $0 } ? .closedByUs : .closedByPeer
+    default: throw .system(failure)
+    }
+  }
+
+  private func failure(_ call: String, _ result: Int) -> SystemFailure {
+    SystemFailure(call: call, code: Errno(rawValue: CInt(truncatingIfNeeded: -result)))
+  }
+}
+
+/// What a socket can be waited for.
+package struct Readiness: OptionSet, Sendable {
+  package let rawValue: Int16
+  package init(rawValue: Int16) { self.rawValue = rawValue }
+
+  package static let readable = Readiness(rawValue: Int16(CLINUX_READABLE))
+  package static let writable = Readiness(rawValue: Int16(CLINUX_WRITABLE))
+  package static let hangUp = Readiness(rawValue: Int16(CLINUX_HANGUP))
+}

@@ -1,0 +1,56 @@
+internal import SystemPackage
+
+/// Why a connection cannot go on.
+///
+/// Not to be confused with a message that is bad while its stream is in step: after one of these no
+/// byte of the stream can be trusted, and the connection closes.
+public enum StreamFailure: Error, Equatable, Sendable {
+  /// The peer closed the connection between two messages.
+  case closedByPeer
+  /// We closed it.
+  case closedByUs
+  /// The peer closed the connection in the middle of a message.
+  case endInsideMessage(had: Int)
+  /// A header names a message size that does not even hold the header.
+  case sizeBelowHeader(UInt32)
+  /// A header names a message size beyond what was negotiated, in bytes.
+  case sizeAboveLimit(UInt32, limit: Int)
+  /// The type bits of a header are neither command nor reply.
+  case unknownType(UInt32)
+  /// The kernel dropped descriptors (`MSG_CTRUNC`): the process has too many open.
+  case controlDataTruncated
+  /// A message was begun, by the peer or by us, and did not end in time.
+  case deadlinePassed(during: Activity)
+  /// The socket failed.
+  case system(SystemFailure)
+
+  /// What took too long.
+  public enum Activity: String, Sendable {
+    /// The rest of a message that the peer began to send.
+    case receiving
+    /// A message of ours that the peer does not read.
+    case sending
+    /// The first message of a connection.
+    case negotiating
+  }
+}
+
+extension StreamFailure: CustomStringConvertible {
+  /// A sentence for a log.
+  public var description: String {
+    switch self {
+    case .closedByPeer: "the peer closed the connection"
+    case .closedByUs: "the connection was closed on this side"
+    case .endInsideMessage(let had):
+      "the peer closed the connection \(had) bytes into a message"
+    case .sizeBelowHeader(let size): "a message claims \(size) bytes, its header alone has 16"
+    case .sizeAboveLimit(let size, let limit):
+      "a message claims \(size) bytes, at most \(limit) were agreed"
+    case .unknownType(let type): "a message is neither command nor reply (type \(type))"
+    case .controlDataTruncated:
+      "the kernel dropped descriptors of a message; raise the limit of open files (ulimit -n)"
+    case .deadlinePassed(let activity): "the peer was too slow (\(activity.rawValue))"
+    case .system(let failure): failure.description
+    }
+  }
+}

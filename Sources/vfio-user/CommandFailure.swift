@@ -1,0 +1,42 @@
+import ArgumentParser
+import SystemPackage
+import VFIOUserClient
+import VFIOUserProtocol
+import VFIOUserTransport
+
+/// What a user is told when a command fails: what happened, and what to do about it.
+struct CommandFailure: Error, CustomStringConvertible {
+  let description: String
+
+  init(_ description: String) {
+    self.description = description
+  }
+
+  /// Why a device at `path` could not be reached or talked to.
+  init(_ error: ClientError, device path: String) {
+    switch error {
+    case .system(let failure) where failure.code == .noSuchFileOrDirectory:
+      self.init(
+        "there is no socket at \(path). Start a device there first: vfio-user serve serial --socket \(path)"
+      )
+    case .system(let failure) where failure.code == .connectionRefused:
+      self.init(
+        "nobody listens on \(path): its device process has ended. Start it again; it replaces the stale socket."
+      )
+    case .system(let failure) where failure.code == .permissionDenied:
+      self.init(
+        "you may not connect to \(path). Ask its owner, or serve it with --mode 660 and a common group."
+      )
+    case .system(let failure) where failure.code == .notSocket:
+      self.init("\(path) is not a socket.")
+    case .refused(.version, .resourceBusy):
+      self.init("the device at \(path) has a client already; it serves one at a time.")
+    case .refused(.version, .protocolNotSupported), .negotiationFailed:
+      self.init("\(error). This program speaks vfio-user 0.1; is the peer of another version?")
+    case .disconnected(.closedByPeer):
+      self.init("the peer at \(path) closed the connection; is it a vfio-user device?")
+    default:
+      self.init("\(path): \(error)")
+    }
+  }
+}

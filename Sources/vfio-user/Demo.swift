@@ -1,0 +1,102 @@
+import ArgumentParser
+import Foundation
+import SystemPackage
+import VFIOUserClient
+import VFIOUserProtocol
+import VFIOUserTransport
+
+/// `vfio-user demo`: the whole thing without a virtual machine.
+struct Demo: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Serve a serial port from a process of its own, and drive it without a VM.",
+    discussion: """
+      Starts a device process, connects to it as a VMM would, shows what the device is, sends bytes \
+      through it in both directions with interrupts, measures, and ends with the QEMU command line \
+      that attaches the same device to a virtual machine.
+      """)
+
+  @Option(help: ArgumentHelp("Bytes to send each way.", valueName: "count"))
+  var bytes = 4096
+
+  @OptionGroup var log: LogOptions
+
+  func validate() throws {
+    guard 1...(16 << 20) ~= bytes else {
+      throw ValidationError("--bytes takes a number from 1 to 16777216.")
+    }
+  }
+
+  func run() throws {
+    log.bootstrap()
+    let folder = FilePath("/tmp/vfio-user-demo-\(getpid())")
+    try FileManager.default.createDirectory(
+      atPath: folder.string, withIntermediateDirectories: false)
+    defer { try? FileManager.default.removeItem(atPath: folder.string) }
+    let socket = folder.appending("port.sock")
+    let process = try DemoDevice(socket: socket, farEnd: folder.appending("far.sock"))
+    defer { process.stop() }
+
+    say("1. A device process (pid \(process.pid)) serves a serial port on \(socket)")
+    do {
+      let client = try Client(connectingTo: socket)
+      say("\n2. What a VMM finds there")
+      say(try DeviceSummary(of: client).text)
+      try exercise(client, process)
+      try measure(client)
+    } catch let error as ClientError {
+      throw CommandFailure(error, device: socket.string)
+    }
+    say("\n5. The same device in a virtual machine (QEMU 10.1 or newer; or: make demo-vm)")
+    say(Self.commandLines)
+  }
+
+  private func exercise(_ client: Client, _ process: DemoDevice) throws {
+    say("\n3. \(bytes) random bytes each way through its registers, with interrupts")
+    let far = try FarProgram(process.farEnd)
+    var driver = try SerialDriver(client)
+    let toDevice = try pass(bytes) { piece in
+      try driver.send(piece)
+      return try far.receive(piece.count)
+    }
+    say("   to the far end:   \(toDevice), \(driver.interrupts) interrupts")
+    let before = driver.interrupts
+    let fromDevice = try pass(bytes) { piece in
+      try far.send(piece)
+      return try driver.receive(piece.count)
+    }
+    say("   from the far end: \(fromDevice), \(driver.interrupts - before) interrupts")
+  }
+
+  /// Passes random bytes in pieces, and compares what comes out with what went in.
+  private func pass(_ count: Int, _ through: ([UInt8]) throws -> [UInt8]) throws -> String {
+    let start = ContinuousClock.now
+    var left = count
+    while left > 0 {
+      let piece = (0..<min(left, 256)).map { _ in UInt8.random(in: .min ... .max) }
+      guard try through(piece) == piece else {
+        throw CommandFailure("bytes were changed on their way through the serial port.")
+      }
+      left -= piece.count
+    }
+    let seconds = (ContinuousClock.now - start) / .seconds(1)
+    return "all arrived unchanged, \(Int(Double(count) / seconds / 1000)) kB/s"
+  }
+
+  private func measure(_ client: Client) throws {
+    say("\n4. How long it takes (both processes share this machine's cores with everything else)")
+    let rounds = 10_000
+    let scratch: UInt64 = 7
+    let reads = try Timings(rounds) { _ = try client.load(.bar0, at: scratch, as: UInt8.self) }
+    say("   register read,  round trip: \(reads)")
+    let writes = try Timings(rounds) { try client.store(UInt8(0x55), .bar0, at: scratch) }
+    say("   register write, round trip: \(writes)")
+  }
+
+  private static let commandLines = """
+       vfio-user serve serial --socket /tmp/port.sock --pty &
+       qemu-system-x86_64 -accel kvm -m 512M \\
+         -object memory-backend-memfd,id=mem,size=512M,share=on -machine q35,memory-backend=mem \\
+         -device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"/tmp/port.sock"}}' \\
+         -drive file=YOUR-GUEST.img,if=virtio
+    """
+}

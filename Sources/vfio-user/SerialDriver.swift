@@ -1,0 +1,79 @@
+import VFIOUserClient
+import VFIOUserProtocol
+import VFIOUserTransport
+
+/// A driver for the serial port, as a kernel's but small: interrupts say when to look, registers say
+/// what there is.
+struct SerialDriver {
+  /// Offsets in BAR 0 (16550A data sheet, table "summary of registers").
+  private enum Register {
+    static let data: UInt64 = 0
+    static let interruptEnable: UInt64 = 1
+    /// Written: FIFO control; read: interrupt identification.
+    static let fifoControl: UInt64 = 2
+    static let interruptIdentification: UInt64 = 2
+    static let modemControl: UInt64 = 4
+    static let lineStatus: UInt64 = 5
+  }
+
+  private static let dataReady: UInt8 = 0x01
+  private static let transmitterEmpty: UInt8 = 0x20
+  private static let fifoSize = 16
+
+  private let client: Client
+  private let interrupt: EventCounter
+  /// How often the port has interrupted.
+  private(set) var interrupts: UInt64 = 0
+
+  /// Switches the port on: FIFOs, interrupts for both directions, "ready" to the far end.
+  init(_ client: Client) throws {
+    self.client = client
+    interrupt = try EventCounter()
+    try client.setTrigger(.intx, interrupt)
+    try client.store(UInt8(0x07), .bar0, at: Register.fifoControl)
+    try client.store(UInt8(0x03), .bar0, at: Register.interruptEnable)
+    try client.store(UInt8(0x0B), .bar0, at: Register.modemControl)
+  }
+
+  /// Sends bytes, a FIFO at a time, each after the interrupt that says there is room.
+  mutating func send(_ bytes: [UInt8]) throws {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      try waitForInterrupt(saying: Self.transmitterEmpty)
+      for byte in rest.prefix(Self.fifoSize) {
+        try client.store(byte, .bar0, at: Register.data)
+      }
+      rest = rest.dropFirst(Self.fifoSize)
+    }
+  }
+
+  /// Receives as many bytes, each time as many as the FIFO holds.
+  mutating func receive(_ count: Int) throws -> [UInt8] {
+    var bytes: [UInt8] = []
+    while bytes.count < count {
+      try waitForInterrupt(saying: Self.dataReady)
+      while bytes.count < count, try lineStatus() & Self.dataReady != 0 {
+        bytes.append(try client.load(.bar0, at: Register.data))
+      }
+    }
+    return bytes
+  }
+
+  private func lineStatus() throws -> UInt8 {
+    try client.load(.bar0, at: Register.lineStatus)
+  }
+
+  /// Takes interrupts until the line status has the bit.
+  private mutating func waitForInterrupt(saying status: UInt8) throws {
+    repeat {
+      // INTx masked itself when it was signalled; what is still pending signals again.
+      try client.act(.unmask, on: .intx)
+      guard let count = interrupt.wait(for: .seconds(5)) else {
+        throw CommandFailure("the serial port did not interrupt within 5 seconds.")
+      }
+      interrupts += count
+      // Identifying the interrupt acknowledges it.
+      _ = try client.load(.bar0, at: Register.interruptIdentification, as: UInt8.self)
+    } while try lineStatus() & status == 0
+  }
+}

@@ -1,0 +1,8 @@
+import ArgumentParser
+
+/// `vfio-user serve`: device processes.
+struct Serve: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Serve a device on a UNIX socket.",
+    subcommands: [ServeSerial.self])
+}

@@ -1,0 +1,22 @@
+import ArgumentParser
+
+/// The `vfio-user` program; each subcommand has a file of its own.
+@main
+struct VFIOUserCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "vfio-user",
+    abstract: "PCI devices in processes of their own, by the vfio-user protocol.",
+    discussion: """
+      A device is served on a UNIX socket, and a VMM plugs it into a virtual machine:
+
+        vfio-user serve serial --socket /tmp/serial.sock --pty
+        qemu-system-x86_64 ... -device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"/tmp/serial.sock"}}'
+
+      QEMU 10.1 or newer has vfio-user-pci. Without a virtual machine, `vfio-user info` looks at a \
+      device and `vfio-user demo` serves one and drives it.
+
+      Exit codes: 0 done, 1 the operation failed, 64 the command line is wrong.
+      """,
+    version: "0.1.0",
+    subcommands: [Serve.self, Info.self, Demo.self])
+}

@@ -1,0 +1,47 @@
+public import VFIOUserProtocol
+
+/// The bytes of something that can be encoded.
+public func bytes(of message: some WireEncodable) -> [UInt8] {
+  var bytes = [UInt8](repeating: 0, count: message.wireSize)
+  var span = bytes.mutableSpan
+  var raw = unsafe span.mutableBytes
+  message.encode(into: &raw)
+  return bytes
+}
+
+/// A whole message: header and payload.
+public func message(
+  _ command: Command, id: UInt16 = 0, flags: MessageFlags = [], size: UInt32? = nil,
+  error: UInt32 = 0, _ payload: [UInt8] = []
+) -> [UInt8] {
+  let header = Header(
+    id: id, command: command, size: size ?? UInt32(Header.wireSize + payload.count), flags: flags,
+    error: error)
+  var bytes = [UInt8](repeating: 0, count: Header.wireSize)
+  var span = bytes.mutableSpan
+  var raw = unsafe span.mutableBytes
+  header.encode(into: &raw)
+  return bytes + payload
+}
+
+/// A generator of numbers that is the same on each run.
+public struct SplitMix64: RandomNumberGenerator {
+  private var state: UInt64
+
+  /// The same seed, the same numbers.
+  public init(seed: UInt64) { state = seed }
+
+  /// The next number.
+  public mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+
+  /// Random bytes.
+  public mutating func bytes(_ count: Int) -> [UInt8] {
+    (0..<count).map { _ in UInt8(truncatingIfNeeded: next()) }
+  }
+}
