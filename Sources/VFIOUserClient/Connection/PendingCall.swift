@@ -78,9 +78,9 @@ struct PendingCalls: ~Copyable {
   }
 
   deinit {
-    for unsafeblock in unsafe blocks {
-      unsafe block.deinitialize(count: Self.blockSize)
-      unsafe block.deallocate()
+    for place in unsafe blocks.indices {
+      unsafe blocks[place].deinitialize(count: Self.blockSize)
+      unsafe blocks[place].deallocate()
     }
     unsafe byID.deallocate()
   }
