@@ -55,8 +55,14 @@ struct SerialDriver {
       while bytes.count < count, try lineStatus() & Self.dataReady != 0 {
         bytes.append(try client.load(.bar0, at: Register.data))
       }
+      // What came meanwhile is delivered when the driver has seen that nothing is pending.
+      try identifyInterrupt()
     }
     return bytes
+  }
+
+  private func identifyInterrupt() throws {
+    _ = try client.load(.bar0, at: Register.interruptIdentification, as: UInt8.self)
   }
 
   private func lineStatus() throws -> UInt8 {
@@ -73,7 +79,7 @@ struct SerialDriver {
       }
       interrupts += count
       // Identifying the interrupt acknowledges it.
-      _ = try client.load(.bar0, at: Register.interruptIdentification, as: UInt8.self)
+      try identifyInterrupt()
     } while try lineStatus() & status == 0
   }
 }

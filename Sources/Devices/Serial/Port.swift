@@ -29,6 +29,7 @@ struct Port: ~Copyable {
   private struct Watch: Equatable {
     var input = false
     var output = false
+    var tick = false
   }
 
   init(to farEnd: FarEnd, _ inputPolicy: SerialDevice.InputPolicy) {
@@ -46,7 +47,9 @@ struct Port: ~Copyable {
     receive()
     showLevel()
     let wanted = wanted
-    let isNew = wanted.input && !watched.input || wanted.output && !watched.output
+    let isNew =
+      wanted.input && !watched.input || wanted.output && !watched.output
+      || wanted.tick && !watched.tick
     // Once is enough: the pump looks at everything when it wakes.
     if isNew { watched = wanted }
     return isNew
@@ -64,7 +67,30 @@ struct Port: ~Copyable {
       uart.receiveBreak()
       isBreakWaiting = false
     }
+    guard !inbound.isEmpty, mayDeliver else { return }
+    uart.wasSeenIdle = false
     while uart.room > 0, let byte = inbound.popFirst() { uart.receive(byte) }
+  }
+
+  /// Whether the chip may be given more.
+  ///
+  /// A line delivers at its own pace; here everything is there at once. A FIFO that is filled up while
+  /// the driver empties it would keep the driver in its interrupt handler, and the guest's processor
+  /// with it, until the far end falls silent. So a driver that takes interrupts gets a FIFO at a time,
+  /// the next one when it has seen that nothing is pending, or when ``tick()`` says so.
+  private var mayDeliver: Bool {
+    guard uart.interruptEnable.contains(.received) else { return true }
+    return uart.received.isEmpty && uart.wasSeenIdle
+  }
+
+  /// A millisecond has passed while bytes wait: a driver that has emptied the FIFO and does not look
+  /// whether anything is pending gets the next bytes nevertheless.
+  mutating func tick() {
+    if uart.received.isEmpty { uart.wasSeenIdle = true }
+  }
+
+  private var hasInputWaiting: Bool {
+    !inbound.isEmpty && (inputPolicy == .always || uart.isTerminalReady)
   }
 
   private mutating func showLevel() {
@@ -103,7 +129,8 @@ struct Port: ~Copyable {
     // With some hysteresis, or a guest that reads byte by byte would wake the pump for each.
     let hasRoom = inbound.room >= Self.inboundCapacity / 2
     return Watch(
-      input: hasRoom && cable.input != nil, output: !outbound.isEmpty && cable.output != nil)
+      input: hasRoom && cable.input != nil, output: !outbound.isEmpty && cable.output != nil,
+      tick: hasInputWaiting)
   }
 
   /// What the pump shall wait for now, nil when it shall end.
@@ -115,7 +142,8 @@ struct Port: ~Copyable {
       room: inbound.room,
       output: watched.output ? cable.output : nil,
       leaving: cable.leaving,
-      listener: cable.listener)
+      listener: cable.listener,
+      ticks: watched.tick)
   }
 
   /// Takes in what the pump has read; there is room, since nobody else adds to it.
@@ -131,4 +159,6 @@ struct Plan {
   let output: ByteStream?
   let leaving: ByteStream?
   let listener: ListeningSocket?
+  /// Whether ``Port/tick()`` is due in a millisecond.
+  let ticks: Bool
 }

@@ -13,6 +13,8 @@ final class Pump: Sendable {
 
   /// How long to wait for descriptors when the process has none left for a program that connects.
   private static let acceptPause: Duration = .milliseconds(100)
+  /// How long bytes wait for a driver that does not look whether anything is pending.
+  private static let tick: Duration = .milliseconds(1)
   /// How long the thread may take to end; it never waits for anything but its poll.
   private static let farewell: Duration = .seconds(2)
 
@@ -47,12 +49,14 @@ final class Pump: Sendable {
     while let plan = port.withLock({ $0.plan() }) {
       let mayAccept = acceptAfter.hasPassed
       var polled = Self.interests(plan, wake, mayAccept: mayAccept)
-      let limit = plan.listener == nil || mayAccept ? Deadline.never : acceptAfter
+      var limit = plan.listener == nil || mayAccept ? Deadline.never : acceptAfter
+      if plan.ticks { limit = min(limit, .after(Self.tick)) }
       // Sound: the count is that of the array.
       guard unsafe clinux_poll(&polled, Int32(polled.count), limit.remaining) >= 0 else {
         logger.error("waiting for the far end of the serial port has failed")
         break
       }
+      if plan.ticks { withPort { $0.tick() } }
       carryOut(plan, polled, &bytes)
       if let listener = plan.listener, polled[4].happened != 0, !accept(from: listener) {
         acceptAfter = .after(Self.acceptPause)

@@ -37,6 +37,7 @@ extension UART16550 {
   /// Reading it acknowledges the transmitter's interrupt if that is what it reports.
   mutating func readIdentification() -> UInt8 {
     let reported = interrupt
+    if reported == nil { wasSeenIdle = true }
     if reported == .transmitterEmpty { isTransmitterEmptyPending = false }
     let code = reported?.rawValue ?? Self.nothingPending
     return isFIFOEnabled ? code | Self.fifosEnabled : code

@@ -92,6 +92,7 @@ extension UART16550 {
       isTransmitterEmptyPending = value.contains(.transmitterEmpty) && transmitted.isEmpty
     }
     interruptEnable = value
+    wasSeenIdle = true
   }
 
   private mutating func setFIFOControl(_ value: FIFOControl) {

@@ -23,6 +23,9 @@ public struct UART16550: Sendable {
   /// What RBR shows when nothing is there: the last character.
   var lastReceived: UInt8 = 0
   var hasOverrun = false
+  /// Whether the driver has seen since the last delivery that nothing is pending: it has left its
+  /// interrupt handler, or is about to.
+  var wasSeenIdle = true
   var isTransmitterEmptyPending = false
 
   var interruptEnable: InterruptEnable = []
