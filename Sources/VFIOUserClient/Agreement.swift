@@ -34,11 +34,14 @@ struct Agreement: Sendable {
       throw error
     }
     self.connection = connection
-    let limit = max(options.largestAccess, options.proposal.effectiveMaxDataTransfer)
-    connection.setMessageLimit(factory.messageLimit(limit))
-    twin?.setMessageLimit(factory.messageLimit(limit))
-    let mayCoalesce = options.postsWrites && version.capabilities.effectiveWriteMultiple
-    connection.state.withLock { $0.mayCoalesce = mayCoalesce }
+    connection.setMessageLimit(factory.messageLimit)
+    let mayCoalesce =
+      options.postsWrites && version.capabilities.effectiveWriteMultiple
+      && version.capabilities.effectiveMaxDataTransfer >= Connection.mostCoalescedBytes
+    connection.state.update { state in
+      state.mayCoalesce = mayCoalesce
+      if options.handler != nil { connection.addBackgroundUser(&state) }
+    }
   }
 
   private static func negotiate(
@@ -55,7 +58,13 @@ struct Agreement: Sendable {
       let twin = try twinDescriptor(answer, &descriptors, isWanted: twinWanted)
       return (answer, twin)
     }
-    let result = try connection.perform(exchange)
+    let result: (VersionMessage, TwinDescriptor?)
+    do throws(ClientError) {
+      result = try connection.perform(exchange)
+    } catch {
+      guard case .implausibleReply(_, let what) = error else { throw error }
+      throw .negotiationFailed("the server's answer cannot be: \(what)")
+    }
     trace.record(.version(major: result.0.major, minor: result.0.minor))
     return result
   }
@@ -140,16 +149,19 @@ struct ConnectionFactory {
   ) throws(ClientError) -> Connection {
     do throws(SystemFailure) {
       let twin = try make(socket)
-      twin.onLoss { [weak main] failure in main?.endAfterLossOfTwin(failure) }
+      twin.onLoss { [weak main] failure in main?.end(failure) }
+      // Before anybody reads.
+      twin.setMessageLimit(messageLimit)
       twin.state.update { twin.addBackgroundUser(&$0) }
       return twin
     } catch {
-      throw .system(error)
+      throw .negotiationFailed("the twin socket is of no use: \(error)")
     }
   }
 
-  /// Most bytes of a message with `data` bytes of data.
-  func messageLimit(_ data: UInt32) -> Int {
-    max(Limits.messageBeforeNegotiation, Header.wireSize + RegionAccess.wireSize + Int(data))
+  /// Most bytes of a message once both sides agreed.
+  var messageLimit: Int {
+    let data = max(options.largestAccess, options.proposal.effectiveMaxDataTransfer)
+    return max(Limits.messageBeforeNegotiation, Header.wireSize + RegionAccess.wireSize + Int(data))
   }
 }

@@ -77,8 +77,14 @@ final class Reconnector: Sendable {
 
   /// Has a connection report its loss, also while nobody uses it.
   func watch(_ connection: Connection) {
-    connection.onLoss { [weak self] failure in self?.loss.update { $0 = failure } }
+    connection.onLoss { [weak self] failure in self?.note(failure) }
     connection.state.update { connection.addBackgroundUser(&$0) }
+  }
+
+  /// Takes note of a loss, before anybody else hears of it: whoever calls from now on waits.
+  private func note(_ failure: StreamFailure) {
+    _ = link.beginReconnecting()
+    loss.update { $0 = failure }
   }
 
   /// Runs until the client is closed or a device is given up.
@@ -89,12 +95,14 @@ final class Reconnector: Sendable {
         return loss
       }
       guard let reason = reason ?? nil, link.beginReconnecting() else { return }
+      link.last.twin?.end(reason)
       policy.observer?(.lost(reason))
       do throws(ClientError) {
         guard let attempts = try reconnect() else { return }
         trace.record(.reconnected(attempts: attempts))
         policy.observer?(.restored(attempts: attempts))
       } catch {
+        guard !link.isClosed else { return }
         link.giveUp(error)
         policy.observer?(.gaveUp(error))
         return
@@ -124,7 +132,8 @@ final class Reconnector: Sendable {
         if case .deviceChanged = error { throw error }
         guard !deadline.hasPassed else { throw error }
       }
-      if link.pause(delay) { return nil }
+      let left = deadline.remaining
+      if link.pause(left < 0 ? delay : min(delay, .nanoseconds(left))) { return nil }
       delay = min(delay * 2, policy.longestDelay)
     }
     return nil
@@ -140,9 +149,7 @@ final class Reconnector: Sendable {
       }
       try agreement.connection.fence(group)
       try triggers.restore(agreement)
-      if !memory.all.isEmpty {
-        agreement.connection.state.update { agreement.connection.addBackgroundUser(&$0) }
-      }
+      agreement.connection.noteMemory()
     } catch {
       agreement.disconnect()
       throw error

@@ -85,9 +85,17 @@ struct RequestQueue: ~Copyable {
   /// - Returns: false when there are too many.
   mutating func append(_ request: QueuedRequest) -> Bool {
     guard waiting.count - taken < limit else { return false }
+    // A queue that never runs empty must not keep what was handled.
+    if taken > limit {
+      waiting.removeFirst(taken)
+      taken = 0
+    }
     waiting.append(request)
     return true
   }
+
+  /// Takes back what was added last, as there is nobody to handle it.
+  mutating func removeLast() { waiting.removeLast() }
 
   /// The next one for the worker, or nil, with which the worker ends.
   mutating func next() -> QueuedRequest? {

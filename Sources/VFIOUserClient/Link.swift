@@ -5,6 +5,8 @@ internal import VFIOUserTransport
 final class Link: Sendable {
   private struct State {
     var agreement: Agreement?
+    /// The agreement's connection while nothing stands in the way of using it.
+    var usable: Connection?
     var isReconnecting = false
     var isClosed = false
     /// Why there will be no other connection.
@@ -34,6 +36,7 @@ final class Link: Sendable {
     state.update { state in
       guard !state.isClosed else { return false }
       state.agreement = agreement
+      state.usable = agreement.connection
       state.isReconnecting = false
       return true
     }
@@ -41,6 +44,11 @@ final class Link: Sendable {
 
   /// The connection for an operation; with a reconnection under way, the policy says what happens.
   func current(_ options: ClientOptions) throws(ClientError) -> Connection {
+    if let connection = state.withLock({ $0.usable }) { return connection }
+    return try waitForConnection(options)
+  }
+
+  private func waitForConnection(_ options: ClientOptions) throws(ClientError) -> Connection {
     var (agreement, isReconnecting, givenUp) = state.withLock {
       ($0.agreement, $0.isReconnecting, $0.givenUp)
     }
@@ -62,6 +70,7 @@ final class Link: Sendable {
     state.update { state in
       guard !state.isClosed else { return false }
       state.isReconnecting = true
+      state.usable = nil
       return true
     }
   }
@@ -70,6 +79,7 @@ final class Link: Sendable {
   func giveUp(_ error: ClientError) {
     state.update { state in
       state.givenUp = error
+      state.usable = nil
       state.isReconnecting = false
     }
   }

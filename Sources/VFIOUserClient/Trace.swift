@@ -51,12 +51,17 @@ public struct LoggingTraceSink: TraceSink {
 /// A place in the code that may be observed; costs a comparison with nil when it is not.
 struct TracePoint: Sendable {
   private let sink: (any TraceSink)?
+  /// Beside the sink, since looking at an existential costs reference counting.
+  private let isObserved: Bool
 
-  init(_ sink: (any TraceSink)?) { self.sink = sink }
+  init(_ sink: (any TraceSink)?) {
+    self.sink = sink
+    isObserved = sink != nil
+  }
 
   @inline(__always)
   func record(_ event: @autoclosure () -> TraceEvent) {
-    guard let sink else { return }
-    sink.record(event())
+    guard isObserved else { return }
+    sink?.record(event())
   }
 }

@@ -17,8 +17,14 @@ public struct Header: Equatable, Sendable {
   public var error: UInt32
 
   /// Puts a header together, field by field.
+  ///
+  /// Without flags it is a command whose sender wants an answer. (The default is not written `[]`,
+  /// which costs a call into the standard library each time.)
   @inlinable
-  public init(id: UInt16, command: Command, size: UInt32, flags: MessageFlags, error: UInt32 = 0) {
+  public init(
+    id: UInt16, command: Command, size: UInt32, flags: MessageFlags = MessageFlags(rawValue: 0),
+    error: UInt32 = 0
+  ) {
     self.id = id
     self.command = command
     self.size = size
@@ -72,7 +78,9 @@ public struct Header: Equatable, Sendable {
   public func errorReply(errno: UInt32) -> Header {
     precondition(errno != 0, "an error reply carries an error number")
     return Header(
-      id: id, command: command, size: UInt32(Self.wireSize), flags: [.reply, .error], error: errno)
+      id: id, command: command, size: UInt32(Self.wireSize),
+      flags: MessageFlags(rawValue: MessageFlags.reply.rawValue | MessageFlags.error.rawValue),
+      error: errno)
   }
 }
 

@@ -7,11 +7,21 @@ package struct Deadline: Sendable, Comparable {
 
   /// The end of a wait that starts now; a wait of centuries is as good as none.
   package static func after(_ duration: Duration) -> Deadline {
+    after(nanoseconds: nanoseconds(duration))
+  }
+
+  /// As ``after(_:)``, for waits that were turned into nanoseconds beforehand.
+  package static func after(nanoseconds: UInt64) -> Deadline {
+    let (instant, overflow) = clinux_now().addingReportingOverflow(nanoseconds)
+    return overflow ? .never : Deadline(instant: instant)
+  }
+
+  /// A wait in nanoseconds; a negative one is none.
+  package static func nanoseconds(_ duration: Duration) -> UInt64 {
     let (seconds, attoseconds) = duration.components
-    guard seconds >= 0 else { return Deadline(instant: clinux_now()) }
-    guard seconds < 1 << 32 else { return .never }
-    let wait = UInt64(seconds) * 1_000_000_000 + UInt64(max(attoseconds, 0)) / 1_000_000_000
-    return Deadline(instant: clinux_now() + wait)
+    guard seconds >= 0, attoseconds >= 0 else { return 0 }
+    guard seconds < 1 << 32 else { return .max }
+    return UInt64(seconds) * 1_000_000_000 + UInt64(attoseconds) / 1_000_000_000
   }
 
   /// A deadline that does not come.

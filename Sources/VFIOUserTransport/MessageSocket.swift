@@ -130,7 +130,7 @@ public final class MessageSocket: Sendable {
 /// What a socket can be waited for.
 package struct Readiness: OptionSet, Sendable {
   package let rawValue: Int16
-  package init(rawValue: Int16) { self.rawValue = rawValue }
+  @inlinable package init(rawValue: Int16) { self.rawValue = rawValue }
 
   package static let readable = Readiness(rawValue: Int16(CLINUX_READABLE))
   package static let writable = Readiness(rawValue: Int16(CLINUX_WRITABLE))

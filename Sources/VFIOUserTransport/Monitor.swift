@@ -8,7 +8,7 @@ internal import CLinux
 package final class Monitor<State: ~Copyable>: @unchecked Sendable {
   // Sound: `state` is touched only between lock and unlock, and freed with the last reference.
   private let lock: OpaquePointer
-  private let state: UnsafeMutablePointer<State>
+  @usableFromInline let state: UnsafeMutablePointer<State>
 
   package init(_ initial: consuming State) {
     unsafe lock = clinux_monitor_create()
@@ -22,23 +22,37 @@ package final class Monitor<State: ~Copyable>: @unchecked Sendable {
     unsafe clinux_monitor_destroy(lock)
   }
 
+  @usableFromInline
+  func enter() { unsafe clinux_monitor_lock(lock) }
+
+  @usableFromInline
+  func leave() { unsafe clinux_monitor_unlock(lock) }
+
+  @usableFromInline
+  func wakeAll() { unsafe clinux_monitor_wake_all(lock) }
+
   /// Runs `body` with the state to itself.
+  ///
+  /// Inlined, so that it is specialised in the modules that use it: a generic call through metadata
+  /// costs more than the lock.
+  @inlinable
   package func withLock<Result: ~Copyable, Failure: Error>(
     _ body: (inout State) throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    unsafe clinux_monitor_lock(lock)
-    defer { unsafe clinux_monitor_unlock(lock) }
+    enter()
+    defer { leave() }
     return try unsafe body(&state.pointee)
   }
 
   /// Changes the state and wakes everybody who waits for it.
+  @inlinable
   package func update<Result: ~Copyable, Failure: Error>(
     _ body: (inout State) throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    unsafe clinux_monitor_lock(lock)
+    enter()
     defer {
-      unsafe clinux_monitor_wake_all(lock)
-      unsafe clinux_monitor_unlock(lock)
+      wakeAll()
+      leave()
     }
     return try unsafe body(&state.pointee)
   }

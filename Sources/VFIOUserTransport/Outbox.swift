@@ -15,6 +15,8 @@ public struct Outbox: ~Copyable {
   private var storage: UnsafeMutableRawBufferPointer
   private var end = 0
   private var sends: [Send] = []
+  /// The first of them that is not done; the array is emptied as a whole, when all are.
+  private var nextSend = 0
   private var descriptors: [Int32] = []
 
   private struct Send {
@@ -33,7 +35,7 @@ public struct Outbox: ~Copyable {
   }
 
   /// Whether everything is sent.
-  public var isEmpty: Bool { sends.isEmpty }
+  public var isEmpty: Bool { nextSend == sends.count }
 
   /// Bytes that wait to be sent, and those that were sent since the outbox was last empty.
   public var count: Int { end }
@@ -90,7 +92,7 @@ public struct Outbox: ~Copyable {
     let isAlone = !carried.isEmpty
     let count = carried.count
     while let descriptor = carried.takeFirst() { descriptors.append(descriptor.release()) }
-    if !isAlone, let last = sends.last, last.descriptors == 0,
+    if !isAlone, nextSend < sends.count, let last = sends.last, last.descriptors == 0,
       bytes.upperBound - last.unsent.lowerBound <= Self.batchLimit
     {
       sends[sends.count - 1].unsent = last.unsent.lowerBound..<bytes.upperBound
@@ -103,19 +105,22 @@ public struct Outbox: ~Copyable {
   ///
   /// - Returns: whether everything is sent; false when the socket is full.
   public mutating func send(to socket: MessageSocket) throws(StreamFailure) -> Bool {
-    while let next = sends.first {
+    while nextSend < sends.count {
+      let next = sends[nextSend]
       let bytes = unsafe UnsafeRawBufferPointer(rebasing: storage[next.unsent])
       let carried = next.descriptors == 0 ? [] : Array(descriptors.prefix(next.descriptors))
       let sent = unsafe try socket.trySend(bytes, descriptors: carried)
       guard sent > 0 else { return false }
-      forgetDescriptors(next.descriptors)
+      if next.descriptors > 0 { forgetDescriptors(next.descriptors) }
       if sent == next.unsent.count {
-        sends.removeFirst()
+        nextSend += 1
       } else {
-        sends[0] = Send(
+        sends[nextSend] = Send(
           unsent: next.unsent.lowerBound + sent..<next.unsent.upperBound, descriptors: 0)
       }
     }
+    sends.removeAll(keepingCapacity: true)
+    nextSend = 0
     end = 0
     return true
   }

@@ -12,7 +12,7 @@ extension Connection {
     _ request: AsyncRequest, timeout: Duration?
   ) async throws(ClientError) -> AsyncReply {
     let ticket = AsyncTicket()
-    let deadline = Deadline.after(timeout ?? self.timeout)
+    let deadline = deadline(timeout)
     let outcome = await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         start(request, AsyncCall(continuation, limit: request.limit, deadline), ticket)
@@ -36,7 +36,7 @@ extension Connection {
         state.asyncCalls[ObjectIdentifier(pending)] = index
         addBackgroundUser(&state)
         let header = Header(
-          id: unsafe call.pointee.id, command: request.command, size: 0, flags: [])
+          id: unsafe call.pointee.id, command: request.command, size: 0)
         let carried = request.descriptors?.take() ?? DescriptorList()
         enqueue(&state, header, request.payload.count, carried) { $0.store(request.payload) }
         return nil
@@ -50,7 +50,7 @@ extension Connection {
   }
 
   private func cancel(_ ticket: AsyncTicket) {
-    let continuation: CheckedContinuation<AsyncCall.Outcome, Never>? = state.withLock { state in
+    let continuation: CheckedContinuation<AsyncCall.Outcome, Never>? = state.update { state in
       ticket.isCancelled = true
       guard let pending = ticket.call,
         let index = state.asyncCalls[ObjectIdentifier(pending)]

@@ -30,11 +30,17 @@ extension Connection {
     rearm(&state)
   }
 
-  /// The counterpart of ``addBackgroundUser(_:)``.
+  /// Registered memory needs the background reader for as long as there is any.
   ///
-  /// Called under the lock.
-  func removeBackgroundUser(_ state: inout State) {
-    state.backgroundUsers -= 1
+  /// Called after each change of what is registered.
+  func noteMemory() {
+    state.update { state in
+      let isNeeded = !service.all.isEmpty
+      guard isNeeded != state.servesMemory else { return }
+      state.servesMemory = isNeeded
+      state.backgroundUsers += isNeeded ? 1 : -1
+      rearm(&state)
+    }
   }
 
   /// Watches for what is wanted now: bytes to read, if nobody reads them and somebody needs them;
@@ -42,18 +48,17 @@ extension Connection {
   ///
   /// Called under the lock, after each change of these.
   func rearm(_ state: inout State) {
-    var wanted: Readiness = []
+    var wanted: Int32 = 0
     let hasBacklog = !state.outbox.isEmpty
     if state.failure == nil {
       // While messages wait, what the server sends is read in any case: it may be waiting as well.
-      if !state.hasReader, state.backgroundUsers > 0 || hasBacklog { wanted.insert(.readable) }
-      if hasBacklog { wanted.insert(.writable) }
+      if !state.hasReader, state.backgroundUsers > 0 || hasBacklog { wanted |= CLINUX_READABLE }
+      if hasBacklog { wanted |= CLINUX_WRITABLE }
     }
     guard wanted != state.armed else { return }
-    if !wanted.isEmpty, state.threads == 0, !startBackground(&state) { return }
+    if wanted != 0, state.threads == 0, !startBackground(&state) { return }
     state.armed = wanted
-    _ = clinux_oneshot_arm(
-      oneshot.number, socket.descriptor.number, Int32(wanted.rawValue))
+    _ = clinux_oneshot_arm(oneshot.number, socket.descriptor.number, wanted)
   }
 
   private func startBackground(_ state: inout State) -> Bool {
@@ -87,7 +92,7 @@ extension Connection {
   /// The socket is ready for something that was armed; one-shot, so nothing is armed any more.
   private func proceed() {
     let isReader = state.update { state in
-      state.armed = []
+      state.armed = 0
       push(&state)
       guard state.failure == nil, !state.hasReader,
         state.backgroundUsers > 0 || !state.outbox.isEmpty
@@ -98,8 +103,13 @@ extension Connection {
     }
     guard isReader else { return }
     do throws(StreamFailure) {
-      while try unsafe socket.receive(into: &receiver.pointee.assembler, wait: false) {
+      // Not for ever: deadlines of async calls have to be looked at as well.
+      var reads = 0
+      while reads < Self.mostReads,
+        try unsafe socket.receive(into: &receiver.pointee.assembler, wait: false)
+      {
         try handOutWhatIsInHand()
+        reads += 1
       }
       leaveRole()
     } catch {

@@ -43,15 +43,15 @@ extension Connection {
     timeout: Duration? = nil, into buffers: ReplyBuffers,
     fill: (inout MutableRawSpan) -> Void
   ) throws(ClientError) -> Reply {
-    let deadline = Deadline.after(timeout ?? self.timeout)
+    let deadline = deadline(timeout)
     var carried: DescriptorList? = consume descriptors
-    let (index, isReader) = try state.withLock { state throws(ClientError) -> (Int32, Bool) in
+    let (index, isReader) = try state.update { state throws(ClientError) -> (Int32, Bool) in
       let index = try begin(&state, command, .waiting)
       let call = unsafe state.calls.call(index)
       unsafe call.pointee.fixed = buffers.fixed
       unsafe call.pointee.data = buffers.data
       unsafe call.pointee.descriptorLimit = buffers.descriptorLimit
-      let header = Header(id: unsafe call.pointee.id, command: command, size: 0, flags: [])
+      let header = Header(id: unsafe call.pointee.id, command: command, size: 0)
       enqueue(&state, header, size, carried.take() ?? DescriptorList(), fill)
       return (index, takeRoleOrSleep(&state, index))
     }
@@ -81,6 +81,9 @@ extension Connection {
 
   /// The caller reads the socket if nobody does, and else goes to sleep.
   func takeRoleOrSleep(_ state: inout State, _ index: Int32) -> Bool {
+    // Sending may have lost the connection: the call is done then, and the thread that read so far may
+    // not have noticed yet, so that nobody may touch the receiver.
+    guard state.failure == nil else { return false }
     guard state.hasReader else {
       state.hasReader = true
       rearm(&state)
@@ -126,6 +129,8 @@ extension Connection {
         case PendingCall.Signal.promoted: return .promoted
         default:
           state.removeAsleep(index)
+          // No longer in the list, so whoever completes the call must not take it out again.
+          unsafe clinux_word_store(&call.pointee.word, PendingCall.Signal.awake)
           unsafe call.pointee.outcome = .failure(.timedOut(call.pointee.command))
           return .done
         }
@@ -138,7 +143,7 @@ extension Connection {
     var count = 0
     var failure: ClientError?
     var descriptors: DescriptorList? = DescriptorList()
-    state.withLock { state in
+    state.update { state in
       let call = unsafe state.calls.call(index)
       switch unsafe call.pointee.outcome {
       case .success(let size):

@@ -9,17 +9,20 @@ extension Connection {
   /// passes the role on.
   func read(until index: Int32, before deadline: Deadline) {
     let call = unsafe state.withLock { unsafe $0.calls.call(index) }
+    // What was received is handed out before the time is looked at: the reply may have come while this
+    // process was stopped, and nothing complete may stay behind in hand.
+    var isLast = false
     do throws(StreamFailure) {
       while true {
         try handOutWhatIsInHand()
         if unsafe clinux_word_load(&call.pointee.word) == PendingCall.Signal.done { break }
-        try unsafe receiver.pointee.checkMessageDeadline()
-        guard try receive(before: deadline) else {
-          state.withLock { _ in
-            unsafe call.pointee.outcome = .failure(.timedOut(call.pointee.command))
-          }
+        guard !isLast else {
+          giveUp(index)
           break
         }
+        try unsafe receiver.pointee.checkMessageDeadline()
+        isLast = deadline.hasPassed
+        try receive(before: deadline)
       }
       leaveRole()
     } catch {
@@ -42,20 +45,27 @@ extension Connection {
     }
   }
 
-  /// Waits for the next bytes.
-  ///
-  /// - Returns: false when the deadline came first.
-  private func receive(before deadline: Deadline) throws(StreamFailure) -> Bool {
+  /// The time of a waiting thread is up, unless the connection was lost in the same moment.
+  private func giveUp(_ index: Int32) {
+    state.withLock { state in
+      let call = unsafe state.calls.call(index)
+      guard unsafe clinux_word_load(&call.pointee.word) != PendingCall.Signal.done else { return }
+      unsafe call.pointee.outcome = .failure(.timedOut(call.pointee.command))
+    }
+  }
+
+  /// Waits for the next bytes, for a slice of time at most.
+  private func receive(before deadline: Deadline) throws(StreamFailure) {
     // Not a loop around poll and receive: the plain receive saves a system call, and its time slice
     // is short enough for deadlines that are not.
     let remaining = deadline.remaining
     if remaining >= 0, remaining < 1_000_000_000 {
-      guard try !socket.wait(for: .readable, before: deadline).isEmpty else { return false }
+      let end = min(deadline, .after(Self.receiveSlice))
+      guard try !socket.wait(for: .readable, before: end).isEmpty else { return }
       _ = try unsafe socket.receive(into: &receiver.pointee.assembler, wait: false)
-      return true
+      return
     }
     _ = try unsafe socket.receive(into: &receiver.pointee.assembler, wait: true)
-    return !deadline.hasPassed
   }
 
   /// Gives a reply to whoever waits for it.
@@ -74,10 +84,11 @@ extension Connection {
         state.calls.answered(index)
         switch unsafe call.pointee.kind {
         case .waiting:
-          unsafe call.pointee.take(header, payload, &descriptors)
+          unsafe PendingCall.take(header, payload, &descriptors, into: call)
           complete(&state, index)
-        case .fenced(let group):
+        case .fenced(let group, let undo):
           let failure = unsafe call.pointee.failure(header, payload, &descriptors)
+          if failure != nil { undo?() }
           state.calls.release(index)
           count(&state, group, failure)
         case .async(let pending):
@@ -153,7 +164,8 @@ extension Connection {
         }
         unsafe call.pointee.outcome = .failure(.disconnected(reason))
         complete(&state, index)
-      case .fenced(let group):
+      case .fenced(let group, let undo):
+        undo?()
         state.calls.release(index)
         count(&state, group, .disconnected(reason))
       case .async(let pending):
@@ -188,25 +200,31 @@ extension PendingCall {
   }
 
   /// Takes a reply over into the buffers of the thread that waits for it.
-  mutating func take(
-    _ header: Header, _ payload: Span<UInt8>, _ arrived: inout DescriptorList
+  ///
+  /// Field by field and not as a mutating method, which would claim all of the call, `word` included,
+  /// at which the waiting thread looks without the lock.
+  static func take(
+    _ header: Header, _ payload: Span<UInt8>, _ arrived: inout DescriptorList,
+    into call: UnsafeMutablePointer<PendingCall>
   ) {
-    let limit = unsafe fixed.count + data.count
-    if let failure = failure(header, payload, &arrived, limit) {
-      outcome = .failure(failure)
+    let fixed = unsafe call.pointee.fixed
+    let data = unsafe call.pointee.data
+    let limit = fixed.count + data.count
+    if let failure = unsafe call.pointee.failure(header, payload, &arrived, limit) {
+      unsafe call.pointee.outcome = .failure(failure)
       return
     }
     // Sound: the buffers are lent by the thread that waits, and it waits until the lock that is held
     // here was released; both counts were compared above.
     unsafe payload.withUnsafeBytes { bytes in
-      let split = unsafe min(bytes.count, fixed.count)
+      let split = min(bytes.count, fixed.count)
       unsafe fixed.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<split]))
       if split < bytes.count {
         unsafe data.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[split...]))
       }
     }
-    outcome = .success(payload.count)
-    descriptors = exchange(&arrived, with: DescriptorList())
+    unsafe call.pointee.outcome = .success(payload.count)
+    unsafe call.pointee.descriptors = exchange(&arrived, with: DescriptorList())
   }
 }
 

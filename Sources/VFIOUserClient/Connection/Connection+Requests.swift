@@ -58,7 +58,7 @@ extension Connection {
     _ header: Header, _ size: Int, _ fill: (inout MutableRawSpan) -> Void
   ) {
     guard !header.flags.contains(.noReply) else { return }
-    state.withLock { state in
+    state.update { state in
       guard state.failure == nil else { return }
       enqueue(&state, header.reply(payload: size), size, DescriptorList(), fill)
     }
@@ -67,7 +67,7 @@ extension Connection {
   /// Answers a request with an errno, unless its sender wants no answer.
   func refuse(_ header: Header, _ error: Errno) {
     guard !header.flags.contains(.noReply) else { return }
-    state.withLock { state in
+    state.update { state in
       guard state.failure == nil else { return }
       let reply = header.errorReply(errno: UInt32(error.rawValue))
       enqueue(&state, reply, 0, DescriptorList()) { _ in }
@@ -80,6 +80,7 @@ extension Connection {
     let isQueued = state.update { state in
       guard state.requests.append(request) else { return false }
       if !state.requests.hasWorker { state.requests.hasWorker = startWorker() }
+      if !state.requests.hasWorker { state.requests.removeLast() }
       return state.requests.hasWorker
     }
     guard isQueued else { throw .resourceBusy }

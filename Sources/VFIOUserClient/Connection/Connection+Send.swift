@@ -10,7 +10,7 @@ extension Connection {
     _ command: Command, payload size: Int, fill: (inout MutableRawSpan) -> Void
   ) throws(ClientError) {
     try waitForBacklog()
-    try state.withLock { state throws(ClientError) in
+    try state.update { state throws(ClientError) in
       if let failure = state.failure { throw .disconnected(failure) }
       let header = Header(id: 0, command: command, size: 0, flags: .noReply)
       enqueue(&state, header, size, DescriptorList(), fill)
@@ -42,6 +42,7 @@ extension Connection {
 
   /// Most writes in one message.
   static let mostCoalesced = 256
+  static let mostCoalescedBytes = 8 + mostCoalesced * RegionWrite.wireSize
 
   /// Puts the collected writes in front of whatever is sent next.
   ///
@@ -61,20 +62,25 @@ extension Connection {
     let isDrained: Void? = state.withLock(
       when: { $0.failure != nil || $0.outbox.count <= Self.backlogLimit }, before: .after(timeout)
     ) { _ in }
-    guard isDrained != nil else { throw .disconnected(.deadlinePassed(during: .sending)) }
+    guard isDrained == nil else { return }
+    let reason = StreamFailure.deadlinePassed(during: .sending)
+    state.update { lose(&$0, reason) }
+    throw .disconnected(reason)
   }
 
   /// Sends a command whose reply `group` counts.
+  ///
+  /// - Parameter undo: called, under the lock, when the command fails after this has returned.
   func send(
     _ command: Command, payload size: Int, descriptors: consuming DescriptorList = DescriptorList(),
-    in group: FenceGroup, fill: (inout MutableRawSpan) -> Void
+    in group: FenceGroup, undo: (@Sendable () -> Void)? = nil, fill: (inout MutableRawSpan) -> Void
   ) throws(ClientError) {
     var carried: DescriptorList? = consume descriptors
-    try state.withLock { state throws(ClientError) in
-      let index = try begin(&state, command, .fenced(group))
+    try state.update { state throws(ClientError) in
+      let index = try begin(&state, command, .fenced(group, undo: undo))
       group.outstanding += 1
       let header = Header(
-        id: unsafe state.calls.call(index).pointee.id, command: command, size: 0, flags: [])
+        id: unsafe state.calls.call(index).pointee.id, command: command, size: 0)
       enqueue(&state, header, size, carried.take() ?? DescriptorList(), fill)
     }
   }
@@ -83,7 +89,7 @@ extension Connection {
   ///
   /// - Throws: the first failure among the answers.
   func fence(_ group: FenceGroup, timeout: Duration? = nil) throws(ClientError) {
-    let deadline = Deadline.after(timeout ?? self.timeout)
+    let deadline = deadline(timeout)
     let place: (index: Int32, isReader: Bool)? = state.withLock { state in
       guard group.outstanding > 0 else { return nil }
       let index = state.calls.beginWithoutID()
@@ -92,7 +98,7 @@ extension Connection {
     }
     if let (index, isReader) = place {
       waitForCompletion(of: index, isReader: isReader, before: deadline)
-      let isLate = state.withLock { state in
+      let isLate = state.update { state in
         if group.waiter == index { group.waiter = nil }
         state.calls.release(index)
         return abandonAll(&state, of: group)
@@ -108,8 +114,10 @@ extension Connection {
   private func abandonAll(_ state: inout State, of group: FenceGroup) -> Bool {
     guard group.outstanding > 0 else { return false }
     for index in 0..<Int32(state.calls.count) {
-      guard case .fenced(let other) = unsafe state.calls.call(index).pointee.kind, other === group
+      guard case .fenced(let other, let undo) = unsafe state.calls.call(index).pointee.kind,
+        other === group
       else { continue }
+      undo?()
       abandon(&state, index)
     }
     group.outstanding = 0

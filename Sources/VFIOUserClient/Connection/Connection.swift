@@ -32,7 +32,10 @@ final class Connection: @unchecked Sendable {
     var lastAsleep: Int32 = -1
     /// What wants a background reader besides a full outbox: registered memory, handlers, and so on.
     var backgroundUsers = 0
-    var armed: Readiness = []
+    /// Whether registered memory is one of them.
+    var servesMemory = false
+    /// What the background reader is watching for: CLINUX_READABLE, CLINUX_WRITABLE.
+    var armed: Int32 = 0
     var asyncCalls: [ObjectIdentifier: Int32] = [:]
     /// Requests of the server that wait for the handler.
     var requests = RequestQueue()
@@ -47,6 +50,7 @@ final class Connection: @unchecked Sendable {
   let socket: MessageSocket
   let state: Monitor<State>
   let timeout: Duration
+  private let timeoutInNanoseconds: UInt64
   let trace: TracePoint
   let service: MemoryService
   let handler: RequestHandler?
@@ -62,6 +66,8 @@ final class Connection: @unchecked Sendable {
   static let backlogLimit = 1 << 20
   /// Most ids that are reserved for late replies.
   static let abandonedLimit = 1024
+  /// Most reads of the background reader before it looks at deadlines.
+  static let mostReads = 64
   /// How long a plain receive waits before it looks at its deadline.
   static let receiveSlice = Duration.milliseconds(250)
 
@@ -71,6 +77,7 @@ final class Connection: @unchecked Sendable {
   ) throws(SystemFailure) {
     self.socket = socket
     self.timeout = timeout
+    timeoutInNanoseconds = Deadline.nanoseconds(timeout)
     self.trace = trace
     self.service = service
     self.handler = handler
@@ -98,6 +105,12 @@ final class Connection: @unchecked Sendable {
     unsafe receiver.deallocate()
   }
 
+  /// When a call that starts now has to be done.
+  func deadline(_ timeout: Duration?) -> Deadline {
+    if let timeout { return .after(timeout) }
+    return .after(nanoseconds: timeoutInNanoseconds)
+  }
+
   /// Raises the limit of what is received, once both sides agreed and before anything else is sent.
   func setMessageLimit(_ limit: Int) {
     unsafe receiver.pointee.assembler.messageLimit = limit
@@ -112,11 +125,10 @@ final class Connection: @unchecked Sendable {
     if let failure { hear(failure) }
   }
 
-  /// The socket for the server's commands is lost, so this one is of no use.
-  func endAfterLossOfTwin(_ failure: StreamFailure) {
-    // Not at once: the report comes under the lock of the other connection.
-    socket.shutdown()
-  }
+  /// Ends the connection because its twin is lost, or the other way round.
+  ///
+  /// A main connection is ended under the lock of its twin, never a twin under that of the main one.
+  func end(_ failure: StreamFailure) { state.update { lose(&$0, failure) } }
 
   /// Why the connection is lost, nil while it is not.
   var failure: StreamFailure? { state.withLock { $0.failure } }

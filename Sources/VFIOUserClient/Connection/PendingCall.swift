@@ -15,8 +15,8 @@ struct PendingCall: ~Copyable {
     case free
     /// A thread that waits.
     case waiting
-    /// Nobody in particular; a fence counts it.
-    case fenced(FenceGroup)
+    /// Nobody in particular; a fence counts it, and a failure is undone.
+    case fenced(FenceGroup, undo: (@Sendable () -> Void)?)
     /// A task that was suspended.
     case async(AsyncCall)
   }
@@ -56,9 +56,9 @@ struct PendingCall: ~Copyable {
 struct PendingCalls: ~Copyable {
   static let blockSize = 64
   /// What an id without a call leads to.
-  private static let nobody: UInt16 = 0
+  private static let nobody: Int32 = 0
   /// What the id of a call that was given up leads to, until its late reply has come.
-  private static let abandoned: UInt16 = .max
+  private static let abandoned: Int32 = -1
   /// More calls than this cannot be in flight, since one id must stay free of them.
   static let most = 65_534
 
@@ -67,7 +67,9 @@ struct PendingCalls: ~Copyable {
   private var free: [Int32] = []
   private(set) var count = 0
   /// By id: the index of its call plus one.
-  private var byID: UnsafeMutablePointer<UInt16>
+  ///
+  /// Wider than an id, since threads at a fence take places as well.
+  private var byID: UnsafeMutablePointer<Int32>
   private var nextID: UInt16 = 0
   private(set) var inFlight = 0
   private(set) var abandonedCount = 0
@@ -101,7 +103,7 @@ struct PendingCalls: ~Copyable {
     if free.isEmpty { addBlock() }
     let index = free.removeLast()
     while unsafe byID[Int(nextID)] != Self.nobody { nextID &+= 1 }
-    unsafe byID[Int(nextID)] = UInt16(index + 1)
+    unsafe byID[Int(nextID)] = index + 1
     let call = unsafe call(index)
     unsafe call.pointee.id = nextID
     unsafe call.pointee.command = command
@@ -141,7 +143,7 @@ struct PendingCalls: ~Copyable {
       unsafe byID[Int(id)] = Self.nobody
       abandonedCount -= 1
       return .late
-    case let entry: return .call(Int32(entry) - 1)
+    case let entry: return .call(entry - 1)
     }
   }
 

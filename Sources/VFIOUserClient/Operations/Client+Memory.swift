@@ -34,8 +34,10 @@ extension Client {
 
   /// Takes all windows back.
   public func unmapAll() throws(ClientError) {
-    let _: DMAUnmap = try perform(Exchange(.dmaUnmap, DMAUnmap.everything))
+    let connection = try connection()
+    let _: DMAUnmap = try connection.perform(Exchange(.dmaUnmap, DMAUnmap.everything))
     memory.removeAll()
+    connection.noteMemory()
   }
 
   /// Changes several windows with one wait at the end: the messages go out one after the other, and
@@ -80,11 +82,10 @@ public struct MemoryChanges {
     guard client.memory.add(window) else {
       throw .badWindow("it overlaps with another")
     }
-    if client.memory.all.count == 1 {
-      connection.state.update { connection.addBackgroundUser(&$0) }
-    }
+    connection.noteMemory()
     do throws(ClientError) {
-      try connection.sendMap(window, in: group)
+      let memory = client.memory
+      try connection.sendMap(window, in: group) { memory.remove(address: address, size: size) }
     } catch {
       client.memory.remove(address: address, size: size)
       throw error
@@ -104,6 +105,7 @@ public struct MemoryChanges {
   }
 
   func commit(_ timeout: Duration?) throws(ClientError) {
+    defer { connection.noteMemory() }
     try connection.fence(group, timeout: timeout)
   }
 
@@ -129,7 +131,12 @@ public struct MemoryChanges {
 
 extension Connection {
   /// Sends a window, with its memory if that is shared.
-  func sendMap(_ window: MemoryService.Window, in group: FenceGroup) throws(ClientError) {
+  ///
+  /// - Parameter undo: called when the server does not take it.
+  func sendMap(
+    _ window: MemoryService.Window, in group: FenceGroup,
+    undo: (@Sendable () -> Void)? = nil
+  ) throws(ClientError) {
     var descriptors = DescriptorList()
     if window.isShared {
       do throws(SystemFailure) {
@@ -142,7 +149,9 @@ extension Connection {
       flags: window.flags, offset: window.isShared ? window.offset : 0, address: window.address,
       size: window.size)
     trace.record(.dma(.dmaMap, address: window.address, size: window.size))
-    try send(.dmaMap, payload: request.wireSize, descriptors: descriptors, in: group) {
+    try send(
+      .dmaMap, payload: request.wireSize, descriptors: descriptors, in: group, undo: undo
+    ) {
       request.encode(into: &$0)
     }
   }

@@ -29,6 +29,15 @@ public struct Region: Sendable {
     mappableAreas = try Self.areas(answer)
   }
 
+  /// The answer to the question with the room that the device asked for.
+  init(complete answer: RegionAnswer) throws(ClientError) {
+    guard answer.isComplete else {
+      throw .implausibleReply(
+        .deviceGetRegionInfo, "its capabilities need \(answer.info.argumentSize) bytes by now")
+    }
+    try self.init(answer)
+  }
+
   private static func areas(_ answer: RegionAnswer) throws(ClientError) -> [SparseMapArea] {
     let info = answer.info
     guard info.flags.contains(.mappable), answer.descriptor != nil else { return [] }
@@ -55,7 +64,7 @@ extension Client {
     let first = try perform(Exchanges.regionInfo(index, room: Self.usualRegionRoom))
     guard !first.isComplete else { return try Region(first) }
     let room = try Self.room(for: first)
-    return try Region(perform(Exchanges.regionInfo(index, room: room)))
+    return try Region(complete: perform(Exchanges.regionInfo(index, room: room)))
   }
 
   /// One of the device's regions, without holding a thread.
@@ -63,7 +72,7 @@ extension Client {
     let first = try await perform(Exchanges.regionInfo(index, room: Self.usualRegionRoom))
     guard !first.isComplete else { return try Region(first) }
     let room = try Self.room(for: first)
-    return try Region(await perform(Exchanges.regionInfo(index, room: room)))
+    return try Region(complete: await perform(Exchanges.regionInfo(index, room: room)))
   }
 
   /// Room for a few sparse areas, so that asking once is the rule.

@@ -1,0 +1,220 @@
+public import VFIOUserProtocol
+public import VFIOUserTransport
+
+/// The server's end of a connection, which does what a test's script says.
+public final class ScriptedServer {
+  /// The connection.
+  public let socket: MessageSocket
+  /// What came with the last message that was received.
+  private var descriptors = DescriptorList()
+  private var receiver: FrameReceiver
+  /// The client's end, if it is in this process.
+  private let clientEnd: MessageSocket?
+
+  /// A message of the client's.
+  public struct Message: Equatable, Sendable {
+    /// As it came.
+    public let header: Header
+    /// Everything behind the header.
+    public let payload: [UInt8]
+    /// Descriptors that came along.
+    public let descriptorCount: Int
+
+    /// What is asked for.
+    public var command: Command { header.command }
+
+    /// The 8-byte number at an offset of the payload.
+    public func long(at offset: Int) -> UInt64 {
+      guard payload.count >= offset + 8 else { return 0 }
+      return payload[offset..<offset + 8].reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    }
+
+    /// The 4-byte number at an offset of the payload.
+    public func word(at offset: Int) -> UInt32 {
+      guard payload.count >= offset + 4 else { return 0 }
+      return payload[offset..<offset + 4].reversed().reduce(0) { $0 << 8 | UInt32($1) }
+    }
+  }
+
+  /// What a server says about itself unless a test wants something else.
+  public static let usualCapabilities =
+    #"{"capabilities":{"max_msg_fds":8,"max_data_xfer_size":1048576,"write_multiple":true}}"#
+
+  /// Takes one end of a connection.
+  public init(_ socket: MessageSocket, clientEnd: MessageSocket? = nil) {
+    self.socket = socket
+    self.clientEnd = clientEnd
+    receiver = FrameReceiver(
+      socket: socket, assembler: FrameAssembler(messageLimit: 128 << 20, descriptorLimit: 253),
+      messageTimeout: .seconds(10))
+  }
+
+  /// Waits for the next message of the client.
+  public func receive(within timeout: Duration = .seconds(120)) throws(StreamFailure) -> Message {
+    let (message, arrived) = try Self.receive(&receiver, .after(timeout))
+    descriptors = arrived.take()
+    return message
+  }
+
+  private static func receive(
+    _ receiver: inout FrameReceiver, _ deadline: Deadline
+  ) throws(StreamFailure) -> (Message, CarriedList) {
+    var frame = try receiver.next(before: deadline, during: .receiving)
+    let payload = receiver.assembler.payload(of: frame)
+    let bytes = unsafe payload.withUnsafeBytes { unsafe Array($0) }
+    let message = Message(
+      header: frame.header, payload: bytes, descriptorCount: frame.descriptors.count)
+    let arrived = CarriedList()
+    while let descriptor = frame.descriptors.takeFirst() { arrived.list.append(descriptor) }
+    return (message, arrived)
+  }
+
+  /// The first descriptor of the last message that nobody has taken.
+  public func takeDescriptor() -> OwnedDescriptor? { descriptors.takeFirst() }
+
+  /// Sends bytes with one sendmsg if the socket takes them, and descriptors with their first.
+  public func send(_ bytes: [UInt8], descriptors: consuming DescriptorList = DescriptorList()) {
+    var done = 0
+    descriptors.withNumbers { numbers in
+      while done < bytes.count {
+        let sent = unsafe bytes.span.extracting(done...).withUnsafeBytes {
+          unsafe try? socket.trySend($0, descriptors: done == 0 ? numbers : [])
+        }
+        guard let sent else { return }
+        done += sent
+        if sent == 0 { _ = try? socket.wait(for: .writable, before: .after(.seconds(10))) }
+      }
+    }
+  }
+
+  /// Waits until the client has read everything that was sent.
+  public func waitUntilRead() {
+    guard let clientEnd else { return }
+    _ = eventually { (try? clientEnd.wait(for: .readable, before: .after(.zero))) == [] }
+  }
+
+  /// The bytes of a reply.
+  public static func reply(
+    to message: Message, _ payload: [UInt8] = [], error: UInt32 = 0
+  ) -> [UInt8] {
+    TestSupport.message(
+      message.command, id: message.header.id, flags: error == 0 ? .reply : [.reply, .error],
+      error: error, payload)
+  }
+
+  /// Answers a message.
+  public func reply(
+    to message: Message, _ payload: [UInt8] = [], error: UInt32 = 0,
+    descriptors: consuming DescriptorList = DescriptorList()
+  ) {
+    send(Self.reply(to: message, payload, error: error), descriptors: descriptors)
+  }
+
+  /// Answers the client's VERSION.
+  public func agree(
+    _ json: String = usualCapabilities, minor: UInt8 = 1,
+    descriptors: consuming DescriptorList = DescriptorList()
+  ) throws(StreamFailure) {
+    let version = try receive()
+    reply(
+      to: version, [0, 0, minor, 0] + Array(json.utf8) + [0], descriptors: descriptors)
+  }
+
+  /// Answers as a plausible device does, until the client goes.
+  public func serve() throws(StreamFailure) {
+    while true { answer(try receive()) }
+  }
+
+  /// Asks the client for something and waits for the answer; messages of the client's that come first are answered.
+  public func ask(_ bytes: [UInt8]) throws(StreamFailure) -> Message {
+    send(bytes)
+    while true {
+      let message = try receive()
+      if message.header.flags.isReply { return message }
+      answer(message)
+    }
+  }
+
+  /// Answers one message as a plausible device does.
+  public func answer(_ message: Message) {
+    guard !message.header.flags.isReply, !message.header.flags.contains(.noReply) else { return }
+    reply(to: message, Self.plausiblePayload(for: message))
+  }
+
+  /// The byte that a plausible device has at an offset of each of its regions.
+  public static func byte(at offset: UInt64) -> UInt8 {
+    UInt8(truncatingIfNeeded: offset &* 167 &+ offset >> 8 &+ 13)
+  }
+
+  /// What a plausible device answers.
+  public static func plausiblePayload(for message: Message) -> [UInt8] {
+    switch message.command {
+    case .deviceGetInfo:
+      bytes(of: DeviceInfo(flags: [.pci, .reset], regionCount: 9, interruptTypeCount: 5))
+    case .deviceGetRegionInfo:
+      bytes(
+        of: RegionInfo(
+          flags: [.readable, .writable], index: RegionIndex(rawValue: message.word(at: 8)),
+          size: 1 << 32))
+    case .deviceGetIRQInfo:
+      bytes(
+        of: InterruptInfo(
+          flags: .eventDescriptors, index: InterruptIndex(rawValue: message.word(at: 8)), count: 4))
+    case .regionRead:
+      message.payload + pattern(at: message.long(at: 0), count: Int(message.word(at: 12)))
+    case .regionWrite: Array(message.payload.prefix(16))
+    case .dmaUnmap: message.payload
+    default: []
+    }
+  }
+
+  /// What a plausible device has from an offset on.
+  public static func pattern(at offset: UInt64, count: Int) -> [UInt8] {
+    (0..<count).map { byte(at: offset &+ UInt64($0)) }
+  }
+}
+
+/// Descriptors beside a value that can be copied.
+private final class CarriedList {
+  var list = DescriptorList()
+
+  func take() -> DescriptorList {
+    var taken = DescriptorList()
+    while let descriptor = list.takeFirst() { taken.append(descriptor) }
+    return taken
+  }
+}
+
+/// A script that runs on a thread of its own.
+public final class RunningScript: Sendable {
+  /// The other end of the script's connection, for a client to take.
+  public let clientEnd: MessageSocket
+  private let hasEnded = Monitor(false)
+
+  /// Runs a script at one end of a new connection; the connection is closed when it ends.
+  public init(
+    _ script: @escaping @Sendable (ScriptedServer) throws -> Void
+  ) throws(SystemFailure) {
+    let (mine, theirs) = try MessageSocket.pair()
+    clientEnd = theirs
+    let hasEnded = hasEnded
+    try DetachedThread.start("script") {
+      Self.run(ScriptedServer(mine, clientEnd: theirs), script)
+      hasEnded.update { $0 = true }
+    }
+  }
+
+  private static func run(
+    _ server: ScriptedServer, _ script: @Sendable (ScriptedServer) throws -> Void
+  ) {
+    try? script(server)
+    server.socket.shutdown()
+  }
+
+  /// Waits until the script has ended.
+  ///
+  /// - Returns: false when it had not after ten seconds.
+  public func join() -> Bool {
+    hasEnded.withLock(when: { $0 }, before: .after(.seconds(10))) { _ in true } ?? false
+  }
+}

@@ -1,0 +1,148 @@
+import SystemPackage
+import TestSupport
+import Testing
+import VFIOUserClient
+import VFIOUserProtocol
+import VFIOUserTransport
+
+/// What a client makes of an answer to its VERSION.
+private func agree(
+  _ payload: [UInt8], _ options: ClientOptions = ClientOptions()
+) throws -> Result<VersionMessage, ClientError> {
+  let running = try RunningScript { server in
+    server.reply(to: try server.receive(), payload)
+    try server.serve()
+  }
+  do throws(ClientError) {
+    return .success(try Client(running.clientEnd, options: options).server)
+  } catch {
+    return .failure(error)
+  }
+}
+
+private func version(_ json: String, major: UInt8 = 0, minor: UInt8 = 1) -> [UInt8] {
+  [major, 0, minor, 0] + Array(json.utf8) + [0]
+}
+
+/// Answers that no client takes, and what its refusal names.
+private let refused: [(String, [UInt8], String)] = [
+  ("another major version", version("{}", major: 1), "version 1.1"),
+  ("a later minor version", version("{}", minor: 2), "version 0.2"),
+  ("half a version", [0, 0, 1], "needs 4 bytes, has 3"),
+  ("nothing at all", [], "needs 4 bytes, has 0"),
+  ("text without its end", [0, 0, 1, 0] + Array("{}".utf8), "NUL"),
+  ("a NUL within the text", version("{}\0{}"), "NUL"),
+  ("something else than JSON", version("hello"), "JSON"),
+  ("half an object", version(#"{"capabilities":"#), "JSON"),
+  ("no object", version("[]"), "must be an object"),
+  ("capabilities that are no object", version(#"{"capabilities":3}"#), "capabilities"),
+  ("too much text", version(String(repeating: " ", count: 5000) + "{}"), "JSON of"),
+  (
+    "more text than a message of its kind has", version(String(repeating: " ", count: 9000)), "8192"
+  ),
+]
+
+/// Fields that no client takes.
+private let refusedFields: [(field: String, value: String)] = [
+  ("max_msg_fds", "0"), ("max_msg_fds", "-1"), ("max_msg_fds", "4294967296"),
+  ("max_msg_fds", #""8""#), ("max_msg_fds", "1.5"), ("max_msg_fds", "null"),
+  ("max_data_xfer_size", "0"), ("max_data_xfer_size", "-4096"),
+  ("max_data_xfer_size", "67108865"), ("max_data_xfer_size", "18446744073709551616"),
+  ("max_data_xfer_size", "true"), ("max_data_xfer_size", "[]"),
+  ("max_dma_maps", "0"), ("max_dma_maps", "-1"), ("max_dma_maps", "1e400"),
+  ("max_dma_maps", "{}"),
+  ("pgsizes", "0"), ("pgsizes", "-4096"), ("pgsizes", "4095"), ("pgsizes", "1"),
+  ("pgsizes", #""4096""#),
+  ("write_multiple", "1"), ("write_multiple", #""true""#), ("write_multiple", "null"),
+  ("twin_socket", "true"), ("twin_socket", "[1]"),
+  ("twin_socket.supported", "1"), ("twin_socket.fd_index", "-1"),
+  ("twin_socket.fd_index", "4294967296"), ("twin_socket.fd_index", #""0""#),
+  ("migration", "1"), ("migration.pgsize", "0"), ("migration.pgsize", "4097"),
+  ("migration.pgsize", "-1"), ("migration.max_bitmap_size", "0"),
+]
+
+@Suite struct `A client that negotiates` {
+  @Test(arguments: refused)
+  func `refuses`(_ name: String, _ payload: [UInt8], _ text: String) throws {
+    guard case .failure(.negotiationFailed(let why)) = try agree(payload) else {
+      Issue.record("it took \(name), or failed otherwise")
+      return
+    }
+    #expect(why.contains(text))
+  }
+
+  @Test(arguments: refusedFields)
+  func `refuses a field and names it`(_ field: String, _ value: String) throws {
+    let parts = field.split(separator: ".")
+    let json =
+      parts.count == 1
+      ? #"{"\#(parts[0])":\#(value)}"# : #"{"\#(parts[0])":{"\#(parts[1])":\#(value)}}"#
+    let result = try agree(version(#"{"capabilities":\#(json)}"#))
+    guard case .failure(.negotiationFailed(let why)) = result else {
+      Issue.record("it took \(field) \(value), or failed otherwise")
+      return
+    }
+    // A number that JSON itself does not allow has no field yet.
+    #expect(why.contains(field) || value.contains("e400") || value.count > 19, "\(why)")
+  }
+
+  @Test(arguments: [
+    [0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 1, 0, 0], version("{}"), version(#"{"capabilities":{}}"#),
+  ])
+  func `takes the specification's defaults for what is not said`(_ payload: [UInt8]) throws {
+    let capabilities = try agree(payload).get().capabilities
+    #expect(capabilities.effectiveMaxMessageDescriptors == 1)
+    #expect(capabilities.effectiveMaxDataTransfer == 1 << 20)
+    #expect(capabilities.effectiveMaxDMAWindows == 65535)
+    #expect(capabilities.effectivePageSizes == 4096)
+    #expect(!capabilities.effectiveWriteMultiple)
+    #expect(!capabilities.effectiveTwinSocket.supported)
+  }
+
+  @Test func `does not agree on what it did not propose`() throws {
+    var options = ClientOptions()
+    options.proposal.writeMultiple = false
+    let json = #"{"capabilities":{"write_multiple":true,"migration":{"pgsize":4096}}}"#
+    let capabilities = try agree(version(json), options).get().capabilities
+    #expect(!capabilities.effectiveWriteMultiple)
+    #expect(capabilities.migration == nil)
+  }
+
+  @Test func `passes a refusal on`() throws {
+    let running = try RunningScript { server in
+      server.reply(to: try server.receive(), error: 16)
+    }
+    #expect(throws: ClientError.refused(.version, .resourceBusy)) { try Client(running.clientEnd) }
+  }
+
+  @Test func `gives up on a server that says nothing, and on one that goes`() throws {
+    let gate = Gate()
+    let silent = try RunningScript { _ in gate.wait() }
+    #expect(throws: ClientError.timedOut(.version)) {
+      try Client(silent.clientEnd, options: options(timeout: .milliseconds(30)))
+    }
+    gate.open()
+    let going = try RunningScript { _ = try $0.receive() }
+    #expect(throws: ClientError.disconnected(.closedByPeer)) { try Client(going.clientEnd) }
+  }
+
+  @Test func `says what it proposes`() throws {
+    let proposals = Notes<VersionMessage>()
+    let running = try RunningScript { server in
+      let request = try server.receive()
+      proposals.add(try VersionMessage(decoding: request.payload.span))
+      server.reply(to: request, version("{}"))
+      try server.serve()
+    }
+    let client = try Client(running.clientEnd)
+    #expect(client.server == VersionMessage(major: 0, minor: 1))
+    let proposal = try #require(proposals.all.first)
+    #expect(proposal == VersionMessage(major: 0, minor: 1, capabilities: ClientOptions().proposal))
+  }
+
+  @Test func `finds nobody at a path where nobody listens`() {
+    let path = FilePath("/tmp/vfio-user-nobody-\(UInt64.random(in: 0 ... .max)).sock")
+    let error = SystemFailure(call: "connect", code: .noSuchFileOrDirectory)
+    #expect(throws: ClientError.system(error)) { try Client(connectingTo: path) }
+  }
+}

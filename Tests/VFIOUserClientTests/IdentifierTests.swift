@@ -1,0 +1,114 @@
+import TestSupport
+import Testing
+import VFIOUserClient
+import VFIOUserProtocol
+import VFIOUserTransport
+
+/// Maps and unmaps as many windows as there are in a transaction.
+private func change(
+  _ client: Client, _ memory: SharedMemory, windows: Int, mapping: Bool, timeout: Duration
+) -> ClientError? {
+  failure { () throws(ClientError) in
+    try client.transaction(timeout: timeout) { (changes) throws(ClientError) in
+      for number in 0..<UInt64(windows) {
+        if mapping {
+          try changes.map(memory, at: number << 12, size: 4096, isShared: false)
+        } else {
+          try changes.unmap(at: number << 12, size: 4096)
+        }
+      }
+    }
+  }
+}
+
+@Suite struct `Identifiers of commands` {
+  /// Receives so many commands and answers them in reverse.
+  static func answerInReverse(_ server: ScriptedServer, _ count: Int) throws -> Set<UInt16> {
+    var requests: [ScriptedServer.Message] = []
+    for _ in 0..<count { requests.append(try server.receive()) }
+    var bytes: [UInt8] = []
+    for request in requests.reversed() {
+      bytes += ScriptedServer.reply(
+        to: request, ScriptedServer.plausiblePayload(for: request))
+    }
+    server.send(bytes)
+    return Set(requests.map(\.header.id))
+  }
+
+  @Test func `lead 65534 commands in flight to their replies, in any order, again and again`()
+    throws
+  {
+    let most = 65_534
+    let different = Notes<Int>()
+    let client = try client { server in
+      for _ in 0..<2 { different.add(try Self.answerInReverse(server, most).count) }
+      try server.serve()
+    }
+    let memory = try SharedMemory(size: 4096)
+    for mapping in [true, false] {
+      #expect(
+        change(client, memory, windows: most, mapping: mapping, timeout: .seconds(60)) == nil)
+      // The place of the thread at the fence is given out again with an id.
+      #expect(client.failure == nil)
+    }
+    #expect(different.wait(for: 2) == [most, most])
+    for offset in 0..<10 as Range<UInt64> {
+      #expect(try client.load(.bar0, at: offset) == expected(at: offset, as: UInt16.self))
+    }
+  }
+
+  @Test func `run out at 65535 commands in flight, which harms nothing`() throws {
+    let most = 65_534
+    let client = try client { server in
+      _ = try Self.answerInReverse(server, most)
+      try server.serve()
+    }
+    let memory = try SharedMemory(size: 4096)
+    #expect(
+      change(client, memory, windows: most + 1, mapping: true, timeout: .seconds(60))
+        == .tooManyInFlight)
+    #expect(try client.deviceInfo().regionCount == 9)
+    #expect(failure { () throws(ClientError) in try client.unmapAll() } == nil)
+  }
+
+  @Test func `of abandoned commands are not used before their late replies have come`() throws {
+    let count = 40_000
+    let reused = Notes<Bool>()
+    let client = try client(options(timeout: .seconds(20))) { server in
+      let abandoned = try server.receive()
+      var isReused = false
+      for _ in 0..<2 * count {
+        let message = try server.receive()
+        if message.header.id == abandoned.header.id { isReused = true }
+        server.answer(message)
+      }
+      reused.add(isReused)
+      server.reply(to: abandoned)
+      try server.serve()
+    }
+    #expect(throws: ClientError.timedOut(.deviceReset)) {
+      try client.reset(timeout: .milliseconds(20))
+    }
+    let memory = try SharedMemory(size: 4096)
+    for mapping in [true, false] {
+      #expect(
+        change(client, memory, windows: count, mapping: mapping, timeout: .seconds(60)) == nil)
+    }
+    #expect(reused.wait(for: 1) == [false])
+    #expect(try client.deviceInfo().regionCount == 9)
+  }
+
+  @Test func `that are abandoned end the connection when they are too many`() throws {
+    let client = try client { server in
+      while true { _ = try server.receive() }
+    }
+    let memory = try SharedMemory(size: 4096)
+    #expect(
+      change(client, memory, windows: 1000, mapping: true, timeout: .milliseconds(20))
+        == .timedOut(.dmaMap))
+    #expect(client.failure == nil)
+    #expect(
+      change(client, memory, windows: 100, mapping: true, timeout: .milliseconds(20)) != nil)
+    #expect(client.failure == .deadlinePassed(during: .receiving))
+  }
+}

@@ -1,0 +1,118 @@
+import SystemPackage
+import TestSupport
+import Testing
+import VFIOUserClient
+import VFIOUserProtocol
+import VFIOUserTransport
+
+/// A server that does one thing wrong, and what the client makes of it.
+struct ServerMisbehaviour: CustomTestStringConvertible, Sendable {
+  /// What the client asks when it happens.
+  enum Operation: Sendable {
+    case info
+    case region
+    case interrupt
+    case load
+    case store
+    case reset
+    case map
+    case unmapAll
+    case trigger
+  }
+
+  /// Whether the connection still works afterwards.
+  enum Aftermath: Equatable, Sendable {
+    case inStep
+    case lost(StreamFailure)
+  }
+
+  typealias Deed = @Sendable (ScriptedServer, ScriptedServer.Message) throws -> Void
+
+  let testDescription: String
+  let operation: Operation
+  /// What the caller gets, nil for success.
+  let outcome: ClientError?
+  /// Compared instead when the text of the error does not matter.
+  let isLike: Bool
+  let aftermath: Aftermath
+  let deed: Deed
+
+  init(
+    _ name: String, _ operation: Operation, _ outcome: ClientError?, like: Bool = false,
+    _ aftermath: Aftermath = .inStep, deed: @escaping Deed
+  ) {
+    testDescription = name
+    self.operation = operation
+    self.outcome = outcome
+    isLike = like
+    self.aftermath = aftermath
+    self.deed = deed
+  }
+
+  /// A server that loses the connection by what it does.
+  static func losing(
+    _ name: String, _ reason: StreamFailure, deed: @escaping Deed
+  ) -> ServerMisbehaviour {
+    .init(name, .info, .disconnected(reason), .lost(reason), deed: deed)
+  }
+
+  /// A server whose reply to the operation has this payload.
+  static func replying(
+    _ name: String, _ operation: Operation, _ outcome: ClientError?, like: Bool = false,
+    descriptors count: Int = 0, _ payload: [UInt8]
+  ) -> ServerMisbehaviour {
+    .init(name, operation, outcome, like: like) { server, request in
+      server.reply(to: request, payload, descriptors: descriptors(count))
+    }
+  }
+
+  /// A server that answers a load at 8 like this.
+  static func loading(
+    _ name: String, offset: UInt64 = 8, region: UInt32 = 0, count: UInt32 = 4, bytes: Int = 4
+  ) -> ServerMisbehaviour {
+    let access = RegionAccess(offset: offset, region: RegionIndex(rawValue: region), count: count)
+    let payload = TestSupport.bytes(of: access) + [UInt8](repeating: 1, count: bytes)
+    return replying(name, .load, .implausibleReply(.regionRead, ""), like: true, payload)
+  }
+
+  /// A server whose header of the reply is changed.
+  static func header(
+    _ name: String, _ outcome: ClientError?, like: Bool = false,
+    _ header: @escaping @Sendable (ScriptedServer.Message) -> [UInt8]
+  ) -> ServerMisbehaviour {
+    .init(name, .reset, outcome, like: like) { server, request in server.send(header(request)) }
+  }
+
+  /// Carries the operation out.
+  func operate(_ client: Client) throws(ClientError) {
+    switch operation {
+    case .info: _ = try client.deviceInfo()
+    case .region: _ = try client.region(.bar0)
+    case .interrupt: _ = try client.interruptInfo(.intx)
+    case .load: _ = try client.load(.bar0, at: 8, as: UInt32.self)
+    case .store: try client.store(UInt32(1), .bar0, at: 8)
+    case .reset: try client.reset()
+    case .map: try client.map(.ofOnePage(), at: 0, size: 4096)
+    case .unmapAll: try client.unmapAll()
+    case .trigger: try client.setTrigger(.intx, nil)
+    }
+  }
+
+  /// Compares what came out.
+  func matches(_ error: ClientError?) -> Bool {
+    guard isLike else { return error == outcome }
+    return switch (error, outcome) {
+    case (.implausibleReply(let one, _), .implausibleReply(let other, _)): one == other
+    case (.malformedReply(let one, _), .malformedReply(let other, _)): one == other
+    default: false
+    }
+  }
+}
+
+/// A region's description with a chain of capabilities behind it.
+func regionWithChain(first: UInt32, _ chain: [UInt8], argsz: UInt32? = nil) -> [UInt8] {
+  words([argsz ?? UInt32(32 + chain.count), 0xF, 0, first, 0x10000, 0, 0, 0]) + chain
+}
+
+/// The header of a capability.
+func capability(_ id: UInt16, next: UInt32) -> [UInt8] { words([UInt32(id) | 1 << 16, next]) }

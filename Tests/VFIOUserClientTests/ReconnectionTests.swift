@@ -1,0 +1,242 @@
+import SystemPackage
+import TestSupport
+import Testing
+import VFIOUserClient
+import VFIOUserProtocol
+import VFIOUserTransport
+
+/// What an observer hears, as words.
+private func word(_ event: ReconnectionEvent) -> String {
+  switch event {
+  case .lost: "lost"
+  case .restored: "restored"
+  case .gaveUp(let error): "gave up: \(error)"
+  }
+}
+
+private func reconnecting(
+  _ events: Notes<String>, _ change: (inout ReconnectionPolicy) -> Void = { _ in }
+) -> ClientOptions {
+  var policy = ReconnectionPolicy()
+  policy.firstDelay = .milliseconds(2)
+  policy.longestDelay = .milliseconds(10)
+  policy.observer = { events.add(word($0)) }
+  change(&policy)
+  var options = options(timeout: .seconds(30))
+  options.reconnection = .on(policy)
+  return options
+}
+
+/// Does not answer a reset, and says that it was asked.
+private func serveAllButReset(_ server: ScriptedServer, _ asked: Gate) throws {
+  try server.agree()
+  while true {
+    let request = try server.receive(within: .seconds(60))
+    if request.command == .deviceReset { asked.open() } else { server.answer(request) }
+  }
+}
+
+private func servePlainly(_ server: ScriptedServer) throws {
+  try server.agree()
+  while true { server.answer(try server.receive(within: .seconds(60))) }
+}
+
+@Suite struct `A client that reconnects` {
+  @Test func `fails what was under way, and lets what comes later wait`() throws {
+    let host = Host()
+    let asked = Gate()
+    try host.start { try serveAllButReset($0, asked) }
+    let events = Notes<String>()
+    let client = try Client(connectingTo: host.path, options: reconnecting(events))
+    let underWay = try Later { () -> [ClientError?] in
+      let first = failure { () throws(ClientError) in try client.reset() }
+      // At once, when nobody has had time to look for a connection.
+      let second = failure { () throws(ClientError) in _ = try client.deviceInfo() }
+      return [first, second]
+    }
+    #expect(asked.wait())
+    host.stop()
+    #expect(eventually { client.failure != nil })
+    let later = try Later { try? client.load(.bar0, at: 9, as: UInt32.self) }
+    #expect(!eventually(within: .milliseconds(30)) { later.isDone })
+    try host.start { try servePlainly($0) }
+    #expect(try later.get() == expected(at: 9, as: UInt32.self))
+    #expect(try underWay.get() == [.disconnected(.closedByPeer), nil])
+    #expect(events.wait(for: 2) == ["lost", "restored"])
+  }
+
+  @Test func `registers windows and interrupts again before anybody else calls`() throws {
+    let host = Host()
+    let asked = Gate()
+    try host.start { try serveAllButReset($0, asked) }
+    let client = try Client(connectingTo: host.path, options: reconnecting(Notes()))
+    let memory = try SharedMemory(size: 8192)
+    memory.write([1, 2, 3], at: 4096)
+    try client.map(memory, at: 0x10000, size: 4096)
+    try client.map(memory, at: 0x20000, size: 4096, offset: 4096, .readable, isShared: false)
+    try client.map(memory, at: 0x30000, size: 4096)
+    try client.unmap(at: 0x30000, size: 4096)
+    let counter = try EventCounter()
+    try client.setTrigger(.msix, vector: 2, counter)
+    try client.setTrigger(.msix, vector: 3, EventCounter())
+    try client.setTrigger(.msix, vector: 3, nil)
+    host.stop()
+    #expect(eventually { client.failure != nil })
+    let seen = Notes<String>()
+    try host.start { try serveAndNote($0, seen) }
+    try client.reset()
+    #expect(
+      seen.all == [
+        "map 65536 4096 3 1", "map 131072 4096 1 0", "irqs 2 2 1 1", "reset", "read [1, 2, 3]",
+      ])
+    #expect(counter.wait(for: .seconds(10)) == 1)
+  }
+
+  @Test func `gives up when another device answers`() throws {
+    let host = Host()
+    try host.start { try servePlainly($0) }
+    let events = Notes<String>()
+    let client = try Client(connectingTo: host.path, options: reconnecting(events))
+    host.stop()
+    #expect(eventually { client.failure != nil })
+    try host.start { try serveAnotherDevice($0) }
+    #expect(throws: ClientError.deviceChanged) { try client.deviceInfo() }
+    #expect(throws: ClientError.deviceChanged) { try client.reset() }
+    #expect(events.wait(for: 2) == ["lost", "gave up: \(ClientError.deviceChanged)"])
+  }
+
+  @Test func `gives up when its time is up`() throws {
+    let host = Host()
+    try host.start { try servePlainly($0) }
+    let events = Notes<String>()
+    let options = reconnecting(events) { $0.giveUpAfter = .milliseconds(60) }
+    let client = try Client(connectingTo: host.path, options: options)
+    let start = ContinuousClock.now
+    host.stop()
+    let nobody = ClientError.system(
+      SystemFailure(call: "connect", code: .noSuchFileOrDirectory))
+    #expect(throws: nobody) { while true { try waitAndAsk(client) } }
+    #expect(ContinuousClock.now - start >= .milliseconds(60))
+    #expect(events.wait(for: 2) == ["lost", "gave up: \(nobody)"])
+    #expect(throws: nobody) { try client.deviceInfo() }
+  }
+
+  @Test func `may have calls fail meanwhile`() throws {
+    let host = Host()
+    try host.start { try servePlainly($0) }
+    let events = Notes<String>()
+    let options = reconnecting(events) { $0.callsMeanwhile = .fail }
+    let client = try Client(connectingTo: host.path, options: options)
+    host.stop()
+    #expect(eventually { client.failure != nil })
+    #expect(throws: ClientError.disconnected(.closedByPeer)) { try client.deviceInfo() }
+    try host.start { try servePlainly($0) }
+    #expect(eventually { (try? client.deviceInfo()) != nil })
+    #expect(events.wait(for: 2) == ["lost", "restored"])
+  }
+
+  @Test func `stops the search when it is closed`() throws {
+    let host = Host()
+    try host.start { try servePlainly($0) }
+    let events = Notes<String>()
+    let client = try Client(connectingTo: host.path, options: reconnecting(events))
+    host.stop()
+    #expect(events.wait(for: 1) == ["lost"])
+    let waiting = try Later { failure { () throws(ClientError) in _ = try client.deviceInfo() } }
+    #expect(!eventually(within: .milliseconds(30)) { waiting.isDone })
+    client.disconnect()
+    #expect(try waiting.get() == .disconnected(.closedByPeer))
+    try host.start { try servePlainly($0) }
+    #expect(!eventually(within: .milliseconds(50)) { events.all.count > 1 })
+  }
+
+  @Test func `comes back again and again, also from servers that are busy`() throws {
+    let host = Host()
+    try host.start { try servePlainly($0) }
+    let events = Notes<String>()
+    let client = try Client(connectingTo: host.path, options: reconnecting(events))
+    for round in 1...10 {
+      host.stop()
+      #expect(eventually { events.all.count == 2 * round - 1 })
+      let busy = Monitor(round % 3)
+      try host.start { try serveWhenFree($0, busy) }
+      #expect(try client.load(.bar0, at: 77) == expected(at: 77, as: UInt32.self))
+      #expect(eventually { events.all.count == 2 * round })
+    }
+  }
+
+  @Test func `leaves nothing of lost connections behind`() async {
+    await #expect(processExitsWith: .success) { try checkThatNothingStays() }
+  }
+}
+
+private func waitAndAsk(_ client: Client) throws {
+  do throws(ClientError) {
+    _ = try client.deviceInfo()
+  } catch {
+    if case .disconnected = error { return }
+    throw error
+  }
+}
+
+/// Notes what it is asked, and reads memory during a reset.
+private func serveAndNote(_ server: ScriptedServer, _ seen: Notes<String>) throws {
+  try server.agree()
+  while true {
+    let request = try server.receive(within: .seconds(60))
+    switch request.command {
+    case .dmaMap:
+      seen.add(
+        "map \(request.long(at: 16)) \(request.long(at: 24)) \(request.word(at: 4)) \(request.descriptorCount)"
+      )
+    case .deviceSetIRQs:
+      seen.add(
+        "irqs \(request.word(at: 8)) \(request.word(at: 12)) \(request.word(at: 16)) \(request.descriptorCount)"
+      )
+      if let descriptor = server.takeDescriptor() { EventCounter(adopting: descriptor).signal() }
+    case .deviceReset:
+      seen.add("reset")
+      let answer = try server.ask(message(.dmaRead, longs([0x20000, 3])))
+      seen.add("read \(Array(answer.payload.dropFirst(16)))")
+    default: break
+    }
+    server.answer(request)
+  }
+}
+
+private func serveAnotherDevice(_ server: ScriptedServer) throws {
+  try server.agree()
+  while true {
+    let request = try server.receive(within: .seconds(60))
+    var payload = ScriptedServer.plausiblePayload(for: request)
+    if request.command == .regionRead { payload[16] ^= 1 }
+    server.reply(to: request, payload)
+  }
+}
+
+/// Refuses the first clients.
+private func serveWhenFree(_ server: ScriptedServer, _ busy: Monitor<Int>) throws {
+  let isBusy = busy.update { left in
+    left -= 1
+    return left >= 0
+  }
+  guard !isBusy else { return server.reply(to: try server.receive(), error: 16) }
+  try servePlainly(server)
+}
+
+private func checkThatNothingStays() throws {
+  let events = Notes<String>()
+  let host = Host()
+  try host.start { try servePlainly($0) }
+  let client = try Client(connectingTo: host.path, options: reconnecting(events))
+  var counts: [Int] = []
+  for round in 1...20 {
+    host.stop()
+    try #require(events.wait(for: 2 * round - 1).count == 2 * round - 1)
+    try host.start { try servePlainly($0) }
+    _ = try client.deviceInfo()
+    try #require(events.wait(for: 2 * round).count == 2 * round)
+    counts.append(settledDescriptors())
+  }
+  #expect(Set(counts.dropFirst(2)).count == 1, "\(counts)")
+}

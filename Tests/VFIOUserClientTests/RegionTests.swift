@@ -1,0 +1,139 @@
+import TestSupport
+import Testing
+import VFIOUserClient
+import VFIOUserProtocol
+import VFIOUserTransport
+
+@Suite struct `Accesses to regions` {
+  @Test func `are split into what the server takes`() throws {
+    let sizes = Notes<UInt32>()
+    let client = try client(of: #"{"capabilities":{"max_data_xfer_size":1000}}"#) { server in
+      while true {
+        let request = try server.receive()
+        sizes.add(request.word(at: 12))
+        server.answer(request)
+      }
+    }
+    #expect(
+      try client.read(.bar0, at: 3, count: 2500) == ScriptedServer.pattern(at: 3, count: 2500))
+    try client.write(.bar0, at: 3, [UInt8](repeating: 1, count: 2001))
+    #expect(sizes.all == [1000, 1000, 500, 1000, 1000, 1])
+  }
+
+  @Test func `are the same for tasks`() async throws {
+    let client = try client(of: #"{"capabilities":{"max_data_xfer_size":1000}}"#) {
+      try $0.serve()
+    }
+    let bytes = try await client.read(.bar0, at: 3, count: 2500)
+    #expect(bytes == ScriptedServer.pattern(at: 3, count: 2500))
+    try await client.write(.bar0, at: 3, [UInt8](repeating: 1, count: 2001))
+  }
+
+  @Test func `are as wide as the number, little endian`() throws {
+    let requests = Notes<[UInt8]>()
+    let client = try client { server in
+      while true {
+        let request = try server.receive()
+        requests.add(request.payload)
+        server.answer(request)
+      }
+    }
+    #expect(try client.load(.bar1, at: 10) == expected(at: 10, as: UInt8.self))
+    #expect(try client.load(.bar1, at: 10) == expected(at: 10, as: UInt64.self))
+    try client.store(UInt16(0x1234), .bar2, at: 6)
+    #expect(
+      requests.all == [
+        longs([10]) + words([1, 1]), longs([10]) + words([1, 8]),
+        longs([6]) + words([2, 2]) + [0x34, 0x12],
+      ])
+  }
+
+  @Test func `of nothing ask for nothing, or write nothing`() throws {
+    let client = try client { try $0.serve() }
+    #expect(try client.read(.bar0, at: 0, count: 0) == [])
+    #expect(throws: Never.self) { try client.write(.bar0, at: 0, []) }
+  }
+}
+
+@Suite struct `The description of a region` {
+  @Test func `has its capabilities at the first question`() throws {
+    let client = try client { server in
+      let request = try server.receive()
+      server.reply(
+        to: request, regionWithChain(first: 32, Self.chain), descriptors: descriptors(1))
+      try server.serve()
+    }
+    let region = try client.region(.bar0)
+    #expect(region.size == 0x10000)
+    #expect(region.mappableAreas == [SparseMapArea(offset: 0x1000, size: 0x2000)])
+    #expect(region.capabilities.unknown == [RegionCapabilityID(rawValue: 77)])
+  }
+
+  static let chain =
+    capability(1, next: 64) + words([1, 0]) + longs([0x1000, 0x2000]) + capability(77, next: 0)
+
+  @Test func `is asked for again when its capabilities need room`() throws {
+    let rooms = Notes<UInt32>()
+    let areas = (0..<40).flatMap { longs([UInt64($0) << 8, 256]) }
+    let payload = regionWithChain(first: 32, capability(1, next: 0) + words([40, 0]) + areas)
+    let client = try client { server in
+      let first = try server.receive()
+      rooms.add(first.word(at: 0))
+      server.reply(to: first, Array(payload[..<32]), descriptors: descriptors(1))
+      let second = try server.receive()
+      rooms.add(second.word(at: 0))
+      server.reply(to: second, payload, descriptors: descriptors(1))
+      try server.serve()
+    }
+    #expect(try client.region(.bar0).mappableAreas.count == 40)
+    #expect(rooms.all == [256, UInt32(payload.count)])
+  }
+
+  @Test func `has no mappable part without a descriptor`() throws {
+    let client = try client { server in
+      let request = try server.receive()
+      server.reply(to: request, words([32, 7, 0, 0, 0x1000, 0, 0, 0]))
+      try server.serve()
+    }
+    #expect(try client.region(.bar0).mappableAreas == [])
+  }
+
+  @Test func `without areas is mappable as a whole`() throws {
+    let client = try client { server in
+      let request = try server.receive()
+      server.reply(
+        to: request, words([32, 7, 0, 0, 0x1000, 0, 0, 0]), descriptors: descriptors(1))
+      try server.serve()
+    }
+    #expect(
+      try client.region(.bar0).mappableAreas == [SparseMapArea(offset: 0, size: 0x1000)])
+  }
+}
+
+@Suite struct `Interrupts` {
+  @Test func `are set in batches of what the server takes, all valid or all absent`() throws {
+    let seen = Notes<[UInt32]>()
+    let client = try client(of: #"{"capabilities":{"max_msg_fds":3}}"#) { server in
+      while true {
+        let request = try server.receive()
+        seen.add([request.word(at: 12), request.word(at: 16), UInt32(request.descriptorCount)])
+        server.answer(request)
+      }
+    }
+    let counters = try (0..<7).map { try $0 == 4 ? nil : EventCounter() }
+    try client.setTriggers(.msix, start: 10, counters)
+    #expect(seen.all == [[10, 3, 3], [13, 1, 1], [14, 1, 0], [15, 2, 2]])
+  }
+
+  @Test func `arrive through the counters that were set`() throws {
+    let counter = try EventCounter()
+    let client = try client { server in
+      let request = try server.receive()
+      if let descriptor = server.takeDescriptor() { EventCounter(adopting: descriptor).signal() }
+      server.answer(request)
+      try server.serve()
+    }
+    try client.setTrigger(.intx, counter)
+    #expect(counter.wait(for: .seconds(10)) == 1)
+  }
+}

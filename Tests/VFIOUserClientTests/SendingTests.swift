@@ -1,0 +1,173 @@
+import TestSupport
+import Testing
+import VFIOUserProtocol
+import VFIOUserTransport
+
+@testable import VFIOUserClient
+
+@Suite struct `Messages to the server` {
+  @Test func `are resumed where a full socket cut them`() throws {
+    let intact = Notes<Bool>()
+    let count = 1 << 20
+    let client = try client { server in
+      for _ in 0..<8 {
+        let message = try server.receive()
+        let data = message.payload[16...]
+        let number = UInt8(truncatingIfNeeded: message.long(at: 0))
+        intact.add(data.count == count && data.allSatisfy { $0 == number })
+        server.answer(message)
+      }
+      try server.serve()
+    }
+    try onThreads(8) { number in
+      let bytes = [UInt8](repeating: UInt8(number), count: count)
+      #expect(throws: Never.self) { try client.write(.bar0, at: UInt64(number), bytes) }
+    }
+    #expect(intact.all == Array(repeating: true, count: 8))
+  }
+
+  @Test func `do not keep the client from reading when both sides only send`() throws {
+    let client = try client { server in
+      try server.answer(server.receive())
+      for id in 0..<200 as Range<UInt16> {
+        server.send(message(.dmaRead, id: id, longs([0, 16384])))
+      }
+      for _ in 0..<200 {
+        let answer = try server.receive()
+        if !answer.header.flags.isReply { server.answer(answer) }
+      }
+      try server.serve()
+    }
+    try client.map(try SharedMemory(size: 16384), at: 0, size: 16384, isShared: false)
+    try client.write(.bar0, at: 0, [UInt8](repeating: 7, count: 1 << 20))
+    #expect(try client.deviceInfo().regionCount == 9)
+  }
+}
+
+@Suite struct `Posted writes` {
+  /// Receives posted writes until there are so many.
+  static func receive(_ count: Int, _ server: ScriptedServer) throws -> (
+    values: [UInt64], together: Int, answerable: Int
+  ) {
+    var values: [UInt64] = []
+    var together = 0
+    var answerable = 0
+    while values.count < count {
+      let message = try server.receive()
+      if !message.header.flags.contains(.noReply) { answerable += 1 }
+      if message.command == .regionWriteMulti {
+        together += 1
+        let multi = try RegionWriteMulti(decoding: message.payload.span)
+        values += multi.writes.map(\.value)
+      } else {
+        values.append(UInt64(message.word(at: 16)))
+        server.answer(message)
+      }
+    }
+    return (values, together, answerable)
+  }
+
+  static func post(_ count: Int, to client: Client) throws {
+    for value in 0..<UInt32(count) {
+      try client.post(value, .bar0, at: UInt64(value) % 64 * 4)
+    }
+  }
+
+  @Test func `are collected while the server does not read, and all come in order`() throws {
+    let count = 20_000
+    let gate = Gate()
+    let seen = Notes<(values: [UInt64], together: Int, answerable: Int)>()
+    let client = try client { server in
+      gate.wait()
+      seen.add(try Self.receive(count, server))
+      try server.serve()
+    }
+    try Self.post(count, to: client)
+    gate.open()
+    let (values, together, answerable) = try #require(seen.wait(for: 1).first)
+    #expect(values == (0..<UInt64(count)).map { $0 })
+    #expect(together > 0)
+    #expect(answerable == 0)
+    #expect(try client.deviceInfo().regionCount == 9)
+  }
+
+  @Test func `keep their order with commands that are waited for`() throws {
+    let gate = Gate()
+    let seen = Notes<(values: [UInt64], together: Int, answerable: Int)>()
+    let client = try client { server in
+      gate.wait()
+      seen.add(try Self.receive(10_001, server))
+      try server.serve()
+    }
+    try Self.post(10_000, to: client)
+    let stored = try Later {
+      failure { () throws(ClientError) in
+        try client.store(UInt32(10_000), .bar0, at: 0)
+      }
+    }
+    #expect(eventually { client.link.last.connection.state.withLock { $0.calls.inFlight == 1 } })
+    gate.open()
+    #expect(try stored.get() == nil)
+    #expect(seen.wait(for: 1).first?.values == (0...10_000).map { UInt64($0) })
+  }
+
+  @Test(arguments: [
+    #"{"capabilities":{"max_msg_fds":8}}"#,
+    #"{"capabilities":{"write_multiple":false}}"#,
+    #"{"capabilities":{"write_multiple":true,"max_data_xfer_size":4096}}"#,
+  ])
+  func `go out one by one when the server does not take several`(json: String) throws {
+    let count = 20_000
+    let gate = Gate()
+    let seen = Notes<(values: [UInt64], together: Int, answerable: Int)>()
+    let client = try client(of: json) { server in
+      gate.wait()
+      seen.add(try Self.receive(count, server))
+      try server.serve()
+    }
+    try Self.post(count, to: client)
+    gate.open()
+    let (values, together, _) = try #require(seen.wait(for: 1).first)
+    #expect(values == (0..<UInt64(count)).map { $0 })
+    #expect(together == 0)
+  }
+
+  @Test func `are waited for when they are switched off`() throws {
+    var options = ClientOptions()
+    options.postsWrites = false
+    let seen = Notes<(values: [UInt64], together: Int, answerable: Int)>()
+    let client = try client(options) { server in
+      seen.add(try Self.receive(10, server))
+      try server.serve()
+    }
+    try Self.post(10, to: client)
+    #expect(seen.wait(for: 1).first?.answerable == 10)
+  }
+
+  @Test func `wait while a mebibyte waits for the socket, until the server reads`() throws {
+    let count = 60_000
+    let posted = Notes<Void>()
+    let seen = Notes<Int>()
+    let client = try client(of: #"{"capabilities":{"max_msg_fds":8}}"#) { server in
+      _ = eventually { posted.all.count > 28_000 }
+      seen.add(try Self.receive(count, server).values.count)
+      try server.serve()
+    }
+    for value in 0..<UInt32(count) {
+      try client.post(value, .bar0, at: 0)
+      if value % 1000 == 0 { for _ in 0..<1000 { posted.add(()) } }
+    }
+    #expect(seen.wait(for: 1) == [count])
+  }
+
+  @Test func `end the connection when the server does not read in time`() throws {
+    let gate = Gate()
+    let client = try client(
+      options(timeout: .milliseconds(100)), of: #"{"capabilities":{"max_msg_fds":8}}"#
+    ) { _ in gate.wait() }
+    let lost = ClientError.disconnected(.deadlinePassed(during: .sending))
+    #expect(throws: lost) { try Self.post(100_000, to: client) }
+    #expect(throws: lost) { try client.deviceInfo() }
+    gate.open()
+  }
+}

@@ -1,0 +1,108 @@
+import TestSupport
+import Testing
+import VFIOUserProtocol
+import VFIOUserTransport
+
+@testable import VFIOUserClient
+
+@Suite struct `A command's time` {
+  @Test func `is that of the connection, or its own`() throws {
+    let client = try client(options(timeout: .milliseconds(40))) { server in
+      for _ in 0..<3 {
+        let request = try server.receive()
+        if request.command == .deviceReset {
+          _ = eventually(within: .milliseconds(80)) { false }
+          server.answer(request)
+        }
+      }
+      try server.serve()
+    }
+    #expect(throws: ClientError.timedOut(.regionRead)) {
+      try client.load(.bar0, at: 0, as: UInt8.self)
+    }
+    #expect(throws: Never.self) { try client.reset(timeout: .seconds(10)) }
+    let start = ContinuousClock.now
+    #expect(throws: ClientError.timedOut(.deviceGetInfo)) { try client.deviceInfo() }
+    #expect(ContinuousClock.now - start >= .milliseconds(40))
+    #expect(client.failure == nil)
+  }
+
+  @Test func `may be none at all`() throws {
+    let client = try client { server in
+      _ = try server.receive()
+      try server.serve()
+    }
+    #expect(throws: ClientError.timedOut(.deviceReset)) { try client.reset(timeout: .zero) }
+    #expect(throws: ClientError.timedOut(.deviceReset)) { try client.reset(timeout: .seconds(-5)) }
+    #expect(try client.deviceInfo().regionCount == 9)
+  }
+
+  @Test func `ends a task's wait too`() async throws {
+    let client = try client { server in
+      _ = try server.receive()
+      try server.serve()
+    }
+    let failure = await taskFailure { try await client.reset(timeout: .milliseconds(20)) }
+    #expect(failure == .timedOut(.deviceReset))
+    #expect(try await client.interruptInfo(.msix).count == 4)
+  }
+
+  @Test func `of tasks is kept though an earlier call has more of it`() async throws {
+    let client = try client(options(timeout: .seconds(60))) { server in
+      var requests: [ScriptedServer.Message] = []
+      while requests.count < 2 { requests.append(try server.receive()) }
+      let third = try server.receive()
+      for request in requests { server.answer(request) }
+      server.answer(third)
+      try server.serve()
+    }
+    async let slow = client.deviceInfo().regionCount
+    let failure = await taskFailure { try await client.reset(timeout: .milliseconds(20)) }
+    #expect(failure == .timedOut(.deviceReset))
+    _ = try await client.interruptInfo(.msix)
+    #expect(try await slow == 9)
+  }
+}
+
+@Suite struct `A task that is cancelled` {
+  @Test func `stops waiting, and its late reply is swallowed`() async throws {
+    let asked = Gate()
+    let cancelled = Gate()
+    let client = try client(options(timeout: .seconds(60))) { server in
+      let request = try server.receive()
+      asked.open()
+      cancelled.wait()
+      server.answer(request)
+      try server.serve()
+    }
+    let task = Task { await taskFailure { try await client.deviceInfo() } }
+    while !asked.isOpen { await Task.yield() }
+    task.cancel()
+    #expect(await task.value == .cancelled)
+    let state = client.link.last.connection.state
+    #expect(state.withLock { $0.calls.abandonedCount } == 1)
+    #expect(state.withLock { $0.backgroundUsers } == 0)
+    cancelled.open()
+    #expect(try await client.deviceInfo().regionCount == 9)
+    #expect(state.withLock { $0.calls.abandonedCount } == 0)
+  }
+
+  @Test func `before it has begun sends nothing`() async throws {
+    let commands = Notes<Command>()
+    let client = try client { server in
+      while true {
+        let request = try server.receive()
+        commands.add(request.command)
+        server.answer(request)
+      }
+    }
+    let task = Task {
+      while !Task.isCancelled { await Task.yield() }
+      return await taskFailure { try await client.reset() }
+    }
+    task.cancel()
+    #expect(await task.value == .cancelled)
+    #expect(try await client.deviceInfo().regionCount == 9)
+    #expect(commands.all == [.deviceGetInfo])
+  }
+}
