@@ -70,6 +70,13 @@ let package = Package(
       ["VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol"]),
     tests("VFIOUserClientTests", ["VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol"]),
     tests("SerialDeviceTests", ["SerialDevice", "VFIOUserServer", "VFIOUserClient"]),
+    .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
+    tests(
+      "AllocationTests",
+      [
+        "AllocationCounter", "VFIOUserClient", "VFIOUserServer", "VFIOUserTransport",
+        "VFIOUserProtocol",
+      ]),
     tests("GuestTests", ["vfio-user", "VFIOUserClient", "VFIOUserTransport", "CLinux"]),
   ]
 )
