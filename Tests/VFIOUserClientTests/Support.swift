@@ -115,6 +115,27 @@ final class Gate: Sendable {
 
   var isOpen: Bool { state.withLock { $0 } }
 
+  /// Waits without holding a thread.
+  func opens() async -> Bool {
+    let end = ContinuousClock.now + .seconds(60)
+    while !isOpen, ContinuousClock.now < end { try? await Task.sleep(for: .milliseconds(2)) }
+    return isOpen
+  }
+
+  /// Suspends the task until the gate is open.
+  ///
+  /// Sleeping, not yielding: tasks that yield in a loop keep the few threads of the pool from those
+  /// that would open the gate.
+  func opened() async throws {
+    let end = ContinuousClock.now + .seconds(60)
+    while !isOpen {
+      guard ContinuousClock.now < end else { throw GateStaysClosed() }
+      try await Task.sleep(for: .milliseconds(1))
+    }
+  }
+
+  private struct GateStaysClosed: Error {}
+
   @discardableResult
   func wait() -> Bool {
     state.withLock(when: { $0 }, before: .after(.seconds(20))) { _ in true } ?? false
