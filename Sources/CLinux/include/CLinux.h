@@ -104,6 +104,15 @@ int clinux_eventfd_signal(int descriptor);
 int clinux_eventfd_add(int descriptor, uint64_t value);
 /// Takes the counter's value, 0 when there is none; never waits.
 int64_t clinux_eventfd_take(int descriptor);
+/// 1 when the descriptor is an anonymous kernel object like an eventfd, 0 when it is a file, a pipe or
+/// a socket.
+int clinux_has_no_file_type(int descriptor);
+/// An epoll instance that reports edges: each time a descriptor becomes ready, or is signalled again.
+int clinux_edges(void);
+/// Watches a descriptor; `tag` is at most INT64_MAX.
+int clinux_edges_add(int edges, int descriptor, uint64_t tag);
+/// Waits for an edge and returns its tag.
+int64_t clinux_edges_wait(int edges);
 int clinux_set_nonblocking(int descriptor, int on);
 /// Anonymous memory file of `size` bytes, sealed against shrinking and growing, close-on-exec.
 int clinux_memory_file(const char *name, uint64_t size);
