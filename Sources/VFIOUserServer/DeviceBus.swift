@@ -1,3 +1,6 @@
+public import VFIOUserProtocol
+public import VFIOUserTransport
+
 /// What a device sees of the machine that it is plugged into.
 ///
 /// Safe from any thread, and silent while no client is there.
@@ -5,11 +8,35 @@ public final class DeviceBus: Sendable {
   /// Interrupts of the device.
   public let interrupts: Interrupts
   let configuration: ConfigurationSpace
+  let regions: RegionSet
+  let signals: RegionSignals
   let windows: DMAWindows
 
   init(for description: PCIDescription) throws(PCIDescription.Flaw) {
-    configuration = try ConfigurationSpace(description)
-    interrupts = Interrupts(description)
+    let layout = try PCILayout(description)
+    interrupts = Interrupts(description, layout)
+    configuration = try ConfigurationSpace(description, layout, interrupts)
+    regions = try RegionSet(description, layout, configurationSize: configuration.size)
+    signals = try RegionSignals(description.signalAreas, regions)
     windows = DMAWindows()
   }
+}
+
+extension DeviceBus {
+  /// The memory behind a region; nil when its backing has none.
+  ///
+  /// It keeps what is in it across resets and clients; a device that wants it otherwise fills it.
+  public func memory(of region: RegionIndex) -> RegionMemory? { regions[region]?.memory }
+
+  /// The counter of the ``SignalArea`` of this name; nil when there is none.
+  public func counter(_ name: String) -> EventCounter? { signals.counter(name) }
+
+  /// The device's end of the socket of the ``SignalArea`` of this name; nil when there is none.
+  public func socket(_ name: String) -> MessageSocket? { signals.socket(name) }
+
+  /// The power state that software has chosen, 0 for D0 to 3 for D3hot; 0 without the capability.
+  public var powerState: Int { configuration.powerState }
+
+  /// Whether software lets the device reach memory (command bit 2).
+  public var isBusMaster: Bool { configuration.command & 1 << 2 != 0 }
 }

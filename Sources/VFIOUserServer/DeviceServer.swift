@@ -1,7 +1,7 @@
 internal import CLinux
 internal import Logging
 internal import SystemPackage
-internal import VFIOUserProtocol
+package import VFIOUserProtocol
 public import VFIOUserTransport
 
 /// Serves one device to one client at a time.
@@ -29,8 +29,16 @@ public final class DeviceServer: Sendable {
   /// Makes a server, and attaches the device to its bus.
   ///
   /// - Throws: ``PCIDescription/Flaw`` when the device's description contradicts itself.
-  public init(_ device: any Device, _ options: ServerOptions = ServerOptions()) throws {
-    endpoint = try Endpoint(device, options)
+  public convenience init(_ device: any Device, _ options: ServerOptions = ServerOptions()) throws {
+    try self.init(device, options, features: [:])
+  }
+
+  /// Makes a server that knows features of the device.
+  package init(
+    _ device: any Device, _ options: ServerOptions = ServerOptions(),
+    features: [FeatureIndex: any DeviceFeatureHandler]
+  ) throws {
+    endpoint = try Endpoint(device, options, features: features)
     wakeUp = OwnedDescriptor(adopting: try checked("eventfd", clinux_eventfd()))
   }
 

@@ -9,16 +9,20 @@ internal import VFIOUserTransport
 /// each command is a short method in one of the extensions. All of it runs on the session's thread.
 final class Endpoint: Sendable {
   let device: any Device
-  let description: PCIDescription
   let bus: DeviceBus
   let options: ServerOptions
+  /// What DEVICE_FEATURE can do, by feature.
+  let features: [FeatureIndex: any DeviceFeatureHandler]
   var logger: Logger { options.logger }
 
-  init(_ device: any Device, _ options: ServerOptions) throws(PCIDescription.Flaw) {
+  init(
+    _ device: any Device, _ options: ServerOptions,
+    features: [FeatureIndex: any DeviceFeatureHandler] = [:]
+  ) throws(PCIDescription.Flaw) {
     self.device = device
-    self.description = device.pci
-    self.bus = try DeviceBus(for: description)
+    self.bus = try DeviceBus(for: device.pci)
     self.options = options
+    self.features = features
     device.attach(to: bus)
   }
 
@@ -65,9 +69,9 @@ final class Endpoint: Sendable {
     case .dmaUnmap: try unmapMemory(header, payload, into: &outbox)
     case .deviceReset: try resetDevice(header, payload, into: &outbox)
     case .version: throw .invalidArgument  // once, and that was the first message
-    case .deviceGetRegionIOFDs, .deviceFeature, .migrationDataRead, .migrationDataWrite,
-      .dirtyPages:
-      throw .notSupported
+    case .deviceGetRegionIOFDs: try getRegionSignals(header, payload, into: &outbox)
+    case .deviceFeature: try useFeature(header, payload, into: &outbox)
+    case .migrationDataRead, .migrationDataWrite, .dirtyPages: throw .notSupported
     default: throw .noFunction
     }
   }
@@ -80,12 +84,13 @@ final class Endpoint: Sendable {
     outbox.append(header.errorReply(errno: UInt32(error.rawValue)))
   }
 
-  /// Answers a command, unless its sender wants no answer.
+  /// Answers a command, unless its sender wants no answer; descriptors go with the answer or are closed.
   func reply(
-    to header: Header, _ payload: some WireEncodable, into outbox: inout Outbox
+    to header: Header, _ payload: some WireEncodable,
+    descriptors: consuming DescriptorList = DescriptorList(), into outbox: inout Outbox
   ) {
     guard !header.flags.contains(.noReply) else { return }
-    outbox.append(header.reply(payload: 0), payload)
+    outbox.append(header.reply(payload: 0), payload, descriptors: descriptors)
   }
 
   /// Answers a command whose reply is a header alone.
@@ -104,6 +109,15 @@ final class Endpoint: Sendable {
       logger.debug("malformed message", metadata: ["as": "\(type)", "error": "\(error)"])
       throw .invalidArgument
     }
+  }
+
+  /// Back to the state after power-on, whoever asked for it.
+  ///
+  /// Windows and eventfds stay; levels, masks and pending bits clear.
+  func reset() {
+    bus.configuration.reset()
+    bus.interrupts.reset()
+    device.reset()
   }
 
   /// The client has gone: nothing that it lent us stays.
