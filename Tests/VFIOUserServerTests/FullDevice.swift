@@ -147,3 +147,16 @@ func counters(_ count: Int) throws -> [EventCounter] {
 func words(_ words: [UInt32]) -> [UInt8] {
   words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> (8 * UInt32($0))) } }
 }
+
+extension Client {
+  /// Where a capability is, found as a driver does.
+  func offset(ofCapability id: UInt8) throws -> UInt64 {
+    var offset = try load(.configuration, at: 0x34, as: UInt8.self)
+    for _ in 0..<48 where offset != 0 {
+      let header = try load(.configuration, at: UInt64(offset), as: UInt16.self)
+      if UInt8(truncatingIfNeeded: header) == id { return UInt64(offset) }
+      offset = UInt8(header >> 8)
+    }
+    throw Missing()
+  }
+}
