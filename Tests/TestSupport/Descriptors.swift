@@ -47,6 +47,11 @@ public func mappingsOfClients() -> Int {
   Int(unsafe clinux_count_mappings("/memfd:vfio-user-client"))
 }
 
+/// Mappings of memory behind regions in this process.
+public func mappingsOfRegions() -> Int {
+  Int(unsafe clinux_count_mappings("/memfd:vfio-user-region"))
+}
+
 extension EventCounter {
   /// What a hostile peer does to a counter that it shares: full, and blocking.
   public func fillAndBlock() {

@@ -115,7 +115,9 @@ final class Bench {
   let device: FullDevice
   let server: DeviceServer
 
-  init(_ device: FullDevice = FullDevice(), features: [FeatureIndex: any DeviceFeatureHandler] = [:])
+  init(
+    _ device: FullDevice = FullDevice(), features: [FeatureIndex: any DeviceFeatureHandler] = [:]
+  )
     throws
   {
     self.device = device
