@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 struct start {
   clinux_thread_body body;
@@ -82,6 +83,10 @@ int clinux_monitor_wait_until(struct clinux_monitor *monitor, uint64_t deadline)
 void clinux_monitor_wake_all(struct clinux_monitor *monitor) {
   pthread_cond_broadcast(&monitor->changed);
 }
+
+uint64_t clinux_thread_id(void) { return (uint64_t)(uintptr_t)pthread_self(); }
+
+int clinux_process_id(void) { return getpid(); }
 
 uint64_t clinux_now(void) {
   struct timespec now;
