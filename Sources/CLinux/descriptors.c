@@ -29,6 +29,10 @@ int clinux_is_close_on_exec(int descriptor) {
   return flags < 0 ? -errno : (flags & FD_CLOEXEC) != 0;
 }
 
+int clinux_set_close_on_exec(int descriptor) {
+  return fcntl(descriptor, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
+}
+
 int clinux_eventfd(void) {
   const int number = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   return number < 0 ? -errno : number;

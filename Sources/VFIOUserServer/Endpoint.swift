@@ -17,7 +17,8 @@ final class Endpoint: Sendable {
   init(_ device: any Device, _ options: ServerOptions) throws(PCIDescription.Flaw) {
     self.device = device
     self.description = device.pci
-    self.bus = try DeviceBus(for: description)
+    self.bus = try DeviceBus(
+      for: description, guardsMemory: options.handlesMemoryFaults)
     self.options = options
     device.attach(to: bus)
   }
@@ -33,6 +34,7 @@ final class Endpoint: Sendable {
     do {
       try admit(header, hasDescriptors: !descriptors.isEmpty, surplus: surplus)
       try dispatch(header, payload, &descriptors, into: &outbox)
+      armIfSetUp(header, payload)
     } catch {
       refuse(header, error, into: &outbox)
     }
@@ -108,8 +110,9 @@ final class Endpoint: Sendable {
 
   /// The client has gone: nothing that it lent us stays.
   func clientLeft() {
-    bus.windows.removeAll()
+    bus.memory.disconnect()
     bus.interrupts.disconnect()
     device.clientLeft()
+    bus.worker.release()
   }
 }

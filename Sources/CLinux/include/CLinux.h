@@ -96,6 +96,7 @@ int clinux_close(int descriptor);
 int clinux_duplicate(int descriptor);
 /// 1 when the descriptor is closed on exec, 0 when not.
 int clinux_is_close_on_exec(int descriptor);
+int clinux_set_close_on_exec(int descriptor);
 /// A new counter, close-on-exec and non-blocking.
 int clinux_eventfd(void);
 /// Adds one, without ever waiting: a counter that is full already says all there is to say.
