@@ -70,6 +70,6 @@ let package = Package(
       ["VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol"]),
     tests("VFIOUserClientTests", ["VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol"]),
     tests("SerialDeviceTests", ["SerialDevice", "VFIOUserServer", "VFIOUserClient"]),
-    tests("GuestTests", ["vfio-user"]),
+    tests("GuestTests", ["vfio-user", "VFIOUserClient", "VFIOUserTransport", "CLinux"]),
   ]
 )

@@ -5,10 +5,13 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <poll.h>
+#include <time.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -143,6 +146,11 @@ int clinux_socket_pair(int ends[2]) {
   return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0 ? -errno : 0;
 }
 
+int clinux_set_receive_timeout(int socket, int64_t nanoseconds) {
+  const struct timeval limit = {nanoseconds / 1000000000, nanoseconds % 1000000000 / 1000};
+  return setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0 ? -errno : 0;
+}
+
 int clinux_shutdown(int socket) { return shutdown(socket, SHUT_RDWR) < 0 ? -errno : 0; }
 
 int clinux_socket_path_limit(void) { return (int)sizeof(((struct sockaddr_un *)0)->sun_path) - 1; }
@@ -199,4 +207,43 @@ int clinux_poll(struct clinux_interest *interests, int count, int64_t nanosecond
                                     ((seen & (POLLHUP | POLLERR | POLLNVAL)) ? CLINUX_HANGUP : 0));
   }
   return ready < 0 ? 0 : ready;
+}
+
+int clinux_oneshot_create(int descriptor) {
+  const int number = epoll_create1(EPOLL_CLOEXEC);
+  if (number < 0) return -errno;
+  struct epoll_event event = {.events = EPOLLONESHOT};
+  return epoll_ctl(number, EPOLL_CTL_ADD, descriptor, &event) < 0 ? failed(number) : number;
+}
+
+int clinux_oneshot_arm(int oneshot, int descriptor, int wanted) {
+  struct epoll_event event = {
+      .events = EPOLLONESHOT | ((wanted & CLINUX_READABLE) ? EPOLLIN : 0u) |
+                ((wanted & CLINUX_WRITABLE) ? EPOLLOUT : 0u),
+  };
+  return epoll_ctl(oneshot, EPOLL_CTL_MOD, descriptor, &event) < 0 ? -errno : 0;
+}
+
+int clinux_oneshot_wait(int oneshot, int wake, uint64_t deadline) {
+  for (;;) {
+    struct pollfd polled[2] = {{.fd = oneshot, .events = POLLIN}, {.fd = wake, .events = POLLIN}};
+    struct timespec left = {0, 0};
+    if (deadline != UINT64_MAX) {
+      const uint64_t now = clinux_now(), wait = deadline > now ? deadline - now : 0;
+      left = (struct timespec){(time_t)(wait / 1000000000), (long)(wait % 1000000000)};
+    }
+    const int ready = ppoll(polled, 2, deadline == UINT64_MAX ? NULL : &left, NULL);
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready < 0) return -errno;
+    if (polled[1].revents) return CLINUX_HANGUP;
+    if (ready == 0) return 0;
+    struct epoll_event event;
+    const int got = epoll_wait(oneshot, &event, 1, 0);
+    if (got < 0 && errno != EINTR) return -errno;
+    // Disarmed between the two calls: nothing for us.
+    if (got <= 0) continue;
+    const int readable = event.events & (EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLRDHUP);
+    const int writable = event.events & (EPOLLOUT | EPOLLERR);
+    return (readable ? CLINUX_READABLE : 0) | (writable ? CLINUX_WRITABLE : 0);
+  }
 }

@@ -2,9 +2,12 @@
 #include "CLinux.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -84,7 +87,25 @@ void clinux_monitor_wake_all(struct clinux_monitor *monitor) {
   pthread_cond_broadcast(&monitor->changed);
 }
 
-uint64_t clinux_thread_id(void) { return (uint64_t)(uintptr_t)pthread_self(); }
+int clinux_futex_wait(const uint32_t *word, uint32_t expected, uint64_t deadline) {
+  const struct timespec when = {(time_t)(deadline / 1000000000), (long)(deadline % 1000000000)};
+  const long result = syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, expected,
+                              deadline == UINT64_MAX ? NULL : &when, NULL,
+                              FUTEX_BITSET_MATCH_ANY);
+  return result < 0 && errno == ETIMEDOUT ? -ETIMEDOUT : 0;
+}
+
+void clinux_futex_wake_one(const uint32_t *word) {
+  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+uint32_t clinux_word_load(const uint32_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
+
+void clinux_word_store(uint32_t *word, uint32_t value) {
+  __atomic_store_n(word, value, __ATOMIC_RELEASE);
+}
+
+uint64_t clinux_thread_id(void) { return (uint64_t)pthread_self(); }
 
 int clinux_process_id(void) { return getpid(); }
 

@@ -4,97 +4,80 @@ public import VFIOUserTransport
 
 /// The VMM's side of a connection: finds out what a device has, and drives it.
 ///
-/// Every method may be called from any thread; each waits for the device's reply.
+/// Every method may be called from any thread. Those without `async` wait for the device's reply, and
+/// the thread that waits reads the socket itself; those with it suspend the task. What a device asks of
+/// us (DMA_READ, DMA_WRITE) is answered from the memory that was registered with ``map(_:at:size:offset:_:isShared:)``.
 public final class Client: Sendable {
-  /// The version and the capabilities of the server, as it answered.
-  public let server: VersionMessage
-  let connection: Connection
   let options: ClientOptions
+  let trace: TracePoint
+  /// What is registered with the device, and restored after a reconnection.
+  let memory: MemoryService
+  let triggers = TriggerRegistry()
+  let link: Link
 
   /// Connects to the device at `path` and agrees on version and capabilities.
+  ///
+  /// - Throws: ``ClientError/system(_:)`` when nobody listens there,
+  ///   ``ClientError/negotiationFailed(_:)`` when the two do not understand each other,
+  ///   ``ClientError/refused(_:_:)`` with `EBUSY` when the device has a client already.
   public convenience init(
     connectingTo path: FilePath, options: ClientOptions = ClientOptions()
   ) throws(ClientError) {
-    let socket: MessageSocket
-    do {
-      socket = try MessageSocket(connectingTo: path)
-    } catch {
-      throw .system(error)
-    }
-    try self.init(socket, options: options)
+    try self.init(options) { () throws(SystemFailure) in try MessageSocket(connectingTo: path) }
+    if case .on(let policy) = options.reconnection { try watch(policy) }
   }
 
-  /// Agrees on version and capabilities over a socket that is connected already.
-  public init(
+  /// Agrees on version and capabilities over a socket that is connected already; such a client cannot
+  /// reconnect.
+  public convenience init(
     _ socket: MessageSocket, options: ClientOptions = ClientOptions()
   ) throws(ClientError) {
-    let connection = Connection(socket, timeout: options.timeout)
-    self.connection = connection
-    self.options = options
-    server = try Self.negotiate(connection, options)
-    connection.setMessageLimit(
-      max(
-        Limits.messageBeforeNegotiation,
-        Header.wireSize + RegionAccess.wireSize + Int(options.largestAccess)))
+    try self.init(options) { () throws(SystemFailure) in socket }
   }
 
-  /// Ends the connection; waiting callers fail.
+  private init(
+    _ options: ClientOptions,
+    _ connect: @escaping @Sendable () throws(SystemFailure) -> MessageSocket
+  ) throws(ClientError) {
+    self.options = options
+    trace = TracePoint(options.trace)
+    memory = MemoryService(largestTransfer: options.proposal.effectiveMaxDataTransfer)
+    link = Link(connect)
+    link.establish(try Agreement(connect, options, memory, trace))
+  }
+
+  /// The version and the capabilities of the server, as it answered last.
+  public var server: VersionMessage { link.last.version }
+
+  /// Why the connection is lost, nil while it stands.
+  public var failure: StreamFailure? { link.last.connection.failure }
+
+  /// Ends the connection.
+  ///
+  /// Waiting callers fail at once; when this returns, no callback runs any more, unless it is
+  /// called from one.
   public func disconnect() {
-    connection.socket.shutdown()
+    link.close()
   }
 
   deinit { disconnect() }
 
-  private static func negotiate(
-    _ connection: Connection, _ options: ClientOptions
-  ) throws(ClientError) -> VersionMessage {
-    let proposal = VersionMessage(major: 0, minor: 1, capabilities: options.proposal)
-    let reply = try connection.call(
-      .version, payload: proposal.wireSize, descriptors: DescriptorList(),
-      fill: { proposal.encode(into: &$0) },
-      read: { (payload, _) throws(ClientError) in
-        try decode(VersionMessage.self, payload, of: .version)
-      })
-    guard reply.major == 0, reply.minor <= 1 else {
-      throw .negotiationFailed(
-        "the server speaks version \(reply.major).\(reply.minor), this client 0.1")
-    }
-    return reply
-  }
-}
-
-extension Client {
-  /// Sends a fixed command and reads the fixed start of its reply.
-  func call<Reply: WireDecodable>(
-    _ command: Command, _ request: some WireEncodable, as type: Reply.Type = Reply.self,
-    descriptors: consuming DescriptorList = DescriptorList()
-  ) throws(ClientError) -> Reply {
-    try connection.call(
-      command, payload: request.wireSize, descriptors: descriptors,
-      fill: { request.encode(into: &$0) },
-      read: { (payload, _) throws(ClientError) in
-        try decode(Reply.self, payload, of: command)
-      })
+  /// The connection, to be used for one operation.
+  func connection() throws(ClientError) -> Connection {
+    try link.current(options)
   }
 
-  /// Sends a command whose reply is a header alone.
-  func call(
-    _ command: Command, _ request: some WireEncodable,
-    descriptors: consuming DescriptorList = DescriptorList()
-  ) throws(ClientError) {
-    try connection.call(
-      command, payload: request.wireSize, descriptors: descriptors,
-      fill: { request.encode(into: &$0) }, read: { (_, _) throws(ClientError) in })
+  /// Carries an exchange out on this thread.
+  func perform<Result>(
+    _ exchange: Exchange<Result>, timeout: Duration? = nil
+  ) throws(ClientError) -> Result {
+    try connection().perform(exchange, timeout: timeout)
   }
-}
 
-/// Decodes the payload of a reply.
-func decode<Reply: WireDecodable>(
-  _ type: Reply.Type, _ payload: Span<UInt8>, of command: Command
-) throws(ClientError) -> Reply {
-  do throws(WireError) {
-    return try Reply(decoding: payload)
-  } catch {
-    throw .malformedReply(command, error)
+  /// Carries an exchange out while the task is suspended.
+  func perform<Result>(
+    _ exchange: Exchange<Result>, timeout: Duration? = nil
+  ) async throws(ClientError) -> Result {
+    try await connection().perform(exchange, timeout: timeout)
   }
 }

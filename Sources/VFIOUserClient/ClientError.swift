@@ -14,6 +14,14 @@ public enum ClientError: Error, Equatable, Sendable {
   case negotiationFailed(String)
   /// No reply came in time.
   case timedOut(Command)
+  /// A memory window was refused before anything was sent; the text says why.
+  case badWindow(String)
+  /// After a reconnection another device answered than before.
+  case deviceChanged
+  /// The task that asked was cancelled.
+  case cancelled
+  /// 65,534 commands wait for their replies.
+  case tooManyInFlight
   /// The connection is lost.
   case disconnected(StreamFailure)
   /// A system call failed.
@@ -29,8 +37,19 @@ extension ClientError: CustomStringConvertible {
     case .implausibleReply(let command, let what): "the reply to \(command) cannot be: \(what)"
     case .negotiationFailed(let what): "no agreement with the device: \(what)"
     case .timedOut(let command): "no reply to \(command) in time"
+    case .badWindow(let why): "the memory window is refused: \(why)"
+    case .deviceChanged: "another device answered after the reconnection"
+    case .cancelled: "cancelled"
+    case .tooManyInFlight: "too many commands wait for their replies"
     case .disconnected(let failure): "connection lost: \(failure)"
     case .system(let failure): failure.description
     }
+  }
+}
+
+extension Errno {
+  /// What a peer wrote into an error reply; it may leave the number out.
+  init(peer number: UInt32) {
+    self.init(rawValue: number == 0 ? Errno.ioError.rawValue : CInt(clamping: number))
   }
 }

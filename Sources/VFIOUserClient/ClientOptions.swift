@@ -3,13 +3,28 @@ public import VFIOUserProtocol
 /// What a client proposes, and for how long it waits.
 public struct ClientOptions: Sendable {
   /// What the VERSION message proposes.
+  ///
+  /// `max_data_xfer_size` also bounds the DMA requests that the server may send.
   public var proposal: Capabilities
-  /// How long a command may take from sending to reply.
+  /// How long a command may take from sending to reply, unless a call says otherwise.
   public var timeout: Duration = .seconds(5)
-  /// Most bytes of one region access that is asked for, whatever the server would take.
+  /// How long a message of the server may take from its first byte to its last.
+  public var messageTimeout: Duration = .seconds(10)
+  /// Most bytes of one region access that are asked for, whatever the server would take.
   public var largestAccess: UInt32 = Limits.defaultDataTransfer
+  /// Most requests of the server that wait for the handler; one more is answered with `EBUSY`.
+  public var requestLimit = 64
+  /// Gets what registered memory does not answer; without it such requests get `ENOSYS`.
+  public var handler: RequestHandler?
+  /// Whether posted writes are sent without waiting for an answer; switched off, they wait
+  /// (QEMU's `x-no-posted-writes`).
+  public var postsWrites = true
+  /// What happens when the connection is lost.
+  public var reconnection = Reconnection.off
+  /// Sees what happens; nil costs nothing.
+  public var trace: (any TraceSink)?
 
-  /// The defaults: what QEMU proposes, without migration.
+  /// The defaults: what QEMU proposes without migration, and a twin socket.
   public init() {
     proposal = Capabilities()
     proposal.maxMessageDescriptors = 16
@@ -17,5 +32,6 @@ public struct ClientOptions: Sendable {
     proposal.maxDMAWindows = Limits.defaultDMAWindows
     proposal.pageSizes = Limits.defaultPageSizes
     proposal.writeMultiple = true
+    proposal.twinSocket = TwinSocket(supported: true)
   }
 }

@@ -51,6 +51,22 @@ public final class SharedMemory: @unchecked Sendable {
     }
   }
 
+  /// Copies bytes out into a span.
+  func copyOut(at offset: UInt64, to bytes: inout MutableRawSpan) {
+    checkRange(offset, bytes.byteCount)
+    let source = unsafe UnsafeRawBufferPointer(
+      start: address + Int(offset), count: bytes.byteCount)
+    unsafe bytes.withUnsafeMutableBytes { unsafe $0.copyMemory(from: source) }
+  }
+
+  /// Copies bytes of a span in.
+  func copyIn(_ bytes: Span<UInt8>, at offset: UInt64) {
+    checkRange(offset, bytes.count)
+    let target = unsafe UnsafeMutableRawBufferPointer(
+      start: address + Int(offset), count: bytes.count)
+    unsafe bytes.withUnsafeBytes { unsafe target.copyMemory(from: $0) }
+  }
+
   private func checkRange(_ offset: UInt64, _ count: Int) {
     precondition(
       offset <= size && count >= 0 && UInt64(count) <= size - offset,

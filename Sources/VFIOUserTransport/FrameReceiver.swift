@@ -65,6 +65,19 @@ public struct FrameReceiver: ~Copyable {
     }
   }
 
+  /// Gives up when a message that has begun takes too long; for readers that wait by themselves.
+  package mutating func checkMessageDeadline() throws(StreamFailure) {
+    guard assembler.isInsideMessage else { return }
+    let deadline = messageDeadline ?? .after(messageTimeout)
+    messageDeadline = deadline
+    if deadline.hasPassed { throw .deadlinePassed(during: .receiving) }
+  }
+
+  /// A message that nobody waited for meanwhile gets its time anew.
+  package mutating func restartMessageDeadline() {
+    messageDeadline = nil
+  }
+
   private mutating func waitForRest() throws(StreamFailure) {
     let deadline = messageDeadline ?? .after(messageTimeout)
     messageDeadline = deadline

@@ -35,6 +35,9 @@ public struct Outbox: ~Copyable {
   /// Whether everything is sent.
   public var isEmpty: Bool { sends.isEmpty }
 
+  /// Bytes that wait to be sent, and those that were sent since the outbox was last empty.
+  public var count: Int { end }
+
   /// Whether a full send is waiting, so that it is time to flush before more is appended.
   public var isFull: Bool { end >= Self.batchLimit }
 

@@ -61,7 +61,7 @@ struct DeviceSummary: Codable {
   ) throws(ClientError) -> [Region] {
     var regions: [Region] = []
     for number in 0..<count {
-      let info = try client.regionInfo(RegionIndex(rawValue: number))
+      let info = try client.region(RegionIndex(rawValue: number))
       guard info.size > 0 else { continue }
       regions.append(
         Region(

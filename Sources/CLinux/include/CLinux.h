@@ -57,6 +57,8 @@ int clinux_connect(const char *path);
 int clinux_accept(int listener);
 /// A pair of connected UNIX stream sockets, close-on-exec.
 int clinux_socket_pair(int ends[2]);
+/// Longest time that a blocking receive waits before it returns -EAGAIN.
+int clinux_set_receive_timeout(int socket, int64_t nanoseconds);
 /// shutdown in both directions.
 int clinux_shutdown(int socket);
 /// Longest path a socket address holds, without the final NUL.
@@ -89,6 +91,15 @@ struct clinux_interest {
 
 /// ppoll. `nanoseconds` < 0 waits for ever. Returns how many are ready; EINTR returns as 0 ready.
 int clinux_poll(struct clinux_interest *interests, int count, int64_t nanoseconds);
+
+/// An epoll instance that watches one descriptor, one event at a time (EPOLLONESHOT); nothing is
+/// watched for until it is armed.
+int clinux_oneshot_create(int descriptor);
+/// Arms for CLINUX_READABLE and CLINUX_WRITABLE; 0 disarms. Looks at readiness again.
+int clinux_oneshot_arm(int oneshot, int descriptor, int wanted);
+/// Waits for the event or for `wake` to be readable. Returns CLINUX_READABLE | CLINUX_WRITABLE,
+/// CLINUX_HANGUP when woken, 0 when CLOCK_MONOTONIC reached `deadline` nanoseconds.
+int clinux_oneshot_wait(int oneshot, int wake, uint64_t deadline);
 
 // MARK: Descriptors
 
@@ -176,7 +187,13 @@ void clinux_monitor_wait(struct clinux_monitor *monitor);
 int clinux_monitor_wait_until(struct clinux_monitor *monitor, uint64_t deadline);
 void clinux_monitor_wake_all(struct clinux_monitor *monitor);
 
-/// A number that no two living threads share.
+/// Waits while `*word` is `expected`, until woken or until CLOCK_MONOTONIC reaches `deadline`
+/// nanoseconds (UINT64_MAX: for ever). 0 or -ETIMEDOUT; may also return early for no reason.
+int clinux_futex_wait(const uint32_t *word, uint32_t expected, uint64_t deadline);
+void clinux_futex_wake_one(const uint32_t *word);
+uint32_t clinux_word_load(const uint32_t *word);
+void clinux_word_store(uint32_t *word, uint32_t value);
+/// The calling thread, a number that is not reused while it lives.
 uint64_t clinux_thread_id(void);
 /// getpid.
 int clinux_process_id(void);

@@ -45,19 +45,15 @@ final class Pump: Sendable {
     var bytes = [UInt8](repeating: 0, count: Port.inboundCapacity)
     var acceptAfter = Deadline.after(.zero)
     while let plan = port.withLock({ $0.plan() }) {
-      var polled = Self.interests(plan, wake, mayAccept: acceptAfter.hasPassed)
-      let limit = plan.listener == nil || acceptAfter.hasPassed ? Deadline.never : acceptAfter
+      let mayAccept = acceptAfter.hasPassed
+      var polled = Self.interests(plan, wake, mayAccept: mayAccept)
+      let limit = plan.listener == nil || mayAccept ? Deadline.never : acceptAfter
+      // Sound: the count is that of the array.
       guard unsafe clinux_poll(&polled, Int32(polled.count), limit.remaining) >= 0 else {
         logger.error("waiting for the far end of the serial port has failed")
         break
       }
-      if polled[0].happened != 0 { _ = wake.take() }
-      if let input = plan.input, polled[1].happened != 0 {
-        let hungUp = polled[1].happened & Int16(CLINUX_HANGUP) != 0
-        read(from: input, &bytes, atMost: plan.room, hungUp: hungUp)
-      }
-      if polled[2].happened != 0 { withPort { $0.cable.unblock() } }
-      if polled[3].happened != 0 { endInput(hungUp: true) }
+      carryOut(plan, polled, &bytes)
       if let listener = plan.listener, polled[4].happened != 0, !accept(from: listener) {
         acceptAfter = .after(Self.acceptPause)
       }
@@ -69,6 +65,17 @@ final class Pump: Sendable {
     }
   }
 
+  private func carryOut(_ plan: Plan, _ polled: [clinux_interest], _ bytes: inout [UInt8]) {
+    if polled[0].happened != 0 { _ = wake.take() }
+    if let input = plan.input, polled[1].happened != 0 {
+      let hungUp = polled[1].happened & Int16(CLINUX_HANGUP) != 0
+      read(from: input, &bytes, atMost: plan.room, hungUp: hungUp)
+    }
+    if polled[2].happened != 0 { withPort { $0.cable.unblock() } }
+    if polled[3].happened != 0 { endInput(hungUp: true) }
+  }
+
+  /// What to poll, in the order in which ``run()`` and ``carryOut(_:_:_:)`` look at it.
   private static func interests(
     _ plan: Plan, _ wake: EventCounter, mayAccept: Bool
   ) -> [clinux_interest] {

@@ -1,0 +1,155 @@
+internal import SystemPackage
+internal import VFIOUserProtocol
+internal import VFIOUserTransport
+
+/// A connection on which both sides have agreed.
+struct Agreement: Sendable {
+  let connection: Connection
+  /// Where the server's commands come in, if not on the same socket.
+  let twin: Connection?
+  let version: VersionMessage
+
+  /// Connects, proposes, and checks the answer.
+  init(
+    _ connect: () throws(SystemFailure) -> MessageSocket, _ options: ClientOptions,
+    _ memory: MemoryService, _ trace: TracePoint
+  ) throws(ClientError) {
+    let factory = ConnectionFactory(options: options, memory: memory, trace: trace)
+    let connection: Connection
+    do throws(SystemFailure) {
+      connection = try factory.make(try connect())
+    } catch {
+      throw .system(error)
+    }
+    do throws(ClientError) {
+      let (answer, socket) = try Self.negotiate(connection, options, trace)
+      version = answer
+      if let socket {
+        twin = try factory.makeTwin(MessageSocket(adopting: socket.take()), of: connection)
+      } else {
+        twin = nil
+      }
+    } catch {
+      connection.disconnect()
+      throw error
+    }
+    self.connection = connection
+    let limit = max(options.largestAccess, options.proposal.effectiveMaxDataTransfer)
+    connection.setMessageLimit(factory.messageLimit(limit))
+    twin?.setMessageLimit(factory.messageLimit(limit))
+    let mayCoalesce = options.postsWrites && version.capabilities.effectiveWriteMultiple
+    connection.state.withLock { $0.mayCoalesce = mayCoalesce }
+  }
+
+  private static func negotiate(
+    _ connection: Connection, _ options: ClientOptions, _ trace: TracePoint
+  ) throws(ClientError) -> (VersionMessage, TwinDescriptor?) {
+    let proposal = VersionMessage(major: 0, minor: 1, capabilities: options.proposal)
+    trace.record(.version(major: 0, minor: 1))
+    let twinWanted = options.proposal.effectiveTwinSocket.supported
+    let exchange = Exchange(
+      .version, proposal, limit: 8192,
+      descriptorLimit: options.proposal.effectiveMaxMessageDescriptors
+    ) { (payload, descriptors) throws(ClientError) -> (VersionMessage, TwinDescriptor?) in
+      let answer = try check(payload, proposal)
+      let twin = try twinDescriptor(answer, &descriptors, isWanted: twinWanted)
+      return (answer, twin)
+    }
+    let result = try connection.perform(exchange)
+    trace.record(.version(major: result.0.major, minor: result.0.minor))
+    return result
+  }
+
+  /// Checks the answer against the proposal (specification, "Version").
+  private static func check(
+    _ payload: Span<UInt8>, _ proposal: VersionMessage
+  ) throws(ClientError) -> VersionMessage {
+    let answer: VersionMessage
+    do throws(WireError) {
+      answer = try VersionMessage(decoding: payload)
+    } catch {
+      throw .negotiationFailed("the server's answer is malformed: \(error)")
+    }
+    guard answer.major == proposal.major, answer.minor <= proposal.minor else {
+      throw .negotiationFailed(
+        "the server speaks version \(answer.major).\(answer.minor), "
+          + "this client up to \(proposal.major).\(proposal.minor)")
+    }
+    // A capability that was not proposed is not agreed on; libvfio-user names some. It is ignored.
+    var agreed = answer
+    if proposal.capabilities.writeMultiple != true { agreed.capabilities.writeMultiple = nil }
+    if proposal.capabilities.migration == nil { agreed.capabilities.migration = nil }
+    return agreed
+  }
+
+  /// The twin socket, if the server set one up.
+  private static func twinDescriptor(
+    _ answer: VersionMessage, _ descriptors: inout DescriptorList, isWanted: Bool
+  ) throws(ClientError) -> TwinDescriptor? {
+    let twin = answer.capabilities.effectiveTwinSocket
+    guard isWanted, twin.supported else { return nil }
+    guard let index = twin.descriptorIndex else {
+      throw .negotiationFailed("the server set up a twin socket but does not say which")
+    }
+    guard index < descriptors.count else {
+      throw .negotiationFailed(
+        "the twin socket is descriptor \(index) of \(descriptors.count) that the server sent")
+    }
+    for _ in 0..<index { _ = descriptors.takeFirst() }
+    guard let descriptor = descriptors.takeFirst() else { return nil }
+    return TwinDescriptor(descriptor)
+  }
+
+  /// Ends both sockets.
+  func disconnect() {
+    connection.disconnect()
+    twin?.disconnect()
+  }
+}
+
+/// Carries a socket's descriptor through places where only copyable values pass.
+final class TwinDescriptor: Sendable {
+  private let descriptor: Monitor<OwnedDescriptor?>
+
+  init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = Monitor(consume descriptor) }
+
+  /// Gives it away; once.
+  func take() -> OwnedDescriptor {
+    guard let taken = descriptor.withLock({ $0.take() }) else {
+      preconditionFailure("a twin socket was taken twice")
+    }
+    return taken
+  }
+}
+
+/// Makes the connections of a client, all alike.
+struct ConnectionFactory {
+  let options: ClientOptions
+  let memory: MemoryService
+  let trace: TracePoint
+
+  func make(_ socket: MessageSocket) throws(SystemFailure) -> Connection {
+    try Connection(
+      socket, timeout: options.timeout, messageTimeout: options.messageTimeout,
+      requestLimit: options.requestLimit, service: memory, handler: options.handler, trace: trace)
+  }
+
+  /// The socket for the server's commands is read all the time; when it is lost, so is the other.
+  func makeTwin(
+    _ socket: MessageSocket, of main: Connection
+  ) throws(ClientError) -> Connection {
+    do throws(SystemFailure) {
+      let twin = try make(socket)
+      twin.onLoss { [weak main] failure in main?.endAfterLossOfTwin(failure) }
+      twin.state.update { twin.addBackgroundUser(&$0) }
+      return twin
+    } catch {
+      throw .system(error)
+    }
+  }
+
+  /// Most bytes of a message with `data` bytes of data.
+  func messageLimit(_ data: UInt32) -> Int {
+    max(Limits.messageBeforeNegotiation, Header.wireSize + RegionAccess.wireSize + Int(data))
+  }
+}

@@ -1,0 +1,151 @@
+internal import VFIOUserProtocol
+internal import VFIOUserTransport
+
+/// Wins a lost connection back. All of it runs on one thread of the client's own.
+extension Client {
+  /// Starts to watch the connection.
+  func watch(_ policy: ReconnectionPolicy) throws(ClientError) {
+    let identity = try DeviceIdentity(of: self)
+    let reconnector = Reconnector(
+      link: link, options: options, memory: memory, triggers: triggers, trace: trace,
+      policy: policy, identity: identity)
+    reconnector.watch(link.last.connection)
+    do throws(SystemFailure) {
+      try DetachedThread.start("vfio-user-link") { reconnector.run() }
+    } catch {
+      throw .system(error)
+    }
+  }
+}
+
+/// What must be the same when a device comes back.
+struct DeviceIdentity: Equatable, Sendable {
+  private let numbers: [UInt8]
+  private let regions: [RegionInfo]
+  private let interrupts: [InterruptInfo]
+
+  init(of client: Client) throws(ClientError) {
+    try self.init(client.link.last.connection)
+  }
+
+  /// Asks the device behind a connection.
+  init(_ connection: Connection) throws(ClientError) {
+    let info = try connection.perform(Exchanges.deviceInfo)
+    var regions: [RegionInfo] = []
+    for number in 0..<info.regionCount {
+      let region = try connection.perform(
+        Exchanges.regionInfo(RegionIndex(rawValue: number), room: RegionInfo.wireSize))
+      regions.append(region.info)
+    }
+    var interrupts: [InterruptInfo] = []
+    for number in 0..<info.interruptTypeCount {
+      interrupts.append(
+        try connection.perform(Exchanges.interruptInfo(InterruptIndex(rawValue: number))))
+    }
+    self.regions = regions
+    self.interrupts = interrupts
+    let space = try connection.perform(
+      Exchanges.read(RegionAccess(offset: 0, region: .configuration, count: 64)))
+    // Vendor and device, revision and class, subsystem; what lies between is state.
+    numbers = Array(space[0..<4] + space[8..<12] + space[0x2C..<0x30])
+  }
+}
+
+/// The thread that waits for losses and undoes them.
+final class Reconnector: Sendable {
+  private let link: Link
+  private let options: ClientOptions
+  private let memory: MemoryService
+  private let triggers: TriggerRegistry
+  private let trace: TracePoint
+  private let policy: ReconnectionPolicy
+  private let identity: DeviceIdentity
+  private let loss = Monitor<StreamFailure?>(nil)
+
+  init(
+    link: Link, options: ClientOptions, memory: MemoryService, triggers: TriggerRegistry,
+    trace: TracePoint, policy: ReconnectionPolicy, identity: DeviceIdentity
+  ) {
+    self.link = link
+    self.options = options
+    self.memory = memory
+    self.triggers = triggers
+    self.trace = trace
+    self.policy = policy
+    self.identity = identity
+  }
+
+  /// Has a connection report its loss, also while nobody uses it.
+  func watch(_ connection: Connection) {
+    connection.onLoss { [weak self] failure in self?.loss.update { $0 = failure } }
+    connection.state.update { connection.addBackgroundUser(&$0) }
+  }
+
+  /// Runs until the client is closed or a device is given up.
+  func run() {
+    while true {
+      let reason = loss.withLock(when: { $0 != nil }) { loss in
+        defer { loss = nil }
+        return loss
+      }
+      guard let reason = reason ?? nil, link.beginReconnecting() else { return }
+      policy.observer?(.lost(reason))
+      do throws(ClientError) {
+        guard let attempts = try reconnect() else { return }
+        trace.record(.reconnected(attempts: attempts))
+        policy.observer?(.restored(attempts: attempts))
+      } catch {
+        link.giveUp(error)
+        policy.observer?(.gaveUp(error))
+        return
+      }
+    }
+  }
+
+  /// Tries until it works.
+  ///
+  /// - Returns: how many attempts it took, nil when the client was closed.
+  private func reconnect() throws(ClientError) -> Int? {
+    let deadline = policy.giveUpAfter.map { Deadline.after($0) } ?? .never
+    var delay = policy.firstDelay
+    var attempts = 0
+    while !link.isClosed {
+      attempts += 1
+      do throws(ClientError) {
+        let agreement = try Agreement(link.connect, options, memory, trace)
+        try restore(agreement)
+        guard link.establish(agreement) else {
+          agreement.disconnect()
+          return nil
+        }
+        watch(agreement.connection)
+        return attempts
+      } catch {
+        if case .deviceChanged = error { throw error }
+        guard !deadline.hasPassed else { throw error }
+      }
+      if link.pause(delay) { return nil }
+      delay = min(delay * 2, policy.longestDelay)
+    }
+    return nil
+  }
+
+  /// Checks that it is the same device, and registers everything again.
+  private func restore(_ agreement: Agreement) throws(ClientError) {
+    do throws(ClientError) {
+      guard try DeviceIdentity(agreement.connection) == identity else { throw .deviceChanged }
+      let group = FenceGroup()
+      for window in memory.all {
+        try agreement.connection.sendMap(window, in: group)
+      }
+      try agreement.connection.fence(group)
+      try triggers.restore(agreement)
+      if !memory.all.isEmpty {
+        agreement.connection.state.update { agreement.connection.addBackgroundUser(&$0) }
+      }
+    } catch {
+      agreement.disconnect()
+      throw error
+    }
+  }
+}

@@ -1,0 +1,47 @@
+internal import VFIOUserTransport
+
+/// A command whose reply a suspended task gets.
+///
+/// All of it is touched under the connection's lock only, but for the resumption, which happens after.
+final class AsyncCall: @unchecked Sendable {
+  typealias Outcome = Result<AsyncReply, ClientError>
+
+  var deadline: Deadline
+  /// Most bytes that the reply's payload may have.
+  let limit: Int
+  private var continuation: CheckedContinuation<Outcome, Never>?
+
+  init(_ continuation: CheckedContinuation<Outcome, Never>, limit: Int, _ deadline: Deadline) {
+    self.continuation = continuation
+    self.limit = limit
+    self.deadline = deadline
+  }
+
+  /// Takes the task out, to be resumed once and by one.
+  func take() -> CheckedContinuation<Outcome, Never>? {
+    defer { continuation = nil }
+    return continuation
+  }
+}
+
+/// A reply on its way to a task.
+final class AsyncReply: @unchecked Sendable {
+  let payload: [UInt8]
+  /// Taken by the one task that gets the reply.
+  var descriptors: DescriptorList
+
+  init(_ payload: [UInt8], _ descriptors: consuming DescriptorList) {
+    self.payload = payload
+    self.descriptors = descriptors
+  }
+}
+
+/// Descriptors on their way from a task to the socket.
+final class CarriedDescriptors: Sendable {
+  private let list: Monitor<DescriptorList?>
+
+  init(_ list: consuming DescriptorList) { self.list = Monitor(consume list) }
+
+  /// Gives them away, once.
+  func take() -> DescriptorList { list.withLock { $0.take() } ?? DescriptorList() }
+}

@@ -1,0 +1,90 @@
+internal import CLinux
+internal import VFIOUserProtocol
+internal import VFIOUserTransport
+
+/// Calls of tasks: no thread waits, the background reader resumes the task.
+extension Connection {
+  /// Sends a command and suspends until its reply has come.
+  ///
+  /// - Throws: as ``call(_:payload:descriptors:timeout:into:fill:)``, and ``ClientError/cancelled``
+  ///   when the task is cancelled, in which case the late reply is swallowed.
+  func callAsync(
+    _ request: AsyncRequest, timeout: Duration?
+  ) async throws(ClientError) -> AsyncReply {
+    let ticket = AsyncTicket()
+    let deadline = Deadline.after(timeout ?? self.timeout)
+    let outcome = await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        start(request, AsyncCall(continuation, limit: request.limit, deadline), ticket)
+      }
+    } onCancel: {
+      cancel(ticket)
+    }
+    return try outcome.get()
+  }
+
+  private func start(
+    _ request: AsyncRequest, _ pending: AsyncCall, _ ticket: AsyncTicket
+  ) {
+    let refusal: ClientError? = state.update { state in
+      guard !ticket.isCancelled else { return .cancelled }
+      do throws(ClientError) {
+        let index = try begin(&state, request.command, .async(pending))
+        let call = unsafe state.calls.call(index)
+        unsafe call.pointee.descriptorLimit = request.descriptorLimit
+        ticket.call = pending
+        state.asyncCalls[ObjectIdentifier(pending)] = index
+        addBackgroundUser(&state)
+        let header = Header(
+          id: unsafe call.pointee.id, command: request.command, size: 0, flags: [])
+        let carried = request.descriptors?.take() ?? DescriptorList()
+        enqueue(&state, header, request.payload.count, carried) { $0.store(request.payload) }
+        return nil
+      } catch {
+        return error
+      }
+    }
+    if let refusal { pending.take()?.resume(returning: .failure(refusal)) }
+    // A shorter deadline than the one that the background waits for must be seen.
+    wake.signal()
+  }
+
+  private func cancel(_ ticket: AsyncTicket) {
+    let continuation: CheckedContinuation<AsyncCall.Outcome, Never>? = state.withLock { state in
+      ticket.isCancelled = true
+      guard let pending = ticket.call,
+        let index = state.asyncCalls[ObjectIdentifier(pending)]
+      else { return nil }
+      state.forget(pending, index)
+      abandon(&state, index)
+      return pending.take()
+    }
+    continuation?.resume(returning: .failure(.cancelled))
+  }
+}
+
+/// A command that a task sends.
+struct AsyncRequest: Sendable {
+  let command: Command
+  let payload: [UInt8]
+  let descriptors: CarriedDescriptors?
+  /// Most bytes that the reply's payload may have.
+  let limit: Int
+  /// Most descriptors that the reply may bring.
+  let descriptorLimit: Int
+}
+
+extension MutableRawSpan {
+  /// Writes bytes from the start.
+  mutating func store(_ bytes: [UInt8]) {
+    for place in bytes.indices { storeBytes(of: bytes[place], toByteOffset: place, as: UInt8.self) }
+  }
+}
+
+/// Ties the cancellation of a task to its call.
+///
+/// Touched under the connection's lock only.
+final class AsyncTicket: @unchecked Sendable {
+  var isCancelled = false
+  var call: AsyncCall?
+}

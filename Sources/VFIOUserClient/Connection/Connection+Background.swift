@@ -1,0 +1,139 @@
+internal import CLinux
+internal import SystemPackage
+internal import VFIOUserProtocol
+internal import VFIOUserTransport
+
+/// The background reader: reads while nobody else does, sends what the socket did not take, and ends
+/// async calls whose time is up.
+extension Connection {
+  /// Sends what the socket takes.
+  ///
+  /// Called under the lock.
+  func push(_ state: inout State) {
+    do throws(StreamFailure) {
+      _ = try state.outbox.send(to: socket)
+      if state.outbox.isEmpty, !state.coalesced.isEmpty {
+        appendCoalesced(&state)
+        _ = try state.outbox.send(to: socket)
+      }
+      rearm(&state)
+    } catch {
+      lose(&state, error)
+    }
+  }
+
+  /// Something needs the socket to be read while nobody waits.
+  ///
+  /// Called under the lock.
+  func addBackgroundUser(_ state: inout State) {
+    state.backgroundUsers += 1
+    rearm(&state)
+  }
+
+  /// The counterpart of ``addBackgroundUser(_:)``.
+  ///
+  /// Called under the lock.
+  func removeBackgroundUser(_ state: inout State) {
+    state.backgroundUsers -= 1
+  }
+
+  /// Watches for what is wanted now: bytes to read, if nobody reads them and somebody needs them;
+  /// room to write, if messages wait for it.
+  ///
+  /// Called under the lock, after each change of these.
+  func rearm(_ state: inout State) {
+    var wanted: Readiness = []
+    let hasBacklog = !state.outbox.isEmpty
+    if state.failure == nil {
+      // While messages wait, what the server sends is read in any case: it may be waiting as well.
+      if !state.hasReader, state.backgroundUsers > 0 || hasBacklog { wanted.insert(.readable) }
+      if hasBacklog { wanted.insert(.writable) }
+    }
+    guard wanted != state.armed else { return }
+    if !wanted.isEmpty, state.threads == 0, !startBackground(&state) { return }
+    state.armed = wanted
+    _ = clinux_oneshot_arm(
+      oneshot.number, socket.descriptor.number, Int32(wanted.rawValue))
+  }
+
+  private func startBackground(_ state: inout State) -> Bool {
+    do throws(SystemFailure) {
+      try DetachedThread.start("vfio-user-bg") { [self] in runBackground() }
+      state.threads += 1
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  private func runBackground() {
+    while true {
+      let earliest = state.withLock { $0.earliestAsyncDeadline }
+      let happened = clinux_oneshot_wait(
+        oneshot.number, wake.descriptor.number, earliest.instant)
+      if happened < 0 { break }
+      let isWoken = happened & CLINUX_HANGUP != 0
+      if isWoken { _ = wake.take() }
+      let isLost = state.update { state in
+        expireAsyncCalls(&state)
+        return state.failure != nil
+      }
+      if isLost { break }
+      if !isWoken, happened != 0 { proceed() }
+    }
+    state.update { $0.threads -= 1 }
+  }
+
+  /// The socket is ready for something that was armed; one-shot, so nothing is armed any more.
+  private func proceed() {
+    let isReader = state.update { state in
+      state.armed = []
+      push(&state)
+      guard state.failure == nil, !state.hasReader,
+        state.backgroundUsers > 0 || !state.outbox.isEmpty
+      else { return false }
+      state.hasReader = true
+      rearm(&state)
+      return true
+    }
+    guard isReader else { return }
+    do throws(StreamFailure) {
+      while try unsafe socket.receive(into: &receiver.pointee.assembler, wait: false) {
+        try handOutWhatIsInHand()
+      }
+      leaveRole()
+    } catch {
+      state.update { lose(&$0, error) }
+    }
+  }
+
+  private func expireAsyncCalls(_ state: inout State) {
+    for (_, index) in state.asyncCalls {
+      let call = unsafe state.calls.call(index)
+      guard case .async(let pending) = unsafe call.pointee.kind, pending.deadline.hasPassed else {
+        continue
+      }
+      let command = unsafe call.pointee.command
+      state.forget(pending, index)
+      abandon(&state, index)
+      pending.take()?.resume(returning: .failure(.timedOut(command)))
+    }
+  }
+}
+
+extension Connection.State {
+  /// When the first async call runs out of time.
+  var earliestAsyncDeadline: Deadline {
+    asyncCalls.values.reduce(.never) { earliest, index in
+      guard case .async(let pending) = unsafe calls.call(index).pointee.kind else {
+        return earliest
+      }
+      return min(earliest, pending.deadline)
+    }
+  }
+
+  /// An async call has ended.
+  mutating func forget(_ pending: AsyncCall, _ index: Int32) {
+    if asyncCalls.removeValue(forKey: ObjectIdentifier(pending)) != nil { backgroundUsers -= 1 }
+  }
+}

@@ -1,0 +1,118 @@
+internal import CLinux
+internal import SystemPackage
+internal import VFIOUserProtocol
+internal import VFIOUserTransport
+
+/// Commands whose sender does not wait: posted ones, and those that a fence waits for later.
+extension Connection {
+  /// Sends a command with No_reply.
+  func post(
+    _ command: Command, payload size: Int, fill: (inout MutableRawSpan) -> Void
+  ) throws(ClientError) {
+    try waitForBacklog()
+    try state.withLock { state throws(ClientError) in
+      if let failure = state.failure { throw .disconnected(failure) }
+      let header = Header(id: 0, command: command, size: 0, flags: .noReply)
+      enqueue(&state, header, size, DescriptorList(), fill)
+    }
+  }
+
+  /// Posts a write of up to 8 bytes.
+  ///
+  /// While the socket is full, such writes are collected and sent in one message, if the server
+  /// takes those.
+  func post(_ write: RegionWrite) throws(ClientError) {
+    let isCollected = try state.withLock { state throws(ClientError) -> Bool in
+      if let failure = state.failure { throw .disconnected(failure) }
+      guard state.mayCoalesce, !state.outbox.isEmpty, state.coalesced.count < Self.mostCoalesced
+      else { return false }
+      state.coalesced.append(write)
+      return true
+    }
+    guard !isCollected else { return }
+    let size = RegionAccess.wireSize + Int(write.access.count)
+    try post(.regionWrite, payload: size) { bytes in
+      write.access.encode(into: &bytes)
+      for place in 0..<Int(write.access.count) {
+        let byte = UInt8(truncatingIfNeeded: write.value >> UInt64(8 * place))
+        bytes.storeBytes(of: byte, toByteOffset: RegionAccess.wireSize + place, as: UInt8.self)
+      }
+    }
+  }
+
+  /// Most writes in one message.
+  static let mostCoalesced = 256
+
+  /// Puts the collected writes in front of whatever is sent next.
+  ///
+  /// Called under the lock.
+  func appendCoalesced(_ state: inout State) {
+    guard !state.coalesced.isEmpty else { return }
+    let message = RegionWriteMulti(writes: state.coalesced)
+    trace.record(.coalesced(writes: state.coalesced.count))
+    state.outbox.append(
+      Header(id: 0, command: .regionWriteMulti, size: 0, flags: .noReply), message)
+    state.coalesced.removeAll(keepingCapacity: true)
+  }
+
+  /// A sender that waits for nothing else waits here when too much waits for the socket.
+  private func waitForBacklog() throws(ClientError) {
+    guard state.withLock({ $0.outbox.count > Self.backlogLimit }) else { return }
+    let isDrained: Void? = state.withLock(
+      when: { $0.failure != nil || $0.outbox.count <= Self.backlogLimit }, before: .after(timeout)
+    ) { _ in }
+    guard isDrained != nil else { throw .disconnected(.deadlinePassed(during: .sending)) }
+  }
+
+  /// Sends a command whose reply `group` counts.
+  func send(
+    _ command: Command, payload size: Int, descriptors: consuming DescriptorList = DescriptorList(),
+    in group: FenceGroup, fill: (inout MutableRawSpan) -> Void
+  ) throws(ClientError) {
+    var carried: DescriptorList? = consume descriptors
+    try state.withLock { state throws(ClientError) in
+      let index = try begin(&state, command, .fenced(group))
+      group.outstanding += 1
+      let header = Header(
+        id: unsafe state.calls.call(index).pointee.id, command: command, size: 0, flags: [])
+      enqueue(&state, header, size, carried.take() ?? DescriptorList(), fill)
+    }
+  }
+
+  /// Waits until every command of the group is answered.
+  ///
+  /// - Throws: the first failure among the answers.
+  func fence(_ group: FenceGroup, timeout: Duration? = nil) throws(ClientError) {
+    let deadline = Deadline.after(timeout ?? self.timeout)
+    let place: (index: Int32, isReader: Bool)? = state.withLock { state in
+      guard group.outstanding > 0 else { return nil }
+      let index = state.calls.beginWithoutID()
+      group.waiter = index
+      return (index, takeRoleOrSleep(&state, index))
+    }
+    if let (index, isReader) = place {
+      waitForCompletion(of: index, isReader: isReader, before: deadline)
+      let isLate = state.withLock { state in
+        if group.waiter == index { group.waiter = nil }
+        state.calls.release(index)
+        return abandonAll(&state, of: group)
+      }
+      if isLate { throw .timedOut(.dmaMap) }
+    }
+    if let failure = state.withLock({ _ in group.failure }) { throw failure }
+  }
+
+  /// Gives up what is still out.
+  ///
+  /// - Returns: whether there was any.
+  private func abandonAll(_ state: inout State, of group: FenceGroup) -> Bool {
+    guard group.outstanding > 0 else { return false }
+    for index in 0..<Int32(state.calls.count) {
+      guard case .fenced(let other) = unsafe state.calls.call(index).pointee.kind, other === group
+      else { continue }
+      abandon(&state, index)
+    }
+    group.outstanding = 0
+    return true
+  }
+}

@@ -1,0 +1,123 @@
+internal import CLinux
+internal import SystemPackage
+internal import VFIOUserProtocol
+internal import VFIOUserTransport
+
+/// The message infrastructure of a client: commands out, replies and requests in.
+///
+/// **The reading caller.** One thread at a time reads the socket: a caller that waits for a reply, if
+/// nobody reads. It hands out the replies of others, and when its own has come it passes the role on,
+/// under the lock, to another thread that waits, else to nobody, or to the background reader, which
+/// exists only while something needs it: registered memory, a handler, an async call, a fence, or
+/// messages that the socket did not take. So a lone call costs one send and one receive and no wake-up
+/// of another thread, which would take longer than the whole round trip.
+///
+/// | state | guarded by |
+/// |---|---|
+/// | `State` | the lock |
+/// | `receiver` | holding the role of the reader |
+/// | a waiting thread's reply buffers | the thread does not return before it has taken its call back, under the lock |
+@safe
+final class Connection: @unchecked Sendable {
+  struct State: ~Copyable {
+    var calls = PendingCalls()
+    var outbox = Outbox()
+    /// Posted writes that wait to be sent in one message while the socket is full.
+    var coalesced: [RegionWrite] = []
+    /// Why the connection is lost; nil while it is not.
+    var failure: StreamFailure?
+    var hasReader = false
+    /// The sleeping threads, first to last.
+    var firstAsleep: Int32 = -1
+    var lastAsleep: Int32 = -1
+    /// What wants a background reader besides a full outbox: registered memory, handlers, and so on.
+    var backgroundUsers = 0
+    var armed: Readiness = []
+    var asyncCalls: [ObjectIdentifier: Int32] = [:]
+    /// Requests of the server that wait for the handler.
+    var requests = RequestQueue()
+    /// Threads of ours that have not ended.
+    var threads = 0
+    /// Hears of the loss, once, under the lock: it must only take a note.
+    var onLoss: (@Sendable (StreamFailure) -> Void)?
+    /// Whether posted writes are collected into WRITE_MULTI.
+    var mayCoalesce = false
+  }
+
+  let socket: MessageSocket
+  let state: Monitor<State>
+  let timeout: Duration
+  let trace: TracePoint
+  let service: MemoryService
+  let handler: RequestHandler?
+  // Sound: touched only by the thread that holds the role of the reader; the role changes hands under
+  // the lock.
+  let receiver: UnsafeMutablePointer<FrameReceiver>
+  /// Watches the socket for the background reader.
+  let oneshot: OwnedDescriptor
+  /// Has the background reader look again: at deadlines, and whether the connection is lost.
+  let wake: EventCounter
+
+  /// Most bytes that wait for a full socket before a posted write waits as well.
+  static let backlogLimit = 1 << 20
+  /// Most ids that are reserved for late replies.
+  static let abandonedLimit = 1024
+  /// How long a plain receive waits before it looks at its deadline.
+  static let receiveSlice = Duration.milliseconds(250)
+
+  init(
+    _ socket: MessageSocket, timeout: Duration, messageTimeout: Duration, requestLimit: Int,
+    service: MemoryService, handler: RequestHandler?, trace: TracePoint
+  ) throws(SystemFailure) {
+    self.socket = socket
+    self.timeout = timeout
+    self.trace = trace
+    self.service = service
+    self.handler = handler
+    let number = socket.descriptor.number
+    _ = try checked(
+      "setsockopt(SO_RCVTIMEO)", clinux_set_receive_timeout(number, 250_000_000))
+    oneshot = OwnedDescriptor(
+      adopting: try checked("epoll_create1", clinux_oneshot_create(number)))
+    wake = try EventCounter()
+    unsafe receiver = .allocate(capacity: 1)
+    unsafe receiver.initialize(
+      to: FrameReceiver(
+        socket: socket,
+        assembler: FrameAssembler(
+          messageLimit: Limits.messageBeforeNegotiation,
+          descriptorLimit: Limits.kernelMessageDescriptors),
+        messageTimeout: messageTimeout))
+    var initial = State()
+    initial.requests.limit = requestLimit
+    state = Monitor(initial)
+  }
+
+  deinit {
+    unsafe receiver.deinitialize(count: 1)
+    unsafe receiver.deallocate()
+  }
+
+  /// Raises the limit of what is received, once both sides agreed and before anything else is sent.
+  func setMessageLimit(_ limit: Int) {
+    unsafe receiver.pointee.assembler.messageLimit = limit
+  }
+
+  /// Has somebody hear of the loss of the connection; at once if it is lost already.
+  func onLoss(_ hear: @escaping @Sendable (StreamFailure) -> Void) {
+    let failure = state.withLock { state in
+      state.onLoss = hear
+      return state.failure
+    }
+    if let failure { hear(failure) }
+  }
+
+  /// The socket for the server's commands is lost, so this one is of no use.
+  func endAfterLossOfTwin(_ failure: StreamFailure) {
+    // Not at once: the report comes under the lock of the other connection.
+    socket.shutdown()
+  }
+
+  /// Why the connection is lost, nil while it is not.
+  var failure: StreamFailure? { state.withLock { $0.failure } }
+}

@@ -1,0 +1,11 @@
+/// Commands that were sent without waiting, and are waited for together.
+///
+/// All of it is touched under the connection's lock only.
+final class FenceGroup: @unchecked Sendable {
+  /// Replies that are still to come.
+  var outstanding = 0
+  /// The first failure among the replies that have come.
+  var failure: ClientError?
+  /// The place of the thread that waits at the fence.
+  var waiter: Int32?
+}

@@ -1,0 +1,49 @@
+public import VFIOUserTransport
+
+/// What a client does when its connection is lost.
+public enum Reconnection: Sendable {
+  /// Nothing: every call fails with the reason from then on.
+  case off
+  /// It tries again, see ``ReconnectionPolicy``. Needs a client that was made with a path.
+  case on(ReconnectionPolicy)
+}
+
+/// How a lost connection is won back.
+///
+/// Calls that were under way when the connection was lost fail in any case, since nobody knows whether
+/// the device carried them out. The client connects and negotiates again, checks that it is the same
+/// device (identity, regions, interrupts), and registers memory and interrupts again, before anybody
+/// else may call.
+public struct ReconnectionPolicy: Sendable {
+  /// The wait before the second attempt; it doubles with each.
+  public var firstDelay: Duration = .milliseconds(20)
+  /// The longest wait between two attempts.
+  public var longestDelay: Duration = .seconds(1)
+  /// When to give up, counted from the loss; nil means never.
+  public var giveUpAfter: Duration?
+  /// What becomes of calls that come meanwhile.
+  public var callsMeanwhile = CallsMeanwhile.wait
+  /// Hears of losses and returns, on a thread of the client's own.
+  public var observer: (@Sendable (ReconnectionEvent) -> Void)?
+
+  /// What becomes of calls that come while the connection is lost.
+  public enum CallsMeanwhile: Sendable {
+    /// They wait for the connection, no longer than their own time-out.
+    case wait
+    /// They fail at once with the reason of the loss.
+    case fail
+  }
+
+  /// Never gives up, and lets calls wait.
+  public init() {}
+}
+
+/// What an observer hears.
+public enum ReconnectionEvent: Sendable {
+  /// The connection was lost.
+  case lost(StreamFailure)
+  /// It is back, and everything is registered again.
+  case restored(attempts: Int)
+  /// It will not come back: the time is up, or another device answers.
+  case gaveUp(ClientError)
+}
