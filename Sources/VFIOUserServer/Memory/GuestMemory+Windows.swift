@@ -120,7 +120,7 @@ extension GuestMemory {
         window.pin()
         return .route(.mapped(window, mapping, state.observer))
       }
-      guard let channel = state.channel else { throw .stale }
+      guard let channel = state.channel else { throw .needsMapping(at: address) }
       return .route(.messages(channel, rest: window.rest(from: address)))
     }
   }
