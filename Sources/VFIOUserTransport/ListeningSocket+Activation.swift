@@ -17,6 +17,13 @@ extension ListeningSocket {
   public static func handedOver(
     _ variable: (String) -> String? = environmentVariable
   ) throws(Failure) -> [ListeningSocket] {
+    try handedOver(from: firstInherited, variable)
+  }
+
+  /// The same with another first descriptor.
+  package static func handedOver(
+    from first: Int32, _ variable: (String) -> String?
+  ) throws(Failure) -> [ListeningSocket] {
     guard let process = variable("LISTEN_PID").flatMap({ Int32($0) }),
       process == clinux_process_id(),
       let count = variable("LISTEN_FDS").flatMap({ Int32($0) }), count > 0,
@@ -24,7 +31,7 @@ extension ListeningSocket {
     else { return [] }
     var sockets: [ListeningSocket] = []
     var failure: Failure?
-    for number in firstInherited..<firstInherited + count {
+    for number in first..<first + count {
       do throws(Failure) {
         guard clinux_set_close_on_exec(number) == 0 else { throw .notListening(number) }
         sockets.append(try ListeningSocket(adopting: OwnedDescriptor(adopting: number)))
