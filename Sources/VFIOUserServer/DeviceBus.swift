@@ -29,6 +29,6 @@ public final class DeviceBus: Sendable {
   /// - Throws: `EBUSY` when thousands of pieces wait already; a callback can pass that on.
   public func perform(_ body: @escaping @Sendable (Transfer) -> Void) throws(Errno) {
     let transfer = memory.begin()
-    try worker.add(afterReply: memory.isOnReceivingThread) { body(transfer) }
+    try worker.add(inCallback: memory.isOnReceivingThread) { body(transfer) }
   }
 }

@@ -87,6 +87,7 @@ struct Session: ~Copyable {
     while var frame = try receiver.nextInHand() {
       deadline = .never
       if outbox.isFull { try flush() }
+      endpoint.bus.worker.hold()
       if frame.header.flags.isReply {
         receive(reply: frame)
       } else {

@@ -20,12 +20,22 @@ final class Worker: Sendable {
   static let limit = 4096
 
   private let state = Monitor(State())
+  /// Whether a reply is due; stored by the session's thread only.
+  private let isHolding = Atomic<Bool>(false)
+  /// Whether `held` may have something in it; stored by the session's thread only.
   private let hasHeld = Atomic<Bool>(false)
+
+  /// A message is served from now on until ``release()``.
+  func hold() { isHolding.store(true, ordering: .relaxed) }
 
   /// Takes a closure.
   ///
+  /// - Parameters:
+  ///   - inCallback: whether this is the session's thread, where the closure waits for the reply.
+  ///   - body: what to run.
   /// - Throws: `EBUSY` when too many wait, `EAGAIN` when there is no thread to be had.
-  func add(afterReply: Bool, _ body: @escaping @Sendable () -> Void) throws(Errno) {
+  func add(inCallback: Bool, _ body: @escaping @Sendable () -> Void) throws(Errno) {
+    let afterReply = inCallback && isHolding.load(ordering: .relaxed)
     let mustStart = try state.update { state throws(Errno) in
       guard state.ready.count + state.held.count < Self.limit else { throw .resourceBusy }
       if afterReply { state.held.append(body) } else { state.ready.append(body) }
@@ -49,7 +59,7 @@ final class Worker: Sendable {
 
   /// The replies are sent: what the callbacks handed in may begin.
   func release() {
-    // Stored and loaded by the session's thread only.
+    isHolding.store(false, ordering: .relaxed)
     guard hasHeld.load(ordering: .relaxed) else { return }
     hasHeld.store(false, ordering: .relaxed)
     state.update { state in

@@ -12,6 +12,7 @@ package final class MessageSender: Sendable {
     var remainder: [UInt8] = []
     /// Whether the session's outbox stopped in the middle of a message.
     var isReplyCut = false
+    var isClosed = false
   }
 
   private let state = Monitor(State())
@@ -44,8 +45,11 @@ package final class MessageSender: Sendable {
     _ head: UnsafeRawBufferPointer, _ tail: UnsafeRawBufferPointer, before deadline: Deadline
   ) throws(StreamFailure) {
     while true {
-      let taken: Int? = try state.withLock(when: { !$0.isReplyCut }, before: deadline) {
+      let taken: Int? = try state.withLock(
+        when: { !$0.isReplyCut || $0.isClosed }, before: deadline
+      ) {
         (state) throws(StreamFailure) -> Int in
+        guard !state.isClosed else { throw .closedByUs }
         guard try sendRemainder(&state) else { return 0 }
         let taken = unsafe try socket.trySend(head, tail)
         if taken > 0 {
@@ -61,6 +65,11 @@ package final class MessageSender: Sendable {
         throw .deadlinePassed(during: .sending)
       }
     }
+  }
+
+  /// The connection has ended: nobody waits any longer for others to go on sending.
+  package func close() {
+    state.update { $0.isClosed = true }
   }
 
   /// Sees to it that the rest of a message is sent.

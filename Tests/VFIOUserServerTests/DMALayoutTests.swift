@@ -5,7 +5,8 @@ import VFIOUserServer
 import VFIOUserTransport
 
 /// What QEMU says about itself.
-private let likeQEMU = #"{"max_data_xfer_size":1048576,"migration":{"pgsize":4096},"write_multiple":true}"#
+private let likeQEMU =
+  #"{"max_data_xfer_size":1048576,"migration":{"pgsize":4096},"write_multiple":true}"#
 
 @Suite struct `A client that looks like QEMU` {
   /// Answers the question, which has to be the first message.
@@ -39,7 +40,8 @@ private let likeQEMU = #"{"max_data_xfer_size":1048576,"migration":{"pgsize":409
     let request = try client.expect(.dmaRead)
     let data = (0..<size).map { UInt8($0 + 1) }
     let narrow = Array(bytes(of: request.access)[..<12])
-    client.peer.send(message(.dmaRead, id: request.id, flags: .reply, narrow + data + [0, 0, 0, 0]))
+    client.peer.send(
+      message(.dmaRead, id: request.id, flags: .reply, narrow + data + [0, 0, 0, 0]))
     #expect(try outcome.get() == data)
     let write = try client.startWrite(data)
     let second = try client.peer.receive()
@@ -90,7 +92,8 @@ private let likeQEMU = #"{"max_data_xfer_size":1048576,"migration":{"pgsize":409
     return first.release()
   }
 
-  private func mapAndRead(_ main: ScriptedPeer, _ device: CallbackDevice) throws -> Outcome<[UInt8]> {
+  private func mapAndRead(_ main: ScriptedPeer, _ device: CallbackDevice) throws -> Outcome<[UInt8]>
+  {
     let map = DMAMap(flags: .readable, address: 0x1000, size: 0x1000)
     #expect(try main.ask(message(.dmaMap, bytes(of: map))).errno == nil)
     let transfer = try device.bus.memory.begin()
@@ -103,7 +106,8 @@ private let likeQEMU = #"{"max_data_xfer_size":1048576,"migration":{"pgsize":409
     let outcome = try mapAndRead(main, device)
     let request = try twin.receive()
     #expect(request.header.command == .dmaRead)
-    let answer = message(.dmaRead, id: request.header.id, flags: .reply, request.payload + [1, 2, 3, 4])
+    let answer = message(
+      .dmaRead, id: request.header.id, flags: .reply, request.payload + [1, 2, 3, 4])
     // Not here.
     main.send(answer)
     #expect(try main.ask(message(.deviceReset, id: 3)).header.id == 3)
@@ -134,7 +138,9 @@ private let likeQEMU = #"{"max_data_xfer_size":1048576,"migration":{"pgsize":409
   }
 
   @Test func `is not offered when it is switched off, or not asked for`() throws {
-    for (json, offers) in [(twin, false), (#"{"max_msg_fds":8,"twin_socket":{"supported":false}}"#, true)] {
+    for (json, offers) in [
+      (twin, false), (#"{"max_msg_fds":8,"twin_socket":{"supported":false}}"#, true),
+    ] {
       var options = ServerOptions()
       options.offersTwinSocket = offers
       let peer = try VFIOUserServerTests.connect(negotiated: false, options: options)

@@ -25,24 +25,28 @@ extension GuestMemory {
 @Suite struct `The windows of guest memory` {
   let memory = GuestMemory(guarded: true)
 
-  @Test(arguments: [(0, 0), (.max, 0), (.max, 2), (.max - 4095, 4097), (2, .max)] as [(
-    UInt64, UInt64
-  )])
+  @Test(
+    arguments: [(0, 0), (.max, 0), (.max, 2), (.max - 4095, 4097), (2, .max)]
+      as [(
+        UInt64, UInt64
+      )])
   func `are refused when they are empty or wrap`(address: UInt64, size: UInt64) {
     #expect(throws: Errno.invalidArgument) { try addWindow(memory, address, size) }
   }
 
-  @Test(arguments: [(0, .max), (.max, 1), (.max - 4095, 4096), (1, .max - 1)] as [(UInt64, UInt64)])
+  @Test(
+    arguments: [(0, .max), (.max, 1), (.max - 4095, 4096), (1, .max - 1)] as [(UInt64, UInt64)])
   func `reach to the last byte`(address: UInt64, size: UInt64) throws {
     try addWindow(memory, address, size)
     try memory.removeSoon(address, size)
     #expect(memory.windowCount == 0)
   }
 
-  @Test(arguments: [
-    (0x4000, 0x1000), (0x3FFF, 2), (0x4FFF, 1), (0x4FFF, 0x1001), (0, 0x10000), (0x5FFF, 2),
-    (0x5FFF, 0x3000), (0x8000, 1),
-  ] as [(UInt64, UInt64)])
+  @Test(
+    arguments: [
+      (0x4000, 0x1000), (0x3FFF, 2), (0x4FFF, 1), (0x4FFF, 0x1001), (0, 0x10000), (0x5FFF, 2),
+      (0x5FFF, 0x3000), (0x8000, 1),
+    ] as [(UInt64, UInt64)])
   func `do not overlap`(address: UInt64, size: UInt64) throws {
     try addWindow(memory, 0x4000, 0x1000)
     try addWindow(memory, 0x6000, 0x1000)
@@ -51,23 +55,27 @@ extension GuestMemory {
     #expect(memory.windowCount == 3)
   }
 
-  @Test(arguments: [(0, 0x4000), (0x5000, 0x1000), (0x7000, 0x1000), (0x9000, 1)] as [(
-    UInt64, UInt64
-  )])
+  @Test(
+    arguments: [(0, 0x4000), (0x5000, 0x1000), (0x7000, 0x1000), (0x9000, 1)]
+      as [(
+        UInt64, UInt64
+      )])
   func `may touch each other`(address: UInt64, size: UInt64) throws {
     for start: UInt64 in [0x4000, 0x6000, 0x8000] { try addWindow(memory, start, 0x1000) }
     try addWindow(memory, address, size)
   }
 
-  @Test(arguments: [(0x4000, 0xFFF), (0x4001, 0x1000), (0x4000, 0x1001), (0x5000, 0x1000), (0, 0)]
-    as [(UInt64, UInt64)])
+  @Test(
+    arguments: [(0x4000, 0xFFF), (0x4001, 0x1000), (0x4000, 0x1001), (0x5000, 0x1000), (0, 0)]
+      as [(UInt64, UInt64)])
   func `go only as they came`(address: UInt64, size: UInt64) throws {
     try addWindow(memory, 0x4000, 0x1000)
     #expect(throws: Errno.noSuchFileOrDirectory) { try memory.removeSoon(address, size) }
   }
 
-  @Test(arguments: [(1, 0x1000, 0), (0x1000, 0x1001, 0), (0x1000, 0x800, 0), (0x1000, 0x1000, 0x800)]
-    as [(UInt64, UInt64, UInt64)])
+  @Test(
+    arguments: [(1, 0x1000, 0), (0x1000, 0x1001, 0), (0x1000, 0x800, 0), (0x1000, 0x1000, 0x800)]
+      as [(UInt64, UInt64, UInt64)])
   func `start and end on a page when they have a file`(
     address: UInt64, size: UInt64, offset: UInt64
   ) throws {
@@ -137,8 +145,12 @@ extension GuestMemory {
     #expect(throws: MemoryError.notPermitted(at: 0x3000)) {
       try transfer.read(at: 0x2FFF, count: 2)
     }
-    #expect(throws: MemoryError.notPermitted(at: 0x2000)) { try transfer.fetchOr(1 as UInt32, at: 0x2000) }
-    #expect(throws: MemoryError.notPermitted(at: 0x3000)) { try transfer.exchange(1 as UInt32, at: 0x3000) }
+    #expect(throws: MemoryError.notPermitted(at: 0x2000)) {
+      try transfer.fetchOr(1 as UInt32, at: 0x2000)
+    }
+    #expect(throws: MemoryError.notPermitted(at: 0x3000)) {
+      try transfer.exchange(1 as UInt32, at: 0x3000)
+    }
     #expect(throws: MemoryError.notPermitted(at: 0x3000)) { try transfer.load(at: 0x3000) as UInt8 }
     try transfer.store(1 as UInt8, at: 0x3000)
   }

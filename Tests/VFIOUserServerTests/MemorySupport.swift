@@ -140,7 +140,9 @@ final class MessageClient {
 
   /// Shows that the stream is in step and the device still works.
   func checkThatAllIsWell() throws {
-    let info = message(.deviceGetInfo, id: 4711, bytes(of: DeviceInfo(flags: [], regionCount: 0, interruptTypeCount: 0)))
+    let info = message(
+      .deviceGetInfo, id: 4711,
+      bytes(of: DeviceInfo(flags: [], regionCount: 0, interruptTypeCount: 0)))
     #expect(try peer.ask(info).header.id == 4711)
     let outcome = try startRead(8, at: 64)
     answerRead(try expect(.dmaRead))

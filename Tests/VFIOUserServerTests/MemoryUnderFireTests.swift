@@ -93,7 +93,8 @@ import VFIOUserTransport
     let size: UInt64 = 0x10000
     let file = try TruncatableMemory(size: size)
     try addWindow(memory, 0, size, file: file)
-    try memory.begin().write(at: 0, from: (0..<Int(size)).map { UInt8(truncatingIfNeeded: $0 >> 8) })
+    try memory.begin().write(
+      at: 0, from: (0..<Int(size)).map { UInt8(truncatingIfNeeded: $0 >> 8) })
     let isOver = Monitor(false)
     let workers = try (0..<4).map { number in
       let transfer = memory.begin()
@@ -138,17 +139,25 @@ import VFIOUserTransport
     file.resize(to: 0x1000)
     #expect(throws: MemoryError.truncated(at: 0x8000)) { try transfer.load(at: 0x8000) as UInt8 }
     #expect(throws: MemoryError.truncated(at: 0x8000)) { try transfer.load(at: 0x8000) as UInt64 }
-    #expect(throws: MemoryError.truncated(at: 0x8000)) { try transfer.store(1 as UInt16, at: 0x8000) }
-    #expect(throws: MemoryError.truncated(at: 0x8000)) { try transfer.store(1 as UInt32, at: 0x8000) }
+    #expect(throws: MemoryError.truncated(at: 0x8000)) {
+      try transfer.store(1 as UInt16, at: 0x8000)
+    }
+    #expect(throws: MemoryError.truncated(at: 0x8000)) {
+      try transfer.store(1 as UInt32, at: 0x8000)
+    }
     #expect(throws: MemoryError.truncated(at: 0xFF0)) { try transfer.read(at: 0xFF0, count: 64) }
     #expect(throws: MemoryError.truncated(at: 0xFF0)) {
       try transfer.write(at: 0xFF0, from: Array(repeating: 1, count: 64))
     }
-    #expect(throws: MemoryError.truncated(at: 0x8000)) { try transfer.exchange(1 as UInt32, at: 0x8000) }
+    #expect(throws: MemoryError.truncated(at: 0x8000)) {
+      try transfer.exchange(1 as UInt32, at: 0x8000)
+    }
     #expect(throws: MemoryError.truncated(at: 0x8000)) {
       try transfer.compareExchange(expected: 0, desired: 1 as UInt64, at: 0x8000)
     }
-    #expect(throws: MemoryError.truncated(at: 0x8000)) { try transfer.fetchOr(1 as UInt64, at: 0x8000) }
+    #expect(throws: MemoryError.truncated(at: 0x8000)) {
+      try transfer.fetchOr(1 as UInt64, at: 0x8000)
+    }
     try neighbour.begin().store(9 as UInt64, at: 0x8000)
     #expect(try neighbour.begin().load(at: 0x8000) == 9 as UInt64)
     file.resize(to: 0x10000)
@@ -215,8 +224,10 @@ private func leaveInTheMiddle() throws {
     var descriptors = DescriptorList()
     descriptors.append(try file.lent())
     let map = DMAMap(
-      flags: [.readable, .writable], offset: page << 13, address: 1 << 32 | page << 14, size: 0x2000)
-    #expect(try client.peer.ask(message(.dmaMap, bytes(of: map)), descriptors: descriptors).errno == nil)
+      flags: [.readable, .writable], offset: page << 13, address: 1 << 32 | page << 14, size: 0x2000
+    )
+    #expect(
+      try client.peer.ask(message(.dmaMap, bytes(of: map)), descriptors: descriptors).errno == nil)
   }
   let transfer = try client.device.bus.memory.begin()
   let copying = try Outcome { () throws(MemoryError) in

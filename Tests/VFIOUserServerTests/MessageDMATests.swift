@@ -67,7 +67,8 @@ import VFIOUserTransport
     let make: @Sendable (UInt16, DMAAccess) -> [UInt8]
 
     init(
-      _ name: String, _ error: MemoryError, _ make: @escaping @Sendable (UInt16, DMAAccess) -> [UInt8]
+      _ name: String, _ error: MemoryError,
+      _ make: @escaping @Sendable (UInt16, DMAAccess) -> [UInt8]
     ) {
       testDescription = name
       self.error = error

@@ -35,7 +35,8 @@ private final class Loop: Sendable {
 }
 
 @Suite struct `A server in the caller's own loop` {
-  private func start(_ paths: [FilePath], _ options: ServerOptions = ServerOptions()) throws -> Loop {
+  private func start(_ paths: [FilePath], _ options: ServerOptions = ServerOptions()) throws -> Loop
+  {
     try Loop {
       try paths.map { path in
         let device = TestDevice()
@@ -143,7 +144,8 @@ private final class Loop: Sendable {
 }
 
 @Suite struct `A new client` {
-  private let master = bytes(of: RegionAccess(offset: 4, region: .configuration, count: 2)) + [4, 0]
+  private let master =
+    bytes(of: RegionAccess(offset: 4, region: .configuration, count: 2)) + [4, 0]
 
   @Test(arguments: ["reset", "eventfd", "bus master", "nothing", "another register"])
   func `arms the device by setting it up`(_ how: String) throws {
@@ -170,12 +172,16 @@ private final class Loop: Sendable {
     case "another register":
       _ = try peer.ask(
         message(
-          .regionWrite, bytes(of: RegionAccess(offset: 0x3C, region: .configuration, count: 1)) + [4]))
+          .regionWrite,
+          bytes(of: RegionAccess(offset: 0x3C, region: .configuration, count: 1)) + [4]))
     case "eventfd":
-      let set = SetInterrupts(data: .eventDescriptors, action: .trigger, index: .intx, start: 0, count: 1)
+      let set = SetInterrupts(
+        data: .eventDescriptors, action: .trigger, index: .intx, start: 0, count: 1)
       var descriptors = DescriptorList()
       descriptors.append(try EventCounter().descriptor.duplicate())
-      #expect(try peer.ask(message(.deviceSetIRQs, bytes(of: set)), descriptors: descriptors).errno == nil)
+      #expect(
+        try peer.ask(message(.deviceSetIRQs, bytes(of: set)), descriptors: descriptors).errno == nil
+      )
     default: _ = try peer.ask(message(.deviceGetInfo, Array(repeating: 0, count: 16)))
     }
     #expect(bus.memory.begin().isAlive == ["reset", "eventfd", "bus master"].contains(how))

@@ -77,11 +77,13 @@ import VFIOUserTransport
 }
 
 @Suite struct `Sockets handed over by a supervisor` {
-  @Test(arguments: [
-    [:], ["LISTEN_FDS": "1"], ["LISTEN_FDS": "1", "LISTEN_PID": "1"],
-    ["LISTEN_FDS": "0", "LISTEN_PID": "self"], ["LISTEN_FDS": "-1", "LISTEN_PID": "self"],
-    ["LISTEN_FDS": "99999999999", "LISTEN_PID": "self"], ["LISTEN_FDS": "x", "LISTEN_PID": "self"],
-  ] as [[String: String]])
+  @Test(
+    arguments: [
+      [:], ["LISTEN_FDS": "1"], ["LISTEN_FDS": "1", "LISTEN_PID": "1"],
+      ["LISTEN_FDS": "0", "LISTEN_PID": "self"], ["LISTEN_FDS": "-1", "LISTEN_PID": "self"],
+      ["LISTEN_FDS": "99999999999", "LISTEN_PID": "self"],
+      ["LISTEN_FDS": "x", "LISTEN_PID": "self"],
+    ] as [[String: String]])
   func `are none when they are not for this process`(variables: [String: String]) throws {
     let process = String(clinux_process_id())
     let sockets = try ListeningSocket.handedOver {

@@ -64,7 +64,8 @@ extension DMAChannel {
     }
   }
 
-  private static func canStep(_ state: borrowing State, _ progress: Progress, _ total: Int) -> Bool {
+  private static func canStep(_ state: borrowing State, _ progress: Progress, _ total: Int) -> Bool
+  {
     if state.isClosed { return true }
     let wantsToSend = progress.failure == nil && progress.sent < total
     if progress.inFlight == 0, !wantsToSend { return true }

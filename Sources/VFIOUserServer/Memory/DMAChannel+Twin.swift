@@ -114,7 +114,8 @@ extension DMAChannel {
     guard let isClosed else { throw .timedOut }
     if isClosed { throw .stale }
     state.withLock { state in
-      logger.debug("how the client lays out DMA messages", metadata: ["as": "\(state.layout ?? .wide)"])
+      logger.debug(
+        "how the client lays out DMA messages", metadata: ["as": "\(state.layout ?? .wide)"])
     }
   }
 }

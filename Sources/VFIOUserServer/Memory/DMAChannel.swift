@@ -69,7 +69,11 @@ final class DMAChannel: Sendable {
     self.sender = sender
     self.twin = twin
     let slots = max(1, options.dmaMessagesInFlight)
-    chunk = max(1, min(Int(client.effectiveMaxDataTransfer), options.dmaMessageSize))
+    chunk = max(
+      1,
+      min(
+        Int(client.effectiveMaxDataTransfer), options.dmaMessageSize,
+        options.messageLimit - Header.wireSize - DMAAccess.wireSize))
     mostBytesInFlight = chunk * slots
     timeout = options.dmaTimeout
     logger = options.logger
@@ -82,6 +86,7 @@ final class DMAChannel: Sendable {
   /// The client has gone: whoever waits is told.
   func close() {
     state.update { $0.isClosed = true }
+    sender.close()
     if twin { sender.socket.shutdown() }
     // The reader lives on the socket, which is shut down; it leaves without waiting for anybody.
     _ = state.withLock(when: { !$0.hasReader }, before: .after(.seconds(2))) { _ in }

@@ -14,7 +14,9 @@ enum DMALayout: Sendable {
   case narrow
 
   /// A count that the two read differently: nothing with 32 bits, and with 64 more than any client
-  /// allows. The one that answers without an error has 32.
+  /// allows.
+  ///
+  /// The one that answers without an error has 32.
   static let probe: UInt64 = 1 << 32
 
   /// Where the data is in a payload.

@@ -24,7 +24,7 @@ internal import VFIOUserTransport
 public final class GuestMemory: Sendable {
   struct State {
     var table = WindowTable()
-    /// Counts the clients.
+    /// Counts the comings and goings of clients.
     var generation: UInt64 = 0
     var isArmed = true
     /// Counts the changes of the table, for those who wait for one.
@@ -77,7 +77,11 @@ public final class GuestMemory: Sendable {
 
   /// A client has come.
   func connect(_ channel: DMAChannel) {
-    state.withLock { $0.channel = channel }
+    state.withLock { state in
+      // What was begun while nobody was there is not for this client either.
+      state.generation += 1
+      state.channel = channel
+    }
   }
 
   /// The client has reset the device or set it up again.

@@ -26,7 +26,8 @@ extension Transfer {
   @usableFromInline
   func loadBits(at address: UInt64, size: Int) throws(MemoryError) -> UInt64 {
     precondition(size <= 8, "a number of more than eight bytes")
-    if case .mapped(let window, let mapping, _) = try memory.route(to: address, .readable, generation)
+    if case .mapped(let window, let mapping, _) = try memory.route(
+      to: address, .readable, generation)
     {
       defer { memory.unpin(window) }
       if window.rest(from: address) >= UInt64(size) {
@@ -38,7 +39,8 @@ extension Transfer {
     }
     var bits: UInt64 = 0
     try unsafe withUnsafeMutableBytes(of: &bits) { (bytes) throws(MemoryError) in
-      try unsafe copy(at: address, UnsafeMutableRawBufferPointer(rebasing: bytes[..<size]), .reading)
+      try unsafe copy(
+        at: address, UnsafeMutableRawBufferPointer(rebasing: bytes[..<size]), .reading)
     }
     return UInt64(littleEndian: bits)
   }
@@ -60,7 +62,8 @@ extension Transfer {
     }
     var bits = bits.littleEndian
     try unsafe withUnsafeMutableBytes(of: &bits) { (bytes) throws(MemoryError) in
-      try unsafe copy(at: address, UnsafeMutableRawBufferPointer(rebasing: bytes[..<size]), .writing)
+      try unsafe copy(
+        at: address, UnsafeMutableRawBufferPointer(rebasing: bytes[..<size]), .writing)
     }
   }
 }
