@@ -20,7 +20,7 @@ final class Endpoint: Sendable {
     features: [FeatureIndex: any DeviceFeatureHandler] = [:]
   ) throws(PCIDescription.Flaw) {
     self.device = device
-    self.bus = try DeviceBus(for: device.pci)
+    self.bus = try DeviceBus(for: device.pci, guardsMemory: options.handlesMemoryFaults)
     self.options = options
     self.features = features
     device.attach(to: bus)
@@ -37,6 +37,7 @@ final class Endpoint: Sendable {
     do {
       try admit(header, hasDescriptors: !descriptors.isEmpty, surplus: surplus)
       try dispatch(header, payload, &descriptors, into: &outbox)
+      armIfSetUp(header, payload)
     } catch {
       refuse(header, error, into: &outbox)
     }
@@ -122,8 +123,9 @@ final class Endpoint: Sendable {
 
   /// The client has gone: nothing that it lent us stays.
   func clientLeft() {
-    bus.windows.removeAll()
+    bus.memory.disconnect()
     bus.interrupts.disconnect()
     device.clientLeft()
+    bus.worker.release()
   }
 }
