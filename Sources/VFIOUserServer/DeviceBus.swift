@@ -52,6 +52,11 @@ extension DeviceBus {
   /// The device's end of the socket of the ``SignalArea`` of this name; nil when there is none.
   public func socket(_ name: String) -> MessageSocket? { signals.socket(name) }
 
+  /// Reads configuration space as a driver does; bytes behind its end are zero.
+  public func readConfiguration(at offset: UInt64, into bytes: inout MutableRawSpan) {
+    configuration.read(at: offset, into: &bytes)
+  }
+
   /// The power state that software has chosen, 0 for D0 to 3 for D3hot; 0 without the capability.
   public var powerState: Int { configuration.powerState }
 

@@ -211,6 +211,11 @@ import VFIOUserTransport
     #expect(
       device.state.withLock { $0.configurationWrites }
         == [RegionAccess(offset: 0x3C, region: .configuration, count: 3)])
+    var seen: [UInt8] = [9, 9, 9, 9]
+    var span = seen.mutableSpan
+    var bytes = unsafe span.mutableBytes
+    try device.bus.readConfiguration(at: 0x3C, into: &bytes)
+    #expect(seen == [1, 1, 0, 0])
   }
 
   @Test func `refuse accesses beyond the end`() throws {

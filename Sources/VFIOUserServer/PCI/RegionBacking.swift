@@ -54,7 +54,9 @@ public struct DeviceRegion: Equatable, Sendable {
   public var size: UInt64
   /// Who answers accesses.
   public var backing: RegionBacking
-  /// Whether clients may write to it.
+  /// Whether clients may write to it by message.
+  ///
+  /// Memory that a client has mapped it can write, whatever is said here.
   public var isWritable: Bool
 
   /// Describes a region.
