@@ -135,6 +135,9 @@ private final class Loop: Sendable {
     let listener = try ListeningSocket(path: path)
     let task = Task { try await server.serveClients(on: listener) }
     let peer = ScriptedPeer(try MessageSocket(connectingTo: path))
+    // Other tests block the threads that tasks need: nothing may be waited for here before the
+    // server has threads of its own.
+    while !server.hasClient { try await Task.sleep(for: .milliseconds(1)) }
     #expect(try peer.ask(ScriptedPeer.versionOfQEMU).errno == nil)
     task.cancel()
     try await task.value
