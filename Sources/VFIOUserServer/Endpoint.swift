@@ -1,4 +1,5 @@
 internal import Logging
+internal import Synchronization
 internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
@@ -14,6 +15,8 @@ final class Endpoint: Sendable {
   /// What DEVICE_FEATURE can do, by feature.
   let features: [FeatureIndex: any DeviceFeatureHandler]
   var logger: Logger { options.logger }
+  /// Whether this client's unshared memory was mentioned in the log.
+  let hasNotedUnsharedMemory = Atomic(false)
 
   init(
     _ device: any Device, _ options: ServerOptions,
@@ -123,6 +126,7 @@ final class Endpoint: Sendable {
 
   /// The client has gone: nothing that it lent us stays.
   func clientLeft() {
+    hasNotedUnsharedMemory.store(false, ordering: .relaxed)
     bus.memory.disconnect()
     bus.interrupts.disconnect()
     device.clientLeft()

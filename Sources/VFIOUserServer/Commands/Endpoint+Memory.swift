@@ -1,4 +1,5 @@
 internal import Logging
+internal import Synchronization
 internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
@@ -13,19 +14,27 @@ extension Endpoint {
     guard descriptors.count <= 1 else { throw .invalidArgument }
     let isShared = !descriptors.isEmpty
     try bus.memory.add(request, descriptors.takeFirst(), limit: options.maxDMAWindows)
-    if !isShared, request.flags.contains(.writable) {
-      logger.notice(
-        """
-        the client does not share this memory: every DMA to it goes by messages, which is slow. \
-        With QEMU use -object memory-backend-memfd,id=mem,size=...,share=on and \
-        -machine ...,memory-backend=mem
-        """,
-        metadata: [
-          "address": "0x\(String(request.address, radix: 16))",
-          "size": "0x\(String(request.size, radix: 16))",
-        ])
-    }
+    if !isShared, request.flags.contains(.writable) { noteUnsharedMemory(request) }
     acknowledge(header, into: &outbox)
+  }
+
+  /// Says once per client that its memory is reached by messages, and what to do about it.
+  ///
+  /// Small windows say nothing: QEMU registers the mappable areas of devices, ours too, without a
+  /// descriptor.
+  private func noteUnsharedMemory(_ request: DMAMap) {
+    guard request.size >= 64 << 20, !hasNotedUnsharedMemory.exchange(true, ordering: .relaxed)
+    else { return }
+    logger.notice(
+      """
+      the client does not share its memory: every DMA to it goes by messages, which is slow. \
+      With QEMU use -object memory-backend-memfd,id=mem,size=...,share=on and \
+      -machine ...,memory-backend=mem
+      """,
+      metadata: [
+        "address": "0x\(String(request.address, radix: 16))",
+        "size": "0x\(String(request.size, radix: 16))",
+      ])
   }
 
   /// `VFIO_USER_DMA_UNMAP`; the reply echoes the request.
