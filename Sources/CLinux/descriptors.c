@@ -7,9 +7,13 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <linux/magic.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 // Linux closes the number even when close reports EINTR, so it must not be repeated.
@@ -23,6 +27,10 @@ int clinux_duplicate(int descriptor) {
 int clinux_is_close_on_exec(int descriptor) {
   const int flags = fcntl(descriptor, F_GETFD);
   return flags < 0 ? -errno : (flags & FD_CLOEXEC) != 0;
+}
+
+int clinux_set_close_on_exec(int descriptor) {
+  return fcntl(descriptor, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
 }
 
 int clinux_eventfd(void) {
@@ -86,6 +94,51 @@ int clinux_map(int descriptor, uint64_t offset, uint64_t size, int readable, int
 }
 
 int clinux_unmap(void *address, uint64_t size) { return munmap(address, size) < 0 ? -errno : 0; }
+
+int64_t clinux_mapping_granularity(int descriptor) {
+  struct statfs info;
+  if (fstatfs(descriptor, &info) < 0) return -errno;
+  const int64_t page = sysconf(_SC_PAGESIZE);
+  return info.f_type == HUGETLBFS_MAGIC && info.f_bsize > page ? (int64_t)info.f_bsize : page;
+}
+
+int clinux_truncate(int descriptor, uint64_t size) {
+  return ftruncate(descriptor, (off_t)size) < 0 ? -errno : 0;
+}
+
+int clinux_unsealed_memory_file(const char *name, uint64_t size) {
+  const int number = memfd_create(name, MFD_CLOEXEC);
+  if (number < 0) return -errno;
+  const int result = clinux_truncate(number, size);
+  if (result == 0) return number;
+  close(number);
+  return result;
+}
+
+int clinux_timer(void) {
+  const int number = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  return number < 0 ? -errno : number;
+}
+
+int clinux_timer_set(int descriptor, uint64_t instant) {
+  const struct itimerspec when = {
+      .it_value = {(time_t)(instant / 1000000000), (long)(instant % 1000000000)}};
+  return timerfd_settime(descriptor, TFD_TIMER_ABSTIME, &when, NULL) < 0 ? -errno : 0;
+}
+
+int clinux_epoll(void) {
+  const int number = epoll_create1(EPOLL_CLOEXEC);
+  return number < 0 ? -errno : number;
+}
+
+int clinux_epoll_add(int epoll, int descriptor) {
+  struct epoll_event event = {.events = EPOLLIN, .data.fd = descriptor};
+  return epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) < 0 ? -errno : 0;
+}
+
+int clinux_epoll_remove(int epoll, int descriptor) {
+  return epoll_ctl(epoll, EPOLL_CTL_DEL, descriptor, NULL) < 0 ? -errno : 0;
+}
 
 int clinux_open_descriptors(void) {
   DIR *folder = opendir("/proc/self/fd");

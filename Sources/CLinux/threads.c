@@ -107,6 +107,8 @@ void clinux_word_store(uint32_t *word, uint32_t value) {
 
 uint64_t clinux_thread_id(void) { return (uint64_t)pthread_self(); }
 
+int clinux_process_id(void) { return getpid(); }
+
 uint64_t clinux_now(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);

@@ -35,10 +35,14 @@ public struct RegionInfoReply: WireMessage {
   }
 
   /// What fits a client that gave `argumentSize` as its largest reply: all or the fixed part.
+  ///
+  /// The fixed part alone does not speak of capabilities: QEMU refuses a flag for them whose offset does
+  /// not lead behind the fixed part, and asks again when it sees the size.
   public func limited(to argumentSize: UInt32) -> RegionInfoReply {
     guard argumentSize < info.argumentSize else { return self }
     var info = info
     info.capabilityOffset = 0
+    info.flags.remove(.capabilities)
     return RegionInfoReply(info, RegionCapabilities(), isComplete: false)
   }
 

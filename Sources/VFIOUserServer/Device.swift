@@ -34,9 +34,25 @@ public protocol Device: AnyObject, Sendable {
   /// - Throws: the errno that the client gets, unless it posted the write.
   func write(_ access: RegionAccess, from bytes: Span<UInt8>) throws(Errno)
 
-  /// Returns to the state after power-on (`VFIO_USER_DEVICE_RESET`). The interrupt level is low and
-  /// the configuration space has its reset values already.
+  /// Returns to the state after power-on: `VFIO_USER_DEVICE_RESET`, a function level reset, or the way
+  /// from D3hot to D0 without No_Soft_Reset.
+  ///
+  /// The interrupt level is low, nothing is masked or pending, and the configuration space has its
+  /// reset values already. Memory behind regions is as it was.
   func reset()
+
+  /// Software has written to configuration space; ``DeviceBus`` says what it has chosen.
+  ///
+  /// - Parameter access: where, and how many bytes.
+  func configurationWritten(_ access: RegionAccess)
+
+  /// The client has written to memory behind a region by message.
+  ///
+  /// Only called when the region's backing says so. What a client writes to memory that it has mapped
+  /// is not heard of.
+  ///
+  /// - Parameter access: where, and how many bytes.
+  func memoryWritten(_ access: RegionAccess)
 
   /// The client has gone: its memory and its interrupts are no longer there. The device keeps its
   /// state for the next one.
@@ -46,6 +62,10 @@ public protocol Device: AnyObject, Sendable {
 extension Device {
   /// Does nothing.
   public func attach(to bus: DeviceBus) {}
+  /// Does nothing.
+  public func configurationWritten(_ access: RegionAccess) {}
+  /// Does nothing.
+  public func memoryWritten(_ access: RegionAccess) {}
   /// Does nothing.
   public func clientLeft() {}
 }

@@ -1,15 +1,65 @@
+public import SystemPackage
+public import VFIOUserProtocol
+public import VFIOUserTransport
+
 /// What a device sees of the machine that it is plugged into.
 ///
 /// Safe from any thread, and silent while no client is there.
 public final class DeviceBus: Sendable {
   /// Interrupts of the device.
   public let interrupts: Interrupts
+  /// The memory of the client.
+  public let memory: GuestMemory
   let configuration: ConfigurationSpace
-  let windows: DMAWindows
+  let regions: RegionSet
+  let signals: RegionSignals
+  let worker = Worker()
 
-  init(for description: PCIDescription) throws(PCIDescription.Flaw) {
-    configuration = try ConfigurationSpace(description)
-    interrupts = Interrupts(description)
-    windows = DMAWindows()
+  init(
+    for description: PCIDescription, guardsMemory: Bool = true
+  ) throws(PCIDescription.Flaw) {
+    let layout = try PCILayout(description)
+    interrupts = Interrupts(description, layout)
+    configuration = try ConfigurationSpace(description, layout, interrupts)
+    regions = try RegionSet(description, layout, configurationSize: configuration.size)
+    signals = try RegionSignals(description.signalAreas, regions)
+    memory = GuestMemory(guarded: guardsMemory)
   }
+
+  /// Goes on with some work on a thread of the device, one piece after the other; from a callback,
+  /// after the callback's reply has been sent.
+  ///
+  /// This is where a device waits for the client: a callback cannot, because the client may be
+  /// waiting for the callback.
+  ///
+  /// - Parameter body: gets the memory of the client that was there at the time of the call.
+  /// - Throws: `EBUSY` when thousands of pieces wait already; a callback can pass that on.
+  public func perform(_ body: @escaping @Sendable (Transfer) -> Void) throws(Errno) {
+    let transfer = memory.begin()
+    try worker.add(inCallback: memory.isOnReceivingThread) { body(transfer) }
+  }
+}
+
+extension DeviceBus {
+  /// The memory behind a region; nil when its backing has none.
+  ///
+  /// It keeps what is in it across resets and clients; a device that wants it otherwise fills it.
+  public func memory(of region: RegionIndex) -> RegionMemory? { regions[region]?.memory }
+
+  /// The counter of the ``SignalArea`` of this name; nil when there is none.
+  public func counter(_ name: String) -> EventCounter? { signals.counter(name) }
+
+  /// The device's end of the socket of the ``SignalArea`` of this name; nil when there is none.
+  public func socket(_ name: String) -> MessageSocket? { signals.socket(name) }
+
+  /// Reads configuration space as a driver does; bytes behind its end are zero.
+  public func readConfiguration(at offset: UInt64, into bytes: inout MutableRawSpan) {
+    configuration.read(at: offset, into: &bytes)
+  }
+
+  /// The power state that software has chosen, 0 for D0 to 3 for D3hot; 0 without the capability.
+  public var powerState: Int { configuration.powerState }
+
+  /// Whether software lets the device reach memory (command bit 2).
+  public var isBusMaster: Bool { configuration.command & 1 << 2 != 0 }
 }

@@ -1,7 +1,7 @@
 internal import CLinux
 internal import Logging
 internal import SystemPackage
-internal import VFIOUserProtocol
+package import VFIOUserProtocol
 public import VFIOUserTransport
 
 /// Serves one device to one client at a time.
@@ -10,27 +10,35 @@ public import VFIOUserTransport
 /// which reads, calls the device and replies without a hop. A second client gets EBUSY. When a client
 /// goes, the device keeps its state and takes the next one.
 public final class DeviceServer: Sendable {
-  private struct State {
+  struct State {
     var client: MessageSocket?
     var isStopping = false
   }
 
-  private let endpoint: Endpoint
-  private let state = Monitor(State())
+  let endpoint: Endpoint
+  let state = Monitor(State())
   private let wakeUp: OwnedDescriptor
-  private var logger: Logger { endpoint.logger }
+  var logger: Logger { endpoint.logger }
 
   /// How long a restarted client waits for its predecessor, whose connection has ended, to be cleared
   /// away.
-  private static let handover: Duration = .seconds(2)
+  static let handover: Duration = .seconds(2)
   /// Most clients that wait for their refusal at the same time; more are closed without a word.
-  private static let mostRefusals = 16
+  static let mostRefusals = 16
 
   /// Makes a server, and attaches the device to its bus.
   ///
   /// - Throws: ``PCIDescription/Flaw`` when the device's description contradicts itself.
-  public init(_ device: any Device, _ options: ServerOptions = ServerOptions()) throws {
-    endpoint = try Endpoint(device, options)
+  public convenience init(_ device: any Device, _ options: ServerOptions = ServerOptions()) throws {
+    try self.init(device, options, features: [:])
+  }
+
+  /// Makes a server that knows features of the device.
+  package init(
+    _ device: any Device, _ options: ServerOptions = ServerOptions(),
+    features: [FeatureIndex: any DeviceFeatureHandler]
+  ) throws {
+    endpoint = try Endpoint(device, options, features: features)
     wakeUp = OwnedDescriptor(adopting: try checked("eventfd", clinux_eventfd()))
   }
 
@@ -101,7 +109,7 @@ public final class DeviceServer: Sendable {
     }
   }
 
-  private func claim(for socket: MessageSocket) -> Bool {
+  func claim(for socket: MessageSocket) -> Bool {
     state.update { state in
       guard state.client == nil, !state.isStopping else { return false }
       state.client = socket
@@ -111,13 +119,15 @@ public final class DeviceServer: Sendable {
 
   private func session(_ socket: MessageSocket) -> StreamFailure {
     let reason = Session.serve(socket, endpoint)
+    // Threads of the device that send to this client or wait for it must not go on doing so.
+    socket.shutdown()
     endpoint.clientLeft()
     logger.info("the client is gone", metadata: ["reason": "\(reason)"])
     release()
     return reason
   }
 
-  private func release() {
+  func release() {
     state.update { $0.client = nil }
     _ = clinux_eventfd_signal(wakeUp.number)
   }

@@ -1,4 +1,5 @@
 internal import Logging
+internal import Synchronization
 internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
@@ -9,16 +10,22 @@ internal import VFIOUserTransport
 /// each command is a short method in one of the extensions. All of it runs on the session's thread.
 final class Endpoint: Sendable {
   let device: any Device
-  let description: PCIDescription
   let bus: DeviceBus
   let options: ServerOptions
+  /// What DEVICE_FEATURE can do, by feature.
+  let features: [FeatureIndex: any DeviceFeatureHandler]
   var logger: Logger { options.logger }
+  /// Whether this client's unshared memory was mentioned in the log.
+  let hasNotedUnsharedMemory = Atomic(false)
 
-  init(_ device: any Device, _ options: ServerOptions) throws(PCIDescription.Flaw) {
+  init(
+    _ device: any Device, _ options: ServerOptions,
+    features: [FeatureIndex: any DeviceFeatureHandler] = [:]
+  ) throws(PCIDescription.Flaw) {
     self.device = device
-    self.description = device.pci
-    self.bus = try DeviceBus(for: description)
+    self.bus = try DeviceBus(for: device.pci, guardsMemory: options.handlesMemoryFaults)
     self.options = options
+    self.features = features
     device.attach(to: bus)
   }
 
@@ -33,6 +40,7 @@ final class Endpoint: Sendable {
     do {
       try admit(header, hasDescriptors: !descriptors.isEmpty, surplus: surplus)
       try dispatch(header, payload, &descriptors, into: &outbox)
+      armIfSetUp(header, payload)
     } catch {
       refuse(header, error, into: &outbox)
     }
@@ -65,9 +73,9 @@ final class Endpoint: Sendable {
     case .dmaUnmap: try unmapMemory(header, payload, into: &outbox)
     case .deviceReset: try resetDevice(header, payload, into: &outbox)
     case .version: throw .invalidArgument  // once, and that was the first message
-    case .deviceGetRegionIOFDs, .deviceFeature, .migrationDataRead, .migrationDataWrite,
-      .dirtyPages:
-      throw .notSupported
+    case .deviceGetRegionIOFDs: try getRegionSignals(header, payload, into: &outbox)
+    case .deviceFeature: try useFeature(header, payload, into: &outbox)
+    case .migrationDataRead, .migrationDataWrite, .dirtyPages: throw .notSupported
     default: throw .noFunction
     }
   }
@@ -80,12 +88,13 @@ final class Endpoint: Sendable {
     outbox.append(header.errorReply(errno: UInt32(error.rawValue)))
   }
 
-  /// Answers a command, unless its sender wants no answer.
+  /// Answers a command, unless its sender wants no answer; descriptors go with the answer or are closed.
   func reply(
-    to header: Header, _ payload: some WireEncodable, into outbox: inout Outbox
+    to header: Header, _ payload: some WireEncodable,
+    descriptors: consuming DescriptorList = DescriptorList(), into outbox: inout Outbox
   ) {
     guard !header.flags.contains(.noReply) else { return }
-    outbox.append(header.reply(payload: 0), payload)
+    outbox.append(header.reply(payload: 0), payload, descriptors: descriptors)
   }
 
   /// Answers a command whose reply is a header alone.
@@ -106,10 +115,21 @@ final class Endpoint: Sendable {
     }
   }
 
+  /// Back to the state after power-on, whoever asked for it.
+  ///
+  /// Windows and eventfds stay; levels, masks and pending bits clear.
+  func reset() {
+    bus.configuration.reset()
+    bus.interrupts.reset()
+    device.reset()
+  }
+
   /// The client has gone: nothing that it lent us stays.
   func clientLeft() {
-    bus.windows.removeAll()
+    hasNotedUnsharedMemory.store(false, ordering: .relaxed)
+    bus.memory.disconnect()
     bus.interrupts.disconnect()
     device.clientLeft()
+    bus.worker.release()
   }
 }

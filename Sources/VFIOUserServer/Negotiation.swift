@@ -29,6 +29,9 @@ extension ServerOptions {
     ours.maxDMAWindows = theirs.maxDMAWindows.map { min($0, maxDMAWindows) }
     ours.pageSizes = theirs.pageSizes
     ours.writeMultiple = theirs.writeMultiple
+    if offersTwinSocket, theirs.twinSocket?.supported == true {
+      ours.twinSocket = TwinSocket(supported: true, descriptorIndex: 0)
+    }
     return Agreement(
       client: theirs,
       reply: VersionMessage(

@@ -5,6 +5,8 @@ package struct Deadline: Sendable, Comparable {
   /// Nanoseconds of CLOCK_MONOTONIC.
   package let instant: UInt64
 
+  package init(instant: UInt64) { self.instant = instant }
+
   /// The end of a wait that starts now; a wait of centuries is as good as none.
   package static func after(_ duration: Duration) -> Deadline {
     after(nanoseconds: nanoseconds(duration))

@@ -42,3 +42,11 @@ public final class EventCounter: Sendable {
     }
   }
 }
+
+extension EventCounter {
+  /// Whether a descriptor can be a counter: eventfds are files without a type, which files, pipes and
+  /// sockets are not.
+  package static func isPossible(_ descriptor: borrowing OwnedDescriptor) -> Bool {
+    clinux_has_no_file_type(descriptor.number) == 1
+  }
+}

@@ -64,6 +64,26 @@ public final class MessageSocket: Sendable {
     return try unlessEmpty("sendmsg", sent) ?? 0
   }
 
+  /// Sends what the socket takes at once of a message in two parts.
+  ///
+  /// - Returns: bytes taken, 0 when the socket is full.
+  package func trySend(
+    _ head: UnsafeRawBufferPointer, _ tail: UnsafeRawBufferPointer
+  ) throws(StreamFailure) -> Int {
+    // Sound: sendmsg only reads what the slices point to.
+    var slices: [2 of clinux_slice] = unsafe [
+      clinux_slice(base: UnsafeMutableRawPointer(mutating: head.baseAddress), length: head.count),
+      clinux_slice(base: UnsafeMutableRawPointer(mutating: tail.baseAddress), length: tail.count),
+    ]
+    let count: Int32 = unsafe tail.isEmpty ? 1 : 2
+    var span = unsafe slices.mutableSpan
+    let sent = unsafe span.withUnsafeMutableBufferPointer {
+      unsafe clinux_send(descriptor.number, $0.baseAddress, count, nil, 0, 0)
+    }
+    if sent >= 0 { return sent }
+    return try unlessEmpty("sendmsg", sent) ?? 0
+  }
+
   /// Receives once into the assembler.
   ///
   /// - Parameters:

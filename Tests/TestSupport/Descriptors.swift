@@ -1,4 +1,5 @@
 internal import CLinux
+internal import FoundationEssentials
 public import VFIOUserTransport
 
 /// Descriptors that this process has open right now.
@@ -46,10 +47,53 @@ public func mappingsOfClients() -> Int {
   Int(unsafe clinux_count_mappings("/memfd:vfio-user-client"))
 }
 
+/// Mappings of memory behind regions in this process.
+public func mappingsOfRegions() -> Int {
+  Int(unsafe clinux_count_mappings("/memfd:vfio-user-region"))
+}
+
 extension EventCounter {
   /// What a hostile peer does to a counter that it shares: full, and blocking.
   public func fillAndBlock() {
     _ = clinux_set_nonblocking(descriptor.number, 0)
     for _ in 0..<2 { _ = clinux_eventfd_add(descriptor.number, .max - 1) }
+  }
+}
+
+/// Threads of this process with a name.
+public func threadsNamed(_ name: String) -> Int {
+  let tasks = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")) ?? []
+  return tasks.count { task in
+    let path = "/proc/self/task/\(task)/comm"
+    return (try? String(contentsOfFile: path, encoding: .utf8))?.hasPrefix(name) == true
+  }
+}
+
+/// A file that came with a message, mapped to be looked at and changed.
+@safe
+public final class MappedFile: @unchecked Sendable {
+  /// Bytes.
+  public let size: Int
+  private let descriptor: OwnedDescriptor
+  // Sound: mapped with `size` bytes for the life of this object; tests stay inside.
+  private let address: UnsafeMutableRawPointer
+
+  /// Maps all of a file; nil when that does not work.
+  public init?(_ descriptor: consuming OwnedDescriptor) {
+    size = Int(clinux_mappable_size(descriptor.number))
+    var mapped: UnsafeMutableRawPointer?
+    guard size > 0, unsafe clinux_map(descriptor.number, 0, UInt64(size), 1, 1, &mapped) == 0,
+      let mapped = unsafe mapped
+    else { return nil }
+    unsafe address = mapped
+    self.descriptor = descriptor
+  }
+
+  deinit { _ = unsafe clinux_unmap(address, UInt64(size)) }
+
+  /// One byte.
+  public subscript(_ offset: Int) -> UInt8 {
+    get { unsafe address.load(fromByteOffset: offset, as: UInt8.self) }
+    set { unsafe address.storeBytes(of: newValue, toByteOffset: offset, as: UInt8.self) }
   }
 }

@@ -45,17 +45,27 @@ public final class ScriptedPeer {
 
   /// Waits for the next message of the other side.
   public func receive(within timeout: Duration = .seconds(10)) throws(StreamFailure) -> Answer {
-    try Self.receive(&receiver, .after(timeout))
+    try Self.receive(&receiver, .after(timeout)) { _ in }
+  }
+
+  /// Waits for the next message of the other side; `take` may keep what came along with it.
+  public func receive(
+    taking take: (inout DescriptorList) -> Void
+  ) throws(StreamFailure) -> Answer {
+    try Self.receive(&receiver, .after(.seconds(10)), take)
   }
 
   private static func receive(
-    _ receiver: inout FrameReceiver, _ deadline: Deadline
+    _ receiver: inout FrameReceiver, _ deadline: Deadline,
+    _ take: (inout DescriptorList) -> Void
   ) throws(StreamFailure) -> Answer {
-    let frame = try receiver.next(before: deadline, during: .receiving)
+    var frame = try receiver.next(before: deadline, during: .receiving)
     let payload = receiver.assembler.payload(of: frame)
-    return Answer(
+    let answer = Answer(
       header: frame.header, payload: payload.indices.map { payload[$0] },
       descriptorCount: frame.descriptors.count)
+    take(&frame.descriptors)
+    return answer
   }
 
   /// Sends a message and waits for the answer.

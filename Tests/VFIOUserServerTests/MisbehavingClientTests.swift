@@ -38,10 +38,6 @@ private func map(
   words([argsz, flags]) + longs([offset, address, size])
 }
 
-private func words(_ words: [UInt32]) -> [UInt8] {
-  words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> (8 * UInt32($0))) } }
-}
-
 private func longs(_ longs: [UInt64]) -> [UInt8] {
   longs.flatMap { long in (0..<8).map { UInt8(truncatingIfNeeded: long >> (8 * UInt64($0))) } }
 }

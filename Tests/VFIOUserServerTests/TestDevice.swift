@@ -75,7 +75,7 @@ final class TestDevice: Device {
 
 /// A server whose client is a script.
 func connect(
-  to device: TestDevice = TestDevice(), negotiated: Bool = true,
+  to device: any Device = TestDevice(), negotiated: Bool = true,
   options: ServerOptions = ServerOptions()
 ) throws -> ScriptedPeer {
   let (mine, theirs) = try MessageSocket.pair()

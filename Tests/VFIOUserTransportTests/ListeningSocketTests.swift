@@ -75,3 +75,36 @@ import VFIOUserTransport
     listener.remove()
   }
 }
+
+@Suite struct `Sockets handed over by a supervisor` {
+  @Test(
+    arguments: [
+      [:], ["LISTEN_FDS": "1"], ["LISTEN_FDS": "1", "LISTEN_PID": "1"],
+      ["LISTEN_FDS": "0", "LISTEN_PID": "self"], ["LISTEN_FDS": "-1", "LISTEN_PID": "self"],
+      ["LISTEN_FDS": "99999999999", "LISTEN_PID": "self"],
+      ["LISTEN_FDS": "x", "LISTEN_PID": "self"],
+    ] as [[String: String]])
+  func `are none when they are not for this process`(variables: [String: String]) throws {
+    let process = String(clinux_process_id())
+    let sockets = try ListeningSocket.handedOver {
+      variables[$0] == "self" ? process : variables[$0]
+    }
+    #expect(sockets.isEmpty)
+  }
+
+  @Test func `are taken over when they listen, and closed when not`() throws {
+    let environment = ["LISTEN_FDS": "1", "LISTEN_PID": String(clinux_process_id())]
+    let path = FilePath("/tmp/vfio-user-handed-\(UInt64.random(in: .min ... .max)).sock")
+    let listener = try ListeningSocket(path: path)
+    let first = try listener.descriptor.duplicate().release()
+    let sockets = try ListeningSocket.handedOver(from: first) { environment[$0] }
+    #expect(sockets.count == 1)
+    let client = try MessageSocket(connectingTo: path)
+    let accepted = try MessageSocket(adopting: sockets[0].accept())
+    #expect(!client.peerHasHungUp)
+    let other = try accepted.descriptor.duplicate().release()
+    #expect(throws: ListeningSocket.Failure.notListening(other)) {
+      try ListeningSocket.handedOver(from: other) { environment[$0] }
+    }
+  }
+}

@@ -107,6 +107,7 @@ int clinux_close(int descriptor);
 int clinux_duplicate(int descriptor);
 /// 1 when the descriptor is closed on exec, 0 when not.
 int clinux_is_close_on_exec(int descriptor);
+int clinux_set_close_on_exec(int descriptor);
 /// A new counter, close-on-exec and non-blocking.
 int clinux_eventfd(void);
 /// Adds one, without ever waiting: a counter that is full already says all there is to say.
@@ -115,6 +116,15 @@ int clinux_eventfd_signal(int descriptor);
 int clinux_eventfd_add(int descriptor, uint64_t value);
 /// Takes the counter's value, 0 when there is none; never waits.
 int64_t clinux_eventfd_take(int descriptor);
+/// 1 when the descriptor is an anonymous kernel object like an eventfd, 0 when it is a file, a pipe or
+/// a socket.
+int clinux_has_no_file_type(int descriptor);
+/// An epoll instance that reports edges: each time a descriptor becomes ready, or is signalled again.
+int clinux_edges(void);
+/// Watches a descriptor; `tag` is at most INT64_MAX.
+int clinux_edges_add(int edges, int descriptor, uint64_t tag);
+/// Waits for an edge and returns its tag.
+int64_t clinux_edges_wait(int edges);
 int clinux_set_nonblocking(int descriptor, int on);
 /// Anonymous memory file of `size` bytes, sealed against shrinking and growing, close-on-exec.
 int clinux_memory_file(const char *name, uint64_t size);
@@ -124,10 +134,50 @@ int64_t clinux_mappable_size(int descriptor);
 int clinux_map(int descriptor, uint64_t offset, uint64_t size, int readable, int writable,
                void **address);
 int clinux_unmap(void *address, uint64_t size);
+/// The multiple of which a mapping of this file consists: the page size, or the huge one.
+int64_t clinux_mapping_granularity(int descriptor);
+/// Cuts a file short, which is what a hostile client does under our mapping.
+int clinux_truncate(int descriptor, uint64_t size);
+/// A memory file without seals.
+int clinux_unsealed_memory_file(const char *name, uint64_t size);
+/// A timer on the monotonic clock, and when it becomes readable; 0 switches it off.
+int clinux_timer(void);
+int clinux_timer_set(int descriptor, uint64_t instant);
+/// epoll: one descriptor that is readable when one of those added is.
+int clinux_epoll(void);
+int clinux_epoll_add(int epoll, int descriptor);
+int clinux_epoll_remove(int epoll, int descriptor);
 /// Entries of /proc/self/fd, without the one that counting needs.
 int clinux_open_descriptors(void);
 /// Mappings of this process whose name starts with `prefix` (/proc/self/maps).
 int clinux_count_mappings(const char *prefix);
+
+// MARK: Memory that another process can take away
+
+/// Installs the handler of SIGBUS that the functions below rely on, once; a fault that is not theirs
+/// goes to the handler that was there before. Without it such a fault ends the process.
+void clinux_guard_install(void);
+
+// Each returns 0, or -EFAULT when the file behind the mapping has become too short. Loads and stores
+// of a number are one instruction; the atomic ones want natural alignment.
+int clinux_guarded_copy(void *to, const void *from, size_t count);
+int clinux_guarded_load8(const void *from, uint8_t *value);
+int clinux_guarded_load16(const void *from, uint16_t *value);
+int clinux_guarded_load32(const void *from, uint32_t *value);
+int clinux_guarded_load64(const void *from, uint64_t *value);
+int clinux_guarded_store8(void *to, uint8_t value);
+int clinux_guarded_store16(void *to, uint16_t value);
+int clinux_guarded_store32(void *to, uint32_t value);
+int clinux_guarded_store64(void *to, uint64_t value);
+/// The new value goes in, the old one comes out.
+int clinux_guarded_exchange32(void *at, uint32_t *value);
+int clinux_guarded_exchange64(void *at, uint64_t *value);
+/// What was there comes out; it was replaced if that is what was expected.
+int clinux_guarded_compare_exchange32(void *at, uint32_t *expected, uint32_t desired);
+int clinux_guarded_compare_exchange64(void *at, uint64_t *expected, uint64_t desired);
+/// The bits go in, what was there comes out.
+int clinux_guarded_fetch_or32(void *at, uint32_t *bits);
+int clinux_guarded_fetch_or64(void *at, uint64_t *bits);
 
 // MARK: Threads
 
@@ -154,6 +204,8 @@ uint32_t clinux_word_load(const uint32_t *word);
 void clinux_word_store(uint32_t *word, uint32_t value);
 /// The calling thread, a number that is not reused while it lives.
 uint64_t clinux_thread_id(void);
+/// getpid.
+int clinux_process_id(void);
 
 /// CLOCK_MONOTONIC in nanoseconds.
 uint64_t clinux_now(void);

@@ -9,7 +9,7 @@ extension Endpoint {
     reply(
       to: header,
       DeviceInfo(
-        flags: [.reset, .pci], regionCount: RegionIndex.standardCount,
+        flags: [.reset, .pci], regionCount: UInt32(bus.regions.count),
         interruptTypeCount: InterruptIndex.standardCount),
       into: &outbox)
   }
@@ -19,13 +19,37 @@ extension Endpoint {
     _ header: Header, _ payload: Span<UInt8>, into outbox: inout Outbox
   ) throws(Errno) {
     let request = try decode(RegionInfo.self, payload)
-    guard request.index.rawValue < RegionIndex.standardCount else { throw .invalidArgument }
-    let size = regionSize(request.index)
-    reply(
-      to: header,
-      RegionInfo(
-        flags: size > 0 ? [.readable, .writable] : [], index: request.index, size: size),
-      into: &outbox)
+    guard let region = bus.regions[request.index] else { throw .invalidArgument }
+    let info = RegionInfo(flags: region.flags, index: region.index, size: region.size)
+    let answer = RegionInfoReply(info, capabilities: region.capabilities)
+      .limited(to: request.argumentSize)
+    var descriptors = DescriptorList()
+    if answer.isComplete, region.flags.contains(.mappable), let memory = region.memory {
+      do {
+        descriptors.append(try memory.descriptor.duplicate())
+      } catch {
+        throw error.code
+      }
+    }
+    reply(to: header, answer, descriptors: descriptors, into: &outbox)
+  }
+
+  /// `VFIO_USER_DEVICE_GET_REGION_IO_FDS`.
+  func getRegionSignals(
+    _ header: Header, _ payload: Span<UInt8>, into outbox: inout Outbox
+  ) throws(Errno) {
+    let request = try decode(RegionIOFDsRequest.self, payload)
+    guard let region = bus.regions[request.index] else { throw .invalidArgument }
+    let parts = bus.signals.subRegions(of: region.index, inPorts: region.isPorts)
+    let answer = RegionIOFDsReply(index: region.index, subRegions: parts)
+      .limited(to: request.argumentSize)
+    do {
+      let descriptors =
+        answer.isComplete ? try bus.signals.descriptors(of: region.index) : DescriptorList()
+      reply(to: header, answer, descriptors: descriptors, into: &outbox)
+    } catch {
+      throw error.code
+    }
   }
 
   /// `VFIO_USER_DEVICE_GET_IRQ_INFO`.
@@ -50,15 +74,11 @@ extension Endpoint {
   }
 
   /// `VFIO_USER_DEVICE_RESET`.
-  ///
-  /// Windows and eventfds stay; levels and pending bits clear.
   func resetDevice(
     _ header: Header, _ payload: Span<UInt8>, into outbox: inout Outbox
   ) throws(Errno) {
     guard payload.isEmpty else { throw .invalidArgument }
-    bus.configuration.reset()
-    bus.interrupts.reset()
-    device.reset()
+    reset()
     acknowledge(header, into: &outbox)
   }
 }

@@ -3,18 +3,12 @@ internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
 extension Endpoint {
-  /// Bytes of a region, 0 when the device does not have it.
-  func regionSize(_ index: RegionIndex) -> UInt64 {
-    if index == .configuration { return UInt64(ConfigurationSpace.size) }
-    return description.bars[Int(index.rawValue)]?.size ?? 0
-  }
-
-  /// Refuses an access that leaves its region, or is larger than was agreed.
-  private func admit(_ access: RegionAccess) throws(Errno) {
-    let (end, wraps) = access.offset.addingReportingOverflow(UInt64(access.count))
-    guard !wraps, end <= regionSize(access.region), access.count <= options.maxDataTransfer else {
-      throw .invalidArgument
-    }
+  /// The region of an access; refuses one that leaves its region, or is larger than was agreed.
+  private func admit(_ access: RegionAccess) throws(Errno) -> Region {
+    guard let region = bus.regions[access.region], access.range(within: region.size) != nil,
+      access.count <= options.maxDataTransfer
+    else { throw .invalidArgument }
+    return region
   }
 
   /// `VFIO_USER_REGION_READ`.
@@ -23,22 +17,15 @@ extension Endpoint {
   ) throws(Errno) {
     let access = try decode(RegionAccess.self, payload)
     guard payload.count == RegionAccess.wireSize else { throw .invalidArgument }
-    try admit(access)
+    let region = try admit(access)
     let size = RegionAccess.wireSize + Int(access.count)
     try outbox.append(
       header.reply(payload: 0), payload: size, discarding: header.flags.contains(.noReply)
     ) { (bytes) throws(Errno) in
       access.encode(into: &bytes)
       var data = bytes._mutatingExtracting(RegionAccess.wireSize...)
-      try read(access, into: &data)
+      try read(region, access, into: &data)
     }
-  }
-
-  private func read(_ access: RegionAccess, into data: inout MutableRawSpan) throws(Errno) {
-    guard access.count > 0 else { return }
-    guard access.region == .configuration else { return try device.read(access, into: &data) }
-    bus.configuration.read(
-      at: Int(access.offset), into: &data, interruptPending: bus.interrupts.level)
   }
 
   /// `VFIO_USER_REGION_WRITE`.
@@ -49,8 +36,7 @@ extension Endpoint {
     guard payload.count == RegionAccess.wireSize + Int(access.count) else {
       throw .invalidArgument
     }
-    try admit(access)
-    try write(access, from: payload.extracting(RegionAccess.wireSize...))
+    try write(try admit(access), access, from: payload.extracting(RegionAccess.wireSize...))
     reply(to: header, access, into: &outbox)
   }
 
@@ -66,16 +52,83 @@ extension Endpoint {
     }
     for index in 0..<writes.count {
       let access = writes.entry(at: index).access
-      try admit(access)
-      try write(access, from: writes.data(at: index))
+      try write(try admit(access), access, from: writes.data(at: index))
     }
     reply(to: header, RegionWriteMultiReply(writeCount: UInt64(writes.count)), into: &outbox)
   }
+}
 
-  private func write(_ access: RegionAccess, from data: Span<UInt8>) throws(Errno) {
+// An access inside of its region, split where the region's parts have different owners.
+
+extension Endpoint {
+  private func read(
+    _ region: Region, _ access: RegionAccess, into data: inout MutableRawSpan
+  ) throws(Errno) {
     guard access.count > 0 else { return }
-    guard access.region == .configuration else { return try device.write(access, from: data) }
-    bus.configuration.write(at: Int(access.offset), from: data)
-    bus.interrupts.setDisabledByCommand(bus.configuration.interruptDisabled)
+    for part in region.parts {
+      guard let piece = access.piece(in: part.range) else { continue }
+      if piece.count == access.count { return try read(region, part, access, into: &data) }
+      let start = Int(piece.offset - access.offset)
+      var bytes = data._mutatingExtracting(start..<start + Int(piece.count))
+      try read(region, part, piece, into: &bytes)
+    }
+  }
+
+  private func read(
+    _ region: Region, _ part: Region.Part, _ access: RegionAccess, into data: inout MutableRawSpan
+  ) throws(Errno) {
+    switch part.owner {
+    case .device: try device.read(access, into: &data)
+    case .configuration: bus.configuration.read(at: access.offset, into: &data)
+    case .memory: try region.memory?.read(at: access.offset, into: &data)
+    case .rom: bus.regions.readROM(at: Int(access.offset), into: &data)
+    case .vectorTable:
+      bus.interrupts.readTable(at: Int(access.offset - part.range.lowerBound), into: &data)
+    case .pendingBits:
+      bus.interrupts.readPending(at: Int(access.offset - part.range.lowerBound), into: &data)
+    }
+  }
+
+  private func write(
+    _ region: Region, _ access: RegionAccess, from data: Span<UInt8>
+  ) throws(Errno) {
+    guard region.flags.contains(.writable) else { throw .notPermitted }
+    guard access.count > 0 else { return }
+    for part in region.parts {
+      guard let piece = access.piece(in: part.range) else { continue }
+      if piece.count == access.count { return try write(region, part, access, from: data) }
+      let start = Int(piece.offset - access.offset)
+      try write(
+        region, part, piece, from: data.extracting(start..<start + Int(piece.count)))
+    }
+  }
+
+  private func write(
+    _ region: Region, _ part: Region.Part, _ access: RegionAccess, from data: Span<UInt8>
+  ) throws(Errno) {
+    switch part.owner {
+    case .device: try device.write(access, from: data)
+    case .configuration:
+      if bus.configuration.write(at: access.offset, from: data) { reset() }
+      device.configurationWritten(access)
+    case .memory:
+      try region.memory?.write(at: access.offset, from: data)
+      if region.isNotifying { device.memoryWritten(access) }
+    case .vectorTable:
+      bus.interrupts.writeTable(at: Int(access.offset - part.range.lowerBound), from: data)
+    case .rom, .pendingBits: break
+    }
+  }
+}
+
+extension RegionAccess {
+  /// The part of the access that lies in a range; nil when none does.
+  ///
+  /// The access was compared with its region already: its end does not wrap.
+  fileprivate func piece(in range: Range<UInt64>) -> RegionAccess? {
+    let start = max(offset, range.lowerBound)
+    let end = min(offset + UInt64(count), range.upperBound)
+    guard start < end else { return nil }
+    return RegionAccess(offset: start, region: region, count: UInt32(end - start))
   }
 }

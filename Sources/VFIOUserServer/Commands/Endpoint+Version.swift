@@ -6,17 +6,38 @@ internal import VFIOUserTransport
 extension Endpoint {
   /// The first message, which has to be `VFIO_USER_VERSION`.
   ///
-  /// - Returns: whether an agreement was reached; the answer is in the outbox either way.
+  /// - Parameter sender: of the connection, for DMA messages when there is no twin socket.
+  /// - Returns: the way to memory that the client does not share, or nil when there is no agreement;
+  ///   the answer is in the outbox either way.
   func negotiate(
-    _ header: Header, _ payload: Span<UInt8>, hasDescriptors: Bool, into outbox: inout Outbox
-  ) -> Bool {
+    _ header: Header, _ payload: Span<UInt8>, hasDescriptors: Bool, _ sender: MessageSender,
+    into outbox: inout Outbox
+  ) -> DMAChannel? {
     do throws(Errno) {
       let agreement = try agree(header, payload, hasDescriptors: hasDescriptors)
-      outbox.append(header.reply(payload: 0), agreement.reply)
-      return true
+      var descriptors = DescriptorList()
+      var reply = agreement.reply
+      let twin = reply.capabilities.twinSocket == nil ? nil : makeTwin(&descriptors)
+      if twin == nil { reply.capabilities.twinSocket = nil }
+      outbox.append(header.reply(payload: 0), reply, descriptors: descriptors)
+      return DMAChannel(
+        twin.map { MessageSender($0) } ?? sender, twin: twin != nil, client: agreement.client,
+        options)
     } catch {
       if !header.flags.isReply { outbox.append(header.errorReply(errno: UInt32(error.rawValue))) }
-      return false
+      return nil
+    }
+  }
+
+  /// Makes the socket for our own commands; the client's end goes with the reply.
+  private func makeTwin(_ descriptors: inout DescriptorList) -> MessageSocket? {
+    do throws(SystemFailure) {
+      let (ours, theirs) = try MessageSocket.pair()
+      descriptors.append(try theirs.descriptor.duplicate())
+      return ours
+    } catch {
+      logger.warning("no twin socket", metadata: ["error": "\(error)"])
+      return nil
     }
   }
 

@@ -1,19 +1,16 @@
-extension PCIDescription {
-  /// What is wrong with a description.
-  ///
-  /// Found when the server is made, never in front of a guest.
-  public enum Flaw: Error, Equatable, Sendable {
-    /// There are registers 0 to 5.
-    case noSuchBAR(Int)
-    /// A 64-bit window takes two registers, and the second is missing or used.
-    case noRoomForUpperHalf(bar: Int)
-    /// The size is no power of two, or out of bounds for the kind.
-    case badSize(bar: Int, size: UInt64, allowed: ClosedRange<UInt64>)
-  }
+internal import VFIOUserProtocol
 
-  /// Checks the description.
+extension PCIDescription {
+  /// Bytes that an expansion ROM may have.
+  static let sizesOfROM = 1...16 << 20
+  /// What can be mapped is made of these.
+  static let pageSize: UInt64 = 4096
+  /// Most regions of the device's own: QEMU takes 100 in all.
+  static let mostDeviceRegions = 91
+
+  /// Checks what concerns no layout: windows, ROM, and regions of the device's own.
   func check() throws(Flaw) {
-    for (number, bar) in bars {
+    for (number, bar) in bars.sorted(by: { $0.key < $1.key }) {
       guard 0...5 ~= number else { throw .noSuchBAR(number) }
       if case .memory64 = bar.kind, number == 5 || bars[number + 1] != nil {
         throw .noRoomForUpperHalf(bar: number)
@@ -21,26 +18,38 @@ extension PCIDescription {
       guard bar.kind.sizes.contains(bar.size), bar.size & (bar.size - 1) == 0 else {
         throw .badSize(bar: number, size: bar.size, allowed: bar.kind.sizes)
       }
+      if bar.kind == .io, bar.backing.mappableAreas != [] { throw .portsInMemory(bar: number) }
+      try bar.backing.check(RegionIndex(rawValue: UInt32(number)), bar.size)
+    }
+    if let rom = expansionROM, !Self.sizesOfROM.contains(rom.count) {
+      throw .badROM(size: rom.count, allowed: Self.sizesOfROM)
+    }
+    guard deviceRegions.count <= Self.mostDeviceRegions else {
+      throw .tooManyRegions(deviceRegions.count, allowed: Self.mostDeviceRegions)
+    }
+    for (number, region) in deviceRegions.enumerated() {
+      let index = RegionIndex(rawValue: RegionIndex.standardCount + UInt32(number))
+      guard region.size > 0 else { throw .emptyRegion(index) }
+      try region.backing.check(index, region.size)
     }
   }
 }
 
-extension BaseAddressRegister.Kind {
-  /// Sizes that the register can ask for (PCI 3.0, section 6.2.5.1).
-  var sizes: ClosedRange<UInt64> {
-    switch self {
-    case .io: 4...256
-    case .memory32: 16...1 << 31
-    case .memory64: 16...1 << 63
-    }
-  }
-
-  /// The read-only bits at the bottom of the register.
-  var typeBits: UInt32 {
-    switch self {
-    case .io: 0b01
-    case .memory32(let prefetchable): prefetchable ? 0b1000 : 0
-    case .memory64(let prefetchable): prefetchable ? 0b1100 : 0b0100
+extension RegionBacking {
+  /// Checks that what clients map is inside, made of pages, and in no other part.
+  func check(_ region: RegionIndex, _ size: UInt64) throws(PCIDescription.Flaw) {
+    let page = PCIDescription.pageSize
+    var before: Range<UInt64>?
+    let areas = mappableAreas ?? [0..<size]
+    for area in areas.sorted(by: { $0.lowerBound < $1.lowerBound }) {
+      guard area.upperBound <= size else { throw .areaOutside(region, area, size: size) }
+      guard !area.isEmpty, area.lowerBound % page == 0, area.upperBound % page == 0 else {
+        throw .areaNotOfPages(region, area, page: page)
+      }
+      if let before, before.upperBound > area.lowerBound {
+        throw .areasOverlap(region, before, area)
+      }
+      before = area
     }
   }
 }

@@ -1,4 +1,7 @@
 /// What a device looks like on the bus: who it is, what it decodes, how it interrupts.
+///
+/// Everything is a value. The layout (where the capabilities go, where the MSI-X table is) is computed
+/// and checked when the server is made; what does not fit together is a ``Flaw`` then.
 public struct PCIDescription: Equatable, Sendable {
   /// Who it is.
   public var identity: PCIIdentity
@@ -6,83 +9,38 @@ public struct PCIDescription: Equatable, Sendable {
   public var bars: [Int: BaseAddressRegister]
   /// Whether the device has an interrupt pin (INTA#).
   public var hasInterruptPin: Bool
+  /// What is in the expansion ROM, at most 16 MiB; its window is the next power of two, filled up with
+  /// ones.
+  public var expansionROM: [UInt8]?
+  /// Capabilities, in the order in which drivers will find them.
+  public var capabilities: [PCICapability]
+  /// Extended capabilities, in the same way; the first stands at 0x100.
+  public var extendedCapabilities: [PCIExtendedCapability]
+  /// Regions beyond those that every PCI device has; the first has index 9.
+  public var deviceRegions: [DeviceRegion]
+  /// Parts of regions that the client's kernel can signal without a message.
+  public var signalAreas: [SignalArea]
+  /// Whether the device can report errors that it does not recover from (the ERR interrupt).
+  public var reportsErrors: Bool
+  /// Whether the device can ask to be released (the REQ interrupt).
+  public var requestsRelease: Bool
 
   /// Describes a device.
   public init(
-    identity: PCIIdentity, bars: [Int: BaseAddressRegister] = [:], hasInterruptPin: Bool = false
+    identity: PCIIdentity, bars: [Int: BaseAddressRegister] = [:], hasInterruptPin: Bool = false,
+    expansionROM: [UInt8]? = nil, capabilities: [PCICapability] = [],
+    extendedCapabilities: [PCIExtendedCapability] = [], deviceRegions: [DeviceRegion] = [],
+    signalAreas: [SignalArea] = [], reportsErrors: Bool = true, requestsRelease: Bool = true
   ) {
     self.identity = identity
     self.bars = bars
     self.hasInterruptPin = hasInterruptPin
-  }
-}
-
-/// The numbers by which drivers find a device (PCI Local Bus Specification 3.0, section 6.2.1).
-public struct PCIIdentity: Equatable, Sendable {
-  /// Offset 0x00.
-  public var vendor: UInt16
-  /// Offset 0x02.
-  public var device: UInt16
-  /// Offset 0x08.
-  public var revision: UInt8
-  /// Offset 0x09.
-  public var classCode: PCIClass
-  /// Offset 0x2C.
-  public var subsystemVendor: UInt16
-  /// Offset 0x2E.
-  public var subsystem: UInt16
-
-  /// Puts an identity together; the subsystem defaults to the device itself.
-  public init(
-    vendor: UInt16, device: UInt16, revision: UInt8 = 0, classCode: PCIClass,
-    subsystemVendor: UInt16? = nil, subsystem: UInt16? = nil
-  ) {
-    self.vendor = vendor
-    self.device = device
-    self.revision = revision
-    self.classCode = classCode
-    self.subsystemVendor = subsystemVendor ?? vendor
-    self.subsystem = subsystem ?? device
-  }
-}
-
-/// What kind of device it is, in three bytes.
-public struct PCIClass: Equatable, Sendable {
-  /// Offset 0x0B.
-  public var base: UInt8
-  /// Offset 0x0A.
-  public var sub: UInt8
-  /// Offset 0x09.
-  public var programmingInterface: UInt8
-
-  /// Puts a class code together.
-  public init(base: UInt8, sub: UInt8, programmingInterface: UInt8) {
-    self.base = base
-    self.sub = sub
-    self.programmingInterface = programmingInterface
-  }
-}
-
-/// A window of the device in I/O or memory space.
-public struct BaseAddressRegister: Equatable, Sendable {
-  /// Which space, and how wide the register is.
-  public enum Kind: Equatable, Sendable {
-    /// Ports; 4 bytes to 256 bytes are customary.
-    case io
-    /// Memory below 4 GiB.
-    case memory32(prefetchable: Bool)
-    /// Memory anywhere; takes this register and the next.
-    case memory64(prefetchable: Bool)
-  }
-
-  /// Which space.
-  public var kind: Kind
-  /// Bytes; a power of two, at least 4 (I/O) or 16 (memory).
-  public var size: UInt64
-
-  /// Describes a window.
-  public init(_ kind: Kind, size: UInt64) {
-    self.kind = kind
-    self.size = size
+    self.expansionROM = expansionROM
+    self.capabilities = capabilities
+    self.extendedCapabilities = extendedCapabilities
+    self.deviceRegions = deviceRegions
+    self.signalAreas = signalAreas
+    self.reportsErrors = reportsErrors
+    self.requestsRelease = requestsRelease
   }
 }

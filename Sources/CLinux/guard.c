@@ -1,0 +1,122 @@
+#define _GNU_SOURCE
+#include "CLinux.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <string.h>
+#include <ucontext.h>
+
+// A client lends us memory by a descriptor and can truncate the file under our mapping: touching it
+// then raises SIGBUS. On x86-64 the accesses are assembler leaf functions (guard_x86_64.S) and the
+// handler sends a program counter of theirs to an exit that returns -EFAULT: nothing to arm, no
+// thread-local state, and the sanitizers agree with it. Elsewhere the accesses jump back with
+// siglongjmp, inside of C.
+
+static struct sigaction previous;
+
+static void pass_on(int number, siginfo_t *info, void *context) {
+  if (previous.sa_flags & SA_SIGINFO) {
+    previous.sa_sigaction(number, info, context);
+  } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
+    previous.sa_handler(number);
+  } else {
+    signal(number, SIG_DFL);  // the instruction runs again and dies of the right signal
+  }
+}
+
+#if defined(__x86_64__) && !defined(CLINUX_PORTABLE_GUARD)
+
+extern const char clinux_guard_low[], clinux_guard_high[], clinux_guard_fix[];
+
+static void handle(int number, siginfo_t *info, void *opaque) {
+  ucontext_t *context = opaque;
+  const uintptr_t at = (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
+  if (at >= (uintptr_t)clinux_guard_low && at < (uintptr_t)clinux_guard_high)
+    context->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)clinux_guard_fix;
+  else
+    pass_on(number, info, opaque);
+}
+
+#else
+
+static _Thread_local sigjmp_buf *landing;
+
+static void handle(int number, siginfo_t *info, void *opaque) {
+  sigjmp_buf *target = landing;
+  if (target == NULL) {
+    pass_on(number, info, opaque);
+    return;
+  }
+  landing = NULL;
+  // The thread sanitizer runs handlers with every signal blocked, and the jump leaves the mask alone.
+  sigset_t bus;
+  sigemptyset(&bus);
+  sigaddset(&bus, SIGBUS);
+  pthread_sigmask(SIG_UNBLOCK, &bus, NULL);
+  siglongjmp(*target, 1);
+}
+
+#define GUARDED(access)                      \
+  do {                                       \
+    sigjmp_buf here;                         \
+    if (sigsetjmp(here, 0)) return -EFAULT;  \
+    landing = &here;                         \
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); \
+    access;                                  \
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); \
+    landing = NULL;                          \
+    return 0;                                \
+  } while (0)
+
+#define ACCESSES(bits)                                                                       \
+  typedef uint##bits##_t __attribute__((aligned(1), may_alias)) loose##bits;                 \
+  int clinux_guarded_load##bits(const void *from, uint##bits##_t *value) {                   \
+    GUARDED(*value = *(const volatile loose##bits *)from);                                   \
+  }                                                                                          \
+  int clinux_guarded_store##bits(void *to, uint##bits##_t value) {                           \
+    GUARDED(*(volatile loose##bits *)to = value);                                            \
+  }
+
+#define ATOMICS(bits)                                                                        \
+  int clinux_guarded_exchange##bits(void *at, uint##bits##_t *value) {                       \
+    GUARDED(*value = __atomic_exchange_n((uint##bits##_t *)at, *value, __ATOMIC_SEQ_CST));   \
+  }                                                                                          \
+  int clinux_guarded_compare_exchange##bits(void *at, uint##bits##_t *expected,              \
+                                            uint##bits##_t desired) {                        \
+    GUARDED(__atomic_compare_exchange_n((uint##bits##_t *)at, expected, desired, 0,          \
+                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));                \
+  }                                                                                          \
+  int clinux_guarded_fetch_or##bits(void *at, uint##bits##_t *value) {                       \
+    GUARDED(*value = __atomic_fetch_or((uint##bits##_t *)at, *value, __ATOMIC_SEQ_CST));     \
+  }
+
+ACCESSES(8)
+ACCESSES(16)
+ACCESSES(32)
+ACCESSES(64)
+ATOMICS(32)
+ATOMICS(64)
+
+int clinux_guarded_copy(void *to, const void *from, size_t count) {
+  GUARDED(memcpy(to, from, count));
+}
+
+#endif
+
+static void install(void) {
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_sigaction = handle;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+  sigemptyset(&action.sa_mask);
+  // What was there is known before ours can run; two calls, because sigaction stores it afterwards.
+  sigaction(SIGBUS, NULL, &previous);
+  sigaction(SIGBUS, &action, NULL);
+}
+
+void clinux_guard_install(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, install);
+}

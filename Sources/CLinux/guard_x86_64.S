@@ -1,0 +1,122 @@
+// Access to memory that another process can take away at any time: leaf functions of a few lines.
+// A SIGBUS inside of [clinux_guard_low, clinux_guard_high) is sent on to clinux_guard_fix by the
+// handler in guard.c. None of them touches the stack, so the fix can return for each of them.
+// Arguments come in rdi, rsi, rdx; what faults is the guest's address, whichever of the two it is.
+#if defined(__x86_64__)
+
+.macro function name
+  .globl \name
+  .type \name, @function
+  .p2align 4
+\name:
+.endm
+
+  .text
+  .globl clinux_guard_low, clinux_guard_high, clinux_guard_fix
+  .hidden clinux_guard_low, clinux_guard_high, clinux_guard_fix
+clinux_guard_low:
+
+// int (const void *from, uintN_t *value)
+function clinux_guarded_load8
+  movb (%rdi), %al
+  movb %al, (%rsi)
+  xorl %eax, %eax
+  ret
+function clinux_guarded_load16
+  movw (%rdi), %ax
+  movw %ax, (%rsi)
+  xorl %eax, %eax
+  ret
+function clinux_guarded_load32
+  movl (%rdi), %eax
+  movl %eax, (%rsi)
+  xorl %eax, %eax
+  ret
+function clinux_guarded_load64
+  movq (%rdi), %rax
+  movq %rax, (%rsi)
+  xorl %eax, %eax
+  ret
+
+// int (void *to, uintN_t value)
+function clinux_guarded_store8
+  movb %sil, (%rdi)
+  xorl %eax, %eax
+  ret
+function clinux_guarded_store16
+  movw %si, (%rdi)
+  xorl %eax, %eax
+  ret
+function clinux_guarded_store32
+  movl %esi, (%rdi)
+  xorl %eax, %eax
+  ret
+function clinux_guarded_store64
+  movq %rsi, (%rdi)
+  xorl %eax, %eax
+  ret
+
+// int (void *to, const void *from, size_t count)
+function clinux_guarded_copy
+  movq %rdx, %rcx
+  rep movsb
+  xorl %eax, %eax
+  ret
+
+// int (void *at, uintN_t *value): the new value goes in, the old one comes out
+function clinux_guarded_exchange32
+  movl (%rsi), %eax
+  xchgl %eax, (%rdi)
+  movl %eax, (%rsi)
+  xorl %eax, %eax
+  ret
+function clinux_guarded_exchange64
+  movq (%rsi), %rax
+  xchgq %rax, (%rdi)
+  movq %rax, (%rsi)
+  xorl %eax, %eax
+  ret
+
+// int (void *at, uintN_t *expected, uintN_t desired): what was there comes out
+function clinux_guarded_compare_exchange32
+  movl (%rsi), %eax
+  lock cmpxchgl %edx, (%rdi)
+  movl %eax, (%rsi)
+  movl $0, %eax
+  ret
+function clinux_guarded_compare_exchange64
+  movq (%rsi), %rax
+  lock cmpxchgq %rdx, (%rdi)
+  movq %rax, (%rsi)
+  movl $0, %eax
+  ret
+
+// int (void *at, uintN_t *bits): the bits go in, what was there comes out
+function clinux_guarded_fetch_or32
+  movl (%rdi), %eax
+1:
+  movl %eax, %ecx
+  orl (%rsi), %ecx
+  lock cmpxchgl %ecx, (%rdi)
+  jne 1b
+  movl %eax, (%rsi)
+  xorl %eax, %eax
+  ret
+function clinux_guarded_fetch_or64
+  movq (%rdi), %rax
+1:
+  movq %rax, %rcx
+  orq (%rsi), %rcx
+  lock cmpxchgq %rcx, (%rdi)
+  jne 1b
+  movq %rax, (%rsi)
+  xorl %eax, %eax
+  ret
+
+clinux_guard_high:
+clinux_guard_fix:
+  movl $-14, %eax  // -EFAULT
+  ret
+
+#endif
+  .section .note.GNU-stack, "", %progbits

@@ -1,0 +1,87 @@
+internal import VFIOUserProtocol
+internal import VFIOUserTransport
+
+// What the guest does: the command register, the capabilities, and the MSI-X table in its BAR.
+
+extension Interrupts {
+  /// The level of the pin, as status bit 3 shows it: whatever the masks.
+  var level: Bool { state.withLock { $0.pin.level } }
+
+  /// Command bit 10 gates the pin.
+  func setDisabledByCommand(_ disabled: Bool) {
+    state.withLock { state in
+      state.pin.isDisabledByCommand = disabled
+      state.pin.deliver()
+    }
+  }
+
+  /// The enable bit of a capability.
+  func setEnabled(_ index: InterruptIndex, _ isEnabled: Bool) {
+    state.withLock { state in
+      switch index {
+      case .msi: state.msi.setEnabled(isEnabled)
+      case .msix: state.msix.setEnabled(isEnabled)
+      default: break
+      }
+    }
+  }
+
+  /// The mask bits of MSI, from vector 0 up.
+  func setMaskOfMSI(_ bits: UInt64) {
+    state.withLock { state in
+      for vector in 0..<state.msi.count {
+        state.msi.maskedByGuest[vector] = bits >> UInt64(vector) & 1 != 0
+      }
+      state.msi.deliverPending()
+    }
+  }
+
+  /// The pending bits of MSI, from vector 0 up.
+  var pendingOfMSI: UInt64 { state.withLock { $0.msi.pending.words.first ?? 0 } }
+
+  /// The function mask of MSI-X.
+  func setFunctionMask(_ isMasked: Bool) {
+    state.withLock { state in
+      state.msix.isFunctionMasked = isMasked
+      state.msix.deliverPending()
+    }
+  }
+
+  /// Reads from the MSI-X table.
+  ///
+  /// - Precondition: the range is inside of the table.
+  func readTable(at offset: Int, into bytes: inout MutableRawSpan) {
+    state.withLock { $0.table.read(at: offset, into: &bytes) }
+  }
+
+  /// Writes to the MSI-X table; vectors that are masked no longer are delivered if pending.
+  ///
+  /// - Precondition: the range is inside of the table.
+  func writeTable(at offset: Int, from bytes: Span<UInt8>) {
+    state.withLock { state in
+      state.table.write(at: offset, from: bytes)
+      state.applyTable()
+      state.msix.deliverPending()
+    }
+  }
+
+  /// Reads from the pending bits of MSI-X.
+  ///
+  /// - Precondition: the range is inside of the words.
+  func readPending(at offset: Int, into bytes: inout MutableRawSpan) {
+    state.withLock { state in
+      for place in 0..<bytes.byteCount {
+        let word = state.msix.pending.words[(offset + place) / 8]
+        let byte = UInt8(truncatingIfNeeded: word >> UInt64(8 * ((offset + place) % 8)))
+        bytes.storeBytes(of: byte, toByteOffset: place, as: UInt8.self)
+      }
+    }
+  }
+}
+
+extension Interrupts.State {
+  /// Makes the masks of the table count, or not.
+  mutating func applyTable() {
+    for vector in 0..<msix.count { msix.maskedByGuest[vector] = table.isMasked(vector) }
+  }
+}

@@ -1,0 +1,164 @@
+internal import SystemPackage
+internal import VFIOUserProtocol
+internal import VFIOUserTransport
+
+// SET_IRQS. What there is, by data and action:
+//
+// |          | none      | booleans  | eventfds                                   |
+// |----------|-----------|-----------|--------------------------------------------|
+// | trigger  | all       | all       | all; no descriptors take the present away  |
+// | mask     | not ERR, REQ          | ENOTSUP, as in the kernel                  |
+// | unmask   | not ERR, REQ          | INTx                                       |
+//
+// Trigger with no data for an empty range switches the whole index off.
+
+extension Interrupts {
+  /// Carries out SET_IRQS.
+  ///
+  /// - Parameters:
+  ///   - request: as it came.
+  ///   - payload: the request's payload, where the booleans are.
+  ///   - descriptors: the eventfds that came along.
+  /// - Throws: `EINVAL` for a range outside of the index or descriptors that do not fit the request;
+  ///   `ENOTSUP` for a combination that this index cannot do; `EAGAIN` when there is no thread for an
+  ///   unmask eventfd.
+  func set(
+    _ request: SetInterrupts, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList
+  ) throws(Errno) {
+    guard request.index.rawValue < InterruptIndex.standardCount,
+      let range = request.range(within: info(request.index).count),
+      request.data == .eventDescriptors || descriptors.isEmpty
+    else { throw .invalidArgument }
+    // Also for an index without interrupts: there is nothing to switch off, and no harm in it.
+    if request.disablesAll, request.action == .trigger { return disable(request.index) }
+    guard !range.isEmpty else { throw .invalidArgument }
+    guard isPossible(request) else { throw .notSupported }
+    if request.data == .eventDescriptors {
+      let counters = try takeCounters(&descriptors, for: range)
+      guard request.action == .trigger else { return try watch(counters.first ?? nil) }
+      assign(counters, to: request.index, from: range.lowerBound)
+    } else {
+      let chosen = try vectors(of: request, payload, in: range)
+      for vector in chosen { act(request.action, on: request.index, vector) }
+    }
+  }
+
+  private func isPossible(_ request: SetInterrupts) -> Bool {
+    guard request.action != .trigger else { return true }
+    guard request.data == .eventDescriptors else {
+      return request.index != .err && request.index != .req
+    }
+    return request.action == .unmask && request.index == .intx
+  }
+
+  /// The eventfds for a range: one for each of its vectors, or none at all, which takes the present
+  /// ones away.
+  private func takeCounters(
+    _ descriptors: inout DescriptorList, for range: Range<Int>
+  ) throws(Errno) -> [EventCounter?] {
+    guard !descriptors.isEmpty else { return Array(repeating: nil, count: range.count) }
+    guard descriptors.count == range.count else { throw .invalidArgument }
+    var counters: [EventCounter?] = []
+    while let descriptor = descriptors.takeFirst() {
+      // A file or a pipe would be for ever ready, or make a write wait.
+      guard EventCounter.isPossible(descriptor) else { throw .invalidArgument }
+      counters.append(EventCounter(adopting: descriptor))
+    }
+    return counters
+  }
+
+  /// The vectors that the request chooses.
+  private func vectors(
+    of request: SetInterrupts, _ payload: Span<UInt8>, in range: Range<Int>
+  ) throws(Errno) -> [Int] {
+    guard request.data == .booleans else { return Array(range) }
+    do {
+      let booleans = try request.booleans(in: payload)
+      return range.filter { booleans[$0 - range.lowerBound] != 0 }
+    } catch {
+      throw .invalidArgument
+    }
+  }
+
+  private func assign(_ counters: [EventCounter?], to index: InterruptIndex, from start: Int) {
+    state.withLock { state in
+      for (number, counter) in counters.enumerated() {
+        state.assign(counter, to: index, start + number)
+      }
+    }
+  }
+
+  private func act(_ action: SetInterrupts.Action, on index: InterruptIndex, _ vector: Int) {
+    state.withLock { state in
+      switch action {
+      case .mask: state.setMasked(true, index, vector)
+      case .unmask: state.setMasked(false, index, vector)
+      case .trigger: state.trigger(index, vector)
+      }
+    }
+  }
+
+  private func disable(_ index: InterruptIndex) {
+    state.withLock { state in
+      switch index {
+      case .intx: state.pin.disconnect()
+      case .msi: state.msi.disconnect()
+      case .msix: state.msix.disconnect()
+      case .err: state.error.disconnect()
+      default: state.request.disconnect()
+      }
+    }
+  }
+
+  /// Lets the client's kernel unmask the pin through an eventfd, or no longer.
+  private func watch(_ counter: EventCounter?) throws(Errno) {
+    guard let counter else { return state.withLock { $0.pin.watch(nil) } }
+    do {
+      let watcher = try UnmaskWatcher(counter) { [self] watcher in unmask(by: watcher) }
+      state.withLock { $0.pin.watch(watcher) }
+      try watcher.begin()
+    } catch {
+      state.withLock { $0.pin.watch(nil) }
+      throw error.code
+    }
+  }
+
+  /// What the watcher's thread calls; one that was replaced has no say any more.
+  private func unmask(by watcher: UnmaskWatcher) {
+    state.withLock { state in
+      guard state.pin.watcher === watcher else { return }
+      state.pin.unmask()
+    }
+  }
+}
+
+extension Interrupts.State {
+  mutating func assign(_ counter: EventCounter?, to index: InterruptIndex, _ vector: Int) {
+    switch index {
+    case .intx: pin.assign(counter)
+    case .msi: msi.assign(counter, to: vector)
+    case .msix: msix.assign(counter, to: vector)
+    case .err: error.assign(counter, to: vector)
+    default: request.assign(counter, to: vector)
+    }
+  }
+
+  mutating func setMasked(_ isMasked: Bool, _ index: InterruptIndex, _ vector: Int) {
+    switch index {
+    case .intx: if isMasked { pin.isMasked = true } else { pin.unmask() }
+    case .msi: msi.setMasked(vector, isMasked)
+    case .msix: msix.setMasked(vector, isMasked)
+    default: break
+    }
+  }
+
+  func trigger(_ index: InterruptIndex, _ vector: Int) {
+    switch index {
+    case .intx: pin.counter?.signal()
+    case .msi: msi.trigger(vector)
+    case .msix: msix.trigger(vector)
+    case .err: error.trigger(vector)
+    default: request.trigger(vector)
+    }
+  }
+}

@@ -1,0 +1,122 @@
+public import VFIOUserProtocol
+internal import VFIOUserTransport
+
+/// The interrupts of a device and the eventfds by which the client hears of them.
+///
+/// Every method may be called from any thread. None waits: signalling an eventfd does not, and nothing
+/// else is called with the lock held.
+public final class Interrupts: Sendable {
+  struct State {
+    var pin = InterruptPin()
+    var msi: InterruptVectors
+    var msix: InterruptVectors
+    var error: InterruptVectors
+    var request: InterruptVectors
+    var table: VectorTable
+  }
+
+  /// Whether the device has an interrupt pin.
+  let hasPin: Bool
+  let counts: (msi: Int, msix: Int, error: Int, request: Int)
+  let state: Monitor<State>
+
+  init(_ description: PCIDescription, _ layout: PCILayout) {
+    hasPin = description.hasInterruptPin
+    let counts = (
+      msi: layout.msi?.vectors ?? 0, msix: layout.msix?.vectors ?? 0,
+      error: description.reportsErrors ? 1 : 0, request: description.requestsRelease ? 1 : 0
+    )
+    self.counts = counts
+    state = Monitor(
+      State(
+        msi: InterruptVectors(count: counts.msi), msix: InterruptVectors(count: counts.msix),
+        error: InterruptVectors(count: counts.error),
+        request: InterruptVectors(count: counts.request), table: VectorTable(vectors: counts.msix)))
+  }
+
+  /// Raises or lowers the level of the interrupt pin.
+  ///
+  /// While no client is there the level is kept; the next client hears of it when it sets its eventfd.
+  public func setLevel(_ asserted: Bool) {
+    state.withLock { state in
+      state.pin.level = asserted
+      state.pin.deliver()
+    }
+  }
+
+  /// Sends a message: a vector of MSI or MSI-X, or ERR or REQ.
+  ///
+  /// A vector that is masked becomes pending; one that nobody listens to, or that the device does not
+  /// have (its number often comes from a guest), goes nowhere. The pin has a level instead, see
+  /// ``setLevel(_:)``.
+  public func signal(_ index: InterruptIndex, vector: Int = 0) {
+    state.withLock { state in
+      switch index {
+      case .msi: state.msi.signal(vector)
+      case .msix: state.msix.signal(vector)
+      case .err: state.error.signal(vector)
+      case .req: state.request.signal(vector)
+      default: break
+      }
+    }
+  }
+
+  /// Whether somebody has switched MSI or MSI-X on: the guest in the capability, or the client by
+  /// setting eventfds.
+  ///
+  /// A device that has several kinds of interrupt uses MSI-X if that is on, else MSI, else the pin.
+  public func isEnabled(_ index: InterruptIndex) -> Bool {
+    state.withLock { state in
+      switch index {
+      case .intx: state.pin.counter != nil
+      case .msi: state.msi.isEnabledByGuest || state.msi.assignedCount > 0
+      case .msix: state.msix.isEnabledByGuest || state.msix.assignedCount > 0
+      case .err: state.error.assignedCount > 0
+      case .req: state.request.assignedCount > 0
+      default: false
+      }
+    }
+  }
+
+  /// What the client is told about an index.
+  ///
+  /// MSI-X vectors can be added one by one, so QEMU need not take all away to add one (no NORESIZE,
+  /// like a kernel with dynamic MSI-X).
+  func info(_ index: InterruptIndex) -> (flags: InterruptFlags, count: UInt32) {
+    let (flags, count): (InterruptFlags, Int) =
+      switch index {
+      case .intx: ([.eventDescriptors, .maskable, .autoMasked], hasPin ? 1 : 0)
+      case .msi: ([.eventDescriptors, .maskable, .noResize], counts.msi)
+      case .msix: ([.eventDescriptors, .maskable], counts.msix)
+      case .err: ([.eventDescriptors, .noResize], counts.error)
+      case .req: ([.eventDescriptors, .noResize], counts.request)
+      default: ([], 0)
+      }
+    return count > 0 ? (flags, UInt32(count)) : ([], 0)
+  }
+
+  /// Levels low, nothing masked, nothing pending; the eventfds stay, the client goes on using them.
+  func reset() {
+    state.withLock { state in
+      state.pin.reset()
+      state.msi.reset()
+      state.msix.reset()
+      state.error.reset()
+      state.request.reset()
+      state.table.reset()
+    }
+  }
+
+  /// The client has gone, and its eventfds with it.
+  func disconnect() {
+    state.withLock { state in
+      state.pin.disconnect()
+      state.msi.disconnect()
+      state.msix.disconnect()
+      state.error.disconnect()
+      state.request.disconnect()
+      state.table.forgetClient()
+      state.applyTable()
+    }
+  }
+}

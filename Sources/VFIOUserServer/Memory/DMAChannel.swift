@@ -1,0 +1,143 @@
+internal import CLinux
+internal import Logging
+internal import SystemPackage
+internal import VFIOUserProtocol
+internal import VFIOUserTransport
+
+/// The way to memory that a client does not share: DMA_READ and DMA_WRITE, one channel for each
+/// connection.
+///
+/// Requests are sent by the threads that want something, under the sender's lock. Replies come in on
+/// the session's thread, or on one of their own when there is a twin socket; they are matched by id
+/// to the few slots of what is in flight, and their data goes straight to where it is wanted.
+///
+/// A late reply finds its id among those given up, and is swallowed. Ids given up are bounded: a
+/// client that never answers loses the connection.
+@safe
+final class DMAChannel: Sendable {
+  /// A request in flight.
+  @safe
+  struct Slot {
+    enum Status: Equatable {
+      case free, waiting
+      case done(MemoryError?)
+    }
+
+    var status = Status.free
+    /// Whose it is.
+    var ticket: UInt64 = 0
+    var id: UInt16 = 0
+    var command = Command.dmaRead
+    var access = DMAAccess(address: 0, count: 0)
+    /// Where the data of a read goes.
+    ///
+    /// Sound: the caller of ``transfer(_:at:_:)`` keeps the memory until none of its slots waits.
+    var destination: UnsafeMutableRawPointer?
+    var isProbe = false
+  }
+
+  struct State {
+    var slots: [Slot]
+    var nextID: UInt16 = 0
+    var nextTicket: UInt64 = 0
+    var givenUp: Set<UInt16> = []
+    var isClosed = false
+    var layout: DMALayout?
+    var isProbing = false
+    var hasReader = false
+  }
+
+  /// Most ids that a client may leave unanswered.
+  static let mostGivenUp = 64
+  let state: Monitor<State>
+  let sender: MessageSender
+  let twin: Bool
+  /// Most bytes of one message.
+  let chunk: Int
+  /// What a single transfer can have in flight.
+  let mostBytesInFlight: Int
+  let timeout: Duration
+  let logger: Logger
+
+  /// - Parameters:
+  ///   - sender: of the twin socket, or of the connection's own.
+  ///   - twin: whether it is a twin socket, which nobody reads yet.
+  ///   - client: what the client said about itself.
+  init(
+    _ sender: MessageSender, twin: Bool, client: Capabilities, _ options: ServerOptions
+  ) {
+    self.sender = sender
+    self.twin = twin
+    let slots = max(1, options.dmaMessagesInFlight)
+    chunk = max(
+      1,
+      min(
+        Int(client.effectiveMaxDataTransfer), options.dmaMessageSize,
+        options.messageLimit - Header.wireSize - DMAAccess.wireSize))
+    mostBytesInFlight = chunk * slots
+    timeout = options.dmaTimeout
+    logger = options.logger
+    state = Monitor(
+      State(
+        slots: Array(repeating: Slot(), count: slots),
+        layout: DMALayout.isInDoubt(client) ? nil : .wide))
+  }
+
+  /// The client has gone: whoever waits is told.
+  func close() {
+    state.update { $0.isClosed = true }
+    sender.close()
+    if twin { sender.socket.shutdown() }
+    // The reader lives on the socket, which is shut down; it leaves without waiting for anybody.
+    _ = state.withLock(when: { !$0.hasReader }, before: .after(.seconds(2))) { _ in }
+  }
+
+  /// Takes a reply; called by the thread that reads the socket.
+  func deliver(_ header: Header, _ payload: Span<UInt8>, hasDescriptors: Bool) {
+    let isKnown = state.update { state in
+      if state.givenUp.remove(header.id) != nil { return true }
+      guard
+        let index = state.slots.firstIndex(where: { $0.status == .waiting && $0.id == header.id })
+      else { return false }
+      if state.slots[index].isProbe {
+        state.layout =
+          header.flags.contains(.error) || payload.count != DMAAccess.wireSize ? .wide : .narrow
+        state.slots[index].status = .done(nil)
+      } else {
+        let outcome = Self.outcome(
+          of: state.slots[index], state.layout ?? .wide, header, payload, hasDescriptors)
+        state.slots[index].status = .done(outcome)
+      }
+      unsafe state.slots[index].destination = nil
+      return true
+    }
+    guard !isKnown else { return }
+    logger.warning(
+      "the client answers what was not asked",
+      metadata: ["command": "\(header.command)", "id": "\(header.id)"])
+  }
+
+  /// What a reply means; its data is copied to where it is wanted.
+  private static func outcome(
+    of slot: Slot, _ layout: DMALayout, _ header: Header, _ payload: Span<UInt8>,
+    _ hasDescriptors: Bool
+  ) -> MemoryError? {
+    if header.flags.contains(.error) {
+      let errno = CInt(exactly: header.error) ?? 0
+      return .refused(errno == 0 ? .ioError : Errno(rawValue: errno))
+    }
+    guard header.command == slot.command, !hasDescriptors else { return .malformedReply }
+    guard slot.command == .dmaRead else {
+      let reply = try? DMAWriteReply(decoding: payload)
+      return reply?.confirms(slot.access) == true ? nil : .malformedReply
+    }
+    guard let destination = unsafe slot.destination,
+      let data = layout.data(in: payload, for: slot.access)
+    else { return .malformedReply }
+    unsafe data.withUnsafeBytes {
+      guard let from = $0.baseAddress else { return }
+      unsafe destination.copyMemory(from: from, byteCount: $0.count)
+    }
+    return nil
+  }
+}

@@ -1,0 +1,108 @@
+internal import CLinux
+internal import SystemPackage
+internal import Synchronization
+internal import VFIOUserProtocol
+internal import VFIOUserTransport
+
+/// The memory of the client, as far as it lets the device reach it.
+///
+/// Every access goes through a ``Transfer``, which belongs to the client that was there when it was
+/// made: what was begun for a client that has gone fails with ``MemoryError/stale`` and never lands
+/// in the memory of the next one.
+///
+/// Guest addresses are resolved at each access, because clients take windows back and lend them
+/// again in other pieces while a device runs. An access that meets a hole within
+/// ``holePatience`` of a window's disappearance waits for the rest of that transaction, unless it is
+/// on the thread that would receive it.
+///
+/// Firmware and drivers of an earlier client leave a device in the middle of something. So no
+/// transfer is allowed for a new client before it has *armed* the device: reset it, set up an
+/// interrupt's eventfd, or written the bus master bit. The first client finds the device fresh, and
+/// armed.
+///
+/// Everything here may be called from any thread.
+public final class GuestMemory: Sendable {
+  struct State {
+    var table = WindowTable()
+    /// Counts the comings and goings of clients.
+    var generation: UInt64 = 0
+    var isArmed = true
+    /// Counts the changes of the table, for those who wait for one.
+    var changes: UInt64 = 0
+    /// Until when a hole may be part of a transaction of the client; nanoseconds of the clock.
+    var holesMayCloseUntil: UInt64 = 0
+    var channel: DMAChannel?
+    var observer: WriteObserver?
+  }
+
+  /// Hears of each range that was written, for dirty page tracking; runs on the writing thread, while
+  /// the window is pinned.
+  package typealias WriteObserver = @Sendable (_ address: UInt64, _ count: UInt64) -> Void
+
+  /// How long a hole may last that a client makes by taking a window back.
+  static let holePatience: Duration = .milliseconds(100)
+
+  let state = Monitor(State())
+  let isGuarded: Bool
+  /// The thread that receives from the client, 0 while there is none.
+  private let receivingThread = Atomic<UInt64>(0)
+
+  package init(guarded: Bool) { isGuarded = guarded }
+
+  /// A licence to touch the memory of the client that is there now.
+  ///
+  /// A device takes one in the callback that starts some work, and passes it to whoever does it.
+  public func begin() -> Transfer {
+    Transfer(memory: self, generation: state.withLock { $0.generation })
+  }
+
+  /// How many windows there are.
+  package var windowCount: Int { state.withLock { $0.table.count } }
+
+  /// Sets or ends the tracking of writes; costs nothing while there is none.
+  package func observeWrites(_ observer: WriteObserver?) {
+    state.withLock { $0.observer = observer }
+  }
+
+  /// Whether this is the thread that receives from the client, where nothing may be waited for that
+  /// the client has to send.
+  var isOnReceivingThread: Bool {
+    receivingThread.load(ordering: .relaxed) == clinux_thread_id()
+  }
+
+  /// Notes that this thread receives from the client from now on.
+  func enterReceivingThread() {
+    receivingThread.store(clinux_thread_id(), ordering: .relaxed)
+  }
+
+  /// A client has come.
+  func connect(_ channel: DMAChannel) {
+    state.withLock { state in
+      // What was begun while nobody was there is not for this client either.
+      state.generation += 1
+      state.channel = channel
+    }
+  }
+
+  /// The client has reset the device or set it up again.
+  package func arm() {
+    state.withLock { $0.isArmed = true }
+  }
+
+  var isArmed: Bool { state.withLock { $0.isArmed } }
+
+  /// The client has gone: its windows go when the last access to each of them ends, and nothing new
+  /// begins.
+  package func disconnect() {
+    let channel = state.update { state in
+      state.generation += 1
+      state.isArmed = false
+      state.table.removeAll()
+      state.changes += 1
+      state.holesMayCloseUntil = 0
+      return state.channel.take()
+    }
+    receivingThread.store(0, ordering: .relaxed)
+    channel?.close()
+  }
+}

@@ -1,0 +1,101 @@
+extension PCICapability {
+  /// What error messages call it.
+  var name: String {
+    switch self {
+    case .powerManagement: "power management"
+    case .express: "PCI Express"
+    case .msi: "MSI"
+    case .msix: "MSI-X"
+    case .vendorSpecific: "vendor-specific"
+    case .other(let id, _, _): "\(hex(id))"
+    }
+  }
+
+  /// Whether a device has it at most once.
+  var isSingle: Bool {
+    switch self {
+    case .powerManagement, .express, .msi, .msix: true
+    case .vendorSpecific, .other: false
+    }
+  }
+
+  /// Bytes, with the header.
+  var size: Int {
+    switch self {
+    case .powerManagement: 8
+    case .express: 60
+    case .msi(let msi): msi.size
+    case .msix: 12
+    case .vendorSpecific(let vendor): 3 + vendor.bytes.count
+    case .other(_, let body, _): 2 + body.count
+    }
+  }
+
+  /// Checks what the placing does not.
+  func check() throws(PCIDescription.Flaw) {
+    switch self {
+    case .vendorSpecific(let vendor):
+      try checkMask(vendor.writable, of: vendor.bytes, name)
+    case .other(_, let body, let writable):
+      try checkMask(writable, of: body, name)
+    default: break
+    }
+  }
+}
+
+extension MSI {
+  /// Where the message data is, from the header.
+  var dataOffset: Int { is64Bit ? 12 : 8 }
+  /// Where the mask bits are, from the header; behind them the pending bits.
+  var maskOffset: Int { is64Bit ? 16 : 12 }
+  /// Bytes of the capability.
+  var size: Int { perVectorMasking ? maskOffset + 8 : dataOffset + 2 }
+}
+
+extension PCIExtendedCapability {
+  /// What error messages call it.
+  var name: String {
+    switch self {
+    case .serialNumber: "serial number"
+    case .vendorSpecific: "vendor-specific extended"
+    case .other(let id, _, _, _): "extended \(hex(id))"
+    }
+  }
+
+  /// Whether a device has it at most once.
+  var isSingle: Bool { if case .serialNumber = self { true } else { false } }
+
+  /// Bytes, with the header.
+  var size: Int {
+    switch self {
+    case .serialNumber: 12
+    case .vendorSpecific(_, _, let bytes, _): 8 + bytes.count
+    case .other(_, _, let body, _): 4 + body.count
+    }
+  }
+
+  /// Checks what the placing does not.
+  func check() throws(PCIDescription.Flaw) {
+    switch self {
+    case .serialNumber: break
+    case .vendorSpecific(_, let revision, let bytes, let writable):
+      try checkNibble(revision, name)
+      try checkMask(writable, of: bytes, name)
+    case .other(_, let version, let body, let writable):
+      try checkNibble(version, name)
+      try checkMask(writable, of: body, name)
+    }
+  }
+}
+
+private func checkMask(
+  _ mask: [UInt8], of bytes: [UInt8], _ name: String
+) throws(PCIDescription.Flaw) {
+  guard mask.count <= bytes.count else {
+    throw .badCapability(name, value: mask.count, allowed: 0...bytes.count)
+  }
+}
+
+private func checkNibble(_ value: UInt8, _ name: String) throws(PCIDescription.Flaw) {
+  guard value <= 15 else { throw .badCapability(name, value: Int(value), allowed: 0...15) }
+}

@@ -1,0 +1,114 @@
+internal import CLinux
+internal import Logging
+internal import SystemPackage
+internal import VFIOUserProtocol
+public import VFIOUserTransport
+
+/// A device server without a thread: the caller's own loop polls ``descriptor``, and calls
+/// ``processWhatIsThere()`` whenever it is readable.
+///
+/// Callbacks of the device then run on that loop's thread. It waits for nothing, except that a client
+/// which does not read its replies is given ``ServerOptions/messageTimeout``, and that memory is taken
+/// back when the device's accesses to it have ended (``ServerOptions/quiesceTimeout``). Deadlines are
+/// kept by a timer behind the same descriptor.
+///
+/// For one thread at a time.
+public final class PolledServer {
+  private final class Client {
+    let socket: MessageSocket
+    var session: Session
+
+    init(_ socket: MessageSocket, _ endpoint: Endpoint) {
+      self.socket = socket
+      session = Session(socket, endpoint)
+    }
+  }
+
+  private let server: DeviceServer
+  private let listener: ListeningSocket
+  private let poll: OwnedDescriptor
+  private let timer: OwnedDescriptor
+  private var client: Client?
+  private var refusals = Refusals(limit: DeviceServer.mostRefusals, timeout: .seconds(1))
+  private var refused: [Int32] = []
+  private var timerInstant: UInt64 = 0
+
+  /// Readable when there is something to do; lent for polling.
+  public var descriptor: Int32 { poll.number }
+
+  /// Whether a client is being served.
+  public var hasClient: Bool { client != nil }
+
+  /// Takes a server that nobody runs, and the socket on which its clients come.
+  public init(_ server: DeviceServer, on listener: ListeningSocket) throws(SystemFailure) {
+    self.server = server
+    self.listener = listener
+    poll = OwnedDescriptor(adopting: try checked("epoll_create1", clinux_epoll()))
+    timer = OwnedDescriptor(adopting: try checked("timerfd_create", clinux_timer()))
+    _ = try checked("epoll_ctl", clinux_epoll_add(poll.number, listener.descriptor.number))
+    _ = try checked("epoll_ctl", clinux_epoll_add(poll.number, timer.number))
+  }
+
+  deinit { leave(.closedByUs) }
+
+  /// Serves what is there.
+  ///
+  /// - Throws: when accepting clients fails; a client that fails ends only itself.
+  public func processWhatIsThere() throws(SystemFailure) {
+    // The client first: one that has gone makes room for its successor.
+    proceed()
+    var interest = clinux_interest(
+      descriptor: listener.descriptor.number, wanted: Int16(CLINUX_READABLE), happened: 0)
+    if unsafe clinux_poll(&interest, 1, 0) > 0 { try admit(listener.accept()) }
+    for number in refused { _ = clinux_epoll_remove(poll.number, number) }
+    refusals.proceed()
+    refused = refusals.numbers
+    for number in refused { _ = clinux_epoll_add(poll.number, number) }
+    setTimer()
+  }
+
+  /// Ends the client's connection and stops listening.
+  public func stop() {
+    leave(.closedByUs)
+    _ = clinux_epoll_remove(poll.number, listener.descriptor.number)
+    listener.remove()
+  }
+
+  private func admit(_ descriptor: consuming OwnedDescriptor) {
+    let socket = MessageSocket(adopting: descriptor)
+    guard server.claim(for: socket) else {
+      server.logger.notice("refused a second client")
+      return refusals.add(socket)
+    }
+    client = Client(socket, server.endpoint)
+    _ = clinux_epoll_add(poll.number, socket.descriptor.number)
+    proceed()
+  }
+
+  private func proceed() {
+    guard let client else { return }
+    do throws(StreamFailure) {
+      try client.session.proceed()
+    } catch {
+      leave(error)
+    }
+  }
+
+  private func leave(_ reason: StreamFailure) {
+    guard let client else { return }
+    _ = clinux_epoll_remove(poll.number, client.socket.descriptor.number)
+    client.socket.shutdown()
+    self.client = nil
+    server.endpoint.clientLeft()
+    server.logger.info("the client is gone", metadata: ["reason": "\(reason)"])
+    server.release()
+  }
+
+  private func setTimer() {
+    let next = min(client?.session.deadline ?? .never, refusals.deadline)
+    let instant = next == .never ? 0 : next.instant
+    guard instant != timerInstant else { return }
+    timerInstant = instant
+    _ = clinux_timer_set(timer.number, instant)
+  }
+}

@@ -1,0 +1,94 @@
+internal import CLinux
+public import SystemPackage
+internal import VFIOUserTransport
+
+/// Memory behind a region: a file of ours that clients may map, and use without a message.
+///
+/// Clients change it at any time, so it is only ever copied from and to, or loaded and stored by
+/// atomic numbers. Every access is compared with the bounds: an offset may come from a guest. Every
+/// method may be called from any thread.
+@safe
+public final class RegionMemory: @unchecked Sendable {
+  /// Bytes.
+  public let size: UInt64
+  let descriptor: OwnedDescriptor
+  // Sound: mapped with `size` bytes for the life of this object; every access below is compared with it
+  // first, and the seals of the file keep it as large, so no client can pull it away.
+  private let address: UnsafeMutableRawPointer
+
+  /// Allocates memory, all zeros; pages that nobody touches cost nothing.
+  init(size: UInt64) throws(SystemFailure) {
+    let page: UInt64 = 4096
+    let (rounded, overflow) = size.addingReportingOverflow(page - 1)
+    // mmap takes a signed size, and so does the file.
+    guard !overflow, rounded <= UInt64(Int64.max) else {
+      throw SystemFailure(call: "memfd_create", code: .fileTooLarge)
+    }
+    let number = unsafe clinux_memory_file("vfio-user-region", rounded & ~(page - 1))
+    descriptor = OwnedDescriptor(adopting: try checked("memfd_create", number))
+    var mapped: UnsafeMutableRawPointer?
+    _ = try checked("mmap", unsafe clinux_map(number, 0, rounded & ~(page - 1), 1, 1, &mapped))
+    guard let mapped = unsafe mapped else {
+      throw SystemFailure(call: "mmap", code: .noMemory)
+    }
+    unsafe address = mapped
+    self.size = size
+  }
+
+  deinit { _ = unsafe clinux_unmap(address, (size + 4095) & ~4095) }
+
+  /// Copies bytes out.
+  ///
+  /// - Throws: `EINVAL` when the range is not inside.
+  public func read(at offset: UInt64, into bytes: inout MutableRawSpan) throws(Errno) {
+    let place = try place(offset, bytes.byteCount)
+    unsafe bytes.withUnsafeMutableBytes { target in
+      unsafe target.copyMemory(
+        from: UnsafeRawBufferPointer(start: address + place, count: target.count))
+    }
+  }
+
+  /// Copies bytes in.
+  ///
+  /// - Throws: `EINVAL` when the range is not inside.
+  public func write(at offset: UInt64, from bytes: Span<UInt8>) throws(Errno) {
+    let place = try place(offset, bytes.count)
+    unsafe bytes.withUnsafeBytes { source in
+      unsafe UnsafeMutableRawBufferPointer(start: address + place, count: source.count)
+        .copyMemory(from: source)
+    }
+  }
+
+  /// A copy of `count` bytes.
+  ///
+  /// - Throws: `EINVAL` when the range is not inside.
+  public func read(at offset: UInt64, count: Int) throws(Errno) -> [UInt8] {
+    let place = try place(offset, count)
+    return unsafe Array(UnsafeRawBufferPointer(start: address + place, count: count))
+  }
+
+  /// Fills everything with one byte.
+  public func fill(_ byte: UInt8 = 0) {
+    unsafe UnsafeMutableRawBufferPointer(start: address, count: Int(size))
+      .initializeMemory(as: UInt8.self, repeating: byte)
+  }
+
+  /// The place of `count` bytes in the mapping.
+  private func place(_ offset: UInt64, _ count: Int) throws(Errno) -> Int {
+    guard count >= 0, offset <= size, UInt64(count) <= size - offset else {
+      throw .invalidArgument
+    }
+    return Int(offset)
+  }
+
+  /// The place of a number that is loaded or stored as a whole.
+  func numberPlace<Word: ~Copyable>(_ offset: UInt64, as type: Word.Type) throws(Errno)
+    -> UnsafeMutablePointer<Word>
+  {
+    let size = MemoryLayout<Word>.size
+    guard offset % UInt64(size) == 0 else { throw .invalidArgument }
+    let place = try place(offset, size)
+    // Sound: bounds and alignment are checked, any bits are a number, and the mapping starts at a page.
+    return unsafe (address + place).assumingMemoryBound(to: Word.self)
+  }
+}

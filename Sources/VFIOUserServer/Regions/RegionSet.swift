@@ -1,0 +1,58 @@
+internal import VFIOUserProtocol
+internal import VFIOUserTransport
+
+/// All regions of a device, by index.
+struct RegionSet: Sendable {
+  private let regions: [Region]
+  private let rom: [UInt8]
+
+  /// How many clients are told of.
+  var count: Int { regions.count }
+
+  init(
+    _ description: PCIDescription, _ layout: PCILayout, configurationSize: Int
+  ) throws(PCIDescription.Flaw) {
+    var regions: [Region] = []
+    for number in 0...5 {
+      regions.append(try Self.window(number, layout))
+    }
+    regions.append(
+      Region(
+        .expansionROM, size: description.expansionROM.map { Region.sizeOfROM($0.count) } ?? 0,
+        .readable, .rom))
+    regions.append(
+      Region(
+        .configuration, size: UInt64(configurationSize), [.readable, .writable], .configuration))
+    regions.append(Region(.vga, size: 0, [], .device))
+    for described in description.deviceRegions {
+      regions.append(
+        try Region(
+          RegionIndex(rawValue: UInt32(regions.count)), size: described.size, described.backing,
+          isWritable: described.isWritable, type: described.type))
+    }
+    self.regions = regions
+    rom = description.expansionROM ?? []
+  }
+
+  private static func window(
+    _ number: Int, _ layout: PCILayout
+  ) throws(PCIDescription.Flaw) -> Region {
+    let index = RegionIndex(rawValue: UInt32(number))
+    guard let bar = layout.bars[number] else { return Region(index, size: 0, [], .device) }
+    let msix = layout.msix?.bar == number ? layout.msix : nil
+    return try Region(index, size: bar.size, bar.backing, isPorts: bar.kind == .io, msix: msix)
+  }
+
+  /// A region by its index; nil when clients are not told of one.
+  subscript(_ index: RegionIndex) -> Region? {
+    index.rawValue < UInt32(regions.count) ? regions[Int(index.rawValue)] : nil
+  }
+
+  /// Reads from the expansion ROM; behind its bytes are ones, as in an empty chip.
+  func readROM(at offset: Int, into bytes: inout MutableRawSpan) {
+    for place in 0..<bytes.byteCount {
+      let byte = offset + place < rom.count ? rom[offset + place] : 0xFF
+      bytes.storeBytes(of: byte, toByteOffset: place, as: UInt8.self)
+    }
+  }
+}

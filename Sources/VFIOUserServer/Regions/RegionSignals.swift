@@ -1,0 +1,124 @@
+internal import VFIOUserProtocol
+internal import VFIOUserTransport
+
+/// The descriptors by which parts of regions signal without a message.
+final class RegionSignals: Sendable {
+  /// A descriptor and, for accesses, the device's end of its socket.
+  enum Line: Sendable {
+    case counter(EventCounter)
+    case socket(device: MessageSocket, client: MessageSocket)
+  }
+
+  /// Most descriptors of one region: what QEMU takes with a message.
+  static let mostOfRegion = 16
+
+  private let areas: [SignalArea]
+  private let lines: [String: Line]
+
+  init(_ areas: [SignalArea], _ regions: RegionSet) throws(PCIDescription.Flaw) {
+    var lines: [String: Line] = [:]
+    for area in areas {
+      try Self.check(area, regions)
+      lines[area.name] = try Self.line(for: area, lines[area.name])
+    }
+    self.areas = areas
+    self.lines = lines
+    for area in areas {
+      let count = names(in: area.region).count
+      guard count <= Self.mostOfRegion else {
+        throw .tooManySignals(area.region, count: count, allowed: Self.mostOfRegion)
+      }
+    }
+  }
+
+  private static func check(
+    _ area: SignalArea, _ regions: RegionSet
+  ) throws(PCIDescription.Flaw) {
+    let size = regions[area.region]?.size ?? 0
+    let (end, overflow) = area.offset.addingReportingOverflow(area.size)
+    guard !overflow, area.offset < size, end <= size else {
+      throw .signalOutside(
+        area.name, area.region, area.offset..<(overflow ? .max : end), size: size)
+    }
+  }
+
+  private static func line(
+    for area: SignalArea, _ present: Line?
+  ) throws(PCIDescription.Flaw) -> Line {
+    do {
+      switch (area.channel, present) {
+      case (.event, nil): return .counter(try EventCounter())
+      case (.accesses, nil):
+        let (device, client) = try MessageSocket.pair()
+        return .socket(device: device, client: client)
+      case (.event, .counter(let counter)): return .counter(counter)
+      case (.accesses, .socket(let device, let client)):
+        return .socket(device: device, client: client)
+      default: throw PCIDescription.Flaw.signalsDisagree(area.name)
+      }
+    } catch let failure as SystemFailure {
+      throw .noDescriptor(area.name, failure)
+    } catch {
+      throw .signalsDisagree(area.name)
+    }
+  }
+
+  /// The counter of a name, nil when there is none.
+  func counter(_ name: String) -> EventCounter? {
+    if case .counter(let counter) = lines[name] { counter } else { nil }
+  }
+
+  /// The device's end of the socket of a name, nil when there is none.
+  func socket(_ name: String) -> MessageSocket? {
+    if case .socket(let device, _) = lines[name] { device } else { nil }
+  }
+
+  /// The names of the descriptors of a region, in order, each once.
+  private func names(in region: RegionIndex) -> [String] {
+    var names: [String] = []
+    for area in areas where area.region == region && !names.contains(area.name) {
+      names.append(area.name)
+    }
+    return names
+  }
+
+  /// What the client is told about a region.
+  func subRegions(of region: RegionIndex, inPorts: Bool) -> [SubRegion] {
+    let names = names(in: region)
+    return areas.filter { $0.region == region }.map { area in
+      area.subRegion(descriptor: UInt32(names.firstIndex(of: area.name) ?? 0), inPorts: inPorts)
+    }
+  }
+
+  /// A copy of each descriptor of a region, in the order of ``subRegions(of:inPorts:)``.
+  func descriptors(of region: RegionIndex) throws(SystemFailure) -> DescriptorList {
+    var list = DescriptorList()
+    for name in names(in: region) {
+      switch lines[name] {
+      case .counter(let counter): list.append(try counter.descriptor.duplicate())
+      case .socket(_, let client): list.append(try client.descriptor.duplicate())
+      case nil: break
+      }
+    }
+    return list
+  }
+}
+
+extension SignalArea {
+  fileprivate func subRegion(descriptor: UInt32, inPorts: Bool) -> SubRegion {
+    switch channel {
+    case .event(let match):
+      var flags: SubRegionFlags = inPorts ? .portIO : []
+      if match != nil { flags.insert(.dataMatch) }
+      return SubRegion(
+        kind: .event, offset: offset, size: size, descriptorIndex: descriptor, flags: flags,
+        value: match ?? 0)
+    case .accesses(let userData, let posted):
+      var flags: SubRegionFlags = inPorts ? .regionPortIO : []
+      if posted { flags.insert(.postedWrites) }
+      return SubRegion(
+        kind: .region, offset: offset, size: size, descriptorIndex: descriptor, flags: flags,
+        value: userData)
+    }
+  }
+}

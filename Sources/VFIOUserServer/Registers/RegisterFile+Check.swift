@@ -1,0 +1,56 @@
+extension RegisterFile {
+  /// What is wrong with a list of registers.
+  ///
+  /// Found when the file is made, never in front of a guest.
+  public enum Flaw: Error, Equatable, Sendable, CustomStringConvertible {
+    /// Two registers want the same byte.
+    case overlap(String, at: Int, with: String, from: Int)
+    /// A register does not lie within the file.
+    case outside(String, at: Int, end: Int, size: Int)
+    /// A reset value or a mask has bits that the register has not.
+    case tooWide(String, at: Int, bits: UInt64)
+    /// Bits cannot be both written and cleared by writing ones.
+    case ambiguous(String, at: Int, bits: UInt64)
+
+    /// A sentence with the names and the numbers.
+    public var description: String {
+      switch self {
+      case .overlap(let first, let firstOffset, let second, let secondOffset):
+        "register \(first) at \(hex(firstOffset)) overlaps \(second) at \(hex(secondOffset))"
+      case .outside(let name, let offset, let end, let size):
+        "register \(name) at \(hex(offset)) ends at \(hex(end)), the space has \(hex(size)) bytes"
+      case .tooWide(let name, let offset, let bits):
+        "register \(name) at \(hex(offset)) has no bits \(hex(bits))"
+      case .ambiguous(let name, let offset, let bits):
+        "bits \(hex(bits)) of register \(name) at \(hex(offset)) are both written and cleared by ones"
+      }
+    }
+  }
+
+  /// Checks registers that are in the order of their offsets.
+  static func check(_ registers: [Register], _ size: Int) throws(Flaw) {
+    var before: Register?
+    for register in registers {
+      // An offset near Int.max is a mistake of the device's author; its end must not overflow.
+      guard register.offset >= 0, register.offset <= size,
+        register.width.rawValue <= size - register.offset
+      else {
+        throw .outside(
+          register.name, at: register.offset, end: register.offset &+ register.width.rawValue,
+          size: size)
+      }
+      if let before, before.end > register.offset {
+        throw .overlap(before.name, at: before.offset, with: register.name, from: register.offset)
+      }
+      let surplus =
+        (register.reset | register.writable | register.clearedByOne) & ~register.width.bits
+      guard surplus == 0 else { throw .tooWide(register.name, at: register.offset, bits: surplus) }
+      let both = register.writable & register.clearedByOne
+      guard both == 0 else { throw .ambiguous(register.name, at: register.offset, bits: both) }
+      before = register
+    }
+  }
+}
+
+/// A number as people write offsets and sizes.
+func hex(_ number: some BinaryInteger) -> String { "0x\(String(number, radix: 16))" }

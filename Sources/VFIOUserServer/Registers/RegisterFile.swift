@@ -1,0 +1,154 @@
+internal import VFIOUserTransport
+
+/// The registers of a region, and what they hold.
+///
+/// An access may have any width and begin anywhere: each register in its way sees the bytes that are
+/// its own. Bytes between registers read as zero and swallow writes. Every method may be called from
+/// any thread; hooks run on the thread of the access, outside of the file's lock.
+public final class RegisterFile: Sendable {
+  /// What the hot path needs of a register; nothing in it is counted.
+  private struct Shape {
+    let offset: Int
+    let width: Int
+    let writable: UInt64
+    let clearedByOne: UInt64
+    let hasReadHook: Bool
+    let hasWriteHook: Bool
+  }
+
+  /// Bytes that the registers are spread over.
+  public let size: Int
+  private let registers: [Register]
+  private let shapes: [Shape]
+  private let values: Monitor<[UInt64]>
+
+  /// Lays registers out, in any order.
+  ///
+  /// - Parameter size: bytes of the region.
+  /// - Throws: ``Flaw`` when two overlap, one lies outside, or its bits contradict its width.
+  public init(size: Int, _ registers: [Register]) throws(Flaw) {
+    let sorted = registers.sorted { $0.offset < $1.offset }
+    try Self.check(sorted, size)
+    self.size = size
+    self.registers = sorted
+    shapes = sorted.map {
+      Shape(
+        offset: $0.offset, width: $0.width.rawValue, writable: $0.writable,
+        clearedByOne: $0.clearedByOne, hasReadHook: $0.onRead != nil,
+        hasWriteHook: $0.onWrite != nil)
+    }
+    values = Monitor(sorted.map(\.reset))
+  }
+
+  /// Returns every register to its reset value; hooks are not told.
+  public func reset() {
+    values.withLock { values in
+      for index in registers.indices { values[index] = registers[index].reset }
+    }
+  }
+
+  /// Reads bytes; those outside of the file read as zero.
+  public func read(at offset: UInt64, into bytes: inout MutableRawSpan) {
+    for place in 0..<bytes.byteCount {
+      bytes.storeBytes(of: 0, toByteOffset: place, as: UInt8.self)
+    }
+    guard let start = Int(exactly: offset), start < size else { return }
+    let end = start + min(bytes.byteCount, size - start)
+    var index = firstRegister(endingBehind: start)
+    while index < shapes.count, shapes[index].offset < end {
+      let shape = shapes[index]
+      let value = visibleValue(index)
+      for lane in 0..<shape.width where start..<end ~= shape.offset + lane {
+        bytes.storeBytes(
+          of: UInt8(truncatingIfNeeded: value >> UInt64(8 * lane)),
+          toByteOffset: shape.offset + lane - start, as: UInt8.self)
+      }
+      index += 1
+    }
+  }
+
+  /// Writes bytes; those outside of the file go nowhere.
+  public func write(at offset: UInt64, from bytes: Span<UInt8>) {
+    guard let start = Int(exactly: offset), start < size else { return }
+    let end = start + min(bytes.count, size - start)
+    var index = firstRegister(endingBehind: start)
+    while index < shapes.count, shapes[index].offset < end {
+      let shape = shapes[index]
+      var written: UInt64 = 0
+      var covered: UInt64 = 0
+      for lane in 0..<shape.width where start..<end ~= shape.offset + lane {
+        written |= UInt64(bytes[shape.offset + lane - start]) << UInt64(8 * lane)
+        covered |= 0xFF << UInt64(8 * lane)
+      }
+      write(written, covering: covered, to: index)
+      index += 1
+    }
+  }
+
+  private func write(_ written: UInt64, covering covered: UInt64, to index: Int) {
+    let shape = shapes[index]
+    let write = values.withLock { values in
+      let previous = values[index]
+      let kept = previous & ~(shape.writable & covered) & ~(written & shape.clearedByOne)
+      var write = Register.Write(
+        previous: previous, value: kept | (written & shape.writable), written: written,
+        covered: covered)
+      if let settle = registers[index].settle { write.value = settle(write) }
+      values[index] = write.value
+      return write
+    }
+    if shape.hasWriteHook { registers[index].onWrite?(write) }
+  }
+
+  private func visibleValue(_ index: Int) -> UInt64 {
+    let value = values.withLock { $0[index] }
+    guard shapes[index].hasReadHook, let hook = registers[index].onRead else { return value }
+    return hook(value)
+  }
+
+  private func firstRegister(endingBehind start: Int) -> Int {
+    var low = 0
+    var high = shapes.count
+    while low < high {
+      let middle = low + (high - low) / 2
+      if shapes[middle].offset + shapes[middle].width <= start {
+        low = middle + 1
+      } else {
+        high = middle
+      }
+    }
+    return low
+  }
+}
+
+extension RegisterFile {
+  /// What the register at `offset` holds; nil when none begins there.
+  ///
+  /// For the device: no hook is called.
+  public func value(at offset: Int) -> UInt64? {
+    guard let index = index(at: offset) else { return nil }
+    return values.withLock { $0[index] }
+  }
+
+  /// Changes what the register at `offset` holds, its read-only bits included.
+  ///
+  /// For the device: no hook is called, and bits beyond the width are dropped.
+  ///
+  /// - Parameter body: runs under the file's lock.
+  /// - Returns: what the register holds now; nil when none begins there.
+  @discardableResult
+  public func update(at offset: Int, _ body: (inout UInt64) -> Void) -> UInt64? {
+    guard let index = index(at: offset) else { return nil }
+    return values.withLock { values in
+      body(&values[index])
+      values[index] &= registers[index].width.bits
+      return values[index]
+    }
+  }
+
+  private func index(at offset: Int) -> Int? {
+    let index = firstRegister(endingBehind: offset)
+    guard index < shapes.count, shapes[index].offset == offset else { return nil }
+    return index
+  }
+}

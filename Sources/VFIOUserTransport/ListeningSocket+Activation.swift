@@ -1,0 +1,51 @@
+internal import CLinux
+internal import Glibc
+
+extension ListeningSocket {
+  /// First descriptor that a supervisor hands over (`SD_LISTEN_FDS_START`).
+  private static let firstInherited: Int32 = 3
+  /// More sockets than any unit has.
+  private static let mostInherited: Int32 = 256
+
+  /// The sockets that systemd, or another supervisor that does it the same way, hands over: in
+  /// `LISTEN_FDS` how many there are from descriptor 3 on, in `LISTEN_PID` for which process.
+  ///
+  /// To be called once, early: the descriptors are taken over, and closed when they do not listen.
+  ///
+  /// - Parameter variable: gives the value of a variable of the environment.
+  /// - Returns: none when nothing was handed to this process.
+  public static func handedOver(
+    _ variable: (String) -> String? = environmentVariable
+  ) throws(Failure) -> [ListeningSocket] {
+    try handedOver(from: firstInherited, variable)
+  }
+
+  /// The same with another first descriptor.
+  package static func handedOver(
+    from first: Int32, _ variable: (String) -> String?
+  ) throws(Failure) -> [ListeningSocket] {
+    guard let process = variable("LISTEN_PID").flatMap({ Int32($0) }),
+      process == clinux_process_id(),
+      let count = variable("LISTEN_FDS").flatMap({ Int32($0) }), count > 0,
+      count <= mostInherited
+    else { return [] }
+    var sockets: [ListeningSocket] = []
+    var failure: Failure?
+    for number in first..<first + count {
+      do throws(Failure) {
+        guard clinux_set_close_on_exec(number) == 0 else { throw .notListening(number) }
+        sockets.append(try ListeningSocket(adopting: OwnedDescriptor(adopting: number)))
+      } catch {
+        failure = failure ?? error
+      }
+    }
+    if let failure { throw failure }
+    return sockets
+  }
+
+  /// The value of a variable of this process's environment.
+  public static func environmentVariable(_ name: String) -> String? {
+    // Sound: nobody changes the environment of a server that starts; the value is copied at once.
+    unsafe getenv(name).map { unsafe String(cString: $0) }
+  }
+}

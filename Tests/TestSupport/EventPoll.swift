@@ -1,0 +1,12 @@
+internal import CLinux
+internal import VFIOUserTransport
+
+/// Waiting for a number that a library lends for polling.
+public enum EventPoll {
+  /// Whether the descriptor becomes readable in time.
+  public static func isReadable(_ number: Int32, for timeout: Duration) -> Bool {
+    var interest = clinux_interest(
+      descriptor: number, wanted: Int16(CLINUX_READABLE), happened: 0)
+    return unsafe clinux_poll(&interest, 1, Deadline.after(timeout).remaining) > 0
+  }
+}

@@ -1,0 +1,289 @@
+import Glibc
+import SystemPackage
+import TestSupport
+import Testing
+import VFIOUserProtocol
+import VFIOUserServer
+import VFIOUserTransport
+
+/// Adds a window; with a file, mapped from `offset` of it.
+func addWindow(
+  _ memory: GuestMemory, _ address: UInt64, _ size: UInt64,
+  _ flags: DMAMapFlags = [.readable, .writable], file: TruncatableMemory? = nil,
+  offset: UInt64 = 0, limit: Int = 65535
+) throws {
+  let request = DMAMap(flags: flags, offset: offset, address: address, size: size)
+  try memory.add(request, try file?.lent(), limit: limit)
+}
+
+extension GuestMemory {
+  func removeSoon(_ address: UInt64, _ size: UInt64) throws {
+    try remove(address: address, size: size, before: .after(.seconds(5)))
+  }
+}
+
+@Suite struct `The windows of guest memory` {
+  let memory = GuestMemory(guarded: true)
+
+  @Test(
+    arguments: [(0, 0), (.max, 0), (.max, 2), (.max - 4095, 4097), (2, .max)]
+      as [(
+        UInt64, UInt64
+      )])
+  func `are refused when they are empty or wrap`(address: UInt64, size: UInt64) {
+    #expect(throws: Errno.invalidArgument) { try addWindow(memory, address, size) }
+  }
+
+  @Test(
+    arguments: [(0, .max), (.max, 1), (.max - 4095, 4096), (1, .max - 1)] as [(UInt64, UInt64)])
+  func `reach to the last byte`(address: UInt64, size: UInt64) throws {
+    try addWindow(memory, address, size)
+    try memory.removeSoon(address, size)
+    #expect(memory.windowCount == 0)
+  }
+
+  @Test(
+    arguments: [
+      (0x4000, 0x1000), (0x3FFF, 2), (0x4FFF, 1), (0x4FFF, 0x1001), (0, 0x10000), (0x5FFF, 2),
+      (0x5FFF, 0x3000), (0x8000, 1),
+    ] as [(UInt64, UInt64)])
+  func `do not overlap`(address: UInt64, size: UInt64) throws {
+    try addWindow(memory, 0x4000, 0x1000)
+    try addWindow(memory, 0x6000, 0x1000)
+    try addWindow(memory, 0x8000, 0x1000)
+    #expect(throws: Errno.fileExists) { try addWindow(memory, address, size) }
+    #expect(memory.windowCount == 3)
+  }
+
+  @Test(
+    arguments: [(0, 0x4000), (0x5000, 0x1000), (0x7000, 0x1000), (0x9000, 1)]
+      as [(
+        UInt64, UInt64
+      )])
+  func `may touch each other`(address: UInt64, size: UInt64) throws {
+    for start: UInt64 in [0x4000, 0x6000, 0x8000] { try addWindow(memory, start, 0x1000) }
+    try addWindow(memory, address, size)
+  }
+
+  @Test(
+    arguments: [(0x4000, 0xFFF), (0x4001, 0x1000), (0x4000, 0x1001), (0x5000, 0x1000), (0, 0)]
+      as [(UInt64, UInt64)])
+  func `go only as they came`(address: UInt64, size: UInt64) throws {
+    try addWindow(memory, 0x4000, 0x1000)
+    #expect(throws: Errno.noSuchFileOrDirectory) { try memory.removeSoon(address, size) }
+  }
+
+  @Test(
+    arguments: [(1, 0x1000, 0), (0x1000, 0x1001, 0), (0x1000, 0x800, 0), (0x1000, 0x1000, 0x800)]
+      as [(UInt64, UInt64, UInt64)])
+  func `start and end on a page when they have a file`(
+    address: UInt64, size: UInt64, offset: UInt64
+  ) throws {
+    let file = try TruncatableMemory(size: 0x10000)
+    #expect(throws: Errno.invalidArgument) {
+      try addWindow(memory, address, size, file: file, offset: offset)
+    }
+  }
+
+  @Test(arguments: [(0, 0x11000), (0x10000, 0x1000), (.max - 4095, 0x1000)] as [(UInt64, UInt64)])
+  func `are no larger than their file`(offset: UInt64, size: UInt64) throws {
+    let file = try TruncatableMemory(size: 0x10000)
+    #expect(throws: Errno.invalidArgument) {
+      try addWindow(memory, 0, size, file: file, offset: offset)
+    }
+    #expect(memory.windowCount == 0)
+  }
+
+  @Test func `are limited in number`() throws {
+    for page: UInt64 in 0..<4 { try addWindow(memory, page << 12, 4096, limit: 4) }
+    #expect(throws: Errno.noSpace) { try addWindow(memory, 1 << 20, 4096, limit: 4) }
+    #expect(throws: Errno.fileExists) { try addWindow(memory, 0, 4096, limit: 4) }
+  }
+
+  @Test func `are found, whatever the order in which 65,535 of them came and went`() throws {
+    var random = SplitMix64(seed: 7)
+    let pages = (0..<65535 as Range<UInt64>).shuffled(using: &random)
+    for page in pages { try addWindow(memory, page << 13, 4096) }
+    #expect(memory.windowCount == 65535)
+    #expect(throws: Errno.noSpace) { try addWindow(memory, 1 << 50, 4096) }
+    for page in pages.shuffled(using: &random) {
+      #expect(throws: Errno.fileExists) { try addWindow(memory, page << 13 | 4095, 1, limit: .max) }
+      try memory.removeSoon(page << 13, 4096)
+    }
+    #expect(memory.windowCount == 0)
+  }
+}
+
+@Suite struct `A transfer` {
+  let memory = GuestMemory(guarded: true)
+  let file: TruncatableMemory
+
+  init() throws { file = try TruncatableMemory(size: 1 << 20) }
+
+  @Test func `crosses windows, whose files lie elsewhere`() throws {
+    try addWindow(memory, 0x1000, 0x1000, file: file, offset: 0x3000)
+    try addWindow(memory, 0x2000, 0x2000, file: file, offset: 0)
+    let transfer = memory.begin()
+    let bytes = (0..<0x2800).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+    try transfer.write(at: 0x1400, from: bytes)
+    #expect(try transfer.read(at: 0x1400, count: bytes.count) == bytes)
+    try memory.removeSoon(0x1000, 0x1000)
+    try memory.removeSoon(0x2000, 0x2000)
+    try addWindow(memory, 0, 0x4000, file: file)
+    #expect(try memory.begin().read(at: 0x3400, count: 0xC00) == Array(bytes[..<0xC00]))
+    #expect(try memory.begin().read(at: 0, count: 0x1C00) == Array(bytes[0xC00...]))
+  }
+
+  @Test func `keeps to each window's permissions`() throws {
+    try addWindow(memory, 0x1000, 0x1000, file: file)
+    try addWindow(memory, 0x2000, 0x1000, .readable, file: file, offset: 0x1000)
+    try addWindow(memory, 0x3000, 0x1000, .writable, file: file, offset: 0x2000)
+    let transfer = memory.begin()
+    #expect(throws: MemoryError.notPermitted(at: 0x2000)) {
+      try transfer.write(at: 0x1FFF, from: [1, 2])
+    }
+    #expect(throws: MemoryError.notPermitted(at: 0x3000)) {
+      try transfer.read(at: 0x2FFF, count: 2)
+    }
+    #expect(throws: MemoryError.notPermitted(at: 0x2000)) {
+      try transfer.fetchOr(1 as UInt32, at: 0x2000)
+    }
+    #expect(throws: MemoryError.notPermitted(at: 0x3000)) {
+      try transfer.exchange(1 as UInt32, at: 0x3000)
+    }
+    #expect(throws: MemoryError.notPermitted(at: 0x3000)) { try transfer.load(at: 0x3000) as UInt8 }
+    try transfer.store(1 as UInt8, at: 0x3000)
+  }
+
+  @Test func `names the address where nothing is`() throws {
+    try addWindow(memory, 0x1000, 0x1000, file: file)
+    #expect(throws: MemoryError.unmapped(at: 0x2000)) {
+      try memory.begin().read(at: 0x1FF0, count: 0x20)
+    }
+    #expect(throws: MemoryError.wraps(at: .max, count: 2)) {
+      try memory.begin().read(at: .max, count: 2)
+    }
+    #expect(try memory.begin().read(at: 0, count: 0) == [])
+  }
+
+  @Test func `loads and stores numbers, also across windows and out of line`() throws {
+    try addWindow(memory, 0x1000, 0x1000, file: file)
+    try addWindow(memory, 0x2000, 0x1000, file: file, offset: 0x5000)
+    let transfer = memory.begin()
+    for address: UInt64 in [0x1000, 0x1003, 0x1FF8, 0x1FFC, 0x1FFF] {
+      try transfer.store(0x1122_3344_5566_7788 as UInt64, at: address)
+      #expect(try transfer.load(at: address) == 0x1122_3344_5566_7788 as UInt64)
+      #expect(try transfer.load(at: address) == 0x5566_7788 as UInt32)
+      #expect(try transfer.load(at: address) == 0x7788 as UInt16)
+      #expect(try transfer.load(at: address + 7) == 0x11 as UInt8)
+      try transfer.store(0xAABB as UInt16, at: address)
+      #expect(try transfer.read(at: address, count: 3) == [0xBB, 0xAA, 0x66])
+    }
+  }
+
+  @Test func `changes numbers atomically`() throws {
+    try addWindow(memory, 0x1000, 0x1000, file: file)
+    let transfer = memory.begin()
+    #expect(try transfer.exchange(5 as UInt64, at: 0x1008) == 0)
+    #expect(try transfer.compareExchange(expected: 4 as UInt64, desired: 9, at: 0x1008) == 5)
+    #expect(try transfer.compareExchange(expected: 5 as UInt64, desired: 9, at: 0x1008) == 5)
+    #expect(try transfer.fetchOr(0xF0 as UInt64, at: 0x1008) == 9)
+    #expect(try transfer.exchange(7 as UInt32, at: 0x1008) == 0xF9)
+    #expect(try transfer.compareExchange(expected: 7 as UInt32, desired: 8, at: 0x1008) == 7)
+    #expect(try transfer.fetchOr(1 as UInt32, at: 0x100C) == 0)
+    #expect(try transfer.load(at: 0x1008) == 0x1_0000_0008 as UInt64)
+    #expect(throws: MemoryError.misaligned(at: 0x1004)) {
+      try transfer.fetchOr(1 as UInt64, at: 0x1004)
+    }
+  }
+
+  @Test func `lends slices for system calls`() throws {
+    try addWindow(memory, 0x1000, 0x1000, file: file)
+    try addWindow(memory, 0x2000, 0x1000, file: file, offset: 0x5000)
+    let transfer = memory.begin()
+    var ends: [Int32] = [-1, -1]
+    let opened = unsafe pipe(&ends)
+    #expect(opened == 0)
+    defer { for end in ends { close(end) } }
+    try transfer.write(at: 0x1FF0, from: Array(0..<32))
+    let list = [GuestRange(address: 0x1FF0, count: 32), GuestRange(address: 0x1000, count: 0)]
+    let sent = try unsafe transfer.withSystemCallSlices(of: list, for: .reading) { slices in
+      let count = slices.count
+      #expect(count == 2)
+      return unsafe writev(ends[1], slices.baseAddress, Int32(slices.count))
+    }
+    #expect(sent == 32)
+    let scattered = (0..<16).map { GuestRange(address: 0x1100 + $0 * 16, count: 2) }
+    let got = try unsafe transfer.withSystemCallSlices(of: scattered, for: .writing) { slices in
+      unsafe readv(ends[0], slices.baseAddress, Int32(slices.count))
+    }
+    #expect(got == 32)
+    #expect(try transfer.read(at: 0x11F0, count: 3) == [30, 31, 0])
+  }
+
+  @Test func `refuses a scatter list that it cannot lend`() throws {
+    try addWindow(memory, 0x1000, 0x1000, .readable, file: file)
+    try addWindow(memory, 0x2000, 0x1000)
+    func lend(_ ranges: [GuestRange], _ direction: Transfer.Direction) throws(MemoryError) {
+      try unsafe memory.begin().withSystemCallSlices(of: ranges, for: direction) { _ in }
+    }
+    let one = GuestRange(address: 0x1000, count: 4)
+    #expect(throws: MemoryError.notPermitted(at: 0x1000)) { try lend([one], .writing) }
+    #expect(throws: MemoryError.needsMapping(at: 0x2000)) {
+      try lend([one, GuestRange(address: 0x1FFF, count: 2)], .reading)
+    }
+    #expect(throws: MemoryError.unmapped(at: 0x3000)) {
+      try lend([one, GuestRange(address: 0x3000, count: 2)], .reading)
+    }
+    #expect(throws: MemoryError.wraps(at: .max, count: .max)) {
+      try lend([GuestRange(address: .max, count: .max)], .reading)
+    }
+    try lend(Array(repeating: one, count: 1024), .reading)
+    #expect(throws: MemoryError.tooManyPieces(limit: 1024)) {
+      try lend(Array(repeating: one, count: 1025), .reading)
+    }
+    // Nothing stays pinned.
+    try memory.remove(address: 0x1000, size: 0x1000, before: .after(.zero))
+  }
+
+  @Test func `ends with its client`() throws {
+    try addWindow(memory, 0x1000, 0x1000, file: file)
+    let transfer = memory.begin()
+    memory.disconnect()
+    try addWindow(memory, 0x1000, 0x1000, file: file)
+    memory.arm()
+    #expect(throws: MemoryError.stale) { try transfer.write(at: 0x1000, from: [1]) }
+    #expect(throws: MemoryError.stale) { try transfer.load(at: 0x1000) as UInt32 }
+    #expect(!transfer.isAlive)
+    #expect(try memory.begin().load(at: 0x1000) == 0 as UInt32)
+  }
+
+  @Test func `waits until a new client has armed the device`() throws {
+    memory.disconnect()
+    try addWindow(memory, 0x1000, 0x1000, file: file)
+    let transfer = memory.begin()
+    #expect(throws: MemoryError.notArmed) { try transfer.store(1 as UInt8, at: 0x1000) }
+    memory.arm()
+    try transfer.store(1 as UInt8, at: 0x1000)
+  }
+
+  @Test func `reports its writes to whoever tracks dirty pages`() throws {
+    try addWindow(memory, 0x1000, 0x1000, file: file)
+    try addWindow(memory, 0x2000, 0x1000, file: file)
+    let seen = Monitor<[UInt64: UInt64]>([:])
+    memory.observeWrites { address, count in seen.withLock { $0[address] = count } }
+    let transfer = memory.begin()
+    try transfer.write(at: 0x1FFE, from: [1, 2, 3])
+    try transfer.store(1 as UInt32, at: 0x1100)
+    _ = try transfer.fetchOr(1 as UInt64, at: 0x1200)
+    _ = try transfer.read(at: 0x1300, count: 4)
+    try unsafe transfer.withSystemCallSlices(
+      of: [GuestRange(address: 0x1400, count: 9)], for: .writing
+    ) { _ in }
+    #expect(
+      seen.withLock { $0 } == [0x1FFE: 2, 0x2000: 1, 0x1100: 4, 0x1200: 8, 0x1400: 9])
+    memory.observeWrites(nil)
+    try transfer.store(1 as UInt32, at: 0x1000)
+    #expect(seen.withLock { $0.count } == 5)
+  }
+}

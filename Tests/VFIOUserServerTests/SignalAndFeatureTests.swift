@@ -1,0 +1,167 @@
+import SystemPackage
+import TestSupport
+import Testing
+import VFIOUserProtocol
+import VFIOUserServer
+import VFIOUserTransport
+
+@Suite struct `Parts of regions that signal` {
+  func request(_ index: UInt32, argumentSize: UInt32 = 4096) -> [UInt8] {
+    message(.deviceGetRegionIOFDs, words([argumentSize, 0, index, 0]))
+  }
+
+  @Test func `are described with their descriptors, each once`() throws {
+    let peer = try Bench().peer()
+    let answer = try peer.ask(request(0))
+    let reply = try RegionIOFDsReply(decoding: answer.payload.span)
+    #expect(answer.descriptorCount == 2)
+    #expect(
+      reply.subRegions
+        == [
+          SubRegion(kind: .event, offset: 0x10, size: 4, descriptorIndex: 0),
+          SubRegion(
+            kind: .event, offset: 0x14, size: 4, descriptorIndex: 0, flags: .dataMatch, value: 5),
+          SubRegion(kind: .event, offset: 0x20, size: 0, descriptorIndex: 1),
+        ])
+    let ports = try peer.ask(request(5))
+    #expect(ports.descriptorCount == 1)
+    #expect(
+      try RegionIOFDsReply(decoding: ports.payload.span).subRegions
+        == [
+          SubRegion(
+            kind: .region, offset: 0, size: 32, descriptorIndex: 0,
+            flags: [.regionPortIO, .postedWrites], value: 99)
+        ])
+  }
+
+  @Test func `wake the device that waits for them`() throws {
+    let bench = try Bench()
+    let peer = try bench.peer()
+    peer.send(request(0))
+    var clients: [EventCounter] = []
+    _ = try peer.receive { descriptors in
+      while let descriptor = descriptors.takeFirst() {
+        clients.append(EventCounter(adopting: descriptor))
+      }
+    }
+    clients[0].signal()
+    clients[0].signal()
+    #expect(try bench.device.bus.counter("doorbell")?.wait(for: .seconds(10)) == 2)
+    #expect(try bench.device.bus.counter("queue")?.take() == 0)
+    #expect(try bench.device.bus.counter("ports") == nil)
+    #expect(try bench.device.bus.socket("ports") != nil)
+    #expect(try bench.device.bus.socket("doorbell") == nil)
+  }
+
+  @Test func `are counted without a descriptor when there is too little room`() throws {
+    let answer = try Bench().peer().ask(request(0, argumentSize: 135))
+    let reply = try RegionIOFDsReply(decoding: answer.payload.span)
+    #expect(reply.argumentSize == 136)
+    #expect(reply.count == 3)
+    #expect(!reply.isComplete)
+    #expect(answer.descriptorCount == 0)
+  }
+
+  @Test func `are none in most regions`() throws {
+    let peer = try Bench().peer()
+    for index: UInt32 in [1, 2, 3, 4, 6, 7, 8, 9] {
+      let answer = try peer.ask(request(index))
+      #expect(try RegionIOFDsReply(decoding: answer.payload.span).count == 0)
+      #expect(answer.descriptorCount == 0)
+    }
+  }
+
+  @Test(arguments: [
+    words([4096, 0, 10, 0]), words([4096, 0, .max, 0]), words([15, 0, 0, 0]),
+    words([4096, 1, 0, 0]),
+    words([4096, 0, 0, 1]), words([4096, 0, 0]), words([4096, 0, 0, 0, 0]),
+  ])
+  func `are refused to a malformed question`(payload: [UInt8]) throws {
+    let answer = try Bench().peer().ask(message(.deviceGetRegionIOFDs, payload))
+    #expect(answer.errno == UInt32(Errno.invalidArgument.rawValue))
+  }
+}
+
+/// A feature of eight bytes that can be read and written, and one that can only be written.
+private final class Memo: DeviceFeatureHandler {
+  let methods: FeatureMethods
+  let value = Monitor<[UInt8]>([1, 2, 3, 4, 5, 6, 7, 8])
+  init(_ methods: FeatureMethods) { self.methods = methods }
+
+  func replySize(for data: Span<UInt8>) throws(Errno) -> Int { 8 }
+  func get(_ data: Span<UInt8>, into reply: inout MutableRawSpan) throws(Errno) {
+    guard data.isEmpty else { throw .invalidArgument }
+    let bytes = value.withLock { $0 }
+    for place in bytes.indices {
+      reply.storeBytes(of: bytes[place], toByteOffset: place, as: UInt8.self)
+    }
+  }
+  func set(_ data: Span<UInt8>) throws(Errno) {
+    guard data.count == 8 else { throw .invalidArgument }
+    value.withLock { value in value = data.indices.map { data[$0] } }
+  }
+}
+
+@Suite struct `Device features` {
+  static let both = UInt32(77)
+  static let setOnly = UInt32(78)
+  static let get: UInt32 = 1 << 16
+  static let set: UInt32 = 1 << 17
+  static let probe: UInt32 = 1 << 18
+
+  private let bench: Bench
+  private let peer: ScriptedPeer
+  init() throws {
+    bench = try Bench(features: [
+      FeatureIndex(rawValue: 77): Memo([.get, .set]), FeatureIndex(rawValue: 78): Memo(.set),
+    ])
+    peer = try bench.peer()
+  }
+
+  func ask(_ flags: UInt32, size: UInt32 = 16, _ data: [UInt8] = []) throws -> ScriptedPeer.Answer {
+    try peer.ask(message(.deviceFeature, words([size, flags]) + data))
+  }
+
+  @Test func `are got and set`() throws {
+    #expect(
+      try ask(Self.both | Self.get).payload
+        == words([16, Self.both | Self.get]) + [1, 2, 3, 4, 5, 6, 7, 8])
+    #expect(
+      try ask(Self.both | Self.set, [8, 7, 6, 5, 4, 3, 2, 1]).payload
+        == words([8, Self.both | Self.set]))
+    #expect(try ask(Self.both | Self.get).payload.suffix(8) == [8, 7, 6, 5, 4, 3, 2, 1])
+  }
+
+  @Test func `are probed for what they can do`() throws {
+    for (flags, isPossible) in [
+      (Self.both | Self.probe, true), (Self.both | Self.probe | Self.get, true),
+      (Self.both | Self.probe | Self.get | Self.set, true), (Self.setOnly | Self.probe, true),
+      (Self.setOnly | Self.probe | Self.set, true), (Self.setOnly | Self.probe | Self.get, false),
+      (Self.setOnly | Self.get, false), (1 | Self.probe, false), (1 | Self.get, false),
+      (2 | Self.set, false), (0xFFFF | Self.probe | Self.get | Self.set, false),
+    ] as [(UInt32, Bool)] {
+      let answer = try ask(flags)
+      #expect(answer.errno == (isPossible ? nil : UInt32(Errno.notSupported.rawValue)))
+      if isPossible, flags & Self.probe != 0 { #expect(answer.payload == words([8, flags])) }
+    }
+  }
+
+  @Test(arguments: [
+    words([16, both | get | set]), words([16, both]), words([16, both | get | 1 << 19]),
+    words([16, both | get | 1 << 31]), words([7, both | get]), words([16]), [],
+    words([15, both | get]), words([16, both | get, 0]), words([16, both | set, 0]),
+    words([16, both | set]),
+  ])
+  func `are refused when the request is malformed`(payload: [UInt8]) throws {
+    let answer = try peer.ask(message(.deviceFeature, payload))
+    #expect(answer.errno == UInt32(Errno.invalidArgument.rawValue))
+    #expect(try ask(Self.both | Self.get).errno == nil)
+  }
+
+  @Test func `answer nothing to who wants no answer`() throws {
+    for flags in [Self.both | Self.get, Self.both | Self.probe, 1 | Self.get, Self.both] {
+      peer.send(message(.deviceFeature, flags: .noReply, words([16, flags])))
+    }
+    #expect(try ask(Self.both | Self.get).payload.count == 16)
+  }
+}

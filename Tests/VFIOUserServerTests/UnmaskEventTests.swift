@@ -1,0 +1,92 @@
+import TestSupport
+import Testing
+import VFIOUserClient
+import VFIOUserProtocol
+import VFIOUserServer
+import VFIOUserTransport
+
+@Suite struct `The unmask eventfd` {
+  let device = TestDevice()
+  let client: Client
+  let trigger: EventCounter
+  let unmask: EventCounter
+
+  init() throws {
+    client = try clientOfTestDevice(device)
+    trigger = try EventCounter()
+    unmask = try EventCounter()
+    try client.setTrigger(.intx, trigger)
+  }
+
+  @Test func `unmasks the pin each time, without being read`() throws {
+    try client.setEvent(.unmask, .intx, unmask)
+    device.setLevel(true)
+    #expect(trigger.wait(for: .seconds(10)) == 1)
+    for _ in 0..<100 {
+      unmask.signal()
+      #expect(trigger.wait(for: .seconds(10)) == 1)
+    }
+    #expect(unmask.take() == 100)
+    device.setLevel(false)
+    unmask.signal()
+    #expect(trigger.wait(for: .milliseconds(20)) == nil)
+  }
+
+  @Test func `that was signalled before it was set counts`() throws {
+    device.setLevel(true)
+    #expect(trigger.take() == 1)
+    unmask.signal()
+    try client.setEvent(.unmask, .intx, unmask)
+    #expect(trigger.wait(for: .seconds(10)) == 1)
+  }
+
+  @Test func `is replaced by another`() throws {
+    let second = try EventCounter()
+    try client.setEvent(.unmask, .intx, unmask)
+    try client.setEvent(.unmask, .intx, second)
+    device.setLevel(true)
+    #expect(trigger.take() == 1)
+    unmask.signal()
+    #expect(trigger.wait(for: .milliseconds(20)) == nil)
+    second.signal()
+    #expect(trigger.wait(for: .seconds(10)) == 1)
+  }
+
+  @Test func `has no say after the index was disabled`() throws {
+    try client.setEvent(.unmask, .intx, unmask)
+    try client.disable(.intx)
+    try client.setTrigger(.intx, trigger)
+    device.setLevel(true)
+    #expect(trigger.take() == 1)
+    unmask.signal()
+    #expect(trigger.wait(for: .milliseconds(20)) == nil)
+  }
+
+  @Test func `cannot hold anybody up, full and blocking`() throws {
+    unmask.fillAndBlock()
+    try client.setEvent(.unmask, .intx, unmask)
+    device.setLevel(true)
+    #expect(trigger.wait(for: .seconds(10)) != nil)
+    try client.disable(.intx)
+    #expect(try client.deviceInfo().regionCount == 9)
+  }
+
+  @Test func `leaves no descriptor and no thread behind`() async {
+    await #expect(processExitsWith: .success) { try checkThatWatchersEnd() }
+  }
+}
+
+private func checkThatWatchersEnd() throws {
+  let device = TestDevice()
+  let descriptors = settledDescriptors()
+  let threads = threadsNamed("unmask")
+  for _ in 0..<20 {
+    let client = try clientOfTestDevice(device)
+    for _ in 0..<5 { try client.setEvent(.unmask, .intx, EventCounter()) }
+    #expect(threadsNamed("unmask") > threads)
+    client.disconnect()
+  }
+  #expect(eventually { device.state.withLock { $0.departures } == 20 })
+  #expect(eventually { threadsNamed("unmask") == threads })
+  #expect(eventually { openDescriptors() == descriptors })
+}

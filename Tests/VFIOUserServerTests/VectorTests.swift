@@ -1,0 +1,313 @@
+import TestSupport
+import Testing
+import VFIOUserClient
+import VFIOUserProtocol
+import VFIOUserServer
+import VFIOUserTransport
+
+@Suite struct `Message interrupts` {
+  let bench: Bench
+  let device: FullDevice
+  let client: Client
+
+  init() throws {
+    bench = try Bench()
+    device = bench.device
+    client = try bench.client()
+  }
+
+  @Test(arguments: [InterruptIndex.msi, .msix])
+  func `reach the eventfd of their vector and no other`(index: InterruptIndex) throws {
+    let eventfds = try counters(8)
+    try client.setTriggers(index, eventfds)
+    for vector in 0..<8 {
+      for _ in 0...vector { try device.signal(index, vector) }
+    }
+    #expect(eventfds.map { $0.take() } == [1, 2, 3, 4, 5, 6, 7, 8])
+  }
+
+  @Test func `come by all vectors of a table, set in batches`() throws {
+    let eventfds = try counters(FullDevice.vectors)
+    try client.setTriggers(.msix, eventfds)
+    for vector in 0..<FullDevice.vectors { try device.signal(.msix, vector) }
+    #expect(eventfds.allSatisfy { $0.take() == 1 })
+  }
+
+  @Test func `may share an eventfd`() throws {
+    let shared = try EventCounter()
+    try client.setTriggers(.msix, Array(repeating: shared, count: 3))
+    for vector in 0..<3 { try device.signal(.msix, vector) }
+    #expect(shared.take() == 3)
+    try client.setTrigger(.msix, vector: 1, nil)
+    for vector in 0..<3 { try device.signal(.msix, vector) }
+    #expect(shared.take() == 2)
+  }
+
+  @Test(arguments: [InterruptIndex.err, .req])
+  func `tell of errors and of the wish to be released`(index: InterruptIndex) throws {
+    let eventfd = try EventCounter()
+    try device.signal(index)
+    try client.setTrigger(index, eventfd)
+    #expect(eventfd.take() == 0)
+    try device.signal(index)
+    #expect(eventfd.take() == 1)
+    try client.disable(index)
+    try device.signal(index)
+    #expect(eventfd.take() == 0)
+  }
+
+  @Test(arguments: [
+    (InterruptIndex.msix, 96), (.msix, 2048), (.msix, -1), (.msix, .max), (.msi, 8), (.err, 1),
+    (.intx, 0), (InterruptIndex(rawValue: 99), 0),
+  ])
+  func `go nowhere when there is no such vector`(index: InterruptIndex, vector: Int) throws {
+    try device.signal(index, vector)
+    #expect(try client.deviceInfo().interruptTypeCount == 5)
+  }
+
+  @Test(arguments: [InterruptIndex.msi, .msix])
+  func `masked by the client are delivered once at the unmask`(index: InterruptIndex) throws {
+    let eventfds = try counters(4)
+    try client.setTriggers(index, eventfds)
+    try client.act(.mask, on: index, vector: 1, count: 2)
+    for vector in 0..<4 {
+      try device.signal(index, vector)
+      try device.signal(index, vector)
+    }
+    #expect(eventfds.map { $0.take() } == [2, 0, 0, 2])
+    try client.act(.unmask, on: index, where: [true, true, false, true])
+    #expect(eventfds.map { $0.take() } == [0, 1, 0, 0])
+    try client.act(.unmask, on: index, vector: 0, count: 4)
+    #expect(eventfds.map { $0.take() } == [0, 0, 1, 0])
+  }
+
+  @Test func `are triggered by the client whatever the masks`() throws {
+    let eventfds = try counters(3)
+    try client.setTriggers(.msix, eventfds)
+    try client.act(.mask, on: .msix, count: 3)
+    try client.act(.trigger, on: .msix, vector: 0, count: 2)
+    try client.act(.trigger, on: .msix, where: [false, true, true])
+    #expect(eventfds.map { $0.take() } == [1, 2, 1])
+  }
+
+  @Test func `stop when the index is disabled, with masks and pending bits`() throws {
+    let eventfds = try counters(2)
+    try client.setTriggers(.msix, eventfds)
+    try client.act(.mask, on: .msix, vector: 0)
+    try device.signal(.msix, 0)
+    try client.disable(.msix)
+    try device.signal(.msix, 1)
+    try client.setTriggers(.msix, eventfds)
+    #expect(eventfds.map { $0.take() } == [0, 0])
+    try device.signal(.msix, 0)
+    #expect(eventfds.map { $0.take() } == [1, 0])
+  }
+
+  @Test func `wait for an eventfd if the guest has enabled them already`() throws {
+    let eventfd = try EventCounter()
+    try device.signal(.msix, 5)
+    let control = try client.offset(ofCapability: 0x11) + 2
+    try client.store(UInt16(0x8000), .configuration, at: control)
+    try device.signal(.msix, 6)
+    try client.setTriggers(.msix, start: 5, [eventfd, eventfd])
+    #expect(eventfd.take() == 1)
+    try device.signal(.msix, 7)
+    try client.store(UInt16(0), .configuration, at: control)
+    try client.setTrigger(.msix, vector: 7, eventfd)
+    #expect(eventfd.take() == 0)
+  }
+
+  @Test func `say whether they are switched on`() throws {
+    let interrupts = try device.bus.interrupts
+    for index in [InterruptIndex.intx, .msi, .msix, .err, .req] {
+      #expect(!interrupts.isEnabled(index))
+      try client.setTrigger(index, EventCounter())
+      #expect(interrupts.isEnabled(index))
+      try client.setTrigger(index, nil)
+      #expect(!interrupts.isEnabled(index))
+    }
+    for (id, index, bit) in [(0x05, .msi, 1), (0x11, .msix, 0x8000)]
+      as [(UInt8, InterruptIndex, UInt16)]
+    {
+      let control = try client.offset(ofCapability: id) + 2
+      try client.store(bit, .configuration, at: control)
+      #expect(interrupts.isEnabled(index))
+      try client.store(UInt16(0), .configuration, at: control)
+      #expect(!interrupts.isEnabled(index))
+    }
+    #expect(!interrupts.isEnabled(InterruptIndex(rawValue: 9)))
+  }
+
+  @Test func `keep their eventfds over a reset, and nothing else`() throws {
+    let eventfds = try counters(2)
+    try client.setTriggers(.msix, eventfds)
+    try client.act(.mask, on: .msix, count: 2)
+    try device.signal(.msix, 0)
+    try client.reset()
+    #expect(eventfds.map { $0.take() } == [0, 0])
+    try device.signal(.msix, 1)
+    #expect(eventfds.map { $0.take() } == [0, 1])
+  }
+
+  @Test func `of one client do not reach the next`() throws {
+    let eventfd = try EventCounter()
+    try client.setTrigger(.msix, vector: 3, eventfd)
+    try client.act(.mask, on: .msix, vector: 4, count: 2)
+    try device.signal(.msix, 4)
+    client.disconnect()
+    let next = try bench.client()
+    try device.signal(.msix, 3)
+    #expect(eventfd.take() == 0)
+    let own = try counters(2)
+    try next.setTriggers(.msix, start: 4, own)
+    #expect(own[0].take() == 0)
+    try device.signal(.msix, 5)
+    #expect(own[1].take() == 1)
+  }
+
+  @Test func `come from many threads at once`() throws {
+    let eventfds = try counters(4)
+    try client.setTriggers(.msix, eventfds)
+    let done = Monitor(0)
+    let device = device
+    for vector in 0..<4 {
+      try DetachedThread.start("signal") {
+        for _ in 0..<1000 { try? device.signal(.msix, vector) }
+        done.update { $0 += 1 }
+      }
+    }
+    for round in 0..<100 {
+      try client.act(round % 2 == 0 ? .mask : .unmask, on: .msix, count: 4)
+    }
+    #expect(eventually { done.withLock { $0 } == 4 })
+    try client.act(.unmask, on: .msix, count: 4)
+    #expect(eventfds.allSatisfy { $0.take() > 0 })
+  }
+}
+
+@Suite struct `An MSI-X table` {
+  let bench: Bench
+  let device: FullDevice
+  let client: Client
+  let eventfds: [EventCounter]
+  static let table: UInt64 = 0x1000
+  static let pending: UInt64 = 0x1800
+
+  init() throws {
+    bench = try Bench()
+    device = bench.device
+    client = try bench.client()
+    eventfds = try counters(FullDevice.vectors)
+    try client.setTriggers(.msix, eventfds)
+  }
+
+  func setMask(_ vector: Int, _ isMasked: Bool) throws {
+    try client.store(
+      UInt32(isMasked ? 1 : 0), .bar4, at: Self.table + UInt64(16 * vector + 12))
+  }
+
+  func pendingBits() throws -> [UInt64] {
+    [
+      try client.load(.bar4, at: Self.pending), try client.load(.bar4, at: Self.pending + 8),
+    ]
+  }
+
+  @Test func `starts with every vector masked, and none held back`() throws {
+    #expect(
+      try client.read(.bar4, at: Self.table, count: 32)
+        == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]
+        + [0, 0, 0])
+    try device.signal(.msix, 0)
+    #expect(eventfds[0].take() == 1)
+  }
+
+  @Test func `counts once it was written`() throws {
+    try setMask(1, false)
+    try device.signal(.msix, 0)
+    try device.signal(.msix, 1)
+    #expect(eventfds[0].take() == 0)
+    #expect(eventfds[1].take() == 1)
+    #expect(try pendingBits() == [1, 0])
+    try setMask(0, false)
+    #expect(eventfds[0].take() == 1)
+    #expect(try pendingBits() == [0, 0])
+  }
+
+  @Test func `shows pending bits of any width, and keeps them from writes`() throws {
+    try setMask(0, true)
+    for vector in [0, 9, 63, 64, 95] { try device.signal(.msix, vector) }
+    let words: [UInt64] = [1 << 63 | 1 << 9 | 1, 1 << 31 | 1]
+    try client.write(.bar4, at: Self.pending, [UInt8](repeating: 0, count: 16))
+    #expect(try pendingBits() == words)
+    let bytes: [UInt8] = [1, 2, 0, 0, 0, 0, 0, 0x80, 1, 0, 0, 0x80, 0, 0, 0, 0]
+    for width in 1...16 {
+      #expect(
+        try client.read(.bar4, at: Self.pending + 16 - UInt64(width), count: width)
+          == Array(bytes.suffix(width)))
+    }
+  }
+
+  @Test func `takes addresses and data in pieces, reserved bits excepted`() throws {
+    for place in 0..<16 { try client.write(.bar4, at: Self.table + 16 + UInt64(place), [0xFF]) }
+    #expect(
+      try client.read(.bar4, at: Self.table + 16, count: 16)
+        == [0xFC] + [UInt8](repeating: 0xFF, count: 11) + [1, 0, 0, 0])
+    try client.write(.bar4, at: Self.table, [UInt8](repeating: 0, count: 16 * FullDevice.vectors))
+    #expect(
+      try client.read(.bar4, at: Self.table, count: 16 * FullDevice.vectors).allSatisfy { $0 == 0 })
+  }
+
+  @Test func `is out of the device's sight, and what is beside it is not`() throws {
+    let access = { (offset: UInt64, count: UInt32) in
+      RegionAccess(offset: offset, region: .bar4, count: count)
+    }
+    // Device, table, device, pending bits, device.
+    let whole = try client.read(.bar4, at: 0, count: 0x2000)
+    #expect(whole[0xFFF] == 0xFF)
+    #expect(whole[0x100C] == 1)
+    #expect(whole[0x1600] == 0x00)
+    #expect(whole[0x1601] == 0x01)
+    #expect(whole[0x1810] == 0x10)
+    #expect(
+      device.state.withLock { $0.reads }
+        == [access(0, 0x1000), access(0x1600, 0x200), access(0x1810, 0x7F0)])
+    try client.write(.bar4, at: 0xFFC, [UInt8](repeating: 0xFF, count: 8))
+    try client.write(.bar4, at: 0x17FF, [1, 2, 3])
+    #expect(device.state.withLock { $0.writes } == [access(0xFFC, 4), access(0x17FF, 1)])
+    #expect(try client.load(.bar4, at: 0x1000, as: UInt32.self) == 0xFFFF_FFFC)
+  }
+
+  @Test func `is forgotten by a reset`() throws {
+    try client.write(.bar4, at: Self.table, [UInt8](repeating: 0xFF, count: 32))
+    try device.signal(.msix, 0)
+    try client.reset()
+    #expect(try client.read(.bar4, at: Self.table, count: 4) == [0, 0, 0, 0])
+    #expect(try pendingBits() == [0, 0])
+    try device.signal(.msix, 1)
+    #expect(eventfds.map { $0.take() }.prefix(3) == [0, 1, 0])
+  }
+
+  @Test func `obeys the function mask`() throws {
+    let control = try client.offset(ofCapability: 0x11) + 2
+    try client.store(UInt16(0xC000), .configuration, at: control)
+    #expect(try client.load(.configuration, at: control, as: UInt16.self) == 0xC000 | 95)
+    for vector in [3, 3, 70] { try device.signal(.msix, vector) }
+    #expect(eventfds.allSatisfy { $0.take() == 0 })
+    #expect(try pendingBits() == [8, 64])
+    // One byte of the register is enough.
+    try client.write(.configuration, at: control + 1, [0x80])
+    #expect(eventfds[3].take() == 1)
+    #expect(eventfds[70].take() == 1)
+    #expect(try pendingBits() == [0, 0])
+  }
+
+  @Test func `counts for nothing at the next client, who has not written it`() throws {
+    try setMask(0, true)
+    client.disconnect()
+    let next = try bench.client()
+    let eventfd = try EventCounter()
+    try next.setTrigger(.msix, vector: 0, eventfd)
+    try device.signal(.msix, 0)
+    #expect(eventfd.take() == 1)
+  }
+}
