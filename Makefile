@@ -16,7 +16,7 @@ demo-vm: build
 # All tests, those with real guests included.
 test:
 	Scripts/fetch-guest
-	swift test
+	swift test --no-parallel
 
 lint:
 	swift format lint -s -r Sources Tests Package.swift

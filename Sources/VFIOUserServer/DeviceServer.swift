@@ -23,6 +23,8 @@ public final class DeviceServer: Sendable {
   /// How long a restarted client waits for its predecessor, whose connection has ended, to be cleared
   /// away.
   static let handover: Duration = .seconds(2)
+  /// How long a second client waits for the first to turn out to be dead.
+  private static let grace: Duration = .milliseconds(100)
   /// Most clients that wait for their refusal at the same time; more are closed without a word.
   static let mostRefusals = 16
 
@@ -64,6 +66,13 @@ public final class DeviceServer: Sendable {
     return session(socket)
   }
 
+  /// Whether a client has hung up, or does so within a moment: the kernel takes up to 30 ms to close the
+  /// socket of a QEMU that was killed.
+  private func isGone(_ holder: MessageSocket) -> Bool {
+    _ = try? holder.wait(for: [], before: .after(Self.grace))
+    return holder.peerHasHungUp
+  }
+
   /// Ends the client's connection and makes ``run(on:)`` return.
   ///
   /// May be called from any thread.
@@ -92,7 +101,7 @@ public final class DeviceServer: Sendable {
 
   private func admit(_ descriptor: consuming OwnedDescriptor, _ refusals: inout Refusals) {
     let socket = MessageSocket(adopting: descriptor)
-    if let holder = state.withLock({ $0.client }), holder.peerHasHungUp {
+    if let holder = state.withLock({ $0.client }), isGone(holder) {
       // A restarted VMM must not race its own predecessor.
       holder.shutdown()
       _ = state.withLock(when: { $0.client == nil }, before: .after(Self.handover)) { _ in }

@@ -23,8 +23,10 @@ private func answer(
   let answers = Notes<ScriptedServer.Message>()
   let client = try client(options) { server in
     server.send(bytes, descriptors: descriptors(count))
-    answers.add(try server.receive())
-    try server.serve()
+    while true {
+      let message = try server.receive()
+      if message.header.flags.isReply { answers.add(message) } else { server.answer(message) }
+    }
   }
   // Without a handler nothing reads while nobody waits, so this one does.
   if options.handler == nil { _ = try? client.reset(timeout: .milliseconds(200)) }

@@ -9,7 +9,7 @@ import VFIOUserTransport
   @Test func `are resumed where a full socket cut them`() throws {
     let intact = Notes<Bool>()
     let count = 1 << 20
-    let client = try client { server in
+    let client = try client(options(timeout: .seconds(60))) { server in
       for _ in 0..<8 {
         let message = try server.receive()
         let data = message.payload[16...]

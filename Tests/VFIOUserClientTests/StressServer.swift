@@ -15,6 +15,7 @@ final class StressServer {
   private var held: [ScriptedServer.Message] = []
   private var asked: [UInt16: [UInt8]] = [:]
   private var nextID: UInt16 = 0
+  private var hasMemory = false
   private var written = [UInt8](repeating: 0, count: Int(half))
   private var posted: [UInt64: UInt64] = [:]
   private(set) var transfers = 0
@@ -37,7 +38,7 @@ final class StressServer {
         answerOne()
       }
       while held.count > Int(random.next() % 24) { answerOne() }
-      if asked.count < 16, random.next() % 4 == 0, !isOver.isOpen { ask() }
+      if hasMemory, asked.count < 16, random.next() % 4 == 0, !isOver.isOpen { ask() }
     }
   }
 
@@ -47,6 +48,7 @@ final class StressServer {
     } else if message.header.flags.contains(.noReply) {
       checkPosted(message)
     } else {
+      if message.command == .dmaMap { hasMemory = true }
       held.append(message)
     }
   }

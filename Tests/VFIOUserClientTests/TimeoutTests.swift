@@ -49,6 +49,25 @@ import VFIOUserTransport
     #expect(try await client.interruptInfo(.msix).count == 4)
   }
 
+  @Test func `of tasks is kept while a thread reads`() async throws {
+    let gate = Gate()
+    let client = try client(options(timeout: .seconds(60))) { server in
+      let first = try server.receive()
+      _ = try server.receive()
+      gate.wait()
+      server.answer(first)
+      try server.serve()
+    }
+    let reading = try Later { try? client.load(.bar0, at: 3, as: UInt8.self) }
+    let state = client.link.last.connection.state
+    #expect(eventually { state.withLock { $0.hasReader } })
+    let failure = await taskFailure { try await client.reset(timeout: .milliseconds(20)) }
+    #expect(failure == .timedOut(.deviceReset))
+    #expect(!reading.isDone)
+    gate.open()
+    #expect(try reading.get() == expected(at: 3, as: UInt8.self))
+  }
+
   @Test func `of tasks is kept though an earlier call has more of it`() async throws {
     let client = try client(options(timeout: .seconds(60))) { server in
       var requests: [ScriptedServer.Message] = []

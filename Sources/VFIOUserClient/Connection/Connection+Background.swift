@@ -27,6 +27,8 @@ extension Connection {
   /// Called under the lock.
   func addBackgroundUser(_ state: inout State) {
     state.backgroundUsers += 1
+    // Also while another thread reads, since nobody else looks at the deadlines of async calls.
+    if state.failure == nil, state.threads == 0 { _ = startBackground(&state) }
     rearm(&state)
   }
 
