@@ -1,5 +1,5 @@
 # Everyday commands; each does its own set-up.
-.PHONY: build demo demo-vm test lint clean
+.PHONY: build demo demo-vm test bench lint clean
 
 build:
 	swift build -c release
@@ -17,6 +17,12 @@ demo-vm: build
 test:
 	Scripts/fetch-guest
 	swift test --no-parallel
+
+# Against the floor, in the same run; best as root (SCHED_FIFO) on an idle machine.
+bench:
+	cd Benchmarks && swift build -c release
+	cd Benchmarks && .build/release/Benchmarks client
+	cd Benchmarks && .build/release/Benchmarks server 2>/dev/null
 
 lint:
 	swift format lint -s -r Sources Tests Package.swift
