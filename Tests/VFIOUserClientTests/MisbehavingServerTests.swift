@@ -62,8 +62,9 @@ import VFIOUserTransport
 
 /// A client of a server that misbehaves once and is good afterwards.
 private func meet(_ misbehaviour: ServerMisbehaviour) throws -> Client {
-  var options = options(timeout: .milliseconds(400))
-  options.messageTimeout = .milliseconds(150)
+  // Enough for the negotiation on a busy machine; only servers that say nothing use it up.
+  var options = options(timeout: .milliseconds(1500))
+  options.messageTimeout = .milliseconds(300)
   return try client(options) { server in
     try misbehaviour.deed(server, server.receive())
     if misbehaviour.aftermath == .inStep { try server.serve() }

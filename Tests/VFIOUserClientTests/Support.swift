@@ -103,7 +103,7 @@ final class Notes<Note: Sendable>: Sendable {
 
   /// Waits until there are so many.
   func wait(for count: Int) -> [Note] {
-    notes.withLock(when: { $0.count >= count }, before: .after(.seconds(20))) { $0 } ?? all
+    notes.withLock(when: { $0.count >= count }, before: .after(.seconds(60))) { $0 } ?? all
   }
 }
 
@@ -138,6 +138,6 @@ final class Gate: Sendable {
 
   @discardableResult
   func wait() -> Bool {
-    state.withLock(when: { $0 }, before: .after(.seconds(20))) { _ in true } ?? false
+    state.withLock(when: { $0 }, before: .after(.seconds(120))) { _ in true } ?? false
   }
 }
