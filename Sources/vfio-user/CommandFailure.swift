@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import SystemPackage
 import VFIOUserClient
 import VFIOUserProtocol
@@ -12,6 +13,11 @@ struct CommandFailure: Error, CustomStringConvertible {
     self.description = description
   }
 
+  private static func isSocket(_ path: String) -> Bool {
+    let attributes = try? FileManager.default.attributesOfItem(atPath: path)
+    return attributes?[.type] as? FileAttributeType == .typeSocket
+  }
+
   /// Why a device at `path` could not be reached or talked to.
   init(_ error: ClientError, device path: String) {
     switch error {
@@ -19,6 +25,8 @@ struct CommandFailure: Error, CustomStringConvertible {
       self.init(
         "there is no socket at \(path). Start a device there first: vfio-user serve serial --socket \(path)"
       )
+    case .system(let failure) where failure.code == .connectionRefused && !Self.isSocket(path):
+      self.init("\(path) is not a socket.")
     case .system(let failure) where failure.code == .connectionRefused:
       self.init(
         "nobody listens on \(path): its device process has ended. Start it again; it replaces the stale socket."
