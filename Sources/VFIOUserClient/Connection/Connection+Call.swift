@@ -75,7 +75,9 @@ extension Connection {
   ) {
     appendCoalesced(&state)
     trace.record(.sent(id: header.id, header.command, size: Header.wireSize + size))
-    state.outbox.append(header, payload: size, descriptors: descriptors, fill: fill)
+    var payload = state.outbox.reserve(payload: size)
+    fill(&payload)
+    state.outbox.commit(header, payload: size, descriptors: descriptors)
     push(&state)
   }
 
