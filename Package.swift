@@ -35,6 +35,7 @@ let package = Package(
     .library(name: "VFIOUserServer", targets: ["VFIOUserServer"]),
     .library(name: "VFIOUserClient", targets: ["VFIOUserClient"]),
     .library(name: "SerialDevice", targets: ["SerialDevice"]),
+    .library(name: "EduDevice", targets: ["EduDevice"]),
     .executable(name: "vfio-user", targets: ["vfio-user"]),
   ],
   dependencies: [
@@ -53,10 +54,14 @@ let package = Package(
       [
         "VFIOUserServer", "VFIOUserTransport", "CLinux", system, logging,
       ]),
+    room(
+      "EduDevice", path: "Sources/Devices/Edu",
+      ["VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol", system, logging]),
     .executableTarget(
       name: "vfio-user",
       dependencies: [
-        "VFIOUserServer", "VFIOUserClient", "SerialDevice", "CLinux", system, logging, arguments,
+        "VFIOUserServer", "VFIOUserClient", "SerialDevice", "EduDevice", "CLinux", system, logging,
+        arguments,
       ],
       swiftSettings: settings),
     .target(
@@ -70,6 +75,9 @@ let package = Package(
       ["VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol"]),
     tests("VFIOUserClientTests", ["VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol"]),
     tests("SerialDeviceTests", ["SerialDevice", "VFIOUserServer", "VFIOUserClient"]),
+    tests(
+      "EduDeviceTests",
+      ["EduDevice", "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol"]),
     .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
     tests(
       "AllocationTests",
