@@ -36,6 +36,7 @@ let package = Package(
     .library(name: "VFIOUserClient", targets: ["VFIOUserClient"]),
     .library(name: "SerialDevice", targets: ["SerialDevice"]),
     .library(name: "EduDevice", targets: ["EduDevice"]),
+    .library(name: "ScratchDevice", targets: ["ScratchDevice"]),
     .executable(name: "vfio-user", targets: ["vfio-user"]),
   ],
   dependencies: [
@@ -57,11 +58,14 @@ let package = Package(
     room(
       "EduDevice", path: "Sources/Devices/Edu",
       ["VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol", system, logging]),
+    room(
+      "ScratchDevice", path: "Sources/Devices/Scratch",
+      ["VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging]),
     .executableTarget(
       name: "vfio-user",
       dependencies: [
-        "VFIOUserServer", "VFIOUserClient", "SerialDevice", "EduDevice", "CLinux", system, logging,
-        arguments,
+        "VFIOUserServer", "VFIOUserClient", "SerialDevice", "EduDevice", "ScratchDevice", "CLinux",
+        system, logging, arguments,
       ],
       swiftSettings: settings),
     .target(
@@ -78,6 +82,12 @@ let package = Package(
     tests(
       "EduDeviceTests",
       ["EduDevice", "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol"]),
+    tests(
+      "ScratchDeviceTests",
+      [
+        "ScratchDevice", "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport",
+        "VFIOUserProtocol",
+      ]),
     .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
     tests(
       "AllocationTests",
