@@ -47,8 +47,10 @@ extension EduDevice {
   }
 
   private func carryOut(_ work: EduTransfer, _ memory: Transfer, _ bus: DeviceBus) {
-    do {
+    do throws(EduTransferFailure) {
       try move(work, memory, bus)
+    } catch .memory(.stale) {
+      return  // Its client has gone; `clientLeft` has come, or is about to.
     } catch {
       logger.info("no transfer: \(error)", metadata: ["count": "\(work.count)"])
     }

@@ -76,19 +76,21 @@ final class CopyEngine: Sendable {
     _ request: CopyRequest, _ epoch: UInt64, _ memory: Transfer, mayReachMemory: Bool
   ) {
     guard isCurrent(epoch) else { return }
-    var error: Errno?
+    var failure: Errno?
     if mayReachMemory {
       do throws(MemoryError) {
         try staging.withLock { (staging) throws(MemoryError) in
           try request.copy(in: memory, through: &staging) { isCurrent(epoch) }
         }
-      } catch let failure {
-        error = failure.errno
+      } catch .stale {
+        return  // Its client has gone; `abandonCopies` has come, or is about to.
+      } catch {
+        failure = error.errno
       }
     } else {
-      error = .notPermitted
+      failure = .notPermitted
     }
-    complete(request, epoch, error)
+    complete(request, epoch, failure)
   }
 
   private func isCurrent(_ epoch: UInt64) -> Bool { state.withLock { $0.epoch == epoch } }
