@@ -1,5 +1,5 @@
 # Everyday commands; each does its own set-up.
-.PHONY: build demo demo-vm test bench lint clean
+.PHONY: build demo demo-vm test example bench lint clean
 
 build:
 	swift build -c release
@@ -21,6 +21,10 @@ test:
 	  --filter AllocationTests
 	swift test --no-parallel
 
+# The README's example: builds, works, and is what the README shows.
+example:
+	Scripts/check-example
+
 # Against the floor, in the same run; best as root (SCHED_FIFO) on an idle machine.
 bench:
 	cd Benchmarks && swift build -c release
@@ -28,7 +32,7 @@ bench:
 	cd Benchmarks && .build/release/Benchmarks server 2>/dev/null
 
 lint:
-	swift format lint -s -r Sources Tests Package.swift
+	swift format lint -s -r Sources Tests Package.swift Examples/HelloDevice/Sources Examples/HelloDevice/Package.swift
 
 clean:
 	swift package clean

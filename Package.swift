@@ -35,6 +35,8 @@ let package = Package(
     .library(name: "VFIOUserServer", targets: ["VFIOUserServer"]),
     .library(name: "VFIOUserClient", targets: ["VFIOUserClient"]),
     .library(name: "SerialDevice", targets: ["SerialDevice"]),
+    .library(name: "EduDevice", targets: ["EduDevice"]),
+    .library(name: "ScratchDevice", targets: ["ScratchDevice"]),
     .executable(name: "vfio-user", targets: ["vfio-user"]),
   ],
   dependencies: [
@@ -53,10 +55,17 @@ let package = Package(
       [
         "VFIOUserServer", "VFIOUserTransport", "CLinux", system, logging,
       ]),
+    room(
+      "EduDevice", path: "Sources/Devices/Edu",
+      ["VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol", system, logging]),
+    room(
+      "ScratchDevice", path: "Sources/Devices/Scratch",
+      ["VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging]),
     .executableTarget(
       name: "vfio-user",
       dependencies: [
-        "VFIOUserServer", "VFIOUserClient", "SerialDevice", "CLinux", system, logging, arguments,
+        "VFIOUserServer", "VFIOUserClient", "SerialDevice", "EduDevice", "ScratchDevice", "CLinux",
+        system, logging, arguments,
       ],
       swiftSettings: settings),
     .target(
@@ -70,6 +79,15 @@ let package = Package(
       ["VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol"]),
     tests("VFIOUserClientTests", ["VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol"]),
     tests("SerialDeviceTests", ["SerialDevice", "VFIOUserServer", "VFIOUserClient"]),
+    tests(
+      "EduDeviceTests",
+      ["EduDevice", "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol"]),
+    tests(
+      "ScratchDeviceTests",
+      [
+        "ScratchDevice", "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport",
+        "VFIOUserProtocol",
+      ]),
     .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
     tests(
       "AllocationTests",
