@@ -60,8 +60,8 @@ public protocol Device: AnyObject, Sendable {
   /// - Parameter access: where, and how many bytes.
   func memoryWritten(_ access: RegionAccess)
 
-  /// The client has gone: its memory and its interrupts are no longer there. The device keeps its
-  /// state for the next one.
+  /// The client has gone: its memory is no longer there, and its interrupts go when this returns. The
+  /// device keeps its state for the next one.
   func clientLeft()
 }
 

@@ -130,8 +130,9 @@ final class Endpoint: Sendable {
   func clientLeft() {
     hasNotedUnsharedMemory.store(false, ordering: .relaxed)
     bus.memory.disconnect()
-    bus.interrupts.disconnect()
+    // Before the interrupts, so that what ends just now leaves no pending bit for the next client.
     device.clientLeft()
+    bus.interrupts.disconnect()
     bus.worker.release()
   }
 }
