@@ -9,6 +9,15 @@ struct Exchange<Result: Sendable>: Sendable {
   let request: AsyncRequest
   let decode: @Sendable (Span<UInt8>, inout DescriptorList) throws(ClientError) -> Result
 
+  /// An exchange with a request that is put together already.
+  init(
+    request: AsyncRequest,
+    decode: @escaping @Sendable (Span<UInt8>, inout DescriptorList) throws(ClientError) -> Result
+  ) {
+    self.request = request
+    self.decode = decode
+  }
+
   /// An exchange whose reply is decoded by `decode`.
   ///
   /// - Parameters:

@@ -37,7 +37,7 @@ extension Connection {
   /// Called after each change of what is registered.
   func noteMemory() {
     state.update { state in
-      let isNeeded = !service.all.isEmpty
+      let isNeeded = service.count > 0
       guard isNeeded != state.servesMemory else { return }
       state.servesMemory = isNeeded
       state.backgroundUsers += isNeeded ? 1 : -1
@@ -125,9 +125,8 @@ extension Connection {
       guard case .async(let pending) = unsafe call.pointee.kind, pending.deadline.hasPassed else {
         continue
       }
-      let command = unsafe call.pointee.command
-      state.forget(pending, index)
-      abandon(&state, index)
+      let command = pending.group == nil ? unsafe call.pointee.command : .dmaMap
+      giveUp(&state, pending, index)
       pending.take()?.resume(returning: .failure(.timedOut(command)))
     }
   }

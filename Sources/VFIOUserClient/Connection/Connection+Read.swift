@@ -1,4 +1,5 @@
 internal import CLinux
+internal import Synchronization
 internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
@@ -110,9 +111,7 @@ extension Connection {
   private func count(_ state: inout State, _ group: FenceGroup, _ failure: ClientError?) {
     group.outstanding -= 1
     if group.failure == nil { group.failure = failure }
-    guard group.outstanding == 0, let waiter = group.waiter else { return }
-    group.waiter = nil
-    complete(&state, waiter)
+    if group.outstanding == 0 { reached(&state, group) }
   }
 
   /// Tells a waiting thread that its call is done.
@@ -147,6 +146,7 @@ extension Connection {
   func lose(_ state: inout State, _ failure: StreamFailure) {
     if state.failure == nil {
       state.failure = failure
+      isLost.store(true, ordering: .releasing)
       trace.record(.lost(failure))
       socket.shutdown()
       wake.signal()
@@ -169,6 +169,7 @@ extension Connection {
         state.calls.release(index)
         count(&state, group, .disconnected(reason))
       case .async(let pending):
+        pending.group?.waiter = nil
         state.forget(pending, index)
         state.calls.release(index)
         pending.take()?.resume(returning: .failure(.disconnected(reason)))

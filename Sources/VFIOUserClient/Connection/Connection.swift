@@ -1,4 +1,5 @@
 internal import CLinux
+internal import Synchronization
 internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
@@ -61,6 +62,8 @@ final class Connection: @unchecked Sendable {
   let oneshot: OwnedDescriptor
   /// Has the background reader look again: at deadlines, and whether the connection is lost.
   let wake: EventCounter
+  /// Whether ``failure`` is set, for those who ask often.
+  let isLost = Atomic<Bool>(false)
 
   /// Most bytes that wait for a full socket before a posted write waits as well.
   static let backlogLimit = 1 << 20
