@@ -17,7 +17,9 @@ public final class Client: Sendable {
   let trace: TracePoint
   /// What is registered with the device, and restored after a reconnection.
   let memory: MemoryService
-  let triggers = TriggerRegistry()
+  let events = EventRegistry()
+  /// Runs the callbacks of interrupts, once there are any.
+  let dispatcher = Monitor<EventDispatcher?>(nil)
   let link: Link
 
   /// Connects to the device at `path` and agrees on version and capabilities.
