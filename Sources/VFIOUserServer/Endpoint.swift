@@ -10,6 +10,7 @@ internal import VFIOUserTransport
 /// each command is a short method in one of the extensions. All of it runs on the session's thread.
 final class Endpoint: Sendable {
   let device: any Device
+  let fillsReads: Bool
   let bus: DeviceBus
   let options: ServerOptions
   /// What DEVICE_FEATURE can do, by feature.
@@ -23,6 +24,7 @@ final class Endpoint: Sendable {
     features: [FeatureIndex: any DeviceFeatureHandler] = [:]
   ) throws(PCIDescription.Flaw) {
     self.device = device
+    fillsReads = device.fillsReads
     self.bus = try DeviceBus(for: device.pci, guardsMemory: options.handlesMemoryFaults)
     self.options = options
     self.features = features
