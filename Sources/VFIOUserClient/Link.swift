@@ -9,6 +9,8 @@ final class Link: Sendable {
     var usable: Connection?
     var isReconnecting = false
     var isClosed = false
+    /// Whether nothing of the connection runs any more, after it was closed.
+    var hasEnded = false
     /// Why there will be no other connection.
     var givenUp: ClientError?
     /// Tasks that wait until it is settled whether there is another connection.
@@ -169,5 +171,15 @@ final class Link: Sendable {
       return state.agreement
     }
     agreement?.disconnect()
+    state.withLock { $0.hasEnded = true }
+  }
+
+  var clientState: ClientState {
+    let (agreement, isReconnecting, isClosed, hasEnded) = state.withLock {
+      ($0.agreement, $0.isReconnecting, $0.isClosed, $0.hasEnded)
+    }
+    if isClosed { return hasEnded ? .closed : .closing }
+    guard let failure = agreement?.connection.failure else { return .connected }
+    return isReconnecting ? .reconnecting(failure) : .lost(failure)
   }
 }

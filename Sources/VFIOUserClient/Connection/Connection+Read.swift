@@ -26,8 +26,10 @@ extension Connection {
           unsafe giveUp(call)
           break
         }
-        try unsafe receiver.pointee.checkMessageDeadline()
-        if isFar {
+        if let due = unsafe receiver.pointee.messageDue(), due.hasPassed {
+          isLast = deadline.hasPassed
+          try receiveOverdue()
+        } else if isFar {
           isFar = false
           _ = try unsafe socket.receive(into: &receiver.pointee.assembler, wait: true)
         } else {
@@ -62,6 +64,14 @@ extension Connection {
     state.withLock { _ in
       guard unsafe clinux_word_load(&call.pointee.word) != PendingCall.Signal.done else { return }
       unsafe call.pointee.failure = .timedOut(call.pointee.command)
+    }
+  }
+
+  /// The time of a message that has begun is up: what came while nobody read still counts, and there
+  /// has to be something of it.
+  func receiveOverdue() throws(StreamFailure) {
+    guard try unsafe socket.receive(into: &receiver.pointee.assembler, wait: false) else {
+      throw .deadlinePassed(during: .receiving)
     }
   }
 
@@ -159,7 +169,7 @@ extension Connection {
   ///
   /// Called under the lock by the holder.
   func leaveRole(_ state: inout State) {
-    unsafe receiver.pointee.restartMessageDeadline()
+    noteMessageDue(&state)
     let next = state.firstAsleep
     guard next >= 0, state.failure == nil else {
       state.hasReader = false

@@ -39,6 +39,7 @@ extension Client {
   public func unmapAll(timeout: Duration? = nil) throws(ClientError) {
     let limit = TimeLimit(timeout)
     let connection = try connection(within: limit)
+    trace.record(.dma(.dmaUnmap, address: 0, size: 0))
     _ = try connection.perform(Exchanges.unmapAll, timeout: limit.rest)
     memory.removeAll()
     connection.noteMemory()
@@ -88,6 +89,7 @@ extension Client {
   public func unmapAll(timeout: Duration? = nil) async throws(ClientError) {
     let limit = TimeLimit(timeout)
     let connection = try await connection(within: limit)
+    trace.record(.dma(.dmaUnmap, address: 0, size: 0))
     _ = try await connection.perform(Exchanges.unmapAll, timeout: limit.rest)
     memory.removeAll()
     connection.noteMemory()

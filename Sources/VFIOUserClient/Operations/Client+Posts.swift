@@ -42,9 +42,11 @@ extension Client {
     let size = MemoryLayout<Number>.size
     guard options.postsWrites, size <= RegionWrite.largestCount else { return nil }
     let mask = UInt64.max >> UInt64(64 - 8 * size)
-    return RegionWrite(
+    let write = RegionWrite(
       offset: offset, region: region, count: UInt32(size),
       value: UInt64(truncatingIfNeeded: number) & mask)
+    trace.record(.region(.regionWrite, write.access))
+    return write
   }
 }
 
@@ -86,7 +88,8 @@ extension Connection {
     _ access: RegionAccess, _ bytes: Span<UInt8>, timeout: Duration?
   ) throws(ClientError) {
     trace.record(.region(.regionWrite, access))
-    try post(.regionWrite, payload: RegionAccess.wireSize + bytes.count, timeout: timeout) { target in
+    try post(.regionWrite, payload: RegionAccess.wireSize + bytes.count, timeout: timeout) {
+      target in
       access.encode(into: &target)
       var data = target._mutatingExtracting(RegionAccess.wireSize...)
       data.copy(bytes)

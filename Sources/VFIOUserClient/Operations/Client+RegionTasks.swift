@@ -17,7 +17,7 @@ extension Client {
     let connection = try await connection(within: limit)
     let pieces = pieces(region, offset, count)
     guard pieces.endIndex > 1 else {
-      return try await connection.perform(Exchanges.read(pieces[0].access), timeout: limit.rest)
+      return try await connection.read(pieces[0].access, limit)
     }
     return try await connection.read(pieces, limit, Self.readsInFlight).get()
   }
@@ -29,8 +29,7 @@ extension Client {
     let limit = TimeLimit(timeout)
     let connection = try await connection(within: limit)
     for piece in pieces(region, offset, bytes.count) {
-      let exchange = Exchanges.write(piece.access, Array(bytes[piece.range]))
-      _ = try await connection.perform(exchange, timeout: limit.rest)
+      try await connection.write(piece.access, Array(bytes[piece.range]), limit)
     }
   }
 
@@ -41,7 +40,8 @@ extension Client {
   ) async throws(ClientError) -> Number {
     let access = RegionAccess(
       offset: offset, region: region, count: UInt32(MemoryLayout<Number>.size))
-    let bytes = try await perform(Exchanges.read(access), timeout: timeout)
+    let limit = TimeLimit(timeout)
+    let bytes = try await connection(within: limit).read(access, limit)
     return bytes.span.littleEndian(at: 0)
   }
 
@@ -56,7 +56,8 @@ extension Client {
       defer { rest >>= 8 }
       return UInt8(truncatingIfNeeded: rest)
     }
-    _ = try await perform(Exchanges.write(access, bytes), timeout: timeout)
+    let limit = TimeLimit(timeout)
+    try await connection(within: limit).write(access, bytes, limit)
   }
 }
 
@@ -89,10 +90,23 @@ extension Connection {
     }
   }
 
+  fileprivate func read(
+    _ access: RegionAccess, _ limit: TimeLimit
+  ) async throws(ClientError) -> [UInt8] {
+    trace.record(.region(.regionRead, access))
+    return try await perform(Exchanges.read(access), timeout: limit.rest)
+  }
+
+  fileprivate func write(
+    _ access: RegionAccess, _ bytes: [UInt8], _ limit: TimeLimit
+  ) async throws(ClientError) {
+    trace.record(.region(.regionWrite, access))
+    _ = try await perform(Exchanges.write(access, bytes), timeout: limit.rest)
+  }
+
   private func read(_ piece: RegionPieces.Piece, _ limit: TimeLimit) async -> Arrival {
     do throws(ClientError) {
-      let bytes = try await perform(Exchanges.read(piece.access), timeout: limit.rest)
-      return (piece.range, .success(bytes))
+      return (piece.range, .success(try await read(piece.access, limit)))
     } catch {
       return (piece.range, .failure(error))
     }
