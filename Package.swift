@@ -77,7 +77,9 @@ let package = Package(
     tests(
       "VFIOUserServerTests",
       ["VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol"]),
-    tests("VFIOUserClientTests", ["VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol"]),
+    tests(
+      "VFIOUserClientTests",
+      ["VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol", logging]),
     tests("SerialDeviceTests", ["SerialDevice", "VFIOUserServer", "VFIOUserClient"]),
     tests(
       "EduDeviceTests",

@@ -43,6 +43,13 @@ public struct Outbox: ~Copyable {
   /// Bytes that wait to be sent, and those that were sent since the outbox was last empty.
   public var count: Int { end }
 
+  /// Bytes that wait to be sent.
+  public var unsentCount: Int { isEmpty ? 0 : end - firstUnsent }
+
+  private var firstUnsent: Int {
+    nextClosed < closed.count ? closed[nextClosed].unsent.lowerBound : open.lowerBound
+  }
+
   /// Whether a full send is waiting, so that it is time to flush before more is appended.
   public var isFull: Bool { end >= Self.batchLimit }
 
@@ -182,7 +189,24 @@ public struct Outbox: ~Copyable {
   }
 
   private mutating func makeRoom(_ size: Int) {
+    guard unsafe end + size > storage.count else { return }
+    // A peer that reads, but never everything, must not make this grow for ever.
+    if !isEmpty, firstUnsent > end / 2 { moveToFront() }
     if unsafe end + size > storage.count { grow(by: size) }
+  }
+
+  /// Forgets what was sent.
+  private mutating func moveToFront() {
+    let sent = firstUnsent
+    unsafe storage.copyMemory(from: UnsafeRawBufferPointer(rebasing: storage[sent..<end]))
+    closed.removeFirst(nextClosed)
+    nextClosed = 0
+    for place in closed.indices {
+      let unsent = closed[place].unsent
+      closed[place].unsent = unsent.lowerBound - sent..<unsent.upperBound - sent
+    }
+    if !open.isEmpty { open = open.lowerBound - sent..<open.upperBound - sent }
+    end -= sent
   }
 
   private mutating func grow(by size: Int) {

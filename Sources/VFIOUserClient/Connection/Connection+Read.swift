@@ -1,4 +1,5 @@
 internal import CLinux
+internal import Synchronization
 internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
@@ -25,8 +26,10 @@ extension Connection {
           unsafe giveUp(call)
           break
         }
-        try unsafe receiver.pointee.checkMessageDeadline()
-        if isFar {
+        if let due = unsafe receiver.pointee.messageDue(), due.hasPassed {
+          isLast = deadline.hasPassed
+          try receiveOverdue()
+        } else if isFar {
           isFar = false
           _ = try unsafe socket.receive(into: &receiver.pointee.assembler, wait: true)
         } else {
@@ -61,6 +64,14 @@ extension Connection {
     state.withLock { _ in
       guard unsafe clinux_word_load(&call.pointee.word) != PendingCall.Signal.done else { return }
       unsafe call.pointee.failure = .timedOut(call.pointee.command)
+    }
+  }
+
+  /// The time of a message that has begun is up: what came while nobody read still counts, and there
+  /// has to be something of it.
+  func receiveOverdue() throws(StreamFailure) {
+    guard try unsafe socket.receive(into: &receiver.pointee.assembler, wait: false) else {
+      throw .deadlinePassed(during: .receiving)
     }
   }
 
@@ -141,9 +152,7 @@ extension Connection {
   private func count(_ state: inout State, _ group: FenceGroup, _ failure: ClientError?) {
     group.outstanding -= 1
     if group.failure == nil { group.failure = failure }
-    guard group.outstanding == 0, let waiter = group.waiter else { return }
-    group.waiter = nil
-    complete(&state, waiter)
+    if group.outstanding == 0 { reached(&state, group) }
   }
 
   /// Tells a waiting thread that its call is done.
@@ -160,7 +169,7 @@ extension Connection {
   ///
   /// Called under the lock by the holder.
   func leaveRole(_ state: inout State) {
-    unsafe receiver.pointee.restartMessageDeadline()
+    noteMessageDue(&state)
     let next = state.firstAsleep
     guard next >= 0, state.failure == nil else {
       state.hasReader = false
@@ -178,6 +187,7 @@ extension Connection {
   func lose(_ state: inout State, _ failure: StreamFailure) {
     if state.failure == nil {
       state.failure = failure
+      isLost.store(true, ordering: .releasing)
       trace.record(.lost(failure))
       socket.shutdown()
       wake.signal()
@@ -200,6 +210,7 @@ extension Connection {
         state.calls.release(index)
         count(&state, group, .disconnected(reason))
       case .async(let pending):
+        pending.group?.waiter = nil
         state.forget(pending, index)
         state.calls.release(index)
         pending.take()?.resume(returning: .failure(.disconnected(reason)))

@@ -1,4 +1,5 @@
 internal import CLinux
+internal import Synchronization
 internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
@@ -38,6 +39,8 @@ final class Connection: @unchecked Sendable {
     var isWatched = false
     /// What the background reader is watching for: CLINUX_READABLE, CLINUX_WRITABLE.
     var armed: Int32 = 0
+    /// When a message that has begun has to be complete, while nobody reads.
+    var messageDue = Deadline.never
     var asyncCalls: [ObjectIdentifier: Int32] = [:]
     /// Requests of the server that wait for the handler.
     var requests = RequestQueue()
@@ -65,9 +68,13 @@ final class Connection: @unchecked Sendable {
   let oneshot: OwnedDescriptor
   /// Has the background reader look again: at deadlines, and whether the connection is lost.
   let wake: EventCounter
+  /// Whether ``failure`` is set, for those who ask often.
+  let isLost = Atomic<Bool>(false)
 
   /// Most bytes that wait for a full socket before a posted write waits as well.
   static let backlogLimit = 1 << 20
+  /// Most bytes of answers that wait for a server that asks and does not read.
+  var answerLimit: Int { (16 << 20) + 2 * Int(service.largestTransfer) }
   /// Most ids that are reserved for late replies.
   static let abandonedLimit = 1024
   /// Most reads of the background reader before it looks at deadlines.

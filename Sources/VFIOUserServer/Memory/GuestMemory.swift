@@ -23,7 +23,7 @@ internal import VFIOUserTransport
 /// Everything here may be called from any thread.
 public final class GuestMemory: Sendable {
   struct State {
-    var table = WindowTable()
+    var table = WindowTable<Window>()
     /// Counts the comings and goings of clients.
     var generation: UInt64 = 0
     var isArmed = true
