@@ -61,7 +61,9 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
     ] as [(UInt64, Int)])
   func `refuses what is not wholly inside of an area`(_ offset: UInt64, _ count: Int) throws {
     let file = try TruncatableMemory(size: 0x10000)
-    let mapped = try client(two, file: file).map(.bar0)
+    let client = try client(two, file: file)
+    let mapped = try client.map(.bar0)
+    defer { client.disconnect() }
     let error = ClientError.notMapped(.bar0, offset: offset, count: count)
     #expect(!mapped.isMapped(.readable, at: offset, count: count))
     #expect(throws: error) { try mapped.read(at: offset, count: count) }
@@ -120,7 +122,9 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
 
   @Test func `whose file is truncated fails, and the process lives`() throws {
     let file = try TruncatableMemory(size: 0x10000)
-    let mapped = try client(two, file: file).map(.bar0)
+    let client = try client(two, file: file)
+    let mapped = try client.map(.bar0)
+    defer { client.disconnect() }
     try mapped.store(UInt32(5), at: 0x4000)
     file.resize(to: 0x2000)
     let cut = ClientError.truncatedMapping(.bar0, offset: 0x4000)
