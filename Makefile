@@ -15,7 +15,7 @@ demo-vm: build
 
 # All tests, those with real guests included.
 test:
-	Scripts/fetch-guest
+	Scripts/fetch-guest --with nvme
 	swift test --no-parallel
 
 # Against the floor, in the same run; best as root (SCHED_FIFO) on an idle machine.

@@ -27,6 +27,8 @@ final class ChildProcess {
     process.standardInput = standardIO
     process.standardOutput = standardIO
     try process.run()
+    // So that the stream ends with the program.
+    if standardIO !== FileHandle.nullDevice { try standardIO.close() }
   }
 
   deinit { kill() }

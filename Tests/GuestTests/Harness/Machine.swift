@@ -14,6 +14,10 @@ struct Machine: Sendable, CustomTestStringConvertible {
   var sharesMemory = true
   /// Whether QEMU may post writes. (It never does for I/O space, where the serial port is.)
   var postsWrites = true
+  /// MiB.
+  var memory = 256
+  /// Whether there is an IOMMU that the guest can drive.
+  var hasIOMMU = false
 
   static let all: [Machine] = Board.allCases.flatMap { board in
     [false, true].flatMap { sharesMemory in
@@ -27,21 +31,34 @@ struct Machine: Sendable, CustomTestStringConvertible {
     "\(board), \(sharesMemory ? "shared" : "private") memory, writes \(postsWrites ? "" : "not ")posted"
   }
 
-  /// QEMU's arguments, but for what to boot.
-  func arguments(device socket: String) -> [String] {
+  /// QEMU's arguments, but for devices and for what to boot.
+  var arguments: [String] {
     var arguments = [
-      "-accel", "tcg", "-m", "256M", "-display", "none", "-nodefaults", "-no-user-config",
+      "-accel", "tcg", "-m", "\(memory)M", "-display", "none", "-nodefaults", "-no-user-config",
       "-no-reboot", "-serial", "stdio",
     ]
     if sharesMemory {
-      arguments += ["-object", "memory-backend-memfd,id=mem,size=256M,share=on"]
+      arguments += ["-object", "memory-backend-memfd,id=mem,size=\(memory)M,share=on"]
       arguments += ["-machine", "\(board),memory-backend=mem"]
     } else {
       arguments += ["-machine", "\(board)"]
     }
-    let address = #"{"type":"unix","path":"\#(socket)"}"#
-    let manner = postsWrites ? "" : #","x-no-posted-writes":true"#
-    arguments += ["-device", #"{"driver":"vfio-user-pci","socket":\#(address)\#(manner)}"#]
+    if hasIOMMU { arguments += ["-device", "intel-iommu,caching-mode=on"] }
     return arguments
+  }
+
+  /// The value of `-device` for the device behind a socket.
+  ///
+  /// - Parameters:
+  ///   - socket: its path.
+  ///   - id: the name that QMP knows it by.
+  ///   - properties: more of them, for example `"bootindex": "1"`; the values are JSON.
+  func plug(_ socket: String, id: String = "device", _ properties: [String: String] = [:]) -> String
+  {
+    let manner = postsWrites ? [:] : ["x-no-posted-writes": "true"]
+    let fixed = ["id": #""\#(id)""#, "socket": #"{"type":"unix","path":"\#(socket)"}"#]
+    let all = properties.merging(fixed) { first, _ in first }.merging(manner) { first, _ in first }
+    let members = all.sorted { $0.key < $1.key }.map { #""\#($0.key)":\#($0.value)"# }
+    return #"{"driver":"vfio-user-pci",\#(members.joined(separator: ","))}"#
   }
 }

@@ -27,10 +27,10 @@ extension Guests {
     }
 
     @Test(arguments: [
-      (Machine(board: .pc), DeviceProcess.FarEnd.standardStreams), (Machine(), .terminal),
+      (Machine(board: .pc), SerialProcess.FarEnd.standardStreams), (Machine(), .terminal),
     ])
     func `carries both directions at once`(
-      _ machine: Machine, farEnd: DeviceProcess.FarEnd
+      _ machine: Machine, farEnd: SerialProcess.FarEnd
     ) throws {
       try withGuest(machine, farEnd) { guest, far in
         let count = 16 << 10

@@ -33,7 +33,7 @@ final class Console {
   }
 
   /// The next line without its end, nil when the deadline or the end of the guest comes first.
-  private func nextLine(before deadline: Deadline) throws -> String? {
+  func nextLine(before deadline: Deadline) throws -> String? {
     while true {
       if let end = pending.firstIndex(of: UInt8(ascii: "\n")) {
         var line = pending[..<end]

@@ -6,7 +6,7 @@ import VFIOUserClient
 extension Guests {
   @Suite(.timeLimit(.minutes(5))) struct `A device whose QEMU is killed during a transfer` {
     @Test func `holds nothing of it and serves the next one`() throws {
-      let device = try DeviceProcess(.socket)
+      let device = try SerialProcess(.socket)
       defer { device.kill() }
       let far = try device.connect()
       try useBriefly(device)
@@ -28,7 +28,7 @@ extension Guests {
 
 /// Both sides are sending when the plug is pulled.
 private func killDuringTransfer(
-  _ guest: Guest, _ far: ByteChannel, _ device: DeviceProcess
+  _ guest: Guest, _ far: ByteChannel, _ device: SerialProcess
 ) throws {
   defer { guest.kill() }
   // Proves that the counts below would see what is left.
@@ -44,7 +44,7 @@ private func killDuringTransfer(
 ///
 /// QEMU holds its socket by io_uring too, and the kernel clears that away after the process has gone.
 /// Until then a second client is refused.
-private func checkThatClientIsAccepted(by device: DeviceProcess) throws {
+private func checkThatClientIsAccepted(by device: SerialProcess) throws {
   var refusal: (any Error)?
   let isAccepted = eventually(within: .seconds(1)) {
     do {
@@ -59,7 +59,7 @@ private func checkThatClientIsAccepted(by device: DeviceProcess) throws {
 }
 
 /// Connects, asks and goes.
-private func useBriefly(_ device: DeviceProcess) throws {
+private func useBriefly(_ device: SerialProcess) throws {
   let client = try Client(connectingTo: FilePath(device.socket))
   _ = try client.deviceInfo()
   client.disconnect()

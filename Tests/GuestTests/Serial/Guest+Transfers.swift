@@ -8,11 +8,6 @@ struct Rate: CustomStringConvertible {
   var description: String { "\(Int(Double(count) / (time / .seconds(1)))) bytes/s" }
 }
 
-/// Keeps a measurement; `swift test --attachments-path FOLDER` writes it there.
-func record(_ measurement: String) {
-  Attachment.record(measurement, named: "measurement.txt")
-}
-
 /// Transfers of the whole payload in one direction.
 extension Guest {
   /// Sends from the guest and compares what arrives, byte by byte.
