@@ -20,16 +20,18 @@ final class Guest {
   /// Boots.
   ///
   /// - Parameters:
+  ///   - image: nil when the root file system is on a disk.
   ///   - options: QEMU's, for the devices; see ``Machine/plug(_:id:_:)``.
   ///   - kernelArguments: beside those for the console.
   init(
-    _ machine: Machine, _ image: GuestImage, options: [String], kernelArguments: String = ""
+    _ machine: Machine, _ image: GuestImage?, options: [String], kernelArguments: String = ""
   ) throws {
     scratch = try ScratchFolder()
+    let initramfs = try image.map { ["-initrd", try $0.archive()] } ?? []
     let arguments =
       machine.arguments + options
       + ["-qmp", "unix:\(scratch.path("qmp")),server=on,wait=off"]
-      + ["-kernel", GuestEnvironment.kernel.path, "-initrd", try image.archive()]
+      + ["-kernel", GuestEnvironment.kernel.path] + initramfs
       // Messages of the kernel would get between the lines of the scripts. The detector of soft
       // lockups has one when a whole transfer happens inside of one interrupt on a slow machine.
       + ["-append", "console=ttyS0 quiet loglevel=3 panic=-1 \(kernelArguments)"]

@@ -16,26 +16,41 @@ struct GuestImage: Hashable, Sendable {
   /// The finished archive's path; made at the first use, gone with this process.
   func archive() throws -> String { try ImageStore.shared.path(of: self) }
 
+  /// Puts the same files into a folder, for a file system on a disk.
+  func unpack(into folder: String) throws {
+    for file in try contents() {
+      let path = URL(filePath: "\(folder)/\(file.path)")
+      try FileManager.default.createDirectory(
+        at: path.deletingLastPathComponent(), withIntermediateDirectories: true)
+      try Data(file.bytes).write(to: path)
+      try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: path.path)
+    }
+  }
+
   fileprivate func bytes() throws -> [UInt8] {
     var archive = Initramfs()
-    archive.addFolder("bin")
-    archive.addFile("bin/busybox", try content(GuestEnvironment.busybox), isExecutable: true)
-    archive.addFile(
-      "init", Array(GuestInit.script(prelude: load + prelude).utf8), isExecutable: true)
-    for (path, bytes) in files { archive.addFile(path, bytes, isExecutable: true) }
-    if !modules.isEmpty { archive.addFolder("modules") }
-    for name in modules {
-      archive.addFile("modules/\(name).ko", try content(GuestEnvironment.module(name)))
+    for folder in ["bin", "etc", "lib", "lib/x86_64-linux-gnu", "lib64", "modules"] {
+      archive.addFolder(folder)
     }
-    if !programs.isEmpty { try addPrograms(to: &archive) }
+    for file in try contents() { archive.addFile(file.path, file.bytes, isExecutable: true) }
     return archive.finished()
   }
 
-  private var load: String {
-    modules.map { "insmod /modules/\($0).ko || echo '\($0) does not load'\n" }.joined()
+  private func contents() throws -> [(path: String, bytes: [UInt8])] {
+    let start = Array(GuestInit.script(prelude: load + prelude).utf8)
+    return try [("init", start), ("bin/busybox", content(GuestEnvironment.busybox))]
+      + files.map { ($0.key, $0.value) }
+      + modules.map { ("modules/\($0).ko", try content(GuestEnvironment.module($0))) }
+      + (programs.isEmpty ? [] : programFiles())
   }
 
-  private func addPrograms(to archive: inout Initramfs) throws {
+  /// Busybox takes its own applet rather than a program of the same name, but a function first.
+  private var load: String {
+    modules.map { "insmod /modules/\($0).ko || echo '\($0) does not load'\n" }.joined()
+      + programs.map { "\($0)() { /bin/\($0) \"$@\"; }\n" }.joined()
+  }
+
+  private func programFiles() throws -> [(path: String, bytes: [UInt8])] {
     let root = GuestEnvironment.programs
     let found = try programs.map { name in
       let places = ["sbin", "bin"].map { root.appending(path: "\($0)/\(name)") }
@@ -43,16 +58,14 @@ struct GuestImage: Hashable, Sendable {
       else { throw HarnessFailure("\(root.path) has no program \(name)") }
       return file
     }
-    for file in found {
-      archive.addFile("bin/\(file.lastPathComponent)", try content(file), isExecutable: true)
-    }
-    for folder in ["lib64", "lib", "lib/x86_64-linux-gnu", "etc"] { archive.addFolder(folder) }
-    archive.addFile("etc/mke2fs.conf", try content(root.appending(path: "../etc/mke2fs.conf")))
-    for library in try Self.libraries(of: found) {
-      let folder = library.lastPathComponent.hasPrefix("ld-") ? "lib64" : "lib/x86_64-linux-gnu"
-      archive.addFile(
-        "\(folder)/\(library.lastPathComponent)", try content(library), isExecutable: true)
-    }
+    let settings = GuestEnvironment.folder.appending(path: "guestroot/etc/mke2fs.conf")
+    return try [("etc/mke2fs.conf", content(settings))]
+      + zip(programs, found).map { ("bin/\($0)", try content($1)) }
+      + Self.libraries(of: found).map { library in
+        let name = library.lastPathComponent
+        let folder = name.hasPrefix("ld-") ? "lib64" : "lib/x86_64-linux-gnu"
+        return ("\(folder)/\(name)", try content(library))
+      }
   }
 
   /// Asks the loader of `guestroot` itself; it lists a program's libraries one a line, as

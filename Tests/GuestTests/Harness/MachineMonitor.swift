@@ -41,6 +41,12 @@ final class MachineMonitor {
     }
   }
 
+  /// Plugs a device in; see ``Machine/plug(_:id:_:)``.
+  func plug(_ device: String) throws {
+    let properties = try JSONSerialization.jsonObject(with: Data(device.utf8)) as? [String: Any]
+    try execute("device_add", properties ?? [:])
+  }
+
   private func open() throws -> Console {
     if let opened { return opened }
     let console = Console(try ByteChannel(connectingTo: path))

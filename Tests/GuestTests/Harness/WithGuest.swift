@@ -4,7 +4,7 @@ import Testing
 ///
 /// The guest is gone afterwards; the devices are the caller's. An error comes with what all said.
 func withGuest(
-  _ machine: Machine, _ image: GuestImage, _ devices: [DeviceProcess], options: [String]? = nil,
+  _ machine: Machine, _ image: GuestImage?, _ devices: [DeviceProcess], options: [String]? = nil,
   kernelArguments: String = "", _ body: (Guest) throws -> Void
 ) throws {
   let plugs = devices.enumerated().flatMap { number, device in
