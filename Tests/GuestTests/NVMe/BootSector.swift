@@ -32,6 +32,8 @@ enum BootSector {
       0xF4,  // hlt
       0xEB, 0xFD,  // jmp stop
       // print:
+      0x52,  // push dx: the drive's number
+      // next:
       0xAC,  // lodsb
       0x84, 0xC0,  // test al, al
       0x74, 0x12,  // jz done
@@ -44,8 +46,9 @@ enum BootSector {
       0x88, 0xE0,  // mov al, ah
       0xBA, 0xF8, 0x03,  // mov dx, 0x3F8
       0xEE,  // out dx, al
-      0xEB, 0xE9,  // jmp print
+      0xEB, 0xE9,  // jmp next
       // done:
+      0x5A,  // pop dx
       0xC3,  // ret
     ]
     let message = Array("\r\nbooted from block 0".utf8) + [0]

@@ -42,11 +42,11 @@ private func checkCopies(_ guest: Guest) throws {
     mke2fs -q -t ext4 /dev/nvme0n1 && mount /dev/nvme0n1 /mnt
     mkdir /mnt/copy && cp -a /bin /lib/*/libicu* /mnt/copy/
     cat /bin/fio /bin/nvme /lib/*/libicu* | digest
-    umount /mnt && e2fsck -f -p /dev/nvme0n1 > /tmp/fsck || cat /tmp/fsck
+    umount /mnt && e2fsck -f -p /dev/nvme0n1 > /tmp/fsck 2>&1 || cat /tmp/fsck
     mount /dev/nvme0n1 /mnt
     cat /mnt/copy/bin/fio /mnt/copy/bin/nvme /mnt/copy/libicu* | digest
     rm -r /mnt/copy
-    umount /mnt && e2fsck -f -n /dev/nvme0n1 > /tmp/fsck || cat /tmp/fsck
+    umount /mnt && e2fsck -f -n /dev/nvme0n1 > /tmp/fsck 2>&1 || cat /tmp/fsck
     """, within: .seconds(300))
   let lines = said.split(separator: "\n")
   #expect(lines.count == 2 && lines.first == lines.last, "\(said)")
@@ -64,7 +64,7 @@ private func checkLoad(_ guest: Guest) throws {
     fio --name=mix $mix \(time) > /tmp/fio 2>&1 || cat /tmp/fio
     fio --name=again $mix --rw=randwrite --do_verify=0 > /tmp/fio2 2>&1 || cat /tmp/fio2
     cat /mnt/*.0 | digest
-    umount /mnt && e2fsck -f -n /dev/nvme0n1 > /tmp/fsck || cat /tmp/fsck
+    umount /mnt && e2fsck -f -n /dev/nvme0n1 > /tmp/fsck 2>&1 || cat /tmp/fsck
     mount /dev/nvme0n1 /mnt
     cat /mnt/*.0 | digest
     fio --name=again $mix --rw=randwrite --verify_only > /tmp/fio2 2>&1 || cat /tmp/fio2

@@ -18,7 +18,7 @@ extension Guests {
           dmesg | grep -o 'recovery complete'
           cd /mnt && md5sum \(announced.map { $0.split(separator: " ")[1] }.joined(separator: " "))
           cd / && umount /mnt
-          e2fsck -f -n /dev/nvme0n1 > /tmp/fsck && echo clean || cat /tmp/fsck
+          e2fsck -f -n /dev/nvme0n1 > /tmp/fsck 2>&1 && echo clean || cat /tmp/fsck
           """)
         let lines = said.split(separator: "\n").map {
           $0.split(separator: " ").joined(separator: " ")
