@@ -36,6 +36,7 @@ let package = Package(
     .library(name: "VFIOUserClient", targets: ["VFIOUserClient"]),
     .library(name: "SerialDevice", targets: ["SerialDevice"]),
     .library(name: "NVMeProtocol", targets: ["NVMeProtocol"]),
+    .library(name: "NVMeDevice", targets: ["NVMeDevice"]),
     .executable(name: "vfio-user", targets: ["vfio-user"]),
   ],
   dependencies: [
@@ -55,10 +56,17 @@ let package = Package(
       [
         "VFIOUserServer", "VFIOUserTransport", "CLinux", system, logging,
       ]),
+    room(
+      "NVMeDevice", path: "Sources/Devices/NVMe",
+      [
+        "NVMeProtocol", "VFIOUserServer", "VFIOUserProtocol", "VFIOUserTransport", "CLinux", system,
+        logging,
+      ]),
     .executableTarget(
       name: "vfio-user",
       dependencies: [
-        "VFIOUserServer", "VFIOUserClient", "SerialDevice", "CLinux", system, logging, arguments,
+        "VFIOUserServer", "VFIOUserClient", "SerialDevice", "NVMeDevice", "CLinux", system, logging,
+        arguments,
       ],
       swiftSettings: settings),
     .target(
