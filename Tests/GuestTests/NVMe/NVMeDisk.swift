@@ -85,7 +85,7 @@ extension GuestImage {
     }
     # A line for each thing that the kernel does not like.
     complaints() { dmesg | grep -E 'nvme.*(timeout|error|fail|abort|reset)|I/O error|EXT4-fs (error|warning)'; }
-    # Longest waits of fio on a slow machine; four jobs of random sizes, each block checked
+    # Options of fio: four jobs, random sizes at random places, each block is checked.
     mix="--rw=randrw --bsrange=4k-256k --blockalign=4k --iodepth=64 --numjobs=4 --ioengine=libaio
       --direct=1 --verify=crc32c --verify_fatal=1 --group_reporting --minimal"
     """#
@@ -99,6 +99,6 @@ enum LoadSize {
 
   /// MiB for each of four jobs of fio.
   static let megabytesPerJob = isLong ? 64 : 8
-  /// Seconds that fio repeats itself for; nil for once.
-  static let seconds: Int? = isLong ? 60 : nil
+  /// Seconds that fio is started again and again for; it runs at least once.
+  static let seconds = isLong ? 60 : 5
 }
