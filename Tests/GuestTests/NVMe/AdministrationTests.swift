@@ -77,7 +77,8 @@ private func checkLogs(_ guest: Guest) throws {
   let errors = try guest.run("nvme error-log -e 1 /dev/nvme0")
   #expect(errors.contains("Invalid Command Opcode"), "\(errors)")
   #expect(try guest.table("nvme fw-log /dev/nvme0")["afi"] == "0x1")
-  #expect(try guest.run("nvme effects-log /dev/nvme0").contains("Write"))
+  let effects = try guest.run("nvme effects-log /dev/nvme0")
+  #expect(effects.contains("Write"), "\(effects)")
 }
 
 private func checkFeatures(_ guest: Guest) throws {

@@ -10,9 +10,9 @@ extension Guests {
       let disk = try NVMeDisk(megabytes: 128)
       let isExpress = machine.board == .q35
       let place = [
-        "bus": isExpress ? #""hotplug""# : #""pci.0""#, "addr": #""\#(isExpress ? 0 : 6)""#,
+        "bus": isExpress ? #""root1""# : #""pci.0""#, "addr": #""\#(isExpress ? 0 : 6)""#,
       ]
-      let port = isExpress ? ["-device", "pcie-root-port,id=hotplug,chassis=1,slot=1"] : []
+      let port = isExpress ? ["-device", "pcie-root-port,id=root1,chassis=1,slot=1"] : []
       let plug = machine.plug(disk.device.socket, id: "disk", place)
       try withGuest(machine, .load, [disk.device], options: port + ["-device", plug]) { guest in
         try guest.run(
