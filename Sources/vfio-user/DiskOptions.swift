@@ -6,6 +6,7 @@ import VFIOUserTransport
 
 extension CacheMode: ExpressibleByArgument {}
 extension NVMeConfiguration.DoorbellMode: ExpressibleByArgument {}
+extension NVMeConfiguration.InterruptKind: ExpressibleByArgument {}
 
 /// A namespace as the command line or a configuration file describes it.
 struct NamespaceOptions: Codable, Equatable {
@@ -170,6 +171,12 @@ struct DiskOptions: ParsableArguments {
   var doorbells = NVMeConfiguration.DoorbellMode.trapped
 
   @Option(
+    help:
+      "The best interrupts that the guest is offered: msix, msi or pin. QEMU 11.1 dies at the hot unplug of a device with MSI-X."
+  )
+  var interrupts = NVMeConfiguration.InterruptKind.msix
+
+  @Option(
     help: ArgumentHelp(
       "Where counters and settings are kept; PATH.nvme beside the first file unless told otherwise.",
       valueName: "path"))
@@ -203,6 +210,7 @@ struct DiskOptions: ParsableArguments {
     configuration.queueEntries = queueEntries
     configuration.threads = threads
     configuration.doorbells = doorbells
+    configuration.interrupts = interrupts
     if let serial { configuration.serialNumber = serial }
     configuration.statePath = statePath(namespaces)
     return try makeDisk(configuration)

@@ -61,16 +61,30 @@ extension Controller {
     queue.hasNews = false
     queue.untold = 0
     guard queue.interrupts, isCurrent else { return }
-    if shadow != nil, queue.id != 0 {
-      announceHead(of: queue)
-      line.announce(queue.id, vector: queue.vector, tail: queue.tail) { queue.head }
-      updateHead(of: queue)
-      line.taken(Int(queue.id), head: queue.head)
-    } else {
+    guard shadow != nil, queue.id != 0 else {
       let index = Doorbells.head(of: queue.id)
-      line.announce(queue.id, vector: queue.vector, tail: queue.tail) {
+      return line.announce(queue.id, vector: queue.vector, tail: queue.tail) {
         doorbells.value(of: index)
       }
+    }
+    if line.needsHeads { agreeOnHead(of: queue) }
+    line.announce(queue.id, vector: queue.vector, tail: queue.tail) { queue.head }
+  }
+
+  /// Has the host ring when it takes the next entry, so that the pin goes low then.
+  ///
+  /// The index that makes it ring has to be the head at that moment: with an older one it does not ring,
+  /// and the pin would stay high for ever.
+  private func agreeOnHead(of queue: CompletionQueue) {
+    updateHead(of: queue)
+    // A host in its right mind moves on once at most, to the tail.
+    for _ in 0..<4 {
+      announceHead(of: queue)
+      let announced = queue.head
+      // Our store before our load, as the host's store of the head before its load of the index.
+      atomicMemoryFence(ordering: .sequentiallyConsistent)
+      updateHead(of: queue)
+      if queue.head == announced { return }
     }
   }
 

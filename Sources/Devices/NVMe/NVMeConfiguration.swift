@@ -12,6 +12,16 @@ public struct NVMeConfiguration: Sendable {
     case mapped
   }
 
+  /// The best kind of interrupt that the host is offered.
+  public enum InterruptKind: String, CaseIterable, Sendable {
+    /// A vector for each queue; MSI and the pin as well.
+    case msix
+    /// 32 vectors; the pin as well.
+    case msi
+    /// One for all queues.
+    case pin
+  }
+
   /// Most pairs of I/O queues.
   public static let mostQueues = 64
   /// Most entries of an I/O queue.
@@ -31,6 +41,8 @@ public struct NVMeConfiguration: Sendable {
   public var queueEntries = 1024
   /// How doorbells are rung.
   public var doorbells = DoorbellMode.trapped
+  /// How the host is interrupted at best.
+  public var interrupts = InterruptKind.msix
   /// Threads that wait for the disk, 1 to 64.
   public var threads = 4
   /// Where counters and saved features are kept; nil to forget them with the process.

@@ -78,7 +78,7 @@ public final class NVMeDevice: Device {
     }
   }
 
-  /// An NVMe controller with MSI-X, MSI and an interrupt pin.
+  /// An NVMe controller with MSI-X, MSI and an interrupt pin, unless there are to be fewer.
   public var pci: PCIDescription {
     let page: Range<UInt64> = Self.registersEnd..<Self.doorbellsEnd
     return PCIDescription(
@@ -92,14 +92,19 @@ public final class NVMeDevice: Device {
             ? .memoryAreas([page], notifying: true) : .callbacks)
       ],
       hasInterruptPin: true,
-      capabilities: [
-        .powerManagement(PowerManagement()),
-        .express(Express()),
-        .msi(MSI(vectors: 32, perVectorMasking: true)),
-        .msix(
-          MSIX(
-            vectors: options.queues + 1, bar: 0, tableOffset: 0x2000, pendingOffset: 0x3000)),
-      ])
+      capabilities: [.powerManagement(PowerManagement()), .express(Express())]
+        + interruptCapabilities)
+  }
+
+  private var interruptCapabilities: [PCICapability] {
+    let messages = PCICapability.msi(MSI(vectors: 32, perVectorMasking: true))
+    let table = MSIX(
+      vectors: options.queues + 1, bar: 0, tableOffset: 0x2000, pendingOffset: 0x3000)
+    return switch options.interrupts {
+    case .msix: [messages, .msix(table)]
+    case .msi: [messages]
+    case .pin: []
+    }
   }
 
   /// Starts the controller's thread.

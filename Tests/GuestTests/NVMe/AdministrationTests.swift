@@ -77,8 +77,16 @@ private func checkLogs(_ guest: Guest) throws {
   let errors = try guest.run("nvme error-log -e 1 /dev/nvme0")
   #expect(errors.contains("Invalid Command Opcode"), "\(errors)")
   #expect(try guest.table("nvme fw-log /dev/nvme0")["afi"] == "0x1")
-  let effects = try guest.run("nvme effects-log /dev/nvme0")
-  #expect(effects.contains("Write"), "\(effects)")
+  // nvme-cli 2.4 prints nothing of this log by itself. Identify of the administrator's commands is
+  // supported; Write of the others is too, and changes content.
+  let effects = try guest.run(
+    """
+    nvme get-log /dev/nvme0 --log-id=5 --log-len=4096 --raw-binary > /tmp/effects
+    for place in 24 1028; do
+      dd if=/tmp/effects bs=1 skip=$place count=1 2> /dev/null | hexdump -v -e '1/1 "%d "'
+    done
+    """)
+  #expect(effects == "1 3 ", "\(effects)")
 }
 
 private func checkFeatures(_ guest: Guest) throws {

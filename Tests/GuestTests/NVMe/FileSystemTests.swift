@@ -6,27 +6,34 @@ extension Guests {
     struct Case: Sendable, CustomTestStringConvertible {
       let machine: Machine
       let blockSize: Int
-      var testDescription: String { "\(machine), blocks of \(blockSize) bytes" }
+      /// The best there is.
+      var interrupts = "msix"
+      var testDescription: String { "\(machine), blocks of \(blockSize) bytes, \(interrupts)" }
     }
 
     static let cases = [
       Case(machine: Machine(memory: 512), blockSize: 512),
       Case(machine: Machine(board: .pc, memory: 512), blockSize: 4096),
-      Case(machine: Machine(sharesMemory: false, memory: 512), blockSize: 4096),
+      Case(machine: Machine(sharesMemory: false, memory: 512), blockSize: 4096, interrupts: "msi"),
       Case(
         machine: Machine(board: .pc, sharesMemory: false, postsWrites: false, memory: 512),
-        blockSize: 512),
+        blockSize: 512, interrupts: "pin"),
     ]
 
     @Test(arguments: cases)
     func `keeps all that was written, and gives it back to the host when it is discarded`(
       _ machine: Case
     ) throws {
-      let disk = try NVMeDisk(megabytes: LoadSize.isLong ? 768 : 128, blockSize: machine.blockSize)
+      let disk = try NVMeDisk(
+        megabytes: LoadSize.isLong ? 768 : 128, blockSize: machine.blockSize,
+        options: ["--interrupts", machine.interrupts])
       try withGuest(machine.machine, .load, [disk.device]) { guest in
         #expect(
           try guest.run("cat /sys/block/nvme0n1/queue/logical_block_size") == "\(machine.blockSize)"
         )
+        let lines = try guest.run(
+          "grep -c nvme0q /proc/interrupts; ls /sys/class/nvme/nvme0/device/msi_irqs | wc -l")
+        #expect(lines == ["msix": "2\n2", "msi": "1\n1", "pin": "1\n0"][machine.interrupts])
         try checkCopies(guest)
         try checkLoad(guest)
         try checkDiscard(guest, disk)

@@ -5,9 +5,12 @@ extension Guests {
     static let boards = [Machine(board: .pc, memory: 512), Machine(board: .q35, memory: 512)]
 
     /// On q35 a slot is a port of its own: the root bus has none.
+    ///
+    /// Without MSI-X: QEMU 11.1 dies of an assertion (`subregion->container == mr`) when any vfio-user
+    /// device with it is unplugged.
     @Test(arguments: boards)
     func `is unplugged and plugged in again`(_ machine: Machine) throws {
-      let disk = try NVMeDisk(megabytes: 128)
+      let disk = try NVMeDisk(megabytes: 128, options: ["--interrupts", "msi"])
       let isExpress = machine.board == .q35
       let place = [
         "bus": isExpress ? #""root1""# : #""pci.0""#, "addr": #""\#(isExpress ? 0 : 6)""#,

@@ -33,6 +33,9 @@ final class InterruptLine: Sendable {
 
   var mask: UInt32 { state.withLock { $0.mask } }
 
+  /// Whether it has to be known when the host has taken entries: a vector of MSI-X is only signalled.
+  var needsHeads: Bool { !interrupts.isEnabled(.msix) }
+
   /// Entries were posted to a queue.
   ///
   /// - Parameters:
