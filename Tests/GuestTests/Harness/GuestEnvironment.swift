@@ -35,6 +35,15 @@ enum GuestEnvironment {
     """
   }
 
+  /// Runs one of the guest's programs on the host.
+  static func run(_ program: String, _ arguments: [String]) throws {
+    let libraries = programs.appending(path: "lib/x86_64-linux-gnu")
+    try ToolRun.output(
+      of: libraries.appending(path: "ld-linux-x86-64.so.2"),
+      ["--library-path", libraries.path, programs.appending(path: "sbin/\(program)").path]
+        + arguments)
+  }
+
   /// A module of the guest's kernel.
   static func module(_ name: String) throws -> URL {
     let modules = folder.appending(path: "modules")

@@ -51,9 +51,6 @@ enum RootImage {
   ///
   /// - Returns: its path.
   static func make(in scratch: ScratchFolder) throws -> String {
-    guard let tool = ToolRun.find("mke2fs") else {
-      throw HarnessFailure("this machine has no mke2fs: install e2fsprogs")
-    }
     let folder = scratch.path("root")
     try GuestImage.load.unpack(into: folder)
     for name in ["dev", "proc", "sys", "tmp", "run", "mnt"] {
@@ -61,8 +58,8 @@ enum RootImage {
         atPath: "\(folder)/\(name)", withIntermediateDirectories: true)
     }
     let image = scratch.path("root.img")
-    try ToolRun.output(
-      of: tool, ["-q", "-t", "ext4", "-d", folder, "-E", "root_owner=0:0", image, "512M"])
+    try GuestEnvironment.run(
+      "mke2fs", ["-q", "-t", "ext4", "-d", folder, "-E", "root_owner=0:0", image, "512M"])
     return image
   }
 }
