@@ -1,5 +1,5 @@
 # Everyday commands; each does its own set-up.
-.PHONY: build demo demo-vm demo-serial-vm compare-nvme test bench lint clean
+.PHONY: build demo demo-vm demo-serial-vm compare-nvme test example bench lint clean
 
 build:
 	swift build -c release
@@ -23,10 +23,17 @@ compare-nvme: build
 	Scripts/fetch-guest --with nvme
 	Scripts/compare-nvme
 
-# All tests, those with real guests included.
+# All tests, those with real guests included. Allocations are counted in the optimised build: a debug
+# build allocates in innocent code.
 test:
 	Scripts/fetch-guest --with nvme
+	swift test -c release -Xswiftc -enable-testing --scratch-path .build-release --no-parallel \
+	  --filter AllocationTests
 	swift test --no-parallel
+
+# The README's example: builds, works, and is what the README shows.
+example:
+	Scripts/check-example
 
 # Against the floor, in the same run; best as root (SCHED_FIFO) on an idle machine.
 bench:
@@ -35,7 +42,7 @@ bench:
 	cd Benchmarks && .build/release/Benchmarks server 2>/dev/null
 
 lint:
-	swift format lint -s -r Sources Tests Package.swift
+	swift format lint -s -r Sources Tests Package.swift Examples/HelloDevice/Sources Examples/HelloDevice/Package.swift
 
 clean:
 	swift package clean

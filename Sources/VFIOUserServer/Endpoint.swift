@@ -10,6 +10,7 @@ internal import VFIOUserTransport
 /// each command is a short method in one of the extensions. All of it runs on the session's thread.
 final class Endpoint: Sendable {
   let device: any Device
+  let fillsReads: Bool
   let bus: DeviceBus
   let options: ServerOptions
   /// What DEVICE_FEATURE can do, by feature.
@@ -23,6 +24,7 @@ final class Endpoint: Sendable {
     features: [FeatureIndex: any DeviceFeatureHandler] = [:]
   ) throws(PCIDescription.Flaw) {
     self.device = device
+    fillsReads = device.fillsReads
     self.bus = try DeviceBus(for: device.pci, guardsMemory: options.handlesMemoryFaults)
     self.options = options
     self.features = features
@@ -128,8 +130,9 @@ final class Endpoint: Sendable {
   func clientLeft() {
     hasNotedUnsharedMemory.store(false, ordering: .relaxed)
     bus.memory.disconnect()
-    bus.interrupts.disconnect()
+    // Before the interrupts, so that what ends just now leaves no pending bit for the next client.
     device.clientLeft()
+    bus.interrupts.disconnect()
     bus.worker.release()
   }
 }

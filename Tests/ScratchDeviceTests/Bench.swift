@@ -82,6 +82,11 @@ struct Driver {
     try client.setBusMaster(true)
   }
 
+  /// Whether these bytes are in memory; `#expect` would print a megabyte of each if they are not.
+  func has(_ bytes: [UInt8], at offset: UInt64) -> Bool {
+    memory.read(at: offset, count: bytes.count) == bytes
+  }
+
   /// Carries a copy out and waits for its end.
   ///
   /// - Returns: the errno.

@@ -50,8 +50,9 @@ extension Connection {
   ///
   /// Called under the lock, after each change of these.
   func rearm(_ state: inout State) {
-    var wanted: Int32 = 0
     let hasBacklog = !state.outbox.isEmpty
+    guard state.backgroundUsers > 0 || state.armed != 0 || hasBacklog else { return }
+    var wanted: Int32 = 0
     if state.failure == nil {
       // While messages wait, what the server sends is read in any case: it may be waiting as well.
       if !state.hasReader, state.backgroundUsers > 0 || hasBacklog { wanted |= CLINUX_READABLE }
@@ -65,6 +66,13 @@ extension Connection {
 
   private func startBackground(_ state: inout State) -> Bool {
     do throws(SystemFailure) {
+      // Not before it is needed: a socket that is watched, for nothing even, wakes its watcher's queue
+      // at each message, which costs a fortieth of a round trip.
+      if !state.isWatched {
+        _ = try checked(
+          "epoll_ctl", clinux_oneshot_watch(oneshot.number, socket.descriptor.number))
+        state.isWatched = true
+      }
       try DetachedThread.start("vfio-user-bg") { [self] in runBackground() }
       state.threads += 1
       return true
@@ -113,7 +121,7 @@ extension Connection {
         try handOutWhatIsInHand()
         reads += 1
       }
-      leaveRole()
+      state.withLock { leaveRole(&$0) }
     } catch {
       state.update { lose(&$0, error) }
     }

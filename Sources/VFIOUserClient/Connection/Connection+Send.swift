@@ -90,17 +90,18 @@ extension Connection {
   /// - Throws: the first failure among the answers.
   func fence(_ group: FenceGroup, timeout: Duration? = nil) throws(ClientError) {
     let deadline = deadline(timeout)
-    let place: (index: Int32, isReader: Bool)? = state.withLock { state in
+    let waiter: Waiter? = state.withLock { state in
       guard group.outstanding > 0 else { return nil }
       let index = state.calls.beginWithoutID()
       group.waiter = index
-      return (index, takeRoleOrSleep(&state, index))
+      return takeRoleOrSleep(&state, index)
     }
-    if let (index, isReader) = place {
-      waitForCompletion(of: index, isReader: isReader, before: deadline)
+    if let waiter {
+      let holdsRole = wait(waiter, before: deadline)
       let isLate = state.update { state in
-        if group.waiter == index { group.waiter = nil }
-        state.calls.release(index)
+        if holdsRole { leaveRole(&state) }
+        if group.waiter == waiter.index { group.waiter = nil }
+        state.calls.release(waiter.index)
         return abandonAll(&state, of: group)
       }
       if isLate { throw .timedOut(.dmaMap) }

@@ -34,6 +34,8 @@ final class Connection: @unchecked Sendable {
     var backgroundUsers = 0
     /// Whether registered memory is one of them.
     var servesMemory = false
+    /// Whether the socket is in the set of the background reader.
+    var isWatched = false
     /// What the background reader is watching for: CLINUX_READABLE, CLINUX_WRITABLE.
     var armed: Int32 = 0
     var asyncCalls: [ObjectIdentifier: Int32] = [:]
@@ -51,6 +53,8 @@ final class Connection: @unchecked Sendable {
   let state: Monitor<State>
   let timeout: Duration
   private let timeoutInNanoseconds: UInt64
+  /// Whether a plain receive ends, by itself, well before a deadline that was just set.
+  let hasFarDeadline: Bool
   let trace: TracePoint
   let service: MemoryService
   let handler: RequestHandler?
@@ -78,6 +82,7 @@ final class Connection: @unchecked Sendable {
     self.socket = socket
     self.timeout = timeout
     timeoutInNanoseconds = Deadline.nanoseconds(timeout)
+    hasFarDeadline = timeout >= Self.receiveSlice * 4
     self.trace = trace
     self.service = service
     self.handler = handler
@@ -85,7 +90,7 @@ final class Connection: @unchecked Sendable {
     _ = try checked(
       "setsockopt(SO_RCVTIMEO)", clinux_set_receive_timeout(number, 250_000_000))
     oneshot = OwnedDescriptor(
-      adopting: try checked("epoll_create1", clinux_oneshot_create(number)))
+      adopting: try checked("epoll_create1", clinux_oneshot_create()))
     wake = try EventCounter()
     unsafe receiver = .allocate(capacity: 1)
     unsafe receiver.initialize(
