@@ -1,6 +1,7 @@
 import VFIOUserTransport
 
-/// A virtual machine that is left to its firmware: SeaBIOS, without a kernel from outside.
+/// A virtual machine that is left to its firmware, SeaBIOS unless told otherwise, without a kernel from
+/// outside.
 enum Firmware {
   /// Powers a machine on and waits for a line on the serial port.
   static func awaitLine(

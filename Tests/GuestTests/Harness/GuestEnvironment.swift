@@ -15,6 +15,8 @@ enum GuestEnvironment {
   static let qemu = folder.appending(path: "qemu-system-x86_64")
   static let kernel = folder.appending(path: "vmlinuz")
   static let busybox = folder.appending(path: "busybox")
+  /// OVMF: UEFI firmware for a virtual machine.
+  static let uefi = folder.appending(path: "ovmf.fd")
   /// Dynamically linked programs for guests, with their libraries.
   static let programs = folder.appending(path: "guestroot/usr")
 

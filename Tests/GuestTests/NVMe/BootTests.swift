@@ -20,6 +20,24 @@ extension Guests {
       }
     }
 
+    @Test(
+      .enabled(
+        if: FileManager.default.isReadableFile(atPath: GuestEnvironment.uefi.path),
+        "run Scripts/fetch-guest --with nvme"))
+    func `loads a program with UEFI firmware`() throws {
+      let disk = try NVMeDisk(megabytes: 16)
+      try disk.write(EFIVolume.bytes)
+      let machine = Machine()
+      let plug = machine.plug(disk.device.socket, ["bootindex": "1"])
+      do {
+        try Firmware.awaitLine(
+          EFIVolume.text, on: machine,
+          options: ["-bios", GuestEnvironment.uefi.path, "-device", plug], within: .seconds(120))
+      } catch {
+        throw HarnessFailure("\(error)\n\(disk.device.whatItSaid)")
+      }
+    }
+
     /// `mke2fs -d` fills a file system without being root and without mounting it.
     @Test func `has its root file system there`() throws {
       let scratch = try ScratchFolder()
