@@ -37,6 +37,8 @@ let package = Package(
     .library(name: "SerialDevice", targets: ["SerialDevice"]),
     .library(name: "EduDevice", targets: ["EduDevice"]),
     .library(name: "ScratchDevice", targets: ["ScratchDevice"]),
+    .library(name: "NVMeProtocol", targets: ["NVMeProtocol"]),
+    .library(name: "NVMeDevice", targets: ["NVMeDevice"]),
     .executable(name: "vfio-user", targets: ["vfio-user"]),
   ],
   dependencies: [
@@ -47,6 +49,7 @@ let package = Package(
   targets: [
     .target(name: "CLinux"),
     room("VFIOUserProtocol", []),
+    room("NVMeProtocol", []),
     room("VFIOUserTransport", ["VFIOUserProtocol", "CLinux", system]),
     room("VFIOUserServer", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging]),
     room("VFIOUserClient", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging]),
@@ -61,11 +64,17 @@ let package = Package(
     room(
       "ScratchDevice", path: "Sources/Devices/Scratch",
       ["VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging]),
+    room(
+      "NVMeDevice", path: "Sources/Devices/NVMe",
+      [
+        "NVMeProtocol", "VFIOUserServer", "VFIOUserProtocol", "VFIOUserTransport", "CLinux", system,
+        logging,
+      ]),
     .executableTarget(
       name: "vfio-user",
       dependencies: [
-        "VFIOUserServer", "VFIOUserClient", "SerialDevice", "EduDevice", "ScratchDevice", "CLinux",
-        system, logging, arguments,
+        "VFIOUserServer", "VFIOUserClient", "SerialDevice", "EduDevice", "ScratchDevice",
+        "NVMeDevice", "CLinux", system, logging, arguments,
       ],
       swiftSettings: settings),
     .target(
@@ -73,6 +82,7 @@ let package = Package(
       dependencies: ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", system],
       path: "Tests/TestSupport", swiftSettings: settings),
     tests("VFIOUserProtocolTests", ["VFIOUserProtocol"]),
+    tests("NVMeProtocolTests", ["NVMeProtocol"]),
     tests("VFIOUserTransportTests", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux"]),
     tests(
       "VFIOUserServerTests",
