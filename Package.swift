@@ -46,6 +46,7 @@ let package = Package(
     .target(name: "CLinux"),
     room("VFIOUserProtocol", []),
     room("VFIOUserTransport", ["VFIOUserProtocol", "CLinux", system]),
+    room("KernelRing", ["VFIOUserTransport", "CLinux", system]),
     room("VFIOUserServer", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging]),
     room("VFIOUserClient", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging]),
     room(
@@ -65,6 +66,8 @@ let package = Package(
       path: "Tests/TestSupport", swiftSettings: settings),
     tests("VFIOUserProtocolTests", ["VFIOUserProtocol"]),
     tests("VFIOUserTransportTests", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux"]),
+    .target(name: "SystemCallFilter", path: "Tests/SystemCallFilter"),
+    tests("KernelRingTests", ["KernelRing", "VFIOUserTransport", "CLinux", "SystemCallFilter"]),
     tests(
       "VFIOUserServerTests",
       ["VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol"]),

@@ -1,0 +1,46 @@
+internal import CLinux
+internal import SystemPackage
+internal import VFIOUserTransport
+
+extension Ring {
+  /// Hands everything queued to the kernel in one system call.
+  ///
+  /// - Parameter least: waits until so many completions are there to take, those that were there before
+  ///   included; a signal may end the wait early. No more than are under way are waited for.
+  /// - Returns: how many operations were handed over.
+  /// - Throws: ``RingError/system(_:)`` with `EAGAIN` when the kernel has no memory for them now.
+  @discardableResult
+  public mutating func submit(waitingFor least: Int = 0) throws(RingError) -> Int {
+    guard queued > 0 || least > 0 else { return 0 }
+    let result = unsafe clinux_ring_submit(ring, UInt32(max(0, min(least, inFlight))))
+    do throws(SystemFailure) {
+      let count = Int(try checked("io_uring_enter", result))
+      queued -= min(queued, count)
+      return count
+    } catch {
+      throw .system(error)
+    }
+  }
+
+  /// Takes the completions that are there, without waiting.
+  ///
+  /// - Returns: how many there were.
+  @discardableResult
+  public mutating func take(_ body: (RingCompletion) -> Void) -> Int {
+    var total = 0
+    var isEmpty = false
+    while !isEmpty {
+      unsafe withCompletions { batch in
+        let count = Int(unsafe clinux_ring_take(ring, batch.baseAddress, UInt32(batch.count)))
+        inFlight -= min(inFlight, count)
+        total += count
+        isEmpty = count < batch.count
+        for index in 0..<count {
+          body(
+            RingCompletion(id: unsafe batch[index].id, result: unsafe batch[index].result))
+        }
+      }
+    }
+    return total
+  }
+}
