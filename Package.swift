@@ -35,6 +35,7 @@ let package = Package(
     .library(name: "VFIOUserServer", targets: ["VFIOUserServer"]),
     .library(name: "VFIOUserClient", targets: ["VFIOUserClient"]),
     .library(name: "SerialDevice", targets: ["SerialDevice"]),
+    .library(name: "NVMeProtocol", targets: ["NVMeProtocol"]),
     .executable(name: "vfio-user", targets: ["vfio-user"]),
   ],
   dependencies: [
@@ -45,6 +46,7 @@ let package = Package(
   targets: [
     .target(name: "CLinux"),
     room("VFIOUserProtocol", []),
+    room("NVMeProtocol", []),
     room("VFIOUserTransport", ["VFIOUserProtocol", "CLinux", system]),
     room("KernelRing", ["VFIOUserTransport", "CLinux", system]),
     room("VFIOUserServer", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging]),
@@ -65,6 +67,7 @@ let package = Package(
       dependencies: ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", system],
       path: "Tests/TestSupport", swiftSettings: settings),
     tests("VFIOUserProtocolTests", ["VFIOUserProtocol"]),
+    tests("NVMeProtocolTests", ["NVMeProtocol"]),
     tests("VFIOUserTransportTests", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux"]),
     .target(name: "SystemCallFilter", path: "Tests/SystemCallFilter"),
     tests("KernelRingTests", ["KernelRing", "VFIOUserTransport", "CLinux", "SystemCallFilter"]),
