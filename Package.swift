@@ -36,6 +36,7 @@ let package = Package(
     .library(name: "VFIOUserClient", targets: ["VFIOUserClient"]),
     .library(name: "SerialDevice", targets: ["SerialDevice"]),
     .library(name: "NVMeProtocol", targets: ["NVMeProtocol"]),
+    .library(name: "NVMeDriver", targets: ["NVMeDriver"]),
     .executable(name: "vfio-user", targets: ["vfio-user"]),
   ],
   dependencies: [
@@ -52,6 +53,9 @@ let package = Package(
     room("VFIOUserServer", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging]),
     room("VFIOUserClient", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging]),
     room(
+      "NVMeDriver",
+      ["NVMeProtocol", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol", "CLinux"]),
+    room(
       "SerialDevice", path: "Sources/Devices/Serial",
       [
         "VFIOUserServer", "VFIOUserTransport", "CLinux", system, logging,
@@ -59,7 +63,8 @@ let package = Package(
     .executableTarget(
       name: "vfio-user",
       dependencies: [
-        "VFIOUserServer", "VFIOUserClient", "SerialDevice", "CLinux", system, logging, arguments,
+        "VFIOUserServer", "VFIOUserClient", "SerialDevice", "NVMeDriver", "NVMeProtocol",
+        "KernelRing", "CLinux", system, logging, arguments,
       ],
       swiftSettings: settings),
     .target(
