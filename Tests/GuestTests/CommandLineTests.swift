@@ -35,7 +35,7 @@ struct WrongCommandLine: CustomTestStringConvertible, Sendable {
     .init("serve serial --socket /nonexistent/a --pty", 1, "No such file or directory"),
     .init("serve serial --socket /tmp/\(long) --pty", 1, "a socket path has at most 107"),
     .init("serve serial --fd 1 --pty", 1, "above 2"),
-    .init("demo --bytes 0", 64, "from 1 to 16777216"),
+    .init("demo serial --bytes 0", 64, "from 1 to 16777216"),
     .init("fly", 64, "fly"),
   ]
 

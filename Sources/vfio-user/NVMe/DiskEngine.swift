@@ -20,6 +20,11 @@ final class DiskEngine: BlockEngine {
     slots = Array(repeating: 0, count: disk.queue.entries)
   }
 
+  /// Gives the memory back; nothing is under way any more.
+  func release() {
+    for buffer in buffers { disk.controller.arena.free(buffer) }
+  }
+
   func start(_ slot: Int, isRead: Bool, at offset: UInt64, count: Int) throws {
     let namespace = disk.namespace
     let block = offset / UInt64(namespace.blockSize)
