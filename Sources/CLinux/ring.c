@@ -48,18 +48,14 @@ static int knows_operations(int descriptor) {
   static const uint8_t needed[] = {IORING_OP_NOP, IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC,
                                    IORING_OP_FALLOCATE};
   enum { asked = 64 };
-  struct {
-    struct io_uring_probe probe;
-    struct io_uring_probe_op room[asked];
-  } answer;
-  memset(&answer, 0, sizeof answer);
-  if (control(descriptor, IORING_REGISTER_PROBE, &answer.probe, asked) < 0) return 0;
-  for (size_t i = 0; i < sizeof needed; i++) {
-    if (needed[i] >= answer.probe.ops_len ||
-        !(answer.room[needed[i]].flags & IO_URING_OP_SUPPORTED))
-      return 0;
-  }
-  return 1;
+  struct io_uring_probe *answer =
+      calloc(1, sizeof *answer + asked * sizeof(struct io_uring_probe_op));
+  if (!answer) return 0;
+  int knows = control(descriptor, IORING_REGISTER_PROBE, answer, asked) >= 0;
+  for (size_t i = 0; knows && i < sizeof needed; i++)
+    knows = needed[i] < answer->ops_len && answer->ops[needed[i]].flags & IO_URING_OP_SUPPORTED;
+  free(answer);
+  return knows;
 }
 
 static size_t larger(size_t one, size_t other) { return one > other ? one : other; }
@@ -206,6 +202,15 @@ int clinux_ring_submit(struct clinux_ring *ring, unsigned least) {
     if ((unsigned)result >= left) return taken;
     if (result == 0) return taken > 0 ? taken : -EAGAIN;
   }
+}
+
+unsigned clinux_ring_queued(const struct clinux_ring *ring) {
+  return ring->filled - __atomic_load_n(ring->submit_head, __ATOMIC_ACQUIRE);
+}
+
+int clinux_ring_wait(int descriptor) {
+  const int result = enter(descriptor, 0, 1, IORING_ENTER_GETEVENTS);
+  return result == -EINTR ? 0 : result;
 }
 
 unsigned clinux_ring_take(struct clinux_ring *ring, struct clinux_ring_completion *completions,

@@ -1,5 +1,6 @@
 internal import CLinux
 public import Glibc
+internal import Synchronization
 public import SystemPackage
 
 extension Ring {
@@ -17,7 +18,7 @@ extension Ring {
   /// - Throws: ``RingError/full(limit:)``, ``RingError/tooManySlices(_:limit:)``,
   ///   ``RingError/outOfRange(offset:length:)``.
   @unsafe
-  public mutating func read(
+  public func read(
     _ file: FileDescriptor, into slices: UnsafeBufferPointer<iovec>, at offset: UInt64, id: UInt64
   ) throws(RingError) {
     try unsafe check(slices, offset)
@@ -30,7 +31,7 @@ extension Ring {
   ///
   /// - Parameter isDurable: whether the data has to be on the disk when it completes (`RWF_DSYNC`).
   @unsafe
-  public mutating func write(
+  public func write(
     _ file: FileDescriptor, from slices: UnsafeBufferPointer<iovec>, at offset: UInt64, id: UInt64,
     isDurable: Bool = false
   ) throws(RingError) {
@@ -45,7 +46,7 @@ extension Ring {
   ///
   /// It covers the writes whose completions were there when it was submitted, and says nothing of those
   /// still under way.
-  public mutating func sync(
+  public func sync(
     _ file: FileDescriptor, dataOnly: Bool = true, id: UInt64
   ) throws(RingError) {
     try checkRoom()
@@ -69,7 +70,7 @@ extension Ring {
   ///   - clearing: what becomes of the blocks.
   ///   - id: comes back with the completion.
   /// - Throws: ``RingError/outOfRange(offset:length:)`` for an empty range or one that no file can have.
-  public mutating func clear(
+  public func clear(
     _ file: FileDescriptor, at offset: UInt64, length: UInt64, _ clearing: Clearing, id: UInt64
   ) throws(RingError) {
     let (end, wraps) = offset.addingReportingOverflow(length)
@@ -83,7 +84,7 @@ extension Ring {
   }
 
   /// Queues an operation that does nothing, to wake whoever waits for completions.
-  public mutating func nothing(id: UInt64) throws(RingError) {
+  public func nothing(id: UInt64) throws(RingError) {
     try checkRoom()
     try note(unsafe clinux_ring_nop(ring, id))
   }
@@ -100,9 +101,8 @@ extension Ring {
     guard inFlight < capacity else { throw .full(limit: capacity) }
   }
 
-  private mutating func note(_ result: Int32) throws(RingError) {
+  private func note(_ result: Int32) throws(RingError) {
     guard result == 0 else { throw .full(limit: capacity) }
-    inFlight += 1
-    queued += 1
+    underWay.add(1, ordering: .relaxed)
   }
 }

@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+internal import Synchronization
 internal import SystemPackage
 public import VFIOUserTransport
 
@@ -7,20 +8,19 @@ public import VFIOUserTransport
 ///
 /// Operations are queued, handed over together by ``submit(waitingFor:)``, and come back in any order
 /// through ``take(_:)``, each with the number it was queued with. A ring allocates nothing after it was
-/// made. It belongs to one thread at a time.
+/// made.
+///
+/// One thread at a time may queue and submit, and one thread at a time, the same or another, may take.
 ///
 /// With files in the page cache plain `preadv` and `pwritev` are as fast; with direct I/O, where each
 /// call would wait for the disk, a ring keeps many under way from one thread.
 @safe
 public struct Ring: ~Copyable, @unchecked Sendable {
-  // Sound: made in `init`, destroyed in `deinit`, and used by the one owner only.
+  // Sound: made in `init`, destroyed in `deinit`; submitting and taking touch different parts of it.
   let ring: OpaquePointer
   /// How many operations can be under way at a time.
   public let capacity: Int
-  /// How many were queued and have not been taken back yet.
-  public internal(set) var inFlight = 0
-  /// How many were queued and have not been handed to the kernel yet.
-  public internal(set) var queued = 0
+  let underWay = Atomic<Int>(0)
 
   /// Makes a ring for `entries` operations at a time, or somewhat more.
   ///
@@ -41,7 +41,7 @@ public struct Ring: ~Copyable, @unchecked Sendable {
   deinit {
     // The kernel may still write to memory that was lent to it: only when everything has come back
     // does nobody touch it any more.
-    unsafe Self.drain(ring, inFlight)
+    unsafe Self.drain(ring, underWay.load(ordering: .relaxed))
     unsafe clinux_ring_destroy(ring)
   }
 
@@ -55,11 +55,17 @@ public struct Ring: ~Copyable, @unchecked Sendable {
     }
   }
 
+  /// How many were queued and have not been taken back yet.
+  public var inFlight: Int { underWay.load(ordering: .acquiring) }
+
+  /// How many were queued and have not been handed to the kernel yet.
+  public var queued: Int { Int(unsafe clinux_ring_queued(ring)) }
+
   /// Readable while there are completions to take; lent, for `poll`.
   public var descriptor: Int32 { unsafe clinux_ring_descriptor(ring) }
 
   /// Has a counter signalled with each completion, or none any more.
-  public mutating func notify(_ counter: EventCounter?) throws(RingError) {
+  public func notify(_ counter: EventCounter?) throws(RingError) {
     let result = unsafe clinux_ring_notify(ring, counter?.descriptor.number ?? -1)
     do throws(SystemFailure) {
       _ = try checked("io_uring_register", result)

@@ -192,4 +192,7 @@ extension NVMeController {
     }
     return events.isEmpty ? nil : events.removeFirst()
   }
+
+  /// The oldest event that has come and was not taken; does not wait.
+  public func takeEvent() -> AsynchronousEvent? { events.isEmpty ? nil : events.removeFirst() }
 }

@@ -54,9 +54,15 @@ final class Scratch {
   }
 }
 
+/// A ring that two threads use.
+final class SharedRing: Sendable {
+  let ring: Ring
+  init(_ ring: consuming Ring) { self.ring = ring }
+}
+
 extension Ring {
   /// Submits, and waits until everything has come back.
-  mutating func finish() throws -> [UInt64: RingCompletion] {
+  func finish() throws -> [UInt64: RingCompletion] {
     var all: [UInt64: RingCompletion] = [:]
     while inFlight > 0 {
       try submit(waitingFor: 1)
@@ -71,7 +77,7 @@ struct `A ring` {
   @Test(arguments: [false, true])
   func `writes and reads many slices at once`(direct: Bool) throws {
     let scratch = try Scratch(blocks: 8, direct: direct)
-    var ring = try Ring(entries: 8)
+    let ring = try Ring(entries: 8)
     for block in 0..<4 { scratch.fill(block, UInt8(block + 1)) }
     try unsafe ring.write(scratch.file, from: scratch.blocks(0..<4), at: 8192, id: 7)
     #expect(try ring.finish()[7]?.byteCount == 4 * Scratch.blockSize)
@@ -82,7 +88,7 @@ struct `A ring` {
 
   @Test func `refuses memory that direct I/O cannot take, and keeps the id`() throws {
     let scratch = try Scratch(blocks: 2, direct: true)
-    var ring = try Ring(entries: 2)
+    let ring = try Ring(entries: 2)
     scratch.fill(0, 1)
     var odd = unsafe iovec(iov_base: scratch.memory.baseAddress, iov_len: 100)
     try unsafe withUnsafePointer(to: &odd) { slice in
@@ -95,7 +101,7 @@ struct `A ring` {
 
   @Test func `gives the id back with a failure`() throws {
     let scratch = try Scratch(blocks: 1)
-    var ring = try Ring(entries: 4)
+    let ring = try Ring(entries: 4)
     let closed = FileDescriptor(rawValue: 1_000_000)
     try unsafe ring.read(closed, into: scratch.blocks(0..<1), at: 0, id: .max)
     try ring.sync(closed, id: 0)
@@ -108,7 +114,7 @@ struct `A ring` {
 
   @Test func `gets EFAULT for memory that is not there, and lives on`() throws {
     let scratch = try Scratch(blocks: 1)
-    var ring = try Ring(entries: 4)
+    let ring = try Ring(entries: 4)
     var nowhere = unsafe iovec(iov_base: UnsafeMutableRawPointer(bitPattern: 4096), iov_len: 4096)
     try unsafe ring.write(scratch.file, from: scratch.blocks(0..<1), at: 0, id: 0)
     _ = try ring.finish()
@@ -124,7 +130,7 @@ struct `A ring` {
   @Test(arguments: [Ring.Clearing.hole, .zeros])
   func `clears a range, and the file keeps its size`(_ clearing: Ring.Clearing) throws {
     let scratch = try Scratch(blocks: 3)
-    var ring = try Ring(entries: 4)
+    let ring = try Ring(entries: 4)
     for block in 0..<3 { scratch.fill(block, 9) }
     try unsafe ring.write(scratch.file, from: scratch.blocks(0..<3), at: 0, id: 0)
     _ = try ring.finish()
@@ -142,7 +148,7 @@ struct `A ring` {
 
   @Test func `returns fewer bytes at the end of a file`() throws {
     let scratch = try Scratch(blocks: 2)
-    var ring = try Ring(entries: 2)
+    let ring = try Ring(entries: 2)
     try unsafe ring.write(
       scratch.file, from: scratch.blocks(0..<1), at: 0, id: 1, isDurable: true)
     _ = try ring.finish()
@@ -156,7 +162,7 @@ struct `A ring` {
   @Test func `keeps as many under way as it holds, and says when it is full`() throws {
     let count = 64
     let scratch = try Scratch(blocks: count, direct: true)
-    var ring = try Ring(entries: count)
+    let ring = try Ring(entries: count)
     for round in 0..<20 {
       for block in 0..<count {
         scratch.fill(block, UInt8(truncatingIfNeeded: block + round))
@@ -183,7 +189,7 @@ struct `A ring` {
 
   @Test func `goes on behind an operation that the kernel refuses in a batch`() throws {
     let scratch = try Scratch(blocks: 1)
-    var ring = try Ring(entries: 8)
+    let ring = try Ring(entries: 8)
     for id in 0..<8 as Range<UInt64> {
       if id % 2 == 0 {
         try ring.sync(FileDescriptor(rawValue: 1_000_000), id: id)
@@ -198,7 +204,7 @@ struct `A ring` {
 
   @Test func `refuses what no file can have`() throws {
     let scratch = try Scratch(blocks: 1)
-    var ring = try Ring(entries: 1)
+    let ring = try Ring(entries: 1)
     let slices = unsafe scratch.blocks(0..<1)
     #expect(throws: RingError.outOfRange(offset: 1 << 63, length: 0)) {
       try unsafe ring.read(scratch.file, into: slices, at: 1 << 63, id: 0)
@@ -219,7 +225,7 @@ struct `A ring` {
   }
 
   @Test func `signals a counter, and its descriptor becomes readable`() throws {
-    var ring = try Ring(entries: 2)
+    let ring = try Ring(entries: 2)
     let counter = try EventCounter()
     try ring.notify(counter)
     #expect(!EventPoll.isReadable(ring.descriptor, for: .zero))
@@ -233,12 +239,37 @@ struct `A ring` {
     #expect(counter.take() == 0)
   }
 
+  @Test func `is filled by one thread and emptied by another`() throws {
+    let rounds: UInt64 = 20_000
+    let shared = SharedRing(try Ring(entries: 16))
+    let sum = Monitor<UInt64?>(nil)
+    try DetachedThread.start("taker") {
+      var (taken, total): (UInt64, UInt64) = (0, 0)
+      while taken < rounds, (try? shared.ring.wait()) != nil {
+        shared.ring.take { completion in
+          taken += 1
+          total += completion.id
+        }
+      }
+      let result = total
+      sum.update { $0 = result }
+    }
+    var next: UInt64 = 0
+    while next < rounds {
+      while next < rounds, (try? shared.ring.nothing(id: next)) != nil { next += 1 }
+      try shared.ring.submit()
+    }
+    let total = sum.withLock(when: { $0 != nil }, before: .after(.seconds(30))) { $0 }
+    #expect(total == rounds * (rounds - 1) / 2)
+    #expect(shared.ring.inFlight == 0)
+  }
+
   @Test func `waits at its end for what is under way, and leaves nothing behind`() async {
     await #expect(processExitsWith: .success) {
       let before = settledDescriptors()
       for _ in 0..<50 {
         let scratch = try Scratch(blocks: 16, direct: true)
-        var ring = try Ring(entries: 16)
+        let ring = try Ring(entries: 16)
         for block in 0..<16 {
           scratch.fill(block, 3)
           try unsafe ring.write(

@@ -1,7 +1,7 @@
 // io_uring by system calls of our own; the rules at the top of CLinux.h hold here too.
 //
-// A ring belongs to one thread at a time. `id` comes back with the completion, also of an operation
-// that failed. Memory named in an operation must stay until its completion was taken; the array of
+// One thread at a time queues and submits, one thread at a time, the same or another, takes completions.
+// `id` comes back with the completion, also of an operation that failed. Memory named in an operation must stay until its completion was taken; the array of
 // slices itself only until the operation was submitted.
 #ifndef CLINUX_RING_H
 #define CLINUX_RING_H
@@ -54,6 +54,10 @@ int clinux_ring_nop(struct clinux_ring *ring, uint64_t id);
 /// Returns how many were handed over; what the kernel did not take stays queued (-EAGAIN when it took
 /// nothing).
 int clinux_ring_submit(struct clinux_ring *ring, unsigned least);
+/// How many operations were queued and not handed over.
+unsigned clinux_ring_queued(const struct clinux_ring *ring);
+/// Waits until there is a completion to take, or a signal came; any thread, given the ring's descriptor.
+int clinux_ring_wait(int descriptor);
 /// Takes up to `most` completions that are there; never waits.
 unsigned clinux_ring_take(struct clinux_ring *ring, struct clinux_ring_completion *completions,
                           unsigned most);

@@ -7,7 +7,7 @@ import SystemPackage
 final class FileEngine: BlockEngine {
   let depth: Int
   private let file: FileDescriptor
-  private var ring: Ring
+  private let ring: Ring
   // Sound: allocated in `init` and freed in `deinit`, after the ring, which waits for what is under way, has
   // ended; a slot's memory is its own.
   private let memory: UnsafeMutableRawBufferPointer
