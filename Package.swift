@@ -88,6 +88,7 @@ let package = Package(
         "AllocationCounter", "VFIOUserClient", "VFIOUserServer", "VFIOUserTransport",
         "VFIOUserProtocol",
       ]),
+    tests("CommandTests", ["vfio-user"]),
     tests("GuestTests", ["vfio-user", "VFIOUserClient", "VFIOUserTransport", "CLinux"]),
   ]
 )
