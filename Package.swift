@@ -37,6 +37,7 @@ let package = Package(
     .library(name: "SerialDevice", targets: ["SerialDevice"]),
     .library(name: "NVMeProtocol", targets: ["NVMeProtocol"]),
     .library(name: "NVMeDriver", targets: ["NVMeDriver"]),
+    .library(name: "NVMeDevice", targets: ["NVMeDevice"]),
     .executable(name: "vfio-user", targets: ["vfio-user"]),
   ],
   dependencies: [
@@ -60,11 +61,17 @@ let package = Package(
       [
         "VFIOUserServer", "VFIOUserTransport", "CLinux", system, logging,
       ]),
+    room(
+      "NVMeDevice", path: "Sources/Devices/NVMe",
+      [
+        "NVMeProtocol", "VFIOUserServer", "VFIOUserProtocol", "VFIOUserTransport", "CLinux", system,
+        logging,
+      ]),
     .executableTarget(
       name: "vfio-user",
       dependencies: [
-        "VFIOUserServer", "VFIOUserClient", "SerialDevice", "NVMeDriver", "NVMeProtocol",
-        "KernelRing", "CLinux", system, logging, arguments,
+        "VFIOUserServer", "VFIOUserClient", "SerialDevice", "NVMeDevice", "NVMeDriver",
+        "NVMeProtocol", "KernelRing", "CLinux", system, logging, arguments,
       ],
       swiftSettings: settings),
     .target(

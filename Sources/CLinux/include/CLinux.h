@@ -16,6 +16,9 @@
 #if __has_include("CLinuxRing.h")
 #include "CLinuxRing.h"
 #endif
+#if __has_include("CLinuxStorage.h")
+#include "CLinuxStorage.h"
+#endif
 
 #ifdef __cplusplus
 extern "C" {
