@@ -13,6 +13,9 @@
 #if __has_include("CLinuxTerminal.h")
 #include "CLinuxTerminal.h"
 #endif
+#if __has_include("CLinuxRing.h")
+#include "CLinuxRing.h"
+#endif
 #if __has_include("CLinuxStorage.h")
 #include "CLinuxStorage.h"
 #endif
