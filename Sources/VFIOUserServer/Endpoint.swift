@@ -127,8 +127,7 @@ final class Endpoint: Sendable {
   /// The client has gone: nothing that it lent us stays.
   func clientLeft() {
     hasNotedUnsharedMemory.store(false, ordering: .relaxed)
-    bus.memory.disconnect()
-    bus.interrupts.disconnect()
+    bus.interrupts.disconnect(bus.memory.disconnect())
     device.clientLeft()
     bus.worker.release()
   }
