@@ -67,7 +67,15 @@ let package = Package(
     tests("VFIOUserTransportTests", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux"]),
     tests(
       "VFIOUserServerTests",
-      ["VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol"]),
+      [
+        "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol", "FuzzHarness",
+      ]),
+    .target(
+      name: "FuzzHarness",
+      dependencies: [
+        "VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol", "TestSupport", system, logging,
+      ],
+      path: "Tests/FuzzHarness", swiftSettings: settings),
     tests("VFIOUserClientTests", ["VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol"]),
     tests("SerialDeviceTests", ["SerialDevice", "VFIOUserServer", "VFIOUserClient"]),
     .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
@@ -80,3 +88,14 @@ let package = Package(
     tests("GuestTests", ["vfio-user", "VFIOUserClient", "VFIOUserTransport", "CLinux"]),
   ]
 )
+
+// Fuzzers need libFuzzer and a linker that can deal with it; a normal build never sees them.
+if Context.environment["FUZZ"] != nil {
+  package.targets.append(.target(name: "CFuzzer", path: "Fuzz/CFuzzer"))
+  for name in ["Server", "Protocol"] {
+    package.targets.append(
+      .executableTarget(
+        name: "Fuzz\(name)", dependencies: ["CFuzzer", "FuzzHarness"], path: "Fuzz/\(name)",
+        swiftSettings: settings))
+  }
+}

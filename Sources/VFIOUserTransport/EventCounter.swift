@@ -44,6 +44,11 @@ public final class EventCounter: Sendable {
 }
 
 extension EventCounter {
+  /// Whether two counters are one that came by two descriptors.
+  package func isSame(as other: EventCounter) -> Bool {
+    clinux_is_same_file(descriptor.number, other.descriptor.number) == 1
+  }
+
   /// Whether a descriptor can be a counter: eventfds are files without a type, which files, pipes and
   /// sockets are not.
   package static func isPossible(_ descriptor: borrowing OwnedDescriptor) -> Bool {

@@ -105,6 +105,8 @@ int clinux_oneshot_wait(int oneshot, int wake, uint64_t deadline);
 
 int clinux_close(int descriptor);
 int clinux_duplicate(int descriptor);
+/// 1 when two descriptors are of the same open file, 0 when not or when the kernel does not say.
+int clinux_is_same_file(int one, int other);
 /// 1 when the descriptor is closed on exec, 0 when not.
 int clinux_is_close_on_exec(int descriptor);
 int clinux_set_close_on_exec(int descriptor);
