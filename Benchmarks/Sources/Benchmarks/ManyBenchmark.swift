@@ -89,9 +89,9 @@ struct ManyBenchmark: ParsableCommand {
 
   private func watchIdle() throws {
     var (before, after) = (rusage(), rusage())
-    getrusage(RUSAGE_SELF, &before)
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &before)
     sleep(UInt32(seconds))
-    getrusage(RUSAGE_SELF, &after)
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &after)
     let used = after.seconds - before.seconds
     let wakeUps = after.ru_nvcsw - before.ru_nvcsw
     print(
