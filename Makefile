@@ -1,5 +1,5 @@
 # Everyday commands; each does its own set-up.
-.PHONY: build demo demo-vm test bench lint clean
+.PHONY: build demo demo-vm demo-serial-vm compare-nvme test example bench lint clean
 
 build:
 	swift build -c release
@@ -8,15 +8,32 @@ build:
 demo: build
 	.build/release/vfio-user demo
 
-# A virtual machine with the serial port plugged in; the first run fetches QEMU and a kernel.
+# A virtual machine whose root file system is on our NVMe disk; the first run fetches QEMU and a kernel.
 demo-vm: build
-	Scripts/fetch-guest
+	Scripts/fetch-guest --with nvme
 	Scripts/demo-vm
 
-# All tests, those with real guests included.
-test:
+# A virtual machine with the serial port plugged in.
+demo-serial-vm: build
 	Scripts/fetch-guest
+	Scripts/demo-serial-vm
+
+# Our NVMe disk, QEMU's own and virtio-blk, with fio in one guest; best on an idle machine.
+compare-nvme: build
+	Scripts/fetch-guest --with nvme
+	Scripts/compare-nvme
+
+# All tests, those with real guests included. Allocations are counted in the optimised build: a debug
+# build allocates in innocent code.
+test:
+	Scripts/fetch-guest --with nvme
+	swift test -c release -Xswiftc -enable-testing --scratch-path .build-release --no-parallel \
+	  --filter AllocationTests
 	swift test --no-parallel
+
+# The README's example: builds, works, and is what the README shows.
+example:
+	Scripts/check-example
 
 # Against the floor, in the same run; best as root (SCHED_FIFO) on an idle machine.
 bench:
@@ -25,7 +42,7 @@ bench:
 	cd Benchmarks && .build/release/Benchmarks server 2>/dev/null
 
 lint:
-	swift format lint -s -r Sources Tests Package.swift
+	swift format lint -s -r Sources Tests Package.swift Examples/HelloDevice/Sources Examples/HelloDevice/Package.swift
 
 clean:
 	swift package clean

@@ -35,6 +35,10 @@ let package = Package(
     .library(name: "VFIOUserServer", targets: ["VFIOUserServer"]),
     .library(name: "VFIOUserClient", targets: ["VFIOUserClient"]),
     .library(name: "SerialDevice", targets: ["SerialDevice"]),
+    .library(name: "EduDevice", targets: ["EduDevice"]),
+    .library(name: "ScratchDevice", targets: ["ScratchDevice"]),
+    .library(name: "NVMeProtocol", targets: ["NVMeProtocol"]),
+    .library(name: "NVMeDevice", targets: ["NVMeDevice"]),
     .executable(name: "vfio-user", targets: ["vfio-user"]),
   ],
   dependencies: [
@@ -45,6 +49,7 @@ let package = Package(
   targets: [
     .target(name: "CLinux"),
     room("VFIOUserProtocol", []),
+    room("NVMeProtocol", []),
     room("VFIOUserTransport", ["VFIOUserProtocol", "CLinux", system]),
     room("VFIOUserServer", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging]),
     room("VFIOUserClient", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging]),
@@ -53,10 +58,23 @@ let package = Package(
       [
         "VFIOUserServer", "VFIOUserTransport", "CLinux", system, logging,
       ]),
+    room(
+      "EduDevice", path: "Sources/Devices/Edu",
+      ["VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol", system, logging]),
+    room(
+      "ScratchDevice", path: "Sources/Devices/Scratch",
+      ["VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging]),
+    room(
+      "NVMeDevice", path: "Sources/Devices/NVMe",
+      [
+        "NVMeProtocol", "VFIOUserServer", "VFIOUserProtocol", "VFIOUserTransport", "CLinux", system,
+        logging,
+      ]),
     .executableTarget(
       name: "vfio-user",
       dependencies: [
-        "VFIOUserServer", "VFIOUserClient", "SerialDevice", "CLinux", system, logging, arguments,
+        "VFIOUserServer", "VFIOUserClient", "SerialDevice", "EduDevice", "ScratchDevice",
+        "NVMeDevice", "CLinux", system, logging, arguments,
       ],
       swiftSettings: settings),
     .target(
@@ -64,6 +82,7 @@ let package = Package(
       dependencies: ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", system],
       path: "Tests/TestSupport", swiftSettings: settings),
     tests("VFIOUserProtocolTests", ["VFIOUserProtocol"]),
+    tests("NVMeProtocolTests", ["NVMeProtocol"]),
     tests("VFIOUserTransportTests", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux"]),
     tests(
       "VFIOUserServerTests",
@@ -76,8 +95,19 @@ let package = Package(
         "VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol", "TestSupport", system, logging,
       ],
       path: "Tests/FuzzHarness", swiftSettings: settings),
-    tests("VFIOUserClientTests", ["VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol"]),
+    tests(
+      "VFIOUserClientTests",
+      ["VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol", logging]),
     tests("SerialDeviceTests", ["SerialDevice", "VFIOUserServer", "VFIOUserClient"]),
+    tests(
+      "EduDeviceTests",
+      ["EduDevice", "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol"]),
+    tests(
+      "ScratchDeviceTests",
+      [
+        "ScratchDevice", "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport",
+        "VFIOUserProtocol",
+      ]),
     .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
     tests(
       "AllocationTests",

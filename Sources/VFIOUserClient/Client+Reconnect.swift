@@ -7,7 +7,7 @@ extension Client {
   func watch(_ policy: ReconnectionPolicy) throws(ClientError) {
     let identity = try DeviceIdentity(of: self)
     let reconnector = Reconnector(
-      link: link, options: options, memory: memory, triggers: triggers, trace: trace,
+      link: link, options: options, memory: memory, events: events, trace: trace,
       policy: policy, identity: identity)
     reconnector.watch(link.last.connection)
     do throws(SystemFailure) {
@@ -56,20 +56,20 @@ final class Reconnector: Sendable {
   private let link: Link
   private let options: ClientOptions
   private let memory: MemoryService
-  private let triggers: TriggerRegistry
+  private let events: EventRegistry
   private let trace: TracePoint
   private let policy: ReconnectionPolicy
   private let identity: DeviceIdentity
   private let loss = Monitor<StreamFailure?>(nil)
 
   init(
-    link: Link, options: ClientOptions, memory: MemoryService, triggers: TriggerRegistry,
+    link: Link, options: ClientOptions, memory: MemoryService, events: EventRegistry,
     trace: TracePoint, policy: ReconnectionPolicy, identity: DeviceIdentity
   ) {
     self.link = link
     self.options = options
     self.memory = memory
-    self.triggers = triggers
+    self.events = events
     self.trace = trace
     self.policy = policy
     self.identity = identity
@@ -148,7 +148,7 @@ final class Reconnector: Sendable {
         try agreement.connection.sendMap(window, in: group)
       }
       try agreement.connection.fence(group)
-      try triggers.restore(agreement)
+      try events.restore(agreement)
       agreement.connection.noteMemory()
     } catch {
       agreement.disconnect()

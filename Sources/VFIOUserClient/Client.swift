@@ -6,13 +6,20 @@ public import VFIOUserTransport
 ///
 /// Every method may be called from any thread. Those without `async` wait for the device's reply, and
 /// the thread that waits reads the socket itself; those with it suspend the task. What a device asks of
-/// us (DMA_READ, DMA_WRITE) is answered from the memory that was registered with ``map(_:at:size:offset:_:isShared:)``.
+/// us (DMA_READ, DMA_WRITE) is answered from the memory that was registered with
+/// ``map(_:at:size:offset:_:isShared:timeout:)``.
+///
+/// Every operation takes a `timeout`: how long it may take as a whole, however many messages it needs;
+/// without it each message gets ``ClientOptions/timeout``. A task that is cancelled gets
+/// ``ClientError/cancelled`` at once, and the late reply is swallowed.
 public final class Client: Sendable {
   let options: ClientOptions
   let trace: TracePoint
   /// What is registered with the device, and restored after a reconnection.
   let memory: MemoryService
-  let triggers = TriggerRegistry()
+  let events = EventRegistry()
+  /// Runs the callbacks of interrupts, once there are any.
+  let dispatcher = Monitor<EventDispatcher?>(nil)
   let link: Link
 
   /// Connects to the device at `path` and agrees on version and capabilities.
@@ -63,21 +70,30 @@ public final class Client: Sendable {
   deinit { disconnect() }
 
   /// The connection, to be used for one operation.
-  func connection() throws(ClientError) -> Connection {
-    try link.current(options)
+  func connection(within limit: TimeLimit = TimeLimit(nil)) throws(ClientError) -> Connection {
+    try link.current(options, limit.rest)
+  }
+
+  /// The connection, to be used for one operation of a task.
+  func connection(
+    within limit: TimeLimit = TimeLimit(nil)
+  ) async throws(ClientError) -> Connection {
+    try await link.current(options, limit.rest)
   }
 
   /// Carries an exchange out on this thread.
   func perform<Result>(
     _ exchange: Exchange<Result>, timeout: Duration? = nil
   ) throws(ClientError) -> Result {
-    try connection().perform(exchange, timeout: timeout)
+    let limit = TimeLimit(timeout)
+    return try connection(within: limit).perform(exchange, timeout: limit.rest)
   }
 
   /// Carries an exchange out while the task is suspended.
   func perform<Result>(
     _ exchange: Exchange<Result>, timeout: Duration? = nil
   ) async throws(ClientError) -> Result {
-    try await connection().perform(exchange, timeout: timeout)
+    let limit = TimeLimit(timeout)
+    return try await connection(within: limit).perform(exchange, timeout: limit.rest)
   }
 }

@@ -16,6 +16,14 @@ public enum ClientError: Error, Equatable, Sendable {
   case timedOut(Command)
   /// A memory window was refused before anything was sent; the text says why.
   case badWindow(String)
+  /// A range of interrupts was refused before anything was sent; the text says why.
+  case badRange(String)
+  /// What the device says of a region cannot be mapped; the text says why.
+  case unmappable(RegionIndex, String)
+  /// The bytes are not inside of one mapped area that allows the access.
+  case notMapped(RegionIndex, offset: UInt64, count: Int)
+  /// The device has truncated the file behind a mapped region.
+  case truncatedMapping(RegionIndex, offset: UInt64)
   /// After a reconnection another device answered than before.
   case deviceChanged
   /// The task that asked was cancelled.
@@ -38,6 +46,12 @@ extension ClientError: CustomStringConvertible {
     case .negotiationFailed(let what): "no agreement with the device: \(what)"
     case .timedOut(let command): "no reply to \(command) in time"
     case .badWindow(let why): "the memory window is refused: \(why)"
+    case .badRange(let why): "the interrupts are refused: \(why)"
+    case .unmappable(let region, let why): "\(region) cannot be mapped: \(why)"
+    case .notMapped(let region, let offset, let count):
+      "\(count) bytes at \(offset) of \(region) are not mapped for this access"
+    case .truncatedMapping(let region, let offset):
+      "the device has truncated the file behind \(region), at or below \(offset)"
     case .deviceChanged: "another device answered after the reconnection"
     case .cancelled: "cancelled"
     case .tooManyInFlight: "too many commands wait for their replies"

@@ -9,6 +9,15 @@ struct Exchange<Result: Sendable>: Sendable {
   let request: AsyncRequest
   let decode: @Sendable (Span<UInt8>, inout DescriptorList) throws(ClientError) -> Result
 
+  /// An exchange with a request that is put together already.
+  init(
+    request: AsyncRequest,
+    decode: @escaping @Sendable (Span<UInt8>, inout DescriptorList) throws(ClientError) -> Result
+  ) {
+    self.request = request
+    self.decode = decode
+  }
+
   /// An exchange whose reply is decoded by `decode`.
   ///
   /// - Parameters:
@@ -69,7 +78,7 @@ extension Connection {
     // Sound: the call has returned, and the buffer lives until this function does.
     let payload = unsafe Span<UInt8>(
       _unsafeBytes: UnsafeRawBufferPointer(rebasing: buffer[..<reply.count]))
-    return try exchange.decode(payload, &reply.descriptors)
+    return note(try exchange.decode(payload, &reply.descriptors))
   }
 
   /// Carries an exchange out while the task is suspended.
@@ -78,7 +87,19 @@ extension Connection {
   ) async throws(ClientError) -> Result {
     let reply = try await callAsync(exchange.request, timeout: timeout)
     let payload = reply.payload
-    return try exchange.decode(payload.span, &reply.descriptors)
+    return note(try exchange.decode(payload.span, &reply.descriptors))
+  }
+
+  /// Traces what a device says of itself.
+  private func note<Result>(_ result: Result) -> Result {
+    guard trace.isObserved else { return result }
+    switch result {
+    case let info as DeviceInfo: trace.record(.device(info))
+    case let answer as RegionAnswer: trace.record(.regionInfo(answer.info))
+    case let info as InterruptInfo: trace.record(.interruptInfo(info))
+    default: break
+    }
+    return result
   }
 }
 

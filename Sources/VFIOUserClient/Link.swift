@@ -9,8 +9,20 @@ final class Link: Sendable {
     var usable: Connection?
     var isReconnecting = false
     var isClosed = false
+    /// Whether nothing of the connection runs any more, after it was closed.
+    var hasEnded = false
     /// Why there will be no other connection.
     var givenUp: ClientError?
+    /// Tasks that wait until it is settled whether there is another connection.
+    var waiters: [UInt64: CheckedContinuation<Void, Never>] = [:]
+    /// Those of them whose time was up, or that were cancelled, before they began to wait.
+    var deserters: Set<UInt64> = []
+    var lastWaiter: UInt64 = 0
+
+    mutating func resumeWaiters() {
+      for (_, waiter) in waiters { waiter.resume() }
+      waiters.removeAll()
+    }
   }
 
   let connect: @Sendable () throws(SystemFailure) -> MessageSocket
@@ -38,29 +50,86 @@ final class Link: Sendable {
       state.agreement = agreement
       state.usable = agreement.connection
       state.isReconnecting = false
+      state.resumeWaiters()
       return true
     }
   }
 
   /// The connection for an operation; with a reconnection under way, the policy says what happens.
-  func current(_ options: ClientOptions) throws(ClientError) -> Connection {
+  ///
+  /// - Parameter timeout: how long to wait for one, nil for the usual time.
+  func current(
+    _ options: ClientOptions, _ timeout: Duration?
+  ) throws(ClientError) -> Connection {
     if let connection = state.withLock({ $0.usable }) { return connection }
-    return try waitForConnection(options)
+    if mustWait(options) {
+      _ = state.withLock(
+        when: { !$0.isReconnecting || $0.isClosed }, before: .after(timeout ?? options.timeout)
+      ) { _ in }
+    }
+    return try whatThereIs()
   }
 
-  private func waitForConnection(_ options: ClientOptions) throws(ClientError) -> Connection {
-    var (agreement, isReconnecting, givenUp) = state.withLock {
-      ($0.agreement, $0.isReconnecting, $0.givenUp)
+  /// The connection for an operation of a task.
+  func current(
+    _ options: ClientOptions, _ timeout: Duration?
+  ) async throws(ClientError) -> Connection {
+    if let connection = state.withLock({ $0.usable }) { return connection }
+    if mustWait(options) {
+      await settle(within: timeout ?? options.timeout)
+      if Task.isCancelled { throw .cancelled }
     }
-    if isReconnecting, case .on(let policy) = options.reconnection, policy.callsMeanwhile == .wait {
-      let waited = state.withLock(
-        when: { !$0.isReconnecting || $0.isClosed }, before: .after(options.timeout)
-      ) { ($0.agreement, $0.givenUp) }
-      if let waited { (agreement, givenUp) = waited }
+    return try whatThereIs()
+  }
+
+  private func mustWait(_ options: ClientOptions) -> Bool {
+    guard case .on(let policy) = options.reconnection, policy.callsMeanwhile == .wait else {
+      return false
     }
+    return state.withLock { $0.isReconnecting }
+  }
+
+  private func whatThereIs() throws(ClientError) -> Connection {
+    let (agreement, givenUp) = state.withLock { ($0.agreement, $0.givenUp) }
     if let givenUp { throw givenUp }
     guard let agreement else { throw .disconnected(.closedByUs) }
     return agreement.connection
+  }
+
+  /// Suspends until it is settled whether there is another connection, or the time is up.
+  private func settle(within timeout: Duration) async {
+    let ticket = state.withLock { state in
+      state.lastWaiter += 1
+      return state.lastWaiter
+    }
+    let alarm = Task { [self] in
+      if (try? await Task.sleep(for: timeout)) != nil { desert(ticket) }
+    }
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        let isSettled = state.withLock { state in
+          guard state.isReconnecting, !state.isClosed, !state.deserters.contains(ticket) else {
+            return true
+          }
+          state.waiters[ticket] = continuation
+          return false
+        }
+        if isSettled { continuation.resume() }
+      }
+    } onCancel: {
+      desert(ticket)
+    }
+    alarm.cancel()
+    state.withLock { _ = $0.deserters.remove(ticket) }
+  }
+
+  private func desert(_ ticket: UInt64) {
+    let waiter = state.withLock { state in
+      let waiter = state.waiters.removeValue(forKey: ticket)
+      if waiter == nil { state.deserters.insert(ticket) }
+      return waiter
+    }
+    waiter?.resume()
   }
 
   /// The connection is lost, and another one is being looked for.
@@ -81,6 +150,7 @@ final class Link: Sendable {
       state.givenUp = error
       state.usable = nil
       state.isReconnecting = false
+      state.resumeWaiters()
     }
   }
 
@@ -97,8 +167,19 @@ final class Link: Sendable {
   func close() {
     let agreement = state.update { state in
       state.isClosed = true
+      state.resumeWaiters()
       return state.agreement
     }
     agreement?.disconnect()
+    state.withLock { $0.hasEnded = true }
+  }
+
+  var clientState: ClientState {
+    let (agreement, isReconnecting, isClosed, hasEnded) = state.withLock {
+      ($0.agreement, $0.isReconnecting, $0.isClosed, $0.hasEnded)
+    }
+    if isClosed { return hasEnded ? .closed : .closing }
+    guard let failure = agreement?.connection.failure else { return .connected }
+    return isReconnecting ? .reconnecting(failure) : .lost(failure)
   }
 }

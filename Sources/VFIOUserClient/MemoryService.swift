@@ -6,7 +6,7 @@ internal import VFIOUserTransport
 ///
 /// Kept across reconnections: what is registered here is what a new connection restores.
 final class MemoryService: Sendable {
-  struct Window: Sendable {
+  final class Window: AddressWindow {
     let address: UInt64
     let size: UInt64
     let memory: SharedMemory
@@ -14,6 +14,19 @@ final class MemoryService: Sendable {
     let flags: DMAMapFlags
     /// Whether the device gets a descriptor.
     let isShared: Bool
+
+    /// Describes a window that is not empty and does not pass the last address.
+    init(
+      address: UInt64, size: UInt64, memory: SharedMemory, offset: UInt64, flags: DMAMapFlags,
+      isShared: Bool
+    ) {
+      self.address = address
+      self.size = size
+      self.memory = memory
+      self.offset = offset
+      self.flags = flags
+      self.isShared = isShared
+    }
 
     var last: UInt64 { address + (size - 1) }
   }
@@ -27,37 +40,31 @@ final class MemoryService: Sendable {
 
   /// Most bytes of one request.
   let largestTransfer: UInt32
-  private let windows = Monitor<[Window]>([])
+  private let windows = Monitor(WindowTable<Window>())
 
   init(largestTransfer: UInt32) {
     self.largestTransfer = largestTransfer
   }
 
   /// All windows, ordered by address.
-  var all: [Window] { windows.withLock { $0 } }
+  var all: [Window] { windows.withLock { $0.all } }
+
+  /// How many windows there are.
+  var count: Int { windows.withLock { $0.count } }
 
   /// Adds a window.
   ///
   /// - Returns: false when it overlaps with another.
-  func add(_ window: Window) -> Bool {
-    windows.withLock { windows in
-      let place = windows.firstPlace(at: window.address)
-      guard place == 0 || windows[place - 1].last < window.address,
-        place == windows.count || windows[place].address > window.last
-      else { return false }
-      windows.insert(window, at: place)
-      return true
-    }
-  }
+  func add(_ window: Window) -> Bool { windows.withLock { $0.insert(window) } }
 
   /// Removes the window that matches exactly.
   @discardableResult
   func remove(address: UInt64, size: UInt64) -> Bool {
-    windows.withLock { windows in
-      let place = windows.firstPlace(at: address)
-      guard place < windows.count, windows[place].address == address, windows[place].size == size
-      else { return false }
-      windows.remove(at: place)
+    let (last, wraps) = address.addingReportingOverflow(size &- 1)
+    guard size > 0, !wraps else { return false }
+    return windows.withLock { windows in
+      guard let window = windows.window(address, through: last) else { return false }
+      windows.remove(window)
       return true
     }
   }
@@ -78,13 +85,8 @@ final class MemoryService: Sendable {
       var pieces: [Piece] = []
       var address = access.address
       var left = access.count
-      var place = windows.firstPlace(at: address)
-      if place == windows.count || windows[place].address > address { place -= 1 }
       while left > 0 {
-        guard windows.indices.contains(place), windows[place].address <= address,
-          windows[place].last >= address
-        else { throw .badAddress }
-        let window = windows[place]
+        guard let window = windows.window(holding: address) else { throw .badAddress }
         guard window.flags.contains(permission) else { throw .permissionDenied }
         let count = min(left, window.last - address + 1)
         pieces.append(
@@ -93,7 +95,6 @@ final class MemoryService: Sendable {
             count: Int(count)))
         left -= count
         address &+= count
-        place += 1
       }
       return pieces
     }
@@ -116,18 +117,5 @@ final class MemoryService: Sendable {
       piece.memory.copyIn(bytes.extracting(place..<place + piece.count), at: piece.offset)
       place += piece.count
     }
-  }
-}
-
-extension [MemoryService.Window] {
-  /// The first window that does not begin before `address`.
-  fileprivate func firstPlace(at address: UInt64) -> Int {
-    var low = 0
-    var high = count
-    while low < high {
-      let middle = low + (high - low) / 2
-      if self[middle].address < address { low = middle + 1 } else { high = middle }
-    }
-    return low
   }
 }

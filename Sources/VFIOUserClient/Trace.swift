@@ -16,6 +16,12 @@ public enum TraceEvent: Sendable {
   case lateReply(Header)
   /// A version was proposed or answered (`vfio_user_version`).
   case version(major: UInt16, minor: UInt16)
+  /// The device has described itself (`vfio_user_get_info`).
+  case device(DeviceInfo)
+  /// The device has described a region (`vfio_user_get_region_info`).
+  case regionInfo(RegionInfo)
+  /// The device has described a type of interrupts (`vfio_user_get_irq_info`).
+  case interruptInfo(InterruptInfo)
   /// A window was registered or taken back (`vfio_user_dma_map`, `vfio_user_dma_unmap`).
   case dma(Command, address: UInt64, size: UInt64)
   /// A region is read or written (`vfio_user_region_rw`).
@@ -52,7 +58,7 @@ public struct LoggingTraceSink: TraceSink {
 struct TracePoint: Sendable {
   private let sink: (any TraceSink)?
   /// Beside the sink, since looking at an existential costs reference counting.
-  private let isObserved: Bool
+  let isObserved: Bool
 
   init(_ sink: (any TraceSink)?) {
     self.sink = sink

@@ -14,6 +14,12 @@ public protocol Device: AnyObject, Sendable {
   /// What the device looks like on the bus; the same each time it is asked.
   var pci: PCIDescription { get }
 
+  /// Whether ``read(_:into:)`` writes every byte that it was asked for.
+  ///
+  /// Then the bytes are not zeroed beforehand, which is worth it for large reads; what it left out
+  /// would show the client the bytes of an earlier reply. The same each time it is asked.
+  var fillsReads: Bool { get }
+
   /// Hands over the bus, once, before the first client comes.
   func attach(to bus: DeviceBus)
 
@@ -22,7 +28,7 @@ public protocol Device: AnyObject, Sendable {
   /// - Parameters:
   ///   - access: which region, where, and how many bytes; inside the region, but of any size and
   ///     alignment that the client liked.
-  ///   - bytes: as many as the access says, zeroed.
+  ///   - bytes: as many as the access says, zeroed unless ``fillsReads`` says that this is not needed.
   /// - Throws: the errno that the client gets instead of data.
   func read(_ access: RegionAccess, into bytes: inout MutableRawSpan) throws(Errno)
 
@@ -64,12 +70,14 @@ public protocol Device: AnyObject, Sendable {
   /// - Parameter windows: those that are being accessed.
   func quiesce(_ windows: [GuestRange])
 
-  /// The client has gone: its memory and its interrupts are no longer there. The device keeps its
-  /// state for the next one.
+  /// The client has gone: its memory is no longer there, and its interrupts go when this returns. The
+  /// device keeps its state for the next one.
   func clientLeft()
 }
 
 extension Device {
+  /// False.
+  public var fillsReads: Bool { false }
   /// Does nothing.
   public func attach(to bus: DeviceBus) {}
   /// Does nothing.

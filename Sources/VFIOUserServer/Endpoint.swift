@@ -10,6 +10,7 @@ internal import VFIOUserTransport
 /// each command is a short method in one of the extensions. All of it runs on the session's thread.
 final class Endpoint: Sendable {
   let device: any Device
+  let fillsReads: Bool
   let bus: DeviceBus
   let options: ServerOptions
   /// What DEVICE_FEATURE can do, by feature.
@@ -23,6 +24,7 @@ final class Endpoint: Sendable {
     features: [FeatureIndex: any DeviceFeatureHandler] = [:]
   ) throws(PCIDescription.Flaw) {
     self.device = device
+    fillsReads = device.fillsReads
     self.bus = try DeviceBus(for: device.pci, guardsMemory: options.handlesMemoryFaults)
     self.options = options
     self.features = features
@@ -127,8 +129,10 @@ final class Endpoint: Sendable {
   /// The client has gone: nothing that it lent us stays.
   func clientLeft() {
     hasNotedUnsharedMemory.store(false, ordering: .relaxed)
-    bus.interrupts.disconnect(bus.memory.disconnect())
+    let generation = bus.memory.disconnect()
+    // Before the interrupts, so that what ends just now leaves no pending bit for the next client.
     device.clientLeft()
+    bus.interrupts.disconnect(generation)
     bus.worker.release()
   }
 }

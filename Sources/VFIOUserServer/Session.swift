@@ -84,10 +84,13 @@ struct Session: ~Copyable {
   }
 
   private mutating func serveWhatIsInHand() throws(StreamFailure) {
+    deadline = .never
+    endpoint.bus.worker.hold()
     while var frame = try receiver.nextInHand() {
-      deadline = .never
-      if outbox.isFull { try flush() }
-      endpoint.bus.worker.hold()
+      if outbox.isFull {
+        try flush()
+        endpoint.bus.worker.hold()
+      }
       if frame.header.flags.isReply {
         receive(reply: frame)
       } else {

@@ -49,6 +49,35 @@ extension EventCounter {
     clinux_is_same_file(descriptor.number, other.descriptor.number) == 1
   }
 
+  /// Lends the descriptor, for a poll loop or a hypervisor; it is readable while something is counted.
+  ///
+  /// - Parameter body: must not close it.
+  public func withDescriptor<Result, Failure: Error>(
+    _ body: (Int32) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try body(descriptor.number)
+  }
+
+  /// Waits until one of several counters is signalled.
+  ///
+  /// - Returns: the places of those that are, whose counts are for the caller to take; none when the time
+  ///   was up first.
+  public static func wait(forAnyOf counters: [EventCounter], for timeout: Duration) -> [Int] {
+    let deadline = Deadline.after(timeout)
+    var interests = counters.map {
+      clinux_interest(
+        descriptor: $0.descriptor.number, wanted: Int16(CLINUX_READABLE), happened: 0)
+    }
+    while true {
+      let ready = unsafe clinux_poll(
+        &interests, Int32(clamping: interests.count), deadline.remaining)
+      let signalled = interests.indices.filter { interests[$0].happened != 0 }
+      if ready < 0 || !signalled.isEmpty || deadline.hasPassed { return signalled }
+    }
+  }
+}
+
+extension EventCounter {
   /// Whether a descriptor can be a counter: eventfds are files without a type, which files, pipes and
   /// sockets are not.
   package static func isPossible(_ descriptor: borrowing OwnedDescriptor) -> Bool {

@@ -25,7 +25,10 @@ extension FrameAssembler {
   /// Makes room first: bytes in hand move to the front, and the storage grows to hold the message in
   /// progress, whose size was compared with the limit.
   package mutating func prepareRoom() -> UnsafeMutableRawBufferPointer {
-    if head == tail { moveToFront() }
+    if head == tail, upcoming == tail {
+      startAnew()
+      return unsafe storage
+    }
     let needed = head + bytesOfMessageInFront()
     if needed > capacity || capacity - tail < Self.leastRoom { moveToFront() }
     if head + bytesOfMessageInFront() > capacity {
@@ -65,6 +68,15 @@ extension FrameAssembler {
       return Header.wireSize
     }
     return Int(header.size)
+  }
+
+  /// Nothing is in hand: what comes next goes to the front.
+  private mutating func startAnew() {
+    origin += tail
+    begun -= tail
+    head = 0
+    tail = 0
+    upcoming = 0
   }
 
   private mutating func moveToFront() {

@@ -77,12 +77,18 @@ public struct FrameAssembler: ~Copyable {
     try validate(header)
     let end = head + Int(header.size)
     guard end <= tail else { return nil }
-    let (descriptors, surplus) = takeCredits(of: origin + head)
-    let frame = Frame(
-      header: header, descriptors: DescriptorList(adopting: descriptors),
-      hadSurplusDescriptors: surplus, payload: head + Header.wireSize..<end)
+    let payload = head + Header.wireSize..<end
+    let message = origin + head
     head = end
-    return frame
+    guard credits.isEmpty else {
+      let (descriptors, surplus) = takeCredits(of: message)
+      return Frame(
+        header: header, descriptors: DescriptorList(adopting: descriptors),
+        hadSurplusDescriptors: surplus, payload: payload)
+    }
+    return Frame(
+      header: header, descriptors: DescriptorList(), hadSurplusDescriptors: false,
+      payload: payload)
   }
 
   /// The payload of a frame that this assembler made since the last receive.

@@ -65,17 +65,15 @@ public struct FrameReceiver: ~Copyable {
     }
   }
 
-  /// Gives up when a message that has begun takes too long; for readers that wait by themselves.
-  package mutating func checkMessageDeadline() throws(StreamFailure) {
-    guard assembler.isInsideMessage else { return }
+  /// When the message that has begun has to be complete, nil between two messages; for readers that
+  /// wait by themselves.
+  ///
+  /// The time starts when this is asked first, and goes on while nobody reads.
+  package mutating func messageDue() -> Deadline? {
+    guard assembler.isInsideMessage else { return nil }
     let deadline = messageDeadline ?? .after(messageTimeout)
     messageDeadline = deadline
-    if deadline.hasPassed { throw .deadlinePassed(during: .receiving) }
-  }
-
-  /// A message that nobody waited for meanwhile gets its time anew.
-  package mutating func restartMessageDeadline() {
-    messageDeadline = nil
+    return deadline
   }
 
   private mutating func waitForRest() throws(StreamFailure) {

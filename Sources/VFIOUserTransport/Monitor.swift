@@ -4,13 +4,17 @@ internal import CLinux
 ///
 /// A pthread mutex and condition variable rather than `Mutex`, for two reasons: the thread sanitizer
 /// sees them, and they can be waited on. Uncontended it costs the same.
+///
+/// Public because only what is public is inlined into other modules, and a generic call through metadata
+/// costs more than the lock. Devices may use it too.
 @safe
-package final class Monitor<State: ~Copyable>: @unchecked Sendable {
+public final class Monitor<State: ~Copyable>: @unchecked Sendable {
   // Sound: `state` is touched only between lock and unlock, and freed with the last reference.
   private let lock: OpaquePointer
   @usableFromInline let state: UnsafeMutablePointer<State>
 
-  package init(_ initial: consuming State) {
+  /// Shares a state, which is freed with the last reference.
+  public init(_ initial: consuming State) {
     unsafe lock = clinux_monitor_create()
     unsafe state = .allocate(capacity: 1)
     unsafe state.initialize(to: initial)
@@ -32,11 +36,8 @@ package final class Monitor<State: ~Copyable>: @unchecked Sendable {
   func wakeAll() { unsafe clinux_monitor_wake_all(lock) }
 
   /// Runs `body` with the state to itself.
-  ///
-  /// Inlined, so that it is specialised in the modules that use it: a generic call through metadata
-  /// costs more than the lock.
   @inlinable
-  package func withLock<Result: ~Copyable, Failure: Error>(
+  public func withLock<Result: ~Copyable, Failure: Error>(
     _ body: (inout State) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     enter()
@@ -46,7 +47,7 @@ package final class Monitor<State: ~Copyable>: @unchecked Sendable {
 
   /// Changes the state and wakes everybody who waits for it.
   @inlinable
-  package func update<Result: ~Copyable, Failure: Error>(
+  public func update<Result: ~Copyable, Failure: Error>(
     _ body: (inout State) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     enter()

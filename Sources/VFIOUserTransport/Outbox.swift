@@ -14,9 +14,12 @@ public struct Outbox: ~Copyable {
   // Sound: allocated here, freed in deinit; `end <= storage.count` bounds every access.
   private var storage: UnsafeMutableRawBufferPointer
   private var end = 0
-  private var sends: [Send] = []
+  /// Sends to which nothing is added any more, in front of the open one.
+  private var closed: [Send] = []
   /// The first of them that is not done; the array is emptied as a whole, when all are.
-  private var nextSend = 0
+  private var nextClosed = 0
+  /// The send to which messages are still added; when it is not empty, it reaches to `end`.
+  private var open = 0..<0
   private var descriptors: [Int32] = []
 
   private struct Send {
@@ -35,10 +38,17 @@ public struct Outbox: ~Copyable {
   }
 
   /// Whether everything is sent.
-  public var isEmpty: Bool { nextSend == sends.count }
+  public var isEmpty: Bool { open.isEmpty && nextClosed == closed.count }
 
   /// Bytes that wait to be sent, and those that were sent since the outbox was last empty.
   public var count: Int { end }
+
+  /// Bytes that wait to be sent.
+  public var unsentCount: Int { isEmpty ? 0 : end - firstUnsent }
+
+  private var firstUnsent: Int {
+    nextClosed < closed.count ? closed[nextClosed].unsent.lowerBound : open.lowerBound
+  }
 
   /// Whether a full send is waiting, so that it is time to flush before more is appended.
   public var isFull: Bool { end >= Self.batchLimit }
@@ -71,57 +81,104 @@ public struct Outbox: ~Copyable {
     descriptors: consuming DescriptorList = DescriptorList(),
     fill: (inout MutableRawSpan) throws(Failure) -> Void
   ) throws(Failure) {
-    let start = end
-    makeRoom(Header.wireSize + size)
-    let bytes = unsafe UnsafeMutableRawBufferPointer(
-      rebasing: storage[start..<start + Header.wireSize + size])
-    // What a callback leaves out must not show the peer what an earlier message left here.
-    unsafe bytes.initializeMemory(as: UInt8.self, repeating: 0)
-    var whole = unsafe MutableRawSpan(_unsafeBytes: bytes)
-    var sized = header
-    sized.size = UInt32(Header.wireSize + size)
-    sized.encode(into: &whole)
-    var payload = whole._mutatingExtracting(Header.wireSize...)
+    var payload = reserve(payload: size)
     try fill(&payload)
     guard !isDiscarded else { return }
+    commit(header, payload: size, descriptors: descriptors)
+  }
+
+  /// Lends room for the payload of the next message; ``commit(_:payload:descriptors:)`` appends it.
+  ///
+  /// - Parameters:
+  ///   - size: bytes.
+  ///   - isZeroed: switched off for a payload of which every byte is written: what is left out shows
+  ///     the peer what an earlier message left here.
+  @_lifetime(&self)
+  package mutating func reserve(payload size: Int, isZeroed: Bool = true) -> MutableRawSpan {
+    makeRoom(Header.wireSize + size)
+    let start = end + Header.wireSize
+    let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: storage[start..<start + size])
+    if isZeroed { unsafe bytes.initializeMemory(as: UInt8.self, repeating: 0) }
+    // Sound: within `storage`, which stays in place while self is exclusively borrowed.
+    let span = unsafe MutableRawSpan(_unsafeBytes: bytes)
+    return unsafe _overrideLifetime(span, mutating: &self)
+  }
+
+  /// Appends the message whose payload was written to the room that was reserved last.
+  ///
+  /// - Parameters:
+  ///   - header: its size is set here.
+  ///   - size: bytes of the payload, at most what was reserved.
+  ///   - descriptors: ride on the message's first byte.
+  package mutating func commit(
+    _ header: Header, payload size: Int, descriptors: consuming DescriptorList = DescriptorList()
+  ) {
+    let start = end
     end = start + Header.wireSize + size
+    let bytes = unsafe UnsafeMutableRawBufferPointer(
+      rebasing: storage[start..<start + Header.wireSize])
+    var span = unsafe MutableRawSpan(_unsafeBytes: bytes)
+    var sized = header
+    sized.size = UInt32(Header.wireSize + size)
+    sized.encode(into: &span)
     enqueue(start..<end, &descriptors)
   }
 
   private mutating func enqueue(_ bytes: Range<Int>, _ carried: inout DescriptorList) {
-    let isAlone = !carried.isEmpty
-    let count = carried.count
-    while let descriptor = carried.takeFirst() { descriptors.append(descriptor.release()) }
-    if !isAlone, nextSend < sends.count, let last = sends.last, last.descriptors == 0,
-      bytes.upperBound - last.unsent.lowerBound <= Self.batchLimit
-    {
-      sends[sends.count - 1].unsent = last.unsent.lowerBound..<bytes.upperBound
-    } else {
-      sends.append(Send(unsent: bytes, descriptors: count))
+    guard carried.isEmpty else {
+      let count = carried.count
+      while let descriptor = carried.takeFirst() { descriptors.append(descriptor.release()) }
+      closeOpen()
+      return closed.append(Send(unsent: bytes, descriptors: count))
     }
+    if open.isEmpty {
+      open = bytes
+    } else if bytes.upperBound - open.lowerBound <= Self.batchLimit {
+      open = open.lowerBound..<bytes.upperBound
+    } else {
+      closeOpen()
+      open = bytes
+    }
+  }
+
+  private mutating func closeOpen() {
+    guard !open.isEmpty else { return }
+    closed.append(Send(unsent: open, descriptors: 0))
+    open = 0..<0
   }
 
   /// Sends as much as the socket takes.
   ///
   /// - Returns: whether everything is sent; false when the socket is full.
   public mutating func send(to socket: MessageSocket) throws(StreamFailure) -> Bool {
-    while nextSend < sends.count {
-      let next = sends[nextSend]
+    if nextClosed < closed.count, try !sendClosed(to: socket) { return false }
+    while !open.isEmpty {
+      let bytes = unsafe UnsafeRawBufferPointer(rebasing: storage[open])
+      let sent = unsafe try socket.trySend(bytes)
+      guard sent > 0 else { return false }
+      open = open.lowerBound + sent..<open.upperBound
+    }
+    end = 0
+    return true
+  }
+
+  private mutating func sendClosed(to socket: MessageSocket) throws(StreamFailure) -> Bool {
+    while nextClosed < closed.count {
+      let next = closed[nextClosed]
       let bytes = unsafe UnsafeRawBufferPointer(rebasing: storage[next.unsent])
       let carried = next.descriptors == 0 ? [] : Array(descriptors.prefix(next.descriptors))
       let sent = unsafe try socket.trySend(bytes, descriptors: carried)
       guard sent > 0 else { return false }
       if next.descriptors > 0 { forgetDescriptors(next.descriptors) }
       if sent == next.unsent.count {
-        nextSend += 1
+        nextClosed += 1
       } else {
-        sends[nextSend] = Send(
+        closed[nextClosed] = Send(
           unsent: next.unsent.lowerBound + sent..<next.unsent.upperBound, descriptors: 0)
       }
     }
-    sends.removeAll(keepingCapacity: true)
-    nextSend = 0
-    end = 0
+    closed.removeAll(keepingCapacity: true)
+    nextClosed = 0
     return true
   }
 
@@ -133,6 +190,26 @@ public struct Outbox: ~Copyable {
 
   private mutating func makeRoom(_ size: Int) {
     guard unsafe end + size > storage.count else { return }
+    // A peer that reads, but never everything, must not make this grow for ever.
+    if !isEmpty, firstUnsent > end / 2 { moveToFront() }
+    if unsafe end + size > storage.count { grow(by: size) }
+  }
+
+  /// Forgets what was sent.
+  private mutating func moveToFront() {
+    let sent = firstUnsent
+    unsafe storage.copyMemory(from: UnsafeRawBufferPointer(rebasing: storage[sent..<end]))
+    closed.removeFirst(nextClosed)
+    nextClosed = 0
+    for place in closed.indices {
+      let unsent = closed[place].unsent
+      closed[place].unsent = unsent.lowerBound - sent..<unsent.upperBound - sent
+    }
+    if !open.isEmpty { open = open.lowerBound - sent..<open.upperBound - sent }
+    end -= sent
+  }
+
+  private mutating func grow(by size: Int) {
     let larger = unsafe UnsafeMutableRawBufferPointer.allocate(
       byteCount: max(end + size, 2 * storage.count), alignment: 16)
     unsafe larger.copyMemory(from: UnsafeRawBufferPointer(rebasing: storage[..<end]))

@@ -21,6 +21,8 @@ public enum StreamFailure: Error, Equatable, Sendable {
   case controlDataTruncated
   /// A message was begun, by the peer or by us, and did not end in time.
   case deadlinePassed(during: Activity)
+  /// The peer asks for one thing after the other and does not read the answers.
+  case notReading(waiting: Int, limit: Int)
   /// The socket failed.
   case system(SystemFailure)
 
@@ -50,6 +52,8 @@ extension StreamFailure: CustomStringConvertible {
     case .controlDataTruncated:
       "the kernel dropped descriptors of a message; raise the limit of open files (ulimit -n)"
     case .deadlinePassed(let activity): "the peer was too slow (\(activity.rawValue))"
+    case .notReading(let waiting, let limit):
+      "the peer does not read: \(waiting) bytes of answers wait for it, at most \(limit) may"
     case .system(let failure): failure.description
     }
   }

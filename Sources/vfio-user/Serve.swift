@@ -4,5 +4,5 @@ import ArgumentParser
 struct Serve: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Serve a device on a UNIX socket.",
-    subcommands: [ServeSerial.self])
+    subcommands: [ServeSerial.self, ServeEdu.self, ServeScratch.self, ServeNVMe.self])
 }

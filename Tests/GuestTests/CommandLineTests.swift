@@ -35,6 +35,10 @@ struct WrongCommandLine: CustomTestStringConvertible, Sendable {
     .init("serve serial --socket /nonexistent/a --pty", 1, "No such file or directory"),
     .init("serve serial --socket /tmp/\(long) --pty", 1, "a socket path has at most 107"),
     .init("serve serial --fd 1 --pty", 1, "above 2"),
+    .init("serve edu", 64, "either --socket PATH or --fd NUMBER"),
+    .init("serve edu --socket /tmp/a --dma-mask 0", 64, "1 to 64 bits, not 0"),
+    .init("serve edu --socket /tmp/a --dma-mask 65", 64, "1 to 64 bits, not 65"),
+    .init("serve scratch", 64, "either --socket PATH or --fd NUMBER"),
     .init("demo --bytes 0", 64, "from 1 to 16777216"),
     .init("fly", 64, "fly"),
   ]

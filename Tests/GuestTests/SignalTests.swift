@@ -10,7 +10,7 @@ import VFIOUserClient
   func `ends with success at a signal, and removes its sockets`(
     _ signal: Int32, hasClient: Bool
   ) throws {
-    let device = try DeviceProcess(.socket)
+    let device = try SerialProcess(.socket)
     defer { device.kill() }
     let client = hasClient ? try Client(connectingTo: FilePath(device.socket)) : nil
     for path in [device.socket, device.farSocket] {

@@ -18,6 +18,12 @@ struct ServerMisbehaviour: CustomTestStringConvertible, Sendable {
     case map
     case unmapAll
     case trigger
+    case mapRegion
+    case signals
+    case feature
+    case dirtyPages
+    case migrationRead
+    case migrationWrite
   }
 
   /// Whether the connection still works afterwards.
@@ -66,6 +72,17 @@ struct ServerMisbehaviour: CustomTestStringConvertible, Sendable {
     }
   }
 
+  /// A server that describes a region of a page, and answers the question for its signals like this.
+  static func signalling(
+    _ name: String, _ outcome: ClientError?, like: Bool = true, descriptors count: Int = 0,
+    _ payload: [UInt8]
+  ) -> ServerMisbehaviour {
+    .init(name, .signals, outcome, like: like) { server, request in
+      server.reply(to: request, words([32, 3, 0, 0, 0x1000, 0, 0, 0]))
+      server.reply(to: try server.receive(), payload, descriptors: descriptors(count))
+    }
+  }
+
   /// A server that answers a load at 8 like this.
   static func loading(
     _ name: String, offset: UInt64 = 8, region: UInt32 = 0, count: UInt32 = 4, bytes: Int = 4
@@ -95,6 +112,13 @@ struct ServerMisbehaviour: CustomTestStringConvertible, Sendable {
     case .map: try client.map(.ofOnePage(), at: 0, size: 4096)
     case .unmapAll: try client.unmapAll()
     case .trigger: try client.setTrigger(.intx, nil)
+    case .mapRegion: _ = try client.map(.bar0)
+    case .signals: _ = try client.signals(of: client.region(.bar0))
+    case .feature: _ = try client.migrationState()
+    case .dirtyPages:
+      _ = try client.dirtyPages(DMALoggingRange(address: 0, length: 1 << 20), pageSize: 4096)
+    case .migrationRead: _ = try client.readMigrationData(64)
+    case .migrationWrite: try client.writeMigrationData([1, 2, 3])
     }
   }
 
@@ -104,6 +128,7 @@ struct ServerMisbehaviour: CustomTestStringConvertible, Sendable {
     return switch (error, outcome) {
     case (.implausibleReply(let one, _), .implausibleReply(let other, _)): one == other
     case (.malformedReply(let one, _), .malformedReply(let other, _)): one == other
+    case (.unmappable(let one, _), .unmappable(let other, _)): one == other
     default: false
     }
   }

@@ -7,7 +7,7 @@ import VFIOUserTransport
 @testable import VFIOUserClient
 
 @Suite struct `A misbehaving server` {
-  static let all = framing + headers + payloads + chains + extras
+  static let all = framing + headers + payloads + chains + extras + signals + features
 
   @Test func `misbehaves in more than forty ways`() { #expect(Self.all.count > 40) }
 
@@ -41,6 +41,43 @@ import VFIOUserTransport
     }
     #expect(throws: ClientError.disconnected(reason)) {
       try client.load(.bar0, at: 0, as: UInt64.self)
+    }
+  }
+
+  @Test(arguments: [
+    ServerMisbehaviour.Operation.info, .region, .interrupt, .reset, .map, .unmapAll, .trigger,
+    .mapRegion, .feature, .dirtyPages, .migrationRead, .migrationWrite,
+  ])
+  func `may go away after any byte of any reply`(_ operation: ServerMisbehaviour.Operation) throws {
+    let whole = Notes<Int>()
+    var count = 0
+    repeat {
+      let sent = count
+      let client = try client { server in
+        let request = try server.receive()
+        let payload = Self.goodPayload(operation, request)
+        let reply = ScriptedServer.reply(to: request, payload)
+        if whole.all.isEmpty { whole.add(reply.count) }
+        server.send(Array(reply[..<sent]))
+      }
+      let reason = sent == 0 ? StreamFailure.closedByPeer : .endInsideMessage(had: sent)
+      let deed = ServerMisbehaviour("", operation, nil) { _, _ in }
+      let error = failure { () throws(ClientError) in try deed.operate(client) }
+      #expect(error == .disconnected(reason))
+      count += 1
+    } while count < (whole.all.first ?? 0)
+  }
+
+  /// What a good server answers.
+  static func goodPayload(
+    _ operation: ServerMisbehaviour.Operation, _ request: ScriptedServer.Message
+  ) -> [UInt8] {
+    switch operation {
+    case .feature: words([16, 2 | 1 << 16, 2, 0])
+    case .dirtyPages: words([64, 8 | 1 << 16]) + longs([0, 1 << 20, 4096, 1, 2, 3, 4])
+    case .migrationRead: words([16, 8]) + longs([1])
+    case .mapRegion, .region: region([(0x1000, 0x1000), (0x4000, 0x1000)])
+    default: ScriptedServer.plausiblePayload(for: request)
     }
   }
 

@@ -1,8 +1,10 @@
+import SystemPackage
 import TestSupport
 import Testing
-import VFIOUserClient
 import VFIOUserProtocol
 import VFIOUserTransport
+
+@testable import VFIOUserClient
 
 @Suite struct `Accesses to regions` {
   @Test func `are split into what the server takes`() throws {
@@ -135,5 +137,102 @@ import VFIOUserTransport
     }
     try client.setTrigger(.intx, counter)
     #expect(counter.wait(for: .seconds(10)) == 1)
+  }
+}
+
+@Suite struct `Reads and writes of any size` {
+  @Test func `of a task have several reads on their way at once`() async throws {
+    let client = try client(of: #"{"capabilities":{"max_data_xfer_size":100}}"#) { server in
+      // Answers only when as many have come as may be on their way, and backwards.
+      for batch in [Client.readsInFlight, Client.readsInFlight, 4] {
+        var requests: [ScriptedServer.Message] = []
+        while requests.count < batch { requests.append(try server.receive()) }
+        for request in requests.reversed() { server.answer(request) }
+      }
+      try server.serve()
+    }
+    let count = (2 * Client.readsInFlight + 3) * 100 + 7
+    let bytes = try await client.read(.bar0, at: 5, count: count)
+    #expect(bytes == ScriptedServer.pattern(at: 5, count: count))
+  }
+
+  @Test func `of a task stop at the first failure`() async throws {
+    let asked = Notes<UInt64>()
+    let client = try client(of: #"{"capabilities":{"max_data_xfer_size":100}}"#) { server in
+      while true {
+        let request = try server.receive()
+        asked.add(request.long(at: 0))
+        if request.long(at: 0) == 300 {
+          server.reply(to: request, error: 5)
+        } else {
+          server.answer(request)
+        }
+      }
+    }
+    let error = await taskFailure { try await client.read(.bar0, at: 0, count: 100_000) }
+    #expect(error == .refused(.regionRead, .ioError))
+    #expect(asked.all.count < 500)
+    #expect(try await client.load(.bar0, at: 9) == expected(at: 9, as: UInt16.self))
+  }
+
+  @Test func `are posted in pieces, in order with everything else`() throws {
+    let gate = Gate()
+    let seen = Notes<[UInt64]>()
+    let client = try client(
+      of: #"{"capabilities":{"max_data_xfer_size":8192,"write_multiple":true}}"#
+    ) { server in
+      gate.wait()
+      var order: [UInt64] = []
+      while true {
+        let message = try server.receive()
+        if message.command == .regionWriteMulti {
+          let multi = try RegionWriteMulti(decoding: message.payload.span)
+          order += multi.writes.map(\.access.offset)
+        } else if message.command == .regionWrite {
+          #expect(message.header.flags.contains(.noReply))
+          order.append(message.long(at: 0))
+        } else {
+          seen.add(order)
+          server.answer(message)
+        }
+      }
+    }
+    var expected: [UInt64] = []
+    for round in 0..<50 as Range<UInt64> {
+      for number in 0..<300 as Range<UInt64> {
+        try client.post(UInt32(1), .bar0, at: round << 20 | number)
+        expected.append(round << 20 | number)
+      }
+      try client.post(
+        .bar0, at: round << 20 | 0x10000, [UInt8](repeating: 1, count: 10_000))
+      expected += [round << 20 | 0x10000, round << 20 | 0x12000]
+    }
+    let done = try Later { try? client.deviceInfo() }
+    gate.open()
+    #expect(try done.get() != nil)
+    #expect(seen.all == [expected])
+  }
+
+  @Test func `of tasks are as wide as the number, and may be posted`() async throws {
+    let requests = Notes<[UInt8]>()
+    let client = try client { server in
+      while true {
+        let request = try server.receive()
+        requests.add(request.payload)
+        server.answer(request)
+      }
+    }
+    #expect(try await client.load(.bar1, at: 10) == expected(at: 10, as: UInt64.self))
+    try await client.store(UInt16(0x1234), .bar2, at: 6)
+    try await client.store(Int8(-2), .bar2, at: 6)
+    try await client.post(UInt32(0x0403_0201), .bar2, at: 8)
+    try await client.post(.bar2, at: 9, [7])
+    _ = try await client.deviceInfo()
+    #expect(
+      requests.all.prefix(5) == [
+        longs([10]) + words([1, 8]), longs([6]) + words([2, 2]) + [0x34, 0x12],
+        longs([6]) + words([2, 1]) + [0xFE], longs([8]) + words([2, 4]) + [1, 2, 3, 4],
+        longs([9]) + words([2, 1]) + [7],
+      ])
   }
 }

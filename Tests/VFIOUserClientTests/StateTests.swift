@@ -79,6 +79,23 @@ import VFIOUserTransport
     #expect(client.failure == .closedByUs)
   }
 
+  @Test func `can be looked at`() async throws {
+    let client = try client { server in
+      try server.answer(server.receive())
+      _ = try server.receive()
+    }
+    #expect(client.state == .connected)
+    _ = try await client.deviceInfo()
+    #expect(client.state == .connected)
+    _ = await taskFailure { try await client.reset() }
+    #expect(client.state == .lost(.closedByPeer))
+    await client.close()
+    #expect(client.state == .closed)
+    let path = FilePath("/tmp/vfio-user-nobody-\(UInt64.random(in: 0 ... .max)).sock")
+    let error = SystemFailure(call: "connect", code: .noSuchFileOrDirectory)
+    #expect(await taskFailure { try await Client.connect(to: path) } == .system(error))
+  }
+
   @Test func `is not lost by the refusal of a command`() throws {
     let client = try client { server in
       server.reply(to: try server.receive(), error: 22)

@@ -24,7 +24,7 @@ private var duration: Duration {
     }
     let memory = try SharedMemory(size: 2 * StressServer.half)
     memory.write(ScriptedServer.pattern(at: 0, count: Int(StressServer.half)), at: 0)
-    try client.map(memory, at: 0, size: 2 * StressServer.half, isShared: false)
+    try await client.map(memory, at: 0, size: 2 * StressServer.half, isShared: false)
     let done = Monitor([Int](repeating: 0, count: 16))
     let end = ContinuousClock.now + duration
     let threads = try Later {

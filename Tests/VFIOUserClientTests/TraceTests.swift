@@ -1,3 +1,4 @@
+import Logging
 import TestSupport
 import Testing
 import VFIOUserClient
@@ -22,6 +23,9 @@ private struct Recorder: TraceSink {
     case .unexpectedReply(let header): "unexpected \(header.command) \(header.id)"
     case .lateReply(let header): "late \(header.command)"
     case .version(let major, let minor): "version \(major).\(minor)"
+    case .device(let info): "device \(info.regionCount)"
+    case .regionInfo(let info): "region \(info.index) \(info.size)"
+    case .interruptInfo(let info): "interrupt type \(info.index)"
     case .dma(let command, let address, let size): "dma \(command) \(address) \(size)"
     case .region(let command, let access): "region \(command) \(access.offset) \(access.count)"
     case .interrupts(let request): "interrupts \(request.index) \(request.count)"
@@ -102,7 +106,7 @@ private struct Recorder: TraceSink {
       seen == [
         "sent DEVICE_GET_INFO 32", "received reply DEVICE_RESET 16", "unexpected DEVICE_RESET 4711",
         "received command DMA_READ 32", "request DMA_READ 16", "sent DMA_READ 16",
-        "received reply DEVICE_GET_INFO 32",
+        "received reply DEVICE_GET_INFO 32", "device 9",
       ])
   }
 
@@ -139,4 +143,58 @@ private struct Recorder: TraceSink {
     }
     #expect(seen.contains("coalesced true"))
   }
+
+  @Test func `shows what the device says of itself, and what tasks and posts do`() async throws {
+    let recorder = Recorder()
+    var options = ClientOptions()
+    options.trace = recorder
+    let client = try client(options) { try $0.serve() }
+    let before = recorder.summary.count
+    _ = try await client.region(.bar2)
+    _ = try await client.interruptInfo(.msix)
+    _ = try await client.load(.bar0, at: 4, as: UInt8.self)
+    try await client.store(UInt8(1), .bar0, at: 5)
+    try await client.post(UInt8(1), .bar0, at: 6)
+    try await client.post(.bar0, at: 7, [1, 2])
+    try await client.unmapAll()
+    let seen = recorder.summary[before...].filter {
+      !$0.hasPrefix("sent") && !$0.hasPrefix("received")
+    }
+    #expect(
+      seen == [
+        "region BAR2 4294967296", "interrupt type MSI-X", "region REGION_READ 4 1",
+        "region REGION_WRITE 5 1", "region REGION_WRITE 6 1", "region REGION_WRITE 7 2",
+        "dma DMA_UNMAP 0 0",
+      ])
+  }
+
+  @Test func `can go to swift-log, if trace messages do`() throws {
+    for (level, isSeen) in [(Logger.Level.trace, true), (.debug, false)] {
+      let lines = Notes<String>()
+      var logger = Logger(label: "test") { _ in NotingLogHandler(lines) }
+      logger.logLevel = level
+      var options = ClientOptions()
+      options.trace = LoggingTraceSink(logger)
+      let client = try client(options) { try $0.serve() }
+      _ = try client.load(.bar0, at: 8, as: UInt32.self)
+      #expect(lines.all.contains { $0.contains("region(REGION_READ") } == isSeen)
+      #expect(lines.all.isEmpty == !isSeen)
+    }
+  }
+}
+
+/// Keeps what is logged.
+private struct NotingLogHandler: LogHandler {
+  let lines: Notes<String>
+  var metadata = Logger.Metadata()
+  var logLevel = Logger.Level.info
+
+  init(_ lines: Notes<String>) { self.lines = lines }
+
+  subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    get { metadata[key] }
+    set { metadata[key] = newValue }
+  }
+
+  func log(event: LogEvent) { lines.add("\(event.message)") }
 }

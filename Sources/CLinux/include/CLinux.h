@@ -13,6 +13,9 @@
 #if __has_include("CLinuxTerminal.h")
 #include "CLinuxTerminal.h"
 #endif
+#if __has_include("CLinuxStorage.h")
+#include "CLinuxStorage.h"
+#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -92,9 +95,10 @@ struct clinux_interest {
 /// ppoll. `nanoseconds` < 0 waits for ever. Returns how many are ready; EINTR returns as 0 ready.
 int clinux_poll(struct clinux_interest *interests, int count, int64_t nanoseconds);
 
-/// An epoll instance that watches one descriptor, one event at a time (EPOLLONESHOT); nothing is
-/// watched for until it is armed.
-int clinux_oneshot_create(int descriptor);
+/// An epoll instance for one descriptor, one event at a time (EPOLLONESHOT).
+int clinux_oneshot_create(void);
+/// Adds the descriptor, once; nothing is watched for until it is armed.
+int clinux_oneshot_watch(int oneshot, int descriptor);
 /// Arms for CLINUX_READABLE and CLINUX_WRITABLE; 0 disarms. Looks at readiness again.
 int clinux_oneshot_arm(int oneshot, int descriptor, int wanted);
 /// Waits for the event or for `wake` to be readable. Returns CLINUX_READABLE | CLINUX_WRITABLE,

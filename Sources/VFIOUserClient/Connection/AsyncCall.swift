@@ -9,12 +9,18 @@ final class AsyncCall: @unchecked Sendable {
   var deadline: Deadline
   /// Most bytes that the reply's payload may have.
   let limit: Int
+  /// The commands whose replies the task waits for, if it waits at a fence and has no command itself.
+  let group: FenceGroup?
   private var continuation: CheckedContinuation<Outcome, Never>?
 
-  init(_ continuation: CheckedContinuation<Outcome, Never>, limit: Int, _ deadline: Deadline) {
+  init(
+    _ continuation: CheckedContinuation<Outcome, Never>, limit: Int, _ deadline: Deadline,
+    at group: FenceGroup? = nil
+  ) {
     self.continuation = continuation
     self.limit = limit
     self.deadline = deadline
+    self.group = group
   }
 
   /// Takes the task out, to be resumed once and by one.
@@ -34,6 +40,9 @@ final class AsyncReply: @unchecked Sendable {
     self.payload = payload
     self.descriptors = descriptors
   }
+
+  /// What a task gets that waited for others' replies.
+  static var nothing: AsyncReply { AsyncReply([], DescriptorList()) }
 }
 
 /// Descriptors on their way from a task to the socket.

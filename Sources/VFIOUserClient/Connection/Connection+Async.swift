@@ -55,11 +55,74 @@ extension Connection {
       guard let pending = ticket.call,
         let index = state.asyncCalls[ObjectIdentifier(pending)]
       else { return nil }
-      state.forget(pending, index)
-      abandon(&state, index)
+      giveUp(&state, pending, index)
       return pending.take()
     }
     continuation?.resume(returning: .failure(.cancelled))
+  }
+
+  /// Nobody waits for a call any longer.
+  ///
+  /// Called under the lock.
+  func giveUp(_ state: inout State, _ pending: AsyncCall, _ index: Int32) {
+    state.forget(pending, index)
+    guard let group = pending.group else { return abandon(&state, index) }
+    group.waiter = nil
+    state.calls.release(index)
+    _ = abandonAll(&state, of: group)
+  }
+}
+
+extension Connection {
+  /// Suspends until every command of the group is answered.
+  ///
+  /// - Throws: the first failure among the answers; ``ClientError/cancelled``, which gives up what is
+  ///   still out.
+  func fence(_ group: FenceGroup, timeout: Duration?) async throws(ClientError) {
+    let ticket = AsyncTicket()
+    let deadline = deadline(timeout)
+    let outcome = await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        wait(AsyncCall(continuation, limit: 0, deadline, at: group), group, ticket)
+      }
+    } onCancel: {
+      cancel(ticket)
+    }
+    _ = try outcome.get()
+    if let failure = state.withLock({ _ in group.failure }) { throw failure }
+  }
+
+  private func wait(_ pending: AsyncCall, _ group: FenceGroup, _ ticket: AsyncTicket) {
+    let outcome: AsyncCall.Outcome? = state.update { state in
+      guard !ticket.isCancelled else {
+        _ = abandonAll(&state, of: group)
+        return .failure(.cancelled)
+      }
+      guard group.outstanding > 0 else { return .success(.nothing) }
+      let index = state.calls.beginWithoutID()
+      unsafe state.calls.call(index).pointee.kind = .async(pending)
+      group.waiter = index
+      ticket.call = pending
+      state.asyncCalls[ObjectIdentifier(pending)] = index
+      addBackgroundUser(&state)
+      return nil
+    }
+    if let outcome { pending.take()?.resume(returning: outcome) }
+    wake.signal()
+  }
+
+  /// A reply that a fence counts: the last one wakes the thread or the task that waits there.
+  ///
+  /// Called under the lock.
+  func reached(_ state: inout State, _ group: FenceGroup) {
+    guard let waiter = group.waiter else { return }
+    group.waiter = nil
+    guard case .async(let pending) = unsafe state.calls.call(waiter).pointee.kind else {
+      return complete(&state, waiter)
+    }
+    state.forget(pending, waiter)
+    state.calls.release(waiter)
+    pending.take()?.resume(returning: .success(.nothing))
   }
 }
 

@@ -37,7 +37,7 @@ extension Connection {
   /// Called after each change of what is registered.
   func noteMemory() {
     state.update { state in
-      let isNeeded = !service.all.isEmpty
+      let isNeeded = service.count > 0
       guard isNeeded != state.servesMemory else { return }
       state.servesMemory = isNeeded
       state.backgroundUsers += isNeeded ? 1 : -1
@@ -50,8 +50,9 @@ extension Connection {
   ///
   /// Called under the lock, after each change of these.
   func rearm(_ state: inout State) {
-    var wanted: Int32 = 0
     let hasBacklog = !state.outbox.isEmpty
+    guard state.backgroundUsers > 0 || state.armed != 0 || hasBacklog else { return }
+    var wanted: Int32 = 0
     if state.failure == nil {
       // While messages wait, what the server sends is read in any case: it may be waiting as well.
       if !state.hasReader, state.backgroundUsers > 0 || hasBacklog { wanted |= CLINUX_READABLE }
@@ -65,6 +66,13 @@ extension Connection {
 
   private func startBackground(_ state: inout State) -> Bool {
     do throws(SystemFailure) {
+      // Not before it is needed: a socket that is watched, for nothing even, wakes its watcher's queue
+      // at each message, which costs a fortieth of a round trip.
+      if !state.isWatched {
+        _ = try checked(
+          "epoll_ctl", clinux_oneshot_watch(oneshot.number, socket.descriptor.number))
+        state.isWatched = true
+      }
       try DetachedThread.start("vfio-user-bg") { [self] in runBackground() }
       state.threads += 1
       return true
@@ -75,7 +83,7 @@ extension Connection {
 
   private func runBackground() {
     while true {
-      let earliest = state.withLock { $0.earliestAsyncDeadline }
+      let earliest = state.withLock { $0.earliestDeadline }
       let happened = clinux_oneshot_wait(
         oneshot.number, wake.descriptor.number, earliest.instant)
       if happened < 0 { break }
@@ -87,6 +95,7 @@ extension Connection {
       }
       if isLost { break }
       if !isWoken, happened != 0 { proceed() }
+      proceedOverdue()
     }
     state.update { $0.threads -= 1 }
   }
@@ -113,7 +122,37 @@ extension Connection {
         try handOutWhatIsInHand()
         reads += 1
       }
-      leaveRole()
+      state.withLock { leaveRole(&$0) }
+    } catch {
+      state.update { lose(&$0, error) }
+    }
+  }
+
+  /// Notes when the message that has begun has to be complete, and has the background look then.
+  ///
+  /// Called under the lock, by the thread that is about to leave the role.
+  func noteMessageDue(_ state: inout State) {
+    let due = unsafe receiver.pointee.messageDue() ?? .never
+    guard due != state.messageDue else { return }
+    state.messageDue = due
+    if due != .never, state.threads > 0 { wake.signal() }
+  }
+
+  /// Reads on, or ends the connection, when a message is overdue and nobody reads.
+  private func proceedOverdue() {
+    let isReader = state.withLock { state in
+      guard state.failure == nil, !state.hasReader, state.messageDue.hasPassed else {
+        return false
+      }
+      state.hasReader = true
+      rearm(&state)
+      return true
+    }
+    guard isReader else { return }
+    do throws(StreamFailure) {
+      try receiveOverdue()
+      try handOutWhatIsInHand()
+      state.withLock { leaveRole(&$0) }
     } catch {
       state.update { lose(&$0, error) }
     }
@@ -125,18 +164,17 @@ extension Connection {
       guard case .async(let pending) = unsafe call.pointee.kind, pending.deadline.hasPassed else {
         continue
       }
-      let command = unsafe call.pointee.command
-      state.forget(pending, index)
-      abandon(&state, index)
+      let command = pending.group == nil ? unsafe call.pointee.command : .dmaMap
+      giveUp(&state, pending, index)
       pending.take()?.resume(returning: .failure(.timedOut(command)))
     }
   }
 }
 
 extension Connection.State {
-  /// When the first async call runs out of time.
-  var earliestAsyncDeadline: Deadline {
-    asyncCalls.values.reduce(.never) { earliest, index in
+  /// When the first async call, or a message of which nobody reads the rest, runs out of time.
+  var earliestDeadline: Deadline {
+    asyncCalls.values.reduce(hasReader ? .never : messageDue) { earliest, index in
       guard case .async(let pending) = unsafe calls.call(index).pointee.kind else {
         return earliest
       }

@@ -5,7 +5,7 @@ internal import VFIOUserTransport
 
 /// What a waiting thread gets: bytes of the payload, and what came with it.
 struct Reply: ~Copyable {
-  let count: Int
+  var count: Int
   var descriptors: DescriptorList
 }
 
@@ -45,7 +45,7 @@ extension Connection {
   ) throws(ClientError) -> Reply {
     let deadline = deadline(timeout)
     var carried: DescriptorList? = consume descriptors
-    let (index, isReader) = try state.update { state throws(ClientError) -> (Int32, Bool) in
+    let waiter = try state.update { state throws(ClientError) -> Waiter in
       let index = try begin(&state, command, .waiting)
       let call = unsafe state.calls.call(index)
       unsafe call.pointee.fixed = buffers.fixed
@@ -53,10 +53,10 @@ extension Connection {
       unsafe call.pointee.descriptorLimit = buffers.descriptorLimit
       let header = Header(id: unsafe call.pointee.id, command: command, size: 0)
       enqueue(&state, header, size, carried.take() ?? DescriptorList(), fill)
-      return (index, takeRoleOrSleep(&state, index))
+      return takeRoleOrSleep(&state, index)
     }
-    waitForCompletion(of: index, isReader: isReader, before: deadline)
-    return try finish(index)
+    let holdsRole = wait(waiter, before: deadline, isFar: timeout == nil && hasFarDeadline)
+    return try finish(waiter, holdsRole: holdsRole)
   }
 
   /// Takes a place for a command, if the connection stands.
@@ -75,35 +75,47 @@ extension Connection {
   ) {
     appendCoalesced(&state)
     trace.record(.sent(id: header.id, header.command, size: Header.wireSize + size))
-    state.outbox.append(header, payload: size, descriptors: descriptors, fill: fill)
+    var payload = state.outbox.reserve(payload: size)
+    fill(&payload)
+    state.outbox.commit(header, payload: size, descriptors: descriptors)
     push(&state)
   }
 
   /// The caller reads the socket if nobody does, and else goes to sleep.
-  func takeRoleOrSleep(_ state: inout State, _ index: Int32) -> Bool {
+  func takeRoleOrSleep(_ state: inout State, _ index: Int32) -> Waiter {
+    let call = unsafe state.calls.call(index)
     // Sending may have lost the connection: the call is done then, and the thread that read so far may
     // not have noticed yet, so that nobody may touch the receiver.
-    guard state.failure == nil else { return false }
+    guard state.failure == nil else {
+      return unsafe Waiter(index: index, call: call, isReader: false)
+    }
     guard state.hasReader else {
       state.hasReader = true
       rearm(&state)
-      return true
+      return unsafe Waiter(index: index, call: call, isReader: true)
     }
-    unsafe clinux_word_store(&state.calls.call(index).pointee.word, PendingCall.Signal.asleep)
+    unsafe clinux_word_store(&call.pointee.word, PendingCall.Signal.asleep)
     state.appendAsleep(index)
-    return false
+    return unsafe Waiter(index: index, call: call, isReader: false)
   }
 
-  /// Returns when the call is done or its time is up, in the latter case with the outcome set.
-  func waitForCompletion(of index: Int32, isReader: Bool, before deadline: Deadline) {
-    var isReader = isReader
-    if !isReader {
-      switch sleep(index, deadline) {
-      case .done: return
-      case .promoted: isReader = true
-      }
-    }
-    read(until: index, before: deadline)
+  /// A thread that waits for its call.
+  @safe
+  struct Waiter {
+    let index: Int32
+    // Sound: calls stay where they are for the life of the connection, which the waiting thread holds.
+    let call: UnsafeMutablePointer<PendingCall>
+    /// Whether it took the role of the reader.
+    let isReader: Bool
+  }
+
+  /// Returns when the call is done or its time is up, in the latter case with the failure set.
+  ///
+  /// - Parameter isFar: whether the deadline was set a moment ago and is far away.
+  /// - Returns: whether the thread holds the role of the reader now; ``leaveRole(_:)`` is due then.
+  func wait(_ waiter: Waiter, before deadline: Deadline, isFar: Bool = false) -> Bool {
+    if !waiter.isReader, sleep(waiter, deadline) == .done { return false }
+    return unsafe read(until: waiter.call, before: deadline, isFar: isFar && waiter.isReader)
   }
 
   private enum Awakening {
@@ -111,8 +123,8 @@ extension Connection {
     case promoted
   }
 
-  private func sleep(_ index: Int32, _ deadline: Deadline) -> Awakening {
-    let call = unsafe state.withLock { unsafe $0.calls.call(index) }
+  private func sleep(_ waiter: Waiter, _ deadline: Deadline) -> Awakening {
+    let call = unsafe waiter.call
     while true {
       switch unsafe clinux_word_load(&call.pointee.word) {
       case PendingCall.Signal.done: return .done
@@ -128,38 +140,45 @@ extension Connection {
         case PendingCall.Signal.done: return .done
         case PendingCall.Signal.promoted: return .promoted
         default:
-          state.removeAsleep(index)
+          state.removeAsleep(waiter.index)
           // No longer in the list, so whoever completes the call must not take it out again.
           unsafe clinux_word_store(&call.pointee.word, PendingCall.Signal.awake)
-          unsafe call.pointee.outcome = .failure(.timedOut(call.pointee.command))
+          unsafe call.pointee.failure = .timedOut(call.pointee.command)
           return .done
         }
       }
     }
   }
 
-  /// Takes the outcome and gives the place back.
-  func finish(_ index: Int32) throws(ClientError) -> Reply {
-    var count = 0
-    var failure: ClientError?
-    var descriptors: DescriptorList? = DescriptorList()
-    state.update { state in
-      let call = unsafe state.calls.call(index)
-      switch unsafe call.pointee.outcome {
-      case .success(let size):
-        count = size
-        descriptors = unsafe exchange(&call.pointee.descriptors, with: DescriptorList())
-        state.calls.release(index)
-      case .failure(.timedOut(let command)):
-        failure = .timedOut(command)
-        abandon(&state, index)
-      case .failure(let error):
-        failure = error
-        state.calls.release(index)
+  /// Takes the outcome and gives the place back, and the role if the thread has it.
+  func finish(_ waiter: Waiter, holdsRole: Bool) throws(ClientError) -> Reply {
+    var reply = Reply(count: 0, descriptors: DescriptorList())
+    let failure = state.withLock { state -> ClientError? in
+      if holdsRole { leaveRole(&state) }
+      let call = unsafe waiter.call
+      guard unsafe call.pointee.failure == nil else { return fail(&state, waiter.index) }
+      reply.count = unsafe call.pointee.received
+      if unsafe !call.pointee.descriptors.isEmpty {
+        reply.descriptors = unsafe exchange(&call.pointee.descriptors, with: DescriptorList())
       }
+      state.calls.release(waiter.index)
+      return nil
     }
-    if let failure { throw failure }
-    return Reply(count: count, descriptors: descriptors.take() ?? DescriptorList())
+    guard let failure else { return reply }
+    // Giving the call up may have been the end of the connection, for which others wait.
+    state.update { _ in }
+    throw failure
+  }
+
+  /// Takes the reason of a failure and gives the place back.
+  private func fail(_ state: inout State, _ index: Int32) -> ClientError? {
+    let failure = unsafe state.calls.call(index).pointee.failure.take()
+    if case .timedOut = failure {
+      abandon(&state, index)
+    } else {
+      state.calls.release(index)
+    }
+    return failure
   }
 
   /// Gives a call up; too many of those, and the server is not one to talk to.

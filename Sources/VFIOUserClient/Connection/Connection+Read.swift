@@ -1,32 +1,46 @@
 internal import CLinux
+internal import Synchronization
 internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
 /// Called by the thread that holds the role of the reader.
 extension Connection {
-  /// Reads and hands out until the call is done, its time is up, or the connection is lost; then
-  /// passes the role on.
-  func read(until index: Int32, before deadline: Deadline) {
-    let call = unsafe state.withLock { unsafe $0.calls.call(index) }
+  /// Reads and hands out until the call is done, its time is up, or the connection is lost.
+  ///
+  /// - Parameter isFar: whether the deadline is known to be more than a slice of time away, so that
+  ///   nobody has to look at the clock for the first receive.
+  /// - Returns: whether the thread still holds the role; not when the connection is lost.
+  func read(
+    until call: UnsafeMutablePointer<PendingCall>, before deadline: Deadline, isFar: Bool
+  ) -> Bool {
     // What was received is handed out before the time is looked at: the reply may have come while this
     // process was stopped, and nothing complete may stay behind in hand.
     var isLast = false
+    var isFar = isFar
     do throws(StreamFailure) {
       while true {
         try handOutWhatIsInHand()
         if unsafe clinux_word_load(&call.pointee.word) == PendingCall.Signal.done { break }
         guard !isLast else {
-          giveUp(index)
+          unsafe giveUp(call)
           break
         }
-        try unsafe receiver.pointee.checkMessageDeadline()
-        isLast = deadline.hasPassed
-        try receive(before: deadline)
+        if let due = unsafe receiver.pointee.messageDue(), due.hasPassed {
+          isLast = deadline.hasPassed
+          try receiveOverdue()
+        } else if isFar {
+          isFar = false
+          _ = try unsafe socket.receive(into: &receiver.pointee.assembler, wait: true)
+        } else {
+          isLast = deadline.hasPassed
+          try receive(before: deadline)
+        }
       }
-      leaveRole()
+      return true
     } catch {
       state.update { lose(&$0, error) }
+      return false
     }
   }
 
@@ -46,11 +60,18 @@ extension Connection {
   }
 
   /// The time of a waiting thread is up, unless the connection was lost in the same moment.
-  private func giveUp(_ index: Int32) {
-    state.withLock { state in
-      let call = unsafe state.calls.call(index)
+  private func giveUp(_ call: UnsafeMutablePointer<PendingCall>) {
+    state.withLock { _ in
       guard unsafe clinux_word_load(&call.pointee.word) != PendingCall.Signal.done else { return }
-      unsafe call.pointee.outcome = .failure(.timedOut(call.pointee.command))
+      unsafe call.pointee.failure = .timedOut(call.pointee.command)
+    }
+  }
+
+  /// The time of a message that has begun is up: what came while nobody read still counts, and there
+  /// has to be something of it.
+  func receiveOverdue() throws(StreamFailure) {
+    guard try unsafe socket.receive(into: &receiver.pointee.assembler, wait: false) else {
+      throw .deadlinePassed(during: .receiving)
     }
   }
 
@@ -74,45 +95,64 @@ extension Connection {
   private func handOut(
     _ header: Header, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList
   ) {
-    var task: (CheckedContinuation<AsyncCall.Outcome, Never>, AsyncCall.Outcome)?
-    state.withLock { state in
+    let isForTask = state.withLock { state -> Bool in
       switch state.calls.match(header.id) {
       case .unknown: trace.record(.unexpectedReply(header))
       case .late: trace.record(.lateReply(header))
       case .call(let index):
         let call = unsafe state.calls.call(index)
-        state.calls.answered(index)
         switch unsafe call.pointee.kind {
         case .waiting:
+          state.calls.answered(index)
           unsafe PendingCall.take(header, payload, &descriptors, into: call)
           complete(&state, index)
         case .fenced(let group, let undo):
+          state.calls.answered(index)
           let failure = unsafe call.pointee.failure(header, payload, &descriptors)
           if failure != nil { undo?() }
           state.calls.release(index)
           count(&state, group, failure)
-        case .async(let pending):
-          let failure = unsafe call.pointee.failure(header, payload, &descriptors, pending.limit)
-          let arrived = AsyncReply(payload.copied(), exchange(&descriptors, with: DescriptorList()))
-          state.forget(pending, index)
-          state.calls.release(index)
-          task = pending.take().map { continuation in
-            (continuation, failure.map { .failure($0) } ?? .success(arrived))
-          }
+        case .async: return true
         case .free: break
         }
       }
+      return false
     }
-    if let (continuation, outcome) = task { continuation.resume(returning: outcome) }
+    if isForTask { handToTask(header, payload, &descriptors) }
+  }
+
+  /// Gives a reply to a suspended task.
+  ///
+  /// Apart from the others, because the mere presence of a continuation slows them down; the call may
+  /// have been given up since it was looked up.
+  private func handToTask(
+    _ header: Header, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList
+  ) {
+    var outcome: AsyncCall.Outcome = .failure(.cancelled)
+    let continuation = state.withLock {
+      state -> CheckedContinuation<AsyncCall.Outcome, Never>? in
+      guard case .call(let index) = state.calls.match(header.id) else { return nil }
+      let call = unsafe state.calls.call(index)
+      guard case .async(let pending) = unsafe call.pointee.kind else { return nil }
+      state.calls.answered(index)
+      if let failure = unsafe call.pointee.failure(header, payload, &descriptors, pending.limit) {
+        outcome = .failure(failure)
+      } else {
+        outcome = .success(
+          AsyncReply(payload.copied(), exchange(&descriptors, with: DescriptorList())))
+      }
+      state.forget(pending, index)
+      state.calls.release(index)
+      return pending.take()
+    }
+    continuation?.resume(returning: outcome)
   }
 
   /// A reply that a fence counts.
   private func count(_ state: inout State, _ group: FenceGroup, _ failure: ClientError?) {
     group.outstanding -= 1
     if group.failure == nil { group.failure = failure }
-    guard group.outstanding == 0, let waiter = group.waiter else { return }
-    group.waiter = nil
-    complete(&state, waiter)
+    if group.outstanding == 0 { reached(&state, group) }
   }
 
   /// Tells a waiting thread that its call is done.
@@ -126,19 +166,19 @@ extension Connection {
 
   /// Passes the role on: to a thread that sleeps, or to nobody, in which case the background watches
   /// if something needs it to.
-  func leaveRole() {
-    unsafe receiver.pointee.restartMessageDeadline()
-    state.update { state in
-      let next = state.firstAsleep
-      guard next >= 0, state.failure == nil else {
-        state.hasReader = false
-        return rearm(&state)
-      }
-      state.removeAsleep(next)
-      let call = unsafe state.calls.call(next)
-      unsafe clinux_word_store(&call.pointee.word, PendingCall.Signal.promoted)
-      unsafe clinux_futex_wake_one(&call.pointee.word)
+  ///
+  /// Called under the lock by the holder.
+  func leaveRole(_ state: inout State) {
+    noteMessageDue(&state)
+    let next = state.firstAsleep
+    guard next >= 0, state.failure == nil else {
+      state.hasReader = false
+      return rearm(&state)
     }
+    state.removeAsleep(next)
+    let call = unsafe state.calls.call(next)
+    unsafe clinux_word_store(&call.pointee.word, PendingCall.Signal.promoted)
+    unsafe clinux_futex_wake_one(&call.pointee.word)
   }
 
   /// The connection is lost: everybody who waits hears why, at once.
@@ -147,6 +187,7 @@ extension Connection {
   func lose(_ state: inout State, _ failure: StreamFailure) {
     if state.failure == nil {
       state.failure = failure
+      isLost.store(true, ordering: .releasing)
       trace.record(.lost(failure))
       socket.shutdown()
       wake.signal()
@@ -162,13 +203,14 @@ extension Connection {
         guard unsafe clinux_word_load(&call.pointee.word) != PendingCall.Signal.done else {
           continue
         }
-        unsafe call.pointee.outcome = .failure(.disconnected(reason))
+        unsafe call.pointee.failure = .disconnected(reason)
         complete(&state, index)
       case .fenced(let group, let undo):
         undo?()
         state.calls.release(index)
         count(&state, group, .disconnected(reason))
       case .async(let pending):
+        pending.group?.waiter = nil
         state.forget(pending, index)
         state.calls.release(index)
         pending.take()?.resume(returning: .failure(.disconnected(reason)))
@@ -211,7 +253,7 @@ extension PendingCall {
     let data = unsafe call.pointee.data
     let limit = fixed.count + data.count
     if let failure = unsafe call.pointee.failure(header, payload, &arrived, limit) {
-      unsafe call.pointee.outcome = .failure(failure)
+      unsafe call.pointee.failure = failure
       return
     }
     // Sound: the buffers are lent by the thread that waits, and it waits until the lock that is held
@@ -223,8 +265,12 @@ extension PendingCall {
         unsafe data.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[split...]))
       }
     }
-    unsafe call.pointee.outcome = .success(payload.count)
-    unsafe call.pointee.descriptors = exchange(&arrived, with: DescriptorList())
+    unsafe call.pointee.received = payload.count
+    // The thread may have given up a moment ago and not have said so yet.
+    if unsafe call.pointee.failure != nil { unsafe call.pointee.failure = nil }
+    if !arrived.isEmpty {
+      unsafe call.pointee.descriptors = exchange(&arrived, with: DescriptorList())
+    }
   }
 }
 

@@ -5,13 +5,13 @@ internal import VFIOUserTransport
 extension Connection {
   /// Reads into memory that is lent until this returns.
   func read(
-    _ access: RegionAccess, into target: UnsafeMutableRawBufferPointer
+    _ access: RegionAccess, into target: UnsafeMutableRawBufferPointer, timeout: Duration? = nil
   ) throws(ClientError) {
     trace.record(.region(.regionRead, access))
     try unsafe withAnswer { (answer) throws(ClientError) in
       let buffers = unsafe ReplyBuffers(fixed: answer, data: target)
       let reply = try call(
-        .regionRead, payload: RegionAccess.wireSize, into: buffers
+        .regionRead, payload: RegionAccess.wireSize, timeout: timeout, into: buffers
       ) { access.encode(into: &$0) }
       guard reply.count == RegionAccess.wireSize + target.count,
         unsafe RegionAccess(answer) == access
@@ -23,8 +23,10 @@ extension Connection {
   }
 
   /// Writes bytes and waits for the answer.
-  func write(_ access: RegionAccess, _ data: Span<UInt8>) throws(ClientError) {
-    try write(access, data.count) { bytes in
+  func write(
+    _ access: RegionAccess, _ data: Span<UInt8>, timeout: Duration? = nil
+  ) throws(ClientError) {
+    try write(access, data.count, timeout) { bytes in
       unsafe data.withUnsafeBytes { source in
         unsafe bytes.withUnsafeMutableBytes { unsafe $0.copyMemory(from: source) }
       }
@@ -33,18 +35,19 @@ extension Connection {
 
   /// Writes a number and waits for the answer.
   func write<Number: FixedWidthInteger & BitwiseCopyable>(
-    _ access: RegionAccess, _ number: Number
+    _ access: RegionAccess, _ number: Number, timeout: Duration? = nil
   ) throws(ClientError) {
-    try write(access, MemoryLayout<Number>.size) { $0.storeLittleEndian(number, at: 0) }
+    try write(access, MemoryLayout<Number>.size, timeout) { $0.storeLittleEndian(number, at: 0) }
   }
 
   private func write(
-    _ access: RegionAccess, _ count: Int, _ fill: (inout MutableRawSpan) -> Void
+    _ access: RegionAccess, _ count: Int, _ timeout: Duration?,
+    _ fill: (inout MutableRawSpan) -> Void
   ) throws(ClientError) {
     trace.record(.region(.regionWrite, access))
     try unsafe withAnswer { (answer) throws(ClientError) in
       let reply = try call(
-        .regionWrite, payload: RegionAccess.wireSize + count,
+        .regionWrite, payload: RegionAccess.wireSize + count, timeout: timeout,
         into: unsafe ReplyBuffers(fixed: answer)
       ) { bytes in
         access.encode(into: &bytes)

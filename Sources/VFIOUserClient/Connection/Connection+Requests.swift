@@ -59,16 +59,26 @@ extension Connection {
   ) {
     guard !header.flags.contains(.noReply) else { return }
     state.update { state in
-      guard state.failure == nil else { return }
+      guard state.failure == nil, hasRoom(&state, for: size) else { return }
       enqueue(&state, header.reply(payload: size), size, DescriptorList(), fill)
     }
+  }
+
+  /// Whether an answer may wait for the socket; if not, the connection is lost with this.
+  ///
+  /// Reading no more requests would be no way out: replies come on the same socket.
+  private func hasRoom(_ state: inout State, for size: Int) -> Bool {
+    let waiting = state.outbox.unsentCount
+    guard waiting > answerLimit - size else { return true }
+    lose(&state, .notReading(waiting: waiting + size, limit: answerLimit))
+    return false
   }
 
   /// Answers a request with an errno, unless its sender wants no answer.
   func refuse(_ header: Header, _ error: Errno) {
     guard !header.flags.contains(.noReply) else { return }
     state.update { state in
-      guard state.failure == nil else { return }
+      guard state.failure == nil, hasRoom(&state, for: 0) else { return }
       let reply = header.errorReply(errno: UInt32(error.rawValue))
       enqueue(&state, reply, 0, DescriptorList()) { _ in }
     }

@@ -7,9 +7,10 @@ internal import VFIOUserTransport
 extension Connection {
   /// Sends a command with No_reply.
   func post(
-    _ command: Command, payload size: Int, fill: (inout MutableRawSpan) -> Void
+    _ command: Command, payload size: Int, timeout: Duration? = nil,
+    fill: (inout MutableRawSpan) -> Void
   ) throws(ClientError) {
-    try waitForBacklog()
+    try waitForBacklog(timeout)
     try state.update { state throws(ClientError) in
       if let failure = state.failure { throw .disconnected(failure) }
       let header = Header(id: 0, command: command, size: 0, flags: .noReply)
@@ -21,7 +22,7 @@ extension Connection {
   ///
   /// While the socket is full, such writes are collected and sent in one message, if the server
   /// takes those.
-  func post(_ write: RegionWrite) throws(ClientError) {
+  func post(_ write: RegionWrite, timeout: Duration? = nil) throws(ClientError) {
     let isCollected = try state.withLock { state throws(ClientError) -> Bool in
       if let failure = state.failure { throw .disconnected(failure) }
       guard state.mayCoalesce, !state.outbox.isEmpty, state.coalesced.count < Self.mostCoalesced
@@ -31,7 +32,7 @@ extension Connection {
     }
     guard !isCollected else { return }
     let size = RegionAccess.wireSize + Int(write.access.count)
-    try post(.regionWrite, payload: size) { bytes in
+    try post(.regionWrite, payload: size, timeout: timeout) { bytes in
       write.access.encode(into: &bytes)
       for place in 0..<Int(write.access.count) {
         let byte = UInt8(truncatingIfNeeded: write.value >> UInt64(8 * place))
@@ -57,12 +58,14 @@ extension Connection {
   }
 
   /// A sender that waits for nothing else waits here when too much waits for the socket.
-  private func waitForBacklog() throws(ClientError) {
+  private func waitForBacklog(_ timeout: Duration?) throws(ClientError) {
     guard state.withLock({ $0.outbox.count > Self.backlogLimit }) else { return }
     let isDrained: Void? = state.withLock(
-      when: { $0.failure != nil || $0.outbox.count <= Self.backlogLimit }, before: .after(timeout)
+      when: { $0.failure != nil || $0.outbox.count <= Self.backlogLimit }, before: deadline(timeout)
     ) { _ in }
     guard isDrained == nil else { return }
+    // Whoever brought a time of their own may have more patience later.
+    guard timeout == nil else { throw .timedOut(.regionWrite) }
     let reason = StreamFailure.deadlinePassed(during: .sending)
     state.update { lose(&$0, reason) }
     throw .disconnected(reason)
@@ -90,17 +93,18 @@ extension Connection {
   /// - Throws: the first failure among the answers.
   func fence(_ group: FenceGroup, timeout: Duration? = nil) throws(ClientError) {
     let deadline = deadline(timeout)
-    let place: (index: Int32, isReader: Bool)? = state.withLock { state in
+    let waiter: Waiter? = state.withLock { state in
       guard group.outstanding > 0 else { return nil }
       let index = state.calls.beginWithoutID()
       group.waiter = index
-      return (index, takeRoleOrSleep(&state, index))
+      return takeRoleOrSleep(&state, index)
     }
-    if let (index, isReader) = place {
-      waitForCompletion(of: index, isReader: isReader, before: deadline)
+    if let waiter {
+      let holdsRole = wait(waiter, before: deadline)
       let isLate = state.update { state in
-        if group.waiter == index { group.waiter = nil }
-        state.calls.release(index)
+        if holdsRole { leaveRole(&state) }
+        if group.waiter == waiter.index { group.waiter = nil }
+        state.calls.release(waiter.index)
         return abandonAll(&state, of: group)
       }
       if isLate { throw .timedOut(.dmaMap) }
@@ -111,7 +115,7 @@ extension Connection {
   /// Gives up what is still out.
   ///
   /// - Returns: whether there was any.
-  private func abandonAll(_ state: inout State, of group: FenceGroup) -> Bool {
+  func abandonAll(_ state: inout State, of group: FenceGroup) -> Bool {
     guard group.outstanding > 0 else { return false }
     for index in 0..<Int32(state.calls.count) {
       guard case .fenced(let other, let undo) = unsafe state.calls.call(index).pointee.kind,

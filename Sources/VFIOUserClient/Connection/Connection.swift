@@ -1,4 +1,5 @@
 internal import CLinux
+internal import Synchronization
 internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
@@ -34,8 +35,12 @@ final class Connection: @unchecked Sendable {
     var backgroundUsers = 0
     /// Whether registered memory is one of them.
     var servesMemory = false
+    /// Whether the socket is in the set of the background reader.
+    var isWatched = false
     /// What the background reader is watching for: CLINUX_READABLE, CLINUX_WRITABLE.
     var armed: Int32 = 0
+    /// When a message that has begun has to be complete, while nobody reads.
+    var messageDue = Deadline.never
     var asyncCalls: [ObjectIdentifier: Int32] = [:]
     /// Requests of the server that wait for the handler.
     var requests = RequestQueue()
@@ -51,6 +56,8 @@ final class Connection: @unchecked Sendable {
   let state: Monitor<State>
   let timeout: Duration
   private let timeoutInNanoseconds: UInt64
+  /// Whether a plain receive ends, by itself, well before a deadline that was just set.
+  let hasFarDeadline: Bool
   let trace: TracePoint
   let service: MemoryService
   let handler: RequestHandler?
@@ -61,9 +68,13 @@ final class Connection: @unchecked Sendable {
   let oneshot: OwnedDescriptor
   /// Has the background reader look again: at deadlines, and whether the connection is lost.
   let wake: EventCounter
+  /// Whether ``failure`` is set, for those who ask often.
+  let isLost = Atomic<Bool>(false)
 
   /// Most bytes that wait for a full socket before a posted write waits as well.
   static let backlogLimit = 1 << 20
+  /// Most bytes of answers that wait for a server that asks and does not read.
+  var answerLimit: Int { (16 << 20) + 2 * Int(service.largestTransfer) }
   /// Most ids that are reserved for late replies.
   static let abandonedLimit = 1024
   /// Most reads of the background reader before it looks at deadlines.
@@ -78,6 +89,7 @@ final class Connection: @unchecked Sendable {
     self.socket = socket
     self.timeout = timeout
     timeoutInNanoseconds = Deadline.nanoseconds(timeout)
+    hasFarDeadline = timeout >= Self.receiveSlice * 4
     self.trace = trace
     self.service = service
     self.handler = handler
@@ -85,7 +97,7 @@ final class Connection: @unchecked Sendable {
     _ = try checked(
       "setsockopt(SO_RCVTIMEO)", clinux_set_receive_timeout(number, 250_000_000))
     oneshot = OwnedDescriptor(
-      adopting: try checked("epoll_create1", clinux_oneshot_create(number)))
+      adopting: try checked("epoll_create1", clinux_oneshot_create()))
     wake = try EventCounter()
     unsafe receiver = .allocate(capacity: 1)
     unsafe receiver.initialize(

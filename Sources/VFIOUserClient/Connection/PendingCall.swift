@@ -44,7 +44,10 @@ struct PendingCall: ~Copyable {
   /// Lent by the waiting thread, which does not return before it has taken the call back.
   var fixed = unsafe UnsafeMutableRawBufferPointer(start: nil, count: 0)
   var data = unsafe UnsafeMutableRawBufferPointer(start: nil, count: 0)
-  var outcome: Result<Int, ClientError> = .success(0)
+  /// Bytes of the reply's payload, when it has come and nothing is wrong with it.
+  var received = 0
+  /// Why there is no reply; taken by the thread that waited.
+  var failure: ClientError?
   var descriptors = DescriptorList()
   /// Neighbours in the list of sleeping threads; -1 for none.
   var next: Int32 = -1
@@ -108,7 +111,7 @@ struct PendingCalls: ~Copyable {
     unsafe call.pointee.id = nextID
     unsafe call.pointee.command = command
     unsafe call.pointee.kind = kind
-    unsafe call.pointee.outcome = .success(0)
+    unsafe call.pointee.received = 0
     unsafe call.pointee.descriptorLimit = 0
     unsafe clinux_word_store(&call.pointee.word, PendingCall.Signal.awake)
     nextID &+= 1
@@ -122,7 +125,7 @@ struct PendingCalls: ~Copyable {
     let index = free.removeLast()
     let call = unsafe call(index)
     unsafe call.pointee.kind = .waiting
-    unsafe call.pointee.outcome = .success(0)
+    unsafe call.pointee.received = 0
     unsafe clinux_word_store(&call.pointee.word, PendingCall.Signal.awake)
     return index
   }
@@ -167,6 +170,7 @@ struct PendingCalls: ~Copyable {
   mutating func release(_ index: Int32) {
     let call = unsafe call(index)
     unsafe call.pointee.kind = .free
+    if unsafe call.pointee.failure != nil { unsafe call.pointee.failure = nil }
     unsafe call.pointee.fixed = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     unsafe call.pointee.data = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     free.append(index)

@@ -5,28 +5,36 @@ extension Client {
   /// What the device has (`VFIO_USER_DEVICE_GET_INFO`).
   ///
   /// - Throws: ``ClientError/implausibleReply(_:_:)`` beyond 100 regions or 50 interrupt types.
-  public func deviceInfo() throws(ClientError) -> DeviceInfo { try perform(Exchanges.deviceInfo) }
-
-  /// What the device has, without holding a thread.
-  public func deviceInfo() async throws(ClientError) -> DeviceInfo {
-    try await perform(Exchanges.deviceInfo)
+  public func deviceInfo(timeout: Duration? = nil) throws(ClientError) -> DeviceInfo {
+    try perform(Exchanges.deviceInfo, timeout: timeout)
   }
 
   /// One of the device's interrupt types (`VFIO_USER_DEVICE_GET_IRQ_INFO`).
-  public func interruptInfo(_ index: InterruptIndex) throws(ClientError) -> InterruptInfo {
-    try perform(Exchanges.interruptInfo(index))
-  }
-
-  /// One of the device's interrupt types, without holding a thread.
-  public func interruptInfo(_ index: InterruptIndex) async throws(ClientError) -> InterruptInfo {
-    try await perform(Exchanges.interruptInfo(index))
+  public func interruptInfo(
+    _ index: InterruptIndex, timeout: Duration? = nil
+  ) throws(ClientError) -> InterruptInfo {
+    try perform(Exchanges.interruptInfo(index), timeout: timeout)
   }
 
   /// Puts the device into its state after power-on (`VFIO_USER_DEVICE_RESET`).
-  ///
-  /// - Parameter timeout: a reset may take long; nil means the client's usual time.
   public func reset(timeout: Duration? = nil) throws(ClientError) {
     _ = try perform(Exchanges.reset, timeout: timeout)
+  }
+}
+
+// MARK: For tasks
+
+extension Client {
+  /// What the device has, without holding a thread.
+  public func deviceInfo(timeout: Duration? = nil) async throws(ClientError) -> DeviceInfo {
+    try await perform(Exchanges.deviceInfo, timeout: timeout)
+  }
+
+  /// One of the device's interrupt types, without holding a thread.
+  public func interruptInfo(
+    _ index: InterruptIndex, timeout: Duration? = nil
+  ) async throws(ClientError) -> InterruptInfo {
+    try await perform(Exchanges.interruptInfo(index), timeout: timeout)
   }
 
   /// Puts the device into its state after power-on, without holding a thread.

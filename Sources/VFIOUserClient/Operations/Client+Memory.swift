@@ -16,9 +16,10 @@ extension Client {
   ///   another, leaves its memory, or is not aligned to a page size that the server takes.
   public func map(
     _ memory: SharedMemory, at address: UInt64, size: UInt64, offset: UInt64 = 0,
-    _ flags: DMAMapFlags = [.readable, .writable], isShared: Bool = true
+    _ flags: DMAMapFlags = [.readable, .writable], isShared: Bool = true,
+    timeout: Duration? = nil
   ) throws(ClientError) {
-    try transaction {
+    try transaction(timeout: timeout) {
       (changes) throws(ClientError) in
       try changes.map(
         memory, at: address, size: size, offset: offset, flags, isShared: isShared)
@@ -26,16 +27,20 @@ extension Client {
   }
 
   /// Takes a window back (`VFIO_USER_DMA_UNMAP`); when this returns, the device no longer uses it.
-  public func unmap(at address: UInt64, size: UInt64) throws(ClientError) {
-    try transaction { (changes) throws(ClientError) in
+  public func unmap(
+    at address: UInt64, size: UInt64, timeout: Duration? = nil
+  ) throws(ClientError) {
+    try transaction(timeout: timeout) { (changes) throws(ClientError) in
       try changes.unmap(at: address, size: size)
     }
   }
 
   /// Takes all windows back.
-  public func unmapAll() throws(ClientError) {
-    let connection = try connection()
-    let _: DMAUnmap = try connection.perform(Exchange(.dmaUnmap, DMAUnmap.everything))
+  public func unmapAll(timeout: Duration? = nil) throws(ClientError) {
+    let limit = TimeLimit(timeout)
+    let connection = try connection(within: limit)
+    trace.record(.dma(.dmaUnmap, address: 0, size: 0))
+    _ = try connection.perform(Exchanges.unmapAll, timeout: limit.rest)
     memory.removeAll()
     connection.noteMemory()
   }
@@ -47,19 +52,64 @@ extension Client {
   public func transaction(
     timeout: Duration? = nil, _ body: (MemoryChanges) throws(ClientError) -> Void
   ) throws(ClientError) {
-    let changes = MemoryChanges(self, try connection())
-    var failure: ClientError?
-    do throws(ClientError) {
-      try body(changes)
-    } catch {
-      failure = error
-    }
-    try changes.commit(timeout)
+    let limit = TimeLimit(timeout)
+    let changes = MemoryChanges(self, try connection(within: limit))
+    let failure = changes.failure(of: body)
+    try changes.commit(limit)
     if let failure { throw failure }
   }
 }
 
-/// Changes of windows that are under way; see ``Client/transaction(timeout:_:)``.
+// MARK: For tasks
+
+extension Client {
+  /// Lets the device reach memory of ours, without holding a thread.
+  public func map(
+    _ memory: SharedMemory, at address: UInt64, size: UInt64, offset: UInt64 = 0,
+    _ flags: DMAMapFlags = [.readable, .writable], isShared: Bool = true,
+    timeout: Duration? = nil
+  ) async throws(ClientError) {
+    try await transaction(timeout: timeout) {
+      (changes) throws(ClientError) in
+      try changes.map(
+        memory, at: address, size: size, offset: offset, flags, isShared: isShared)
+    }
+  }
+
+  /// Takes a window back, without holding a thread.
+  public func unmap(
+    at address: UInt64, size: UInt64, timeout: Duration? = nil
+  ) async throws(ClientError) {
+    try await transaction(timeout: timeout) { (changes) throws(ClientError) in
+      try changes.unmap(at: address, size: size)
+    }
+  }
+
+  /// Takes all windows back, without holding a thread.
+  public func unmapAll(timeout: Duration? = nil) async throws(ClientError) {
+    let limit = TimeLimit(timeout)
+    let connection = try await connection(within: limit)
+    trace.record(.dma(.dmaUnmap, address: 0, size: 0))
+    _ = try await connection.perform(Exchanges.unmapAll, timeout: limit.rest)
+    memory.removeAll()
+    connection.noteMemory()
+  }
+
+  /// Changes several windows and suspends once, until all are answered.
+  ///
+  /// - Throws: the first refusal; the changes that were not refused are in force.
+  public func transaction(
+    timeout: Duration? = nil, _ body: (MemoryChanges) throws(ClientError) -> Void
+  ) async throws(ClientError) {
+    let limit = TimeLimit(timeout)
+    let changes = MemoryChanges(self, try await connection(within: limit))
+    let failure = changes.failure(of: body)
+    try await changes.commit(limit)
+    if let failure { throw failure }
+  }
+}
+
+/// Changes of windows that are under way; see `Client.transaction`.
 public struct MemoryChanges {
   private let client: Client
   private let connection: Connection
@@ -70,7 +120,7 @@ public struct MemoryChanges {
     self.connection = connection
   }
 
-  /// Adds a window; see ``Client/map(_:at:size:offset:_:isShared:)``.
+  /// Adds a window; see `Client.map`.
   public func map(
     _ memory: SharedMemory, at address: UInt64, size: UInt64, offset: UInt64 = 0,
     _ flags: DMAMapFlags = [.readable, .writable], isShared: Bool = true
@@ -104,9 +154,24 @@ public struct MemoryChanges {
     }
   }
 
-  func commit(_ timeout: Duration?) throws(ClientError) {
+  /// Makes the changes, as far as they can be made.
+  func failure(of body: (MemoryChanges) throws(ClientError) -> Void) -> ClientError? {
+    do throws(ClientError) {
+      try body(self)
+      return nil
+    } catch {
+      return error
+    }
+  }
+
+  func commit(_ limit: TimeLimit) throws(ClientError) {
     defer { connection.noteMemory() }
-    try connection.fence(group, timeout: timeout)
+    try connection.fence(group, timeout: limit.rest)
+  }
+
+  func commit(_ limit: TimeLimit) async throws(ClientError) {
+    defer { connection.noteMemory() }
+    try await connection.fence(group, timeout: limit.rest)
   }
 
   private func check(_ window: MemoryService.Window) throws(ClientError) {
@@ -123,7 +188,7 @@ public struct MemoryChanges {
     guard pageSize > 0, (window.address | window.size | window.offset) % pageSize == 0 else {
       throw .badWindow("it is not aligned to the server's page size \(pageSize)")
     }
-    guard client.memory.all.count < limits.effectiveMaxDMAWindows else {
+    guard client.memory.count < limits.effectiveMaxDMAWindows else {
       throw .badWindow("the server takes at most \(limits.effectiveMaxDMAWindows) windows")
     }
   }

@@ -60,32 +60,55 @@ extension Client {
   /// - Throws: ``ClientError/malformedReply(_:_:)`` for a chain of capabilities that leads outside or in
   ///   a circle; ``ClientError/implausibleReply(_:_:)`` for one that needs more than 64 KiB, and for
   ///   mappable areas outside of the region.
-  public func region(_ index: RegionIndex) throws(ClientError) -> Region {
-    let first = try perform(Exchanges.regionInfo(index, room: Self.usualRegionRoom))
-    guard !first.isComplete else { return try Region(first) }
-    let room = try Self.room(for: first)
-    return try Region(complete: perform(Exchanges.regionInfo(index, room: room)))
+  public func region(
+    _ index: RegionIndex, timeout: Duration? = nil
+  ) throws(ClientError) -> Region {
+    let limit = TimeLimit(timeout)
+    return try connection(within: limit).region(index, limit)
   }
 
   /// One of the device's regions, without holding a thread.
-  public func region(_ index: RegionIndex) async throws(ClientError) -> Region {
-    let first = try await perform(Exchanges.regionInfo(index, room: Self.usualRegionRoom))
+  public func region(
+    _ index: RegionIndex, timeout: Duration? = nil
+  ) async throws(ClientError) -> Region {
+    let limit = TimeLimit(timeout)
+    return try await connection(within: limit).region(index, limit)
+  }
+}
+
+extension Connection {
+  /// Asks for a region, a second time if its capabilities need more room.
+  func region(_ index: RegionIndex, _ limit: TimeLimit) throws(ClientError) -> Region {
+    let usual = Exchanges.regionInfo(index, room: Exchanges.usualRoom)
+    let first = try perform(usual, timeout: limit.rest)
     guard !first.isComplete else { return try Region(first) }
-    let room = try Self.room(for: first)
-    return try Region(complete: await perform(Exchanges.regionInfo(index, room: room)))
+    let room = try Exchanges.room(first.info.argumentSize, .deviceGetRegionInfo)
+    return try Region(
+      complete: perform(Exchanges.regionInfo(index, room: room), timeout: limit.rest))
   }
 
-  /// Room for a few sparse areas, so that asking once is the rule.
-  private static let usualRegionRoom = 256
-  private static let mostRegionRoom = 64 << 10
+  /// Asks for a region while the task is suspended.
+  func region(_ index: RegionIndex, _ limit: TimeLimit) async throws(ClientError) -> Region {
+    let usual = Exchanges.regionInfo(index, room: Exchanges.usualRoom)
+    let first = try await perform(usual, timeout: limit.rest)
+    guard !first.isComplete else { return try Region(first) }
+    let room = try Exchanges.room(first.info.argumentSize, .deviceGetRegionInfo)
+    let complete = Exchanges.regionInfo(index, room: room)
+    return try Region(complete: await perform(complete, timeout: limit.rest))
+  }
+}
 
-  private static func room(for answer: RegionAnswer) throws(ClientError) -> Int {
-    let needed = Int(answer.info.argumentSize)
-    guard needed <= mostRegionRoom else {
-      throw .implausibleReply(
-        .deviceGetRegionInfo,
-        "its capabilities need \(needed) bytes, at most \(mostRegionRoom) are taken")
+extension Exchanges {
+  /// Room for a few capabilities, so that asking once is the rule.
+  static let usualRoom = 256
+  private static let mostRoom: UInt32 = 64 << 10
+
+  /// The room that a server asks for when the usual one was too little.
+  static func room(_ needed: UInt32, _ command: Command) throws(ClientError) -> Int {
+    guard needed <= mostRoom else {
+      let what = command == .deviceGetRegionInfo ? "its capabilities need" : "it needs"
+      throw .implausibleReply(command, "\(what) \(needed) bytes, at most \(mostRoom) are taken")
     }
-    return needed
+    return Int(needed)
   }
 }

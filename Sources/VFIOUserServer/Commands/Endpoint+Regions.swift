@@ -19,12 +19,21 @@ extension Endpoint {
     guard payload.count == RegionAccess.wireSize else { throw .invalidArgument }
     let region = try admit(access)
     let size = RegionAccess.wireSize + Int(access.count)
-    try outbox.append(
-      header.reply(payload: 0), payload: size, discarding: header.flags.contains(.noReply)
-    ) { (bytes) throws(Errno) in
-      access.encode(into: &bytes)
-      var data = bytes._mutatingExtracting(RegionAccess.wireSize...)
-      try read(region, access, into: &data)
+    var bytes = outbox.reserve(payload: size, isZeroed: !isFilledWhole(region))
+    access.encode(into: &bytes)
+    var data = bytes._mutatingExtracting(RegionAccess.wireSize...)
+    try read(region, access, into: &data)
+    guard !header.flags.contains(.noReply) else { return }
+    outbox.commit(header.reply(payload: 0), payload: size)
+  }
+
+  /// Whether whoever answers for the region writes every byte of a read, so that zeroes are wasted.
+  private func isFilledWhole(_ region: Region) -> Bool {
+    guard region.parts.count == 1 else { return false }
+    switch region.parts[0].owner {
+    case .memory: return true
+    case .device: return fillsReads
+    default: return false
     }
   }
 

@@ -26,7 +26,7 @@ extension GuestMemory {
     }
     let window = Window(request, mapping)
     try state.update { state throws(Errno) in
-      try state.table.insert(window)
+      guard state.table.insert(window) else { throw .fileExists }
       state.changes += 1
     }
   }
@@ -41,7 +41,9 @@ extension GuestMemory {
   package func remove(
     address: UInt64, size: UInt64, before deadline: Deadline, ifBusy: BusyObserver = { _ in }
   ) throws(Errno) {
-    let window = state.withLock { $0.table.window(address: address, size: size) }
+    let window = state.withLock { state in
+      size > 0 ? state.table.window(address, through: address &+ (size - 1)) : nil
+    }
     guard let window else { throw .noSuchFileOrDirectory }
     try remove([window], before: deadline, ifBusy)
   }

@@ -23,7 +23,7 @@ internal import VFIOUserTransport
 /// Everything here may be called from any thread.
 public final class GuestMemory: Sendable {
   struct State {
-    var table = WindowTable()
+    var table = WindowTable<Window>()
     /// Counts the comings and goings of clients.
     var generation: UInt64 = 0
     var isArmed = true
@@ -44,6 +44,8 @@ public final class GuestMemory: Sendable {
 
   let state = Monitor(State())
   let isGuarded: Bool
+  /// A copy of the state's, for a look at each message without the lock.
+  private let armed = Atomic(true)
   /// The thread that receives from the client, 0 while there is none.
   private let receivingThread = Atomic<UInt64>(0)
 
@@ -87,9 +89,11 @@ public final class GuestMemory: Sendable {
   /// The client has reset the device or set it up again.
   package func arm() {
     state.withLock { $0.isArmed = true }
+    armed.store(true, ordering: .relaxed)
   }
 
-  var isArmed: Bool { state.withLock { $0.isArmed } }
+  /// Whether the client may be reached; looked at by the session's thread, which alone changes it.
+  var isArmed: Bool { armed.load(ordering: .relaxed) }
 
   /// The client has gone: its windows go when the last access to each of them ends, and nothing new
   /// begins.
@@ -105,6 +109,7 @@ public final class GuestMemory: Sendable {
       state.holesMayCloseUntil = 0
       return (state.channel.take(), state.generation)
     }
+    armed.store(false, ordering: .relaxed)
     receivingThread.store(0, ordering: .relaxed)
     channel?.close()
     return generation

@@ -1,4 +1,5 @@
 internal import VFIOUserProtocol
+internal import VFIOUserTransport
 
 // Numbers are little endian, like the hosts that run a VMM with vfio-user.
 

@@ -1,11 +1,12 @@
 internal import Synchronization
 internal import VFIOUserProtocol
+internal import VFIOUserTransport
 
 /// A window of client memory.
 ///
 /// An access *pins* it; a window that is pinned is not taken back. Pins are counted with one atomic
 /// instruction each; only the last one of a window that is being taken back wakes anybody.
-final class Window: Sendable {
+final class Window: AddressWindow {
   let address: UInt64
   /// Not zero; `address + size` does not pass 2^64.
   let size: UInt64

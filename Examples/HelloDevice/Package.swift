@@ -1,0 +1,28 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// A device and a driver for it, as a package that uses this one.
+let package = Package(
+  name: "HelloDevice",
+  dependencies: [
+    .package(name: "swift-vfio-user", path: "../.."),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+  ],
+  targets: [
+    .executableTarget(
+      name: "HelloDevice",
+      dependencies: [
+        .product(name: "VFIOUserProtocol", package: "swift-vfio-user"),
+        .product(name: "VFIOUserServer", package: "swift-vfio-user"),
+        .product(name: "VFIOUserTransport", package: "swift-vfio-user"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ]),
+    .executableTarget(
+      name: "HelloDriver",
+      dependencies: [
+        .product(name: "VFIOUserClient", package: "swift-vfio-user"),
+        .product(name: "VFIOUserProtocol", package: "swift-vfio-user"),
+        .product(name: "VFIOUserTransport", package: "swift-vfio-user"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ]),
+  ])

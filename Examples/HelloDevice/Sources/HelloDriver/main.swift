@@ -1,0 +1,23 @@
+import SystemPackage
+import VFIOUserClient
+import VFIOUserProtocol
+import VFIOUserTransport
+
+let path = FilePath(CommandLine.arguments.dropFirst().first ?? "/tmp/hello.sock")
+let client = try Client(connectingTo: path)
+for number in 0..<(try client.deviceInfo().regionCount) {
+  let region = try client.region(RegionIndex(rawValue: number))
+  if region.size > 0 { print(region.index, region.size, "bytes") }
+}
+print("identity", String(try client.load(.bar0, at: 0x00, as: UInt32.self), radix: 16))
+
+let memory = try SharedMemory(size: 1 << 20)
+try client.map(memory, at: 0x10_0000, size: memory.size)
+let interrupt = try EventCounter()
+try client.setTrigger(.intx, interrupt)
+
+try client.store(UInt64(0x10_0000), .bar0, at: 0x08)
+try client.store(UInt32(1), .bar0, at: 0x10)
+print(interrupt.wait(for: .seconds(10)) ?? 0, "interrupt")
+print(String(decoding: memory.read(at: 0, count: 13), as: UTF8.self))
+try client.store(UInt32(1), .bar0, at: 0x14)

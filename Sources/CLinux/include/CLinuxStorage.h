@@ -1,0 +1,60 @@
+// Files and block devices behind a disk. Every function returns a result >= 0, or -errno.
+#ifndef CLINUX_STORAGE_H
+#define CLINUX_STORAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define CLINUX_OPEN_WRITABLE 1
+#define CLINUX_OPEN_DIRECT 2
+#define CLINUX_OPEN_CREATE 4
+
+/// Opens a file for a disk, close-on-exec; CLINUX_OPEN_* say how.
+int clinux_storage_open(const char *path, int how);
+
+struct clinux_storage_info {
+  uint64_t size;
+  /// Bytes that take room on the host.
+  uint64_t allocated;
+  /// What sizes and addresses of direct I/O are multiples of.
+  uint32_t direct_alignment;
+  /// 0 something else, 1 a regular file, 2 a block device.
+  int kind;
+};
+int clinux_storage_inspect(int descriptor, struct clinux_storage_info *info);
+
+/// Locks the file against other openers, whatever their process (an open file description lock);
+/// `exclusive` for those who write. -EAGAIN when somebody else holds it.
+int clinux_storage_lock(int descriptor, int exclusive);
+
+/// preadv2 of `count` slices laid out like struct iovec; `nowait` answers -EAGAIN where it would wait
+/// for the disk.
+int64_t clinux_storage_read(int descriptor, const void *slices, int count, uint64_t offset,
+                            int nowait);
+/// pwritev2; `durable` returns when the data is on the disk.
+int64_t clinux_storage_write(int descriptor, const void *slices, int count, uint64_t offset,
+                             int durable);
+int clinux_storage_sync(int descriptor);
+/// Gives blocks back to the host; they read as zeros.
+int clinux_storage_punch(int descriptor, uint64_t offset, uint64_t size);
+/// Makes blocks zeros and keeps the room for them.
+int clinux_storage_zero(int descriptor, uint64_t offset, uint64_t size);
+int clinux_storage_resize(int descriptor, uint64_t size);
+
+/// Memory whose address is a multiple of `alignment`; NULL when there is none. free() gives it back.
+void *clinux_aligned_memory(size_t alignment, size_t size);
+void clinux_free(void *memory);
+
+/// Blocks SIGHUP in the calling thread and those it starts.
+void clinux_block_hangup(void);
+/// Waits for SIGHUP; 0 when it came.
+int clinux_wait_for_hangup(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,133 @@
+#define _GNU_SOURCE
+#include "CLinuxStorage.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define RETRY(result, call)                                                                        \
+  do {                                                                                             \
+    (result) = (call);                                                                             \
+  } while ((result) == -1 && errno == EINTR)
+
+int clinux_storage_open(const char *path, int how) {
+  int flags = O_CLOEXEC | ((how & CLINUX_OPEN_WRITABLE) ? O_RDWR : O_RDONLY);
+  if (how & CLINUX_OPEN_DIRECT) flags |= O_DIRECT;
+  if (how & CLINUX_OPEN_CREATE) flags |= O_CREAT;
+  int result;
+  RETRY(result, open(path, flags, 0644));
+  return result == -1 ? -errno : result;
+}
+
+int clinux_storage_inspect(int descriptor, struct clinux_storage_info *info) {
+  struct stat status;
+  if (fstat(descriptor, &status) == -1) return -errno;
+  memset(info, 0, sizeof *info);
+  info->direct_alignment = 512;
+  if (S_ISREG(status.st_mode)) {
+    info->kind = 1;
+    info->size = (uint64_t)status.st_size;
+    info->allocated = (uint64_t)status.st_blocks * 512;
+#ifdef STATX_DIOALIGN
+    struct statx more;
+    if (statx(descriptor, "", AT_EMPTY_PATH, STATX_DIOALIGN, &more) == 0 &&
+        (more.stx_mask & STATX_DIOALIGN) && more.stx_dio_offset_align > 0)
+      info->direct_alignment = more.stx_dio_offset_align > more.stx_dio_mem_align
+                                   ? more.stx_dio_offset_align
+                                   : more.stx_dio_mem_align;
+#endif
+  } else if (S_ISBLK(status.st_mode)) {
+    uint64_t size = 0;
+    int sector = 512;
+    if (ioctl(descriptor, BLKGETSIZE64, &size) == -1) return -errno;
+    if (ioctl(descriptor, BLKSSZGET, &sector) == 0 && sector > 0)
+      info->direct_alignment = (uint32_t)sector;
+    info->kind = 2;
+    info->size = size;
+    info->allocated = size;
+  }
+  return 0;
+}
+
+int clinux_storage_lock(int descriptor, int exclusive) {
+  struct flock lock = {.l_type = exclusive ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET};
+  int result;
+  RETRY(result, fcntl(descriptor, F_OFD_SETLK, &lock));
+  if (result == -1) return errno == EACCES ? -EAGAIN : -errno;
+  return 0;
+}
+
+int64_t clinux_storage_read(int descriptor, const void *slices, int count, uint64_t offset,
+                            int nowait) {
+  ssize_t result;
+  RETRY(result, preadv2(descriptor, slices, count, (off_t)offset, nowait ? RWF_NOWAIT : 0));
+  return result == -1 ? -errno : result;
+}
+
+int64_t clinux_storage_write(int descriptor, const void *slices, int count, uint64_t offset,
+                             int durable) {
+  ssize_t result;
+  RETRY(result, pwritev2(descriptor, slices, count, (off_t)offset, durable ? RWF_DSYNC : 0));
+  return result == -1 ? -errno : result;
+}
+
+int clinux_storage_sync(int descriptor) {
+  int result;
+  RETRY(result, fdatasync(descriptor));
+  // Memory files and some devices have nothing to flush.
+  return result == -1 && errno != EINVAL && errno != EROFS ? -errno : 0;
+}
+
+int clinux_storage_punch(int descriptor, uint64_t offset, uint64_t size) {
+  int result;
+  RETRY(result, fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+                          (off_t)size));
+  return result == -1 ? -errno : 0;
+}
+
+int clinux_storage_zero(int descriptor, uint64_t offset, uint64_t size) {
+  int result;
+  RETRY(result, fallocate(descriptor, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+                          (off_t)size));
+  return result == -1 ? -errno : 0;
+}
+
+int clinux_storage_resize(int descriptor, uint64_t size) {
+  int result;
+  RETRY(result, ftruncate(descriptor, (off_t)size));
+  return result == -1 ? -errno : 0;
+}
+
+void *clinux_aligned_memory(size_t alignment, size_t size) {
+  void *memory = NULL;
+  return posix_memalign(&memory, alignment, size) == 0 ? memory : NULL;
+}
+
+void clinux_free(void *memory) { free(memory); }
+
+static void hangup_only(sigset_t *set) {
+  sigemptyset(set);
+  sigaddset(set, SIGHUP);
+}
+
+void clinux_block_hangup(void) {
+  sigset_t set;
+  hangup_only(&set);
+  pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+int clinux_wait_for_hangup(void) {
+  sigset_t set;
+  int number = 0;
+  hangup_only(&set);
+  return -sigwait(&set, &number);
+}

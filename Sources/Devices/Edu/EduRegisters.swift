@@ -1,0 +1,185 @@
+/// The registers of the device and what they bring about: no bus, no lock, no thread.
+///
+/// What takes time is handed out as an ``EduEffect`` and comes back when it is done. Each piece of work
+/// carries the epoch that it was begun in; after a reset, or when its client has gone, the epoch is
+/// another one and the result of the work is dropped.
+struct EduRegisters: Sendable {
+  /// Major and minor version, and the word.
+  static let identification: UInt32 = 0x0100_00ED
+  /// What the interrupt status shows after a factorial, and after a transfer.
+  static let factorialInterrupt: UInt32 = 0x001
+  static let transferInterrupt: UInt32 = 0x100
+
+  /// Counts the resets and the departures of clients.
+  private(set) var epoch: UInt64 = 0
+  private(set) var interruptStatus: UInt32 = 0
+  /// What transfers reach at 0x40000 of the device's own addresses; not visible in the BAR.
+  private(set) var buffer = [UInt8](repeating: 0, count: EduTransfer.bufferSize)
+
+  private var liveness: UInt32 = 0
+  private var factorial: UInt32 = 0
+  private var isComputing = false
+  private var interruptsAfterFactorial = false
+  private var source: UInt64 = 0
+  private var destination: UInt64 = 0
+  private var count: UInt64 = 0
+  private var command: EduCommand = []
+
+  /// Offsets in BAR 0.
+  enum Offset: UInt64, CaseIterable, Sendable {
+    case identification = 0x00
+    case liveness = 0x04
+    case factorial = 0x08
+    case status = 0x20
+    case interruptStatus = 0x24
+    case interruptRaise = 0x60
+    case interruptAcknowledge = 0x64
+    case source = 0x80
+    case destination = 0x88
+    case count = 0x90
+    case command = 0x98
+
+    /// The registers of transfers take accesses of eight bytes too.
+    func takes(width: Int) -> Bool { width == 4 || width == 8 && rawValue >= 0x80 }
+  }
+
+  /// Bits of the status register.
+  private enum Status {
+    static let computing: UInt32 = 0x01
+    static let interruptsAfterFactorial: UInt32 = 0x80
+  }
+
+  /// What a reader sees; nil where there is nothing to read.
+  func value(at offset: Offset) -> UInt64? {
+    switch offset {
+    case .identification: UInt64(Self.identification)
+    case .liveness: UInt64(liveness)
+    case .factorial: UInt64(factorial)
+    case .status: UInt64(status)
+    case .interruptStatus: UInt64(interruptStatus)
+    case .interruptRaise, .interruptAcknowledge: nil
+    case .source: source
+    case .destination: destination
+    case .count: count
+    case .command: UInt64(command.rawValue)
+    }
+  }
+
+  private var status: UInt32 {
+    (isComputing ? Status.computing : 0)
+      | (interruptsAfterFactorial ? Status.interruptsAfterFactorial : 0)
+  }
+
+  /// Takes a write; a narrow one has zeros above it.
+  mutating func write(_ value: UInt64, at offset: Offset) -> EduEffect {
+    let word = UInt32(truncatingIfNeeded: value)
+    switch offset {
+    case .identification, .interruptStatus: return .none
+    case .liveness: liveness = ~word
+    case .factorial: return compute(word)
+    case .status: interruptsAfterFactorial = word & Status.interruptsAfterFactorial != 0
+    case .interruptRaise: return raise(word)
+    case .interruptAcknowledge:
+      interruptStatus &= ~word
+      return .acknowledged
+    case .source where !isTransferring: source = value
+    case .destination where !isTransferring: destination = value
+    case .count where !isTransferring: count = value
+    case .command: return transfer(EduCommand(rawValue: value))
+    case .source, .destination, .count: break
+    }
+    return .none
+  }
+
+  private mutating func raise(_ bits: UInt32) -> EduEffect {
+    interruptStatus |= bits
+    return interruptStatus != 0 ? .raised : .none
+  }
+
+  /// One factorial at a time: what is written while one is computed is ignored.
+  private mutating func compute(_ number: UInt32) -> EduEffect {
+    guard !isComputing else { return .none }
+    factorial = number
+    isComputing = true
+    return .compute(EduFactorial(epoch: epoch, number: number))
+  }
+
+  private var isTransferring: Bool { command.contains(.run) }
+
+  /// One transfer at a time, and nothing without the bit that starts it.
+  private mutating func transfer(_ new: EduCommand) -> EduEffect {
+    guard !isTransferring, new.contains(.run) else { return .none }
+    command = new
+    return .transfer(
+      EduTransfer(
+        epoch: epoch, source: source, destination: destination, count: count, command: new))
+  }
+
+  // MARK: Work that comes back
+
+  /// The factorial is there.
+  mutating func finish(_ work: EduFactorial) -> EduEffect {
+    guard work.epoch == epoch else { return .none }
+    factorial = work.result
+    isComputing = false
+    return interruptsAfterFactorial ? raise(Self.factorialInterrupt) : .none
+  }
+
+  /// The transfer has ended, well or not; the device has no register that would tell.
+  mutating func finish(_ work: EduTransfer) -> EduEffect {
+    guard work.epoch == epoch else { return .none }
+    command.remove(.run)
+    return command.contains(.interrupt) ? raise(Self.transferInterrupt) : .none
+  }
+
+  /// What a transfer has brought.
+  ///
+  /// - Precondition: `range` lies in the buffer, and `bytes` fill it.
+  mutating func fill(_ range: Range<Int>, with bytes: [UInt8], for work: EduTransfer) {
+    guard work.epoch == epoch else { return }
+    buffer.replaceSubrange(range, with: bytes)
+  }
+
+  /// What a transfer takes away; nil when nobody wants it any more.
+  func content(of range: Range<Int>, for work: EduTransfer) -> [UInt8]? {
+    work.epoch == epoch ? Array(buffer[range]) : nil
+  }
+
+  /// Work that could not be started.
+  mutating func giveUp(_ work: EduEffect) -> EduEffect {
+    switch work {
+    case .compute(let work) where work.epoch == epoch: isComputing = false
+    case .transfer(let work) where work.epoch == epoch: command.remove(.run)
+    default: break
+    }
+    return .none
+  }
+
+  /// Work that is under way concerns nobody any more; all else stays.
+  mutating func abandonWork() {
+    epoch &+= 1
+    isComputing = false
+    command.remove(.run)
+  }
+
+  /// As after power-on; nothing that is under way comes back.
+  mutating func reset() {
+    let next = epoch &+ 1
+    self = EduRegisters()
+    epoch = next
+  }
+}
+
+/// What a write, or the end of some work, asks for.
+enum EduEffect: Equatable, Sendable {
+  /// Nothing.
+  case none
+  /// An interrupt: a message, or the pin goes high.
+  case raised
+  /// The pin goes low, if no interrupt is left.
+  case acknowledged
+  /// A factorial is to be computed.
+  case compute(EduFactorial)
+  /// Bytes are to be moved.
+  case transfer(EduTransfer)
+}

@@ -1,0 +1,51 @@
+/// A factorial that was asked for.
+struct EduFactorial: Equatable, Sendable {
+  let epoch: UInt64
+  let number: UInt32
+
+  /// The factorial in 32 bits, as the register has them.
+  ///
+  /// From 34 on it is a multiple of 2^32; a guest cannot make this take long.
+  var result: UInt32 {
+    guard number < 34 else { return 0 }
+    var product: UInt32 = 1
+    for factor in stride(from: 2, through: number, by: 1) { product &*= factor }
+    return product
+  }
+}
+
+/// The command register of transfers; other bits are kept and mean nothing.
+struct EduCommand: OptionSet, Sendable {
+  let rawValue: UInt64
+
+  /// Starts the transfer; reads as one until it has ended.
+  static let run = EduCommand(rawValue: 0x1)
+  /// The bytes go from the device to memory, not the other way.
+  static let toMemory = EduCommand(rawValue: 0x2)
+  /// Raises an interrupt at the end.
+  static let interrupt = EduCommand(rawValue: 0x4)
+}
+
+/// A transfer that was asked for, with the registers as they were then.
+struct EduTransfer: Equatable, Sendable {
+  static let bufferAddress: UInt64 = 0x40000
+  static let bufferSize = 4096
+
+  let epoch: UInt64
+  let source: UInt64
+  let destination: UInt64
+  let count: UInt64
+  let command: EduCommand
+
+  /// The address in memory, before the mask.
+  var address: UInt64 { command.contains(.toMemory) ? destination : source }
+
+  /// The part of the device's buffer; nil when it is not all inside.
+  var bufferRange: Range<Int>? {
+    let place = command.contains(.toMemory) ? source : destination
+    let (start, below) = place.subtractingReportingOverflow(Self.bufferAddress)
+    let size = UInt64(Self.bufferSize)
+    guard !below, start <= size, count <= size - start else { return nil }
+    return Int(start)..<Int(start + count)
+  }
+}

@@ -1,0 +1,76 @@
+internal import NVMeProtocol
+
+/// Format NVM (NVMe 1.4, section 5.23): everything goes, and blocks may get another size.
+extension Controller {
+  func startFormat(_ slot: CommandSlot) throws(CommandFailure) -> Progress {
+    let value = slot.entry.dword10
+    let format = UInt8(truncatingIfNeeded: value & 0xF)
+    guard Int(format) < NamespaceConfiguration.blockSizes.count, value & 0x10 == 0 else {
+      throw CommandFailure(Status.invalidFormat.final, byte: 40)
+    }
+    // There is neither protection information nor a key to be thrown away.
+    guard value >> 5 & 7 == 0 else { throw CommandFailure(Status.invalidFormat.final, byte: 40) }
+    guard value >> 9 & 7 <= 1 else { throw .field(41) }
+    let targets = try formatTargets(slot.entry.namespaceID)
+    guard !targets.contains(where: \.isReadOnly) else {
+      throw CommandFailure(Status.writeProtected.final, byte: 4)
+    }
+    guard !targets.contains(where: \.isFormatting) else {
+      throw CommandFailure(.formatInProgress)
+    }
+    for target in targets { target.isFormatting = true }
+    formatting = slot
+    slot.work = .format(next: 0, format: format)
+    guard !targets.contains(where: { $0.inFlight > 0 }) else { return .pending }
+    return try self.format(slot, from: 0, as: format)
+  }
+
+  private func formatTargets(_ id: UInt32) throws(CommandFailure) -> [Namespace] {
+    if id == .max { return namespaces }
+    guard let namespace = namespace(id) else { throw Self.noNamespace }
+    return [namespace]
+  }
+
+  /// The last I/O command of a namespace that is to be formatted is done.
+  func formatGoesOn() {
+    guard let slot = formatting, case .format(let next, let format) = slot.work,
+      !slot.isSubmitted, stage == .enabled,
+      let targets = try? formatTargets(slot.entry.namespaceID),
+      !targets.contains(where: { $0.inFlight > 0 })
+    else { return }
+    do throws(CommandFailure) {
+      if case .done = try self.format(slot, from: next, as: format) { finish(slot, nil) }
+    } catch {
+      endFormat(slot)
+      finish(slot, error)
+    }
+  }
+
+  /// Erases namespaces one after the other; the one before `next` is done.
+  func format(
+    _ slot: CommandSlot, from next: Int, as format: UInt8
+  ) throws(CommandFailure) -> Progress {
+    let targets = try formatTargets(slot.entry.namespaceID)
+    if next > 0 {
+      targets[next - 1].shift = format == 0 ? 9 : 12
+      _ = targets[next - 1].measure()
+    }
+    guard next < targets.count else {
+      endFormat(slot)
+      save()
+      return .done()
+    }
+    let request = slot.request
+    request.operation = .zero(deallocate: true, durable: true)
+    request.file = targets[next].file
+    request.offset = 0
+    request.count = targets[next].blocks << UInt64(targets[next].shift)
+    slot.work = .format(next: next + 1, format: format)
+    return try carryOut(slot)
+  }
+
+  private func endFormat(_ slot: CommandSlot) {
+    for namespace in namespaces { namespace.isFormatting = false }
+    formatting = nil
+  }
+}

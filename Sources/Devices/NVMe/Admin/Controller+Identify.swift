@@ -1,0 +1,117 @@
+internal import NVMeProtocol
+
+/// Identify (NVMe 1.4, section 5.15).
+extension Controller {
+  func identify(_ entry: SubmissionEntry) throws(CommandFailure) -> Progress {
+    let selector = IdentifySelector(rawValue: UInt8(truncatingIfNeeded: entry.dword10))
+    let id = entry.namespaceID
+    let page: [UInt8]
+    switch selector {
+    case .namespace: page = try describeNamespace(id, isBroadcastAllowed: true)
+    case .allocatedNamespace: page = try describeNamespace(id, isBroadcastAllowed: false)
+    case .controller: page = describeController().bytes
+    case .activeNamespaces, .allocatedNamespaces: page = try listNamespaces(after: id)
+    case .namespaceIdentifiers: page = try nameNamespace(id)
+    case .controllersOfNamespace:
+      guard namespace(id) != nil else { throw Self.noNamespace }
+      page = listControllers(from: entry)
+    case .controllers: page = listControllers(from: entry)
+    default: throw .field(40)
+    }
+    try give(page, count: 4096, to: entry)
+    return .done()
+  }
+
+  static let noNamespace = CommandFailure(Status.invalidNamespace.final, byte: 4)
+
+  private func describeNamespace(
+    _ id: UInt32, isBroadcastAllowed: Bool
+  ) throws(CommandFailure) -> [UInt8] {
+    if id == .max, isBroadcastAllowed {
+      // What all namespaces have in common.
+      var common = IdentifyNamespace()
+      common.formatsZeroBased = UInt8(NamespaceConfiguration.blockSizes.count - 1)
+      common[format: 0] = LBAFormat(dataShift: 9, relativePerformance: 1)
+      common[format: 1] = LBAFormat(dataShift: 12)
+      return common.bytes
+    }
+    guard let namespace = namespace(id) else { throw Self.noNamespace }
+    return namespace.identity.bytes
+  }
+
+  private func listNamespaces(after id: UInt32) throws(CommandFailure) -> [UInt8] {
+    guard id < 0xFFFF_FFFE else { throw Self.noNamespace }
+    return Self.page { bytes in
+      NumberList(namespaces.map(\.id).filter { $0 > id }).encode(into: &bytes)
+    }
+  }
+
+  private func nameNamespace(_ id: UInt32) throws(CommandFailure) -> [UInt8] {
+    guard let namespace = namespace(id) else { throw Self.noNamespace }
+    var uuid = namespace.globallyUniqueID
+    // A name by hash (RFC 4122, version 5), as far as the bits that say so go.
+    uuid[6] = uuid[6] & 0x0F | 0x50
+    uuid[8] = uuid[8] & 0x3F | 0x80
+    return Self.page { bytes in
+      NamespaceIdentifiers(
+        extendedUniqueID: Array(namespace.globallyUniqueID.suffix(8)),
+        globallyUniqueID: namespace.globallyUniqueID, uuid: uuid
+      ).encode(into: &bytes)
+    }
+  }
+
+  /// The list of controllers from a number on: us, number 0.
+  private func listControllers(from entry: SubmissionEntry) -> [UInt8] {
+    var page = [UInt8](repeating: 0, count: 4096)
+    if entry.dword10 >> 16 == 0 { page[0] = 1 }
+    return page
+  }
+
+  static func page(_ body: (inout MutableRawSpan) -> Void) -> [UInt8] {
+    var page = [UInt8](repeating: 0, count: 4096)
+    var span = page.mutableSpan
+    // Sound: bytes have no invalid values.
+    var raw = unsafe span.mutableBytes
+    body(&raw)
+    return page
+  }
+
+  private func describeController() -> IdentifyController {
+    var identity = IdentifyController()
+    identity.vendor = NVMeDevice.vendor
+    identity.subsystemVendor = NVMeDevice.vendor
+    identity.serialNumber = options.serialNumber
+    identity.modelNumber = options.modelNumber
+    identity.firmwareRevision = Self.firmwareRevision
+    identity.arbitrationBurst = 5
+    identity.maximumTransfer = UInt8((Self.mostBytes / 4096).trailingZeroBitCount)
+    identity.version = .v1_4
+    identity.controllerType = 1
+    identity.optionalEvents = EventConfiguration.namespaceAttributes.rawValue
+    // Host identifiers of 128 bits.
+    identity.attributes = 1
+    identity.adminCommands = [.format, .doorbellBuffer]
+    identity.abortLimitZeroBased = 3
+    identity.eventRequestLimitZeroBased = UInt8(EventQueue.mostRequests - 1)
+    identity.firmwareUpdates = 0b0000_0011
+    identity.logPages = [.commandEffects, .extendedData]
+    identity.errorLogEntriesZeroBased = UInt8(ErrorLog.entries - 1)
+    identity.warningTemperature = HealthCounters.warningTemperature
+    identity.criticalTemperature = HealthCounters.criticalTemperature
+    identity.totalCapacity = namespaces.reduce(0) { $0 &+ $1.blocks << UInt64($1.shift) }
+    identity.submissionEntrySizes = 0x66
+    identity.completionEntrySizes = 0x44
+    identity.namespaceCount = UInt32(namespaces.count)
+    identity.ioCommands = [
+      .compare, .datasetManagement, .writeZeroes, .saveAndSelect, .timestamp, .verify,
+    ]
+    // Flush takes all namespaces at once; whether there is a cache to flush is the files' matter.
+    identity.volatileWriteCache = 0b110 | (features.hasCache ? 1 : 0)
+    identity.sglSupport = 1
+    identity.subsystemName = "nqn.2024-01.io.github.swift-vfio-user:\(options.serialNumber)"
+    identity.maximumPower = 100
+    return identity
+  }
+
+  static let firmwareRevision = "0.1.0"
+}

@@ -1,0 +1,73 @@
+internal import FoundationEssentials
+internal import Logging
+internal import SystemPackage
+
+/// What outlives the process: counters, saved features, block sizes that the host has chosen.
+struct SavedState: Codable, Equatable {
+  var bytesRead: UInt64 = 0
+  var bytesWritten: UInt64 = 0
+  var hostReads: UInt64 = 0
+  var hostWrites: UInt64 = 0
+  var powerCycles: UInt64 = 0
+  var unsafeShutdowns: UInt64 = 0
+  var mediaErrors: UInt64 = 0
+  var errorLogEntries: UInt64 = 0
+  var busyTime: UInt64 = 0
+  var powerOnTime: UInt64 = 0
+  /// Whether a host had the controller enabled and has not shut it down.
+  var isPowered = false
+  var features: [UInt8: UInt32] = [:]
+  /// Bytes of a block, by namespace.
+  var blockSizes: [Int] = []
+
+  /// Reads a file; one that is not there or makes no sense counts as new.
+  static func load(_ path: FilePath?, logger: Logger) -> SavedState {
+    guard let path, let data = try? Data(contentsOf: URL(filePath: path.string)) else {
+      return SavedState()
+    }
+    do {
+      var state = try JSONDecoder().decode(SavedState.self, from: data)
+      if !state.blockSizes.allSatisfy(NamespaceConfiguration.blockSizes.contains) {
+        state.blockSizes = []
+      }
+      return state
+    } catch {
+      logger.warning(
+        "the saved state is not readable; starting anew",
+        metadata: ["file": "\(path)", "error": "\(error)"])
+      return SavedState()
+    }
+  }
+
+  /// Writes the file as a whole, or leaves the old one.
+  func store(_ path: FilePath, logger: Logger) {
+    do {
+      try JSONEncoder().encode(self).write(to: URL(filePath: path.string), options: .atomic)
+    } catch {
+      logger.warning(
+        "the state was not saved", metadata: ["file": "\(path)", "error": "\(error)"])
+    }
+  }
+}
+
+extension Controller {
+  /// Saves what has to outlive the process.
+  func save() {
+    guard let path = options.statePath else { return }
+    var state = SavedState()
+    state.bytesRead = health.bytesRead
+    state.bytesWritten = health.bytesWritten
+    state.hostReads = health.hostReads
+    state.hostWrites = health.hostWrites
+    state.powerCycles = health.powerCycles
+    state.unsafeShutdowns = health.unsafeShutdowns
+    state.mediaErrors = health.mediaErrors
+    state.errorLogEntries = health.errorLogEntries
+    state.busyTime = health.busyTime
+    state.powerOnTime = health.powerOnTime
+    state.isPowered = health.isPowered
+    state.features = features.saved
+    state.blockSizes = namespaces.map { 1 << Int($0.shift) }
+    state.store(path, logger: logger)
+  }
+}

@@ -1,0 +1,126 @@
+internal import NVMeProtocol
+internal import Synchronization
+internal import VFIOUserServer
+internal import VFIOUserTransport
+
+/// Completion queues and the interrupts that tell of them.
+extension Controller {
+  /// Posts a completion, or keeps it until the host has made room.
+  func post(_ entry: CompletionEntry, to queue: CompletionQueue) {
+    guard queue.waiting.isEmpty else { return queue.waiting.append(entry) }
+    if queue.isFull { updateHead(of: queue) }
+    guard !queue.isFull else { return queue.waiting.append(entry) }
+    write(entry, to: queue)
+  }
+
+  /// Posts what found no room before.
+  func drain(_ queue: CompletionQueue) {
+    guard !queue.waiting.isEmpty else { return }
+    updateHead(of: queue)
+    var posted = 0
+    while posted < queue.waiting.count, !queue.isFull, stage != .failed, !isPaused {
+      write(queue.waiting[posted], to: queue)
+      posted += 1
+    }
+    queue.waiting.removeFirst(posted)
+  }
+
+  private func write(_ entry: CompletionEntry, to queue: CompletionQueue) {
+    guard isCurrent else { return }
+    var entry = entry
+    entry.phase = queue.phase
+    let address = queue.address &+ UInt64(queue.tail) * UInt64(CompletionEntry.wireSize)
+    do throws(MemoryError) {
+      try transfer.store(entry.firstHalf, at: address)
+      // The phase, by which the host knows a new entry, must not be seen before the rest.
+      atomicMemoryFence(ordering: .releasing)
+      try transfer.store(entry.secondHalf, at: address &+ 8)
+    } catch {
+      return fail(error, "a completion queue cannot be written")
+    }
+    queue.tail += 1
+    if queue.tail == queue.entries {
+      queue.tail = 0
+      queue.phase.toggle()
+    }
+    queue.untold += 1
+    guard !queue.hasNews else { return }
+    queue.hasNews = true
+    news.append(queue)
+  }
+
+  /// Raises each vector once, whatever number of completions was posted.
+  func tellNews() {
+    guard !news.isEmpty else { return }
+    guard coalescing == nil else { return tellCoalesced() }
+    for queue in news { tell(queue) }
+    news.removeAll(keepingCapacity: true)
+  }
+
+  private func tell(_ queue: CompletionQueue) {
+    queue.hasNews = false
+    queue.untold = 0
+    guard queue.interrupts, isCurrent else { return }
+    guard shadow != nil, queue.id != 0 else {
+      let index = Doorbells.head(of: queue.id)
+      return line.announce(queue.id, vector: queue.vector, tail: queue.tail) {
+        doorbells.value(of: index)
+      }
+    }
+    if line.needsHeads { agreeOnHead(of: queue) }
+    line.announce(queue.id, vector: queue.vector, tail: queue.tail) { queue.head }
+  }
+
+  /// Has the host ring when it takes the next entry, so that the pin goes low then.
+  ///
+  /// The index that makes it ring has to be the head at that moment: with an older one it does not ring,
+  /// and the pin would stay high for ever.
+  private func agreeOnHead(of queue: CompletionQueue) {
+    updateHead(of: queue)
+    // A host in its right mind moves on once at most, to the tail.
+    for _ in 0..<4 {
+      announceHead(of: queue)
+      let announced = queue.head
+      // Our store before our load, as the host's store of the head before its load of the index.
+      atomicMemoryFence(ordering: .sequentiallyConsistent)
+      updateHead(of: queue)
+      if queue.head == announced { return }
+    }
+  }
+
+  // MARK: Coalescing (NVMe 1.4, section 5.21.1.8)
+
+  /// Entries and 100 microseconds, nil when the host wants every interrupt.
+  private var coalescing: (entries: Int, time: UInt64)? {
+    let value = features[.interruptCoalescing]
+    guard value & 0xFF00 != 0 else { return nil }
+    return (Int(value & 0xFF) + 1, UInt64(value >> 8 & 0xFF) * 100_000)
+  }
+
+  private func tellCoalesced() {
+    guard let (entries, time) = coalescing else { return }
+    let now = Deadline.after(.zero).instant
+    if coalescedSince == nil { coalescedSince = now }
+    let isDue = coalescedSince.map { now >= $0 &+ time } ?? true
+    var kept: [CompletionQueue] = []
+    for queue in news {
+      if queue.id == 0 || isDue || queue.untold >= entries
+        || features.isCoalescingDisabled(vector: queue.vector)
+      {
+        tell(queue)
+      } else {
+        kept.append(queue)
+      }
+    }
+    news = kept
+    if kept.isEmpty { coalescedSince = nil }
+  }
+
+  /// When completions that were kept back have to be told.
+  var coalescingDeadline: Deadline {
+    guard !news.isEmpty, let since = coalescedSince, let (_, time) = coalescing else {
+      return .never
+    }
+    return Deadline(instant: since &+ time)
+  }
+}

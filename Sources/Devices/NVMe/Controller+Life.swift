@@ -1,0 +1,159 @@
+internal import Logging
+internal import NVMeProtocol
+internal import Synchronization
+internal import SystemPackage
+internal import VFIOUserServer
+internal import VFIOUserTransport
+
+/// Enabling, disabling, and everything else that ends commands.
+extension Controller {
+  /// CC.EN went from 0 to 1.
+  func enable(_ order: RegisterBlock.Enabling) {
+    guard stage == .disabled else { return }
+    transfer = order.transfer
+    isPaused = false
+    configuration = order.configuration
+    pageSize = 4096 << UInt64(order.configuration.pageSize)
+    if let reason = flaw(of: order) {
+      logger.warning("the guest enables the controller wrongly", metadata: ["reason": "\(reason)"])
+      stage = .failed
+      hasFailed = true
+      return registers.setStatus(life: life) { $0.isFatal = true }
+    }
+    noteWhetherMessagesAreUsed(order.submissionQueue)
+    features.reset()
+    let completions = CompletionQueue(
+      id: 0, address: order.completionQueue, entries: UInt32(order.attributes.completionEntries),
+      vector: 0, interrupts: true)
+    let submissions = SubmissionQueue(
+      id: 0, address: order.submissionQueue, entries: UInt32(order.attributes.submissionEntries),
+      completionQueue: completions)
+    add(completions)
+    add(submissions)
+    stage = .enabled
+    health.isPowered = true
+    registers.setStatus(life: life) { $0.isReady = true }
+  }
+
+  private func flaw(of order: RegisterBlock.Enabling) -> String? {
+    let capabilities = registers.capabilities
+    if order.configuration.commandSet != 0 { return "CC.CSS is not the NVM command set" }
+    if order.configuration.pageSize > capabilities.maximumPageSize { return "CC.MPS is too large" }
+    if order.configuration.arbitration != 0 { return "CC.AMS is not round robin" }
+    if order.attributes.submissionEntries < 2 || order.attributes.completionEntries < 2 {
+      return "AQA has a queue of one entry"
+    }
+    let mask = pageSize - 1
+    if order.submissionQueue & mask != 0 { return "ASQ does not start a page" }
+    if order.completionQueue & mask != 0 { return "ACQ does not start a page" }
+    return nil
+  }
+
+  /// Whether the queue lies in memory that is reached by messages.
+  private func noteWhetherMessagesAreUsed(_ address: UInt64) {
+    let range = GuestRange(address: address, count: UInt64(SubmissionEntry.wireSize))
+    do throws(MemoryError) {
+      // Sound: the slices are not used.
+      unsafe try transfer.withSystemCallSlices(of: [range], for: .reading) { _ in }
+      mailbox.usesMessages.store(false, ordering: .relaxed)
+    } catch .needsMapping {
+      mailbox.usesMessages.store(true, ordering: .relaxed)
+    } catch {
+      // Whoever fetches the first command will see what is wrong.
+    }
+  }
+
+  /// Begins nothing new, and takes back from the engine what it has not begun.
+  func quiesce(_ goal: Goal) {
+    if goal == .shutDown, stage != .enabled { return finish(.shutDown) }
+    stage = .quiescing(goal)
+    guard goal != .shutDown else { return }
+    for slot in slots where slot.queue != nil {
+      if !slot.isSubmitted {
+        release(slot)
+      } else if engine.cancel(slot.request) {
+        submitted -= 1
+        release(slot)
+      }
+    }
+  }
+
+  /// The engine has nothing of ours any more.
+  func finish(_ goal: Goal) {
+    switch goal {
+    case .disable:
+      tearDown()
+      registers.setStatus(life: life) { status in
+        status.isReady = false
+        status.isFatal = false
+        status.shutdown = 0
+      }
+    case .reset(let next):
+      tearDown()
+      life = next
+      mailbox.settled.update { $0.life = next }
+    case .shutDown:
+      for namespace in namespaces where !namespace.isReadOnly { flushNow(namespace) }
+      stage = restingStage
+      health.isPowered = false
+      save()
+      registers.setStatus(life: life) { $0.shutdown = 2 }
+    case .leave:
+      if health.isPowered { health.unsafeShutdowns += 1 }
+      health.isPowered = false
+      save()
+      isPaused = true
+      stage = restingStage
+    }
+  }
+
+  /// Flushes a namespace, and waits for that.
+  func flushNow(_ namespace: Namespace) {
+    let result = namespace.file.synchronize()
+    guard let error = result else { return }
+    logger.error(
+      "a namespace was not flushed",
+      metadata: ["namespace": "\(namespace.id)", "error": "\(error)"])
+  }
+
+  /// Forgets queues, events and everything else that a controller reset ends.
+  private func tearDown() {
+    for slot in slots where slot.queue != nil { release(slot) }
+    for queue in submissionQueues.indices {
+      doorbells.close(Doorbells.tail(of: UInt16(queue)))
+      doorbells.close(Doorbells.head(of: UInt16(queue)))
+      submissionQueues[queue] = nil
+      completionQueues[queue] = nil
+    }
+    turns = []
+    news = []
+    firstTurn = 0
+    shadow = nil
+    events.reset()
+    features.reset()
+    _ = doorbells.takeFaults()
+    line.reset()
+    for namespace in namespaces { namespace.isFormatting = false }
+    formatting = nil
+    stage = .disabled
+    hasFailed = false
+    isPaused = false
+  }
+
+  /// Something went wrong that the host has to be reset for, unless the client has just gone.
+  func fail(_ error: MemoryError, _ what: String) {
+    if error == .stale || error == .notArmed {
+      isPaused = true
+      return
+    }
+    guard isCurrent, stage == .enabled else { return }
+    logger.error("\(what)", metadata: ["error": "\(error)"])
+    stage = .failed
+    hasFailed = true
+    registers.setStatus(life: life) { $0.isFatal = true }
+  }
+
+  private var restingStage: Stage {
+    hasFailed ? .failed : submissionQueues[0] == nil ? .disabled : .enabled
+  }
+}

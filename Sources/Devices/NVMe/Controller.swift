@@ -1,0 +1,152 @@
+internal import Logging
+internal import NVMeProtocol
+internal import SystemPackage
+internal import VFIOUserServer
+internal import VFIOUserTransport
+
+/// The controller: takes commands out of submission queues, has them carried out, posts completions.
+///
+/// All of it runs on one thread, ``run()``, and nothing of it is touched by another one: what others
+/// have to say comes by the ``Mailbox``, the ``Doorbells`` and the ``RegisterBlock``. In each turn
+/// everything that has come is dealt with, and each interrupt vector is raised once.
+final class Controller: @unchecked Sendable {
+  /// What the controller does at the moment.
+  enum Stage: Equatable {
+    case disabled
+    case enabled
+    /// Nothing new is begun; when the engine has nothing of ours any more, what then.
+    case quiescing(Goal)
+    /// Only a reset helps (CSTS.CFS).
+    case failed
+  }
+
+  /// Why nothing new is begun.
+  enum Goal: Equatable {
+    case disable
+    case reset(UInt64)
+    case shutDown
+    case leave
+  }
+
+  let options: NVMeConfiguration
+  let mailbox: Mailbox
+  let doorbells: Doorbells
+  let registers: RegisterBlock
+  let lives: ControllerLives
+  let line: InterruptLine
+  let engine: any StorageEngine
+  let logger: Logger
+
+  var stage = Stage.disabled
+  /// The life that this thread is in; a reset on the connection's thread is ahead of it for a moment.
+  var life: UInt64 = 1
+  var transfer: Transfer
+  /// Whether the client that enabled the controller has gone, or its memory cannot be had for now.
+  var isPaused = false
+  /// Whether the controller is in the state that only a reset ends.
+  var hasFailed = false
+  var pageSize: UInt64 = 4096
+  var configuration = ControllerConfiguration(rawValue: 0)
+
+  var namespaces: [Namespace]
+  /// By number; the admin queue is 0.
+  var submissionQueues: [SubmissionQueue?]
+  var completionQueues: [CompletionQueue?]
+  /// Those that are there, in the order in which they get their turns.
+  var turns: [SubmissionQueue] = []
+  var firstTurn = 0
+  /// Completion queues with something to tell.
+  var news: [CompletionQueue] = []
+  /// Since when some of them wait for more, because the host wants few interrupts; nanoseconds.
+  var coalescedSince: UInt64?
+
+  var slots: [CommandSlot] = []
+  var freeSlots: [CommandSlot] = []
+  /// Requests that the engine has.
+  var submitted = 0
+  var done: [StorageRequest] = []
+  /// Entries that were just fetched.
+  var fetched: [SubmissionEntry] = []
+
+  var features: Features
+  var events = EventQueue()
+  var errors = ErrorLog()
+  var health: HealthCounters
+  var changedNamespaces: [UInt32] = []
+  var shadow: ShadowDoorbells?
+  /// The Format NVM that waits or is under way; one at a time.
+  var formatting: CommandSlot?
+
+  /// A page for queue entries and lists.
+  let scratch: PageBuffer
+  /// Room for the guest's side of a comparison; made at the first.
+  var comparison: PageBuffer?
+  /// Buffers of commands that need one and are done.
+  var buffers: [PageBuffer] = []
+
+  /// Most commands in flight; queues wait when there are more.
+  static let mostSlots = 1024
+  /// Most entries that are taken from one queue before the next has its turn.
+  static let burst = 32
+  /// Most bytes of one command.
+  static let mostBytes: UInt64 = 1 << 20
+  /// Most bytes that this thread moves by itself when the host's page cache has them.
+  static let mostInlineBytes: UInt64 = 128 << 10
+
+  init(
+    _ options: NVMeConfiguration, mailbox: Mailbox, doorbells: Doorbells, registers: RegisterBlock,
+    lives: ControllerLives, bus: DeviceBus, line: InterruptLine, engine: any StorageEngine
+  ) throws {
+    self.options = options
+    self.mailbox = mailbox
+    self.doorbells = doorbells
+    self.registers = registers
+    self.lives = lives
+    self.line = line
+    self.engine = engine
+    logger = options.logger
+    transfer = bus.memory.begin()
+    scratch = try PageBuffer(size: 4096)
+    submissionQueues = Array(repeating: nil, count: options.queues + 1)
+    completionQueues = Array(repeating: nil, count: options.queues + 1)
+    let saved = SavedState.load(options.statePath, logger: options.logger)
+    features = Features(
+      saved: saved.features,
+      hasCache: options.namespaces.contains { $0.file.cache != .writeThrough })
+    health = HealthCounters(saved)
+    namespaces = try Self.makeNamespaces(options, saved)
+  }
+
+  private static func makeNamespaces(
+    _ options: NVMeConfiguration, _ saved: SavedState
+  ) throws -> [Namespace] {
+    var namespaces: [Namespace] = []
+    for (index, one) in options.namespaces.enumerated() {
+      let formatted = index < saved.blockSizes.count ? saved.blockSizes[index] : one.blockSize
+      namespaces.append(
+        try Namespace(
+          id: UInt32(index + 1), one, shift: formatted == 4096 ? 12 : 9,
+          uniqueID: Self.uniqueID(options.serialNumber, namespace: index + 1)))
+    }
+    return namespaces
+  }
+
+  /// A name that is the same each time: the serial number, hashed (FNV-1a), and the namespace's number.
+  static func uniqueID(_ serial: String, namespace: Int) -> [UInt8] {
+    var words: [UInt64] = [0xCBF2_9CE4_8422_2325, 0x8422_2325_CBF2_9CE4]
+    for byte in serial.utf8 {
+      for index in words.indices { words[index] = (words[index] ^ UInt64(byte)) &* 0x100_0000_01B3 }
+    }
+    words[1] ^= UInt64(namespace)
+    // The second half is an EUI-64 too; all zeros would mean that there is none.
+    return words.flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> (8 * $0)) } }
+  }
+
+  func namespace(_ id: UInt32) -> Namespace? {
+    guard id >= 1, Int(id) <= namespaces.count else { return nil }
+    return namespaces[Int(id) - 1]
+  }
+
+  /// Whether the device has not been reset since this life began.
+  var isCurrent: Bool { lives.current == life }
+}

@@ -1,0 +1,60 @@
+public import Logging
+public import SystemPackage
+
+/// What kind of disk to be.
+public struct NVMeConfiguration: Sendable {
+  /// How the host rings doorbells.
+  public enum DoorbellMode: String, CaseIterable, Sendable {
+    /// By messages; the controller sleeps when there is nothing to do.
+    case trapped
+    /// In memory that the client maps; the controller looks there all the time, and a core is busy
+    /// while a guest is connected.
+    case mapped
+  }
+
+  /// The best kind of interrupt that the host is offered.
+  public enum InterruptKind: String, CaseIterable, Sendable {
+    /// A vector for each queue; MSI and the pin as well.
+    case msix
+    /// 32 vectors; the pin as well.
+    case msi
+    /// One for all queues.
+    case pin
+  }
+
+  /// Most pairs of I/O queues.
+  public static let mostQueues = 64
+  /// Most entries of an I/O queue.
+  public static let mostEntries = 4096
+  /// Most namespaces.
+  public static let mostNamespaces = 64
+
+  /// The namespaces; the first has number 1. At least one.
+  public var namespaces: [NamespaceConfiguration]
+  /// At most 20 characters of ASCII.
+  public var serialNumber: String
+  /// At most 40 characters of ASCII.
+  public var modelNumber = "swift-vfio-user NVMe disk"
+  /// Pairs of I/O queues, 1 to ``mostQueues``.
+  public var queues = 16
+  /// Entries of an I/O queue, 2 to ``mostEntries``.
+  public var queueEntries = 1024
+  /// How doorbells are rung.
+  public var doorbells = DoorbellMode.trapped
+  /// How the host is interrupted at best.
+  public var interrupts = InterruptKind.msix
+  /// Threads that wait for the disk, 1 to 64.
+  public var threads = 4
+  /// Where counters and saved features are kept; nil to forget them with the process.
+  public var statePath: FilePath?
+  /// Makes the engine that reads and writes; nil for a ``ThreadPool``.
+  public var makeEngine: (@Sendable () throws -> any StorageEngine)?
+  /// Where the disk says what it does.
+  public var logger = Logger(label: "nvme")
+
+  /// A disk with the defaults.
+  public init(namespaces: [NamespaceConfiguration], serialNumber: String = "VFIOUSER0001") {
+    self.namespaces = namespaces
+    self.serialNumber = serialNumber
+  }
+}

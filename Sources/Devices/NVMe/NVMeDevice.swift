@@ -1,0 +1,248 @@
+internal import Logging
+internal import Synchronization
+internal import NVMeProtocol
+public import SystemPackage
+public import VFIOUserProtocol
+public import VFIOUserServer
+internal import VFIOUserTransport
+
+/// An NVMe disk (NVM Express 1.4) on the PCI bus.
+///
+/// Callbacks of the connection only note what was written and wake the controller's thread, which
+/// fetches commands, has them carried out and completes them. Data goes straight between the files and
+/// the client's memory where that is mapped.
+public final class NVMeDevice: Device {
+  /// Why a disk cannot be made.
+  public enum Flaw: Error, Equatable, Sendable {
+    /// A number is out of its range.
+    case outOfRange(what: String, value: Int, range: ClosedRange<Int>)
+    /// A namespace has blocks of a size that there is not.
+    case blockSize(Int)
+    /// A file does not hold one block.
+    case empty(String)
+  }
+
+  static let vendor: UInt16 = 0x1234
+  private static let registersEnd: UInt64 = 0x1000
+  private static let doorbellsEnd: UInt64 = 0x2000
+
+  private let options: NVMeConfiguration
+  private let mailbox = Mailbox()
+  private let doorbells: Doorbells
+  private let registers: RegisterBlock
+  private let lives = ControllerLives()
+  private let engine: any StorageEngine
+  /// Set when the device is plugged in, before the first client comes.
+  private let plug = Monitor(Plug())
+
+  private struct Plug {
+    var bus: DeviceBus?
+    var line: InterruptLine?
+  }
+
+  /// Makes a disk.
+  ///
+  /// - Throws: ``Flaw``, or what the system says when there are no threads to be had.
+  public init(_ options: NVMeConfiguration) throws {
+    try Self.check(options)
+    self.options = options
+    doorbells = Doorbells(pairs: options.queues + 1)
+    var capabilities = ControllerCapabilities(rawValue: 0)
+    capabilities.maximumQueueEntriesZeroBased = UInt16(options.queueEntries - 1)
+    capabilities.contiguousQueuesRequired = true
+    // 30 seconds: as long as a disk may take to finish what it has begun.
+    capabilities.timeout = 60
+    capabilities.subsystemResetSupported = true
+    capabilities.commandSets = 1
+    capabilities.maximumPageSize = 4
+    registers = RegisterBlock(capabilities: capabilities)
+    engine = try options.makeEngine?() ?? ThreadPool(threads: options.threads)
+  }
+
+  private static func check(_ options: NVMeConfiguration) throws {
+    let limits = [
+      ("queues", options.queues, 1...NVMeConfiguration.mostQueues),
+      ("queue entries", options.queueEntries, 2...NVMeConfiguration.mostEntries),
+      ("namespaces", options.namespaces.count, 1...NVMeConfiguration.mostNamespaces),
+      ("threads", options.threads, 1...64),
+      ("characters of the serial number", options.serialNumber.utf8.count, 1...20),
+    ]
+    for (what, value, range) in limits where !range.contains(value) {
+      throw Flaw.outOfRange(what: what, value: value, range: range)
+    }
+    for one in options.namespaces {
+      guard NamespaceConfiguration.blockSizes.contains(one.blockSize) else {
+        throw Flaw.blockSize(one.blockSize)
+      }
+      guard try one.file.size() >= UInt64(one.blockSize) else { throw Flaw.empty(one.file.name) }
+    }
+  }
+
+  /// An NVMe controller with MSI-X, MSI and an interrupt pin, unless there are to be fewer.
+  public var pci: PCIDescription {
+    let page: Range<UInt64> = Self.registersEnd..<Self.doorbellsEnd
+    return PCIDescription(
+      identity: PCIIdentity(
+        vendor: Self.vendor, device: 0x4E56,
+        classCode: PCIClass(base: 0x01, sub: 0x08, programmingInterface: 0x02)),
+      bars: [
+        0: BaseAddressRegister(
+          .memory64(prefetchable: false), size: 0x4000,
+          backing: options.doorbells == .mapped
+            ? .memoryAreas([page], notifying: true) : .callbacks)
+      ],
+      hasInterruptPin: true,
+      capabilities: [.powerManagement(PowerManagement()), .express(Express())]
+        + interruptCapabilities)
+  }
+
+  private var interruptCapabilities: [PCICapability] {
+    let messages = PCICapability.msi(MSI(vectors: 32, perVectorMasking: true))
+    let table = MSIX(
+      vectors: options.queues + 1, bar: 0, tableOffset: 0x2000, pendingOffset: 0x3000)
+    return switch options.interrupts {
+    case .msix: [messages, .msix(table)]
+    case .msi: [messages]
+    case .pin: []
+    }
+  }
+
+  /// Starts the controller's thread.
+  public func attach(to bus: DeviceBus) {
+    let line = InterruptLine(bus.interrupts, queues: options.queues + 1)
+    if options.doorbells == .mapped, let memory = bus.memory(of: .bar0) { doorbells.use(memory) }
+    plug.withLock { plug in
+      plug.bus = bus
+      plug.line = line
+    }
+    do {
+      let controller = try Controller(
+        options, mailbox: mailbox, doorbells: doorbells, registers: registers, lives: lives,
+        bus: bus, line: line, engine: engine)
+      try DetachedThread.start("nvme") { controller.run() }
+    } catch {
+      options.logger.critical("the controller does not start", metadata: ["error": "\(error)"])
+      registers.setStatus(life: 1) { $0.isFatal = true }
+      mailbox.settled.update { $0.isClosed = true }
+    }
+  }
+
+  /// Finishes what is under way, saves the state and ends the threads; call it at the end.
+  public func close() {
+    mailbox.post(.close)
+    _ = mailbox.settled.withLock(when: { $0.isClosed }, before: .after(.seconds(10))) { _ in }
+  }
+
+  /// Looks whether files have another size by now, and tells the guest of it; from any thread.
+  public func measure() { mailbox.post(.measure) }
+
+  private var bus: DeviceBus? { plug.withLock { $0.bus } }
+  private var line: InterruptLine? { plug.withLock { $0.line } }
+}
+
+// MARK: Callbacks, on the connection's thread
+
+extension NVMeDevice {
+  /// Reads registers; doorbells read as zero.
+  public func read(_ access: RegionAccess, into bytes: inout MutableRawSpan) throws(Errno) {
+    let mask = line?.mask ?? 0
+    var place = 0
+    // Any width and place: dword by dword.
+    while place < bytes.byteCount {
+      let offset = access.offset &+ UInt64(place)
+      guard access.region == .bar0, offset < Self.registersEnd else { return }
+      let value = registers.load(at: offset & ~3, interruptMask: mask)
+      var shift = offset & 3
+      while shift < 4, place < bytes.byteCount {
+        bytes.storeBytes(
+          of: UInt8(truncatingIfNeeded: value >> UInt32(8 * shift)), toByteOffset: place,
+          as: UInt8.self)
+        place += 1
+        shift += 1
+      }
+    }
+  }
+
+  /// Writes registers and doorbells, in dwords; other widths are of no effect.
+  public func write(_ access: RegionAccess, from bytes: Span<UInt8>) throws(Errno) {
+    guard access.region == .bar0, access.offset & 3 == 0, bytes.count == 4 || bytes.count == 8
+    else {
+      return options.logger.debug(
+        "a write of an odd width",
+        metadata: ["offset": "\(access.offset)", "count": "\(bytes.count)"])
+    }
+    adoptClient()
+    for place in stride(from: 0, to: bytes.count, by: 4) {
+      writeDword(bytes.littleEndian(at: place), at: access.offset + UInt64(place))
+    }
+  }
+
+  private func writeDword(_ value: UInt32, at offset: UInt64) {
+    if offset >= Self.registersEnd { return ring(value, at: offset) }
+    switch offset {
+    case RegisterOffset.interruptMaskSet: line?.changeMask(set: value)
+    case RegisterOffset.interruptMaskClear: line?.changeMask(clear: value)
+    default:
+      guard let bus else { return }
+      for order in registers.store(value, at: offset, transfer: bus.memory.begin()) {
+        mailbox.post(.order(order))
+        if case .resetSubsystem = order { endLife() }
+      }
+    }
+  }
+
+  private func ring(_ value: UInt32, at offset: UInt64) {
+    guard offset < Self.doorbellsEnd else { return }
+    let index = Int((offset - Self.registersEnd) / 4)
+    if doorbells.write(value, to: index), index % 2 == 1 {
+      line?.taken(index / 2, head: value)
+    }
+    mailbox.wake.signal()
+  }
+
+  /// A client has come since, and it does not reset the controller: it goes on with it.
+  private func adoptClient() {
+    let mustAdopt = registers.state.withLock { state in
+      defer { state.needsTransfer = false }
+      return state.needsTransfer
+    }
+    if mustAdopt, let bus { mailbox.post(.adopt(bus.memory.begin())) }
+  }
+
+  /// The client has written to a doorbell by message, though it can map them.
+  public func memoryWritten(_ access: RegionAccess) {
+    adoptClient()
+    mailbox.wake.signal()
+  }
+
+  /// Back to the state after power-on; returns when nothing that was begun before touches the client's
+  /// memory any more.
+  public func reset() {
+    let life = registers.reset()
+    endLife(life)
+  }
+
+  private func endLife(_ number: UInt64? = nil) {
+    lives.end()
+    let life = number ?? lives.current
+    line?.reset()
+    mailbox.post(.reset(life))
+    // With messages, the controller may be waiting for this very thread; what it writes from now on
+    // it does not write, because its life is over.
+    guard !mailbox.usesMessages.load(ordering: .relaxed) else { return }
+    let wait = Self.patience
+    let settled: Void? = mailbox.settled.withLock(
+      when: { $0.life >= life || $0.isClosed }, before: .after(wait)
+    ) { _ in }
+    if settled == nil { options.logger.warning("a reset does not wait for the disk any longer") }
+  }
+
+  /// How long a reset waits for the disk; the client waits as long.
+  private static let patience: Duration = .seconds(2)
+
+  /// What the client had begun is dropped.
+  public func clientLeft() {
+    registers.state.withLock { $0.needsTransfer = true }
+    mailbox.post(.clientLeft)
+  }
+}

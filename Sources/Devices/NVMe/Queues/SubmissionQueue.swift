@@ -1,0 +1,82 @@
+internal import NVMeProtocol
+
+/// A submission queue, as the controller's thread keeps it.
+///
+/// Its memory is an address of the guest's, looked up at each access: firmware makes a VMM take memory
+/// back and lend it again in other pieces while the controller runs.
+final class SubmissionQueue {
+  let id: UInt16
+  let address: UInt64
+  let entries: UInt32
+  let completionQueue: CompletionQueue
+  /// The next entry to be fetched.
+  var head: UInt32 = 0
+  /// One behind the last entry that the host has announced.
+  var tail: UInt32 = 0
+  /// Commands that have no completion yet.
+  var inFlight = 0
+  /// The Delete command that waits for those.
+  var deletion: CommandSlot?
+  /// Identifiers of the commands in flight, a bit each.
+  private var identifiers = [UInt64](repeating: 0, count: 1024)
+
+  init(id: UInt16, address: UInt64, entries: UInt32, completionQueue: CompletionQueue) {
+    self.id = id
+    self.address = address
+    self.entries = entries
+    self.completionQueue = completionQueue
+  }
+
+  /// Entries that wait to be fetched.
+  var waiting: UInt32 { tail >= head ? tail - head : entries - head + tail }
+
+  /// Notes a command in flight.
+  ///
+  /// - Returns: whether its identifier was free.
+  func begin(_ identifier: UInt16) -> Bool {
+    let mask: UInt64 = 1 << UInt64(identifier % 64)
+    guard identifiers[Int(identifier / 64)] & mask == 0 else { return false }
+    identifiers[Int(identifier / 64)] |= mask
+    return true
+  }
+
+  /// The command has its completion.
+  func end(_ identifier: UInt16) {
+    identifiers[Int(identifier / 64)] &= ~(1 << UInt64(identifier % 64))
+  }
+}
+
+/// A completion queue, as the controller's thread keeps it.
+final class CompletionQueue {
+  let id: UInt16
+  let address: UInt64
+  let entries: UInt32
+  let vector: UInt16
+  let interrupts: Bool
+  /// Where the next entry goes.
+  var tail: UInt32 = 0
+  var phase = true
+  /// The entry that the host will look at next, as far as it has said.
+  var head: UInt32 = 0
+  /// Submission queues that complete here.
+  var users = 0
+  /// Completions that found no room; no commands are fetched for the queue while there are some.
+  var waiting: [CompletionEntry] = []
+  /// Whether entries were posted that no interrupt has told of.
+  var hasNews = false
+  /// Entries since the last interrupt, for coalescing.
+  var untold = 0
+
+  init(id: UInt16, address: UInt64, entries: UInt32, vector: UInt16, interrupts: Bool) {
+    self.id = id
+    self.address = address
+    self.entries = entries
+    self.vector = vector
+    self.interrupts = interrupts
+  }
+
+  /// One place stays free, so that full and empty can be told apart.
+  var isFull: Bool { (tail + 1 == entries ? 0 : tail + 1) == head }
+
+  var isEmpty: Bool { tail == head }
+}

@@ -1,0 +1,144 @@
+internal import NVMeProtocol
+internal import VFIOUserServer
+internal import VFIOUserTransport
+
+/// The controller's registers, shared by the connection's thread, which the host sees, and the
+/// controller's, which does what they say.
+final class RegisterBlock: Sendable {
+  struct State {
+    var configuration = ControllerConfiguration(rawValue: 0)
+    var status = ControllerStatus(rawValue: 0)
+    var attributes = AdminQueueAttributes(rawValue: 0)
+    var submissionQueue: UInt64 = 0
+    var completionQueue: UInt64 = 0
+    /// Which resets the controller's thread has to know of before it may change the status.
+    var life: UInt64 = 1
+    /// Whether a client has come since, whose memory the controller does not know yet.
+    var needsTransfer = false
+  }
+
+  /// What a write asks of the controller.
+  enum Order {
+    case enable(Enabling)
+    case disable
+    case shutDown
+    case resetSubsystem
+  }
+
+  /// What the controller is enabled with.
+  struct Enabling {
+    var configuration: ControllerConfiguration
+    var attributes: AdminQueueAttributes
+    var submissionQueue: UInt64
+    var completionQueue: UInt64
+    var transfer: Transfer
+  }
+
+  let capabilities: ControllerCapabilities
+  let state = Monitor(State())
+
+  init(capabilities: ControllerCapabilities) { self.capabilities = capabilities }
+
+  /// The 4 bytes at an offset; those of unknown registers are zero. Interrupt masks are kept elsewhere.
+  func load(at offset: UInt64, interruptMask: UInt32) -> UInt32 {
+    func half(_ value: UInt64) -> UInt32 {
+      UInt32(truncatingIfNeeded: offset & 4 == 0 ? value : value >> 32)
+    }
+    return state.withLock { state in
+      switch offset {
+      case RegisterOffset.capabilities, RegisterOffset.capabilities + 4:
+        half(capabilities.rawValue)
+      case RegisterOffset.version: NVMeVersion.v1_4.rawValue
+      case RegisterOffset.interruptMaskSet, RegisterOffset.interruptMaskClear: interruptMask
+      case RegisterOffset.configuration: state.configuration.rawValue
+      case RegisterOffset.status: state.status.rawValue
+      case RegisterOffset.adminQueueAttributes: state.attributes.rawValue
+      case RegisterOffset.adminSubmissionQueue, RegisterOffset.adminSubmissionQueue + 4:
+        half(state.submissionQueue)
+      case RegisterOffset.adminCompletionQueue, RegisterOffset.adminCompletionQueue + 4:
+        half(state.completionQueue)
+      default: 0
+      }
+    }
+  }
+
+  /// Writes 4 bytes, and says what the controller has to do.
+  func store(_ value: UInt32, at offset: UInt64, transfer: Transfer) -> [Order] {
+    state.withLock { state in
+      switch offset {
+      case RegisterOffset.configuration:
+        return Self.configure(
+          &state, ControllerConfiguration(rawValue: value & ControllerConfiguration.writable),
+          transfer)
+      case RegisterOffset.status:
+        // NSSRO is the only bit that can be written, to clear it.
+        if value & 1 << 4 != 0 { state.status.subsystemResetOccurred = false }
+      case RegisterOffset.subsystemReset where value == RegisterOffset.subsystemResetSignature:
+        Self.reset(&state)
+        state.status.subsystemResetOccurred = true
+        return [.resetSubsystem]
+      case RegisterOffset.adminQueueAttributes:
+        state.attributes = AdminQueueAttributes(rawValue: value & AdminQueueAttributes.writable)
+      case RegisterOffset.adminSubmissionQueue:
+        state.submissionQueue = state.submissionQueue & ~0xFFFF_FFFF | UInt64(value)
+      case RegisterOffset.adminSubmissionQueue + 4:
+        state.submissionQueue = state.submissionQueue & 0xFFFF_FFFF | UInt64(value) << 32
+      case RegisterOffset.adminCompletionQueue:
+        state.completionQueue = state.completionQueue & ~0xFFFF_FFFF | UInt64(value)
+      case RegisterOffset.adminCompletionQueue + 4:
+        state.completionQueue = state.completionQueue & 0xFFFF_FFFF | UInt64(value) << 32
+      default: break
+      }
+      return []
+    }
+  }
+
+  private static func configure(
+    _ state: inout State, _ new: ControllerConfiguration, _ transfer: Transfer
+  ) -> [Order] {
+    let old = state.configuration
+    state.configuration = new
+    var orders: [Order] = []
+    if new.shutdown != 0, new.shutdown != old.shutdown {
+      state.status.shutdown = 1
+      orders.append(.shutDown)
+    } else if new.shutdown == 0, old.shutdown != 0 {
+      state.status.shutdown = 0
+    }
+    if old.isEnabled, !new.isEnabled { orders.append(.disable) }
+    if !old.isEnabled, new.isEnabled {
+      if new.shutdown == 0 { state.status.shutdown = 0 }
+      orders.append(
+        .enable(
+          Enabling(
+            configuration: new, attributes: state.attributes,
+            submissionQueue: state.submissionQueue, completionQueue: state.completionQueue,
+            transfer: transfer)))
+    }
+    return orders
+  }
+
+  private static func reset(_ state: inout State) {
+    let (life, needsTransfer) = (state.life, state.needsTransfer)
+    state = State()
+    state.life = life + 1
+    state.needsTransfer = needsTransfer
+  }
+
+  /// Back to the values after power-on.
+  ///
+  /// - Returns: the new life's number.
+  func reset() -> UInt64 {
+    state.withLock { state in
+      Self.reset(&state)
+      return state.life
+    }
+  }
+
+  /// Changes the status, unless there was a reset that the caller does not know of.
+  func setStatus(life: UInt64, _ change: (inout ControllerStatus) -> Void) {
+    state.withLock { state in
+      if state.life == life { change(&state.status) }
+    }
+  }
+}

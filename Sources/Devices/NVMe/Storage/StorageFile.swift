@@ -1,0 +1,105 @@
+internal import CLinux
+public import SystemPackage
+public import VFIOUserTransport
+
+/// When written data is on the disk.
+public enum CacheMode: String, CaseIterable, Sendable {
+  /// When the guest flushes; the host's page cache has it until then.
+  case writeBack = "write-back"
+  /// When the command is done; the host's page cache serves reads.
+  case writeThrough = "write-through"
+  /// When the guest flushes; the host's page cache is not used.
+  case direct
+}
+
+/// A file, a block device or memory that a namespace is made of, open and locked.
+///
+/// Two controllers, in whatever process, never write the same file: those who write hold an
+/// exclusive lock, those who only read share one.
+public final class StorageFile: Sendable {
+  /// What it is.
+  public enum Kind: Equatable, Sendable {
+    /// A regular file.
+    case file
+    /// A block device.
+    case blockDevice
+    /// Memory, gone with the process.
+    case memory
+  }
+
+  /// The descriptor, for an engine's system calls.
+  public let descriptor: OwnedDescriptor
+  /// What it is.
+  public let kind: Kind
+  /// When written data is on the disk.
+  public let cache: CacheMode
+  /// Whether it must not be written to.
+  public let isReadOnly: Bool
+  /// What offsets, sizes and addresses have to be multiples of; 1 unless ``cache`` is `direct`.
+  public let alignment: Int
+  /// What to call it in messages.
+  public let name: String
+
+  /// Opens and locks a file or a block device.
+  ///
+  /// - Parameters:
+  ///   - path: where it is.
+  ///   - create: the size of a file to be made, if there is none; it takes no room before it is
+  ///     written to.
+  ///   - cache: when written data is on the disk.
+  ///   - isReadOnly: whether it must not be written to.
+  /// - Throws: what the system says; `EAGAIN` from the lock when somebody else serves it.
+  public init(
+    path: FilePath, create: UInt64? = nil, cache: CacheMode = .writeBack, isReadOnly: Bool = false
+  ) throws(SystemFailure) {
+    var how = isReadOnly ? 0 : CLINUX_OPEN_WRITABLE
+    if cache == .direct { how |= CLINUX_OPEN_DIRECT }
+    if create != nil, !isReadOnly { how |= CLINUX_OPEN_CREATE }
+    let number = unsafe path.withPlatformString { unsafe clinux_storage_open($0, how) }
+    descriptor = OwnedDescriptor(adopting: try checked("open", number))
+    var info = clinux_storage_info()
+    _ = try checked("fstat", unsafe clinux_storage_inspect(descriptor.number, &info))
+    guard info.kind != 0 else { throw SystemFailure(call: "open", code: .notSupported) }
+    _ = try checked(
+      "fcntl(F_OFD_SETLK)", clinux_storage_lock(descriptor.number, isReadOnly ? 0 : 1))
+    if let create, info.size < create, info.kind == 1, !isReadOnly {
+      _ = try checked("ftruncate", clinux_storage_resize(descriptor.number, create))
+    }
+    kind = info.kind == 2 ? .blockDevice : .file
+    self.cache = cache
+    self.isReadOnly = isReadOnly
+    alignment = cache == .direct ? Int(info.direct_alignment) : 1
+    name = path.string
+  }
+
+  /// Memory of `size` bytes, all zeros; what is not written to takes no room.
+  public init(memory size: UInt64) throws(SystemFailure) {
+    let number = unsafe clinux_unsealed_memory_file("nvme", size)
+    descriptor = OwnedDescriptor(adopting: try checked("memfd_create", number))
+    kind = .memory
+    cache = .writeBack
+    isReadOnly = false
+    alignment = 1
+    name = "memory"
+  }
+
+  /// Bytes; asks the system each time.
+  public func size() throws(SystemFailure) -> UInt64 { try inspect().size }
+
+  /// Bytes that take room on the host; asks the system each time.
+  public func allocated() throws(SystemFailure) -> UInt64 { try inspect().allocated }
+
+  /// Waits until everything that was written is on the disk.
+  ///
+  /// - Returns: what went wrong.
+  func synchronize() -> Errno? {
+    let result = clinux_storage_sync(descriptor.number)
+    return result == 0 ? nil : Errno(rawValue: -result)
+  }
+
+  private func inspect() throws(SystemFailure) -> clinux_storage_info {
+    var info = clinux_storage_info()
+    _ = try checked("fstat", unsafe clinux_storage_inspect(descriptor.number, &info))
+    return info
+  }
+}

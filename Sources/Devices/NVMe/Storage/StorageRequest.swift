@@ -1,0 +1,90 @@
+internal import Synchronization
+public import SystemPackage
+public import VFIOUserServer
+
+/// One thing to do with a file: used again and again, so that nothing is allocated for a command.
+///
+/// Exactly one party at a time may touch it: the controller's thread, then the engine from `submit` until
+/// `completed`, then the controller's thread again. The hand-over goes through locks of theirs.
+public final class StorageRequest: @unchecked Sendable {
+  /// What to do.
+  public enum Operation: Equatable, Sendable {
+    /// File to memory.
+    case read
+    /// Memory to file; `durable` when it has to be on the disk before it is done.
+    case write(durable: Bool)
+    /// Everything that was written is on the disk before it is done.
+    case flush
+    /// Zeros, on the disk if `durable`; `deallocate` gives the room back to the host.
+    case zero(deallocate: Bool, durable: Bool)
+    /// The room goes back to the host, if the host can do that.
+    case deallocate
+  }
+
+  /// How it went.
+  public enum Outcome: Equatable, Sendable {
+    /// Done.
+    case success
+    /// The file did not do it.
+    case storage(Errno)
+    /// The client's memory was not to be had.
+    case memory(MemoryError)
+    /// Nobody wants it any more: the controller was reset, or the client has gone.
+    case abandoned
+  }
+
+  /// What to do.
+  public var operation = Operation.flush
+  /// With which file.
+  public var file: StorageFile
+  /// From where; bytes.
+  public var offset: UInt64 = 0
+  /// How much; bytes.
+  public var count: UInt64 = 0
+  /// The memory of the client whose command it is.
+  public var transfer: Transfer
+  /// Where in the client's memory the data is, `count` bytes together.
+  public var ranges: [GuestRange] = []
+  /// Memory of ours to be used instead of the client's; at least `count` bytes.
+  public var buffer: PageBuffer?
+  /// How it went.
+  public var outcome = Outcome.success
+
+  /// What the controller knows it by.
+  public let tag: Int
+  /// Who gets it back.
+  public let receiver: any StorageReceiver
+  /// Which life of the controller it belongs to.
+  var life: UInt64 = 0
+  let lives: ControllerLives
+
+  init(
+    tag: Int, file: StorageFile, transfer: Transfer, receiver: any StorageReceiver,
+    lives: ControllerLives
+  ) {
+    self.tag = tag
+    self.file = file
+    self.transfer = transfer
+    self.receiver = receiver
+    self.lives = lives
+  }
+
+  /// Whether the controller has not been reset since; an engine looks before it touches the client's
+  /// memory.
+  public var isWanted: Bool { lives.current == life }
+
+  /// Gives the request back.
+  public func complete(_ outcome: Outcome) {
+    self.outcome = outcome
+    receiver.completed(self)
+  }
+}
+
+/// Counts the resets of a controller: what was begun before one must not touch memory after it.
+final class ControllerLives: Sendable {
+  private let number = Atomic<UInt64>(1)
+
+  var current: UInt64 { number.load(ordering: .acquiring) }
+
+  func end() { number.add(1, ordering: .acquiringAndReleasing) }
+}

@@ -1,0 +1,70 @@
+/// The answer to a command, as it stands in a completion queue (NVMe 1.4, section 4.6, figure 121).
+public struct CompletionEntry: Equatable, Sendable {
+  /// Bytes in the queue.
+  public static let wireSize = 16
+
+  /// Dword 0, the command's own result.
+  public var result: UInt32
+  /// Dword 1; reserved by most commands.
+  public var dword1: UInt32
+  /// How far the controller has read the submission queue.
+  public var submissionHead: UInt16
+  /// Which submission queue the command came from.
+  public var submissionQueue: UInt16
+  /// Which command is answered.
+  public var commandID: UInt16
+  /// Changes with each pass through the queue, so that the host sees what is new.
+  public var phase: Bool
+  /// How the command ended.
+  public var status: Status
+
+  /// Puts an answer together.
+  @inlinable
+  public init(
+    result: UInt32 = 0, submissionHead: UInt16, submissionQueue: UInt16, commandID: UInt16,
+    phase: Bool, status: Status = .success
+  ) {
+    self.result = result
+    dword1 = 0
+    self.submissionHead = submissionHead
+    self.submissionQueue = submissionQueue
+    self.commandID = commandID
+    self.phase = phase
+    self.status = status
+  }
+
+  /// Reads the fields.
+  public init(decoding bytes: Span<UInt8>) throws(NVMeWireError) {
+    try bytes.need(Self.wireSize)
+    result = bytes.number(at: 0)
+    dword1 = bytes.number(at: 4)
+    submissionHead = bytes.number(at: 8)
+    submissionQueue = bytes.number(at: 10)
+    commandID = bytes.number(at: 12)
+    let statusAndPhase: UInt16 = bytes.number(at: 14)
+    phase = statusAndPhase & 1 != 0
+    status = Status(rawValue: statusAndPhase >> 1)
+  }
+
+  /// Writes the 16 bytes at the start of `bytes`.
+  @_lifetime(bytes: copy bytes)
+  public func encode(into bytes: inout MutableRawSpan) {
+    bytes.put(firstHalf, at: 0)
+    bytes.put(secondHalf, at: 8)
+  }
+
+  /// Bytes 0 to 7 as one number.
+  @inlinable
+  public var firstHalf: UInt64 { UInt64(dword1) << 32 | UInt64(result) }
+
+  /// Bytes 8 to 15 as one number.
+  ///
+  /// It has the phase in it: whoever writes a queue that somebody reads at the same time stores it
+  /// last, in one piece.
+  @inlinable
+  public var secondHalf: UInt64 {
+    let statusAndPhase = status.rawValue << 1 | (phase ? 1 : 0)
+    return UInt64(submissionHead) | UInt64(submissionQueue) << 16 | UInt64(commandID) << 32
+      | UInt64(statusAndPhase) << 48
+  }
+}

@@ -1,0 +1,144 @@
+/// What Identify says of a namespace (NVMe 1.4, figure 245).
+public struct IdentifyNamespace: ByteStructure {
+  /// Bytes on the wire.
+  public static let wireSize = 4096
+  /// Most formats.
+  public static let mostFormats = 16
+  /// All of the bytes.
+  public var bytes = [UInt8](repeating: 0, count: wireSize)
+
+  /// All zeros.
+  public init() {}
+
+  /// NSZE: blocks.
+  public var size: UInt64 {
+    get { number(at: 0) }
+    set { put(newValue, at: 0) }
+  }
+  /// NCAP: blocks that can be allocated.
+  public var capacity: UInt64 {
+    get { number(at: 8) }
+    set { put(newValue, at: 8) }
+  }
+  /// NUSE: blocks that are allocated.
+  public var utilization: UInt64 {
+    get { number(at: 16) }
+    set { put(newValue, at: 16) }
+  }
+  /// NSFEAT.
+  public var features: NamespaceFeatures {
+    get { NamespaceFeatures(rawValue: bytes[24]) }
+    set { bytes[24] = newValue.rawValue }
+  }
+  /// NLBAF: formats, less one.
+  public var formatsZeroBased: UInt8 {
+    get { bytes[25] }
+    set { bytes[25] = newValue }
+  }
+  /// FLBAS: the format in use, bits 3:0.
+  public var formattedAs: UInt8 {
+    get { bytes[26] }
+    set { bytes[26] = newValue }
+  }
+  /// NMIC: bit 0, more than one controller may have the namespace.
+  public var multipath: UInt8 {
+    get { bytes[30] }
+    set { bytes[30] = newValue }
+  }
+  /// DLFEAT: bits 2:0 what deallocated blocks read as (1 zeros), 3 Write Zeroes can deallocate.
+  public var deallocation: UInt8 {
+    get { bytes[33] }
+    set { bytes[33] = newValue }
+  }
+  /// NVMCAP, the low 64 bits of it; bytes.
+  public var totalCapacity: UInt64 {
+    get { number(at: 48) }
+    set { put(newValue, at: 48) }
+  }
+  /// NPWG: preferred write granularity in blocks, less one.
+  public var preferredWriteGranularityZeroBased: UInt16 {
+    get { number(at: 64) }
+    set { put(newValue, at: 64) }
+  }
+  /// NPWA: preferred write alignment in blocks, less one.
+  public var preferredWriteAlignmentZeroBased: UInt16 {
+    get { number(at: 66) }
+    set { put(newValue, at: 66) }
+  }
+  /// NPDG: preferred deallocate granularity in blocks, less one.
+  public var preferredDeallocateGranularityZeroBased: UInt16 {
+    get { number(at: 68) }
+    set { put(newValue, at: 68) }
+  }
+  /// NPDA: preferred deallocate alignment in blocks, less one.
+  public var preferredDeallocateAlignmentZeroBased: UInt16 {
+    get { number(at: 70) }
+    set { put(newValue, at: 70) }
+  }
+  /// NSATTR: bit 0, the namespace is write protected.
+  public var isWriteProtected: Bool {
+    get { bytes[99] & 1 != 0 }
+    set { bytes[99] = newValue ? bytes[99] | 1 : bytes[99] & ~1 }
+  }
+  /// NGUID, 16 bytes.
+  public var globallyUniqueID: [UInt8] {
+    get { Array(bytes[104..<120]) }
+    set { for (index, byte) in newValue.prefix(16).enumerated() { bytes[104 + index] = byte } }
+  }
+  /// EUI64, 8 bytes.
+  public var extendedUniqueID: [UInt8] {
+    get { Array(bytes[120..<128]) }
+    set { for (index, byte) in newValue.prefix(8).enumerated() { bytes[120 + index] = byte } }
+  }
+
+  /// LBAF: one of the formats; 0 to 15.
+  ///
+  /// - Precondition: the index is below ``mostFormats``.
+  public subscript(format index: Int) -> LBAFormat {
+    get {
+      precondition(index >= 0 && index < Self.mostFormats, "no such format: \(index)")
+      return LBAFormat(rawValue: number(at: 128 + 4 * index))
+    }
+    set {
+      precondition(index >= 0 && index < Self.mostFormats, "no such format: \(index)")
+      put(newValue.rawValue, at: 128 + 4 * index)
+    }
+  }
+
+  /// The format in use.
+  public var format: LBAFormat { self[format: Int(formattedAs & 0xF)] }
+}
+
+/// NSFEAT (NVMe 1.4, figure 245, byte 24).
+public struct NamespaceFeatures: OptionSet, Sendable {
+  /// The bits.
+  public let rawValue: UInt8
+  /// Wraps any bits.
+  public init(rawValue: UInt8) { self.rawValue = rawValue }
+  /// Thin provisioning.
+  public static let thin = NamespaceFeatures(rawValue: 1 << 0)
+  /// Deallocated blocks can be told apart.
+  public static let deallocatedError = NamespaceFeatures(rawValue: 1 << 2)
+  /// NPWG, NPWA, NPDG, NPDA and NOWS are there.
+  public static let optimalPerformance = NamespaceFeatures(rawValue: 1 << 4)
+}
+
+/// A format of blocks (NVMe 1.4, figure 246).
+public struct LBAFormat: RawRepresentable, Equatable, Sendable {
+  /// The four bytes.
+  public let rawValue: UInt32
+  /// Wraps any bits.
+  public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+  /// Blocks of 1 << `shift` bytes, without metadata.
+  public init(dataShift shift: UInt8, relativePerformance: UInt8 = 0) {
+    rawValue = UInt32(shift) << 16 | UInt32(relativePerformance & 3) << 24
+  }
+
+  /// LBADS: blocks have 1 << n bytes.
+  public var dataShift: UInt8 { UInt8(truncatingIfNeeded: rawValue >> 16) }
+  /// MS: bytes of metadata.
+  public var metadataSize: UInt16 { UInt16(truncatingIfNeeded: rawValue) }
+  /// RP: 0 the best, 3 degraded.
+  public var relativePerformance: UInt8 { UInt8(truncatingIfNeeded: rawValue >> 24) & 3 }
+}

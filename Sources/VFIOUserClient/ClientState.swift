@@ -1,0 +1,20 @@
+public import VFIOUserTransport
+
+/// What a client's connection is doing.
+public enum ClientState: Equatable, Sendable {
+  /// It works.
+  case connected
+  /// It is lost for this reason, and the client looks for another.
+  case reconnecting(StreamFailure)
+  /// It is lost for this reason, for good.
+  case lost(StreamFailure)
+  /// It is being closed by us; a callback may still run.
+  case closing
+  /// It was closed by us, and no callback runs any more.
+  case closed
+}
+
+extension Client {
+  /// What the connection is doing right now.
+  public var state: ClientState { link.clientState }
+}

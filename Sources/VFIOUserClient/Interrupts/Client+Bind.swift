@@ -1,0 +1,69 @@
+public import VFIOUserProtocol
+internal import VFIOUserTransport
+
+/// Interrupts as callbacks.
+extension Client {
+  /// Sets up a vector and calls back each time it is signalled.
+  ///
+  /// All callbacks of a client run on one thread, one at a time; they may call the client. For a thread
+  /// of its own, give an ``EventDispatcher``.
+  ///
+  /// - Parameters:
+  ///   - body: gets how often the vector was signalled since the last time.
+  /// - Returns: what ends the callbacks; the vector stays set up until `disable` or `setTrigger`.
+  public func bind(
+    _ index: InterruptIndex, vector: UInt32 = 0, on dispatcher: EventDispatcher? = nil,
+    timeout: Duration? = nil, _ body: @escaping @Sendable (UInt64) -> Void
+  ) throws(ClientError) -> EventBinding {
+    let binding = try binding(dispatcher, body)
+    try setTrigger(index, vector: vector, binding.counter, timeout: timeout)
+    return binding
+  }
+
+  /// Sets up a vector and calls back each time it is signalled, without holding a thread meanwhile.
+  public func bind(
+    _ index: InterruptIndex, vector: UInt32 = 0, on dispatcher: EventDispatcher? = nil,
+    timeout: Duration? = nil, _ body: @escaping @Sendable (UInt64) -> Void
+  ) async throws(ClientError) -> EventBinding {
+    let binding = try binding(dispatcher, body)
+    try await setTrigger(index, vector: vector, binding.counter, timeout: timeout)
+    return binding
+  }
+
+  /// Sets up the interrupt pin and calls back each time it is signalled; after the callback the pin is
+  /// unmasked, so that it is signalled again while its level is still high.
+  ///
+  /// - Parameter body: has the device lower its level.
+  public func bindPin(
+    on dispatcher: EventDispatcher? = nil, timeout: Duration? = nil,
+    _ body: @escaping @Sendable () -> Void
+  ) throws(ClientError) -> EventBinding {
+    try bind(.intx, on: dispatcher, timeout: timeout) { [weak self] _ in
+      body()
+      // A connection that is lost has no pin to unmask; the next one begins unmasked.
+      try? self?.act(.unmask, on: .intx, timeout: timeout)
+    }
+  }
+
+  private func binding(
+    _ dispatcher: EventDispatcher?, _ body: @escaping @Sendable (UInt64) -> Void
+  ) throws(ClientError) -> EventBinding {
+    do throws(SystemFailure) {
+      let counter = try EventCounter()
+      if let dispatcher { return try dispatcher.bind(counter, body) }
+      return try usualDispatcher().bind(counter, body)
+    } catch {
+      throw .system(error)
+    }
+  }
+
+  /// The dispatcher of the client's own, made when it is needed first.
+  private func usualDispatcher() throws(SystemFailure) -> EventDispatcher {
+    try dispatcher.withLock { dispatcher throws(SystemFailure) in
+      if let dispatcher { return dispatcher }
+      let made = try EventDispatcher()
+      dispatcher = made
+      return made
+    }
+  }
+}

@@ -1,0 +1,48 @@
+internal import VFIOUserProtocol
+internal import VFIOUserTransport
+
+/// Counters of neighbouring vectors that go into one message: all present or all absent.
+struct EventBatch: Sendable {
+  let action: SetInterrupts.Action
+  let index: InterruptIndex
+  let start: UInt32
+  let counters: [EventCounter?]
+
+  /// Splits counters into messages of at most `most` descriptors; the range was checked.
+  static func split(
+    _ action: SetInterrupts.Action, _ index: InterruptIndex, _ start: UInt32,
+    _ counters: [EventCounter?], most: Int
+  ) -> [EventBatch] {
+    let most = max(1, min(most, Limits.kernelMessageDescriptors))
+    var batches: [EventBatch] = []
+    var done = 0
+    while done < counters.count {
+      let isPresent = counters[done] != nil
+      let alike = counters[done...].prefix { ($0 != nil) == isPresent }.prefix(most)
+      batches.append(
+        EventBatch(
+          action: action, index: index, start: start + UInt32(done), counters: Array(alike)))
+      done += alike.count
+    }
+    return batches
+  }
+}
+
+extension Connection {
+  /// The message for a batch, with a descriptor for each counter.
+  func message(for batch: EventBatch) throws(ClientError) -> Exchange<Nothing> {
+    let request = SetInterrupts(
+      data: .eventDescriptors, action: batch.action, index: batch.index, start: batch.start,
+      count: UInt32(batch.counters.count))
+    trace.record(.interrupts(request))
+    var descriptors = DescriptorList()
+    do throws(SystemFailure) {
+      for case let counter? in batch.counters {
+        descriptors.append(try counter.descriptor.duplicate())
+      }
+    } catch {
+      throw .system(error)
+    }
+    return Exchange(.deviceSetIRQs, request, descriptors: CarriedDescriptors(descriptors))
+  }
+}

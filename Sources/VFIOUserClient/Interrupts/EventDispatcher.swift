@@ -1,0 +1,138 @@
+internal import CLinux
+internal import SystemPackage
+public import VFIOUserTransport
+
+/// A thread that calls back when counters are signalled: one callback at a time, for any number of
+/// counters.
+///
+/// A callback that takes long holds up the others of its dispatcher; give it one of its own.
+public final class EventDispatcher: Sendable {
+  private let core: Core
+
+  /// Starts the thread.
+  ///
+  /// - Parameter name: what debuggers show, at most 15 bytes of it.
+  public init(_ name: String = "vfio-user-irq") throws(SystemFailure) {
+    let core = try Core()
+    self.core = core
+    try DetachedThread.start(name) { core.run() }
+  }
+
+  /// Calls `body` each time the counter is signalled, and at once if it was.
+  ///
+  /// - Parameters:
+  ///   - counter: bound once at most; nobody else may take its count meanwhile.
+  ///   - body: gets the count; runs on the dispatcher's thread.
+  /// - Returns: what ends it; losing it ends it too.
+  public func bind(
+    _ counter: EventCounter, _ body: @escaping @Sendable (UInt64) -> Void
+  ) throws(SystemFailure) -> EventBinding {
+    EventBinding(core, try core.add(counter, body), counter)
+  }
+
+  deinit { core.stop() }
+}
+
+/// A callback that is bound to a counter.
+public final class EventBinding: Sendable {
+  /// The counter.
+  public let counter: EventCounter
+  private let core: Core
+  private let tag: UInt64
+
+  fileprivate init(_ core: Core, _ tag: UInt64, _ counter: EventCounter) {
+    self.core = core
+    self.tag = tag
+    self.counter = counter
+  }
+
+  /// Ends it: when this returns, the callback does not run and will not, unless it is the callback
+  /// itself that calls.
+  public func unbind() { core.remove(tag) }
+
+  deinit { unbind() }
+}
+
+/// What the thread and its users share.
+private final class Core: Sendable {
+  struct Bound {
+    let counter: EventCounter
+    let body: @Sendable (UInt64) -> Void
+  }
+
+  struct State {
+    var bound: [UInt64: Bound] = [:]
+    var lastTag = Core.wakeTag
+    /// Whose callback runs now.
+    var running: UInt64?
+    var thread: UInt64?
+    var isStopped = false
+  }
+
+  static let wakeTag: UInt64 = 0
+  private let edges: OwnedDescriptor
+  private let wake: EventCounter
+  private let state = Monitor(State())
+
+  init() throws(SystemFailure) {
+    edges = OwnedDescriptor(adopting: try checked("epoll_create1", clinux_edges()))
+    wake = try EventCounter()
+    _ = try checked(
+      "epoll_ctl", clinux_edges_add(edges.number, wake.descriptor.number, Self.wakeTag))
+  }
+
+  func add(
+    _ counter: EventCounter, _ body: @escaping @Sendable (UInt64) -> Void
+  ) throws(SystemFailure) -> UInt64 {
+    let tag = state.withLock { state in
+      state.lastTag += 1
+      state.bound[state.lastTag] = Bound(counter: counter, body: body)
+      return state.lastTag
+    }
+    do throws(SystemFailure) {
+      _ = try checked(
+        "epoll_ctl", clinux_edges_add(edges.number, counter.descriptor.number, tag))
+    } catch {
+      state.withLock { _ = $0.bound.removeValue(forKey: tag) }
+      throw error
+    }
+    return tag
+  }
+
+  func remove(_ tag: UInt64) {
+    let me = clinux_thread_id()
+    let (bound, isCallback) = state.withLock { state in
+      (state.bound.removeValue(forKey: tag), state.thread == me)
+    }
+    if let bound { _ = clinux_epoll_remove(edges.number, bound.counter.descriptor.number) }
+    guard !isCallback else { return }
+    _ = state.withLock(when: { $0.running != tag }) { _ in }
+  }
+
+  func stop() {
+    state.update { $0.isStopped = true }
+    wake.signal()
+  }
+
+  func run() {
+    let me = clinux_thread_id()
+    state.withLock { $0.thread = me }
+    while !state.withLock({ $0.isStopped }) {
+      let tag = clinux_edges_wait(edges.number)
+      guard tag >= 0 else { return }
+      call(UInt64(tag))
+    }
+  }
+
+  private func call(_ tag: UInt64) {
+    let bound: Bound? = state.withLock { state in
+      guard !state.isStopped, let bound = state.bound[tag] else { return nil }
+      state.running = tag
+      return bound
+    }
+    guard let bound else { return }
+    let count = bound.counter.take()
+    if count > 0 { bound.body(count) }
+    state.update { $0.running = nil }
+  }
+}

@@ -1,0 +1,137 @@
+internal import CLinux
+internal import SystemPackage
+internal import VFIOUserProtocol
+
+/// A part of a peer's file in our address space, unmapped with the last reference.
+///
+/// The peer writes to it at any time and may truncate the file behind it, so it is never a Swift
+/// reference or span: each access is a leaf function of the shim, which turns SIGBUS into an error.
+@safe
+package final class MappedMemory: @unchecked Sendable {
+  // Sound: `mapped` is unmapped in deinit only. Each access below is compared with `size`, and what
+  // other processes do to the bytes at the same time is no business of the language's memory model,
+  // because only the shim touches them.
+  private let mapped: UnsafeMutableRawPointer
+  private let mappedSize: UInt64
+  private let start: UnsafeMutableRawPointer
+  package let size: UInt64
+
+  /// Maps a part of a file; the mapping does not need the descriptor any longer.
+  ///
+  /// - Parameters:
+  ///   - offset: where the part begins in the file; on a page.
+  ///   - size: bytes, whole pages.
+  ///   - guarded: whether the handler that turns SIGBUS into an error is installed.
+  package init(
+    _ descriptor: borrowing OwnedDescriptor, at offset: UInt64, size: UInt64, readable: Bool,
+    writable: Bool, guarded: Bool = true
+  ) throws(MappingFailure) {
+    let fileSize = try Self.checked("fstat", clinux_mappable_size(descriptor.number))
+    let (end, wraps) = offset.addingReportingOverflow(size)
+    guard !wraps, end <= fileSize else {
+      throw .outsideOfFile(offset: offset, size: size, file: fileSize)
+    }
+    let page = Limits.defaultPageSizes
+    guard size > 0, (offset | size) % page == 0 else {
+      throw .misaligned(offset: offset, size: size, page: page)
+    }
+    // A file of huge pages is mapped and unmapped in whole ones.
+    let unit = try Self.checked("fstatfs", clinux_mapping_granularity(descriptor.number))
+    let lead = offset % unit
+    let (rounded, tooLarge) = (lead + size).addingReportingOverflow(unit - 1)
+    guard !tooLarge else { throw .outsideOfFile(offset: offset, size: size, file: fileSize) }
+    if guarded { clinux_guard_install() }
+    var address: UnsafeMutableRawPointer?
+    _ = try Self.checked(
+      "mmap",
+      Int64(
+        unsafe clinux_map(
+          descriptor.number, offset - lead, rounded / unit * unit, readable ? 1 : 0,
+          writable ? 1 : 0, &address)))
+    guard let address = unsafe address else {
+      throw .system(SystemFailure(call: "mmap", code: .noMemory))
+    }
+    unsafe mapped = address
+    mappedSize = rounded / unit * unit
+    unsafe start = address + Int(lead)
+    self.size = size
+  }
+
+  deinit { _ = unsafe clinux_unmap(mapped, mappedSize) }
+
+  private static func checked(
+    _ call: String, _ result: Int64
+  ) throws(MappingFailure) -> UInt64 {
+    guard result < 0 else { return UInt64(result) }
+    throw .system(
+      SystemFailure(call: call, code: Errno(rawValue: CInt(truncatingIfNeeded: -result))))
+  }
+
+  /// The address of a range, for a system call or the shim.
+  ///
+  /// - Precondition: the range lies inside.
+  @unsafe
+  package func pointer(_ offset: UInt64, _ count: UInt64) -> UnsafeMutableRawPointer {
+    precondition(offset <= size && count <= size - offset, "outside of a window")
+    return unsafe start + Int(offset)
+  }
+
+  /// Copies out.
+  ///
+  /// - Returns: false when the file has become too short.
+  package func read(_ offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) -> Bool {
+    guard let to = bytes.baseAddress else { return true }
+    return unsafe clinux_guarded_copy(to, pointer(offset, UInt64(bytes.count)), bytes.count) == 0
+  }
+
+  /// Copies in.
+  ///
+  /// - Returns: false when the file has become too short.
+  package func write(_ offset: UInt64, from bytes: UnsafeRawBufferPointer) -> Bool {
+    guard let from = bytes.baseAddress else { return true }
+    return unsafe clinux_guarded_copy(pointer(offset, UInt64(bytes.count)), from, bytes.count) == 0
+  }
+
+  /// One load of 1, 2, 4 or 8 bytes; nil when the file has become too short.
+  package func load(_ offset: UInt64, size: Int) -> UInt64? {
+    unsafe SharedNumber.load(pointer(offset, UInt64(size)), size: size)
+  }
+
+  /// One store of 1, 2, 4 or 8 bytes.
+  ///
+  /// - Returns: false when the file has become too short.
+  package func store(_ value: UInt64, _ offset: UInt64, size: Int) -> Bool {
+    unsafe SharedNumber.store(value, pointer(offset, UInt64(size)), size: size)
+  }
+
+  /// An atomic access; nil when the file has become too short.
+  ///
+  /// - Precondition: naturally aligned.
+  package func perform(_ operation: SharedNumber.Operation, _ offset: UInt64, size: Int) -> UInt64?
+  {
+    unsafe SharedNumber.perform(operation, pointer(offset, UInt64(size)), size: size)
+  }
+}
+
+/// Why a peer's file cannot be mapped.
+package enum MappingFailure: Error, Equatable, Sendable {
+  /// The part is not inside of the file.
+  case outsideOfFile(offset: UInt64, size: UInt64, file: UInt64)
+  /// The part does not begin and end on a page, or is empty.
+  case misaligned(offset: UInt64, size: UInt64, page: UInt64)
+  /// The file is not one that can be mapped, or the kernel refuses.
+  case system(SystemFailure)
+}
+
+extension MappingFailure: CustomStringConvertible {
+  /// What is wrong, with the numbers.
+  package var description: String {
+    switch self {
+    case .outsideOfFile(let offset, let size, let file):
+      "\(size) bytes at \(offset) are not inside of a file of \(file) bytes"
+    case .misaligned(let offset, let size, let page):
+      "\(size) bytes at \(offset) are not whole pages of \(page) bytes"
+    case .system(let failure): failure.description
+    }
+  }
+}

@@ -1,0 +1,23 @@
+import ArgumentParser
+
+/// A number of bytes as people write it: 512, 64K, 10G.
+struct ByteCount: ExpressibleByArgument, Equatable {
+  let bytes: UInt64
+
+  init(_ bytes: UInt64) { self.bytes = bytes }
+
+  init?(argument: String) {
+    let units: [Character: UInt64] = ["K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40]
+    var digits = Substring(argument.uppercased())
+    if digits.hasSuffix("IB") { digits = digits.dropLast(2) }
+    var unit: UInt64 = 1
+    if let last = digits.last, let known = units[last] {
+      unit = known
+      digits = digits.dropLast()
+    }
+    guard let number = UInt64(digits) else { return nil }
+    let (bytes, tooLarge) = number.multipliedReportingOverflow(by: unit)
+    guard !tooLarge, bytes > 0, bytes <= UInt64(Int64.max) else { return nil }
+    self.bytes = bytes
+  }
+}

@@ -1,0 +1,240 @@
+public import ArgumentParser
+import Logging
+public import NVMeDevice
+import SystemPackage
+import VFIOUserTransport
+
+extension CacheMode: ExpressibleByArgument {}
+extension NVMeConfiguration.DoorbellMode: ExpressibleByArgument {}
+extension NVMeConfiguration.InterruptKind: ExpressibleByArgument {}
+
+/// A namespace as the command line or a configuration file describes it.
+struct NamespaceOptions: Codable, Equatable {
+  /// A file or a block device; nil for memory.
+  var file: String?
+  /// Bytes: of the file to be made, or of the memory.
+  var size: String?
+  var blockSize: Int?
+  var readOnly: Bool?
+  var cache: String?
+  /// 32 hexadecimal digits.
+  var nguid: String?
+
+  /// Reads "file=PATH,size=10G,block-size=4096,read-only,cache=direct".
+  init(parsing text: String) throws {
+    for part in text.split(separator: ",") {
+      let pair = part.split(separator: "=", maxSplits: 1)
+      let value = pair.count > 1 ? String(pair[1]) : nil
+      switch (String(pair[0]), value) {
+      case ("file", let value?): file = value
+      case ("size", let value?): size = value
+      case ("memory", let value?): size = value
+      case ("block-size", let value?): blockSize = Int(value) ?? 0
+      case ("cache", let value?): cache = value
+      case ("nguid", let value?): nguid = value
+      case ("read-only", nil): readOnly = true
+      default:
+        throw ValidationError(
+          "--namespace takes file=PATH or memory=SIZE, and size=, block-size=, cache=, nguid= and read-only; not '\(part)'."
+        )
+      }
+    }
+  }
+
+  init(file: String?, size: String?, blockSize: Int?, readOnly: Bool?, cache: String?) {
+    self.file = file
+    self.size = size
+    self.blockSize = blockSize
+    self.readOnly = readOnly
+    self.cache = cache
+  }
+
+  /// Opens and locks what the namespace is made of.
+  func open() throws -> NamespaceConfiguration {
+    let mode = try cacheMode()
+    var bytes: UInt64?
+    if let size {
+      guard let count = ByteCount(argument: size) else {
+        throw CommandFailure("'\(size)' is not a size; write 512M or 10G for example.")
+      }
+      bytes = count.bytes
+    }
+    let block = blockSize ?? 512
+    guard NamespaceConfiguration.blockSizes.contains(block) else {
+      throw CommandFailure("a block has 512 or 4096 bytes, not \(block).")
+    }
+    var configuration = NamespaceConfiguration(try open(bytes, mode), blockSize: block)
+    if let nguid {
+      let digits = nguid.compactMap(\.hexDigitValue)
+      guard digits.count == 32, nguid.count == 32 else {
+        throw CommandFailure("an nguid has 32 hexadecimal digits; '\(nguid)' does not.")
+      }
+      configuration.globallyUniqueID = (0..<16).map {
+        UInt8(digits[2 * $0] << 4 | digits[2 * $0 + 1])
+      }
+    }
+    return configuration
+  }
+
+  private func cacheMode() throws -> CacheMode {
+    guard let cache else { return .writeBack }
+    guard let mode = CacheMode(rawValue: cache) else {
+      throw CommandFailure(
+        "the cache is one of \(CacheMode.allCases.map(\.rawValue).joined(separator: ", ")), not '\(cache)'."
+      )
+    }
+    return mode
+  }
+
+  private func open(_ bytes: UInt64?, _ cache: CacheMode) throws -> StorageFile {
+    guard let file else {
+      guard let bytes else { throw CommandFailure("a disk in memory needs a size.") }
+      do {
+        return try StorageFile(memory: bytes)
+      } catch {
+        throw CommandFailure("no memory for the disk: \(error)")
+      }
+    }
+    do {
+      return try StorageFile(
+        path: FilePath(file), create: bytes, cache: cache, isReadOnly: readOnly ?? false)
+    } catch {
+      throw CommandFailure(Self.explain(error, file, isReadOnly: readOnly ?? false))
+    }
+  }
+
+  private static func explain(
+    _ failure: SystemFailure, _ file: String, isReadOnly: Bool
+  ) -> String {
+    switch (failure.call, failure.code) {
+    case ("open", .noSuchFileOrDirectory):
+      "there is no file \(file). With --size 10G for example it is made."
+    case ("open", .notSupported): "\(file) is neither a file nor a block device."
+    case ("open", .invalidArgument): "the file system of \(file) has no direct I/O."
+    case ("fcntl(F_OFD_SETLK)", _):
+      isReadOnly
+        ? "somebody else writes to \(file)."
+        : "somebody else uses \(file); only --read-only disks can share a file."
+    default: "\(file): \(failure)"
+    }
+  }
+}
+
+/// How a disk is made; on the command line and in a configuration file.
+struct DiskOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("The file or block device with the data.", valueName: "path"))
+  var file: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Make the file, if there is none or it is smaller, of this size (64M, 10G); it takes room as it fills.",
+      valueName: "size"))
+  var size: String?
+
+  @Option(help: ArgumentHelp("A disk in memory, of this size, instead.", valueName: "size"))
+  var memory: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "A namespace, once for each: file=PATH or memory=SIZE, and size=, block-size=, cache=, nguid=, read-only, with commas between.",
+      valueName: "description"))
+  var namespace: [String] = []
+
+  @Option(help: "Bytes of a block until the guest formats it otherwise: 512 or 4096.")
+  var blockSize = 512
+
+  @Flag(help: "Refuse writes.")
+  var readOnly = false
+
+  @Option(
+    help:
+      "When written data is on the disk: write-back (when the guest flushes), write-through (at once), direct (past the host's page cache)."
+  )
+  var cache = CacheMode.writeBack
+
+  @Option(help: "Pairs of I/O queues, 1 to 64.")
+  var queues = 16
+
+  @Option(help: "Entries of a queue, 2 to 4096.")
+  var queueEntries = 1024
+
+  @Option(help: ArgumentHelp("The serial number, up to 20 characters.", valueName: "text"))
+  var serial: String?
+
+  @Option(help: "Threads that wait for the disk.")
+  var threads = 4
+
+  @Option(
+    help:
+      "How the guest rings: trapped (by messages) or mapped (in memory; the device polls, and keeps a core busy)."
+  )
+  var doorbells = NVMeConfiguration.DoorbellMode.trapped
+
+  @Option(
+    help:
+      "The best interrupts that the guest is offered: msix, msi or pin. QEMU 11.1 dies at the hot unplug of a device with MSI-X."
+  )
+  var interrupts = NVMeConfiguration.InterruptKind.msix
+
+  @Option(
+    help: ArgumentHelp(
+      "Where counters and settings are kept; PATH.nvme beside the first file unless told otherwise.",
+      valueName: "path"))
+  var state: String?
+
+  func validate() throws {
+    let places = [file != nil, memory != nil, !namespace.isEmpty].filter { $0 }.count
+    guard places == 1 else {
+      throw ValidationError("say where the data is: --file PATH, --memory SIZE or --namespace ...")
+    }
+    guard memory == nil || size == nil else {
+      throw ValidationError("--size is for --file; --memory has its own.")
+    }
+  }
+
+  /// The namespaces that are asked for.
+  private func namespaces() throws -> [NamespaceOptions] {
+    guard namespace.isEmpty else { return try namespace.map(NamespaceOptions.init(parsing:)) }
+    return [
+      NamespaceOptions(
+        file: file, size: memory ?? size, blockSize: blockSize, readOnly: readOnly,
+        cache: cache.rawValue)
+    ]
+  }
+
+  /// Opens the files and makes the disk.
+  func makeDevice() throws -> NVMeDevice {
+    let namespaces = try namespaces()
+    var configuration = NVMeConfiguration(namespaces: try namespaces.map { try $0.open() })
+    configuration.queues = queues
+    configuration.queueEntries = queueEntries
+    configuration.threads = threads
+    configuration.doorbells = doorbells
+    configuration.interrupts = interrupts
+    if let serial { configuration.serialNumber = serial }
+    configuration.statePath = statePath(namespaces)
+    return try makeDisk(configuration)
+  }
+
+  private func statePath(_ namespaces: [NamespaceOptions]) -> FilePath? {
+    if let state { return FilePath(state) }
+    guard let first = namespaces.first, let file = first.file, first.readOnly != true,
+      !file.hasPrefix("/dev/")
+    else { return nil }
+    return FilePath(file + ".nvme")
+  }
+}
+
+/// Makes a disk, or says why not in words for the user.
+func makeDisk(_ configuration: NVMeConfiguration) throws -> NVMeDevice {
+  do {
+    return try NVMeDevice(configuration)
+  } catch NVMeDevice.Flaw.outOfRange(let what, let value, let range) {
+    throw CommandFailure(
+      "\(value) \(what): it has to be \(range.lowerBound) to \(range.upperBound).")
+  } catch NVMeDevice.Flaw.empty(let name) {
+    throw CommandFailure("\(name) is smaller than one block. With --size it is made larger.")
+  } catch {
+    throw CommandFailure("\(error)")
+  }
+}

@@ -1,0 +1,46 @@
+import Testing
+
+extension Guests {
+  @Suite(.timeLimit(.minutes(5))) struct `Two controllers with two namespaces each` {
+    @Test func `are all busy at once, and none gets the data of another`() throws {
+      let scratch = try ScratchFolder()
+      let controllers = try (0..<2).map { number in
+        let namespaces = [512, 4096].flatMap { blockSize in
+          let file = scratch.path("disk-\(number)-\(blockSize).img")
+          return ["--namespace", "file=\(file),size=64M,block-size=\(blockSize)"]
+        }
+        return try DeviceProcess(
+          ["nvme", "--serial", "BUSY-\(number)"] + namespaces, in: scratch,
+          socketName: "controller-\(number)")
+      }
+      defer { controllers.forEach { $0.kill() } }
+      try withGuest(Machine(memory: 512), .load, controllers) { guest in
+        let seed = UInt32.random(in: 1...9999)
+        let said = try guest.run(
+          """
+          await_disk 1
+          disks="nvme0n1 nvme0n2 nvme1n1 nvme1n2"
+          for disk in $disks; do
+            cat /sys/block/$disk/queue/logical_block_size
+            # Fewer jobs, so that four of fio fit.
+            fio --name=mix --filename=/dev/$disk $mix --numjobs=1 --size=48m --randseed=\(seed) \\
+              > /tmp/fio-$disk 2>&1 || cat /tmp/fio-$disk &
+          done
+          wait
+          for disk in $disks; do echo "$disk is $disk" | dd of=/dev/$disk bs=4k conv=sync,fsync 2> /dev/null; done
+          echo 3 > /proc/sys/vm/drop_caches
+          for disk in $disks; do head -n 1 /dev/$disk; done
+          cat /tmp/fio-* | awk -F ';' '/^3;fio/ { read += $6; written += $47; errors += $5; jobs++ }
+            END { print jobs " jobs, errors " errors; print "read " read " KiB, written " written " KiB" }'
+          """, within: .seconds(200))
+        let lines = said.split(separator: "\n").map(String.init)
+        #expect(
+          lines.dropLast() == [
+            "512", "4096", "512", "4096", "nvme0n1 is nvme0n1", "nvme0n2 is nvme0n2",
+            "nvme1n1 is nvme1n1", "nvme1n2 is nvme1n2", "4 jobs, errors 0",
+          ], "seed \(seed): \(said)")
+        record("seed \(seed): \(lines.last ?? "")\n")
+      }
+    }
+  }
+}

@@ -1,0 +1,24 @@
+import Glibc
+import ScratchDevice
+import SystemPackage
+import TestSupport
+import Testing
+import VFIOUserServer
+
+/// What belongs to the whole process; runs in one of its own.
+@Suite struct `When devices go` {
+  @Test func `no thread and no descriptor is left`() async {
+    await #expect(processExitsWith: .success) {
+      let turns = 16
+      let before = openDescriptors()
+      do {
+        let servers = try (0..<turns).map { _ in try DeviceServer(ScratchDevice()) }
+        guard openDescriptors() >= before + 2 * turns else { exit(1) }
+        guard threadsNamed("scratch-bell") == turns else { exit(2) }
+        withExtendedLifetime(servers) {}
+      }
+      guard eventually({ threadsNamed("scratch-bell") == 0 }) else { exit(3) }
+      guard eventually({ openDescriptors() < before + turns }) else { exit(4) }
+    }
+  }
+}

@@ -1,0 +1,121 @@
+import SystemPackage
+import TestSupport
+import Testing
+import VFIOUserClient
+import VFIOUserProtocol
+import VFIOUserTransport
+
+/// A server that reads everything, answers nothing, and notes what it was asked.
+private func silentClient(_ asked: Notes<Command> = Notes()) throws -> Client {
+  try client(options(timeout: .seconds(60))) { server in
+    while true { asked.add(try server.receive().command) }
+  }
+}
+
+@Suite struct `Every operation` {
+  @Test(arguments: Operation.all)
+  func `of a thread ends by its own time`(_ operation: Operation) throws {
+    let client = try silentClient()
+    let error = failure { () throws(ClientError) in
+      try operation.onThread(client, .milliseconds(20))
+    }
+    #expect(error == .timedOut(operation.command))
+    #expect(client.failure == nil)
+  }
+
+  @Test(arguments: Operation.all)
+  func `of a task ends by its own time`(_ operation: Operation) async throws {
+    let client = try silentClient()
+    let error = await taskFailure { () async throws in
+      try await operation.inTask(client, .milliseconds(20))
+    }
+    #expect(error == .timedOut(operation.command))
+    #expect(client.failure == nil)
+  }
+
+  @Test(arguments: Operation.all)
+  func `of a task can be cancelled, and leaves nothing behind`(_ operation: Operation) async throws
+  {
+    let asked = Notes<Command>()
+    let client = try silentClient(asked)
+    let task = Task {
+      await taskFailure { () async throws in try await operation.inTask(client, nil) }
+    }
+    while asked.all.isEmpty { try await Task.sleep(for: .milliseconds(1)) }
+    task.cancel()
+    #expect(await task.value == .cancelled)
+    #expect(asked.all.first == operation.command)
+    #expect(client.failure == nil)
+  }
+
+  @Test(arguments: Operation.all)
+  func `fails with the reason once the connection is lost`(_ operation: Operation) async throws {
+    let client = try client { _ in }
+    _ = failure { () throws(ClientError) in try client.reset(timeout: nil) }
+    let lost = ClientError.disconnected(.closedByPeer)
+    #expect(failure { () throws(ClientError) in try operation.onThread(client, nil) } == lost)
+    let error = await taskFailure { () async throws in
+      try await operation.inTask(client, nil)
+    }
+    #expect(error == lost)
+  }
+
+  @Test(arguments: Operation.all)
+  func `passes a refusal on, in step`(_ operation: Operation) async throws {
+    let client = try client { server in
+      for _ in 0..<2 { server.reply(to: try server.receive(), error: 16) }
+      try server.serve()
+    }
+    // Operations that send several messages at once would be refused more often than twice.
+    guard !["read in pieces", "transaction"].contains(operation.testDescription) else { return }
+    let refused = ClientError.refused(operation.command, .resourceBusy)
+    #expect(failure { () throws(ClientError) in try operation.onThread(client, nil) } == refused)
+    let error = await taskFailure { () async throws in
+      try await operation.inTask(client, nil)
+    }
+    #expect(error == refused)
+    #expect(try await client.deviceInfo().regionCount == 9)
+  }
+}
+
+@Suite struct `The time of an operation` {
+  @Test func `is for all of its messages`() throws {
+    let client = try client(
+      options(timeout: .seconds(60)), of: #"{"capabilities":{"max_data_xfer_size":4}}"#
+    ) { server in
+      let gate = Gate()
+      for _ in 0..<3 { server.answer(try server.receive()) }
+      gate.wait()
+    }
+    let error = failure { () throws(ClientError) in
+      _ = try client.read(.bar0, at: 0, count: 100, timeout: .milliseconds(200))
+    }
+    #expect(error == .timedOut(.regionRead))
+  }
+
+  @Test func `bounds a post that finds no room, without losing the connection`() async throws {
+    let gate = Gate()
+    let client = try client(
+      options(timeout: .seconds(60)), of: #"{"capabilities":{"max_msg_fds":8}}"#
+    ) { server in
+      gate.wait()
+      try server.serve()
+    }
+    let bytes = [UInt8](repeating: 1, count: 1 << 20)
+    // A mebibyte may wait, and the socket takes a little.
+    for _ in 0..<3 { try? await client.post(.bar0, at: 0, bytes, timeout: .milliseconds(20)) }
+    let error = await taskFailure { () async throws in
+      try await client.post(.bar0, at: 0, bytes, timeout: .milliseconds(20))
+    }
+    #expect(error == .timedOut(.regionWrite))
+    let onThread = try Later {
+      failure { () throws(ClientError) in
+        try client.post(UInt8(1), .bar0, at: 0, timeout: .milliseconds(20))
+      }
+    }
+    #expect(try onThread.get() == .timedOut(.regionWrite))
+    #expect(client.failure == nil)
+    gate.open()
+    #expect(try await client.deviceInfo().regionCount == 9)
+  }
+}
