@@ -94,7 +94,15 @@ let package = Package(
     tests("KernelRingTests", ["KernelRing", "VFIOUserTransport", "CLinux", "SystemCallFilter"]),
     tests(
       "VFIOUserServerTests",
-      ["VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol"]),
+      [
+        "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol", "FuzzHarness",
+      ]),
+    .target(
+      name: "FuzzHarness",
+      dependencies: [
+        "VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol", "TestSupport", system, logging,
+      ],
+      path: "Tests/FuzzHarness", swiftSettings: settings),
     tests(
       "VFIOUserClientTests",
       ["VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol", logging]),
@@ -119,3 +127,14 @@ let package = Package(
     tests("GuestTests", ["vfio-user", "VFIOUserClient", "VFIOUserTransport", "CLinux"]),
   ]
 )
+
+// Fuzzers need libFuzzer and a linker that can deal with it; a normal build never sees them.
+if Context.environment["FUZZ"] != nil {
+  package.targets.append(.target(name: "CFuzzer", path: "Fuzz/CFuzzer"))
+  for name in ["Server", "Protocol"] {
+    package.targets.append(
+      .executableTarget(
+        name: "Fuzz\(name)", dependencies: ["CFuzzer", "FuzzHarness"], path: "Fuzz/\(name)",
+        swiftSettings: settings))
+  }
+}
