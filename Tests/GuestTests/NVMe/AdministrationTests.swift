@@ -175,6 +175,10 @@ private func checkResets(_ guest: Guest) throws {
     nvme subsystem-reset /dev/nvme0; echo "subsystem-reset $?"
     nvme show-regs /dev/nvme0 | grep '^csts'
     dd if=/dev/nvme0n1 bs=64k count=1 iflag=direct 2> /dev/null | cmp - /tmp/kept && echo kept
+    for turn in $(seq 100); do
+      [ $(cat /sys/class/nvme/nvme0/state) = live ] && break
+      usleep 100000
+    done
     cat /sys/class/nvme/nvme0/state
     """, within: .seconds(200))
   #expect(
