@@ -38,6 +38,7 @@ let package = Package(
     .library(name: "EduDevice", targets: ["EduDevice"]),
     .library(name: "ScratchDevice", targets: ["ScratchDevice"]),
     .library(name: "NVMeProtocol", targets: ["NVMeProtocol"]),
+    .library(name: "NVMeDriver", targets: ["NVMeDriver"]),
     .library(name: "NVMeDevice", targets: ["NVMeDevice"]),
     .executable(name: "vfio-user", targets: ["vfio-user"]),
   ],
@@ -51,8 +52,12 @@ let package = Package(
     room("VFIOUserProtocol", []),
     room("NVMeProtocol", []),
     room("VFIOUserTransport", ["VFIOUserProtocol", "CLinux", system]),
+    room("KernelRing", ["VFIOUserTransport", "CLinux", system]),
     room("VFIOUserServer", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging]),
     room("VFIOUserClient", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging]),
+    room(
+      "NVMeDriver",
+      ["NVMeProtocol", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol", "CLinux"]),
     room(
       "SerialDevice", path: "Sources/Devices/Serial",
       [
@@ -74,7 +79,8 @@ let package = Package(
       name: "vfio-user",
       dependencies: [
         "VFIOUserServer", "VFIOUserClient", "SerialDevice", "EduDevice", "ScratchDevice",
-        "NVMeDevice", "CLinux", system, logging, arguments,
+        "NVMeDevice", "NVMeDriver", "NVMeProtocol", "KernelRing", "CLinux", system, logging,
+        arguments,
       ],
       swiftSettings: settings),
     .target(
@@ -84,9 +90,19 @@ let package = Package(
     tests("VFIOUserProtocolTests", ["VFIOUserProtocol"]),
     tests("NVMeProtocolTests", ["NVMeProtocol"]),
     tests("VFIOUserTransportTests", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux"]),
+    .target(name: "SystemCallFilter", path: "Tests/SystemCallFilter"),
+    tests("KernelRingTests", ["KernelRing", "VFIOUserTransport", "CLinux", "SystemCallFilter"]),
     tests(
       "VFIOUserServerTests",
-      ["VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol"]),
+      [
+        "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol", "FuzzHarness",
+      ]),
+    .target(
+      name: "FuzzHarness",
+      dependencies: [
+        "VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol", "TestSupport", system, logging,
+      ],
+      path: "Tests/FuzzHarness", swiftSettings: settings),
     tests(
       "VFIOUserClientTests",
       ["VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol", logging]),
@@ -107,6 +123,18 @@ let package = Package(
         "AllocationCounter", "VFIOUserClient", "VFIOUserServer", "VFIOUserTransport",
         "VFIOUserProtocol",
       ]),
+    tests("CommandTests", ["vfio-user"]),
     tests("GuestTests", ["vfio-user", "VFIOUserClient", "VFIOUserTransport", "CLinux"]),
   ]
 )
+
+// Fuzzers need libFuzzer and a linker that can deal with it; a normal build never sees them.
+if Context.environment["FUZZ"] != nil {
+  package.targets.append(.target(name: "CFuzzer", path: "Fuzz/CFuzzer"))
+  for name in ["Server", "Protocol"] {
+    package.targets.append(
+      .executableTarget(
+        name: "Fuzz\(name)", dependencies: ["CFuzzer", "FuzzHarness"], path: "Fuzz/\(name)",
+        swiftSettings: settings))
+  }
+}

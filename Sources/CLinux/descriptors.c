@@ -8,12 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <linux/magic.h>
+#include <linux/kcmp.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/vfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 // Linux closes the number even when close reports EINTR, so it must not be repeated.
@@ -57,6 +59,11 @@ int64_t clinux_eventfd_take(int descriptor) {
   uint64_t value = 0;
   if (read(descriptor, &value, sizeof value) < 0) return errno == EAGAIN ? 0 : -errno;
   return value > INT64_MAX ? INT64_MAX : (int64_t)value;
+}
+
+int clinux_is_same_file(int one, int other) {
+  const pid_t self = getpid();
+  return syscall(SYS_kcmp, self, self, KCMP_FILE, one, other) == 0;
 }
 
 int clinux_set_nonblocking(int descriptor, int on) {

@@ -73,9 +73,12 @@ static void handle(int number, siginfo_t *info, void *opaque) {
 #define ACCESSES(bits)                                                                       \
   typedef uint##bits##_t __attribute__((aligned(1), may_alias)) loose##bits;                 \
   int clinux_guarded_load##bits(const void *from, uint##bits##_t *value) {                   \
-    GUARDED(*value = *(const volatile loose##bits *)from);                                   \
+    /* What was stored before the number that is seen here is seen from now on. */            \
+    GUARDED(*value = *(const volatile loose##bits *)from;                                    \
+            __atomic_thread_fence(__ATOMIC_ACQUIRE));                                        \
   }                                                                                          \
   int clinux_guarded_store##bits(void *to, uint##bits##_t value) {                           \
+    __atomic_thread_fence(__ATOMIC_RELEASE);                                                 \
     GUARDED(*(volatile loose##bits *)to = value);                                            \
   }
 
@@ -96,6 +99,8 @@ ACCESSES(8)
 ACCESSES(16)
 ACCESSES(32)
 ACCESSES(64)
+ATOMICS(8)
+ATOMICS(16)
 ATOMICS(32)
 ATOMICS(64)
 

@@ -64,6 +64,18 @@ function clinux_guarded_copy
   ret
 
 // int (void *at, uintN_t *value): the new value goes in, the old one comes out
+function clinux_guarded_exchange8
+  movb (%rsi), %al
+  xchgb %al, (%rdi)
+  movb %al, (%rsi)
+  xorl %eax, %eax
+  ret
+function clinux_guarded_exchange16
+  movw (%rsi), %ax
+  xchgw %ax, (%rdi)
+  movw %ax, (%rsi)
+  xorl %eax, %eax
+  ret
 function clinux_guarded_exchange32
   movl (%rsi), %eax
   xchgl %eax, (%rdi)
@@ -78,6 +90,18 @@ function clinux_guarded_exchange64
   ret
 
 // int (void *at, uintN_t *expected, uintN_t desired): what was there comes out
+function clinux_guarded_compare_exchange8
+  movb (%rsi), %al
+  lock cmpxchgb %dl, (%rdi)
+  movb %al, (%rsi)
+  movl $0, %eax
+  ret
+function clinux_guarded_compare_exchange16
+  movw (%rsi), %ax
+  lock cmpxchgw %dx, (%rdi)
+  movw %ax, (%rsi)
+  movl $0, %eax
+  ret
 function clinux_guarded_compare_exchange32
   movl (%rsi), %eax
   lock cmpxchgl %edx, (%rdi)
@@ -92,6 +116,26 @@ function clinux_guarded_compare_exchange64
   ret
 
 // int (void *at, uintN_t *bits): the bits go in, what was there comes out
+function clinux_guarded_fetch_or8
+  movb (%rdi), %al
+1:
+  movb %al, %cl
+  orb (%rsi), %cl
+  lock cmpxchgb %cl, (%rdi)
+  jne 1b
+  movb %al, (%rsi)
+  xorl %eax, %eax
+  ret
+function clinux_guarded_fetch_or16
+  movw (%rdi), %ax
+1:
+  movw %ax, %cx
+  orw (%rsi), %cx
+  lock cmpxchgw %cx, (%rdi)
+  jne 1b
+  movw %ax, (%rsi)
+  xorl %eax, %eax
+  ret
 function clinux_guarded_fetch_or32
   movl (%rdi), %eax
 1:

@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { STACK_SIZE = 1 << 20 };
+
 struct start {
   clinux_thread_body body;
   void *context;
@@ -33,8 +35,14 @@ int clinux_thread_start(const char *name, clinux_thread_body body, void *context
   const int faults[] = {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGABRT};
   for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&all, faults[i]);
   pthread_sigmask(SIG_SETMASK, &all, &before);
+  // A process may hold hundreds of devices with two threads each; the usual 8 MiB of address space
+  // for each stack would soon be more than a limit on it allows.
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, STACK_SIZE);
   pthread_t thread;
-  const int code = pthread_create(&thread, NULL, run, start);
+  const int code = pthread_create(&thread, &attributes, run, start);
+  pthread_attr_destroy(&attributes);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (code != 0) {
     free(start);

@@ -105,7 +105,7 @@ final class MemoryService: Sendable {
     var place = 0
     for piece in pieces {
       var part = bytes._mutatingExtracting(place..<place + piece.count)
-      piece.memory.copyOut(at: piece.offset, to: &part)
+      piece.memory.read(at: piece.offset, into: &part)
       place += piece.count
     }
   }
@@ -114,7 +114,7 @@ final class MemoryService: Sendable {
   func copyIn(_ pieces: [Piece], from bytes: Span<UInt8>) {
     var place = 0
     for piece in pieces {
-      piece.memory.copyIn(bytes.extracting(place..<place + piece.count), at: piece.offset)
+      piece.memory.write(bytes.extracting(place..<place + piece.count), at: piece.offset)
       place += piece.count
     }
   }

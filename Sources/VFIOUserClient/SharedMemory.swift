@@ -13,7 +13,7 @@ public final class SharedMemory: @unchecked Sendable {
   package let descriptor: OwnedDescriptor
   // Sound: mapped with `size` bytes for the life of this object; every access below is compared with
   // it first, and the seal keeps the file as large.
-  private let address: UnsafeMutableRawPointer
+  let address: UnsafeMutableRawPointer
 
   /// Allocates memory, all zeros.
   ///
@@ -52,7 +52,9 @@ public final class SharedMemory: @unchecked Sendable {
   }
 
   /// Copies bytes out into a span.
-  func copyOut(at offset: UInt64, to bytes: inout MutableRawSpan) {
+  ///
+  /// - Precondition: the range lies inside.
+  public func read(at offset: UInt64, into bytes: inout MutableRawSpan) {
     checkRange(offset, bytes.byteCount)
     let source = unsafe UnsafeRawBufferPointer(
       start: address + Int(offset), count: bytes.byteCount)
@@ -60,14 +62,16 @@ public final class SharedMemory: @unchecked Sendable {
   }
 
   /// Copies bytes of a span in.
-  func copyIn(_ bytes: Span<UInt8>, at offset: UInt64) {
+  ///
+  /// - Precondition: the range lies inside.
+  public func write(_ bytes: Span<UInt8>, at offset: UInt64) {
     checkRange(offset, bytes.count)
     let target = unsafe UnsafeMutableRawBufferPointer(
       start: address + Int(offset), count: bytes.count)
     unsafe bytes.withUnsafeBytes { unsafe target.copyMemory(from: $0) }
   }
 
-  private func checkRange(_ offset: UInt64, _ count: Int) {
+  func checkRange(_ offset: UInt64, _ count: Int) {
     precondition(
       offset <= size && count >= 0 && UInt64(count) <= size - offset,
       "\(count) bytes at \(offset) are not inside of \(size)")

@@ -60,6 +60,16 @@ public protocol Device: AnyObject, Sendable {
   /// - Parameter access: where, and how many bytes.
   func memoryWritten(_ access: RegionAccess)
 
+  /// The client takes windows of its memory back while accesses of the device to them are under way.
+  ///
+  /// The client gets its answer when the last of these accesses has ended, on whatever thread, or
+  /// EBUSY after ``ServerOptions/quiesceTimeout``, and then the windows stay. Nothing new begins in
+  /// them meanwhile. A device that holds memory for long (``Transfer/hold(_:for:)``) hurries here;
+  /// one whose accesses end on the thread that calls this ends them before it returns.
+  ///
+  /// - Parameter windows: those that are being accessed.
+  func quiesce(_ windows: [GuestRange])
+
   /// The client has gone: its memory is no longer there, and its interrupts go when this returns. The
   /// device keeps its state for the next one.
   func clientLeft()
@@ -74,6 +84,8 @@ extension Device {
   public func configurationWritten(_ access: RegionAccess) {}
   /// Does nothing.
   public func memoryWritten(_ access: RegionAccess) {}
+  /// Does nothing: the accesses end by themselves.
+  public func quiesce(_ windows: [GuestRange]) {}
   /// Does nothing.
   public func clientLeft() {}
 }

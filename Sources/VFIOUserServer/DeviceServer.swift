@@ -12,7 +12,11 @@ public import VFIOUserTransport
 public final class DeviceServer: Sendable {
   struct State {
     var client: MessageSocket?
+    /// Whether the client has hung up and its session was told so.
+    var isClientLeaving = false
     var isStopping = false
+    /// Threads in ``run(on:)``, or about to be.
+    var runners = 0
   }
 
   let endpoint: Endpoint
@@ -23,8 +27,8 @@ public final class DeviceServer: Sendable {
   /// How long a restarted client waits for its predecessor, whose connection has ended, to be cleared
   /// away.
   static let handover: Duration = .seconds(2)
-  /// How long a second client waits for the first to turn out to be dead.
-  private static let grace: Duration = .milliseconds(100)
+  /// How long nobody is accepted when the process has run out of descriptors.
+  static let pause: Duration = .milliseconds(100)
   /// Most clients that wait for their refusal at the same time; more are closed without a word.
   static let mostRefusals = 16
 
@@ -48,12 +52,65 @@ public final class DeviceServer: Sendable {
   ///
   /// - Throws: when waiting for clients fails; a client that fails ends only itself.
   public func run(on listener: ListeningSocket) throws(SystemFailure) {
-    defer { endClient(of: listener) }
+    state.update { $0.runners += 1 }
+    try acceptClients(on: listener)
+  }
+
+  /// Does what ``run(on:)`` does on a thread of its own.
+  ///
+  /// - Throws: `EAGAIN` when the process may have no more threads.
+  public func start(on listener: ListeningSocket) throws(SystemFailure) {
+    state.update { $0.runners += 1 }
+    do throws(SystemFailure) {
+      try DetachedThread.start("vfio-user-run") { [self] in
+        do {
+          try acceptClients(on: listener)
+        } catch {
+          logger.error("no more clients are accepted", metadata: ["error": "\(error)"])
+        }
+      }
+    } catch {
+      state.update { $0.runners -= 1 }
+      throw error
+    }
+  }
+
+  /// Waits until no thread accepts clients and none is served, after ``stop()``.
+  ///
+  /// - Returns: whether that came about in time.
+  @discardableResult
+  public func waitUntilStopped(for timeout: Duration = .seconds(5)) -> Bool {
+    let isOver: Void? = state.withLock(
+      when: { $0.runners == 0 && $0.client == nil }, before: .after(timeout)
+    ) { _ in }
+    return isOver != nil
+  }
+
+  /// - Precondition: counted among the runners.
+  private func acceptClients(on listener: ListeningSocket) throws(SystemFailure) {
+    defer {
+      endClient(of: listener)
+      state.update { $0.runners -= 1 }
+    }
+    listener.neverWait()
     var refusals = Refusals(limit: Self.mostRefusals, timeout: .seconds(1))
+    var pausedUntil: Deadline?
     while !state.withLock({ $0.isStopping }) {
-      let isCallerWaiting = try wait(for: listener, &refusals)
+      let isCallerWaiting = try wait(for: listener, &refusals, pausedUntil)
+      if !hasClient, let next = refusals.takeHopeful() { admit(next, &refusals) }
       refusals.proceed()
-      if isCallerWaiting { try admit(listener.accept(), &refusals) }
+      if pausedUntil?.hasPassed == true { pausedUntil = nil }
+      guard isCallerWaiting else { continue }
+      do {
+        if let descriptor = try accept(from: listener) {
+          admit(MessageSocket(adopting: descriptor), &refusals)
+        }
+      } catch {
+        guard error.isShortage else { throw error }
+        // The caller stays in the queue of the socket, so polling it now would only say so again.
+        pausedUntil = .after(Self.pause)
+        logger.error("no room for another client", metadata: ["error": "\(error)"])
+      }
     }
   }
 
@@ -64,13 +121,6 @@ public final class DeviceServer: Sendable {
   public func serve(_ socket: MessageSocket) -> StreamFailure {
     guard claim(for: socket) else { return .closedByUs }
     return session(socket)
-  }
-
-  /// Whether a client has hung up, or does so within a moment: the kernel takes up to 30 ms to close the
-  /// socket of a QEMU that was killed.
-  private func isGone(_ holder: MessageSocket) -> Bool {
-    _ = try? holder.wait(for: [], before: .after(Self.grace))
-    return holder.peerHasHungUp
   }
 
   /// Ends the client's connection and makes ``run(on:)`` return.
@@ -87,27 +137,51 @@ public final class DeviceServer: Sendable {
   /// Whether a client is being served.
   public var hasClient: Bool { state.withLock { $0.client != nil } }
 
+  /// Waits until something is to be done.
+  ///
+  /// - Returns: whether somebody wants to be accepted.
   private func wait(
-    for listener: ListeningSocket, _ refusals: inout Refusals
+    for listener: ListeningSocket, _ refusals: inout Refusals, _ pausedUntil: Deadline?
   ) throws(SystemFailure) -> Bool {
-    var polled = ([listener.descriptor.number, wakeUp.number] + refusals.numbers).map {
-      clinux_interest(descriptor: $0, wanted: Int16(CLINUX_READABLE), happened: 0)
-    }
-    _ = try checked(
-      "ppoll", unsafe clinux_poll(&polled, Int32(polled.count), refusals.deadline.remaining))
+    // Somebody hopes that the client is dead: then it is watched for hanging up.
+    let holder = refusals.hasHope ? state.withLock { $0.isClientLeaving ? nil : $0.client } : nil
+    var polled = ([wakeUp.number] + refusals.numbers).map { Self.interest($0) }
+    if let holder { polled.append(Self.interest(holder.descriptor.number, wanted: 0)) }
+    if pausedUntil == nil { polled.append(Self.interest(listener.descriptor.number)) }
+    let deadline = min(refusals.deadline, pausedUntil ?? .never)
+    _ = try checked("ppoll", unsafe clinux_poll(&polled, Int32(polled.count), deadline.remaining))
     _ = clinux_eventfd_take(wakeUp.number)
-    return polled[0].happened != 0
+    if let holder, polled[1 + refusals.numbers.count].happened != 0 {
+      // A restarted VMM must not race its own predecessor.
+      state.withLock { $0.isClientLeaving = $0.client === holder }
+      holder.shutdown()
+      refusals.prolongHope(until: .after(Self.handover))
+    }
+    return pausedUntil == nil && polled[polled.count - 1].happened != 0
   }
 
-  private func admit(_ descriptor: consuming OwnedDescriptor, _ refusals: inout Refusals) {
-    let socket = MessageSocket(adopting: descriptor)
-    if let holder = state.withLock({ $0.client }), isGone(holder) {
-      // A restarted VMM must not race its own predecessor.
-      holder.shutdown()
-      _ = state.withLock(when: { $0.client == nil }, before: .after(Self.handover)) { _ in }
+  private static func interest(
+    _ number: Int32, wanted: Int32 = CLINUX_READABLE
+  ) -> clinux_interest {
+    clinux_interest(descriptor: number, wanted: Int16(wanted), happened: 0)
+  }
+
+  /// Takes the next caller.
+  ///
+  /// - Returns: nil when it has changed its mind, or another process has taken it.
+  func accept(from listener: ListeningSocket) throws(SystemFailure) -> OwnedDescriptor? {
+    do throws(SystemFailure) {
+      return try listener.accept()
+    } catch {
+      guard error.code == .resourceTemporarilyUnavailable || error.code == .connectionAbort
+      else { throw error }
+      return nil
     }
+  }
+
+  private func admit(_ socket: MessageSocket, _ refusals: inout Refusals) {
     guard claim(for: socket) else {
-      logger.notice("refused a second client")
+      logger.notice("a second client came")
       return refusals.add(socket)
     }
     do {
@@ -122,6 +196,7 @@ public final class DeviceServer: Sendable {
     state.update { state in
       guard state.client == nil, !state.isStopping else { return false }
       state.client = socket
+      state.isClientLeaving = false
       return true
     }
   }
@@ -144,5 +219,16 @@ public final class DeviceServer: Sendable {
   private func endClient(of listener: ListeningSocket) {
     listener.remove()
     _ = state.withLock(when: { $0.client == nil }, before: .after(Self.handover)) { _ in }
+  }
+}
+
+extension SystemFailure {
+  /// Whether accepting failed because the process or the machine has run out of something, which may
+  /// come back.
+  var isShortage: Bool {
+    switch code {
+    case .tooManyOpenFiles, .tooManyOpenFilesInSystem, .noBufferSpace, .noMemory: true
+    default: false
+    }
   }
 }

@@ -129,10 +129,10 @@ final class Endpoint: Sendable {
   /// The client has gone: nothing that it lent us stays.
   func clientLeft() {
     hasNotedUnsharedMemory.store(false, ordering: .relaxed)
-    bus.memory.disconnect()
+    let generation = bus.memory.disconnect()
     // Before the interrupts, so that what ends just now leaves no pending bit for the next client.
     device.clientLeft()
-    bus.interrupts.disconnect()
+    bus.interrupts.disconnect(generation)
     bus.worker.release()
   }
 }

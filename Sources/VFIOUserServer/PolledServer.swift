@@ -32,6 +32,7 @@ public final class PolledServer {
   private var refusals = Refusals(limit: DeviceServer.mostRefusals, timeout: .seconds(1))
   private var refused: [Int32] = []
   private var timerInstant: UInt64 = 0
+  private var pausedUntil: Deadline?
 
   /// Readable when there is something to do; lent for polling.
   public var descriptor: Int32 { poll.number }
@@ -43,6 +44,7 @@ public final class PolledServer {
   public init(_ server: DeviceServer, on listener: ListeningSocket) throws(SystemFailure) {
     self.server = server
     self.listener = listener
+    listener.neverWait()
     poll = OwnedDescriptor(adopting: try checked("epoll_create1", clinux_epoll()))
     timer = OwnedDescriptor(adopting: try checked("timerfd_create", clinux_timer()))
     _ = try checked("epoll_ctl", clinux_epoll_add(poll.number, listener.descriptor.number))
@@ -57,9 +59,8 @@ public final class PolledServer {
   public func processWhatIsThere() throws(SystemFailure) {
     // The client first: one that has gone makes room for its successor.
     proceed()
-    var interest = clinux_interest(
-      descriptor: listener.descriptor.number, wanted: Int16(CLINUX_READABLE), happened: 0)
-    if unsafe clinux_poll(&interest, 1, 0) > 0 { try admit(listener.accept()) }
+    if client == nil, let next = refusals.takeHopeful() { admit(next) }
+    try acceptNext()
     for number in refused { _ = clinux_epoll_remove(poll.number, number) }
     refusals.proceed()
     refused = refusals.numbers
@@ -67,17 +68,36 @@ public final class PolledServer {
     setTimer()
   }
 
+  /// Takes a caller that waits; after a shortage of descriptors not before a while has passed, during
+  /// which the listener is not polled.
+  private func acceptNext() throws(SystemFailure) {
+    if let pausedUntil {
+      guard pausedUntil.hasPassed else { return }
+      self.pausedUntil = nil
+      _ = clinux_epoll_add(poll.number, listener.descriptor.number)
+    }
+    do throws(SystemFailure) {
+      guard let descriptor = try server.accept(from: listener) else { return }
+      admit(MessageSocket(adopting: descriptor))
+    } catch {
+      guard error.isShortage else { throw error }
+      pausedUntil = .after(DeviceServer.pause)
+      _ = clinux_epoll_remove(poll.number, listener.descriptor.number)
+      server.logger.error("no room for another client", metadata: ["error": "\(error)"])
+    }
+  }
+
   /// Ends the client's connection and stops listening.
   public func stop() {
     leave(.closedByUs)
-    _ = clinux_epoll_remove(poll.number, listener.descriptor.number)
+    if pausedUntil == nil { _ = clinux_epoll_remove(poll.number, listener.descriptor.number) }
+    pausedUntil = nil
     listener.remove()
   }
 
-  private func admit(_ descriptor: consuming OwnedDescriptor) {
-    let socket = MessageSocket(adopting: descriptor)
+  private func admit(_ socket: MessageSocket) {
     guard server.claim(for: socket) else {
-      server.logger.notice("refused a second client")
+      server.logger.notice("a second client came")
       return refusals.add(socket)
     }
     client = Client(socket, server.endpoint)
@@ -105,7 +125,8 @@ public final class PolledServer {
   }
 
   private func setTimer() {
-    let next = min(client?.session.deadline ?? .never, refusals.deadline)
+    let next = min(
+      client?.session.deadline ?? .never, refusals.deadline, pausedUntil ?? .never)
     let instant = next == .never ? 0 : next.instant
     guard instant != timerInstant else { return }
     timerInstant = instant

@@ -44,6 +44,11 @@ public final class EventCounter: Sendable {
 }
 
 extension EventCounter {
+  /// Whether two counters are one that came by two descriptors.
+  package func isSame(as other: EventCounter) -> Bool {
+    clinux_is_same_file(descriptor.number, other.descriptor.number) == 1
+  }
+
   /// Lends the descriptor, for a poll loop or a hypervisor; it is readable while something is counted.
   ///
   /// - Parameter body: must not close it.

@@ -67,6 +67,10 @@ public final class ListeningSocket: Sendable {
     OwnedDescriptor(adopting: try checked("accept", clinux_accept(descriptor.number)))
   }
 
+  /// Makes ``accept()`` throw `EAGAIN` instead of waiting: somebody who shares the socket may take a
+  /// client between a poll and the accepting.
+  package func neverWait() { _ = clinux_set_nonblocking(descriptor.number, 1) }
+
   private static func removeStaleSocket(_ path: FilePath) throws(Failure) {
     guard let there = identity(path) else { return }
     guard there.is_socket != 0 else { throw .notASocket(path) }

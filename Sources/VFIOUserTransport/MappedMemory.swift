@@ -94,82 +94,22 @@ package final class MappedMemory: @unchecked Sendable {
 
   /// One load of 1, 2, 4 or 8 bytes; nil when the file has become too short.
   package func load(_ offset: UInt64, size: Int) -> UInt64? {
-    let from = unsafe pointer(offset, UInt64(size))
-    var (v8, v16, v32, v64): (UInt8, UInt16, UInt32, UInt64) = (0, 0, 0, 0)
-    switch size {
-    case 1: return unsafe clinux_guarded_load8(from, &v8) == 0 ? UInt64(v8) : nil
-    case 2: return unsafe clinux_guarded_load16(from, &v16) == 0 ? UInt64(v16) : nil
-    case 4: return unsafe clinux_guarded_load32(from, &v32) == 0 ? UInt64(v32) : nil
-    default: return unsafe clinux_guarded_load64(from, &v64) == 0 ? v64 : nil
-    }
+    unsafe SharedNumber.load(pointer(offset, UInt64(size)), size: size)
   }
 
   /// One store of 1, 2, 4 or 8 bytes.
   ///
   /// - Returns: false when the file has become too short.
   package func store(_ value: UInt64, _ offset: UInt64, size: Int) -> Bool {
-    let to = unsafe pointer(offset, UInt64(size))
-    return switch size {
-    case 1: unsafe clinux_guarded_store8(to, UInt8(truncatingIfNeeded: value)) == 0
-    case 2: unsafe clinux_guarded_store16(to, UInt16(truncatingIfNeeded: value)) == 0
-    case 4: unsafe clinux_guarded_store32(to, UInt32(truncatingIfNeeded: value)) == 0
-    default: unsafe clinux_guarded_store64(to, value) == 0
-    }
+    unsafe SharedNumber.store(value, pointer(offset, UInt64(size)), size: size)
   }
-}
 
-/// What an atomic access does; each returns what was there.
-package enum AtomicOperation {
-  case exchange(UInt64)
-  case compareExchange(expected: UInt64, desired: UInt64)
-  case fetchOr(UInt64)
-}
-
-extension MappedMemory {
-  /// An atomic access of 4 or 8 bytes; nil when the file has become too short.
+  /// An atomic access; nil when the file has become too short.
   ///
   /// - Precondition: naturally aligned.
-  package func perform(_ operation: AtomicOperation, _ offset: UInt64, size: Int) -> UInt64? {
-    let at = unsafe pointer(offset, UInt64(size))
-    precondition(UInt(bitPattern: at) % UInt(size) == 0, "an atomic access is not aligned")
-    return size == 4 ? unsafe narrow(operation, at) : unsafe wide(operation, at)
-  }
-
-  @unsafe
-  private func narrow(_ operation: AtomicOperation, _ at: UnsafeMutableRawPointer) -> UInt64? {
-    var value: UInt32
-    let result: Int32
-    switch operation {
-    case .exchange(let new):
-      value = UInt32(truncatingIfNeeded: new)
-      result = unsafe clinux_guarded_exchange32(at, &value)
-    case .compareExchange(let expected, let desired):
-      value = UInt32(truncatingIfNeeded: expected)
-      result = unsafe clinux_guarded_compare_exchange32(
-        at, &value, UInt32(truncatingIfNeeded: desired))
-    case .fetchOr(let bits):
-      value = UInt32(truncatingIfNeeded: bits)
-      result = unsafe clinux_guarded_fetch_or32(at, &value)
-    }
-    return result == 0 ? UInt64(value) : nil
-  }
-
-  @unsafe
-  private func wide(_ operation: AtomicOperation, _ at: UnsafeMutableRawPointer) -> UInt64? {
-    var value: UInt64
-    let result: Int32
-    switch operation {
-    case .exchange(let new):
-      value = new
-      result = unsafe clinux_guarded_exchange64(at, &value)
-    case .compareExchange(let expected, let desired):
-      value = expected
-      result = unsafe clinux_guarded_compare_exchange64(at, &value, desired)
-    case .fetchOr(let bits):
-      value = bits
-      result = unsafe clinux_guarded_fetch_or64(at, &value)
-    }
-    return result == 0 ? value : nil
+  package func perform(_ operation: SharedNumber.Operation, _ offset: UInt64, size: Int) -> UInt64?
+  {
+    unsafe SharedNumber.perform(operation, pointer(offset, UInt64(size)), size: size)
   }
 }
 

@@ -1,6 +1,19 @@
+import Foundation
 import SystemPackage
 
 /// Prints a line at once, also into a pipe; a reader that has gone is nobody's problem.
 func say(_ line: some CustomStringConvertible = "") {
   _ = try? FileDescriptor.standardOutput.writeAll(Array("\(line)\n".utf8))
+}
+
+/// A line on standard error, for results whose data goes to standard output.
+func note(_ line: some CustomStringConvertible) {
+  _ = try? FileDescriptor.standardError.writeAll(Array("\(line)\n".utf8))
+}
+
+/// A value as JSON for programs.
+func prettyJSON(_ value: some Encodable) throws -> String {
+  let encoder = JSONEncoder()
+  encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+  return String(decoding: try encoder.encode(value), as: UTF8.self)
 }

@@ -18,5 +18,5 @@ struct VFIOUserCommand: ParsableCommand {
       Exit codes: 0 done, 1 the operation failed, 64 the command line is wrong.
       """,
     version: "0.1.0",
-    subcommands: [Serve.self, Info.self, Demo.self])
+    subcommands: [Serve.self, Info.self, NVMeCommand.self, Demo.self])
 }

@@ -39,7 +39,7 @@ struct WrongCommandLine: CustomTestStringConvertible, Sendable {
     .init("serve edu --socket /tmp/a --dma-mask 0", 64, "1 to 64 bits, not 0"),
     .init("serve edu --socket /tmp/a --dma-mask 65", 64, "1 to 64 bits, not 65"),
     .init("serve scratch", 64, "either --socket PATH or --fd NUMBER"),
-    .init("demo --bytes 0", 64, "from 1 to 16777216"),
+    .init("demo serial --bytes 0", 64, "from 1 to 16777216"),
     .init("fly", 64, "fly"),
   ]
 

@@ -69,6 +69,13 @@ public func threadsNamed(_ name: String) -> Int {
   }
 }
 
+/// Memory of this process that is in RAM, in KiB.
+public func residentKilobytes() -> Int {
+  let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+  let line = status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
+  return line?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
+}
+
 /// A file that came with a message, mapped to be looked at and changed.
 @safe
 public final class MappedFile: @unchecked Sendable {

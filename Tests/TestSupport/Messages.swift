@@ -1,4 +1,5 @@
 public import VFIOUserProtocol
+public import VFIOUserTransport
 
 /// The bytes of something that can be encoded.
 public func bytes(of message: some WireEncodable) -> [UInt8] {
@@ -22,6 +23,26 @@ public func message(
   var raw = unsafe span.mutableBytes
   header.encode(into: &raw)
   return bytes + payload
+}
+
+extension MessageSocket {
+  /// Sends bytes with one sendmsg if the socket takes them, and descriptors with their first; gives up
+  /// when the connection is gone, or nobody reads for ten seconds.
+  public func sendAll(_ bytes: [UInt8], descriptors: borrowing DescriptorList) {
+    var done = 0
+    descriptors.withNumbers { numbers in
+      while done < bytes.count {
+        let sent = unsafe bytes.span.extracting(done...).withUnsafeBytes {
+          unsafe try? trySend($0, descriptors: done == 0 ? numbers : [])
+        }
+        guard let sent else { return }
+        done += sent
+        guard sent == 0 else { continue }
+        let ready = (try? wait(for: .writable, before: .after(.seconds(10)))) ?? []
+        if ready.isEmpty { return }
+      }
+    }
+  }
 }
 
 /// A generator of numbers that is the same on each run.

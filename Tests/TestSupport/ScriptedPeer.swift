@@ -30,17 +30,7 @@ public final class ScriptedPeer {
 
   /// Sends bytes with one sendmsg, and descriptors with their first.
   public func send(_ bytes: [UInt8], descriptors: consuming DescriptorList = DescriptorList()) {
-    var done = 0
-    descriptors.withNumbers { numbers in
-      while done < bytes.count {
-        let sent = unsafe bytes.span.extracting(done...).withUnsafeBytes {
-          unsafe try? socket.trySend($0, descriptors: done == 0 ? numbers : [])
-        }
-        guard let sent else { return }
-        done += sent
-        if sent == 0 { _ = try? socket.wait(for: .writable, before: .after(.seconds(10))) }
-      }
-    }
+    socket.sendAll(bytes, descriptors: descriptors)
   }
 
   /// Waits for the next message of the other side.

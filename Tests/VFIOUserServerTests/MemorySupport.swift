@@ -10,6 +10,9 @@ final class CallbackDevice: Device {
   struct State {
     var bus: DeviceBus?
     var onWrite: (@Sendable (DeviceBus) -> Void)?
+    var onQuiesce: (@Sendable () -> Void)?
+    var quiesced: [[GuestRange]] = []
+    var lastFailure: MemoryError?
     var departures = 0
   }
 
@@ -27,6 +30,13 @@ final class CallbackDevice: Device {
     if let body, let bus { body(bus) }
   }
   func reset() {}
+  func quiesce(_ windows: [GuestRange]) {
+    let body = state.withLock { state in
+      state.quiesced.append(windows)
+      return state.onQuiesce
+    }
+    body?()
+  }
   func clientLeft() { state.update { $0.departures += 1 } }
 
   /// The bus; it is there once the server is.

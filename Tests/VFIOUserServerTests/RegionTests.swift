@@ -184,7 +184,8 @@ private func checkThatRegionsGo() throws {
   for _ in 0..<8 {
     let bench = try Bench()
     let device = bench.device
-    #expect(mappingsOfRegions() == mappings + 4)
+    // The thread of the last client may hold the server before for a moment after its departure.
+    #expect(eventually { mappingsOfRegions() == mappings + 4 })
     for round in 1...4 {
       let peer = try bench.peer()
       for index: UInt32 in 0..<10 { _ = try peer.regionInfo(RegionIndex(rawValue: index)) }

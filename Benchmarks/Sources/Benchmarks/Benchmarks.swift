@@ -5,5 +5,7 @@ import ArgumentParser
 struct Benchmarks: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measure the client and the server against C that does nothing but send and receive.",
-    subcommands: [ClientBenchmark.self, ServerBenchmark.self, ServeForBenchmark.self])
+    subcommands: [
+      ClientBenchmark.self, ServerBenchmark.self, ManyBenchmark.self, ServeForBenchmark.self,
+    ])
 }

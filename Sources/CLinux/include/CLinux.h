@@ -13,6 +13,9 @@
 #if __has_include("CLinuxTerminal.h")
 #include "CLinuxTerminal.h"
 #endif
+#if __has_include("CLinuxRing.h")
+#include "CLinuxRing.h"
+#endif
 #if __has_include("CLinuxStorage.h")
 #include "CLinuxStorage.h"
 #endif
@@ -109,6 +112,8 @@ int clinux_oneshot_wait(int oneshot, int wake, uint64_t deadline);
 
 int clinux_close(int descriptor);
 int clinux_duplicate(int descriptor);
+/// 1 when two descriptors are of the same open file, 0 when not or when the kernel does not say.
+int clinux_is_same_file(int one, int other);
 /// 1 when the descriptor is closed on exec, 0 when not.
 int clinux_is_close_on_exec(int descriptor);
 int clinux_set_close_on_exec(int descriptor);
@@ -174,14 +179,84 @@ int clinux_guarded_store16(void *to, uint16_t value);
 int clinux_guarded_store32(void *to, uint32_t value);
 int clinux_guarded_store64(void *to, uint64_t value);
 /// The new value goes in, the old one comes out.
+int clinux_guarded_exchange8(void *at, uint8_t *value);
+int clinux_guarded_exchange16(void *at, uint16_t *value);
 int clinux_guarded_exchange32(void *at, uint32_t *value);
 int clinux_guarded_exchange64(void *at, uint64_t *value);
 /// What was there comes out; it was replaced if that is what was expected.
+int clinux_guarded_compare_exchange8(void *at, uint8_t *expected, uint8_t desired);
+int clinux_guarded_compare_exchange16(void *at, uint16_t *expected, uint16_t desired);
 int clinux_guarded_compare_exchange32(void *at, uint32_t *expected, uint32_t desired);
 int clinux_guarded_compare_exchange64(void *at, uint64_t *expected, uint64_t desired);
 /// The bits go in, what was there comes out.
+int clinux_guarded_fetch_or8(void *at, uint8_t *bits);
+int clinux_guarded_fetch_or16(void *at, uint16_t *bits);
 int clinux_guarded_fetch_or32(void *at, uint32_t *bits);
 int clinux_guarded_fetch_or64(void *at, uint64_t *bits);
+
+// The same for a number of `size` bytes, which is 1, 2, 4 or 8; for any other size -EINVAL.
+
+#define CLINUX_BY_SIZE(of_width)        \
+  switch (size) {                       \
+    case 1: of_width(8)                 \
+    case 2: of_width(16)                \
+    case 4: of_width(32)                \
+    case 8: of_width(64)                \
+    default: return -22; /* -EINVAL */  \
+  }
+
+static inline int clinux_guarded_load(const void *from, size_t size, uint64_t *value) {
+#define CLINUX_WIDTH(bits) {                                          \
+    uint##bits##_t number = 0;                                        \
+    const int result = clinux_guarded_load##bits(from, &number);      \
+    *value = number;                                                  \
+    return result;                                                    \
+  }
+  CLINUX_BY_SIZE(CLINUX_WIDTH)
+#undef CLINUX_WIDTH
+}
+
+static inline int clinux_guarded_store(void *to, size_t size, uint64_t value) {
+#define CLINUX_WIDTH(bits) return clinux_guarded_store##bits(to, (uint##bits##_t)value);
+  CLINUX_BY_SIZE(CLINUX_WIDTH)
+#undef CLINUX_WIDTH
+}
+
+static inline int clinux_guarded_exchange(void *at, size_t size, uint64_t *value) {
+#define CLINUX_WIDTH(bits) {                                          \
+    uint##bits##_t number = (uint##bits##_t)*value;                   \
+    const int result = clinux_guarded_exchange##bits(at, &number);    \
+    *value = number;                                                  \
+    return result;                                                    \
+  }
+  CLINUX_BY_SIZE(CLINUX_WIDTH)
+#undef CLINUX_WIDTH
+}
+
+static inline int clinux_guarded_compare_exchange(void *at, size_t size, uint64_t *expected,
+                                                  uint64_t desired) {
+#define CLINUX_WIDTH(bits) {                                          \
+    uint##bits##_t number = (uint##bits##_t)*expected;                \
+    const int result =                                                \
+        clinux_guarded_compare_exchange##bits(at, &number, (uint##bits##_t)desired); \
+    *expected = number;                                               \
+    return result;                                                    \
+  }
+  CLINUX_BY_SIZE(CLINUX_WIDTH)
+#undef CLINUX_WIDTH
+}
+
+static inline int clinux_guarded_fetch_or(void *at, size_t size, uint64_t *bits_in_and_out) {
+#define CLINUX_WIDTH(bits) {                                          \
+    uint##bits##_t number = (uint##bits##_t)*bits_in_and_out;         \
+    const int result = clinux_guarded_fetch_or##bits(at, &number);    \
+    *bits_in_and_out = number;                                        \
+    return result;                                                    \
+  }
+  CLINUX_BY_SIZE(CLINUX_WIDTH)
+#undef CLINUX_WIDTH
+}
+#undef CLINUX_BY_SIZE
 
 // MARK: Threads
 

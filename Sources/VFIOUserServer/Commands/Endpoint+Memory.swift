@@ -44,12 +44,15 @@ extension Endpoint {
     let request = try decode(DMAUnmap.self, payload)
     guard !request.flags.contains(.getDirtyBitmap) else { throw .notSupported }
     let deadline = Deadline.after(options.quiesceTimeout)
+    let device = device
+    let ifBusy: GuestMemory.BusyObserver = { device.quiesce($0) }
     do throws(Errno) {
       if request.flags.contains(.all) {
         guard request.address == 0, request.size == 0 else { throw .invalidArgument }
-        try bus.memory.removeAll(before: deadline)
+        try bus.memory.removeAll(before: deadline, ifBusy: ifBusy)
       } else {
-        try bus.memory.remove(address: request.address, size: request.size, before: deadline)
+        try bus.memory.remove(
+          address: request.address, size: request.size, before: deadline, ifBusy: ifBusy)
       }
     } catch {
       if error == .resourceBusy {

@@ -35,6 +35,9 @@ extension Interrupts {
     guard isPossible(request) else { throw .notSupported }
     if request.data == .eventDescriptors {
       let counters = try takeCounters(&descriptors, for: range)
+      if request.index == .intx, let counter = counters.first ?? nil {
+        try refuseLoop(counter, request.action)
+      }
       guard request.action == .trigger else { return try watch(counters.first ?? nil) }
       assign(counters, to: request.index, from: range.lowerBound)
     } else {
@@ -108,6 +111,15 @@ extension Interrupts {
       default: state.request.disconnect()
       }
     }
+  }
+
+  /// Refuses an eventfd that would unmask the pin by the pin's own signal: while the level is high the
+  /// two would go round and round, on a processor of ours.
+  private func refuseLoop(
+    _ counter: EventCounter, _ action: SetInterrupts.Action
+  ) throws(Errno) {
+    let other = state.withLock { action == .trigger ? $0.pin.watcher?.counter : $0.pin.counter }
+    if let other, counter.isSame(as: other) { throw .invalidArgument }
   }
 
   /// Lets the client's kernel unmask the pin through an eventfd, or no longer.

@@ -13,6 +13,8 @@ public final class Interrupts: Sendable {
     var error: InterruptVectors
     var request: InterruptVectors
     var table: VectorTable
+    /// The generation of the memory with which the last client left.
+    var leftGeneration: UInt64 = 0
   }
 
   /// Whether the device has an interrupt pin.
@@ -50,14 +52,17 @@ public final class Interrupts: Sendable {
   /// have (its number often comes from a guest), goes nowhere. The pin has a level instead, see
   /// ``setLevel(_:)``.
   public func signal(_ index: InterruptIndex, vector: Int = 0) {
+    state.withLock { $0.signal(index, vector) }
+  }
+
+  /// Sends a message as ``signal(_:vector:)`` does, for work that was begun with `transfer`.
+  ///
+  /// When the client of that time has gone the message goes nowhere: the next one knows nothing of the
+  /// work.
+  public func signal(_ index: InterruptIndex, vector: Int = 0, for transfer: Transfer) {
     state.withLock { state in
-      switch index {
-      case .msi: state.msi.signal(vector)
-      case .msix: state.msix.signal(vector)
-      case .err: state.error.signal(vector)
-      case .req: state.request.signal(vector)
-      default: break
-      }
+      guard transfer.generation > state.leftGeneration else { return }
+      state.signal(index, vector)
     }
   }
 
@@ -108,8 +113,11 @@ public final class Interrupts: Sendable {
   }
 
   /// The client has gone, and its eventfds with it.
-  func disconnect() {
+  ///
+  /// - Parameter generation: of the memory, from now on.
+  func disconnect(_ generation: UInt64) {
     state.withLock { state in
+      state.leftGeneration = generation
       state.pin.disconnect()
       state.msi.disconnect()
       state.msix.disconnect()
@@ -117,6 +125,18 @@ public final class Interrupts: Sendable {
       state.request.disconnect()
       state.table.forgetClient()
       state.applyTable()
+    }
+  }
+}
+
+extension Interrupts.State {
+  fileprivate mutating func signal(_ index: InterruptIndex, _ vector: Int) {
+    switch index {
+    case .msi: msi.signal(vector)
+    case .msix: msix.signal(vector)
+    case .err: error.signal(vector)
+    case .req: request.signal(vector)
+    default: break
     }
   }
 }

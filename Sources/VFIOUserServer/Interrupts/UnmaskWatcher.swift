@@ -7,7 +7,7 @@ internal import VFIOUserTransport
 /// The eventfd is watched for edges and never read: its file is shared with the client, which could
 /// make a read wait for ever.
 final class UnmaskWatcher: Sendable {
-  private let counter: EventCounter
+  let counter: EventCounter
   private let stopping: EventCounter
   private let edges: OwnedDescriptor
 

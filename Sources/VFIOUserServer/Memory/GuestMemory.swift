@@ -97,17 +97,21 @@ public final class GuestMemory: Sendable {
 
   /// The client has gone: its windows go when the last access to each of them ends, and nothing new
   /// begins.
-  package func disconnect() {
-    let channel = state.update { state in
+  ///
+  /// - Returns: the generation from now on.
+  @discardableResult
+  package func disconnect() -> UInt64 {
+    let (channel, generation) = state.update { state in
       state.generation += 1
       state.isArmed = false
       state.table.removeAll()
       state.changes += 1
       state.holesMayCloseUntil = 0
-      return state.channel.take()
+      return (state.channel.take(), state.generation)
     }
     armed.store(false, ordering: .relaxed)
     receivingThread.store(0, ordering: .relaxed)
     channel?.close()
+    return generation
   }
 }

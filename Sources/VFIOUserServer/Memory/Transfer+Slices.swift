@@ -81,6 +81,26 @@ extension Transfer {
     _ range: GuestRange, _ direction: Direction, _ slices: UnsafeMutableBufferPointer<iovec>,
     _ pinned: UnsafeMutableBufferPointer<Unmanaged<Window>>, _ count: inout Int
   ) throws(MemoryError) -> GuestMemory.WriteObserver? {
+    try unsafe forEachPiece(of: range, direction) {
+      (window, _, slice) throws(MemoryError) in
+      guard count < slices.count else { return false }
+      unsafe pinned.initializeElement(at: count, to: .passRetained(window))
+      unsafe slices.initializeElement(at: count, to: slice)
+      count += 1
+      return true
+    }
+  }
+
+  /// Pins the windows of a range, one after the other.
+  ///
+  /// - Parameter body: gets each window, the address of the piece in it, and where that is. It lets go of
+  ///   the window some day, or returns false when it does not take it.
+  /// - Returns: who hears of writes.
+  @unsafe
+  func forEachPiece(
+    of range: GuestRange, _ direction: Direction,
+    _ body: (Window, UInt64, iovec) throws(MemoryError) -> Bool
+  ) throws(MemoryError) -> GuestMemory.WriteObserver? {
     guard range.count > 0 else { return nil }
     guard !range.address.addingReportingOverflow(range.count - 1).overflow else {
       throw .wraps(at: range.address, count: range.count)
@@ -89,18 +109,17 @@ extension Transfer {
     var observer: GuestMemory.WriteObserver?
     while done < range.count {
       let address = range.address + done
-      guard count < slices.count else { throw .tooManyPieces(limit: Self.mostSlices) }
       guard
         case .mapped(let window, let mapping, let writes) = try memory.route(
           to: address, direction.flag, generation)
       else { throw .needsMapping(at: address) }
       let piece = min(range.count - done, window.rest(from: address))
-      unsafe pinned.initializeElement(at: count, to: .passRetained(window))
-      unsafe slices.initializeElement(
-        at: count,
-        to: iovec(
-          iov_base: mapping.pointer(address - window.address, piece), iov_len: Int(piece)))
-      count += 1
+      let slice = unsafe iovec(
+        iov_base: mapping.pointer(address - window.address, piece), iov_len: Int(piece))
+      guard try unsafe body(window, address, slice) else {
+        memory.unpin(window)
+        throw .tooManyPieces(limit: Self.mostSlices)
+      }
       done += piece
       observer = writes
     }

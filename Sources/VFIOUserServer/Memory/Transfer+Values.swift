@@ -73,7 +73,7 @@ extension Transfer {
   /// A number that can be accessed atomically.
   public typealias AtomicNumber = FixedWidthInteger & UnsignedInteger & BitwiseCopyable
 
-  /// Puts a number in place of another, atomically; four or eight bytes.
+  /// Puts a number in place of another, atomically; one to eight bytes.
   ///
   /// - Returns: what was there.
   @inlinable
@@ -85,7 +85,7 @@ extension Transfer {
         UInt64(truncatingIfNeeded: number), at: address, size: MemoryLayout<Number>.size))
   }
 
-  /// Puts `desired` in place of `expected`, atomically, if that is there; four or eight bytes.
+  /// Puts `desired` in place of `expected`, atomically, if that is there; one to eight bytes.
   ///
   /// - Returns: what was there; the exchange took place if that is `expected`.
   @inlinable
@@ -98,7 +98,7 @@ extension Transfer {
         size: MemoryLayout<Number>.size))
   }
 
-  /// Sets bits, atomically; four or eight bytes.
+  /// Sets bits, atomically; one to eight bytes.
   ///
   /// - Returns: what was there.
   @inlinable
@@ -128,9 +128,9 @@ extension Transfer {
   }
 
   private func perform(
-    _ operation: AtomicOperation, at address: UInt64, size: Int
+    _ operation: SharedNumber.Operation, at address: UInt64, size: Int
   ) throws(MemoryError) -> UInt64 {
-    precondition(size == 4 || size == 8, "atomic accesses have four or eight bytes")
+    precondition(size <= 8, "a number of more than eight bytes")
     // Mapped windows start on a page, so what is aligned in the guest is aligned here.
     guard address % UInt64(size) == 0 else { throw .misaligned(at: address) }
     guard

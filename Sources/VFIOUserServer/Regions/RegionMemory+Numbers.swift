@@ -1,23 +1,15 @@
-internal import Synchronization
 public import SystemPackage
+internal import VFIOUserTransport
 
 /// A number that is loaded from and stored to shared memory as a whole: `UInt8` to `UInt64`.
 ///
 /// Nothing else conforms to it.
-public protocol WholeNumber: FixedWidthInteger, UnsignedInteger, Sendable {
-  /// Loads, acquiring.
-  static func load(from memory: RegionMemory, at offset: UInt64) throws(Errno) -> Self
-  /// Stores, releasing.
-  static func store(_ value: Self, to memory: RegionMemory, at offset: UInt64) throws(Errno)
-  /// Stores and returns what was there.
-  static func exchange(
-    _ value: Self, in memory: RegionMemory, at offset: UInt64
-  ) throws(Errno) -> Self
-  /// Stores if `expected` is there, and returns what was there.
-  static func compareExchange(
-    _ expected: Self, _ desired: Self, in memory: RegionMemory, at offset: UInt64
-  ) throws(Errno) -> Self
-}
+public protocol WholeNumber: FixedWidthInteger, UnsignedInteger, BitwiseCopyable, Sendable {}
+
+extension UInt8: WholeNumber {}
+extension UInt16: WholeNumber {}
+extension UInt32: WholeNumber {}
+extension UInt64: WholeNumber {}
 
 extension RegionMemory {
   /// Loads a number; later accesses of this thread see what was stored before it.
@@ -26,14 +18,17 @@ extension RegionMemory {
   public func load<Number: WholeNumber>(
     at offset: UInt64, as type: Number.Type = Number.self
   ) throws(Errno) -> Number {
-    try Number.load(from: self, at: offset)
+    let size = MemoryLayout<Number>.size
+    return try number(unsafe SharedNumber.load(numberPlace(offset, size), size: size))
   }
 
   /// Stores a number; whoever loads it sees what this thread stored before.
   ///
   /// - Throws: `EINVAL` when it is not inside, or not at a multiple of its size.
   public func store<Number: WholeNumber>(_ value: Number, at offset: UInt64) throws(Errno) {
-    try Number.store(value, to: self, at: offset)
+    let size = MemoryLayout<Number>.size
+    guard unsafe SharedNumber.store(UInt64(value), try numberPlace(offset, size), size: size)
+    else { throw .badAddress }
   }
 
   /// Stores a number and returns what was there.
@@ -42,7 +37,7 @@ extension RegionMemory {
   public func exchange<Number: WholeNumber>(
     _ value: Number, at offset: UInt64
   ) throws(Errno) -> Number {
-    try Number.exchange(value, in: self, at: offset)
+    try perform(.exchange(UInt64(value)), at: offset)
   }
 
   /// Stores a number if `expected` is there.
@@ -52,141 +47,31 @@ extension RegionMemory {
   public func compareExchange<Number: WholeNumber>(
     expected: Number, desired: Number, at offset: UInt64
   ) throws(Errno) -> Number {
-    try Number.compareExchange(expected, desired, in: self, at: offset)
-  }
-}
-
-// The same for each width, because `Atomic` has its operations on widths and not on a protocol.
-// Sound: an atomic number has the layout of the number, its place was checked, and `memory` keeps it
-// mapped for the length of the call.
-
-extension UInt8: WholeNumber {
-  /// Loads, acquiring.
-  public static func load(from memory: RegionMemory, at offset: UInt64) throws(Errno) -> UInt8 {
-    unsafe try memory.numberPlace(offset, as: Atomic<UInt8>.self).pointee.load(ordering: .acquiring)
+    try perform(
+      .compareExchange(expected: UInt64(expected), desired: UInt64(desired)), at: offset)
   }
 
-  /// Stores, releasing.
-  public static func store(
-    _ value: UInt8, to memory: RegionMemory, at offset: UInt64
-  ) throws(Errno) {
-    unsafe try memory.numberPlace(offset, as: Atomic<UInt8>.self).pointee.store(
-      value, ordering: .releasing)
+  /// Sets bits.
+  ///
+  /// - Returns: what was there.
+  /// - Throws: `EINVAL` when it is not inside, or not at a multiple of its size.
+  public func fetchOr<Number: WholeNumber>(
+    _ bits: Number, at offset: UInt64
+  ) throws(Errno) -> Number {
+    try perform(.fetchOr(UInt64(bits)), at: offset)
   }
 
-  /// Stores and returns what was there.
-  public static func exchange(
-    _ value: UInt8, in memory: RegionMemory, at offset: UInt64
-  ) throws(Errno) -> UInt8 {
-    unsafe try memory.numberPlace(offset, as: Atomic<UInt8>.self).pointee.exchange(
-      value, ordering: .acquiringAndReleasing)
+  private func perform<Number: WholeNumber>(
+    _ operation: SharedNumber.Operation, at offset: UInt64
+  ) throws(Errno) -> Number {
+    let size = MemoryLayout<Number>.size
+    return try number(
+      unsafe SharedNumber.perform(operation, numberPlace(offset, size), size: size))
   }
 
-  /// Stores if `expected` is there, and returns what was there.
-  public static func compareExchange(
-    _ expected: UInt8, _ desired: UInt8, in memory: RegionMemory, at offset: UInt64
-  ) throws(Errno) -> UInt8 {
-    unsafe try memory.numberPlace(offset, as: Atomic<UInt8>.self).pointee.compareExchange(
-      expected: expected, desired: desired, ordering: .acquiringAndReleasing
-    ).original
-  }
-}
-
-extension UInt16: WholeNumber {
-  /// Loads, acquiring.
-  public static func load(from memory: RegionMemory, at offset: UInt64) throws(Errno) -> UInt16 {
-    unsafe try memory.numberPlace(offset, as: Atomic<UInt16>.self).pointee.load(
-      ordering: .acquiring)
-  }
-
-  /// Stores, releasing.
-  public static func store(
-    _ value: UInt16, to memory: RegionMemory, at offset: UInt64
-  ) throws(Errno) {
-    unsafe try memory.numberPlace(offset, as: Atomic<UInt16>.self).pointee.store(
-      value, ordering: .releasing)
-  }
-
-  /// Stores and returns what was there.
-  public static func exchange(
-    _ value: UInt16, in memory: RegionMemory, at offset: UInt64
-  ) throws(Errno) -> UInt16 {
-    unsafe try memory.numberPlace(offset, as: Atomic<UInt16>.self).pointee.exchange(
-      value, ordering: .acquiringAndReleasing)
-  }
-
-  /// Stores if `expected` is there, and returns what was there.
-  public static func compareExchange(
-    _ expected: UInt16, _ desired: UInt16, in memory: RegionMemory, at offset: UInt64
-  ) throws(Errno) -> UInt16 {
-    unsafe try memory.numberPlace(offset, as: Atomic<UInt16>.self).pointee.compareExchange(
-      expected: expected, desired: desired, ordering: .acquiringAndReleasing
-    ).original
-  }
-}
-
-extension UInt32: WholeNumber {
-  /// Loads, acquiring.
-  public static func load(from memory: RegionMemory, at offset: UInt64) throws(Errno) -> UInt32 {
-    unsafe try memory.numberPlace(offset, as: Atomic<UInt32>.self).pointee.load(
-      ordering: .acquiring)
-  }
-
-  /// Stores, releasing.
-  public static func store(
-    _ value: UInt32, to memory: RegionMemory, at offset: UInt64
-  ) throws(Errno) {
-    unsafe try memory.numberPlace(offset, as: Atomic<UInt32>.self).pointee.store(
-      value, ordering: .releasing)
-  }
-
-  /// Stores and returns what was there.
-  public static func exchange(
-    _ value: UInt32, in memory: RegionMemory, at offset: UInt64
-  ) throws(Errno) -> UInt32 {
-    unsafe try memory.numberPlace(offset, as: Atomic<UInt32>.self).pointee.exchange(
-      value, ordering: .acquiringAndReleasing)
-  }
-
-  /// Stores if `expected` is there, and returns what was there.
-  public static func compareExchange(
-    _ expected: UInt32, _ desired: UInt32, in memory: RegionMemory, at offset: UInt64
-  ) throws(Errno) -> UInt32 {
-    unsafe try memory.numberPlace(offset, as: Atomic<UInt32>.self).pointee.compareExchange(
-      expected: expected, desired: desired, ordering: .acquiringAndReleasing
-    ).original
-  }
-}
-
-extension UInt64: WholeNumber {
-  /// Loads, acquiring.
-  public static func load(from memory: RegionMemory, at offset: UInt64) throws(Errno) -> UInt64 {
-    unsafe try memory.numberPlace(offset, as: Atomic<UInt64>.self).pointee.load(
-      ordering: .acquiring)
-  }
-
-  /// Stores, releasing.
-  public static func store(
-    _ value: UInt64, to memory: RegionMemory, at offset: UInt64
-  ) throws(Errno) {
-    unsafe try memory.numberPlace(offset, as: Atomic<UInt64>.self).pointee.store(
-      value, ordering: .releasing)
-  }
-
-  /// Stores and returns what was there.
-  public static func exchange(
-    _ value: UInt64, in memory: RegionMemory, at offset: UInt64
-  ) throws(Errno) -> UInt64 {
-    unsafe try memory.numberPlace(offset, as: Atomic<UInt64>.self).pointee.exchange(
-      value, ordering: .acquiringAndReleasing)
-  }
-
-  /// Stores if `expected` is there, and returns what was there.
-  public static func compareExchange(
-    _ expected: UInt64, _ desired: UInt64, in memory: RegionMemory, at offset: UInt64
-  ) throws(Errno) -> UInt64 {
-    unsafe try memory.numberPlace(offset, as: Atomic<UInt64>.self).pointee.compareExchange(
-      expected: expected, desired: desired, ordering: .acquiringAndReleasing
-    ).original
+  private func number<Number: WholeNumber>(_ bits: UInt64?) throws(Errno) -> Number {
+    // The file is sealed, so it cannot have become too short.
+    guard let bits else { throw .badAddress }
+    return Number(truncatingIfNeeded: bits)
   }
 }

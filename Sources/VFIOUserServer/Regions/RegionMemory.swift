@@ -82,13 +82,13 @@ public final class RegionMemory: @unchecked Sendable {
   }
 
   /// The place of a number that is loaded or stored as a whole.
-  func numberPlace<Word: ~Copyable>(_ offset: UInt64, as type: Word.Type) throws(Errno)
-    -> UnsafeMutablePointer<Word>
-  {
-    let size = MemoryLayout<Word>.size
+  ///
+  /// Sound to load from and store to: bounds and alignment are checked, any bits are a number, and the
+  /// mapping starts at a page.
+  @unsafe
+  func numberPlace(_ offset: UInt64, _ size: Int) throws(Errno) -> UnsafeMutableRawPointer {
     guard offset % UInt64(size) == 0 else { throw .invalidArgument }
     let place = try place(offset, size)
-    // Sound: bounds and alignment are checked, any bits are a number, and the mapping starts at a page.
-    return unsafe (address + place).assumingMemoryBound(to: Word.self)
+    return unsafe address + place
   }
 }

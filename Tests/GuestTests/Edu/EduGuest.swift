@@ -34,10 +34,11 @@ extension GuestImage {
         poke 0x80 64 $1; poke 0x88 64 $2; poke 0x90 64 $3; poke 0x98 32 $4
         await_clear 0x98 1
       }
-      # Waits for the next interrupt in the background; the count of all so far comes into the file.
-      expect_interrupt() {
-        dd if=/dev/uio0 bs=4 count=1 2> /dev/null | hexdump -v -e '1/4 "%d"' > /tmp/interrupt &
-        waiting=$!
+      # Counts interrupts from now on, in descriptor 4: one that came before its opening is not waited for.
+      expect_interrupt() { exec 4< /dev/uio0; }
+      # Waits for one; the count of all so far comes into the file.
+      await_interrupt() {
+        timeout 30 dd bs=4 count=1 <&4 2> /dev/null | hexdump -v -e '1/4 "%d"' > /tmp/interrupt
       }
       # The driver masks the pin at each interrupt (bit 10 of the command).
       unmask() { configure 5 '\000'; }

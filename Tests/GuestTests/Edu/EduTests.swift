@@ -74,7 +74,7 @@ private func checkPin(_ guest: Guest) throws {
     unmask
     expect_interrupt
     poke 0x60 32 0x15
-    wait $waiting
+    await_interrupt
     peek 0x24
     # Status of configuration space: bit 3 shows the pin.
     echo "pin $((0x$(config 6 1) & 8))"
@@ -84,7 +84,7 @@ private func checkPin(_ guest: Guest) throws {
     expect_interrupt
     poke 0x20 32 0x80
     poke 0x08 32 6
-    wait $waiting
+    await_interrupt
     peek 0x24; peek 0x08
     poke 0x64 32 0x1
     poke 0x20 32 0
@@ -105,11 +105,10 @@ private func checkTransferWithInterrupt(_ guest: Guest) throws {
     """
     unmask
     expect_interrupt
-    # Its release takes the bus master bit, so it is set while the file is open.
-    usleep 200000
+    # The release of the file takes the bus master bit, so it is set while the file is open.
     configure 4 '\\006'
     poke 0x80 64 0x40000; poke 0x88 64 \(memory + 12288); poke 0x90 64 4096; poke 0x98 32 7
-    wait $waiting
+    await_interrupt
     peek 0x24
     poke 0x64 32 0x100
     dd if=/dev/mem bs=4096 skip=\(page + 3) count=1 2> /dev/null | cmp - /tmp/page && echo same

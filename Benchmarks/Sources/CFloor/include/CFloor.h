@@ -19,6 +19,8 @@ uint64_t floor_done(const struct floor_shared *shared);
 int floor_pin(int cpu);
 /// A connected pair of UNIX stream sockets.
 int floor_pair(int ends[2]);
+/// A stream socket that is connected to a path, or negative.
+int floor_connect(const char *path);
 /// A child that answers every message of a fixed size with one of another; returns its pid.
 int floor_start_echo(int fd, int close_fd, int cpu, int request, int reply);
 /// A child that is a minimal vfio-user server: VERSION, then every command acknowledged, reads

@@ -5,9 +5,10 @@ import VFIOUserClient
 import VFIOUserProtocol
 import VFIOUserTransport
 
-/// `vfio-user demo`: the whole thing without a virtual machine.
-struct Demo: ParsableCommand {
+/// `vfio-user demo serial`: a serial port from end to end without a virtual machine.
+struct DemoSerial: ParsableCommand {
   static let configuration = CommandConfiguration(
+    commandName: "serial",
     abstract: "Serve a serial port from a process of its own, and drive it without a VM.",
     discussion: """
       Starts a device process, connects to it as a VMM would, shows what the device is, sends bytes \
@@ -28,31 +29,29 @@ struct Demo: ParsableCommand {
 
   func run() throws {
     log.bootstrap()
-    let folder = FilePath("/tmp/vfio-user-demo-\(getpid())")
-    try FileManager.default.createDirectory(
-      atPath: folder.string, withIntermediateDirectories: false)
-    defer { try? FileManager.default.removeItem(atPath: folder.string) }
-    let socket = folder.appending("port.sock")
-    let process = try DemoDevice(socket: socket, farEnd: folder.appending("far.sock"))
-    defer { process.stop() }
-
-    say("1. A device process (pid \(process.pid)) serves a serial port on \(socket)")
-    do {
-      let client = try Client(connectingTo: socket)
-      say("\n2. What a VMM finds there")
-      say(try DeviceSummary(of: client).text)
-      try exercise(client, process)
-      try measure(client)
-    } catch let error as ClientError {
-      throw CommandFailure(error, device: socket.string)
+    try withDemoFolder { folder in
+      let socket = folder.appending("port.sock")
+      let farEnd = folder.appending("far.sock")
+      let process = try DemoProcess("serial", ["--listen", farEnd.string], socket: socket)
+      defer { process.stop() }
+      say("1. A device process (pid \(process.pid)) serves a serial port on \(socket)")
+      do {
+        let client = try Client(connectingTo: socket)
+        say("\n2. What a VMM finds there")
+        say(try DeviceSummary(of: client).text)
+        try exercise(client, farEnd)
+        try measure(client)
+      } catch let error as ClientError {
+        throw CommandFailure(error, device: socket.string)
+      }
     }
-    say("\n5. The same device in a virtual machine (QEMU 10.1 or newer; or: make demo-vm)")
+    say("\n5. The same device in a virtual machine (QEMU 10.1 or newer)")
     say(Self.commandLines)
   }
 
-  private func exercise(_ client: Client, _ process: DemoDevice) throws {
+  private func exercise(_ client: Client, _ farEnd: FilePath) throws {
     say("\n3. \(bytes) random bytes each way through its registers, with interrupts")
-    let far = try FarProgram(process.farEnd)
+    let far = try FarProgram(farEnd)
     var driver = try SerialDriver(client)
     let toDevice = try pass(bytes) { piece in
       try driver.send(piece)

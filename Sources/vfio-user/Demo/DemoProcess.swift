@@ -1,23 +1,25 @@
 import Foundation
+import Glibc
 import SystemPackage
 import VFIOUserTransport
 
 /// A device process that belongs to the demo.
-final class DemoDevice {
-  let farEnd: FilePath
+final class DemoProcess {
   private let process = Process()
+  /// Its number.
   var pid: Int32 { process.processIdentifier }
 
   /// Starts this same program as a device process, and waits until it listens.
-  init(socket: FilePath, farEnd: FilePath) throws {
-    self.farEnd = farEnd
+  ///
+  /// - Parameters:
+  ///   - device: `serve`'s arguments behind the socket.
+  ///   - socket: where it listens.
+  init(_ device: String, _ arguments: [String], socket: FilePath) throws {
     process.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
-    process.arguments = [
-      "serve", "serial", "--socket", socket.string, "--listen", farEnd.string,
-    ]
+    process.arguments = ["serve", device, "--socket", socket.string] + arguments
     try process.run()
     let deadline = ContinuousClock.now + .seconds(10)
-    while !FileManager.default.fileExists(atPath: socket.string) {
+    while !Self.listens(socket) {
       guard process.isRunning, ContinuousClock.now < deadline else {
         stop()
         throw CommandFailure("the device process did not start; its messages are above.")
@@ -26,12 +28,33 @@ final class DemoDevice {
     }
   }
 
+  /// Whether somebody listens there; a stale socket of a killed process has nobody.
+  private static func listens(_ path: FilePath) -> Bool {
+    (try? MessageSocket(connectingTo: path)) != nil
+  }
+
   /// Asks it to end, as a supervisor would.
   func stop() {
     guard process.isRunning else { return }
     process.terminate()
     process.waitUntilExit()
   }
+
+  /// Ends it without asking, as the kernel does when memory runs out.
+  func kill() {
+    guard process.isRunning else { return }
+    Glibc.kill(pid, SIGKILL)
+    process.waitUntilExit()
+  }
+}
+
+/// A folder for the length of a demo.
+func withDemoFolder(_ body: (FilePath) throws -> Void) throws {
+  let folder = FilePath("/tmp/vfio-user-demo-\(getpid())")
+  try FileManager.default.createDirectory(
+    atPath: folder.string, withIntermediateDirectories: false)
+  defer { try? FileManager.default.removeItem(atPath: folder.string) }
+  try body(folder)
 }
 
 /// The program at the other end of the serial port's cable.

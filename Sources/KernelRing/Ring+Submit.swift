@@ -1,0 +1,54 @@
+internal import CLinux
+internal import Synchronization
+internal import SystemPackage
+internal import VFIOUserTransport
+
+extension Ring {
+  /// Hands everything queued to the kernel in one system call.
+  ///
+  /// - Parameter least: waits until so many completions are there to take, those that were there before
+  ///   included; a signal may end the wait early. No more than are under way are waited for.
+  /// - Returns: how many operations were handed over.
+  /// - Throws: ``RingError/system(_:)`` with `EAGAIN` when the kernel has no memory for them now.
+  @discardableResult
+  public func submit(waitingFor least: Int = 0) throws(RingError) -> Int {
+    guard queued > 0 || least > 0 else { return 0 }
+    let result = unsafe clinux_ring_submit(ring, UInt32(max(0, min(least, inFlight))))
+    do throws(SystemFailure) {
+      return Int(try checked("io_uring_enter", result))
+    } catch {
+      throw .system(error)
+    }
+  }
+
+  /// Waits until there is a completion to take, or a signal comes; from any thread.
+  public func wait() throws(RingError) {
+    do throws(SystemFailure) {
+      _ = try checked("io_uring_enter", clinux_ring_wait(descriptor))
+    } catch {
+      throw .system(error)
+    }
+  }
+
+  /// Takes the completions that are there, without waiting.
+  ///
+  /// - Returns: how many there were.
+  @discardableResult
+  public func take(_ body: (RingCompletion) -> Void) -> Int {
+    var total = 0
+    var isEmpty = false
+    while !isEmpty {
+      unsafe withCompletions { batch in
+        let count = Int(unsafe clinux_ring_take(ring, batch.baseAddress, UInt32(batch.count)))
+        underWay.subtract(count, ordering: .releasing)
+        total += count
+        isEmpty = count < batch.count
+        for index in 0..<count {
+          body(
+            RingCompletion(id: unsafe batch[index].id, result: unsafe batch[index].result))
+        }
+      }
+    }
+    return total
+  }
+}

@@ -1,0 +1,60 @@
+public import NVMeProtocol
+
+/// Memory for the data of commands, with the list of its pages written once.
+public struct DataBuffer: Sendable {
+  /// The data.
+  public let data: DMABuffer
+  /// The pages behind the first one, for transfers of more than two.
+  let list: DMABuffer?
+
+  /// Most bytes: a list in one page.
+  public static let mostBytes = 512 * DMAArena.pageSize
+
+  /// Allocates room for `count` bytes.
+  ///
+  /// - Throws: ``NVMeDriverError/transferTooLong(_:limit:)`` for more than ``mostBytes``;
+  ///   ``NVMeDriverError/outOfMemory(needed:largest:)``.
+  public init(_ count: Int, in arena: DMAArena) throws(NVMeDriverError) {
+    guard count <= Self.mostBytes else {
+      throw .transferTooLong(count, limit: Self.mostBytes)
+    }
+    data = try arena.allocate(count)
+    let pages = data.size / DMAArena.pageSize
+    guard pages > 2 else {
+      list = nil
+      return
+    }
+    let list = try arena.allocate(DMAArena.pageSize)
+    for page in 1..<pages {
+      list.store(data.address + UInt64(page * DMAArena.pageSize), at: (page - 1) * 8)
+    }
+    self.list = list
+  }
+
+  /// What the device gets for the first `count` bytes: PRP 1 and PRP 2 (NVMe 1.4, section 4.3).
+  ///
+  /// - Precondition: not more than the buffer has.
+  public func pointers(_ count: Int) -> (first: UInt64, second: UInt64) {
+    precondition(count <= data.size, "\(count) bytes of \(data.size)")
+    if count <= DMAArena.pageSize { return (data.address, 0) }
+    if count <= 2 * DMAArena.pageSize {
+      return (data.address, data.address + UInt64(DMAArena.pageSize))
+    }
+    return (data.address, list?.address ?? 0)
+  }
+}
+
+extension DMAArena {
+  /// Takes a data buffer back that the device no longer uses.
+  public func free(_ buffer: DataBuffer) {
+    free(buffer.data)
+    if let list = buffer.list { free(list) }
+  }
+}
+
+extension SubmissionEntry {
+  /// Points the command to the first `count` bytes of a buffer.
+  public mutating func point(to buffer: DataBuffer, count: Int) {
+    (dataPointer1, dataPointer2) = buffer.pointers(count)
+  }
+}

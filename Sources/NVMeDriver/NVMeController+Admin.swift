@@ -1,0 +1,198 @@
+public import NVMeProtocol
+internal import VFIOUserTransport
+
+extension NVMeController {
+  /// How long a command may take that is waited for.
+  public static let commandTimeout: Duration = .seconds(30)
+
+  /// Has an admin command carried out, and waits for the answer, whatever it is.
+  ///
+  /// - Throws: ``NVMeDriverError/timedOut(opcode:)``; ``NVMeDriverError/fatal(_:)`` when the controller
+  ///   gives up meanwhile.
+  public func answer(
+    to entry: SubmissionEntry, timeout: Duration = commandTimeout
+  ) throws(NVMeDriverError) -> CompletionEntry {
+    guard let admin else { throw .unsuitable("the controller is not enabled") }
+    return try answer(to: entry, on: admin, timeout: timeout)
+  }
+
+  /// Has a command carried out on a queue of which nobody else takes the answers, and waits.
+  public func answer(
+    to entry: SubmissionEntry, on queue: QueuePair, timeout: Duration = commandTimeout
+  ) throws(NVMeDriverError) -> CompletionEntry {
+    let id = try queue.submit(entry)
+    try queue.ring()
+    let deadline = Deadline.after(timeout)
+    var found: CompletionEntry?
+    while found == nil {
+      let step = Duration.nanoseconds(min(max(0, deadline.remaining), 100_000_000))
+      let count = try queue.wait(for: step) { answer in
+        if answer.commandID == id {
+          found = answer
+        } else if queue.id == 0, answer.status.isSuccess {
+          events.append(AsynchronousEvent(rawValue: answer.result))
+        }
+      }
+      guard found == nil, count == 0 else { continue }
+      let status = try self.status
+      if status.isFatal { throw .fatal(status) }
+      guard !deadline.hasPassed else { throw .timedOut(opcode: entry.opcode) }
+    }
+    guard let found else { throw .timedOut(opcode: entry.opcode) }
+    return found
+  }
+
+  /// Has a command carried out that must succeed.
+  ///
+  /// - Parameters:
+  ///   - entry: the command.
+  ///   - queue: the queue; nil for the admin queue.
+  ///   - timeout: how long it may take.
+  /// - Returns: dword 0 of the answer.
+  /// - Throws: ``NVMeDriverError/refused(opcode:_:)`` when it does not.
+  @discardableResult
+  public func perform(
+    _ entry: SubmissionEntry, on queue: QueuePair? = nil, timeout: Duration = commandTimeout
+  ) throws(NVMeDriverError) -> UInt32 {
+    guard let queue = queue ?? admin else {
+      throw .unsuitable("the controller is not enabled")
+    }
+    let answer = try answer(to: entry, on: queue, timeout: timeout)
+    guard answer.status.isSuccess else {
+      throw .refused(opcode: entry.opcode, answer.status)
+    }
+    return answer.result
+  }
+
+  /// Has a command carried out that brings data.
+  public func data(
+    _ entry: SubmissionEntry, count: Int, timeout: Duration = commandTimeout
+  ) throws(NVMeDriverError) -> [UInt8] {
+    let buffer = try DataBuffer(count, in: arena)
+    // A command that did not end may still write there: such a page is not given back.
+    var entry = entry
+    entry.point(to: buffer, count: count)
+    let answer = try answer(to: entry, timeout: timeout)
+    defer { arena.free(buffer) }
+    guard answer.status.isSuccess else {
+      throw .refused(opcode: entry.opcode, answer.status)
+    }
+    return buffer.data.read(count: count)
+  }
+}
+
+extension NVMeController {
+  /// Identify, as bytes.
+  public func identify(
+    _ selector: IdentifySelector, namespace: UInt32 = 0
+  ) throws(NVMeDriverError) -> [UInt8] {
+    var entry = SubmissionEntry(
+      opcode: AdminOpcode.identify.rawValue, namespaceID: namespace)
+    entry.dword10 = UInt32(selector.rawValue)
+    return try data(entry, count: 4096)
+  }
+
+  /// What the controller says of itself.
+  public func identifyController() throws(NVMeDriverError) -> IdentifyController {
+    try decode(try identify(.controller))
+  }
+
+  /// What it says of a namespace.
+  public func identifyNamespace(_ id: UInt32) throws(NVMeDriverError) -> IdentifyNamespace {
+    try decode(try identify(.namespace, namespace: id))
+  }
+
+  /// The namespaces that there are, at most 1024.
+  public func activeNamespaces() throws(NVMeDriverError) -> [UInt32] {
+    let bytes = try identify(.activeNamespaces)
+    do throws(NVMeWireError) {
+      return try NumberList(decoding: bytes.span).numbers
+    } catch {
+      throw .unsuitable(error.description)
+    }
+  }
+
+  /// The first `count` bytes of a log page; a multiple of 4.
+  public func log(
+    _ page: LogPage, namespace: UInt32 = .max, count: Int
+  ) throws(NVMeDriverError) -> [UInt8] {
+    var entry = SubmissionEntry(
+      opcode: AdminOpcode.getLogPage.rawValue, namespaceID: namespace)
+    let dwords = UInt32(max(1, count / 4) - 1)
+    entry.dword10 = UInt32(page.rawValue) | (dwords & 0xFFFF) << 16
+    entry.dword11 = dwords >> 16
+    return try data(entry, count: count)
+  }
+
+  /// Health and counters.
+  public func health() throws(NVMeDriverError) -> HealthLog {
+    try decode(try log(.health, count: HealthLog.wireSize))
+  }
+
+  /// The newest entries of the error log.
+  public func errors(_ count: Int = 16) throws(NVMeDriverError) -> [ErrorLogEntry] {
+    let size = ErrorLogEntry.wireSize
+    let bytes = try log(.errors, count: count * size)
+    var entries: [ErrorLogEntry] = []
+    for index in 0..<count {
+      let entry: ErrorLogEntry = try decode(Array(bytes[index * size..<(index + 1) * size]))
+      if entry.errorCount > 0 { entries.append(entry) }
+    }
+    return entries
+  }
+
+  /// A feature's value.
+  public func feature(
+    _ feature: Feature, _ selector: FeatureSelector = .current
+  ) throws(NVMeDriverError) -> UInt32 {
+    var entry = SubmissionEntry(opcode: AdminOpcode.getFeatures.rawValue)
+    entry.dword10 = UInt32(feature.rawValue) | UInt32(selector.rawValue) << 8
+    return try perform(entry)
+  }
+
+  /// Sets a feature.
+  ///
+  /// - Returns: what the controller answers.
+  @discardableResult
+  public func setFeature(_ feature: Feature, _ value: UInt32) throws(NVMeDriverError) -> UInt32 {
+    var entry = SubmissionEntry(opcode: AdminOpcode.setFeatures.rawValue)
+    entry.dword10 = UInt32(feature.rawValue)
+    entry.dword11 = value
+    return try perform(entry)
+  }
+
+  private func decode<Structure: ByteStructure>(
+    _ bytes: [UInt8]
+  ) throws(NVMeDriverError) -> Structure {
+    do throws(NVMeWireError) {
+      return try Structure(decoding: bytes.span)
+    } catch {
+      throw .unsuitable(error.description)
+    }
+  }
+}
+
+extension NVMeController {
+  /// Leaves a request for an event with the controller; what comes is added to ``events``.
+  public func requestEvent() throws(NVMeDriverError) {
+    guard let admin else { throw .unsuitable("the controller is not enabled") }
+    _ = try admin.submit(
+      SubmissionEntry(opcode: AdminOpcode.asynchronousEventRequest.rawValue))
+    try admin.ring()
+  }
+
+  /// Waits for an event.
+  ///
+  /// - Returns: the oldest that was not taken, nil when none comes in time.
+  public func nextEvent(within timeout: Duration) throws(NVMeDriverError) -> AsynchronousEvent? {
+    if events.isEmpty, let admin {
+      _ = try admin.wait(for: timeout) { answer in
+        if answer.status.isSuccess { events.append(AsynchronousEvent(rawValue: answer.result)) }
+      }
+    }
+    return events.isEmpty ? nil : events.removeFirst()
+  }
+
+  /// The oldest event that has come and was not taken; does not wait.
+  public func takeEvent() -> AsynchronousEvent? { events.isEmpty ? nil : events.removeFirst() }
+}

@@ -1,0 +1,121 @@
+internal import CLinux
+public import NVMeProtocol
+internal import VFIOUserClient
+internal import VFIOUserProtocol
+internal import VFIOUserTransport
+
+extension NVMeController {
+  /// The controller becomes ready with empty admin queues, whatever it was before.
+  ///
+  /// - Parameter adminEntries: entries of the two admin queues, 2 to 4096.
+  /// - Throws: ``NVMeDriverError/fatal(_:)``, ``NVMeDriverError/notReady(_:wanted:)``.
+  public func enable(adminEntries: Int = 32) throws(NVMeDriverError) {
+    try disable()
+    let admin = try makeQueue(0, entries: adminEntries, vector: 0)
+    self.admin = admin
+    try setRegister(
+      RegisterOffset.adminQueueAttributes,
+      AdminQueueAttributes(submissionEntries: adminEntries, completionEntries: adminEntries)
+        .rawValue)
+    try setRegister(RegisterOffset.adminSubmissionQueue, wide: admin.submission.address)
+    try setRegister(RegisterOffset.adminCompletionQueue, wide: admin.completion.address)
+    var wanted = ControllerConfiguration(rawValue: 0)
+    wanted.submissionEntrySize = 6
+    wanted.completionEntrySize = 4
+    wanted.isEnabled = true
+    try setRegister(RegisterOffset.configuration, wanted.rawValue)
+    try waitUntil("ready") { $0.isReady }
+  }
+
+  /// The controller stops, and forgets its queues.
+  ///
+  /// A controller in fatal status is stopped too: this is the reset that helps it.
+  public func disable() throws(NVMeDriverError) {
+    var now = try configuration
+    if now.isEnabled {
+      now.isEnabled = false
+      now.shutdown = 0
+      try setRegister(RegisterOffset.configuration, now.rawValue)
+    }
+    try waitUntil("stopped", evenIfFatal: true) { !$0.isReady }
+    forgetQueues()
+  }
+
+  /// Tells the controller that the power goes (CC.SHN), and waits until it has settled everything.
+  public func shutDown(abruptly: Bool = false) throws(NVMeDriverError) {
+    var now = try configuration
+    now.shutdown = abruptly ? 2 : 1
+    try setRegister(RegisterOffset.configuration, now.rawValue)
+    try waitUntil("shut down") { $0.shutdown == 2 }
+  }
+
+  /// Resets the subsystem (NSSR), as if the power had been away for a moment.
+  public func resetSubsystem() throws(NVMeDriverError) {
+    try setRegister(RegisterOffset.subsystemReset, RegisterOffset.subsystemResetSignature)
+    try waitUntil("stopped", evenIfFatal: true) { !$0.isReady }
+    forgetQueues()
+  }
+
+  /// The reset of the whole PCI device, which the bus does.
+  public func resetDevice() throws(NVMeDriverError) {
+    try throughClient { () throws(ClientError) in
+      try client.reset()
+      let command: UInt16 = try client.load(.configuration, at: 4)
+      try client.store(command | 0b110, .configuration, at: 4)
+    }
+    forgetQueues()
+  }
+
+  /// Waits until the status is what is wanted.
+  public func waitUntil(
+    _ wanted: String, evenIfFatal: Bool = false, _ isTrue: (ControllerStatus) -> Bool
+  ) throws(NVMeDriverError) {
+    // CAP.TO, in steps of 500 ms; at least the two seconds that a busy machine needs.
+    let limit = Deadline.after(.milliseconds(max(4, Int(capabilities.timeout)) * 500))
+    while true {
+      let status = try self.status
+      if isTrue(status) { return }
+      if status.isFatal, !evenIfFatal { throw .fatal(status) }
+      guard !limit.hasPassed else { throw .notReady(status, wanted: wanted) }
+      _ = clinux_poll(nil, 0, 200_000)
+    }
+  }
+
+  /// Memory for a queue, and its interrupt.
+  func makeQueue(
+    _ id: UInt16, entries: Int, vector: UInt32
+  ) throws(NVMeDriverError) -> QueuePair {
+    var counter: EventCounter?
+    if noticing == .interrupts {
+      do throws(SystemFailure) {
+        counter = try EventCounter()
+      } catch {
+        throw .system(error)
+      }
+      try throughClient { () throws(ClientError) in
+        try client.setTrigger(.msix, vector: vector, counter)
+      }
+    }
+    return try QueuePair(
+      id: id, entries: entries, arena: arena, client: client,
+      stride: capabilities.doorbellStride, interrupt: counter)
+  }
+
+  /// The controller no longer touches the memory of its queues.
+  private func forgetQueues() {
+    for queue in [admin].compactMap({ $0 }) + queues.values { release(queue) }
+    admin = nil
+    queues = [:]
+    events = []
+    if let shadow {
+      arena.free(shadow.doorbells)
+      arena.free(shadow.eventIndices)
+    }
+    shadow = nil
+  }
+
+  func release(_ queue: QueuePair) {
+    arena.free(queue.submission)
+    arena.free(queue.completion)
+  }
+}

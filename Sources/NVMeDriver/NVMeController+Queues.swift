@@ -1,0 +1,76 @@
+public import NVMeProtocol
+
+extension NVMeController {
+  /// Most entries of an I/O queue that the controller takes.
+  public var mostEntries: Int { Int(capabilities.maximumQueueEntriesZeroBased) + 1 }
+
+  /// Asks for numbers of I/O queues.
+  ///
+  /// - Returns: what the controller gives.
+  public func requestQueues(_ count: Int) throws(NVMeDriverError) -> QueueCounts {
+    let wanted = QueueCounts(submission: count, completion: count)
+    return QueueCounts(rawValue: try setFeature(.numberOfQueues, wanted.rawValue))
+  }
+
+  /// Creates a completion queue and a submission queue that is answered there.
+  ///
+  /// - Parameters:
+  ///   - id: their number, from 1; it is also their vector.
+  ///   - entries: entries of each, 2 to ``mostEntries``.
+  public func createQueue(_ id: UInt16, entries: Int) throws(NVMeDriverError) -> QueuePair {
+    let queue = try makeQueue(id, entries: entries, vector: UInt32(id))
+    do throws(NVMeDriverError) {
+      try perform(.createCompletionQueue(queue, vector: id))
+      try perform(.createSubmissionQueue(queue))
+    } catch {
+      // A controller that did not answer may still use the memory; one that refused does not.
+      if case .refused = error { release(queue) }
+      throw error
+    }
+    queue.shadow = shadow
+    queues[id] = queue
+    return queue
+  }
+
+  /// Deletes both queues.
+  public func deleteQueue(_ id: UInt16) throws(NVMeDriverError) {
+    for opcode in [AdminOpcode.deleteSubmissionQueue, .deleteCompletionQueue] {
+      var entry = SubmissionEntry(opcode: opcode.rawValue)
+      entry.dword10 = UInt32(id)
+      try perform(entry)
+    }
+    if let queue = queues.removeValue(forKey: id) { release(queue) }
+  }
+
+  /// Has the controller read the doorbells of I/O queues from memory from now on.
+  public func useShadowDoorbells() throws(NVMeDriverError) {
+    let made = try ShadowDoorbells(arena, stride: capabilities.doorbellStride)
+    var entry = SubmissionEntry(opcode: AdminOpcode.doorbellBufferConfig.rawValue)
+    entry.dataPointer1 = made.doorbells.address
+    entry.dataPointer2 = made.eventIndices.address
+    try perform(entry)
+    shadow = made
+    for queue in queues.values { queue.shadow = made }
+  }
+}
+
+extension SubmissionEntry {
+  /// Create I/O Completion Queue (NVMe 1.4, section 5.3): contiguous, with interrupts.
+  public static func createCompletionQueue(_ queue: QueuePair, vector: UInt16) -> SubmissionEntry {
+    var entry = SubmissionEntry(opcode: AdminOpcode.createCompletionQueue.rawValue)
+    entry.dataPointer1 = queue.completion.address
+    entry.dword10 = UInt32(queue.id) | UInt32(queue.entries - 1) << 16
+    entry.dword11 = UInt32(vector) << 16 | (queue.interrupt == nil ? 0b01 : 0b11)
+    return entry
+  }
+
+  /// Create I/O Submission Queue (NVMe 1.4, section 5.4): contiguous, answered in the queue of the same
+  /// number.
+  public static func createSubmissionQueue(_ queue: QueuePair) -> SubmissionEntry {
+    var entry = SubmissionEntry(opcode: AdminOpcode.createSubmissionQueue.rawValue)
+    entry.dataPointer1 = queue.submission.address
+    entry.dword10 = UInt32(queue.id) | UInt32(queue.entries - 1) << 16
+    entry.dword11 = UInt32(queue.id) << 16 | 0b01
+    return entry
+  }
+}

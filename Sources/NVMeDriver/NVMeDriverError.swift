@@ -1,0 +1,65 @@
+public import NVMeProtocol
+public import VFIOUserClient
+public import VFIOUserTransport
+
+/// Why something that was asked of an NVMe controller did not happen.
+public enum NVMeDriverError: Error, Equatable, Sendable {
+  /// The connection to the device does not work.
+  case client(ClientError)
+  /// A system call failed.
+  case system(SystemFailure)
+  /// What is at the other end cannot be driven; the text says why.
+  case unsuitable(String)
+  /// The controller has given up (CSTS.CFS); only a reset helps.
+  case fatal(ControllerStatus)
+  /// The controller did not become what it was asked to be within the time that it names itself.
+  case notReady(ControllerStatus, wanted: String)
+  /// A command ended with an error.
+  case refused(opcode: UInt8, Status)
+  /// A command did not end in time.
+  case timedOut(opcode: UInt8)
+  /// The controller completed a command that was not under way.
+  case strayCompletion(queue: UInt16, commandID: UInt16)
+  /// As many commands are under way as the queue holds.
+  case queueFull(limit: Int)
+  /// The memory that is shared with the device has no such piece left.
+  case outOfMemory(needed: Int, largest: Int)
+  /// A transfer is longer than the controller or the buffer takes.
+  case transferTooLong(Int, limit: Int)
+}
+
+extension NVMeDriverError: CustomStringConvertible {
+  /// A sentence that names the cause.
+  public var description: String {
+    switch self {
+    case .client(let error): error.description
+    case .system(let failure): failure.description
+    case .unsuitable(let why): why
+    case .fatal(let status):
+      "the controller has reached fatal status (CSTS 0x\(String(status.rawValue, radix: 16)))"
+    case .notReady(let status, let wanted):
+      "the controller is not \(wanted) in time (CSTS 0x\(String(status.rawValue, radix: 16)))"
+    case .refused(let opcode, let status):
+      "the controller ended command 0x\(String(opcode, radix: 16)) with \"\(status)\""
+    case .timedOut(let opcode): "command 0x\(String(opcode, radix: 16)) did not end in time"
+    case .strayCompletion(let queue, let id):
+      "the controller completed command \(id) of queue \(queue), which was not under way"
+    case .queueFull(let limit): "\(limit) commands are under way, the queue holds no more"
+    case .outOfMemory(let needed, let largest):
+      "no \(needed) bytes of shared memory are left in one piece, the largest has \(largest)"
+    case .transferTooLong(let count, let limit): "\(count) bytes in one command, at most \(limit)"
+    }
+  }
+}
+
+/// Runs an operation of the client and wraps its error.
+@inline(__always)
+func throughClient<Result>(
+  _ body: () throws(ClientError) -> Result
+) throws(NVMeDriverError) -> Result {
+  do throws(ClientError) {
+    return try body()
+  } catch {
+    throw .client(error)
+  }
+}

@@ -1,0 +1,93 @@
+public import NVMeProtocol
+
+/// A namespace: the blocks that a controller offers under a number.
+public struct NVMeNamespace: Sendable {
+  /// NSID.
+  public let id: UInt32
+  /// Bytes of a block.
+  public let blockSize: Int
+  /// Blocks.
+  public let blocks: UInt64
+  /// Most bytes of one command, for the controller and for a ``DataBuffer``.
+  public let mostBytes: Int
+  /// What the controller says of it.
+  public let description: IdentifyNamespace
+
+  /// Asks a controller about a namespace.
+  ///
+  /// - Throws: ``NVMeDriverError/unsuitable(_:)`` when it is not there, or has blocks that cannot be.
+  public init(_ id: UInt32, of controller: NVMeController) throws(NVMeDriverError) {
+    let description = try controller.identifyNamespace(id)
+    let limit = try controller.identifyController().maximumTransfer
+    let shift = description.format.dataShift
+    guard description.size > 0 else { throw .unsuitable("there is no namespace \(id)") }
+    guard 9...16 ~= shift else {
+      throw .unsuitable("namespace \(id) has blocks of 2^\(shift) bytes")
+    }
+    self.id = id
+    self.description = description
+    blockSize = 1 << Int(shift)
+    blocks = description.size
+    let controllerLimit =
+      limit == 0 || limit > 20 ? DataBuffer.mostBytes : DMAArena.pageSize << Int(limit)
+    mostBytes = min(DataBuffer.mostBytes, controllerLimit, 65536 << Int(shift))
+  }
+
+  /// Bytes.
+  public var size: UInt64 { blocks.multipliedReportingOverflow(by: UInt64(blockSize)).partialValue }
+}
+
+extension NVMeController {
+  /// Reads blocks and waits for them; for occasional use, as it allocates.
+  public func read(
+    _ namespace: NVMeNamespace, from block: UInt64, blocks: Int, on queue: QueuePair
+  ) throws(NVMeDriverError) -> [UInt8] {
+    let count = blocks * namespace.blockSize
+    let buffer = try DataBuffer(count, in: arena)
+    var entry = SubmissionEntry.read(namespace.id, from: block, blocks: blocks)
+    entry.point(to: buffer, count: count)
+    // When it does not end the controller may still write there, and the pages are not given back.
+    let answer = try answer(to: entry, on: queue)
+    defer { arena.free(buffer) }
+    guard answer.status.isSuccess else { throw .refused(opcode: entry.opcode, answer.status) }
+    return buffer.data.read(count: count)
+  }
+
+  /// Has a command carried out that takes data along, and waits.
+  public func send(
+    _ entry: SubmissionEntry, _ bytes: [UInt8], on queue: QueuePair
+  ) throws(NVMeDriverError) {
+    let buffer = try DataBuffer(bytes.count, in: arena)
+    buffer.data.write(bytes)
+    var entry = entry
+    entry.point(to: buffer, count: bytes.count)
+    let answer = try answer(to: entry, on: queue)
+    defer { arena.free(buffer) }
+    guard answer.status.isSuccess else { throw .refused(opcode: entry.opcode, answer.status) }
+  }
+
+  /// Writes whole blocks and waits; for occasional use, as it allocates.
+  public func write(
+    _ namespace: NVMeNamespace, to block: UInt64, _ bytes: [UInt8], on queue: QueuePair
+  ) throws(NVMeDriverError) {
+    let blocks = bytes.count / namespace.blockSize
+    try send(.write(namespace.id, to: block, blocks: blocks), bytes, on: queue)
+  }
+
+  /// Gives blocks back, and waits.
+  ///
+  /// - Precondition: 1 to 256 ranges.
+  public func deallocate(
+    _ namespace: NVMeNamespace, _ ranges: [DatasetRange], on queue: QueuePair
+  ) throws(NVMeDriverError) {
+    var bytes = [UInt8](repeating: 0, count: ranges.count * DatasetRange.wireSize)
+    for (index, range) in ranges.enumerated() {
+      var span = bytes.mutableSpan
+      var raw = unsafe span.mutableBytes
+      var place = raw._mutatingExtracting((index * DatasetRange.wireSize)...)
+      range.encode(into: &place)
+    }
+    try send(
+      .datasetManagement(namespace.id, ranges: ranges.count, .deallocate), bytes, on: queue)
+  }
+}

@@ -1,0 +1,154 @@
+public import Glibc
+
+/// Client memory that is held for system calls that go on after they were started, such as those of
+/// io_uring.
+///
+/// The windows are pinned until ``release()``, or the end of this value: DMA_UNMAP waits for them (and is
+/// refused when that takes longer than the server's `quiesceTimeout`), and when the client goes, its memory
+/// stays mapped until then. So what was begun for a client can only ever land in that client's memory.
+/// Release as soon as the operation has ended.
+///
+/// The addresses are for the kernel, which answers `EFAULT` where the client has truncated its file; the
+/// processor would get a SIGBUS.
+///
+/// A value can be used again and again, and allocates only when a list is longer than all before. It belongs
+/// to one thread at a time.
+@safe
+public struct PinnedSlices: ~Copyable, @unchecked Sendable {
+  // Sound: the first `count` places of the buffers are initialised, and each has one retain and one pin of
+  // its window; `capacity` is their size. Nobody else has the buffers.
+  private var list: UnsafeMutablePointer<iovec>
+  private var holds: UnsafeMutablePointer<Hold>
+  private var capacity: Int
+  /// How many slices there are.
+  public private(set) var count = 0
+  /// Bytes in all of them together.
+  public private(set) var byteCount: UInt64 = 0
+  private var memory: GuestMemory?
+  private var observer: GuestMemory.WriteObserver?
+
+  /// A pinned window, and which bytes of the client are meant.
+  @unsafe
+  private struct Hold {
+    let window: Unmanaged<Window>
+    let address: UInt64
+  }
+
+  /// Nothing is pinned yet.
+  ///
+  /// - Parameter capacity: for how many slices there is room at first, from 1 to ``Transfer/mostSlices``.
+  public init(capacity: Int = 4) {
+    precondition(1...Transfer.mostSlices ~= capacity, "room for \(capacity) slices")
+    unsafe list = .allocate(capacity: capacity)
+    unsafe holds = .allocate(capacity: capacity)
+    self.capacity = capacity
+  }
+
+  deinit {
+    // A deinit cannot call a mutating method: what `release` does, without the bookkeeping.
+    if let memory { unsafe Self.letGo(memory, observer, list, holds, count) }
+    unsafe list.deallocate()
+    unsafe holds.deallocate()
+  }
+
+  /// Pins a range, behind those that are pinned already.
+  ///
+  /// Ranges that follow each other in memory become one slice.
+  ///
+  /// - Parameters:
+  ///   - range: what is wanted; windows may be crossed.
+  ///   - direction: `reading` for calls that take data out of the client's memory, `writing` for those that
+  ///     put data there; the same for all ranges until ``release()``.
+  ///   - transfer: the licence of the client; the same for all ranges until ``release()``.
+  /// - Throws: ``MemoryError``, ``MemoryError/needsMapping(at:)`` where there are only messages; then nothing
+  ///   is pinned any more, earlier ranges included.
+  public mutating func pin(
+    _ range: GuestRange, for direction: Transfer.Direction, of transfer: Transfer
+  ) throws(MemoryError) {
+    precondition(memory == nil || memory === transfer.memory, "ranges of two devices")
+    memory = transfer.memory
+    do throws(MemoryError) {
+      let writes = try unsafe transfer.forEachPiece(of: range, direction) {
+        (window, address, slice) throws(MemoryError) in unsafe add(window, address, slice)
+      }
+      if direction == .writing, let writes { observer = writes }
+    } catch {
+      observer = nil
+      release()
+      throw error
+    }
+  }
+
+  /// Lets go of everything; harmless when there is nothing.
+  public mutating func release() {
+    guard let memory else { return }
+    unsafe Self.letGo(memory, observer, list, holds, count)
+    count = 0
+    byteCount = 0
+    self.memory = nil
+    observer = nil
+  }
+
+  /// What is pinned, for a system call; valid until something is pinned or let go.
+  @unsafe
+  public var slices: UnsafeBufferPointer<iovec> {
+    unsafe UnsafeBufferPointer(start: list, count: count)
+  }
+
+  /// Notes a piece, whose window is pinned; false when there are too many.
+  @unsafe
+  private mutating func add(_ window: Window, _ address: UInt64, _ slice: iovec) -> Bool {
+    let continuesLast = count > 0 ? unsafe continues(window, slice) : false
+    if continuesLast {
+      unsafe list[count - 1].iov_len += slice.iov_len
+      byteCount += UInt64(unsafe slice.iov_len)
+      // One pin is enough; the one that holds it already is still there.
+      memory?.unpin(window)
+      return true
+    }
+    if count == capacity {
+      guard unsafe grow() else { return false }
+    }
+    let hold = unsafe Hold(window: .passRetained(window), address: address)
+    unsafe (holds + count).initialize(to: hold)
+    unsafe (list + count).initialize(to: slice)
+    count += 1
+    byteCount += UInt64(unsafe slice.iov_len)
+    return true
+  }
+
+  @unsafe
+  private func continues(_ window: Window, _ slice: iovec) -> Bool {
+    let last = unsafe list[count - 1]
+    let isSame =
+      unsafe holds[count - 1].window.toOpaque() == Unmanaged.passUnretained(window).toOpaque()
+    return unsafe isSame && last.iov_base + last.iov_len == slice.iov_base
+  }
+
+  @unsafe
+  private mutating func grow() -> Bool {
+    guard capacity < Transfer.mostSlices else { return false }
+    let larger = min(capacity * 4, Transfer.mostSlices)
+    let newList = UnsafeMutablePointer<iovec>.allocate(capacity: larger)
+    let newHolds = UnsafeMutablePointer<Hold>.allocate(capacity: larger)
+    unsafe newList.moveInitialize(from: list, count: count)
+    unsafe newHolds.moveInitialize(from: holds, count: count)
+    unsafe list.deallocate()
+    unsafe holds.deallocate()
+    unsafe (list, holds, capacity) = (newList, newHolds, larger)
+    return true
+  }
+
+  @unsafe
+  private static func letGo(
+    _ memory: GuestMemory, _ observer: GuestMemory.WriteObserver?,
+    _ list: UnsafeMutablePointer<iovec>, _ holds: UnsafeMutablePointer<Hold>, _ count: Int
+  ) {
+    for index in 0..<count {
+      let hold = unsafe holds[index]
+      // While it is pinned, so that whoever takes the window back has heard of the write.
+      unsafe observer?(hold.address, UInt64(list[index].iov_len))
+      memory.unpin(unsafe hold.window.takeRetainedValue())
+    }
+  }
+}

@@ -1,0 +1,9 @@
+import ArgumentParser
+
+/// `vfio-user demo`: the whole thing without a virtual machine.
+struct Demo: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Serve a device from a process of its own, and drive it without a VM.",
+    subcommands: [DemoDisk.self, DemoSerial.self],
+    defaultSubcommand: DemoDisk.self)
+}

@@ -1,0 +1,70 @@
+/// How long things took, in buckets that are at most 3 % wide: fixed memory, however many there are.
+struct LatencyHistogram {
+  private static let stepBits = 5
+  private static let steps = 1 << stepBits
+  private var buckets = [UInt64](repeating: 0, count: (64 - stepBits + 1) << stepBits)
+  private(set) var count: UInt64 = 0
+  private(set) var least = UInt64.max
+  private(set) var most: UInt64 = 0
+  private var sum: UInt64 = 0
+
+  /// Notes a time in nanoseconds.
+  mutating func record(_ nanoseconds: UInt64) {
+    buckets[Self.bucket(nanoseconds)] += 1
+    count += 1
+    sum &+= nanoseconds
+    least = min(least, nanoseconds)
+    most = max(most, nanoseconds)
+  }
+
+  /// Adds what another one has seen.
+  mutating func merge(_ other: LatencyHistogram) {
+    for index in buckets.indices { buckets[index] += other.buckets[index] }
+    count += other.count
+    sum &+= other.sum
+    least = min(least, other.least)
+    most = max(most, other.most)
+  }
+
+  /// Nanoseconds; 0 when there is nothing.
+  var mean: UInt64 { count == 0 ? 0 : sum / count }
+
+  /// The time below which a share of all stayed, in nanoseconds; 0 when there is nothing.
+  func quantile(_ share: Double) -> UInt64 {
+    let wanted = max(1, UInt64((Double(count) * share).rounded(.up)))
+    var seen: UInt64 = 0
+    for (index, inside) in buckets.enumerated() {
+      seen += inside
+      if seen >= wanted { return min(most, Self.upperEnd(index)) }
+    }
+    return most
+  }
+
+  private static func bucket(_ value: UInt64) -> Int {
+    guard value >= UInt64(steps) else { return Int(value) }
+    let exponent = 63 - value.leadingZeroBitCount - stepBits
+    return (exponent + 1) << stepBits | Int(value >> UInt64(exponent)) & (steps - 1)
+  }
+
+  private static func upperEnd(_ bucket: Int) -> UInt64 {
+    guard bucket >= steps else { return UInt64(bucket) }
+    let exponent = UInt64(bucket >> stepBits - 1)
+    let step = UInt64(bucket & (steps - 1) | steps)
+    return (step << exponent) | ((1 << exponent) - 1)
+  }
+}
+
+/// A time in nanoseconds as people say it: "870 ns", "12.4 us", "3.1 ms".
+func timeText(_ nanoseconds: UInt64) -> String {
+  switch nanoseconds {
+  case ..<1000: "\(nanoseconds) ns"
+  case ..<1_000_000: tenths(nanoseconds, 1000) + " us"
+  case ..<1_000_000_000: tenths(nanoseconds, 1_000_000) + " ms"
+  default: tenths(nanoseconds, 1_000_000_000) + " s"
+  }
+}
+
+private func tenths(_ value: UInt64, _ unit: UInt64) -> String {
+  let tenths = (value * 10 + unit / 2) / unit
+  return "\(tenths / 10).\(tenths % 10)"
+}

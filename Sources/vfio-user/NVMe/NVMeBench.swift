@@ -1,0 +1,164 @@
+import ArgumentParser
+import Foundation
+import KernelRing
+import NVMeDriver
+
+/// `vfio-user nvme bench`: how fast a disk is.
+struct NVMeBench: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bench",
+    abstract: "Measure how fast a disk is, alone or against a file of the host.",
+    discussion: """
+      Reads random blocks of 4 KiB, 32 at a time, unless told otherwise. Workloads that write destroy what is on \
+      the disk and have to be allowed with --overwrite.
+
+        vfio-user nvme bench /tmp/disk.sock
+        vfio-user nvme bench /tmp/disk.sock --sequential --block-size 128K --depth 8
+        vfio-user nvme bench /tmp/disk.sock --read-share 70 --overwrite
+        vfio-user nvme bench /tmp/disk.sock --compare disk.img
+
+      With --compare the same workload also runs on a file through io_uring directly, in turns with the disk, \
+      and the ratio is printed. Let the file be of the same kind as the one that is served (for reading it may be \
+      the very same) and use --direct when the disk is served with --cache direct.
+      """)
+
+  @OptionGroup var target: NVMeTarget
+  @OptionGroup var shape: WorkloadOptions
+  @OptionGroup var driver: NVMeDriving
+
+  @Option(help: ArgumentHelp("A file to compare with.", valueName: "file"))
+  var compare: String?
+
+  @Flag(help: "Open the file to compare with past the page cache.")
+  var direct = false
+
+  @Flag(help: "Print JSON for programs.")
+  var json = false
+
+  @OptionGroup var log: LogOptions
+
+  func validate() throws {
+    guard compare != nil || !direct else {
+      throw ValidationError("--direct says how --compare FILE is opened.")
+    }
+  }
+
+  func run() throws {
+    log.bootstrap()
+    try Interruption.watch()
+    let transfer = Int(shape.blockSize.bytes)
+    let disk = try Disk(target, depth: shape.depth, transfer: transfer, driver)
+    defer { disk.close() }
+    let space = disk.namespace
+    guard transfer % space.blockSize == 0, transfer <= space.mostBytes else {
+      throw CommandFailure(
+        "--block-size has to be whole blocks of \(space.blockSize) bytes, at most "
+          + "\(byteCount(UInt64(space.mostBytes))).")
+    }
+    let file = try compare.map {
+      try FileEngine(
+        $0, depth: shape.depth, transfer: transfer, isWritable: shape.readShare < 100,
+        isDirect: direct)
+    }
+    let workload = try shape.workload(over: min(space.size, file?.size ?? .max))
+    let report = try driving(target) {
+      let engine = try DiskEngine(disk, depth: shape.depth, transfer: transfer)
+      return try measure(workload, engine, file)
+    }
+    say(json ? try prettyJSON(report) : report.text)
+    if Interruption.hasCome { throw ExitCode(130) }
+  }
+
+  private func measure(
+    _ workload: Workload, _ engine: DiskEngine, _ file: FileEngine?
+  ) throws -> BenchReport {
+    var progress = ProgressLine(!json)
+    defer { progress.clear() }
+    var ours = WorkloadRun(engine, workload)
+    guard let file else {
+      let result = try ours.run(seconds: workload.seconds) { share, so in
+        progress.show(Self.progress("disk", share, so))
+      }
+      return BenchReport(workload, [("disk", result)])
+    }
+    // In turns, so that both see the same machine.
+    let rounds = 4
+    let each = workload.seconds / Double(2 * rounds)
+    var direct = WorkloadRun(file, workload)
+    var (diskTotal, fileTotal) = (WorkloadResult(), WorkloadResult())
+    for round in 0..<rounds where !Interruption.hasCome {
+      diskTotal.add(
+        try ours.run(seconds: each) { share, so in
+          progress.show("round \(round + 1): " + Self.progress("disk", share, so))
+        })
+      fileTotal.add(
+        try direct.run(seconds: each) { share, so in
+          progress.show("round \(round + 1): " + Self.progress("file", share, so))
+        })
+    }
+    return BenchReport(workload, [("disk", diskTotal), ("file", fileTotal)])
+  }
+
+  private static func progress(
+    _ name: String, _ share: Double, _ result: WorkloadResult
+  ) -> String {
+    "\(name) \(Int(share * 100)) %, \(grouped(result.operations)) operations"
+  }
+}
+
+/// What is run on a disk.
+struct WorkloadOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("Bytes of one operation.", valueName: "size"))
+  var blockSize = ByteSize(4096)
+
+  @Option(help: ArgumentHelp("Operations under way at a time.", valueName: "number"))
+  var depth = 32
+
+  @Option(help: ArgumentHelp("Of a hundred operations, how many read.", valueName: "number"))
+  var readShare = 100
+
+  @Flag(help: "One block behind the other, instead of random ones.")
+  var sequential = false
+
+  @Option(
+    name: [.long, .customLong("duration")], help: ArgumentHelp("How long.", valueName: "seconds"))
+  var seconds = 5.0
+
+  @Option(help: ArgumentHelp("Only the first part of the disk.", valueName: "size"))
+  var span: ByteSize?
+
+  @Option(help: ArgumentHelp("What the random numbers are made from.", valueName: "number"))
+  var seed: UInt64 = 1
+
+  @Flag(help: "Allow workloads that destroy what is on the disk.")
+  var overwrite = false
+
+  func validate() throws {
+    guard 512...UInt64(DataBuffer.mostBytes) ~= blockSize.bytes, blockSize.bytes % 512 == 0 else {
+      throw ValidationError("--block-size takes 512 to 2M bytes, in multiples of 512.")
+    }
+    guard 1...1024 ~= depth else {
+      throw ValidationError("--depth takes a number from 1 to 1024.")
+    }
+    guard 0...100 ~= readShare else {
+      throw ValidationError("--read-share takes a number from 0 to 100.")
+    }
+    guard 0.01...86400 ~= seconds else {
+      throw ValidationError("--seconds takes a number from 0.01 to 86400.")
+    }
+    guard readShare == 100 || overwrite else {
+      throw ValidationError("writing destroys what is on the disk; allow it with --overwrite.")
+    }
+  }
+
+  /// The workload over the first `size` bytes.
+  func workload(over size: UInt64) throws -> Workload {
+    let blocks = min(size, span?.bytes ?? .max) / blockSize.bytes
+    guard blocks > 0 else {
+      throw CommandFailure("not even one block of \(byteCount(blockSize.bytes)) fits there.")
+    }
+    return Workload(
+      blockSize: Int(blockSize.bytes), depth: depth, readShare: readShare,
+      isRandom: !sequential, blocks: blocks, seconds: seconds, seed: seed)
+  }
+}

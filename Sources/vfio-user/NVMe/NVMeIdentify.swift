@@ -1,0 +1,151 @@
+import ArgumentParser
+import Foundation
+import NVMeDriver
+import NVMeProtocol
+
+/// `vfio-user nvme identify`: what a disk is.
+struct NVMeIdentify: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "identify",
+    abstract: "Show what an NVMe disk is, what it can do, and how it is.")
+
+  @OptionGroup var target: NVMeTarget
+
+  @Flag(help: "Print JSON for programs.")
+  var json = false
+
+  @OptionGroup var log: LogOptions
+
+  func run() throws {
+    log.bootstrap()
+    let disk = try Disk(target, depth: 1, transfer: DMAArena.pageSize)
+    defer { disk.close() }
+    let summary = try driving(target) { try DiskSummary(of: disk) }
+    say(json ? try summary.json() : summary.text)
+  }
+}
+
+/// What a disk says of itself.
+struct DiskSummary: Codable {
+  struct Namespace: Codable {
+    let id: UInt32
+    let blocks: UInt64
+    let blockSize: Int
+    let isReadOnly: Bool
+    /// Block sizes that it could be formatted with.
+    let formats: [Int]
+  }
+
+  struct Health: Codable {
+    let temperatureCelsius: Int
+    let unitsRead: UInt64
+    let unitsWritten: UInt64
+    let readCommands: UInt64
+    let writeCommands: UInt64
+    let powerCycles: UInt64
+    let unsafeShutdowns: UInt64
+    let mediaErrors: UInt64
+    let errorLogEntries: UInt64
+  }
+
+  let model: String
+  let serial: String
+  let firmware: String
+  let version: String
+  let subsystem: String
+  let largestTransfer: Int
+  let largestQueue: Int
+  let queues: Int
+  let hasVolatileCache: Bool
+  let commands: [String]
+  let namespaces: [Namespace]
+  let health: Health
+
+  init(of disk: Disk) throws {
+    let identity = disk.identity
+    let version = identity.version
+    model = identity.modelNumber
+    serial = identity.serialNumber
+    firmware = identity.firmwareRevision
+    self.version = "\(version.major).\(version.minor)"
+    subsystem = identity.subsystemName
+    largestTransfer =
+      identity.maximumTransfer == 0 || identity.maximumTransfer > 20
+      ? 0 : DMAArena.pageSize << Int(identity.maximumTransfer)
+    largestQueue = disk.controller.mostEntries
+    queues = QueueCounts(rawValue: try disk.controller.feature(.numberOfQueues)).submission
+    hasVolatileCache = identity.volatileWriteCache & 1 != 0
+    commands = Self.commands(identity)
+    namespaces = try disk.controller.activeNamespaces().prefix(64).map {
+      Namespace(try NVMeNamespace($0, of: disk.controller))
+    }
+    health = Health(try disk.controller.health())
+  }
+
+  private static func commands(_ identity: IdentifyController) -> [String] {
+    let io: [(OptionalIOCommands, String)] = [
+      (.compare, "compare"), (.datasetManagement, "dataset management"),
+      (.writeZeroes, "write zeroes"), (.verify, "verify"),
+    ]
+    let admin: [(OptionalAdminCommands, String)] = [
+      (.format, "format"), (.doorbellBuffer, "doorbell buffer"),
+    ]
+    return io.filter { identity.ioCommands.contains($0.0) }.map(\.1)
+      + admin.filter { identity.adminCommands.contains($0.0) }.map(\.1)
+  }
+}
+
+extension DiskSummary.Namespace {
+  init(_ namespace: NVMeNamespace) {
+    id = namespace.id
+    blocks = namespace.blocks
+    blockSize = namespace.blockSize
+    isReadOnly = namespace.description.isWriteProtected
+    formats = (0...Int(namespace.description.formatsZeroBased & 0xF)).compactMap { index in
+      let shift = namespace.description[format: index].dataShift
+      return 9...16 ~= shift ? 1 << Int(shift) : nil
+    }
+  }
+}
+
+extension DiskSummary.Health {
+  init(_ log: HealthLog) {
+    temperatureCelsius = Int(log.temperature) - 273
+    unitsRead = log.dataUnitsRead
+    unitsWritten = log.dataUnitsWritten
+    readCommands = log.hostReads
+    writeCommands = log.hostWrites
+    powerCycles = log.powerCycles
+    unsafeShutdowns = log.unsafeShutdowns
+    mediaErrors = log.mediaErrors
+    errorLogEntries = log.errorLogEntries
+  }
+}
+
+extension DiskSummary {
+  /// For programs.
+  func json() throws -> String { try prettyJSON(self) }
+
+  /// For eyes.
+  var text: String {
+    var lines = [
+      "\(model), serial \(serial), firmware \(firmware), NVMe \(version)",
+      "  Subsystem: \(subsystem)",
+      "  Transfers: up to \(largestTransfer == 0 ? "any size" : byteCount(UInt64(largestTransfer)))",
+      "  Queues: \(queues) of up to \(largestQueue) entries",
+      "  Write cache: \(hasVolatileCache ? "volatile, flush makes durable" : "none")",
+      "  Commands: \(commands.joined(separator: ", "))",
+    ]
+    lines += namespaces.map { space in
+      let size = space.blocks.multipliedReportingOverflow(by: UInt64(space.blockSize))
+      let formats = space.formats.map(String.init).joined(separator: " or ")
+      return "  Namespace \(space.id): \(byteCount(size.partialValue)), \(space.blocks) blocks of "
+        + "\(space.blockSize) bytes (\(formats))\(space.isReadOnly ? ", read-only" : "")"
+    }
+    lines.append(
+      "  Health: \(health.temperatureCelsius) degrees, \(health.readCommands) reads, "
+        + "\(health.writeCommands) writes, \(health.mediaErrors) media errors, "
+        + "\(health.unsafeShutdowns) unsafe shutdowns, \(health.errorLogEntries) errors logged")
+    return lines.joined(separator: "\n")
+  }
+}

@@ -1,0 +1,79 @@
+import ArgumentParser
+import Foundation
+import NVMeDriver
+import SystemPackage
+
+/// `vfio-user nvme read`: blocks to a file or to standard output.
+struct NVMeRead: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "read",
+    abstract: "Copy blocks of a disk to a file, or to standard output.",
+    discussion: """
+      Prints how much it was and its checksum (CRC-32C) on standard error.
+
+        vfio-user nvme read /tmp/disk.sock --count 512 | xxd | head
+        vfio-user nvme read /tmp/disk.sock --output copy.img
+      """)
+
+  @OptionGroup var target: NVMeTarget
+
+  @Option(help: ArgumentHelp("Where to begin: bytes, whole blocks.", valueName: "size"))
+  var offset = ByteSize(0)
+
+  @Option(
+    help: ArgumentHelp("How much; everything behind the offset if left out.", valueName: "size"))
+  var count: ByteSize?
+
+  @Option(name: .shortAndLong, help: ArgumentHelp("The file to write.", valueName: "path"))
+  var output: String?
+
+  @OptionGroup var driver: NVMeDriving
+
+  @OptionGroup var log: LogOptions
+
+  func run() throws {
+    log.bootstrap()
+    try Interruption.watch()
+    let disk = try Disk(target, depth: BlockCopy.depth, transfer: BlockCopy.transfer, driver)
+    defer { disk.close() }
+    let range = try blockRange(of: disk.namespace, offset, count)
+    let file = try output.map { path in
+      try FileDescriptor.open(
+        FilePath(path), .writeOnly, options: [.create, .truncate, .closeOnExec],
+        permissions: [.ownerReadWrite, .groupRead, .otherRead])
+    }
+    defer { try? file?.close() }
+    let target = file ?? .standardOutput
+    let copy = try BlockCopy(disk)
+    try driving(self.target) {
+      try copy.read(range) { bytes in
+        // Sound: the span is valid for the length of the call.
+        _ = try unsafe bytes.withUnsafeBytes { unsafe try target.writeAll($0) }
+      }
+    }
+    note(copy.report("read"))
+    if Interruption.hasCome { throw ExitCode(130) }
+  }
+}
+
+/// The bytes that a command is about.
+///
+/// - Throws: what the user did wrong.
+func blockRange(
+  of namespace: NVMeNamespace, _ offset: ByteSize, _ count: ByteSize?
+) throws -> Range<UInt64> {
+  let size = namespace.size
+  let block = UInt64(namespace.blockSize)
+  guard offset.bytes <= size else {
+    throw CommandFailure("the offset is behind the end of the disk, which has \(byteCount(size)).")
+  }
+  let length = count?.bytes ?? (size - offset.bytes)
+  guard length <= size - offset.bytes else {
+    throw CommandFailure(
+      "\(length) bytes at \(offset.bytes) do not fit on a disk of \(size) bytes.")
+  }
+  guard offset.bytes % block == 0, length % block == 0 else {
+    throw CommandFailure("offset and count have to be whole blocks of \(block) bytes.")
+  }
+  return offset.bytes..<offset.bytes + length
+}

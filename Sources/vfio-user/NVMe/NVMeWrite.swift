@@ -1,0 +1,59 @@
+import ArgumentParser
+import Foundation
+import NVMeDriver
+import SystemPackage
+
+/// `vfio-user nvme write`: a file or standard input to blocks.
+struct NVMeWrite: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "write",
+    abstract: "Copy a file, or standard input, to blocks of a disk.",
+    discussion: """
+      What does not fill the last block is followed by zeros. Ends with a flush: when the command has \
+      succeeded, the data is on the disk. Prints how much it was and its checksum (CRC-32C) on standard error.
+
+        vfio-user nvme write /tmp/disk.sock --input image.raw
+      """)
+
+  @OptionGroup var target: NVMeTarget
+
+  @Option(help: ArgumentHelp("Where to begin: bytes, whole blocks.", valueName: "size"))
+  var offset = ByteSize(0)
+
+  @Option(name: .shortAndLong, help: ArgumentHelp("The file to read.", valueName: "path"))
+  var input: String?
+
+  @OptionGroup var driver: NVMeDriving
+
+  @OptionGroup var log: LogOptions
+
+  func run() throws {
+    log.bootstrap()
+    try Interruption.watch()
+    let source = try input.map {
+      try FileDescriptor.open(FilePath($0), .readOnly, options: .closeOnExec)
+    }
+    defer { try? source?.close() }
+    let file = source ?? .standardInput
+    let disk = try Disk(target, depth: BlockCopy.depth, transfer: BlockCopy.transfer, driver)
+    defer { disk.close() }
+    let range = try blockRange(of: disk.namespace, offset, nil)
+    let copy = try BlockCopy(disk)
+    try driving(target) {
+      try copy.write(range) { bytes in
+        var filled = 0
+        while filled < bytes.count {
+          // Sound: the array's own buffer, for the length of the call.
+          let got = try unsafe bytes.withUnsafeMutableBytes { buffer in
+            unsafe try file.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[filled...]))
+          }
+          guard got > 0 else { break }
+          filled += got
+        }
+        return filled
+      }
+    }
+    note(copy.report("written and flushed"))
+    if Interruption.hasCome { throw ExitCode(130) }
+  }
+}

@@ -1,0 +1,169 @@
+import CLinux
+
+/// What a pass over a disk found.
+struct PatternReport: Codable {
+  let blocks: UInt64
+  let bytes: UInt64
+  let seed: UInt64
+  var writeMBPerSecond: Double?
+  var readMBPerSecond: Double?
+  var badBlocks: UInt64 = 0
+  /// Bytes from the start of the disk.
+  var firstBadOffset: UInt64?
+  /// CRC-32C over the checksums of all blocks, in order.
+  var checksum = ""
+  var isInterrupted = false
+
+  var text: String {
+    var lines: [String] = []
+    if let rate = writeMBPerSecond {
+      lines.append("wrote \(byteCount(bytes)) and flushed, \(Int(rate)) MB/s")
+    }
+    if let rate = readMBPerSecond {
+      lines.append("read  \(byteCount(bytes)) back, \(Int(rate)) MB/s")
+    }
+    if let offset = firstBadOffset {
+      lines.append("\(badBlocks) of \(blocks) blocks are not as written, the first at \(offset)")
+    } else if isInterrupted {
+      lines.append("interrupted")
+    } else {
+      lines.append("all \(blocks) blocks are as written, CRC-32C \(checksum)")
+    }
+    return lines.joined(separator: "\n")
+  }
+}
+
+/// Writes blocks that can be recognised, and recognises them.
+struct PatternPass<Engine: BlockEngine> {
+  private let engine: Engine
+  private let seed: UInt64
+  private let transfer: Int
+  private let isShown: Bool
+  private var data: [UInt8]
+  private var blockOf: [UInt64]
+  private var free: [Int]
+  private var sums: [UInt32] = []
+  private var report = PatternReport(blocks: 0, bytes: 0, seed: 0)
+  private var failure: String?
+
+  init(_ engine: Engine, seed: UInt64, transfer: Int, isShown: Bool) {
+    self.engine = engine
+    self.seed = seed
+    self.transfer = transfer
+    self.isShown = isShown
+    data = Array(repeating: 0, count: transfer)
+    blockOf = Array(repeating: 0, count: engine.depth)
+    free = Array(0..<engine.depth)
+  }
+
+  /// Writes a range of blocks, if wanted, and reads it back.
+  mutating func run(_ blocks: Range<UInt64>, writes: Bool) throws -> PatternReport {
+    let total = UInt64(blocks.count)
+    report = PatternReport(blocks: total, bytes: total * UInt64(transfer), seed: seed)
+    sums = Array(repeating: 0, count: blocks.count)
+    if writes {
+      let begin = clinux_now()
+      try pass(blocks, isRead: false)
+      if !Interruption.hasCome { try engine.flush() }
+      report.writeMBPerSecond = rate(since: begin)
+    }
+    if !Interruption.hasCome {
+      let begin = clinux_now()
+      try pass(blocks, isRead: true)
+      report.readMBPerSecond = rate(since: begin)
+    }
+    report.isInterrupted = Interruption.hasCome
+    var all = CRC32C()
+    for sum in sums { all.update(littleEndian: sum) }
+    report.checksum = hex(all.value, 8)
+    return report
+  }
+
+  private func rate(since begin: UInt64) -> Double {
+    Double(report.bytes) / Double(max(1, clinux_now() - begin)) * 1000
+  }
+
+  private mutating func pass(_ blocks: Range<UInt64>, isRead: Bool) throws {
+    var progress = ProgressLine(isShown)
+    var next = blocks.lowerBound
+    var ended: UInt64 = 0
+    while ended < UInt64(blocks.count) {
+      while next < blocks.upperBound, !Interruption.hasCome, let slot = free.popLast() {
+        blockOf[slot] = next
+        if !isRead {
+          Pattern.fill(&data, block: next, seed: seed)
+          engine.fill(slot, data.span)
+        }
+        try engine.start(slot, isRead: isRead, at: next * UInt64(transfer), count: transfer)
+        next += 1
+      }
+      guard free.count < engine.depth else { break }
+      try engine.kick()
+      try engine.wait { slot, reason in
+        if let reason { failure = "block \(blockOf[slot]): \(reason)" }
+        if isRead, reason == nil { check(slot) }
+        ended += 1
+        free.append(slot)
+      }
+      if let failure { throw CommandFailure("the disk failed, \(failure).") }
+      progress.show("\(isRead ? "reading" : "writing"): \(ended * 100 / UInt64(blocks.count)) %")
+    }
+    progress.clear()
+  }
+
+  /// Compares what was read with what must be there, and with the checksum that was read.
+  private mutating func check(_ slot: Int) {
+    let block = blockOf[slot]
+    Pattern.fill(&data, block: block, seed: seed)
+    let expected = CRC32C.of(data.span)
+    Self.readBack(engine, slot, &data)
+    let found = CRC32C.of(data.span)
+    sums[Int(block)] = found
+    guard found != expected else { return }
+    report.badBlocks += 1
+    let offset = block * UInt64(transfer)
+    report.firstBadOffset = min(report.firstBadOffset ?? offset, offset)
+  }
+
+  private static func readBack(_ engine: Engine, _ slot: Int, _ data: inout [UInt8]) {
+    var span = data.mutableSpan
+    // Sound: bytes have no representation that is not a UInt8.
+    var raw = unsafe span.mutableBytes
+    engine.read(slot, into: &raw)
+  }
+}
+
+/// What is written into a block so that it can be recognised.
+enum Pattern {
+  /// The block's number, pseudo-random bytes, and at the end the checksum of everything before it.
+  ///
+  /// - Precondition: `data` has a multiple of 8 bytes, at least 16.
+  static func fill(_ data: inout [UInt8], block: UInt64, seed: UInt64) {
+    let count = data.count
+    var random = SplitMix(seed: seed &+ block &* 0x9E37_79B9_7F4A_7C15)
+    var span = data.mutableSpan
+    // Sound: bytes have no representation that is not a UInt8.
+    var raw = unsafe span.mutableBytes
+    raw.storeBytes(of: block.littleEndian, toByteOffset: 0, as: UInt64.self)
+    for place in stride(from: 8, to: count, by: 8) {
+      raw.storeBytes(of: random.next().littleEndian, toByteOffset: place, as: UInt64.self)
+    }
+    let sum = CRC32C.of(data.span.extracting(..<(count - 4)))
+    store(sum, &data, at: count - 4)
+  }
+
+  private static func store(_ sum: UInt32, _ data: inout [UInt8], at place: Int) {
+    var span = data.mutableSpan
+    // Sound: as above.
+    var raw = unsafe span.mutableBytes
+    raw.storeBytes(of: sum.littleEndian, toByteOffset: place, as: UInt32.self)
+  }
+}
+
+extension CRC32C {
+  /// Takes a number in.
+  mutating func update(littleEndian number: UInt32) {
+    let bytes = (0..<4).map { UInt8(truncatingIfNeeded: number >> UInt32(8 * $0)) }
+    update(bytes.span)
+  }
+}

@@ -1,0 +1,86 @@
+import CLinux
+
+/// What a workload came to.
+struct WorkloadResult {
+  var reads = LatencyHistogram()
+  var writes = LatencyHistogram()
+  /// Nanoseconds.
+  var elapsed: UInt64 = 0
+  var bytes: UInt64 = 0
+
+  var operations: UInt64 { reads.count + writes.count }
+  var seconds: Double { Double(elapsed) / 1e9 }
+  var perSecond: Double { elapsed == 0 ? 0 : Double(operations) / seconds }
+  var bytesPerSecond: Double { elapsed == 0 ? 0 : Double(bytes) / seconds }
+
+  /// Adds another round.
+  mutating func add(_ other: WorkloadResult) {
+    reads.merge(other.reads)
+    writes.merge(other.writes)
+    elapsed += other.elapsed
+    bytes += other.bytes
+  }
+}
+
+/// Keeps an engine busy for a while.
+struct WorkloadRun<Engine: BlockEngine> {
+  private let engine: Engine
+  private let workload: Workload
+  private var steps: WorkloadSteps
+  private var started: [(at: UInt64, isRead: Bool)]
+  private var free: [Int]
+  private(set) var result = WorkloadResult()
+  private var failure: String?
+
+  init(_ engine: Engine, _ workload: Workload) {
+    self.engine = engine
+    self.workload = workload
+    steps = WorkloadSteps(workload)
+    started = Array(repeating: (0, true), count: engine.depth)
+    free = Array(0..<min(engine.depth, workload.depth))
+  }
+
+  /// Runs for so long, or until the user interrupts.
+  ///
+  /// - Parameter progress: gets the share of the time that is over.
+  mutating func run(
+    seconds: Double, _ progress: (_ share: Double, _ so: WorkloadResult) -> Void
+  ) throws -> WorkloadResult {
+    result = WorkloadResult()
+    let begin = clinux_now()
+    let length = UInt64(seconds * 1e9)
+    let slots = free.count
+    while true {
+      let over = clinux_now() - begin
+      let goesOn = over < length && !Interruption.hasCome && failure == nil
+      if goesOn { try startAll() }
+      guard free.count < slots else { break }
+      try engine.kick()
+      try waitForSome()
+      progress(min(1, Double(over) / Double(length)), result)
+    }
+    result.elapsed = clinux_now() - begin
+    if let failure { throw CommandFailure("an operation of the workload failed: \(failure).") }
+    return result
+  }
+
+  private mutating func startAll() throws {
+    while let slot = free.popLast() {
+      let (isRead, block) = steps.step()
+      started[slot] = (clinux_now(), isRead)
+      try engine.start(
+        slot, isRead: isRead, at: block * UInt64(workload.blockSize), count: workload.blockSize)
+    }
+  }
+
+  private mutating func waitForSome() throws {
+    try engine.wait { slot, reason in
+      let (since, isRead) = started[slot]
+      let took = clinux_now() - since
+      if isRead { result.reads.record(took) } else { result.writes.record(took) }
+      result.bytes += UInt64(workload.blockSize)
+      if let reason { failure = reason }
+      free.append(slot)
+    }
+  }
+}

@@ -1,0 +1,129 @@
+import Testing
+
+@testable import vfio_user
+
+@Suite struct `A latency histogram` {
+  @Test func `says nothing about nothing`() {
+    let histogram = LatencyHistogram()
+    #expect(histogram.quantile(0.5) == 0)
+    #expect(histogram.mean == 0)
+  }
+
+  @Test func `is exact below 32 and within three per cent above`() {
+    for value: UInt64 in [0, 1, 31, 32, 33, 1000, 123_456, 98_765_432_100, .max / 2, .max] {
+      var histogram = LatencyHistogram()
+      histogram.record(value)
+      histogram.record(.max)
+      let found = histogram.quantile(0.5)
+      #expect(found >= value)
+      #expect(Double(found - value) <= Double(value) * 0.032)
+      if value < 32 { #expect(found == value) }
+    }
+  }
+
+  @Test func `finds the shares of a thousand times`() {
+    var histogram = LatencyHistogram()
+    for value in 1...1000 as ClosedRange<UInt64> { histogram.record(value) }
+    #expect(abs(Int(histogram.quantile(0.5)) - 500) <= 16)
+    #expect(abs(Int(histogram.quantile(0.99)) - 990) <= 31)
+    #expect(histogram.quantile(1) == 1000)
+    #expect(histogram.mean == 500)
+    #expect((histogram.least, histogram.most) == (1, 1000))
+  }
+
+  @Test func `adds another one`() {
+    var (one, other) = (LatencyHistogram(), LatencyHistogram())
+    for value in 1...10 as ClosedRange<UInt64> { one.record(value) }
+    for value in 11...20 as ClosedRange<UInt64> { other.record(value) }
+    one.merge(other)
+    #expect(one.count == 20)
+    #expect(one.quantile(0.5) == 10)
+    #expect((one.least, one.most) == (1, 20))
+  }
+}
+
+@Suite struct `A checksum` {
+  @Test func `is the one of RFC 3720`() {
+    #expect(CRC32C.of([UInt8](repeating: 0, count: 32).span) == 0x8A91_36AA)
+    #expect(CRC32C.of([UInt8](repeating: 0xFF, count: 32).span) == 0x62A8_AB43)
+    #expect(CRC32C.of([UInt8](0..<32).span) == 0x46DD_794E)
+    #expect(CRC32C.of(Array("123456789".utf8).span) == 0xE306_9283)
+  }
+
+  @Test func `does not care how the bytes are cut`() {
+    let bytes = (0..<1000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+    for cut in [0, 1, 7, 8, 9, 500, 999, 1000] {
+      var sum = CRC32C()
+      sum.update(bytes.span.extracting(..<cut))
+      sum.update(bytes.span.extracting(cut...))
+      #expect(sum.value == CRC32C.of(bytes.span))
+    }
+  }
+}
+
+@Suite struct `Sizes and numbers` {
+  @Test(
+    arguments: [
+      ("0", 0), ("512", 512), ("4K", 4096), ("4k", 4096), ("1M", 1 << 20), ("10G", 10 << 30),
+      ("2T", 2 << 40), ("16777215T", 16_777_215 << 40),
+    ] as [(String, UInt64)])
+  func `are read with their units`(text: String, bytes: UInt64) {
+    #expect(ByteSize(argument: text)?.bytes == bytes)
+  }
+
+  @Test(arguments: ["", "K", "-1", "1.5G", "1P", "16777216T", "99999999999999999999", "1 K"])
+  func `that cannot be are refused`(text: String) {
+    #expect(ByteSize(argument: text) == nil)
+  }
+
+  @Test func `are written for people`() {
+    #expect(grouped(0) == "0")
+    #expect(grouped(999) == "999")
+    #expect(grouped(1000) == "1,000")
+    #expect(grouped(1_234_567) == "1,234,567")
+    #expect(fixed(0.049, 1) == "0.0")
+    #expect(fixed(12.345, 2) == "12.35" || fixed(12.345, 2) == "12.34")
+    #expect(fixed(.infinity, 2) == "-")
+    #expect(timeText(999) == "999 ns")
+    #expect(timeText(1234) == "1.2 us")
+    #expect(timeText(99_950_000) == "100.0 ms")
+  }
+}
+
+@Suite struct `A pattern` {
+  @Test func `differs from block to block and from seed to seed, and is the same each time`() {
+    func block(_ number: UInt64, _ seed: UInt64) -> [UInt8] {
+      var data = [UInt8](repeating: 0, count: 512)
+      Pattern.fill(&data, block: number, seed: seed)
+      return data
+    }
+    #expect(block(1, 1) == block(1, 1))
+    #expect(block(1, 1) != block(2, 1))
+    #expect(block(1, 1) != block(1, 2))
+    let data = block(3, 4)
+    let sum = CRC32C.of(data.span.extracting(..<508))
+    #expect(data[508...].reversed().reduce(0) { $0 << 8 | UInt32($1) } == sum)
+  }
+}
+
+@Suite struct `A workload` {
+  private func workload(reads: Int, random: Bool) -> Workload {
+    Workload(
+      blockSize: 4096, depth: 1, readShare: reads, isRandom: random, blocks: 10, seconds: 1, seed: 7
+    )
+  }
+
+  @Test func `goes round in order`() {
+    var steps = WorkloadSteps(workload(reads: 100, random: false))
+    let blocks = (0..<25).map { _ in steps.step().block }
+    #expect(blocks == (0..<25).map { $0 % 10 })
+  }
+
+  @Test func `stays inside, and mixes as told`() {
+    var steps = WorkloadSteps(workload(reads: 70, random: true))
+    let all = (0..<10_000).map { _ in steps.step() }
+    #expect(all.allSatisfy { $0.block < 10 })
+    #expect(Set(all.map(\.block)).count == 10)
+    #expect(6700...7300 ~= all.count { $0.isRead })
+  }
+}

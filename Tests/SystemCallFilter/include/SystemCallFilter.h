@@ -1,0 +1,8 @@
+// For tests: has the kernel refuse io_uring to this process from now on, as containers do.
+#ifndef SYSTEM_CALL_FILTER_H
+#define SYSTEM_CALL_FILTER_H
+
+/// io_uring_setup fails with `code` from here on, in all threads. Returns 0, or -errno.
+int filter_refuse_rings(int code);
+
+#endif

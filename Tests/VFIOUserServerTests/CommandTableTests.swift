@@ -1,0 +1,206 @@
+import SystemPackage
+import TestSupport
+import Testing
+import VFIOUserProtocol
+import VFIOUserServer
+import VFIOUserTransport
+
+/// A feature of eight bytes.
+private final class EightBytes: DeviceFeatureHandler {
+  let methods: FeatureMethods = [.get, .set]
+  func replySize(for data: Span<UInt8>) throws(Errno) -> Int { 8 }
+  func get(_ data: Span<UInt8>, into reply: inout MutableRawSpan) throws(Errno) {}
+  func set(_ data: Span<UInt8>) throws(Errno) {
+    guard data.count == 8 else { throw .invalidArgument }
+  }
+}
+
+/// The device of one of everything, with a port that it denies.
+private final class DenyingDevice: Device {
+  private let device = FullDevice()
+  var pci: PCIDescription { device.pci }
+  let isReset = Monitor(false)
+
+  func read(_ access: RegionAccess, into bytes: inout MutableRawSpan) throws(Errno) {
+    if access.region == .bar5, access.offset == 3 { throw .permissionDenied }
+    try device.read(access, into: &bytes)
+  }
+  func write(_ access: RegionAccess, from bytes: Span<UInt8>) throws(Errno) {
+    if access.region == .bar5, access.offset == 3 { throw .permissionDenied }
+  }
+  func reset() { isReset.update { $0 = true } }
+}
+
+@Suite struct `Each command` {
+  private let device = DenyingDevice()
+  private let peer: ScriptedPeer
+
+  init() throws {
+    var options = ServerOptions()
+    options.maxDMAWindows = 8
+    let (mine, theirs) = try MessageSocket.pair()
+    let server = try DeviceServer(
+      device, options, features: [FeatureIndex(rawValue: 77): EightBytes()])
+    try DetachedThread.start("server") { server.serve(theirs) }
+    peer = ScriptedPeer(mine)
+    _ = try peer.ask(ScriptedPeer.versionOfQEMU)
+  }
+
+  private func prepare(_ request: CommandCase) throws {
+    for message in request.before { #expect(try peer.ask(message).errno == nil) }
+  }
+
+  private func checkThatTheStreamIsInStep() throws {
+    let answer = try peer.ask(message(.deviceGetInfo, id: 77, words([16, 0, 0, 0])))
+    #expect(answer.header.id == 77)
+    #expect(answer.payload.count == 16)
+  }
+
+  @Test(arguments: CommandCase.all)
+  func `is answered, or refused with its errno`(_ request: CommandCase) throws {
+    try prepare(request)
+    let answer = try peer.ask(request.message(), descriptors: request.descriptors())
+    #expect(answer.header.id == 0x1234)
+    #expect(answer.header.command == request.command)
+    switch request.answer {
+    case .bytes(let count):
+      #expect(answer.header.flags == .reply)
+      #expect(answer.header.error == 0)
+      #expect(answer.payload.count == count)
+    case .refused(let errno):
+      #expect(answer.header.flags == [.reply, .error])
+      #expect(answer.errno == UInt32(errno.rawValue))
+      #expect(answer.payload == [])
+    }
+    try checkThatTheStreamIsInStep()
+  }
+
+  @Test(arguments: CommandCase.all)
+  func `is not answered when no answer is wanted`(_ request: CommandCase) throws {
+    try prepare(request)
+    peer.send(request.message(.noReply), descriptors: try request.descriptors())
+    try checkThatTheStreamIsInStep()
+  }
+
+  @Test(arguments: CommandCase.all)
+  func `is refused with an unknown flag`(_ request: CommandCase) throws {
+    var bytes = request.message()
+    bytes[9] |= 1
+    let answer = try peer.ask(bytes, descriptors: request.descriptors())
+    #expect(answer.errno == UInt32(Errno.invalidArgument.rawValue))
+    try checkThatTheStreamIsInStep()
+  }
+
+  @Test func `is carried out also when no answer is wanted`() throws {
+    let window = words([32, 3]) + longs(0, 0x10000, 0x1000)
+    peer.send(message(.dmaMap, flags: .noReply, window))
+    #expect(
+      try peer.ask(message(.dmaMap, window)).errno == UInt32(Errno.fileExists.rawValue))
+    peer.send(message(.dmaUnmap, flags: .noReply, words([24, 0]) + longs(0x10000, 0x1000)))
+    #expect(try peer.ask(message(.dmaMap, window)).errno == nil)
+    let command = RegionAccess(offset: 4, region: .configuration, count: 2)
+    peer.send(message(.regionWrite, flags: .noReply, bytes(of: command) + [6, 0]))
+    #expect(try peer.ask(message(.regionRead, bytes(of: command))).payload.suffix(2) == [6, 0])
+    peer.send(message(.deviceReset, flags: .noReply))
+    #expect(try peer.ask(message(.regionRead, bytes(of: command))).payload.suffix(2) == [0, 0])
+    #expect(device.isReset.withLock { $0 })
+  }
+
+  @Test func `that there is stands in the table, and each errno`() {
+    let known = (1...18).map { Command(rawValue: $0) }
+    #expect(Set(CommandCase.all.map(\.command)).isSuperset(of: known))
+    let errnos = Set(
+      CommandCase.all.compactMap { row -> Errno? in
+        if case .refused(let errno) = row.answer { errno } else { nil }
+      })
+    // EBUSY (a window in use, a second client) and EPROTONOSUPPORT need more than a message.
+    #expect(
+      errnos == [
+        .invalidArgument, .noFunction, .notSupported, .fileExists, .noSuchFileOrDirectory,
+        .noSpace, .operationNotSupportedByDevice, .notPermitted, .permissionDenied,
+      ])
+  }
+}
+
+@Suite struct `Memory that is held` {
+  private let device = CallbackDevice()
+  private let held = Monitor<HeldMemory?>(nil)
+  private let peer: ScriptedPeer
+  private let file: TruncatableMemory
+
+  init() throws {
+    var options = ServerOptions()
+    options.quiesceTimeout = .milliseconds(50)
+    peer = try connect(to: device, options: options)
+    file = try TruncatableMemory(size: 0x10000)
+    var descriptors = DescriptorList()
+    descriptors.append(try file.lent())
+    let map = DMAMap(flags: [.readable, .writable], address: 0x10000, size: 0x10000)
+    #expect(try peer.ask(message(.dmaMap, bytes(of: map)), descriptors: descriptors).errno == nil)
+    let held = held
+    device.state.withLock { state in
+      state.onWrite = { bus in
+        let memory = try? bus.memory.begin().hold(
+          [GuestRange(address: 0x10800, count: 0x1000)], for: .writing)
+        held.update { $0 = memory }
+      }
+    }
+    let write = bytes(of: RegionAccess(offset: 0, region: .bar0, count: 4)) + [1, 2, 3, 4]
+    #expect(try peer.ask(message(.regionWrite, write)).errno == nil)
+    #expect(held.withLock { $0 != nil })
+  }
+
+  private let unmap = message(.dmaUnmap, bytes(of: DMAUnmap(address: 0x10000, size: 0x10000)))
+
+  @Test(arguments: [unmapOne, unmapAll])
+  func `keeps its window, and the client is told EBUSY in the end`(_ unmap: [UInt8]) throws {
+    #expect(try peer.ask(unmap).errno == UInt32(Errno.resourceBusy.rawValue))
+    #expect(
+      device.state.withLock { $0.quiesced } == [[GuestRange(address: 0x10000, count: 0x10000)]])
+    #expect(try device.bus.memory.begin().load(at: 0x10000) == 0 as UInt8)
+    held.update { $0 = nil }
+    #expect(try peer.ask(unmap).errno == nil)
+    #expect(device.state.withLock { $0.quiesced }.count == 1)
+  }
+
+  private static let unmapOne = message(
+    .dmaUnmap, bytes(of: DMAUnmap(address: 0x10000, size: 0x10000)))
+  private static let unmapAll = message(.dmaUnmap, bytes(of: DMAUnmap.everything))
+
+  @Test func `is asked for, and the client waits until it is let go on another thread`() throws {
+    let held = held
+    device.state.withLock { state in
+      state.onQuiesce = {
+        _ = try? DetachedThread.start("release") { held.withLock { $0 }?.release() }
+      }
+    }
+    #expect(try peer.ask(unmap).errno == nil)
+    #expect(try device.bus.memory.windowCount == 0)
+  }
+
+  @Test func `may be let go in the question itself`() throws {
+    let held = held
+    device.state.withLock { state in state.onQuiesce = { held.withLock { $0 }?.release() } }
+    #expect(try peer.ask(unmap).errno == nil)
+    let count = held.withLock { $0 }.map { held in unsafe held.withSlices { $0.count } }
+    #expect(count == 0)
+  }
+
+  @Test func `answers EBUSY to nobody who wants no answer, and goes on`() throws {
+    var quiet = unmap
+    quiet[8] |= 1 << 4
+    peer.send(quiet)
+    #expect(try peer.ask(message(.deviceGetInfo, id: 5, words([16, 0, 0, 0]))).header.id == 5)
+    #expect(try device.bus.memory.windowCount == 1)
+  }
+
+  @Test func `outlives its client, in no window of the next`() throws {
+    peer.socket.shutdown()
+    #expect(eventually { device.state.withLock { $0.departures } == 1 })
+    #expect(mappingsOfClients() >= 1)
+    #expect(try device.bus.memory.windowCount == 0)
+    let count = held.withLock { $0 }.map { held in unsafe held.withSlices { $0.count } }
+    #expect(count == 1)
+    held.withLock { $0 }?.release()
+  }
+}

@@ -1,0 +1,69 @@
+import Glibc
+import SystemPackage
+import TestSupport
+import Testing
+import VFIOUserProtocol
+import VFIOUserServer
+import VFIOUserTransport
+
+@Suite struct `A second client` {
+  @Test func `becomes the client when the first turns out dead meanwhile`() throws {
+    let server = try RunningServer()
+    let first = ScriptedPeer(try MessageSocket(connectingTo: server.path))
+    #expect(try first.ask(ScriptedPeer.versionOfQEMU).errno == nil)
+    let second = ScriptedPeer(try MessageSocket(connectingTo: server.path))
+    second.send(ScriptedPeer.versionOfQEMU)
+    #expect(throws: StreamFailure.deadlinePassed(during: .receiving)) {
+      try second.receive(within: .milliseconds(20))
+    }
+    first.socket.shutdown()
+    #expect(try second.receive().errno == nil)
+  }
+
+  @Test func `holds nobody up while it hopes`() throws {
+    let server = try RunningServer()
+    let first = ScriptedPeer(try MessageSocket(connectingTo: server.path))
+    #expect(try first.ask(ScriptedPeer.versionOfQEMU).errno == nil)
+    // Ten at once hope together; one after the other they would take a second.
+    let others = try (0..<10).map { _ in
+      ScriptedPeer(try MessageSocket(connectingTo: server.path))
+    }
+    let start = ContinuousClock.now
+    for other in others { other.send(ScriptedPeer.versionOfQEMU) }
+    for other in others {
+      #expect(try other.receive().errno == UInt32(Errno.resourceBusy.rawValue))
+      #expect(throws: StreamFailure.closedByPeer) { try other.receive() }
+    }
+    #expect(ContinuousClock.now - start < .milliseconds(900))
+    #expect(try first.ask(message(.deviceReset)).errno == nil)
+  }
+
+  @Test func `comes in after a shortage of descriptors, and the server is still there`() async {
+    await #expect(processExitsWith: .success) { try checkShortage() }
+  }
+}
+
+private func checkShortage() throws {
+  let server = try RunningServer()
+  // Sockets of our own first: afterwards there is no number left, for them either.
+  let client = try MessageSocket(connectingTo: server.path)
+  let first = ScriptedPeer(client)
+  #expect(try first.ask(ScriptedPeer.versionOfQEMU).errno == nil)
+  first.socket.shutdown()
+  #expect(eventually { server.device.state.withLock { $0.departures } == 1 })
+  var limit = rlimit()
+  #expect(unsafe getrlimit(__rlimit_resource_t(7), &limit) == 0)
+  let usual = limit.rlim_cur
+  let second = try MessageSocket(connectingTo: server.path)
+  // Accepted at once; it speaks only later. The third finds no room.
+  let free = (0..<1024 as Range<Int32>).first { fcntl($0, F_GETFD) < 0 } ?? 0
+  limit.rlim_cur = rlim_t(free + 1)
+  #expect(unsafe setrlimit(__rlimit_resource_t(7), &limit) == 0)
+  let third = try MessageSocket(connectingTo: server.path)
+  second.shutdown()
+  usleep(50_000)
+  limit.rlim_cur = usual
+  #expect(unsafe setrlimit(__rlimit_resource_t(7), &limit) == 0)
+  let peer = ScriptedPeer(third)
+  #expect(try peer.ask(ScriptedPeer.versionOfQEMU).errno == nil)
+}

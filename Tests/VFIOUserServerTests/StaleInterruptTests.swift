@@ -1,0 +1,32 @@
+import SystemPackage
+import TestSupport
+import Testing
+import VFIOUserClient
+import VFIOUserProtocol
+import VFIOUserServer
+import VFIOUserTransport
+
+@Suite struct `An interrupt for a client that has gone` {
+  @Test func `does not reach the next`() throws {
+    let bench = try Bench()
+    let first = try bench.client()
+    let old = try bench.device.bus.memory.begin()
+    let eventfd = try EventCounter()
+    try first.setTrigger(.msix, vector: 3, eventfd)
+    try bench.device.bus.interrupts.signal(.msix, vector: 3, for: old)
+    #expect(eventfd.take() == 1)
+    first.disconnect()
+    let device = bench.device
+    #expect(eventually { device.state.withLock { $0.departures } == 1 })
+    let between = try bench.device.bus.memory.begin()
+    let second = try bench.client()
+    try second.setTrigger(.msix, vector: 3, eventfd)
+    for transfer in [old, between] {
+      try bench.device.bus.interrupts.signal(.msix, vector: 3, for: transfer)
+    }
+    #expect(eventfd.take() == 0)
+    let own = try bench.device.bus.memory.begin()
+    try bench.device.bus.interrupts.signal(.msix, vector: 3, for: own)
+    #expect(eventfd.take() == 1)
+  }
+}
