@@ -19,7 +19,7 @@ public struct NVMeConfiguration: Sendable {
   /// Most namespaces.
   public static let mostNamespaces = 64
 
-  /// The namespaces; the first has number 1. At least one.
+  /// The namespaces, at least one; the first has number 1.
   public var namespaces: [NamespaceConfiguration]
   /// At most 20 characters of ASCII.
   public var serialNumber: String

@@ -39,7 +39,7 @@ final class RegisterBlock: Sendable {
 
   init(capabilities: ControllerCapabilities) { self.capabilities = capabilities }
 
-  /// The 4 bytes at an offset; those of unknown registers are zero. Interrupt masks are kept elsewhere.
+  /// The 4 bytes at an offset, zero for unknown registers; interrupt masks are kept elsewhere.
   func load(at offset: UInt64, interruptMask: UInt32) -> UInt32 {
     func half(_ value: UInt64) -> UInt32 {
       UInt32(truncatingIfNeeded: offset & 4 == 0 ? value : value >> 32)
