@@ -85,7 +85,7 @@ let package = Package(
       "NVMeDeviceTests",
       [
         "NVMeDevice", "NVMeProtocol", "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport",
-        "VFIOUserProtocol", "CLinux",
+        "VFIOUserProtocol", "CLinux", logging,
       ]),
     .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
     tests(

@@ -1,6 +1,8 @@
 import NVMeProtocol
 import TestSupport
 import Testing
+import VFIOUserProtocol
+import VFIOUserClient
 
 @testable import NVMeDevice
 

@@ -1,4 +1,5 @@
 import CLinux
+import Logging
 import NVMeProtocol
 import SystemPackage
 import TestSupport

@@ -2,6 +2,7 @@ import NVMeProtocol
 import SystemPackage
 import TestSupport
 import Testing
+import VFIOUserClient
 import VFIOUserTransport
 
 @testable import NVMeDevice

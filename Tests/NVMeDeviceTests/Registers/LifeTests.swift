@@ -128,12 +128,12 @@ import VFIOUserProtocol
     let host = try TestHost()
     try host.enable()
     // PCI Express is the capability that has the bit: find it, and set it.
-    var place: UInt8 = try host.client.load(.config, at: 0x34)
-    while try host.client.load(.config, at: UInt64(place), as: UInt8.self) != 0x10 {
-      place = try host.client.load(.config, at: UInt64(place) + 1)
+    var place: UInt8 = try host.client.load(.configuration, at: 0x34)
+    while try host.client.load(.configuration, at: UInt64(place), as: UInt8.self) != 0x10 {
+      place = try host.client.load(.configuration, at: UInt64(place) + 1)
       try #require(place != 0)
     }
-    try host.client.store(UInt16(1 << 15), .config, at: UInt64(place) + 8)
+    try host.client.store(UInt16(1 << 15), .configuration, at: UInt64(place) + 8)
     #expect(host.status.rawValue == 0)
     try host.enable()
   }

@@ -1,6 +1,8 @@
 import SystemPackage
 import TestSupport
 import Testing
+import VFIOUserServer
+import NVMeProtocol
 import VFIOUserTransport
 
 @testable import NVMeDevice
@@ -101,8 +103,6 @@ import VFIOUserTransport
     let file = try StorageFile(memory: 1 << 20)
     let pool = try ThreadPool(threads: 3)
     let collector = Collector()
-    let transfer = host.client.server.capabilities.writeMultiple
-    _ = transfer
     let bus = try #require(host.device.busForTests)
     let lives = ControllerLives()
     for tag in 0..<500 {
