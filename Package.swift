@@ -64,8 +64,8 @@ let package = Package(
     room(
       "NVMeDevice", path: "Sources/Devices/NVMe",
       [
-        "NVMeProtocol", "VFIOUserServer", "VFIOUserProtocol", "VFIOUserTransport", "CLinux", system,
-        logging,
+        "NVMeProtocol", "KernelRing", "VFIOUserServer", "VFIOUserProtocol", "VFIOUserTransport",
+        "CLinux", system, logging,
       ]),
     .executableTarget(
       name: "vfio-user",
@@ -94,6 +94,12 @@ let package = Package(
       [
         "AllocationCounter", "VFIOUserClient", "VFIOUserServer", "VFIOUserTransport",
         "VFIOUserProtocol",
+      ]),
+    tests(
+      "NVMeDeviceTests",
+      [
+        "NVMeDevice", "NVMeDriver", "NVMeProtocol", "KernelRing", "SystemCallFilter",
+        "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol",
       ]),
     tests("CommandTests", ["vfio-user"]),
     tests("GuestTests", ["vfio-user", "VFIOUserClient", "VFIOUserTransport", "CLinux"]),
