@@ -16,7 +16,6 @@ import VFIOUserTransport
     let guest = try HostileGuest()
     let reaction = try one.attack(guest)
     #expect(one.accepted.contains(reaction), "\(reaction)")
-    print("REACTION", one.name, "->", reaction)
     try guest.checkAndRecover()
   }
 
@@ -27,14 +26,14 @@ import VFIOUserTransport
 
   @Test func `leaves nothing behind, one way after the other`() async {
     await #expect(processExitsWith: .success) {
-      func run(_ cases: some Sequence<HostileCase>) throws {
+      func run(_ cases: [HostileCase]) throws {
         for one in cases {
           let guest = try HostileGuest()
           _ = try one.attack(guest)
           try guest.checkAndRecover()
         }
       }
-      try run(Self.cases.prefix(2))
+      try run(Array(Self.cases.prefix(2)))
       let before = settledDescriptors()
       try run(Self.cases)
       #expect(eventually { openDescriptors() == before })
