@@ -32,6 +32,34 @@ import VFIOUserTransport
     #expect(counter.take() == 0)
   }
 
+  @Test func `takes a signal back that nobody has seen, and signals the next level`() throws {
+    try client.setTrigger(.intx, counter)
+    device.setLevel(true)
+    device.setLevel(false)
+    #expect(counter.take() == 0)
+    device.setLevel(true)
+    #expect(counter.take() == 1)
+  }
+
+  @Test func `stays masked by the client when a signal is taken back`() throws {
+    try client.setTrigger(.intx, counter)
+    device.setLevel(true)
+    try client.act(.mask, on: .intx)
+    device.setLevel(false)
+    _ = counter.take()
+    device.setLevel(true)
+    #expect(counter.take() == 0)
+    try client.act(.unmask, on: .intx)
+    #expect(counter.take() == 1)
+  }
+
+  @Test func `takes nothing that the client has counted itself`() throws {
+    try client.setTrigger(.intx, counter)
+    counter.signal()
+    device.setLevel(false)
+    #expect(counter.take() == 1)
+  }
+
   @Test func `signals again at each unmask while the level is high`() throws {
     try client.setTrigger(.intx, counter)
     device.setLevel(true)

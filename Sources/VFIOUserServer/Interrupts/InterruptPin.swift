@@ -5,9 +5,14 @@ internal import VFIOUserTransport
 /// Raising it signals once and masks itself (`VFIO_IRQ_INFO_AUTOMASKED`); each UNMASK, and a newly set
 /// eventfd, signals again while the level is still high. Without KVM, QEMU takes any access to a BAR
 /// for the end of the interrupt and then sends UNMASK.
+///
+/// Lowering it takes a signal back that the client has not seen: a client that saw it later would assert an
+/// interrupt that nobody owns up to, and where the guest's driver touches no BAR then, for ever.
 struct InterruptPin {
-  var level = false
-  var isMasked = false
+  private(set) var level = false
+  private(set) var isMasked = false
+  /// Whether a signal of ours is why it is masked.
+  private var hasSignalled = false
   var isDisabledByCommand = false
   var counter: EventCounter?
   /// Waits for the client's kernel to unmask the pin.
@@ -18,10 +23,29 @@ struct InterruptPin {
     guard level, !isMasked, !isDisabledByCommand, let counter else { return }
     counter.signal()
     isMasked = true
+    hasSignalled = true
+  }
+
+  mutating func setLevel(_ asserted: Bool) {
+    level = asserted
+    if asserted { deliver() } else { takeBack() }
+  }
+
+  private mutating func takeBack() {
+    guard hasSignalled, let counter, counter.take() > 0 else { return }
+    hasSignalled = false
+    isMasked = false
+  }
+
+  /// The client does not want to hear of it for now.
+  mutating func mask() {
+    isMasked = true
+    hasSignalled = false
   }
 
   mutating func unmask() {
     isMasked = false
+    hasSignalled = false
     deliver()
   }
 
@@ -34,6 +58,7 @@ struct InterruptPin {
   mutating func disconnect() {
     counter = nil
     isMasked = false
+    hasSignalled = false
     watch(nil)
   }
 
@@ -43,8 +68,9 @@ struct InterruptPin {
   }
 
   mutating func reset() {
-    level = false
+    setLevel(false)
     isMasked = false
+    hasSignalled = false
     isDisabledByCommand = false
   }
 }

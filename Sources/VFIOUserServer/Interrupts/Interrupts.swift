@@ -38,12 +38,11 @@ public final class Interrupts: Sendable {
 
   /// Raises or lowers the level of the interrupt pin.
   ///
+  /// A client that has not looked yet when it is lowered sees nothing.
+  ///
   /// While no client is there the level is kept; the next client hears of it when it sets its eventfd.
   public func setLevel(_ asserted: Bool) {
-    state.withLock { state in
-      state.pin.level = asserted
-      state.pin.deliver()
-    }
+    state.withLock { $0.pin.setLevel(asserted) }
   }
 
   /// Sends a message: a vector of MSI or MSI-X, or ERR or REQ.
