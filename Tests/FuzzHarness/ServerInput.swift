@@ -156,7 +156,9 @@ private final class FuzzedDevice: Device {
       case 3: bus.interrupts.signal(.msix, vector: Int(truncatingIfNeeded: number))
       case 4: bus.interrupts.setLevel(number & 1 != 0)
       default:
-        _ = try transfer.hold([GuestRange(address: number, count: number >> 48)], for: .reading)
+        var pinned = PinnedSlices()
+        try pinned.pin(
+          GuestRange(address: number, count: number >> 48), for: .reading, of: transfer)
       }
     } catch {
       throw error.errno

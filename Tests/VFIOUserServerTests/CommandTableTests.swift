@@ -124,7 +124,7 @@ private final class DenyingDevice: Device {
 
 @Suite struct `Memory that is held` {
   private let device = CallbackDevice()
-  private let held = Monitor<HeldMemory?>(nil)
+  private let held = Holder()
   private let peer: ScriptedPeer
   private let file: TruncatableMemory
 
@@ -140,14 +140,13 @@ private final class DenyingDevice: Device {
     let held = held
     device.state.withLock { state in
       state.onWrite = { bus in
-        let memory = try? bus.memory.begin().hold(
-          [GuestRange(address: 0x10800, count: 0x1000)], for: .writing)
-        held.update { $0 = memory }
+        try? held.pin(
+          GuestRange(address: 0x10800, count: 0x1000), for: .writing, of: bus.memory.begin())
       }
     }
     let write = bytes(of: RegionAccess(offset: 0, region: .bar0, count: 4)) + [1, 2, 3, 4]
     #expect(try peer.ask(message(.regionWrite, write)).errno == nil)
-    #expect(held.withLock { $0 != nil })
+    #expect(held.counts == [1, 0x1000])
   }
 
   private let unmap = message(.dmaUnmap, bytes(of: DMAUnmap(address: 0x10000, size: 0x10000)))
@@ -158,7 +157,7 @@ private final class DenyingDevice: Device {
     #expect(
       device.state.withLock { $0.quiesced } == [[GuestRange(address: 0x10000, count: 0x10000)]])
     #expect(try device.bus.memory.begin().load(at: 0x10000) == 0 as UInt8)
-    held.update { $0 = nil }
+    held.drop()
     #expect(try peer.ask(unmap).errno == nil)
     #expect(device.state.withLock { $0.quiesced }.count == 1)
   }
@@ -171,7 +170,7 @@ private final class DenyingDevice: Device {
     let held = held
     device.state.withLock { state in
       state.onQuiesce = {
-        _ = try? DetachedThread.start("release") { held.withLock { $0 }?.release() }
+        _ = try? DetachedThread.start("release") { held.release() }
       }
     }
     #expect(try peer.ask(unmap).errno == nil)
@@ -180,10 +179,9 @@ private final class DenyingDevice: Device {
 
   @Test func `may be let go in the question itself`() throws {
     let held = held
-    device.state.withLock { state in state.onQuiesce = { held.withLock { $0 }?.release() } }
+    device.state.withLock { state in state.onQuiesce = { held.release() } }
     #expect(try peer.ask(unmap).errno == nil)
-    let count = held.withLock { $0 }.map { held in unsafe held.withSlices { $0.count } }
-    #expect(count == 0)
+    #expect(held.counts[0] == 0)
   }
 
   @Test func `answers EBUSY to nobody who wants no answer, and goes on`() throws {
@@ -199,8 +197,7 @@ private final class DenyingDevice: Device {
     #expect(eventually { device.state.withLock { $0.departures } == 1 })
     #expect(mappingsOfClients() >= 1)
     #expect(try device.bus.memory.windowCount == 0)
-    let count = held.withLock { $0 }.map { held in unsafe held.withSlices { $0.count } }
-    #expect(count == 1)
-    held.withLock { $0 }?.release()
+    #expect(held.counts[0] == 1)
+    held.release()
   }
 }

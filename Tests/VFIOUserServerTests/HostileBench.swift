@@ -27,7 +27,7 @@ final class Victim: Device {
 
   struct State {
     var bus: DeviceBus?
-    var held: [HeldMemory] = []
+    var held: [Holder] = []
     var isGateOpen = false
     var isWaiting = false
     var copies = 0
@@ -69,8 +69,9 @@ final class Victim: Device {
       case .load: _ = try bus.memory.begin().load(at: number) as UInt64
       case .copy: try perform(number, bus)
       case .hold:
-        let held = try bus.memory.begin().hold(
-          [GuestRange(address: number, count: 4096)], for: .writing)
+        let held = Holder()
+        try held.pin(
+          GuestRange(address: number, count: 4096), for: .writing, of: bus.memory.begin())
         state.withLock { $0.held.append(held) }
       case .wait:
         state.update { $0.isWaiting = true }
