@@ -109,13 +109,23 @@ let package = Package(
     tests("SerialDeviceTests", ["SerialDevice", "VFIOUserServer", "VFIOUserClient"]),
     tests(
       "EduDeviceTests",
-      ["EduDevice", "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol"]),
+      [
+        "EduDevice", "TestBench", "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport",
+        "VFIOUserProtocol",
+      ]),
     tests(
       "ScratchDeviceTests",
       [
-        "ScratchDevice", "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport",
+        "ScratchDevice", "TestBench", "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport",
         "VFIOUserProtocol",
       ]),
+    .target(
+      name: "TestBench",
+      dependencies: [
+        "TestSupport", "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol",
+        system,
+      ],
+      path: "Tests/TestBench", swiftSettings: settings),
     .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
     tests(
       "AllocationTests",

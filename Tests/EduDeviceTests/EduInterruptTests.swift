@@ -1,3 +1,4 @@
+import TestBench
 import TestSupport
 import Testing
 import VFIOUserClient

@@ -1,5 +1,6 @@
 import EduDevice
 import SystemPackage
+import TestBench
 import TestSupport
 import Testing
 import VFIOUserClient

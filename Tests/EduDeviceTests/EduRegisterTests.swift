@@ -1,4 +1,5 @@
 import SystemPackage
+import TestBench
 import TestSupport
 import Testing
 import VFIOUserClient

@@ -1,5 +1,6 @@
 import ScratchDevice
 import SystemPackage
+import TestBench
 import TestSupport
 import Testing
 import VFIOUserClient
@@ -7,35 +8,12 @@ import VFIOUserProtocol
 import VFIOUserServer
 import VFIOUserTransport
 
-/// A device behind a real socket, for one client after the other.
-final class Bench {
-  private let server: DeviceServer
+typealias Bench = DeviceBench<ScratchDevice>
 
-  init(_ options: ServerOptions = ServerOptions()) throws {
-    server = try DeviceServer(ScratchDevice(), options)
-  }
-
-  /// A client; the one before needs a moment to be gone.
-  func connect(_ change: (inout ClientOptions) -> Void = { _ in }) throws -> Client {
-    var options = ClientOptions()
-    change(&options)
-    return try Client(socket(), options: options)
-  }
-
-  /// A client that does what a test's script says.
-  func script() throws -> ScriptedPeer {
-    let peer = ScriptedPeer(try socket())
-    let json = Array(#"{"capabilities":{"max_data_xfer_size":1048576}}"#.utf8)
-    _ = try peer.ask(message(.version, [0, 0, 1, 0] + json + [0]))
-    return peer
-  }
-
-  private func socket() throws -> MessageSocket {
-    let server = server
-    try #require(eventually { !server.hasClient })
-    let (mine, theirs) = try MessageSocket.pair()
-    try DetachedThread.start("server") { server.serve(theirs) }
-    return mine
+extension DeviceBench<ScratchDevice> {
+  /// A device, served in a way.
+  convenience init(_ options: ServerOptions = ServerOptions()) throws {
+    try self.init(ScratchDevice(), options)
   }
 }
 

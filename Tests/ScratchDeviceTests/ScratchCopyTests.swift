@@ -1,6 +1,7 @@
 import Glibc
 import ScratchDevice
 import SystemPackage
+import TestBench
 import TestSupport
 import Testing
 import VFIOUserClient

@@ -1,5 +1,6 @@
 import ScratchDevice
 import SystemPackage
+import TestBench
 import TestSupport
 import Testing
 import VFIOUserClient
