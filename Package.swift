@@ -119,6 +119,9 @@ let package = Package(
         "ScratchDevice", "TestBench", "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport",
         "VFIOUserProtocol",
       ]),
+    tests(
+      "NVMeDeviceTests",
+      ["NVMeDevice", "VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol"]),
     .target(
       name: "TestBench",
       dependencies: [

@@ -30,6 +30,8 @@ extension Controller {
     var entry = entry
     entry.phase = queue.phase
     let address = queue.address &+ UInt64(queue.tail) * UInt64(CompletionEntry.wireSize)
+    let next = queue.tail + 1 == queue.entries ? 0 : queue.tail + 1
+    if line.needsHeads { line.expect(queue.id, tail: next, entries: queue.entries) }
     do throws(MemoryError) {
       try transfer.store(entry.firstHalf, at: address)
       // The phase, by which the host knows a new entry, must not be seen before the rest.
@@ -38,11 +40,8 @@ extension Controller {
     } catch {
       return fail(error, "a completion queue cannot be written")
     }
-    queue.tail += 1
-    if queue.tail == queue.entries {
-      queue.tail = 0
-      queue.phase.toggle()
-    }
+    queue.tail = next
+    if next == 0 { queue.phase.toggle() }
     queue.untold += 1
     guard !queue.hasNews else { return }
     queue.hasNews = true
@@ -67,8 +66,13 @@ extension Controller {
         doorbells.value(of: index)
       }
     }
-    if line.needsHeads { agreeOnHead(of: queue) }
-    line.announce(queue.id, vector: queue.vector, tail: queue.tail) { queue.head }
+    var rings: UInt32 = 0
+    if line.needsHeads {
+      rings = line.rings(queue.id)
+      agreeOnHead(of: queue)
+    }
+    line.announce(
+      queue.id, vector: queue.vector, tail: queue.tail, seen: queue.head, rings: rings)
   }
 
   /// Has the host ring when it takes the next entry, so that the pin goes low then.

@@ -9,12 +9,35 @@ internal import VFIOUserTransport
 /// is lowered on the connection's thread, by the very write that takes the last one: a moment later the
 /// host would see an interrupt that nobody owns up to.
 final class InterruptLine: Sendable {
+  /// What is known of a completion queue.
+  private struct Queue {
+    /// Whether there are entries that were announced and not taken.
+    var isPending = false
+    /// Where the next entry goes.
+    var tail: UInt32 = 0
+    /// What was the tail when entries were announced last.
+    var announced: UInt32 = 0
+    var entries: UInt32 = 1
+    var vector: UInt16 = 0
+    /// What the host rang last, and how often it has rung.
+    var rung: UInt32 = 0
+    var rings: UInt32 = 0
+
+    /// Whether a host that has got to `head` has left some of what was announced.
+    ///
+    /// It may have taken more than that: an entry is seen before it is announced.
+    func isBehind(_ head: UInt32) -> Bool {
+      head != announced && left(from: head, to: announced) <= left(from: head, to: tail)
+    }
+
+    func left(from head: UInt32, to tail: UInt32) -> UInt32 {
+      tail >= head ? tail - head : tail &+ entries &- head
+    }
+  }
+
   private struct State {
-    /// Queues with entries that were not taken, by number.
-    var pending: [Bool]
-    /// Where entries of each queue go next.
-    var tails: [UInt32]
-    var vectors: [UInt16]
+    /// By number.
+    var queues: [Queue]
     /// INTMS and INTMC: a bit for each vector of the pin and of MSI.
     var mask: UInt32 = 0
     var level = false
@@ -25,10 +48,7 @@ final class InterruptLine: Sendable {
 
   init(_ interrupts: Interrupts, queues: Int) {
     self.interrupts = interrupts
-    state = Monitor(
-      State(
-        pending: Array(repeating: false, count: queues),
-        tails: Array(repeating: 0, count: queues), vectors: Array(repeating: 0, count: queues)))
+    state = Monitor(State(queues: Array(repeating: Queue(), count: queues)))
   }
 
   var mask: UInt32 { state.withLock { $0.mask } }
@@ -36,23 +56,64 @@ final class InterruptLine: Sendable {
   /// Whether it has to be known when the host has taken entries: a vector of MSI-X is only signalled.
   var needsHeads: Bool { !interrupts.isEnabled(.msix) }
 
+  /// How often the host has rung to say what it has taken of a queue.
+  func rings(_ queue: UInt16) -> UInt32 { state.withLock { $0.queues[Int(queue)].rings } }
+
+  /// An entry is about to be posted; told before the host can see it, if ``needsHeads``.
+  ///
+  /// - Parameters:
+  ///   - queue: its number.
+  ///   - tail: where the entry after it goes.
+  ///   - entries: of the queue.
+  func expect(_ queue: UInt16, tail: UInt32, entries: UInt32) {
+    state.withLock { state in
+      state.queues[Int(queue)].tail = tail
+      state.queues[Int(queue)].entries = entries
+    }
+  }
+
   /// Entries were posted to a queue.
+  ///
+  /// What the host says about them is either known here or comes to ``taken(_:head:)`` later; else the pin
+  /// would stay high with nothing to take.
   ///
   /// - Parameters:
   ///   - queue: its number.
   ///   - vector: its vector.
   ///   - tail: where its next entry goes.
-  ///   - head: how far the host has taken them; asked under the lock, so that a write of the host is
-  ///     seen here or there.
+  ///   - head: how far the host has taken them by its doorbell; asked under the lock.
   func announce(_ queue: UInt16, vector: UInt16, tail: UInt32, head: () -> UInt32) {
+    announce(queue, vector, tail) { _ in head() }
+  }
+
+  /// Entries were posted to a queue whose head the host leaves in a shadow doorbell, which cannot be read
+  /// under the lock: a ring since then counts, if it is further.
+  ///
+  /// - Parameters:
+  ///   - seen: the head in the shadow doorbell.
+  ///   - rings: ``rings(_:)`` from before it was read.
+  func announce(_ queue: UInt16, vector: UInt16, tail: UInt32, seen: UInt32, rings: UInt32) {
+    announce(queue, vector, tail) { queue in
+      guard queue.rings != rings else { return seen }
+      let isFurther = queue.left(from: queue.rung, to: tail) < queue.left(from: seen, to: tail)
+      return isFurther ? queue.rung : seen
+    }
+  }
+
+  private func announce(
+    _ number: UInt16, _ vector: UInt16, _ tail: UInt32, head: (Queue) -> UInt32
+  ) {
     if interrupts.isEnabled(.msix) {
       return interrupts.signal(.msix, vector: Int(vector))
     }
     let bit = vector < 32 ? UInt32(1) << UInt32(vector) : 0
     let mustSignal = state.withLock { state in
-      state.pending[Int(queue)] = tail != head()
-      state.tails[Int(queue)] = tail
-      state.vectors[Int(queue)] = vector
+      var queue = state.queues[Int(number)]
+      queue.tail = tail
+      queue.announced = tail
+      queue.vector = vector
+      queue.isPending = queue.isBehind(head(queue))
+      state.queues[Int(number)] = queue
       if interrupts.isEnabled(.msi) { return state.mask & bit == 0 }
       settle(&state)
       return false
@@ -61,18 +122,23 @@ final class InterruptLine: Sendable {
   }
 
   /// The host has taken entries up to `head`.
-  func taken(_ queue: Int, head: UInt32) {
+  func taken(_ number: Int, head: UInt32) {
     state.withLock { state in
-      guard state.pending.indices.contains(queue), state.pending[queue] else { return }
-      state.pending[queue] = state.tails[queue] != head
-      settle(&state)
+      guard state.queues.indices.contains(number) else { return }
+      var queue = state.queues[number]
+      queue.rung = head
+      queue.rings &+= 1
+      let wasPending = queue.isPending
+      queue.isPending = wasPending && queue.isBehind(head)
+      state.queues[number] = queue
+      if wasPending { settle(&state) }
     }
   }
 
   /// A queue has gone.
   func forget(_ queue: UInt16) {
     state.withLock { state in
-      state.pending[Int(queue)] = false
+      state.queues[Int(queue)].isPending = false
       settle(&state)
     }
   }
@@ -80,7 +146,7 @@ final class InterruptLine: Sendable {
   /// Everything has gone, the masks too.
   func reset() {
     state.withLock { state in
-      for queue in state.pending.indices { state.pending[queue] = false }
+      for queue in state.queues.indices { state.queues[queue].isPending = false }
       state.mask = 0
       settle(&state)
     }
@@ -95,24 +161,19 @@ final class InterruptLine: Sendable {
       settle(&state)
       guard isMSI else { return [] }
       let opened = old & ~state.mask
-      return state.pending.indices.filter {
-        state.pending[$0] && state.vectors[$0] < 32
-          && opened & 1 << UInt32(state.vectors[$0]) != 0
-      }.map { state.vectors[$0] }
+      return state.queues.filter {
+        $0.isPending && $0.vector < 32 && opened & 1 << UInt32($0.vector) != 0
+      }.map(\.vector)
     }
     for vector in released { interrupts.signal(.msi, vector: Int(vector)) }
   }
 
   private func settle(_ state: inout State) {
     let usesPin = !interrupts.isEnabled(.msix) && !interrupts.isEnabled(.msi)
-    var level = false
-    if usesPin {
-      for queue in state.pending.indices
-      where state.pending[queue] && state.mask & 1 << UInt32(min(state.vectors[queue], 31)) == 0 {
-        level = true
-        break
-      }
-    }
+    let mask = state.mask
+    let level =
+      usesPin
+      && state.queues.contains { $0.isPending && mask & 1 << UInt32(min($0.vector, 31)) == 0 }
     guard level != state.level || level else { return }
     state.level = level
     interrupts.setLevel(level)
