@@ -47,6 +47,7 @@ extension Controller {
     if let failure { status = note(failure, of: slot) }
     let entry = slot.entry
     let owner = queue
+    if slot === formatting { endFormat() }
     release(slot, ownsIdentifier: ownsIdentifier)
     post(
       CompletionEntry(

@@ -9,8 +9,11 @@ extension Controller {
   func post(_ entry: CompletionEntry, to queue: CompletionQueue) {
     guard queue.waiting.isEmpty else { return queue.waiting.append(entry) }
     if queue.isFull { updateHead(of: queue) }
-    guard !queue.isFull else { return queue.waiting.append(entry) }
-    write(entry, to: queue)
+    guard queue.isFull else { return write(entry, to: queue) }
+    queue.waiting.append(entry)
+    // Either the host's next write sees that it is waited for, or this look sees the write.
+    mailbox.wantsHeads.store(true, ordering: .sequentiallyConsistent)
+    drain(queue)
   }
 
   /// Posts what found no room before.
@@ -23,6 +26,9 @@ extension Controller {
       posted += 1
     }
     queue.waiting.removeFirst(posted)
+    guard queue.waiting.isEmpty, !turns.contains(where: { !$0.completionQueue.waiting.isEmpty })
+    else { return }
+    mailbox.wantsHeads.store(false, ordering: .sequentiallyConsistent)
   }
 
   private func write(_ entry: CompletionEntry, to queue: CompletionQueue) {

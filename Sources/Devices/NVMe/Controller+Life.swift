@@ -31,7 +31,11 @@ extension Controller {
     add(completions)
     add(submissions)
     stage = .enabled
-    health.isPowered = true
+    if !health.isPowered {
+      health.isPowered = true
+      // A process that is killed from now on leaves a disk behind that was not shut down.
+      save()
+    }
     registers.setStatus(life: life) { $0.isReady = true }
   }
 

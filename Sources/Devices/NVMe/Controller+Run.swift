@@ -18,12 +18,14 @@ extension Controller {
       var isBusy = takeBackRequests()
       guard handleEvents() else { break }
       if stage == .enabled, !isPaused {
-        noteFaults()
         isBusy = serveQueues() || isBusy
+        // After the look at the queues, which finds some of them.
+        noteFaults()
       }
       tellNews()
       engine.flush()
       if isBusy {
+        health.begin()
         idleTurns = 0
       } else {
         idleTurns += 1
@@ -35,6 +37,8 @@ extension Controller {
 
   /// Sleeps until there is something to do.
   private func rest(_ idleTurns: Int) {
+    if submitted == 0 { health.end() }
+    saveNowAndThen()
     let isServing = stage == .enabled && !isPaused
     if isServing, doorbells.areMapped {
       if idleTurns > Self.patience { mailbox.wake.wait(before: .after(Self.nap)) }

@@ -72,6 +72,9 @@ final class Controller: @unchecked Sendable {
   var events = EventQueue()
   var errors = ErrorLog()
   var health: HealthCounters
+  /// When the counters were saved, on their own clock, and how many commands there were.
+  var savedAt: UInt64 = 0
+  var savedCommands: UInt64 = 0
   var changedNamespaces: [UInt32] = []
   var shadow: ShadowDoorbells?
   /// The Format NVM that waits or is under way; one at a time.
@@ -111,7 +114,9 @@ final class Controller: @unchecked Sendable {
     completionQueues = Array(repeating: nil, count: options.queues + 1)
     let saved = SavedState.load(options.statePath, logger: options.logger)
     features = Features(
-      saved: saved.features,
+      saved: Dictionary(
+        saved.features.compactMap { entry in UInt8(entry.key).map { ($0, entry.value) } }
+      ) { $1 },
       hasCache: options.namespaces.contains { $0.file.cache != .writeThrough })
     health = HealthCounters(saved)
     namespaces = try Self.makeNamespaces(options, saved)

@@ -136,7 +136,7 @@ public final class NVMeDevice: Device {
   /// Looks whether files have another size by now, and tells the guest of it; from any thread.
   public func measure() { mailbox.post(.measure) }
 
-  private var bus: DeviceBus? { plug.withLock { $0.bus } }
+  var bus: DeviceBus? { plug.withLock { $0.bus } }
   private var line: InterruptLine? { plug.withLock { $0.line } }
 }
 
@@ -196,6 +196,8 @@ extension NVMeDevice {
     let index = Int((offset - Self.registersEnd) / 4)
     if doorbells.write(value, to: index), index % 2 == 1 {
       line?.taken(index / 2, head: value)
+      // Hosts say all the time how far they have read; the controller seldom waits for that.
+      guard mailbox.wantsHeads.load(ordering: .sequentiallyConsistent) else { return }
     }
     mailbox.wake.signal()
   }

@@ -41,7 +41,6 @@ extension Controller {
     do throws(CommandFailure) {
       if case .done = try self.format(slot, from: next, as: format) { finish(slot, nil) }
     } catch {
-      endFormat(slot)
       finish(slot, error)
     }
   }
@@ -56,7 +55,6 @@ extension Controller {
       _ = targets[next - 1].measure()
     }
     guard next < targets.count else {
-      endFormat(slot)
       save()
       return .done()
     }
@@ -69,7 +67,8 @@ extension Controller {
     return try carryOut(slot)
   }
 
-  private func endFormat(_ slot: CommandSlot) {
+  /// The command is done, well or not.
+  func endFormat() {
     for namespace in namespaces { namespace.isFormatting = false }
     formatting = nil
   }

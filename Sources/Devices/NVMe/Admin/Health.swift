@@ -27,6 +27,7 @@ struct HealthCounters {
   private let started = Deadline.after(.zero).instant
   /// Whether a host has enabled the controller and not shut it down.
   var isPowered = false
+  private var busySince: UInt64?
 
   init(_ saved: SavedState) {
     bytesRead = saved.bytesRead
@@ -43,6 +44,17 @@ struct HealthCounters {
 
   /// Nanoseconds, over all processes.
   var powerOnTime: UInt64 { earlierPowerOn &+ (Deadline.after(.zero).instant &- started) }
+
+  /// There is something to do.
+  mutating func begin() {
+    if busySince == nil { busySince = Deadline.after(.zero).instant }
+  }
+
+  /// There is nothing to do any more.
+  mutating func end() {
+    guard let since = busySince.take() else { return }
+    busyTime &+= Deadline.after(.zero).instant &- since
+  }
 
   /// The log page.
   func log(warning: UInt8) -> HealthLog {

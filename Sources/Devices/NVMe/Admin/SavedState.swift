@@ -16,7 +16,8 @@ struct SavedState: Codable, Equatable {
   var powerOnTime: UInt64 = 0
   /// Whether a host had the controller enabled and has not shut it down.
   var isPowered = false
-  var features: [UInt8: UInt32] = [:]
+  /// By number.
+  var features: [String: UInt32] = [:]
   /// Bytes of a block, by namespace.
   var blockSizes: [Int] = []
 
@@ -51,8 +52,21 @@ struct SavedState: Codable, Equatable {
 }
 
 extension Controller {
+  /// How long counters may be lost when the process is killed.
+  private static let savingPause: UInt64 = 60_000_000_000
+
+  /// Saves the counters, if they have changed and the last time is some time ago.
+  func saveNowAndThen() {
+    guard options.statePath != nil, health.powerOnTime &- savedAt > Self.savingPause,
+      savedCommands != health.hostReads &+ health.hostWrites
+    else { return }
+    save()
+  }
+
   /// Saves what has to outlive the process.
   func save() {
+    savedAt = health.powerOnTime
+    savedCommands = health.hostReads &+ health.hostWrites
     guard let path = options.statePath else { return }
     var state = SavedState()
     state.bytesRead = health.bytesRead
@@ -66,7 +80,8 @@ extension Controller {
     state.busyTime = health.busyTime
     state.powerOnTime = health.powerOnTime
     state.isPowered = health.isPowered
-    state.features = features.saved
+    state.features = Dictionary(
+      uniqueKeysWithValues: features.saved.map { ("\($0.key)", $0.value) })
     state.blockSizes = namespaces.map { 1 << Int($0.shift) }
     state.store(path, logger: logger)
   }

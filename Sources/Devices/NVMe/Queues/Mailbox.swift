@@ -33,6 +33,8 @@ final class Mailbox: StorageReceiver {
   /// Whether some of the client's memory can only be reached by messages, so that its thread must not
   /// wait for the controller.
   let usesMessages = Atomic<Bool>(false)
+  /// Whether the controller waits for the host to take completions, and wants to hear of it.
+  let wantsHeads = Atomic<Bool>(false)
   /// The last life of which nothing is left, and whether the controller's thread has ended.
   let settled = Monitor((life: UInt64(0), isClosed: false))
 

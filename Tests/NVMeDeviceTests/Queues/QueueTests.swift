@@ -1,0 +1,283 @@
+import NVMeProtocol
+import TestSupport
+import Testing
+
+@testable import NVMeDevice
+
+@Suite struct `Queues of the disk` {
+  @Test(
+    arguments: [
+      ("number 0", .invalidQueueID), ("number too large", .invalidQueueID),
+      ("number in use", .invalidQueueID), ("one entry", .invalidQueueSize),
+      ("too many entries", .invalidQueueSize), ("not contiguous", .invalidField),
+      ("unaligned", .prpOffsetInvalid), ("vector", .invalidInterruptVector),
+    ] as [(String, Status)])
+  func `a completion queue is refused`(what: String, status: Status) throws {
+    let host = try TestHost()
+    try host.enable()
+    let place = host.place(4096)
+    _ = try host.makeQueue(1)
+    let entry = SubmissionEntry.createCompletionQueue(2, at: place, entries: 16).with {
+      switch what {
+      case "number 0": $0.dword10 &= ~0xFFFF
+      case "number too large": $0.dword10 = $0.dword10 & ~0xFFFF | 5
+      case "number in use": $0.dword10 = $0.dword10 & ~0xFFFF | 1
+      case "one entry": $0.dword10 &= 0xFFFF
+      case "too many entries": $0.dword10 = $0.dword10 & 0xFFFF | 64 << 16
+      case "not contiguous": $0.dword11 &= ~1
+      case "unaligned": $0.dataPointer1 += 64
+      default: $0.dword11 = 1 | 5 << 16
+      }
+    }
+    let completion = try host.run(entry)
+    #expect(completion.status.means(status) && completion.status.doNotRetry)
+  }
+
+  @Test(
+    arguments: [
+      ("number 0", .invalidQueueID), ("number in use", .invalidQueueID),
+      ("one entry", .invalidQueueSize), ("not contiguous", .invalidField),
+      ("unaligned", .prpOffsetInvalid), ("completion queue 0", .invalidQueueID),
+      ("completion queue 9", .invalidQueueID), ("no completion queue", .completionQueueInvalid),
+    ] as [(String, Status)])
+  func `a submission queue is refused`(what: String, status: Status) throws {
+    let host = try TestHost()
+    try host.enable()
+    let place = host.place(4096)
+    _ = try host.makeQueue(1)
+    let entry = SubmissionEntry.createSubmissionQueue(2, at: place, entries: 16).with {
+      $0.dword11 = 1 | 1 << 16
+      switch what {
+      case "number 0": $0.dword10 &= ~0xFFFF
+      case "number in use": $0.dword10 = $0.dword10 & ~0xFFFF | 1
+      case "one entry": $0.dword10 &= 0xFFFF
+      case "not contiguous": $0.dword11 &= ~1
+      case "unaligned": $0.dataPointer1 += 64
+      case "completion queue 0": $0.dword11 = 1
+      case "completion queue 9": $0.dword11 = 1 | 9 << 16
+      default: $0.dword11 = 1 | 3 << 16
+      }
+    }
+    #expect(try host.run(entry).status.means(status))
+  }
+
+  @Test func `queues are deleted in the right order only`() throws {
+    let host = try TestHost()
+    try host.enable()
+    _ = try host.makeQueue(1)
+    let completions = SubmissionEntry.admin(.deleteCompletionQueue).with { $0.dword10 = 1 }
+    let submissions = SubmissionEntry.admin(.deleteSubmissionQueue).with { $0.dword10 = 1 }
+    #expect(try host.run(completions).status.means(.invalidQueueDeletion))
+    #expect(try host.run(submissions).status == .success)
+    #expect(try host.run(submissions).status.means(.invalidQueueID))
+    #expect(try host.run(completions).status == .success)
+    #expect(try host.run(completions).status.means(.invalidQueueID))
+    _ = try host.makeQueue(1)
+  }
+
+  @Test(arguments: [UInt32(0), 5, 0xFFFF])
+  func `the admin queue and queues that are not there cannot be deleted`(id: UInt32) throws {
+    let host = try TestHost()
+    try host.enable()
+    for opcode: AdminOpcode in [.deleteCompletionQueue, .deleteSubmissionQueue] {
+      #expect(
+        try host.run(.admin(opcode).with { $0.dword10 = id }).status.means(.invalidQueueID))
+    }
+  }
+
+  @Test func `a full completion queue waits for the host`() throws {
+    let host = try TestHost()
+    try host.enable()
+    let completions = host.place(4096)
+    #expect(
+      try host.run(.createCompletionQueue(1, at: completions, entries: 4)).status == .success)
+    let submissions = host.place(4096)
+    #expect(
+      try host.run(.createSubmissionQueue(1, at: submissions, entries: 32)).status == .success)
+    var sending = TestHost.Queue(
+      id: 1, submissions: submissions, completions: completions, entries: 32)
+    var taking = TestHost.Queue(
+      id: 1, submissions: submissions, completions: completions, entries: 4)
+    var sent: [UInt16] = []
+    for block in 0..<20 { sent.append(host.put(.io(.read, block: UInt64(block)), &sending)) }
+    try host.ring(sending)
+    var taken: [UInt16] = []
+    for _ in 0..<20 { taken.append(try host.next(&taking).commandID) }
+    #expect(taken.sorted() == sent.sorted())
+  }
+
+  @Test func `an identifier that is in use is refused, and the first command goes on`() throws {
+    let host = try TestHost()
+    try host.enable()
+    var wait = SubmissionEntry.admin(.asynchronousEventRequest)
+    wait.commandID = 77
+    host.put(wait, &host.admin)
+    let completion = try host.run(.identify(.controller).with { $0.commandID = 77 })
+    #expect(completion.status.means(.commandIDConflict) && completion.commandID == 77)
+    let abort = SubmissionEntry.admin(.abort).with { $0.dword10 = 77 << 16 }
+    host.put(abort, &host.admin)
+    try host.ring(host.admin)
+    let first = try host.next(&host.admin)
+    #expect(first.commandID == 77 && first.status.means(.abortRequested))
+    #expect(try host.next(&host.admin).result == 0)
+  }
+
+  @Test func `doorbells that make no sense are told of`() throws {
+    let host = try TestHost()
+    try host.enable()
+    for _ in 0..<2 { host.put(.admin(.asynchronousEventRequest), &host.admin) }
+    try host.ring(host.admin)
+    try host.store(1, RegisterOffset.submissionTail(3))
+    let register = try host.next(&host.admin)
+    #expect(AsynchronousEvent(rawValue: register.result) == .invalidDoorbellRegister)
+    // The next of its kind waits until the log was read.
+    try host.store(16, RegisterOffset.submissionTail(0))
+    let log = host.put(.log(.errors, bytes: 128), &host.admin)
+    try host.ring(host.admin)
+    let completions = [try host.next(&host.admin), try host.next(&host.admin)]
+    #expect(completions.allSatisfy { $0.status == .success })
+    let value = try #require(completions.first { $0.commandID != log })
+    #expect(AsynchronousEvent(rawValue: value.result) == .invalidDoorbellValue)
+    let entry = try ErrorLogEntry(decoding: host.received(64).span)
+    #expect(entry.submissionQueue == 0xFFFF && entry.errorCount > 0)
+  }
+
+  @Test func `every queue gets its turn`() throws {
+    let host = try TestHost()
+    try host.enable()
+    var queues = [
+      try host.makeQueue(1, entries: 64), try host.makeQueue(2, entries: 64),
+      try host.makeQueue(3, entries: 64),
+    ]
+    for index in queues.indices {
+      for block in 0..<60 { host.put(.io(.read, block: UInt64(block)), &queues[index]) }
+    }
+    for queue in queues { try host.ring(queue) }
+    for index in queues.indices {
+      for _ in 0..<60 { #expect(try host.next(&queues[index]).status == .success) }
+    }
+  }
+
+  @Test func `a submission queue that is deleted takes its commands along`() throws {
+    let host = try TestHost()
+    try host.enable()
+    var queue = try host.makeQueue(1, entries: 64)
+    for block in 0..<40 {
+      host.put(.io(.verify, block: UInt64(block), blocks: 1000), &queue)
+    }
+    try host.ring(queue)
+    let delete = SubmissionEntry.admin(.deleteSubmissionQueue).with { $0.dword10 = 1 }
+    #expect(try host.run(delete).status == .success)
+    while let completion = host.poll(&queue) {
+      #expect(completion.status == .success || completion.status.means(.abortedByQueueDeletion))
+    }
+    #expect(
+      try host.run(.admin(.deleteCompletionQueue).with { $0.dword10 = 1 }).status == .success)
+  }
+}
+
+@Suite struct `Shadow doorbells` {
+  private func start(_ host: TestHost) throws -> (TestHost.Queue, UInt64, UInt64) {
+    try host.enable()
+    let (values, indexes) = (host.place(4096), host.place(4096))
+    let configure = SubmissionEntry.admin(.doorbellBufferConfig).with {
+      $0.dataPointer1 = values
+      $0.dataPointer2 = indexes
+    }
+    #expect(try host.run(configure).status == .success)
+    return (try host.makeQueue(1, entries: 16), values, indexes)
+  }
+
+  private func word(_ host: TestHost, _ address: UInt64) -> UInt32 {
+    host.received(4, at: address).reversed().reduce(0) { $0 << 8 | UInt32($1) }
+  }
+
+  private func set(_ host: TestHost, _ address: UInt64, _ value: UInt32) {
+    host.provide((0..<4).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }, at: address)
+  }
+
+  /// As Linux does it: whether the host has to ring, by the index and the values before and after.
+  private func mustRing(_ index: UInt32, _ new: UInt32, _ old: UInt32) -> Bool {
+    let (index, new, old) = (UInt16(index), UInt16(new), UInt16(old))
+    return new &- index &- 1 < new &- old
+  }
+
+  @Test func `no wake-up is lost, and not every command rings`() throws {
+    let host = try TestHost()
+    var (queue, values, indexes) = try start(host)
+    var rings = 0
+    for round in 0..<300 {
+      let burst = round % 5 + 1
+      for _ in 0..<burst {
+        let old = queue.tail
+        host.put(.io(.read, block: UInt64(round)), &queue)
+        set(host, values + 8, queue.tail)
+        if mustRing(word(host, indexes + 8), queue.tail, old) {
+          rings += 1
+          try host.ring(queue)
+        }
+      }
+      for _ in 0..<burst {
+        var completion: CompletionEntry?
+        let came = eventually {
+          completion = host.poll(&queue)
+          return completion != nil
+        }
+        try #require(came)
+        #expect(completion?.status == .success)
+        set(host, values + 12, queue.head)
+      }
+    }
+    #expect(rings > 0 && rings <= 900)
+  }
+
+  @Test func `a host that does not take completions is waited for`() throws {
+    let host = try TestHost()
+    var (queue, values, indexes) = try start(host)
+    for round in 0..<10 {
+      for _ in 0..<15 {
+        let old = queue.tail
+        host.put(.io(.read), &queue)
+        set(host, values + 8, queue.tail)
+        if mustRing(word(host, indexes + 8), queue.tail, old) { try host.ring(queue) }
+      }
+      _ = round
+      for _ in 0..<15 {
+        var done = false
+        _ = eventually {
+          done = host.poll(&queue) != nil
+          return done
+        }
+        try #require(done)
+      }
+      let old = word(host, values + 12)
+      set(host, values + 12, queue.head)
+      if mustRing(word(host, indexes + 12), queue.head, old) {
+        try host.store(queue.head, RegisterOffset.completionHead(1))
+      }
+    }
+  }
+
+  @Test(arguments: [(0, 4096), (4096, 0), (64, 4096), (4096, 64)] as [(UInt64, UInt64)])
+  func `buffers start a page and are there`(values: UInt64, indexes: UInt64) throws {
+    let host = try TestHost()
+    try host.enable()
+    let configure = SubmissionEntry.admin(.doorbellBufferConfig).with {
+      $0.dataPointer1 = values
+      $0.dataPointer2 = indexes
+    }
+    #expect(try host.run(configure).status.means(.invalidField))
+  }
+
+  @Test func `a value outside of the queue is told of`() throws {
+    let host = try TestHost()
+    var (queue, values, _) = try start(host)
+    host.put(.admin(.asynchronousEventRequest), &host.admin)
+    try host.ring(host.admin)
+    set(host, values + 8, 99)
+    queue.tail = 3
+    try host.ring(queue)
+    let event = try host.next(&host.admin)
+    #expect(AsynchronousEvent(rawValue: event.result) == .invalidDoorbellValue)
+  }
+}

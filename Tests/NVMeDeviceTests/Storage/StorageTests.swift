@@ -1,0 +1,134 @@
+import SystemPackage
+import TestSupport
+import Testing
+import VFIOUserServer
+import NVMeProtocol
+import VFIOUserTransport
+
+@testable import NVMeDevice
+
+@Suite struct `Files of a disk` {
+  @Test func `one is made sparse, and made larger, never smaller`() throws {
+    let file = try TestFile()
+    do {
+      let made = try StorageFile(path: file.path, create: 1 << 30)
+      #expect(try made.size() == 1 << 30)
+      #expect(try made.allocated() == 0)
+    }
+    do { #expect(try StorageFile(path: file.path, create: 2 << 30).size() == 2 << 30) }
+    #expect(try StorageFile(path: file.path, create: 1 << 20).size() == 2 << 30)
+  }
+
+  @Test func `one that is not there is not made without a size`() throws {
+    let file = try TestFile()
+    #expect(throws: SystemFailure(call: "open", code: .noSuchFileOrDirectory)) {
+      _ = try StorageFile(path: file.path)
+    }
+    #expect(throws: SystemFailure(call: "open", code: .noSuchFileOrDirectory)) {
+      _ = try StorageFile(path: file.path, create: 4096, isReadOnly: true)
+    }
+    #expect(throws: SystemFailure(call: "open", code: .notSupported)) {
+      _ = try StorageFile(path: "/dev/null")
+    }
+  }
+
+  @Test func `nobody shares one that is written to`() throws {
+    let file = try TestFile(size: 4096)
+    let busy = SystemFailure(call: "fcntl(F_OFD_SETLK)", code: .resourceTemporarilyUnavailable)
+    do {
+      let writer = try StorageFile(path: file.path)
+      #expect(throws: busy) { _ = try StorageFile(path: file.path) }
+      #expect(throws: busy) { _ = try StorageFile(path: file.path, isReadOnly: true) }
+      #expect(writer.name == file.path.string)
+    }
+    let readers = [
+      try StorageFile(path: file.path, isReadOnly: true),
+      try StorageFile(path: file.path, isReadOnly: true),
+    ]
+    #expect(throws: busy) { _ = try StorageFile(path: file.path) }
+    #expect(readers.count == 2)
+  }
+
+  @Test(arguments: CacheMode.allCases)
+  func `every cache mode brings data to the file and back`(mode: CacheMode) throws {
+    let file = try TestFile(size: 8 << 20)
+    let host = try TestHost([StorageFile(path: file.path, cache: mode)], blockSize: 4096)
+    try host.enable()
+    var queue = try host.makeQueue()
+    // The second place does not suit direct I/O.
+    for (index, place) in [TestHost.data, TestHost.data + 0x10004].enumerated() {
+      let data = pattern(4096, seed: UInt64(index) + 1)
+      host.provide(data, at: place)
+      let write = SubmissionEntry.io(.write, block: UInt64(index), data: place).with {
+        $0.dataPointer2 = (place & ~0xFFF) + 0x1000
+        $0.dword12 |= index == 1 ? 1 << 30 : 0
+      }
+      #expect(try host.run(write, &queue).status == .success)
+      host.provide([UInt8](repeating: 0, count: 4096), at: place)
+      #expect(try host.run(write.with { $0.opcode = 2 }, &queue).status == .success)
+      #expect(host.received(4096, at: place) == data)
+    }
+    #expect(try host.run(.init(opcode: 0, namespaceID: 1), &queue).status == .success)
+  }
+
+  @Test func `descriptions that make no sense are refused`() throws {
+    let file = try StorageFile(memory: 1 << 20)
+    func refuse(_ flaw: NVMeDevice.Flaw, _ change: (inout NVMeConfiguration) -> Void) {
+      var options = NVMeConfiguration(namespaces: [NamespaceConfiguration(file)])
+      change(&options)
+      #expect(throws: flaw) { _ = try NVMeDevice(options) }
+    }
+    refuse(.outOfRange(what: "queues", value: 0, range: 1...64)) { $0.queues = 0 }
+    refuse(.outOfRange(what: "queues", value: 65, range: 1...64)) { $0.queues = 65 }
+    refuse(.outOfRange(what: "queue entries", value: 4097, range: 2...4096)) {
+      $0.queueEntries = 4097
+    }
+    refuse(.outOfRange(what: "namespaces", value: 0, range: 1...64)) { $0.namespaces = [] }
+    refuse(.blockSize(1024)) { $0.namespaces[0].blockSize = 1024 }
+    let small = try StorageFile(memory: 1024)
+    refuse(.empty("memory")) {
+      $0.namespaces = [NamespaceConfiguration(small, blockSize: 4096)]
+    }
+  }
+}
+
+@Suite struct `The pool of threads` {
+  final class Collector: StorageReceiver {
+    let tags = Monitor<[Int]>([])
+    func completed(_ request: StorageRequest) { tags.update { $0.append(request.tag) } }
+  }
+
+  @Test func `every request comes back once`() throws {
+    let host = try TestHost()
+    let file = try StorageFile(memory: 1 << 20)
+    let pool = try ThreadPool(threads: 3)
+    let collector = Collector()
+    let bus = try #require(host.device.bus)
+    let lives = ControllerLives()
+    for tag in 0..<500 {
+      let request = StorageRequest(
+        tag: tag, file: file, transfer: bus.memory.begin(), receiver: collector, lives: lives)
+      request.life = lives.current
+      request.operation = tag % 2 == 0 ? .flush : .deallocate
+      request.count = 4096
+      pool.submit(request)
+    }
+    #expect(eventually { collector.tags.withLock { $0.count } == 500 })
+    #expect(Set(collector.tags.withLock { $0 }).count == 500)
+    pool.close()
+  }
+
+  @Test func `a request of an earlier life is abandoned`() throws {
+    let host = try TestHost()
+    let file = try StorageFile(memory: 1 << 20)
+    let bus = try #require(host.device.bus)
+    let lives = ControllerLives()
+    let request = StorageRequest(
+      tag: 0, file: file, transfer: bus.memory.begin(), receiver: Collector(), lives: lives)
+    request.life = lives.current
+    var spare: PageBuffer?
+    #expect(PlainCalls.perform(request, &spare) == .success)
+    lives.end()
+    #expect(PlainCalls.perform(request, &spare) == .abandoned)
+  }
+}

@@ -1,0 +1,333 @@
+import CLinux
+import Logging
+import NVMeProtocol
+import SystemPackage
+import TestSupport
+import Testing
+import VFIOUserClient
+import VFIOUserProtocol
+import VFIOUserServer
+import VFIOUserTransport
+
+@testable import NVMeDevice
+
+/// A driver of a few lines, and the disk that it drives over a socket.
+final class TestHost {
+  /// A queue pair of the driver's.
+  struct Queue {
+    let id: UInt16
+    let submissions: UInt64
+    let completions: UInt64
+    let entries: UInt32
+    var tail: UInt32 = 0
+    var head: UInt32 = 0
+    var phase = true
+  }
+
+  /// How completions did not come.
+  enum Failure: Error {
+    case noCompletion
+    case notReady
+  }
+
+  static let base: UInt64 = 1 << 20
+  static let memorySize: UInt64 = 16 << 20
+  /// Where data goes; 4 MiB.
+  static let data: UInt64 = base + (8 << 20)
+  /// Where lists go.
+  static let lists: UInt64 = base + (13 << 20)
+
+  let device: NVMeDevice
+  let server: DeviceServer
+  private(set) var client: Client
+  private(set) var memory: SharedMemory
+  private let isShared: Bool
+  private var nextPlace: UInt64 = base
+  private var nextID: UInt16 = 0
+  var admin = Queue(id: 0, submissions: 0, completions: 0, entries: 2)
+
+  init(
+    _ files: [StorageFile]? = nil, blockSize: Int = 512, isShared: Bool = true,
+    _ change: (inout NVMeConfiguration) -> Void = { _ in }
+  ) throws {
+    let files = try files ?? [StorageFile(memory: 8 << 20)]
+    var options = NVMeConfiguration(
+      namespaces: files.map { NamespaceConfiguration($0, blockSize: blockSize) })
+    options.queues = 4
+    options.queueEntries = 64
+    options.logger.logLevel = .critical
+    change(&options)
+    device = try NVMeDevice(options)
+    var serverOptions = ServerOptions()
+    serverOptions.logger.logLevel = .critical
+    server = try DeviceServer(device, serverOptions)
+    self.isShared = isShared
+    memory = try SharedMemory(size: Self.memorySize)
+    client = try Self.connect(server)
+    try client.map(memory, at: Self.base, size: Self.memorySize, isShared: isShared)
+  }
+
+  private static func connect(_ server: DeviceServer) throws -> Client {
+    let (mine, theirs) = try MessageSocket.pair()
+    try DetachedThread.start("server") { server.serve(theirs) }
+    return try Client(mine)
+  }
+
+  deinit {
+    client.disconnect()
+    device.close()
+  }
+
+  /// Goes away, and comes back with other memory.
+  func reconnect() throws {
+    client.disconnect()
+    _ = eventually { !server.hasClient }
+    memory = try SharedMemory(size: Self.memorySize)
+    client = try Self.connect(server)
+    try client.map(memory, at: Self.base, size: Self.memorySize, isShared: isShared)
+    nextPlace = Self.base
+  }
+
+  // MARK: Registers
+
+  func load(_ offset: UInt64) throws -> UInt32 { try client.load(.bar0, at: offset) }
+  func load64(_ offset: UInt64) throws -> UInt64 { try client.load(.bar0, at: offset) }
+  func store(_ value: UInt32, _ offset: UInt64) throws {
+    try client.store(value, .bar0, at: offset)
+  }
+  func store64(_ value: UInt64, _ offset: UInt64) throws {
+    try client.store(value, .bar0, at: offset)
+  }
+
+  var status: ControllerStatus {
+    ControllerStatus(rawValue: (try? load(RegisterOffset.status)) ?? .max)
+  }
+
+  func resetPlaces() { nextPlace = Self.base }
+
+  /// Room for a queue.
+  func place(_ size: UInt64) -> UInt64 {
+    defer { nextPlace += (size + 4095) & ~4095 }
+    return nextPlace
+  }
+
+  func enable(
+    entries: UInt32 = 16, _ change: (inout ControllerConfiguration) -> Void = { _ in }
+  ) throws {
+    admin = Queue(
+      id: 0, submissions: place(UInt64(entries) * 64), completions: place(UInt64(entries) * 16),
+      entries: entries)
+    memory.write(
+      [UInt8](repeating: 0, count: Int(entries) * 16), at: admin.completions - Self.base)
+    let attributes = AdminQueueAttributes(
+      submissionEntries: Int(entries), completionEntries: Int(entries))
+    try store(attributes.rawValue, RegisterOffset.adminQueueAttributes)
+    try store64(admin.submissions, RegisterOffset.adminSubmissionQueue)
+    try store64(admin.completions, RegisterOffset.adminCompletionQueue)
+    try configure(change)
+    guard eventually({ status.isReady || status.isFatal }), status.isReady else {
+      throw Failure.notReady
+    }
+  }
+
+  func configure(_ change: (inout ControllerConfiguration) -> Void = { _ in }) throws {
+    var configuration = ControllerConfiguration(rawValue: 0)
+    configuration.isEnabled = true
+    configuration.submissionEntrySize = 6
+    configuration.completionEntrySize = 4
+    change(&configuration)
+    try store(configuration.rawValue, RegisterOffset.configuration)
+  }
+
+  func disable() throws {
+    try store(0, RegisterOffset.configuration)
+    guard eventually({ !status.isReady }) else { throw Failure.notReady }
+  }
+
+  // MARK: Commands
+
+  func identifier() -> UInt16 {
+    nextID &+= 1
+    return nextID
+  }
+
+  /// Puts a command into a queue; ``ring(_:)`` tells the disk.
+  @discardableResult
+  func put(_ entry: SubmissionEntry, _ queue: inout Queue) -> UInt16 {
+    var entry = entry
+    if entry.commandID == 0 { entry.commandID = identifier() }
+    var bytes = [UInt8](repeating: 0, count: 64)
+    var span = bytes.mutableSpan
+    var raw = unsafe span.mutableBytes
+    entry.encode(into: &raw)
+    memory.write(bytes, at: queue.submissions - Self.base + UInt64(queue.tail) * 64)
+    queue.tail = (queue.tail + 1) % queue.entries
+    return entry.commandID
+  }
+
+  func ring(_ queue: Queue) throws {
+    try store(queue.tail, RegisterOffset.submissionTail(queue.id))
+  }
+
+  /// The next completion, if it is there.
+  func poll(_ queue: inout Queue) -> CompletionEntry? {
+    let bytes = memory.read(at: queue.completions - Self.base + UInt64(queue.head) * 16, count: 16)
+    guard let entry = try? CompletionEntry(decoding: bytes.span), entry.phase == queue.phase else {
+      return nil
+    }
+    queue.head += 1
+    if queue.head == queue.entries {
+      queue.head = 0
+      queue.phase.toggle()
+    }
+    return entry
+  }
+
+  /// Waits for the next completion, and says that it was taken.
+  func next(_ queue: inout Queue) throws -> CompletionEntry {
+    var found: CompletionEntry?
+    _ = eventually {
+      found = poll(&queue)
+      return found != nil
+    }
+    guard let found else { throw Failure.noCompletion }
+    try store(queue.head, RegisterOffset.completionHead(queue.id))
+    return found
+  }
+
+  func run(_ entry: SubmissionEntry, _ queue: inout Queue) throws -> CompletionEntry {
+    put(entry, &queue)
+    try ring(queue)
+    return try next(&queue)
+  }
+
+  func run(_ entry: SubmissionEntry) throws -> CompletionEntry { try run(entry, &admin) }
+
+  /// Creates a queue pair; its completions interrupt with the vector of its number.
+  func makeQueue(_ id: UInt16 = 1, entries: UInt32 = 16) throws -> Queue {
+    let queue = Queue(
+      id: id, submissions: place(UInt64(entries) * 64), completions: place(UInt64(entries) * 16),
+      entries: entries)
+    memory.write(
+      [UInt8](repeating: 0, count: Int(entries) * 16), at: queue.completions - Self.base)
+    let completions = try run(.createCompletionQueue(id, at: queue.completions, entries: entries))
+    #expect(completions.status == .success)
+    let submissions = try run(.createSubmissionQueue(id, at: queue.submissions, entries: entries))
+    #expect(submissions.status == .success)
+    return queue
+  }
+
+  /// Bytes that the disk has put where data goes.
+  func received(_ count: Int, at address: UInt64 = TestHost.data) -> [UInt8] {
+    memory.read(at: address - Self.base, count: count)
+  }
+
+  func provide(_ bytes: [UInt8], at address: UInt64 = TestHost.data) {
+    memory.write(bytes, at: address - Self.base)
+  }
+}
+
+extension SubmissionEntry {
+  static func admin(_ opcode: AdminOpcode, namespace: UInt32 = 0) -> SubmissionEntry {
+    SubmissionEntry(opcode: opcode.rawValue, namespaceID: namespace)
+  }
+
+  static func io(
+    _ opcode: IOOpcode, block: UInt64 = 0, blocks: Int = 1, namespace: UInt32 = 1,
+    data: UInt64 = TestHost.data
+  ) -> SubmissionEntry {
+    var entry = SubmissionEntry(opcode: opcode.rawValue, namespaceID: namespace)
+    entry.startingBlock = block
+    entry.dword12 = UInt32(blocks - 1)
+    entry.dataPointer1 = data
+    return entry
+  }
+
+  static func createCompletionQueue(
+    _ id: UInt16, at address: UInt64, entries: UInt32
+  ) -> SubmissionEntry {
+    var entry = admin(.createCompletionQueue)
+    entry.dataPointer1 = address
+    entry.dword10 = UInt32(id) | (entries &- 1) << 16
+    entry.dword11 = 0b11 | UInt32(id) << 16
+    return entry
+  }
+
+  static func createSubmissionQueue(
+    _ id: UInt16, at address: UInt64, entries: UInt32
+  ) -> SubmissionEntry {
+    var entry = admin(.createSubmissionQueue)
+    entry.dataPointer1 = address
+    entry.dword10 = UInt32(id) | (entries &- 1) << 16
+    entry.dword11 = 1 | UInt32(id) << 16
+    return entry
+  }
+
+  static func identify(_ selector: IdentifySelector, namespace: UInt32 = 0) -> SubmissionEntry {
+    var entry = admin(.identify, namespace: namespace)
+    entry.dword10 = UInt32(selector.rawValue)
+    entry.dataPointer1 = TestHost.data
+    return entry
+  }
+
+  static func log(_ page: LogPage, bytes: Int, offset: UInt64 = 0) -> SubmissionEntry {
+    var entry = admin(.getLogPage, namespace: .max)
+    entry.dword10 = UInt32(page.rawValue) | UInt32(bytes / 4 - 1) << 16
+    entry.dword12 = UInt32(truncatingIfNeeded: offset)
+    entry.dword13 = UInt32(truncatingIfNeeded: offset >> 32)
+    entry.dataPointer1 = TestHost.data
+    return entry
+  }
+
+  static func get(
+    _ feature: Feature, _ selector: FeatureSelector = .current, value: UInt32 = 0
+  ) -> SubmissionEntry {
+    var entry = admin(.getFeatures)
+    entry.dword10 = UInt32(feature.rawValue) | UInt32(selector.rawValue) << 8
+    entry.dword11 = value
+    entry.dataPointer1 = TestHost.data
+    return entry
+  }
+
+  static func set(
+    _ feature: Feature, _ value: UInt32, saving: Bool = false
+  ) -> SubmissionEntry {
+    var entry = admin(.setFeatures)
+    entry.dword10 = UInt32(feature.rawValue) | (saving ? 1 << 31 : 0)
+    entry.dword11 = value
+    entry.dataPointer1 = TestHost.data
+    return entry
+  }
+
+  /// The same with one thing changed.
+  func with(_ change: (inout SubmissionEntry) -> Void) -> SubmissionEntry {
+    var entry = self
+    change(&entry)
+    return entry
+  }
+}
+
+/// Bytes that are not the same anywhere.
+func pattern(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
+  var state = seed &* 0x9E37_79B9_7F4A_7C15
+  return (0..<count).map { _ in
+    state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+    return UInt8(truncatingIfNeeded: state >> 33)
+  }
+}
+
+/// A file in a folder of its own, removed with the object.
+final class TestFile {
+  let path: FilePath
+
+  init(size: UInt64? = nil) throws {
+    path = FilePath("/tmp/nvme-test-\(clinux_process_id())-\(UInt64.random(in: 0 ... .max))")
+    if let size { _ = try StorageFile(path: path, create: size) }
+  }
+
+  deinit {
+    for suffix in ["", ".nvme"] {
+      _ = unsafe FilePath(path.string + suffix).withPlatformString { unsafe clinux_unlink($0) }
+    }
+  }
+}
