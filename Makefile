@@ -40,6 +40,7 @@ bench:
 	cd Benchmarks && swift build -c release
 	cd Benchmarks && .build/release/Benchmarks client
 	cd Benchmarks && .build/release/Benchmarks server 2>/dev/null
+	cd Benchmarks && .build/release/Benchmarks many
 
 lint:
 	swift format lint -s -r Sources Tests Package.swift Examples/HelloDevice/Sources Examples/HelloDevice/Package.swift

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -52,6 +53,8 @@ int clinux_thread_start(const char *name, clinux_thread_body body, void *context
   pthread_detach(thread);
   return 0;
 }
+
+void clinux_thread_wake_on_time(void) { prctl(PR_SET_TIMERSLACK, 1); }
 
 struct clinux_monitor {
   pthread_mutex_t mutex;

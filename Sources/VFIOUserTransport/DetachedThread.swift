@@ -20,6 +20,9 @@ package enum DetachedThread {
     }
   }
 
+  /// Has the calling thread woken when its time has come, and not up to 50 microseconds later.
+  package static func wakeOnTime() { clinux_thread_wake_on_time() }
+
   private final class Body: Sendable {
     let run: @Sendable () -> Void
     init(_ run: @escaping @Sendable () -> Void) { self.run = run }

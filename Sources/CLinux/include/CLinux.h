@@ -263,6 +263,8 @@ static inline int clinux_guarded_fetch_or(void *at, size_t size, uint64_t *bits_
 typedef void (*clinux_thread_body)(void *context);
 /// Starts a detached thread with all signals blocked; `name` has at most 15 characters.
 int clinux_thread_start(const char *name, clinux_thread_body body, void *context);
+/// Ends the slack that the kernel gives the calling thread's timers (PR_SET_TIMERSLACK).
+void clinux_thread_wake_on_time(void);
 
 /// A mutex and a condition variable on the monotonic clock, in one allocation.
 struct clinux_monitor;

@@ -58,14 +58,28 @@ extension Controller {
   func tellNews() {
     guard !news.isEmpty else { return }
     guard coalescing == nil else { return tellCoalesced() }
-    for queue in news { tell(queue) }
-    news.removeAll(keepingCapacity: true)
+    swap(&news, &telling)
+    for queue in telling {
+      if looksByItself(queue) { news.append(queue) } else { tell(queue) }
+    }
+    telling.removeAll(keepingCapacity: true)
+  }
+
+  /// Whether the host has not come to the end of what an earlier interrupt told of, and so may find what
+  /// is new without another one.
+  ///
+  /// The thread looks again until it has, and tells before it sleeps.
+  private func looksByItself(_ queue: CompletionQueue) -> Bool {
+    guard isLingering, queue.id != 0, queue.interrupts, !line.needsHeads else { return false }
+    updateHead(of: queue)
+    return queue.hasUntaken
   }
 
   private func tell(_ queue: CompletionQueue) {
     queue.hasNews = false
     queue.untold = 0
     guard queue.interrupts, isCurrent else { return }
+    queue.told = queue.tail
     guard shadow != nil, queue.id != 0 else {
       let index = Doorbells.head(of: queue.id)
       return line.announce(queue.id, vector: queue.vector, tail: queue.tail) {
@@ -76,6 +90,8 @@ extension Controller {
     if line.needsHeads {
       rings = line.rings(queue.id)
       agreeOnHead(of: queue)
+    } else if queue.isEmpty {
+      return  // the host has taken them already
     }
     line.announce(
       queue.id, vector: queue.vector, tail: queue.tail, seen: queue.head, rings: rings)

@@ -6,14 +6,9 @@ internal import VFIOUserTransport
 
 /// The thread's loop.
 extension Controller {
-  /// How long the thread sleeps between two looks at doorbells that the client has mapped.
-  private static let nap: Duration = .microseconds(50)
-  /// Looks without a find before the first nap.
-  private static let patience = 200
-
   /// Does what there is to do, until the device is closed.
   func run() {
-    var idleTurns = 0
+    DetachedThread.wakeOnTime()
     while true {
       var isBusy = takeBackRequests()
       guard handleEvents() else { break }
@@ -22,30 +17,12 @@ extension Controller {
         // After the look at the queues, which finds some of them.
         noteFaults()
       }
+      idleTurns = isBusy ? 0 : idleTurns + 1
       tellNews()
       engine.flush()
-      if isBusy {
-        health.begin()
-        idleTurns = 0
-      } else {
-        idleTurns += 1
-        rest(idleTurns)
-      }
+      if isBusy { health.begin() } else { rest() }
     }
     mailbox.settled.update { $0.isClosed = true }
-  }
-
-  /// Sleeps until there is something to do.
-  private func rest(_ idleTurns: Int) {
-    if submitted == 0 { health.end() }
-    saveNowAndThen()
-    let isServing = stage == .enabled && !isPaused
-    if isServing, doorbells.areMapped {
-      if idleTurns > Self.patience { mailbox.wake.wait(before: .after(Self.nap)) }
-      return
-    }
-    if isServing, shadow != nil, !announceRest() { return }
-    mailbox.wake.wait(before: coalescingDeadline)
   }
 
   /// Handles what others have left, one after the other; while the engine still has requests of what
@@ -108,6 +85,7 @@ extension Controller {
     updateTail(of: queue)
     var left = min(queue.waiting, UInt32(Self.burst))
     guard left > 0 else { return false }
+    isDeep = looksDeep(queue)
     while left > 0, hasSlots {
       let count = min(left, queue.entries - queue.head, UInt32(Self.burst))
       let address = queue.address &+ UInt64(queue.head) * UInt64(SubmissionEntry.wireSize)

@@ -55,8 +55,14 @@ final class Controller: @unchecked Sendable {
   /// Those that are there, in the order in which they get their turns.
   var turns: [SubmissionQueue] = []
   var firstTurn = 0
+  /// Looks in a row that found nothing to do.
+  var idleTurns = 0
+  /// Whether the host had several commands in flight when the last ones were found.
+  var isDeep = false
   /// Completion queues with something to tell.
   var news: [CompletionQueue] = []
+  /// Those that are being told of; empty in between.
+  var telling: [CompletionQueue] = []
   /// Since when some of them wait for more, because the host wants few interrupts; nanoseconds.
   var coalescedSince: UInt64?
 

@@ -66,6 +66,8 @@ final class CompletionQueue {
   var hasNews = false
   /// Entries since the last interrupt, for coalescing.
   var untold = 0
+  /// What was the tail at the last interrupt.
+  var told: UInt32 = 0
 
   init(id: UInt16, address: UInt64, entries: UInt32, vector: UInt16, interrupts: Bool) {
     self.id = id
@@ -79,4 +81,11 @@ final class CompletionQueue {
   var isFull: Bool { (tail + 1 == entries ? 0 : tail + 1) == head }
 
   var isEmpty: Bool { tail == head }
+
+  /// Whether the host has not taken all that it was told of.
+  var hasUntaken: Bool { head != told && left(to: told) <= left(to: tail) }
+
+  private func left(to place: UInt32) -> UInt32 {
+    place >= head ? place - head : place + entries - head
+  }
 }
