@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define RETRY(result, call)                                                                        \
@@ -37,6 +39,8 @@ int clinux_storage_inspect(int descriptor, struct clinux_storage_info *info) {
     info->kind = 1;
     info->size = (uint64_t)status.st_size;
     info->allocated = (uint64_t)status.st_blocks * 512;
+    struct statfs system;
+    info->in_memory = fstatfs(descriptor, &system) == 0 && system.f_type == TMPFS_MAGIC;
 #ifdef STATX_DIOALIGN
     struct statx more;
     if (statx(descriptor, "", AT_EMPTY_PATH, STATX_DIOALIGN, &more) == 0 &&

@@ -24,6 +24,8 @@ struct clinux_storage_info {
   uint32_t direct_alignment;
   /// 0 something else, 1 a regular file, 2 a block device.
   int kind;
+  /// 1 when it is a file in memory (tmpfs), which knows no RWF_NOWAIT and waits for no disk.
+  int in_memory;
 };
 int clinux_storage_inspect(int descriptor, struct clinux_storage_info *info);
 

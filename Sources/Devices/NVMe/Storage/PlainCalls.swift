@@ -15,7 +15,7 @@ public enum PlainCalls {
     guard request.buffer == nil, request.file.cache == .writeBack else { return nil }
     guard request.isWanted else { return .abandoned }
     switch request.operation {
-    case .read: return move(request, nowait: request.file.kind != .memory)
+    case .read: return move(request, nowait: !request.file.isInMemory)
     case .write(durable: false): return move(request, nowait: true)
     default: return nil
     }

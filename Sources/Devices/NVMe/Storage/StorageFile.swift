@@ -31,6 +31,8 @@ public final class StorageFile: Sendable {
   public let descriptor: OwnedDescriptor
   /// What it is.
   public let kind: Kind
+  /// Whether its bytes are always in memory, so that no read waits for a disk.
+  let isInMemory: Bool
   /// When written data is on the disk.
   public let cache: CacheMode
   /// Whether it must not be written to.
@@ -66,6 +68,7 @@ public final class StorageFile: Sendable {
       _ = try checked("ftruncate", clinux_storage_resize(descriptor.number, create))
     }
     kind = info.kind == 2 ? .blockDevice : .file
+    isInMemory = info.in_memory == 1
     self.cache = cache
     self.isReadOnly = isReadOnly
     alignment = cache == .direct ? Int(info.direct_alignment) : 1
@@ -77,6 +80,7 @@ public final class StorageFile: Sendable {
     let number = unsafe clinux_unsealed_memory_file("nvme", size)
     descriptor = OwnedDescriptor(adopting: try checked("memfd_create", number))
     kind = .memory
+    isInMemory = true
     cache = .writeBack
     isReadOnly = false
     alignment = 1
