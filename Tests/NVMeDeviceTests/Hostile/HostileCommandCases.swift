@@ -11,7 +11,7 @@ enum HostileCommandCases {
     .init("a read that ends behind the last block", .lbaOutOfRange) { guest in
       try guest.io(guest.readEntry(8, from: 32768 - 7))
     },
-    .init("a read of the last blocks", [.success]) { guest in
+    .init("a read of the last blocks", Reaction.success) { guest in
       try guest.io(guest.readEntry(8, from: 32768 - 8))
     },
     .init("a read that wraps", .lbaOutOfRange) { guest in
@@ -31,12 +31,7 @@ enum HostileCommandCases {
     .init("a read of more than MDTS", .invalidField) { guest in
       try guest.io(guest.readEntry(16384))
     },
-    .init(
-      "a read of more than MDTS at a place that is not there",
-      [
-        Reaction(.invalidField), Reaction(.lbaOutOfRange),
-      ]
-    ) { guest in
+    .init("a read of more than MDTS at a place that is not there", .lbaOutOfRange) { guest in
       try guest.io(guest.readEntry(65536, from: .max))
     },
     .init("a read of namespace 0", .invalidNamespace) { guest in
@@ -48,7 +43,7 @@ enum HostileCommandCases {
       var entry = guest.readEntry()
       entry.namespaceID = .max
       return try guest.io(entry)
-    }.alsoAccepting(Reaction(.invalidField)),
+    },
     .init("a read of a namespace that is not there", .invalidNamespace) { guest in
       var entry = guest.readEntry()
       entry.namespaceID = 2
@@ -74,19 +69,18 @@ enum HostileCommandCases {
       entry.point(to: guest.buffer, count: 4096)
       return try guest.io(entry)
     },
-    .init("Dataset Management of 256 ranges of nothing", [.success]) { guest in
+    .init("Dataset Management of 256 ranges of nothing", Reaction.success) { guest in
       guest.buffer.data.fill()
       var entry = SubmissionEntry.datasetManagement(1, ranges: 256, .deallocate)
       entry.point(to: guest.buffer, count: 4096)
       return try guest.io(entry)
     },
-    .init("protection information that there is none of", [Reaction(.invalidField), .success]) {
-      guest in
+    .init("protection information that there is none of", .invalidProtectionInformation) { guest in
       var entry = guest.readEntry()
       entry.dword12 |= 0b1111 << 26
       return try guest.io(entry)
-    }.alsoAccepting(Reaction(.invalidProtectionInformation)),
-    .init("a metadata pointer to a hole", [.success, Reaction(.invalidField)]) { guest in
+    },
+    .init("a metadata pointer to a hole", Reaction.success) { guest in
       var entry = guest.readEntry()
       entry.metadata = HostileGuest.hole
       return try guest.io(entry)
@@ -103,8 +97,7 @@ enum HostileCommandCases {
       entry.point(to: guest.buffer, count: 4096)
       return try guest.admin(entry)
     },
-    .init("Identify of a namespace that is not there", [Reaction(.invalidNamespace), .success]) {
-      guest in
+    .init("Identify of a namespace that is not there", .invalidNamespace) { guest in
       var entry = SubmissionEntry(opcode: AdminOpcode.identify.rawValue, namespaceID: 77)
       entry.point(to: guest.buffer, count: 4096)
       return try guest.admin(entry)
@@ -115,21 +108,14 @@ enum HostileCommandCases {
       entry.point(to: guest.buffer, count: 4096)
       return try guest.admin(entry)
     },
-    .init(
-      "a log page of 16 GiB",
-      [
-        .success, Reaction(.invalidField), Reaction(.invalidLogPage), Reaction(.dataTransferError),
-        Reaction(.prpOffsetInvalid),
-      ]
-    ) { guest in
+    .init("a log page of 16 GiB", .invalidField) { guest in
       var entry = SubmissionEntry(opcode: AdminOpcode.getLogPage.rawValue, namespaceID: .max)
       entry.dword10 = UInt32(LogPage.errors.rawValue) | 0xFFFF << 16
       entry.dword11 = 0xFFFF
       entry.point(to: guest.buffer, count: 1 << 20)
       return try guest.admin(entry)
     },
-    .init("a log page from an offset that is not there", [Reaction(.invalidField), .success]) {
-      guest in
+    .init("a log page from an offset that is not there", .invalidField) { guest in
       var entry = SubmissionEntry(opcode: AdminOpcode.getLogPage.rawValue, namespaceID: .max)
       entry.dword10 = UInt32(LogPage.health.rawValue) | 15 << 16
       entry.dword12 = 0xFFFF_FFFC
@@ -142,49 +128,35 @@ enum HostileCommandCases {
       entry.dword10 = 0x7F
       return try guest.admin(entry)
     },
-    .init("65536 queues", [Reaction(.invalidField), Reaction(.commandSequenceError), .success]) {
-      guest in
+    .init("65536 queues", .invalidField) { guest in
       var entry = SubmissionEntry(opcode: AdminOpcode.setFeatures.rawValue)
       entry.dword10 = UInt32(Feature.numberOfQueues.rawValue)
       entry.dword11 = .max
       return try guest.admin(entry)
     },
-    .init(
-      "a vector configuration that is not there",
-      [
-        Reaction(.invalidField), .success, Reaction(.invalidInterruptVector),
-      ]
-    ) { guest in
+    .init("a vector configuration that is not there", .invalidField) { guest in
       var entry = SubmissionEntry(opcode: AdminOpcode.setFeatures.rawValue)
       entry.dword10 = UInt32(Feature.interruptVector.rawValue)
       entry.dword11 = 0xFFFF
       return try guest.admin(entry)
     },
-    .init("a host identifier in a hole", [Reaction(.dataTransferError), Reaction(.invalidField)]) {
-      guest in
+    .init("a host identifier in a hole", .dataTransferError) { guest in
       var entry = SubmissionEntry(opcode: AdminOpcode.setFeatures.rawValue)
       entry.dword10 = UInt32(Feature.hostIdentifier.rawValue)
       entry.dataPointer1 = HostileGuest.hole
       return try guest.admin(entry)
     },
-    .init("Abort of a command that is not there", [.success]) { guest in
+    .init("Abort of a command that is not there", Reaction.success) { guest in
       var entry = SubmissionEntry(opcode: AdminOpcode.abort.rawValue)
       entry.dword10 = 0xFFFF_FFFF
       return try guest.admin(entry)
     },
-    .init(
-      "Format to a format that is not there", [Reaction(.invalidFormat), Reaction(.invalidField)]
-    ) {
-      guest in
+    .init("Format to a format that is not there", .invalidFormat) { guest in
       var entry = SubmissionEntry(opcode: AdminOpcode.formatNVM.rawValue, namespaceID: 1)
       entry.dword10 = 0xF
       return try guest.admin(entry)
     },
-    .init(
-      "Format of a namespace that is not there",
-      [Reaction(.invalidNamespace), Reaction(.invalidField)]
-    ) {
-      guest in
+    .init("Format of a namespace that is not there", .invalidNamespace) { guest in
       try guest.admin(SubmissionEntry(opcode: AdminOpcode.formatNVM.rawValue, namespaceID: 9))
     },
     .init("more event requests than there may be", .eventRequestLimitExceeded) { guest in

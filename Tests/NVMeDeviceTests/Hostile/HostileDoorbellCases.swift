@@ -7,50 +7,51 @@ import VFIOUserProtocol
 /// Doorbells and registers that are written wrongly.
 enum HostileDoorbellCases {
   static let doorbells: [HostileCase] = [
-    .init("a tail is behind the end of its queue", [.event(.invalidDoorbellValue)]) { guest in
+    .init("a tail is behind the end of its queue", .event(.invalidDoorbellValue)) { guest in
       try guest.queue.writeDoorbell(.submission, 64)
       return try guest.event()
     },
-    .init("a tail is all ones", [.event(.invalidDoorbellValue)]) { guest in
+    .init("a tail is all ones", .event(.invalidDoorbellValue)) { guest in
       try guest.queue.writeDoorbell(.submission, .max)
       return try guest.event()
     },
-    .init("a tail has bits above 16", [.event(.invalidDoorbellValue), .nothing]) { guest in
+    .init("a tail has bits above 16", .event(.invalidDoorbellValue)) { guest in
       try guest.queue.writeDoorbell(.submission, 0x1_0000)
       return try guest.event()
     },
-    .init("a head is behind the end of its queue", [.event(.invalidDoorbellValue)]) { guest in
+    .init("a head is behind the end of its queue", .event(.invalidDoorbellValue)) { guest in
       try guest.queue.writeDoorbell(.completion, 64)
       return try guest.event()
     },
-    .init("a head is in front of the answers", [.event(.invalidDoorbellValue), .nothing]) { guest in
+    .init("a head is in front of the answers", .nothing) { guest in
+      // Only its own answers are at stake, and the specification leaves open whether it is told.
       try guest.queue.writeDoorbell(.completion, 30)
-      return try guest.event()
+      return try guest.settle()
     },
-    .init("the admin tail is behind the end", [.event(.invalidDoorbellValue), .nothing]) { guest in
+    .init("the admin tail is behind the end", .event(.invalidDoorbellValue)) { guest in
       try guest.controller.setRegister(RegisterOffset.submissionTail(0), 5000)
       return try guest.event()
     },
-    .init("a tail belongs to no queue", [.event(.invalidDoorbellRegister)]) { guest in
+    .init("a tail belongs to no queue", .event(.invalidDoorbellRegister)) { guest in
       try guest.controller.setRegister(RegisterOffset.submissionTail(3), 1)
       return try guest.event()
     },
-    .init("a head belongs to no queue", [.event(.invalidDoorbellRegister)]) { guest in
+    .init("a head belongs to no queue", .event(.invalidDoorbellRegister)) { guest in
       try guest.controller.setRegister(RegisterOffset.completionHead(3), 1)
       return try guest.event()
     },
     .init(
-      "a doorbell belongs to no queue that could be", [.event(.invalidDoorbellRegister), .nothing]
+      "a doorbell belongs to no queue that could be", .event(.invalidDoorbellRegister)
     ) {
       guest in
       try guest.controller.setRegister(0x1000 + 8 * 100, 1)
       return try guest.event()
     },
-    .init("the same tail again", [.nothing, .event(.invalidDoorbellValue)]) { guest in
+    .init("the same tail again", .nothing) { guest in
       for _ in 0..<100 { try guest.queue.writeDoorbell(.submission, UInt32(guest.queue.tail)) }
       return try guest.settle()
     },
-    .init("doorbells of odd sizes and places", [.nothing]) { guest in
+    .init("doorbells of odd sizes and places", .nothing) { guest in
       let client = guest.controller.client
       for (offset, count) in [
         (0x1008, 1), (0x1009, 2), (0x100A, 4), (0x1007, 8), (0x1001, 3), (0x1000, 64),
@@ -60,15 +61,15 @@ enum HostileDoorbellCases {
       _ = try? client.read(.bar0, at: 0x1000, count: 4096)
       return try guest.settle(aliveOnly: true)
     },
-    .init("a queue full of ones", [Reaction(.invalidOpcode)]) { guest in
+    .init("a queue full of ones", .invalidField) { guest in
       guest.queue.submission.fill(with: 0xFF)
       return try guest.ringAll(63)
-    }.alsoAccepting(Reaction(.invalidField)).alsoAccepting(Reaction(.commandIDConflict)),
-    .init("a queue full of zeros with one id", [Reaction(.invalidNamespace)]) { guest in
+    },
+    .init("a queue full of zeros with one id", .invalidNamespace) { guest in
       guest.queue.submission.fill(with: 0)
       return try guest.ringAll(63)
-    }.alsoAccepting(Reaction(.commandIDConflict)),
-    .init("answers that nobody takes", [.nothing]) { guest in
+    },
+    .init("answers that nobody takes", .nothing) { guest in
       // Three times as many commands as there is room for answers.
       for turn in 0..<190 {
         let place = turn % 64
@@ -79,8 +80,11 @@ enum HostileDoorbellCases {
       }
       return try guest.settle(aliveOnly: true)
     },
-    .init("ids that are in use", [Reaction(.commandIDConflict), .success]) { guest in
-      var entry = guest.readEntry(256)
+    .init("ids that are in use", .commandIDConflict) { guest in
+      // Writes that have to be on the disk: none is done before the next has been seen.
+      var entry = SubmissionEntry.write(1, to: 0, blocks: 8)
+      entry.point(to: guest.buffer, count: 4096)
+      entry.dword12 |= 1 << 30
       entry.commandID = 7
       for place in 0..<40 { guest.queue.write(entry, at: place) }
       return try guest.ringAll(40)
@@ -88,7 +92,7 @@ enum HostileDoorbellCases {
   ]
 
   static let registers: [HostileCase] = [
-    .init("registers of odd sizes and places", [.nothing]) { guest in
+    .init("registers of odd sizes and places", .nothing) { guest in
       let client = guest.controller.client
       for offset in 0..<0x48 as Range<UInt64> {
         for count in [1, 2, 3, 4, 5, 8, 16, 100] {
@@ -100,25 +104,28 @@ enum HostileDoorbellCases {
       }
       return try guest.settle(aliveOnly: true)
     },
-    .init("CC written byte by byte, with all bits", [.nothing, .fatal]) { guest in
+    .init("CC written byte by byte, with all bits", .nothing) { guest in
+      let before = try guest.controller.configuration
       for offset in 0x14..<0x18 as Range<UInt64> {
         try? guest.controller.client.write(.bar0, at: offset, [0xFF])
       }
-      return try guest.settle(aliveOnly: true)
+      // Registers are written in whole words, or not at all.
+      #expect(try guest.controller.configuration == before)
+      return try guest.settle()
     },
-    .init("CC.EN a hundred times", [.nothing]) { guest in
+    .init("CC.EN a hundred times", .nothing) { guest in
       for turn in 0..<100 as Range<UInt32> {
         try guest.controller.setRegister(RegisterOffset.configuration, 0x0046_0000 | turn & 1)
       }
       return try guest.settle(aliveOnly: true)
     },
-    .init("a whole BAR of ones", [.nothing, .fatal]) { guest in
+    .init("a whole BAR of ones", .nothing) { guest in
       let size = try guest.controller.client.region(.bar0).size
       let ones = [UInt8](repeating: 0xFF, count: Int(size))
       try? guest.controller.client.write(.bar0, at: 0, ones)
       return try guest.settle(aliveOnly: true)
     },
-    .init("reads and writes behind the BAR", [.nothing]) { guest in
+    .init("reads and writes behind the BAR", .nothing) { guest in
       let client = guest.controller.client
       let size = try client.region(.bar0).size
       for offset in [size, size - 1, .max, .max - 3] {
@@ -132,13 +139,8 @@ enum HostileDoorbellCases {
       entry.dataPointer1 = guest.page(0) + 4
       entry.dataPointer2 = guest.page(1)
       return try guest.admin(entry)
-    }.alsoAccepting(Reaction(.prpOffsetInvalid)),
-    .init(
-      "shadow doorbells in a hole",
-      [
-        Reaction(.invalidField), Reaction(.dataTransferError), .success, .fatal,
-      ]
-    ) { guest in
+    },
+    .init("shadow doorbells in a hole", .dataTransferError) { guest in
       var entry = SubmissionEntry(opcode: AdminOpcode.doorbellBufferConfig.rawValue)
       entry.dataPointer1 = HostileGuest.hole
       entry.dataPointer2 = HostileGuest.hole + 4096
@@ -146,7 +148,7 @@ enum HostileDoorbellCases {
       _ = try? guest.io(guest.readEntry())
       return reaction
     },
-    .init("shadow doorbells full of ones", [.success, .fatal]) { guest in
+    .init("shadow doorbells full of ones", Reaction.success) { guest in
       var entry = SubmissionEntry(opcode: AdminOpcode.doorbellBufferConfig.rawValue)
       entry.dataPointer1 = guest.page(0)
       entry.dataPointer2 = guest.page(1)

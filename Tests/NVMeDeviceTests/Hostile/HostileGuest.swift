@@ -55,6 +55,8 @@ final class HostileGuest {
   private let canary: DMABuffer
   private let windows: [SharedMemory]
   let buffer: DataBuffer
+  /// What is at ``byMessage``.
+  var messageWindow: SharedMemory { windows[2] }
 
   init(
     _ change: (inout NVMeConfiguration) -> Void = { _ in }
@@ -175,18 +177,18 @@ final class HostileGuest {
   }
 }
 
-/// Something that a guest should not do, and what may come of it.
+/// Something that a guest should not do, and what has to come of it.
 struct HostileCase: Sendable, CustomTestStringConvertible {
   let name: String
-  let accepted: Set<Reaction>
+  let expected: Reaction
   let attack: @Sendable (HostileGuest) throws -> Reaction
 
   init(
-    _ name: String, _ accepted: Set<Reaction>,
+    _ name: String, _ expected: Reaction,
     _ attack: @escaping @Sendable (HostileGuest) throws -> Reaction
   ) {
     self.name = name
-    self.accepted = accepted
+    self.expected = expected
     self.attack = attack
   }
 
@@ -194,7 +196,7 @@ struct HostileCase: Sendable, CustomTestStringConvertible {
     _ name: String, _ status: Status,
     _ attack: @escaping @Sendable (HostileGuest) throws -> Reaction
   ) {
-    self.init(name, [Reaction(status)], attack)
+    self.init(name, Reaction(status), attack)
   }
 
   var testDescription: String { name }

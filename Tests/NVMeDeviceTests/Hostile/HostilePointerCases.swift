@@ -9,7 +9,7 @@ enum HostilePointerCases {
       var entry = guest.readEntry()
       entry.dataPointer1 += 2
       return try guest.io(entry)
-    }.alsoAccepting(Reaction(.invalidField)),
+    },
     .init("PRP 2 has an offset", .prpOffsetInvalid) { guest in
       var entry = guest.readEntry(16)
       entry.dataPointer2 += 512
@@ -79,7 +79,7 @@ enum HostilePointerCases {
       entry.dataPointer2 = list.address + 4088
       return try guest.io(entry)
     },
-    .init("the list leads to itself", [.success]) { guest in
+    .init("the list leads to itself", Reaction.success) { guest in
       var entry = guest.readEntry(2048)
       let list = try guest.controller.arena.allocate(4096)
       defer { guest.controller.arena.free(list) }
@@ -88,7 +88,7 @@ enum HostilePointerCases {
       list.store(list.address, at: 4088)
       entry.dataPointer2 = list.address + 4088
       return try guest.io(entry)
-    }.alsoAccepting(Reaction(.prpOffsetInvalid)),
+    },
     .init("a read goes to memory that is read-only", .dataTransferError) { guest in
       var entry = guest.readEntry()
       entry.dataPointer1 = HostileGuest.readOnly
@@ -166,38 +166,28 @@ enum HostilePointerCases {
     },
     .init("a segment is empty", .invalidSGLSegment) { guest in
       try guest.readWithSGL(SGLDescriptor(.lastSegment, address: guest.page(0), length: 0))
-    }.alsoAccepting(Reaction(.dataSGLLengthInvalid)),
+    },
     .init("a segment lies in a hole", .dataTransferError) { guest in
       try guest.readWithSGL(SGLDescriptor(.lastSegment, address: HostileGuest.hole, length: 64))
     },
     .init("a segment passes the last address", .dataTransferError) { guest in
       try guest.readWithSGL(SGLDescriptor(.lastSegment, address: .max - 15, length: 64))
     },
-    .init("a segment has 4 GiB", [Reaction(.invalidSGLCount), Reaction(.invalidSGLSegment)]) {
-      guest in
+    .init("a segment has 4 GiB", .invalidSGLCount) { guest in
       try guest.readWithSGL(
         SGLDescriptor(.lastSegment, address: guest.page(0), length: 0xFFFF_FFF0))
     },
-    .init("a segment leads to itself", [Reaction(.invalidSGLCount), Reaction(.invalidSGLSegment)]) {
-      guest in
+    .init("a segment leads to itself", .invalidSGLCount) { guest in
       let own = SGLDescriptor(.segment, address: guest.page(0), length: 16)
       guest.put(own, at: 0)
       return try guest.readWithSGL(own)
     },
-    .init(
-      "two segments lead to each other", [Reaction(.invalidSGLCount), Reaction(.invalidSGLSegment)]
-    ) {
-      guest in
+    .init("two segments lead to each other", .invalidSGLCount) { guest in
       guest.put(SGLDescriptor(.segment, address: guest.page(1), length: 16), at: 0)
       guest.put(SGLDescriptor(.segment, address: guest.page(0), length: 16), at: 4096)
       return try guest.readWithSGL(SGLDescriptor(.segment, address: guest.page(0), length: 16))
     },
-    .init(
-      "a segment makes no progress for ever",
-      [
-        Reaction(.invalidSGLCount), Reaction(.invalidSGLSegment), Reaction(.dataSGLLengthInvalid),
-      ]
-    ) { guest in
+    .init("a segment makes no progress for ever", .invalidSGLCount) { guest in
       for index in 0..<255 {
         guest.put(SGLDescriptor(.dataBlock, address: guest.page(1), length: 0), at: 16 * index)
       }
@@ -214,7 +204,7 @@ enum HostilePointerCases {
       guest.put(SGLDescriptor(.segment, address: guest.page(1), length: 16), at: 0)
       return try guest.readWithSGL(SGLDescriptor(.lastSegment, address: guest.page(0), length: 16))
     },
-    .init("a segment does not go on", [Reaction(.invalidSGLSegment), .success]) { guest in
+    .init("a segment does not go on", .invalidSGLSegment) { guest in
       guest.put(SGLDescriptor(.dataBlock, address: guest.page(2), length: 4096), at: 0)
       return try guest.readWithSGL(SGLDescriptor(.segment, address: guest.page(0), length: 16))
     },
