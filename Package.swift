@@ -72,8 +72,8 @@ let package = Package(
     room(
       "NVMeDevice", path: "Sources/Devices/NVMe",
       [
-        "NVMeProtocol", "VFIOUserServer", "VFIOUserProtocol", "VFIOUserTransport", "CLinux", system,
-        logging,
+        "NVMeProtocol", "KernelRing", "VFIOUserServer", "VFIOUserProtocol", "VFIOUserTransport",
+        "CLinux", system, logging,
       ]),
     .executableTarget(
       name: "vfio-user",
@@ -121,7 +121,11 @@ let package = Package(
       ]),
     tests(
       "NVMeDeviceTests",
-      ["NVMeDevice", "VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol"]),
+      [
+        "NVMeDevice", "NVMeDriver", "NVMeProtocol", "KernelRing", "SystemCallFilter",
+        "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol", "CLinux",
+        logging,
+      ]),
     .target(
       name: "TestBench",
       dependencies: [

@@ -208,6 +208,18 @@ unsigned clinux_ring_queued(const struct clinux_ring *ring) {
   return ring->filled - __atomic_load_n(ring->submit_head, __ATOMIC_ACQUIRE);
 }
 
+unsigned clinux_ring_withdraw(struct clinux_ring *ring, uint64_t *ids, unsigned most) {
+  // The kernel looks at the queue inside of io_uring_enter only, and its head is what it has taken.
+  const unsigned head = __atomic_load_n(ring->submit_head, __ATOMIC_ACQUIRE);
+  unsigned count = 0;
+  for (; ring->filled != head && count < most; count++) {
+    ring->filled--;
+    ids[count] = ring->operations[ring->filled & *ring->submit_mask].user_data;
+  }
+  __atomic_store_n(ring->submit_tail, ring->filled, __ATOMIC_RELEASE);
+  return count;
+}
+
 int clinux_ring_wait(int descriptor) {
   const int result = enter(descriptor, 0, 1, IORING_ENTER_GETEVENTS);
   return result == -EINTR ? 0 : result;

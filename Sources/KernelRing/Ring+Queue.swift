@@ -103,6 +103,6 @@ extension Ring {
 
   private func note(_ result: Int32) throws(RingError) {
     guard result == 0 else { throw .full(limit: capacity) }
-    underWay.add(1, ordering: .relaxed)
+    underWay.add(1, ordering: .releasing)
   }
 }

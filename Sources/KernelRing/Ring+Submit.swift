@@ -21,6 +21,26 @@ extension Ring {
     }
   }
 
+  /// Takes back what is queued and the kernel does not have; nothing of it is carried out.
+  ///
+  /// For when ``submit(waitingFor:)`` throws, and waiting for memory is no choice.
+  ///
+  /// - Parameter body: gets the number of each operation.
+  /// - Returns: how many there were.
+  @discardableResult
+  public func withdraw(_ body: (UInt64) -> Void) -> Int {
+    var total = 0
+    while queued > 0 {
+      var id: UInt64 = 0
+      // Sound: there is room for one number.
+      let count = Int(unsafe clinux_ring_withdraw(ring, &id, 1))
+      underWay.subtract(count, ordering: .relaxed)
+      total += count
+      if count > 0 { body(id) }
+    }
+    return total
+  }
+
   /// Waits until there is a completion to take, or a signal comes; from any thread.
   public func wait() throws(RingError) {
     do throws(SystemFailure) {
@@ -40,7 +60,8 @@ extension Ring {
     while !isEmpty {
       unsafe withCompletions { batch in
         let count = Int(unsafe clinux_ring_take(ring, batch.baseAddress, UInt32(batch.count)))
-        underWay.subtract(count, ordering: .releasing)
+        // Pairs with the count of what was queued: what the other thread did before that is seen here.
+        underWay.subtract(count, ordering: .acquiringAndReleasing)
         total += count
         isEmpty = count < batch.count
         for index in 0..<count {

@@ -17,7 +17,9 @@ struct ByteCount: ExpressibleByArgument, Equatable {
     }
     guard let number = UInt64(digits) else { return nil }
     let (bytes, tooLarge) = number.multipliedReportingOverflow(by: unit)
-    guard !tooLarge, bytes > 0, bytes <= UInt64(Int64.max) else { return nil }
+    guard !tooLarge, bytes <= UInt64(Int64.max) else { return nil }
     self.bytes = bytes
   }
+
+  var defaultValueDescription: String { byteCount(bytes).replacing(" ", with: "") }
 }

@@ -7,6 +7,7 @@ import VFIOUserTransport
 extension CacheMode: ExpressibleByArgument {}
 extension NVMeConfiguration.DoorbellMode: ExpressibleByArgument {}
 extension NVMeConfiguration.InterruptKind: ExpressibleByArgument {}
+extension EngineChoice: ExpressibleByArgument {}
 
 /// A namespace as the command line or a configuration file describes it.
 struct NamespaceOptions: Codable, Equatable {
@@ -54,7 +55,7 @@ struct NamespaceOptions: Codable, Equatable {
     let mode = try cacheMode()
     var bytes: UInt64?
     if let size {
-      guard let count = ByteCount(argument: size) else {
+      guard let count = ByteCount(argument: size), count.bytes > 0 else {
         throw CommandFailure("'\(size)' is not a size; write 512M or 10G for example.")
       }
       bytes = count.bytes
@@ -166,6 +167,12 @@ struct DiskOptions: ParsableArguments {
 
   @Option(
     help:
+      "How files are read and written: pool (threads), ring (io_uring), or auto (the ring with --cache direct). Without io_uring it is the pool."
+  )
+  var engine = EngineChoice.automatic
+
+  @Option(
+    help:
       "How the guest rings: trapped (by messages) or mapped (in memory; the device polls, and keeps a core busy)."
   )
   var doorbells = NVMeConfiguration.DoorbellMode.trapped
@@ -211,6 +218,7 @@ struct DiskOptions: ParsableArguments {
     configuration.threads = threads
     configuration.doorbells = doorbells
     configuration.interrupts = interrupts
+    configuration.use(engine)
     if let serial { configuration.serialNumber = serial }
     configuration.statePath = statePath(namespaces)
     return try makeDisk(configuration)

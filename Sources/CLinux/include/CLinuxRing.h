@@ -56,6 +56,8 @@ int clinux_ring_nop(struct clinux_ring *ring, uint64_t id);
 int clinux_ring_submit(struct clinux_ring *ring, unsigned least);
 /// How many operations were queued and not handed over.
 unsigned clinux_ring_queued(const struct clinux_ring *ring);
+/// Takes back up to `most` operations that the kernel does not have yet, the last ones first. Returns how many.
+unsigned clinux_ring_withdraw(struct clinux_ring *ring, uint64_t *ids, unsigned most);
 /// Waits until there is a completion to take, or a signal came; any thread, given the ring's descriptor.
 int clinux_ring_wait(int descriptor);
 /// Takes up to `most` completions that are there; never waits.

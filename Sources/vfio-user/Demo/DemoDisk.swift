@@ -15,10 +15,10 @@ struct DemoDisk: ParsableCommand {
       """)
 
   @Option(help: ArgumentHelp("How large the disk is.", valueName: "size"))
-  var size = ByteSize(1 << 30)
+  var size = ByteCount(1 << 30)
 
   @Option(help: ArgumentHelp("How much is written and read back.", valueName: "size"))
-  var verified = ByteSize(128 << 20)
+  var verified = ByteCount(128 << 20)
 
   @Option(help: ArgumentHelp("How long each measurement takes.", valueName: "seconds"))
   var seconds = 1.0

@@ -109,7 +109,7 @@ struct NVMeBench: ParsableCommand {
 /// What is run on a disk.
 struct WorkloadOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Bytes of one operation.", valueName: "size"))
-  var blockSize = ByteSize(4096)
+  var blockSize = ByteCount(4096)
 
   @Option(help: ArgumentHelp("Operations under way at a time.", valueName: "number"))
   var depth = 32
@@ -125,7 +125,7 @@ struct WorkloadOptions: ParsableArguments {
   var seconds = 5.0
 
   @Option(help: ArgumentHelp("Only the first part of the disk.", valueName: "size"))
-  var span: ByteSize?
+  var span: ByteCount?
 
   @Option(help: ArgumentHelp("What the random numbers are made from.", valueName: "number"))
   var seed: UInt64 = 1

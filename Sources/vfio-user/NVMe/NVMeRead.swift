@@ -18,11 +18,11 @@ struct NVMeRead: ParsableCommand {
   @OptionGroup var target: NVMeTarget
 
   @Option(help: ArgumentHelp("Where to begin: bytes, whole blocks.", valueName: "size"))
-  var offset = ByteSize(0)
+  var offset = ByteCount(0)
 
   @Option(
     help: ArgumentHelp("How much; everything behind the offset if left out.", valueName: "size"))
-  var count: ByteSize?
+  var count: ByteCount?
 
   @Option(name: .shortAndLong, help: ArgumentHelp("The file to write.", valueName: "path"))
   var output: String?
@@ -60,7 +60,7 @@ struct NVMeRead: ParsableCommand {
 ///
 /// - Throws: what the user did wrong.
 func blockRange(
-  of namespace: NVMeNamespace, _ offset: ByteSize, _ count: ByteSize?
+  of namespace: NVMeNamespace, _ offset: ByteCount, _ count: ByteCount?
 ) throws -> Range<UInt64> {
   let size = namespace.size
   let block = UInt64(namespace.blockSize)

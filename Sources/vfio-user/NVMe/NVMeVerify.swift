@@ -20,10 +20,10 @@ struct NVMeVerify: ParsableCommand {
   @Option(
     help: ArgumentHelp("How much from the start of the disk, at most all of it.", valueName: "size")
   )
-  var size = ByteSize(64 << 20)
+  var size = ByteCount(64 << 20)
 
   @Option(help: ArgumentHelp("Bytes of one command.", valueName: "size"))
-  var blockSize = ByteSize(64 << 10)
+  var blockSize = ByteCount(64 << 10)
 
   @Option(help: ArgumentHelp("Commands under way at a time.", valueName: "number"))
   var depth = 16

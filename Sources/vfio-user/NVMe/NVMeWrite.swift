@@ -18,7 +18,7 @@ struct NVMeWrite: ParsableCommand {
   @OptionGroup var target: NVMeTarget
 
   @Option(help: ArgumentHelp("Where to begin: bytes, whole blocks.", valueName: "size"))
-  var offset = ByteSize(0)
+  var offset = ByteCount(0)
 
   @Option(name: .shortAndLong, help: ArgumentHelp("The file to read.", valueName: "path"))
   var input: String?

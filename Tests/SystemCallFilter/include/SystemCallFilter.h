@@ -5,4 +5,7 @@
 /// io_uring_setup fails with `code` from here on, in all threads. Returns 0, or -errno.
 int filter_refuse_rings(int code);
 
+/// io_uring_enter fails with `code` when there is something to submit, in all threads; waiting goes on to work.
+int filter_refuse_submissions(int code);
+
 #endif

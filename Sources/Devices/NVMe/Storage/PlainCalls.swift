@@ -47,7 +47,7 @@ public enum PlainCalls {
   private static func move(
     _ request: StorageRequest, nowait: Bool
   ) -> StorageRequest.Outcome? {
-    guard isAligned(request) else { return nil }
+    guard request.isAligned else { return nil }
     let number = request.file.descriptor.number
     let (offset, wanted) = (request.offset, Int64(clamping: request.count))
     do throws(MemoryError) {
@@ -78,14 +78,6 @@ public enum PlainCalls {
     } catch {
       return .memory(error)
     }
-  }
-
-  private static func isAligned(_ request: StorageRequest) -> Bool {
-    let alignment = UInt64(request.file.alignment)
-    guard alignment > 1 else { return true }
-    var bits = request.offset | request.count
-    for range in request.ranges { bits |= range.address | range.count }
-    return bits % alignment == 0
   }
 
   // MARK: Through a buffer

@@ -73,6 +73,15 @@ public final class StorageRequest: @unchecked Sendable {
   /// memory.
   public var isWanted: Bool { lives.current == life }
 
+  /// Whether it suits direct I/O, where the file wants that.
+  var isAligned: Bool {
+    let alignment = UInt64(file.alignment)
+    guard alignment > 1 else { return true }
+    var bits = offset | count
+    for range in ranges { bits |= range.address | range.count }
+    return bits % alignment == 0
+  }
+
   /// Gives the request back.
   public func complete(_ outcome: Outcome) {
     self.outcome = outcome

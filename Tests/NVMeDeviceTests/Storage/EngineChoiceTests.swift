@@ -1,0 +1,82 @@
+import Glibc
+import KernelRing
+import Logging
+import SystemCallFilter
+import TestSupport
+import Testing
+import VFIOUserTransport
+
+@testable import NVMeDevice
+
+@Suite struct `The choice of an engine` {
+  /// What a disk makes of a choice, and what it logs.
+  static func make(
+    _ choice: EngineChoice, _ cache: CacheMode
+  ) throws -> (engine: (any StorageEngine)?, log: [String]) {
+    let file = try TestFile(size: 1 << 20)
+    let lines = Lines()
+    var options = NVMeConfiguration(namespaces: [
+      NamespaceConfiguration(try StorageFile(path: file.path, cache: cache))
+    ])
+    options.logger = Logger(label: "test") { _ in lines }
+    options.use(choice)
+    let engine = try options.makeEngine?()
+    engine?.close()
+    return (engine, lines.all.withLock { $0 })
+  }
+
+  @Test func `is the pool where the page cache does the work`() throws {
+    #expect(try Self.make(.automatic, .writeBack).engine == nil)
+    #expect(try Self.make(.automatic, .writeThrough).engine == nil)
+    #expect(try Self.make(.pool, .direct).engine == nil)
+  }
+
+  @Test(.enabled(if: Ring.obstacle == nil, "this machine lets nobody have an io_uring"))
+  func `is the ring with direct I/O, and where it is asked for`() throws {
+    #expect(try Self.make(.automatic, .direct).engine is RingEngine)
+    let (engine, log) = try Self.make(.ring, .writeBack)
+    #expect(engine is RingEngine)
+    #expect(log == [])
+  }
+
+  @Test func `is the pool in a container, and the log says why`() async {
+    await #expect(processExitsWith: .success) {
+      #expect(filter_refuse_rings(EPERM) == 0)
+      let (engine, log) = try Self.make(.ring, .writeBack)
+      #expect(engine is ThreadPool)
+      #expect(log == ["warning: the thread pool serves instead of a ring"])
+      let (other, otherLog) = try Self.make(.automatic, .direct)
+      #expect(other is ThreadPool)
+      #expect(otherLog == ["info: the thread pool serves instead of a ring"])
+    }
+  }
+
+  @Test func `is the pool under an old kernel`() async {
+    await #expect(processExitsWith: .success) {
+      #expect(filter_refuse_rings(ENOSYS) == 0)
+      let (engine, _) = try Self.make(.ring, .direct)
+      #expect(engine is ThreadPool)
+    }
+  }
+}
+
+/// A log that is kept.
+private final class Lines: LogHandler, Sendable {
+  let all = Monitor<[String]>([])
+  var logLevel: Logger.Level {
+    get { .trace }
+    set {}
+  }
+  var metadata: Logger.Metadata {
+    get { [:] }
+    set {}
+  }
+  subscript(metadataKey _: String) -> Logger.Metadata.Value? {
+    get { nil }
+    set {}
+  }
+
+  func log(event: LogEvent) {
+    all.update { $0.append("\(event.level): \(event.message)") }
+  }
+}
