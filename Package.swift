@@ -17,6 +17,7 @@ let settings: [SwiftSetting] = [
 let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
 
 func room(_ name: String, path: String? = nil, _ dependencies: [Target.Dependency]) -> Target {
   .target(name: name, dependencies: dependencies, path: path, swiftSettings: settings)
@@ -46,6 +47,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
   ],
   targets: [
     .target(name: "CLinux"),
@@ -80,7 +82,7 @@ let package = Package(
       dependencies: [
         "VFIOUserServer", "VFIOUserClient", "SerialDevice", "EduDevice", "ScratchDevice",
         "NVMeDevice", "NVMeDriver", "NVMeProtocol", "KernelRing", "CLinux", system, logging,
-        arguments,
+        arguments, toml,
       ],
       swiftSettings: settings),
     .target(

@@ -21,24 +21,11 @@ struct NamespaceOptions: Codable, Equatable {
   /// 32 hexadecimal digits.
   var nguid: String?
 
-  /// Reads "file=PATH,size=10G,block-size=4096,read-only,cache=direct".
+  /// Reads "file=PATH,size=10G,block-size=4096,read-only,cache=direct"; a comma in a path is doubled.
   init(parsing text: String) throws {
-    for part in text.split(separator: ",") {
-      let pair = part.split(separator: "=", maxSplits: 1)
-      let value = pair.count > 1 ? String(pair[1]) : nil
-      switch (String(pair[0]), value) {
-      case ("file", let value?): file = value
-      case ("size", let value?): size = value
-      case ("memory", let value?): size = value
-      case ("block-size", let value?): blockSize = Int(value) ?? 0
-      case ("cache", let value?): cache = value
-      case ("nguid", let value?): nguid = value
-      case ("read-only", nil): readOnly = true
-      default:
-        throw ValidationError(
-          "--namespace takes file=PATH or memory=SIZE, and size=, block-size=, cache=, nguid= and read-only; not '\(part)'."
-        )
-      }
+    for part in Self.parts(of: text) {
+      let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      try set(String(pair[0]), pair.count > 1 ? String(pair[1]) : nil)
     }
   }
 
@@ -52,39 +39,11 @@ struct NamespaceOptions: Codable, Equatable {
 
   /// Opens and locks what the namespace is made of.
   func open() throws -> NamespaceConfiguration {
-    let mode = try cacheMode()
-    var bytes: UInt64?
-    if let size {
-      guard let count = ByteCount(argument: size), count.bytes > 0 else {
-        throw CommandFailure("'\(size)' is not a size; write 512M or 10G for example.")
-      }
-      bytes = count.bytes
-    }
-    let block = blockSize ?? 512
-    guard NamespaceConfiguration.blockSizes.contains(block) else {
-      throw CommandFailure("a block has 512 or 4096 bytes, not \(block).")
-    }
-    var configuration = NamespaceConfiguration(try open(bytes, mode), blockSize: block)
-    if let nguid {
-      let digits = nguid.compactMap(\.hexDigitValue)
-      guard digits.count == 32, nguid.count == 32 else {
-        throw CommandFailure("an nguid has 32 hexadecimal digits; '\(nguid)' does not.")
-      }
-      configuration.globallyUniqueID = (0..<16).map {
-        UInt8(digits[2 * $0] << 4 | digits[2 * $0 + 1])
-      }
-    }
+    let checked = try check()
+    var configuration = NamespaceConfiguration(
+      try open(checked.bytes, checked.cache), blockSize: checked.blockSize)
+    if let id = checked.globallyUniqueID { configuration.globallyUniqueID = id }
     return configuration
-  }
-
-  private func cacheMode() throws -> CacheMode {
-    guard let cache else { return .writeBack }
-    guard let mode = CacheMode(rawValue: cache) else {
-      throw CommandFailure(
-        "the cache is one of \(CacheMode.allCases.map(\.rawValue).joined(separator: ", ")), not '\(cache)'."
-      )
-    }
-    return mode
   }
 
   private func open(_ bytes: UInt64?, _ cache: CacheMode) throws -> StorageFile {
@@ -197,10 +156,12 @@ struct DiskOptions: ParsableArguments {
     guard memory == nil || size == nil else {
       throw ValidationError("--size is for --file; --memory has its own.")
     }
+    try checkNumbers()
+    for one in try namespaces() { try one.check() }
   }
 
   /// The namespaces that are asked for.
-  private func namespaces() throws -> [NamespaceOptions] {
+  func namespaces() throws -> [NamespaceOptions] {
     guard namespace.isEmpty else { return try namespace.map(NamespaceOptions.init(parsing:)) }
     return [
       NamespaceOptions(
@@ -224,7 +185,8 @@ struct DiskOptions: ParsableArguments {
     return try makeDisk(configuration)
   }
 
-  private func statePath(_ namespaces: [NamespaceOptions]) -> FilePath? {
+  /// Where the state is kept, if anywhere.
+  func statePath(_ namespaces: [NamespaceOptions]) -> FilePath? {
     if let state { return FilePath(state) }
     guard let first = namespaces.first, let file = first.file, first.readOnly != true,
       !file.hasPrefix("/dev/")

@@ -3,6 +3,48 @@ import ArgumentParser
 /// `vfio-user serve`: device processes.
 struct Serve: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Serve a device on a UNIX socket.",
+    abstract: "Serve a device on a UNIX socket, or several from a configuration file.",
+    discussion: """
+      One device is described by the options of its subcommand. Several devices in one process, with a socket \
+      each, come from a file in TOML with a table for each device, whose keys are those options:
+
+        log-level = "info"
+
+        [[nvme]]
+        socket = "one.sock"
+        file = "one.img"
+        size = "10G"
+
+        [[nvme]]
+        socket = "two.sock"
+        queues = 4
+        namespace = [
+          { file = "a.img", size = "1G", block-size = 4096 },
+          { file = "b.img", read-only = true },
+        ]
+
+        [[serial]]
+        socket = "port.sock"
+        pty = true
+
+      The tables are nvme, serial, edu and scratch. Paths are relative to the file. Disks without a serial \
+      number get VFIOUSER0001, VFIOUSER0002 and so on, because a guest takes each number once. When one device \
+      cannot be had, none is served.
+      """,
     subcommands: [ServeSerial.self, ServeEdu.self, ServeScratch.self, ServeNVMe.self])
+
+  @Option(
+    help: ArgumentHelp(
+      "Serve the devices of this file in one process, instead of one device.", valueName: "file"))
+  var config: String?
+
+  func run() throws {
+    guard let config else { throw CleanExit.helpRequest(self) }
+    do {
+      try serve(ConfigurationFile(at: config))
+    } catch let flaw as ConfigurationFlaw {
+      // What is wrong in the file is told like what is wrong on the command line.
+      throw ValidationError("\(flaw)")
+    }
+  }
 }

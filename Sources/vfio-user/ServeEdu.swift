@@ -3,7 +3,7 @@ import EduDevice
 import Logging
 
 /// `vfio-user serve edu`: the device on which people learn to write drivers.
-struct ServeEdu: ParsableCommand {
+struct ServeEdu: DeviceCommand {
   static let configuration = CommandConfiguration(
     commandName: "edu",
     abstract: "Serve the PCI teaching device that QEMU documents (1234:11e8).",
@@ -20,6 +20,7 @@ struct ServeEdu: ParsableCommand {
       --log-level info the device tells why a transfer did not happen.
       """)
 
+  @ParentCommand var parent: Serve
   @OptionGroup(title: "Socket") var socket: SocketOptions
 
   @Option(
@@ -36,9 +37,9 @@ struct ServeEdu: ParsableCommand {
     }
   }
 
-  func run() throws {
-    log.bootstrap()
-    let listener = try socket.listen()
-    try serve(EduDevice(dmaMask: .max >> UInt64(64 - dmaMask)), on: listener)
+  func makeDevice() throws -> ServedDevice {
+    ServedDevice(device: EduDevice(dmaMask: .max >> UInt64(64 - dmaMask)))
   }
+
+  func run() throws { try serve(self) }
 }

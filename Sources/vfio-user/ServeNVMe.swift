@@ -1,12 +1,9 @@
 import ArgumentParser
-import CLinux
 import Logging
 import NVMeDevice
-import VFIOUserServer
-import VFIOUserTransport
 
 /// `vfio-user serve nvme`: a disk.
-struct ServeNVMe: ParsableCommand {
+struct ServeNVMe: DeviceCommand {
   static let configuration = CommandConfiguration(
     commandName: "nvme",
     abstract: "Serve an NVMe disk.",
@@ -21,24 +18,15 @@ struct ServeNVMe: ParsableCommand {
       SIGHUP makes the guest see the new size.
       """)
 
+  @ParentCommand var parent: Serve
   @OptionGroup(title: "Socket") var socket: SocketOptions
   @OptionGroup(title: "Disk") var disk: DiskOptions
   @OptionGroup var log: LogOptions
 
-  func run() throws {
-    log.bootstrap()
+  func makeDevice() throws -> ServedDevice {
     let device = try disk.makeDevice()
-    let listener = try socket.listen()
-    onHangup { device.measure() }
-    try serve(device, on: listener)
-    device.close()
+    return ServedDevice(device: device, close: device.close, hangup: device.measure)
   }
-}
 
-/// Calls `body` at each SIGHUP, on a thread of its own; call it before other threads start.
-func onHangup(_ body: @escaping @Sendable () -> Void) {
-  clinux_block_hangup()
-  try? DetachedThread.start("hangup") {
-    while clinux_wait_for_hangup() == 0 { body() }
-  }
+  func run() throws { try serve(self) }
 }

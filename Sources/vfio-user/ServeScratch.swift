@@ -3,7 +3,7 @@ import Logging
 import ScratchDevice
 
 /// `vfio-user serve scratch`: a device that has one of everything.
-struct ServeScratch: ParsableCommand {
+struct ServeScratch: DeviceCommand {
   static let configuration = CommandConfiguration(
     commandName: "scratch",
     abstract: "Serve a device for tests and benchmarks (1234:5c7c).",
@@ -18,13 +18,12 @@ struct ServeScratch: ParsableCommand {
           -device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"/tmp/scratch.sock"}}' ...
       """)
 
+  @ParentCommand var parent: Serve
   @OptionGroup(title: "Socket") var socket: SocketOptions
 
   @OptionGroup var log: LogOptions
 
-  func run() throws {
-    log.bootstrap()
-    let listener = try socket.listen()
-    try serve(ScratchDevice(), on: listener)
-  }
+  func makeDevice() throws -> ServedDevice { ServedDevice(device: try ScratchDevice()) }
+
+  func run() throws { try serve(self) }
 }

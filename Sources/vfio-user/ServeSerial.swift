@@ -5,7 +5,7 @@ import SystemPackage
 import VFIOUserTransport
 
 /// `vfio-user serve serial`: a 16550A on the PCI bus.
-struct ServeSerial: ParsableCommand {
+struct ServeSerial: DeviceCommand {
   static let configuration = CommandConfiguration(
     commandName: "serial",
     abstract: "Serve a PCI serial port (16550A).",
@@ -20,6 +20,7 @@ struct ServeSerial: ParsableCommand {
       Nothing is lost when the far end is slow or stops: the guest waits, and the other way round.
       """)
 
+  @ParentCommand var parent: Serve
   @OptionGroup(title: "Socket") var socket: SocketOptions
 
   @Flag(help: "Far end: a pseudo-terminal, whose path is printed.")
@@ -45,21 +46,22 @@ struct ServeSerial: ParsableCommand {
     }
   }
 
-  func run() throws {
-    log.bootstrap()
-    let listener = try socket.listen()
+  func makeDevice() throws -> ServedDevice {
+    if pty {
+      let terminal = try PseudoTerminal()
+      let device = try SerialDevice(.pseudoTerminal(terminal))
+      return ServedDevice(device: device, notice: "\(terminal.path)", close: device.close)
+    }
     let device = try SerialDevice(farEnd())
-    try serve(device, on: listener)
-    device.close()
+    return ServedDevice(device: device, close: device.close)
   }
+
+  func run() throws { try serve(self) }
 
   private func farEnd() throws -> FarEnd {
     if let listen {
       return .socket(try listeningSocket(at: FilePath(listen)))
     }
-    if stdio { return .streams(try .standard()) }
-    let terminal = try PseudoTerminal()
-    say(terminal.path)
-    return .pseudoTerminal(terminal)
+    return .streams(try .standard())
   }
 }

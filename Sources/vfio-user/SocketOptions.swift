@@ -1,8 +1,5 @@
 import ArgumentParser
-import CLinux
-import Logging
 import SystemPackage
-import VFIOUserServer
 import VFIOUserTransport
 
 /// Where a device waits for its client.
@@ -33,6 +30,9 @@ struct SocketOptions: ParsableArguments {
     }
   }
 
+  /// As messages call it.
+  var name: String { socket ?? "descriptor \(fd ?? -1)" }
+
   /// Opens the socket.
   func listen() throws -> ListeningSocket {
     if let fd {
@@ -58,15 +58,4 @@ func listeningSocket(
   } catch {
     throw CommandFailure("\(error)")
   }
-}
-
-/// Serves a device until SIGINT or SIGTERM; the socket is removed at the end.
-func serve(_ device: any Device, on listener: ListeningSocket) throws {
-  clinux_block_termination_signals()
-  let server = try DeviceServer(device)
-  try DetachedThread.start("signals") {
-    _ = clinux_wait_for_termination()
-    server.stop()
-  }
-  try server.run(on: listener)
 }

@@ -1,0 +1,86 @@
+import Foundation
+import SystemPackage
+
+/// Something that only one device of a process can have.
+struct Claim: CustomStringConvertible {
+  let what: String
+  /// As the user wrote it.
+  let name: String
+  /// Equal for two names of the same thing.
+  let identity: String
+  /// Whether others may have it that share it too.
+  var isShared = false
+  var remedy: String
+
+  /// A path: a socket, or a file.
+  init(_ what: String, path: String, isShared: Bool = false, remedy: String? = nil) {
+    self.what = what
+    name = path
+    identity = Self.identity(path)
+    self.isShared = isShared
+    self.remedy = remedy ?? "Give each a path of its own."
+  }
+
+  init(_ what: String, _ name: String, remedy: String) {
+    self.what = what
+    self.name = name
+    identity = "\(what) \(name)"
+    self.remedy = remedy
+  }
+
+  var description: String { "\(what) \(name)" }
+
+  /// A file is what it is under each of its names; one that is not there yet is its path.
+  private static func identity(_ path: String) -> String {
+    let resolved = URL(filePath: path).standardizedFileURL.resolvingSymlinksInPath().path
+    guard let facts = try? FileManager.default.attributesOfItem(atPath: resolved),
+      let device = facts[.systemNumber] as? Int, let number = facts[.systemFileNumber] as? Int
+    else { return resolved }
+    return "\(device):\(number)"
+  }
+}
+
+extension DeviceCommand {
+  /// The socket.
+  var claims: [Claim] { socketClaims }
+
+  var socketClaims: [Claim] {
+    if let path = socket.socket { return [Claim("socket", path: path)] }
+    return [
+      Claim("fd", "\(socket.fd ?? -1)", remedy: "Each device needs a descriptor of its own.")
+    ]
+  }
+}
+
+extension ServeSerial {
+  /// The socket, and what the cable leads to.
+  var claims: [Claim] {
+    var claims = socketClaims
+    if let listen { claims.append(Claim("listen", path: listen)) }
+    if stdio {
+      claims.append(Claim("stdio", "(this terminal)", remedy: "Use pty or listen for one of them."))
+    }
+    return claims
+  }
+}
+
+extension ServeNVMe {
+  /// The socket, the files, the state and the serial number.
+  var claims: [Claim] {
+    var claims = socketClaims
+    let namespaces = (try? disk.namespaces()) ?? []
+    for one in namespaces {
+      guard let file = one.file else { continue }
+      claims.append(
+        Claim(
+          "file", path: file, isShared: one.readOnly == true,
+          remedy: "Only read-only disks can share a file."))
+    }
+    if let state = disk.statePath(namespaces) { claims.append(Claim("state", path: state.string)) }
+    if let serial = disk.serial {
+      claims.append(
+        Claim("serial", serial, remedy: "A guest takes only one of two disks with the same."))
+    }
+    return claims
+  }
+}

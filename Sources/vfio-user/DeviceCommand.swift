@@ -1,0 +1,58 @@
+import ArgumentParser
+import CLinux
+import Logging
+import VFIOUserServer
+import VFIOUserTransport
+
+/// A subcommand of `serve`, which is also a kind of table in a configuration file.
+protocol DeviceCommand: ParsableCommand {
+  /// What was said before the subcommand.
+  var parent: Serve { get }
+  var socket: SocketOptions { get }
+  var log: LogOptions { get }
+
+  /// What no other device of the process may have.
+  var claims: [Claim] { get }
+
+  /// Opens what the device is made of.
+  func makeDevice() throws -> ServedDevice
+}
+
+/// A device, and what it wants of the process that serves it.
+struct ServedDevice {
+  let device: any Device
+  /// What the user has to know of it.
+  var notice: String?
+  /// Ends the device's threads and saves what has to be saved.
+  var close: () -> Void = {}
+  /// What SIGHUP is for.
+  var hangup: (@Sendable () -> Void)?
+}
+
+/// Serves the device of one command until SIGINT or SIGTERM; the socket is removed at the end.
+func serve(_ command: some DeviceCommand) throws {
+  guard command.parent.config == nil else {
+    throw ValidationError("--config FILE says what to serve; leave out the device behind it.")
+  }
+  command.log.bootstrap()
+  clinux_block_termination_signals()
+  clinux_block_hangup()
+  let listener = try command.socket.listen()
+  let served = try command.makeDevice()
+  defer { served.close() }
+  if let notice = served.notice { say(notice) }
+  let server = try DeviceServer(served.device)
+  if let hangup = served.hangup { try onHangup(hangup) }
+  try DetachedThread.start("signals") {
+    _ = clinux_wait_for_termination()
+    server.stop()
+  }
+  try server.run(on: listener)
+}
+
+/// Calls `body` at each SIGHUP, on a thread of its own; SIGHUP has to be blocked already.
+func onHangup(_ body: @escaping @Sendable () -> Void) throws {
+  try DetachedThread.start("hangup") {
+    while clinux_wait_for_hangup() == 0 { body() }
+  }
+}

@@ -1,0 +1,122 @@
+import ArgumentParser
+import NVMeDevice
+
+extension NamespaceOptions {
+  /// The parts between commas; two commas stand for one that belongs to a part.
+  static func parts(of text: String) -> [String] {
+    text.replacing(",,", with: "\0").split(separator: ",").map {
+      String($0.replacing("\0", with: ","))
+    }
+  }
+
+  /// Sets what one part says.
+  mutating func set(_ key: String, _ value: String?) throws {
+    switch (key, value) {
+    case ("file", let value?): file = value
+    case ("size", let value?), ("memory", let value?): size = value
+    case ("block-size", let value?):
+      guard let number = Int(value) else { throw Self.badBlockSize(value) }
+      blockSize = number
+    case ("cache", let value?): cache = value
+    case ("nguid", let value?): nguid = value
+    case ("read-only", nil): readOnly = true
+    default:
+      let part = value.map { "\(key)=\($0)" } ?? key
+      throw ValidationError(
+        "--namespace takes file=PATH or memory=SIZE, and size=, block-size=, cache=, nguid= and read-only; not '\(part)'."
+      )
+    }
+  }
+
+  /// What the texts of the options mean.
+  struct Checked {
+    var bytes: UInt64?
+    let blockSize: Int
+    let cache: CacheMode
+    var globallyUniqueID: [UInt8]?
+  }
+
+  /// Checks what can be checked without opening anything.
+  @discardableResult func check() throws -> Checked {
+    guard file != nil || size != nil else {
+      throw ValidationError("a namespace needs a file, or the size of its memory.")
+    }
+    let block = blockSize ?? 512
+    guard NamespaceConfiguration.blockSizes.contains(block) else {
+      throw Self.badBlockSize("\(block)")
+    }
+    return Checked(
+      bytes: try byteCount(), blockSize: block, cache: try cacheMode(),
+      globallyUniqueID: try identifier())
+  }
+
+  private static func badBlockSize(_ value: String) -> ValidationError {
+    ValidationError("--block-size takes 512 or 4096, not '\(value)'.")
+  }
+
+  private func byteCount() throws -> UInt64? {
+    guard let size else { return nil }
+    guard let count = ByteCount(argument: size), count.bytes > 0 else {
+      throw ValidationError(
+        "\(file == nil ? "--memory" : "--size") takes a size, 512M or 10G for example, not '\(size)'."
+      )
+    }
+    return count.bytes
+  }
+
+  private func cacheMode() throws -> CacheMode {
+    guard let cache else { return .writeBack }
+    guard let mode = CacheMode(rawValue: cache) else {
+      throw ValidationError(
+        "--cache takes \(CacheMode.allCases.map(\.rawValue).joined(separator: ", ")), not '\(cache)'."
+      )
+    }
+    return mode
+  }
+
+  private func identifier() throws -> [UInt8]? {
+    guard let nguid else { return nil }
+    let digits = nguid.compactMap(\.hexDigitValue)
+    guard digits.count == 32, nguid.count == 32 else {
+      throw ValidationError("nguid= takes 32 hexadecimal digits, not '\(nguid)'.")
+    }
+    return (0..<16).map { UInt8(digits[2 * $0] << 4 | digits[2 * $0 + 1]) }
+  }
+}
+
+extension NamespaceOptions: CustomStringConvertible {
+  /// As `--namespace` takes it.
+  var description: String {
+    var parts: [String] = []
+    if let file { parts.append("file=\(file.replacing(",", with: ",,"))") }
+    if let size { parts.append(file == nil ? "memory=\(size)" : "size=\(size)") }
+    if let blockSize { parts.append("block-size=\(blockSize)") }
+    if let cache { parts.append("cache=\(cache)") }
+    if let nguid { parts.append("nguid=\(nguid)") }
+    if readOnly == true { parts.append("read-only") }
+    return parts.joined(separator: ",")
+  }
+}
+
+extension DiskOptions {
+  /// Checks the limits of the disk.
+  func checkNumbers() throws {
+    let limits = [
+      ("--queues", queues, 1...NVMeConfiguration.mostQueues),
+      ("--queue-entries", queueEntries, 2...NVMeConfiguration.mostEntries),
+      ("--threads", threads, 1...64),
+    ]
+    for (option, value, range) in limits where !range.contains(value) {
+      throw ValidationError(
+        "\(option) takes \(range.lowerBound) to \(range.upperBound), not \(value).")
+    }
+    if let serial, !(1...20 ~= serial.utf8.count) {
+      throw ValidationError("--serial takes 1 to 20 characters, not '\(serial)'.")
+    }
+    guard namespace.count <= NVMeConfiguration.mostNamespaces else {
+      throw ValidationError(
+        "--namespace can be given \(NVMeConfiguration.mostNamespaces) times, not \(namespace.count)."
+      )
+    }
+  }
+}
