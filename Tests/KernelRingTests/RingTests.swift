@@ -146,6 +146,26 @@ struct `A ring` {
     #expect(info.st_blocks * 512 == (clearing == .hole ? 4096 : 12288))
   }
 
+  @Test func `gives back what the kernel does not have yet, and does none of it`() throws {
+    let scratch = try Scratch(blocks: 2)
+    let ring = try Ring(entries: 4)
+    for _ in 0..<3 {
+      try ring.nothing(id: 1)
+      try ring.submit()
+      scratch.fill(0, 7)
+      try unsafe ring.write(scratch.file, from: scratch.blocks(0..<1), at: 0, id: 2)
+      try ring.sync(scratch.file, id: 3)
+      var ids: Set<UInt64> = []
+      #expect(ring.withdraw { ids.insert($0) } == 2)
+      #expect(ids == [2, 3])
+      #expect(ring.queued == 0)
+      #expect(ring.withdraw { ids.insert($0) } == 0)
+      #expect(Array(try ring.finish().keys) == [1])
+    }
+    try unsafe ring.read(scratch.file, into: scratch.blocks(1..<2), at: 0, id: 4)
+    #expect(try ring.finish()[4]?.byteCount == 0)
+  }
+
   @Test func `returns fewer bytes at the end of a file`() throws {
     let scratch = try Scratch(blocks: 2)
     let ring = try Ring(entries: 2)

@@ -8,7 +8,12 @@ extension Guests {
       let blockSize: Int
       /// The best there is.
       var interrupts = "msix"
-      var testDescription: String { "\(machine), blocks of \(blockSize) bytes, \(interrupts)" }
+      /// More for `vfio-user serve nvme`.
+      var options: [String] = []
+      var testDescription: String {
+        (["\(machine), blocks of \(blockSize) bytes, \(interrupts)"] + options)
+          .joined(separator: " ")
+      }
     }
 
     static let cases = [
@@ -18,6 +23,9 @@ extension Guests {
       Case(
         machine: Machine(board: .pc, sharesMemory: false, postsWrites: false, memory: 512),
         blockSize: 512, interrupts: "pin"),
+      Case(
+        machine: Machine(memory: 512), blockSize: 4096,
+        options: ["--cache", "direct", "--engine", "ring"]),
     ]
 
     @Test(arguments: cases)
@@ -26,7 +34,7 @@ extension Guests {
     ) throws {
       let disk = try NVMeDisk(
         megabytes: LoadSize.isLong ? 768 : 128, blockSize: machine.blockSize,
-        options: ["--interrupts", machine.interrupts])
+        options: ["--interrupts", machine.interrupts] + machine.options)
       try withGuest(machine.machine, .load, [disk.device]) { guest in
         #expect(
           try guest.run("cat /sys/block/nvme0n1/queue/logical_block_size") == "\(machine.blockSize)"
