@@ -93,7 +93,8 @@ public final class DeviceServer: Sendable {
       state.update { $0.runners -= 1 }
     }
     listener.neverWait()
-    var refusals = Refusals(limit: Self.mostRefusals, timeout: .seconds(1))
+    var refusals = Refusals(
+      limit: Self.mostRefusals, timeout: .seconds(1), logger: logger)
     var pausedUntil: Deadline?
     while !state.withLock({ $0.isStopping }) {
       let isCallerWaiting = try wait(for: listener, &refusals, pausedUntil)
@@ -180,10 +181,7 @@ public final class DeviceServer: Sendable {
   }
 
   private func admit(_ socket: MessageSocket, _ refusals: inout Refusals) {
-    guard claim(for: socket) else {
-      logger.notice("a second client came")
-      return refusals.add(socket)
-    }
+    guard claim(for: socket) else { return refusals.add(socket) }
     do {
       try DetachedThread.start("vfio-user") { _ = self.session(socket) }
     } catch {

@@ -29,7 +29,7 @@ public final class PolledServer {
   private let poll: OwnedDescriptor
   private let timer: OwnedDescriptor
   private var client: Client?
-  private var refusals = Refusals(limit: DeviceServer.mostRefusals, timeout: .seconds(1))
+  private var refusals: Refusals
   private var refused: [Int32] = []
   private var timerInstant: UInt64 = 0
   private var pausedUntil: Deadline?
@@ -43,6 +43,8 @@ public final class PolledServer {
   /// Takes a server that nobody runs, and the socket on which its clients come.
   public init(_ server: DeviceServer, on listener: ListeningSocket) throws(SystemFailure) {
     self.server = server
+    refusals = Refusals(
+      limit: DeviceServer.mostRefusals, timeout: .seconds(1), logger: server.logger)
     self.listener = listener
     listener.neverWait()
     poll = OwnedDescriptor(adopting: try checked("epoll_create1", clinux_epoll()))
@@ -96,10 +98,7 @@ public final class PolledServer {
   }
 
   private func admit(_ socket: MessageSocket) {
-    guard server.claim(for: socket) else {
-      server.logger.notice("a second client came")
-      return refusals.add(socket)
-    }
+    guard server.claim(for: socket) else { return refusals.add(socket) }
     client = Client(socket, server.endpoint)
     _ = clinux_epoll_add(poll.number, socket.descriptor.number)
     proceed()

@@ -1,3 +1,4 @@
+internal import Logging
 internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
@@ -32,10 +33,12 @@ struct Refusals: ~Copyable {
   private var callers: [Caller] = []
   private let limit: Int
   private let timeout: Duration
+  private let logger: Logger
 
-  init(limit: Int, timeout: Duration) {
+  init(limit: Int, timeout: Duration, logger: Logger) {
     self.limit = limit
     self.timeout = timeout
+    self.logger = logger
   }
 
   /// What to poll: those that are to be refused.
@@ -70,6 +73,7 @@ struct Refusals: ~Copyable {
   /// whose time is up.
   mutating func proceed() {
     for caller in callers where caller.hopesUntil?.hasPassed == true {
+      logger.notice("a second client is refused")
       caller.hopesUntil = nil
       caller.deadline = .after(timeout)
     }

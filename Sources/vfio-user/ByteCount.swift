@@ -21,5 +21,7 @@ struct ByteCount: ExpressibleByArgument, Equatable {
     self.bytes = bytes
   }
 
-  var defaultValueDescription: String { byteCount(bytes).replacing(" ", with: "") }
+  var defaultValueDescription: String {
+    bytes % 1024 == 0 && bytes > 0 ? byteCount(bytes).replacing(" ", with: "") : "\(bytes)"
+  }
 }
