@@ -37,7 +37,8 @@ private var duration: Duration {
     await callAsTasks(client, until: end, wrong)
     while !threads.isDone { try await Task.sleep(for: .milliseconds(5)) }
     isOver.open()
-    #expect(wrong.all == [])
+    // Not all of them: a lost connection fails many thousands of calls.
+    #expect(wrong.all.prefix(20) == [])
     #expect(!done.withLock { $0.contains(0) })
     #expect(try await client.deviceInfo().regionCount == 9)
     let state = client.link.last.connection.state
