@@ -43,7 +43,7 @@ public struct MigrationData: FixedSizeMessage, WireMessage {
     try requireArgumentSize(argumentSize, atLeast: UInt32(clamping: needed))
   }
 
-  /// The data behind the fixed part; it has to be exactly ``size`` bytes.
+  /// The data in the request of a write; it has to be exactly ``size`` bytes.
   ///
   /// - Parameters:
   ///   - payload: the payload that this value was read from.
@@ -51,5 +51,19 @@ public struct MigrationData: FixedSizeMessage, WireMessage {
   @_lifetime(copy payload)
   public func data(in payload: Span<UInt8>) throws(WireError) -> Span<UInt8> {
     try payload.bulk(behind: Self.wireSize, length: UInt64(size))
+  }
+
+  /// The data in the reply to a read: the first ``size`` bytes behind the fixed part.
+  ///
+  /// libvfio-user always sends as many bytes as were asked for; those beyond ``size`` mean nothing.
+  ///
+  /// - Parameters:
+  ///   - payload: the payload that this value was read from.
+  /// - Returns: ``size`` bytes.
+  @_lifetime(copy payload)
+  public func replyData(in payload: Span<UInt8>) throws(WireError) -> Span<UInt8> {
+    let end = VFIOUserProtocol.wireSize(Self.wireSize, plus: UInt64(size))
+    try payload.require(end)
+    return payload.extracting(Self.wireSize..<end)
   }
 }

@@ -23,6 +23,8 @@ public enum StreamFailure: Error, Equatable, Sendable {
   case deadlinePassed(during: Activity)
   /// The peer asks for one thing after the other and does not read the answers.
   case notReading(waiting: Int, limit: Int)
+  /// So many commands were given up for which the peer still owes a reply.
+  case notAnswering(unanswered: Int, limit: Int)
   /// The socket failed.
   case system(SystemFailure)
 
@@ -54,6 +56,8 @@ extension StreamFailure: CustomStringConvertible {
     case .deadlinePassed(let activity): "the peer was too slow (\(activity.rawValue))"
     case .notReading(let waiting, let limit):
       "the peer does not read: \(waiting) bytes of answers wait for it, at most \(limit) may"
+    case .notAnswering(let unanswered, let limit):
+      "the peer does not answer: \(unanswered) replies are overdue, at most \(limit) may be"
     case .system(let failure): failure.description
     }
   }

@@ -37,7 +37,8 @@ private var duration: Duration {
     await callAsTasks(client, until: end, wrong)
     while !threads.isDone { try await Task.sleep(for: .milliseconds(5)) }
     isOver.open()
-    #expect(wrong.all == [])
+    // Not all of them: a lost connection fails many thousands of calls.
+    #expect(wrong.all.prefix(20) == [])
     #expect(!done.withLock { $0.contains(0) })
     #expect(try await client.deviceInfo().regionCount == 9)
     let state = client.link.last.connection.state
@@ -68,7 +69,7 @@ private func callAsTask(
   while ContinuousClock.now < end {
     let offset = random.next() % 100_000
     let call = Task { try await client.read(.bar2, at: offset, count: 24) }
-    if random.next() % 3 == 0 {
+    if random.next() % 3 == 0, mayGiveUp(client) {
       for _ in 0..<random.next() % 8 { await Task.yield() }
       call.cancel()
     }
@@ -79,6 +80,12 @@ private func callAsTask(
       if error as? ClientError != .cancelled { wrong.add("task: \(error)") }
     }
   }
+}
+
+/// Whether one more call may be given up: a server that the machine gives no time would soon owe so
+/// many replies that the connection ends, as it should.
+private func mayGiveUp(_ client: Client) -> Bool {
+  client.link.last.connection.state.withLock { $0.calls.abandonedCount } < 500
 }
 
 /// What one of the threads does, again and again.
@@ -146,7 +153,7 @@ private final class Worker {
   }
 
   private func runOutOfTime() {
-    let time = Duration.microseconds(Int(random.next() % 3000))
+    let time: Duration? = mayGiveUp(client) ? .microseconds(Int(random.next() % 3000)) : nil
     let error = failure { () throws(ClientError) in try client.reset(timeout: time) }
     if let error, error != .timedOut(.deviceReset) { wrong.add("thread \(number): \(error)") }
   }

@@ -65,7 +65,10 @@ import VFIOUserProtocol
       #expect(flags.count == (set.data == .booleans ? Int(set.count) : 0))
       _ = set.range(within: 2048)
     }
-    if let data = try? MigrationData(decoding: span) { _ = try? data.data(in: span) }
+    if let data = try? MigrationData(decoding: span) {
+      _ = try? data.data(in: span)
+      _ = try? data.replyData(in: span)
+    }
     if let feature = try? DeviceFeature(decoding: span) { _ = try? feature.data(in: span) }
     if let report = try? DMALoggingReport(decoding: span) {
       _ = try? report.bitmapSize(limit: 1 << 20)

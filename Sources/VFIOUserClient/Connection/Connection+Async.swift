@@ -20,7 +20,7 @@ extension Connection {
     } onCancel: {
       cancel(ticket)
     }
-    return try outcome.get()
+    return try seen(outcome).get()
   }
 
   private func start(
@@ -47,6 +47,14 @@ extension Connection {
     if let refusal { pending.take()?.resume(returning: .failure(refusal)) }
     // A shorter deadline than the one that the background waits for must be seen.
     wake.signal()
+  }
+
+  /// What a task was resumed with, taken over under the lock under which it was made.
+  ///
+  /// A task that is resumed before it is suspended goes straight on. That is in order, but the thread
+  /// sanitizer does not see the runtime's hand-over; the lock it sees.
+  private func seen(_ outcome: AsyncCall.Outcome) -> AsyncCall.Outcome {
+    state.withLock { _ in outcome }
   }
 
   private func cancel(_ ticket: AsyncTicket) {
@@ -88,7 +96,7 @@ extension Connection {
     } onCancel: {
       cancel(ticket)
     }
-    _ = try outcome.get()
+    _ = try seen(outcome).get()
     if let failure = state.withLock({ _ in group.failure }) { throw failure }
   }
 

@@ -184,8 +184,9 @@ extension Connection {
   /// Gives a call up; too many of those, and the server is not one to talk to.
   func abandon(_ state: inout State, _ index: Int32) {
     state.calls.abandon(index)
-    guard state.calls.abandonedCount > Self.abandonedLimit else { return }
-    lose(&state, .deadlinePassed(during: .receiving))
+    let unanswered = state.calls.abandonedCount
+    guard unanswered > Self.abandonedLimit else { return }
+    lose(&state, .notAnswering(unanswered: unanswered, limit: Self.abandonedLimit))
   }
 }
 

@@ -101,7 +101,7 @@ extension Exchanges {
       (payload, _) throws(ClientError) in
       let answered = try decode(MigrationData.self, payload, of: .migrationDataRead)
       do throws(WireError) {
-        return try answered.data(in: payload).copied()
+        return try answered.replyData(in: payload).copied()
       } catch {
         throw .malformedReply(.migrationDataRead, error)
       }
