@@ -63,7 +63,8 @@ final class DeviceProcess {
     guard eventually({ sockets.allSatisfy(Self.isListening) || !process.isRunning }),
       process.isRunning
     else {
-      throw HarnessFailure("vfio-user does not listen.\n\(process.whatItSaid)")
+      let missing = sockets.filter { !Self.isListening($0) }.joined(separator: ", ")
+      throw HarnessFailure("vfio-user does not listen on \(missing).\n\(process.whatItSaid)")
     }
   }
 
