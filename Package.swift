@@ -142,8 +142,12 @@ let package = Package(
         "AllocationCounter", "VFIOUserClient", "VFIOUserServer", "VFIOUserTransport",
         "VFIOUserProtocol",
       ]),
-    tests("CommandTests", ["vfio-user"]),
-    tests("GuestTests", ["vfio-user", "VFIOUserClient", "VFIOUserTransport", "CLinux"]),
+    tests("CommandTests", ["vfio-user", "NVMeDevice", arguments]),
+    tests(
+      "GuestTests",
+      [
+        "vfio-user", "NVMeDriver", "NVMeProtocol", "VFIOUserClient", "VFIOUserTransport", "CLinux",
+      ]),
   ]
 )
 

@@ -15,7 +15,7 @@ struct VFIOUserCommand: ParsableCommand {
       QEMU 10.1 or newer has vfio-user-pci. Without a virtual machine, `vfio-user info` looks at a \
       device and `vfio-user demo` serves one and drives it.
 
-      Exit codes: 0 done, 1 the operation failed, 64 the command line is wrong.
+      Exit codes: 0 done, 1 the operation failed, 64 the command line or a configuration file is wrong.
       """,
     version: "0.1.0",
     subcommands: [Serve.self, Info.self, NVMeCommand.self, Demo.self])

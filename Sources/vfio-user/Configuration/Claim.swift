@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import SystemPackage
 
 /// Something that only one device of a process can have.
@@ -32,11 +33,17 @@ struct Claim: CustomStringConvertible {
 
   /// A file is what it is under each of its names; one that is not there yet is its path.
   private static func identity(_ path: String) -> String {
-    let resolved = URL(filePath: path).standardizedFileURL.resolvingSymlinksInPath().path
-    guard let facts = try? FileManager.default.attributesOfItem(atPath: resolved),
-      let device = facts[.systemNumber] as? Int, let number = facts[.systemFileNumber] as? Int
-    else { return resolved }
-    return "\(device):\(number)"
+    let url = URL(filePath: path).standardizedFileURL
+    if let number = inode(url.path) { return number }
+    guard let folder = inode(url.deletingLastPathComponent().path) else { return url.path }
+    return "\(folder)/\(url.lastPathComponent)"
+  }
+
+  private static func inode(_ path: String) -> String? {
+    var facts = stat()
+    // Sound: the string and the result are lent for the call.
+    guard unsafe stat(path, &facts) == 0 else { return nil }
+    return "\(facts.st_dev):\(facts.st_ino)"
   }
 }
 

@@ -103,7 +103,7 @@ struct ConfigurationFile {
     for device in devices {
       for claim in device.command.claims {
         if let first = taken[claim.identity], !(claim.isShared && first.claim.isShared) {
-          let owner = first.place == device.place ? "the same device" : "\(first.place)"
+          let owner = first.place == device.place ? "the same device" : first.place.withinFile
           throw ConfigurationFlaw(
             device.place,
             "its \(claim) is taken by the \(first.claim.what) of \(owner). \(claim.remedy)")

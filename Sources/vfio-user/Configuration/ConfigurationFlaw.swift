@@ -9,30 +9,38 @@ struct ConfigurationFlaw: Error, Equatable, CustomStringConvertible {
 
 /// A spot in a configuration file, as messages name it.
 struct ConfigurationPlace: Equatable, CustomStringConvertible {
-  let description: String
+  /// The file.
+  let file: String
+  /// Where in it, as it follows the file's name.
+  private let rest: String
+
+  var description: String { file + rest }
+
+  /// The spot, where the file is clear.
+  var withinFile: String { String(rest.trimmingPrefix(#/[:,] /#)) }
 
   /// The file as a whole.
-  init(file: String) { description = file }
+  init(file: String) { self.init(file, "") }
 
-  private init(_ description: String) { self.description = description }
+  private init(_ file: String, _ rest: String) { (self.file, self.rest) = (file, rest) }
 
   /// A line of the file, from 1.
   func line(_ number: Int) -> ConfigurationPlace {
-    ConfigurationPlace("\(description), line \(number)")
+    ConfigurationPlace(file, "\(rest), line \(number)")
   }
 
   /// A table of the file; the first of its kind has number 1.
   func table(_ kind: String, _ number: Int) -> ConfigurationPlace {
-    ConfigurationPlace("\(description): [[\(kind)]] number \(number)")
+    ConfigurationPlace(file, "\(rest): [[\(kind)]] number \(number)")
   }
 
   /// A table within a table.
   func entry(_ key: String, _ number: Int) -> ConfigurationPlace {
-    ConfigurationPlace("\(description), \(key) number \(number)")
+    ConfigurationPlace(file, "\(rest), \(key) number \(number)")
   }
 
   /// A key and what it was set to.
   func key(_ key: String, _ value: ConfigurationValue) -> ConfigurationPlace {
-    ConfigurationPlace("\(description), \(key) = \(value)")
+    ConfigurationPlace(file, "\(rest), \(key) = \(value)")
   }
 }

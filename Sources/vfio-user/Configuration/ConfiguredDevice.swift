@@ -107,7 +107,9 @@ struct ConfiguredDevice {
   }
 
   private static func absolute(_ path: String, _ folder: URL) -> String {
-    path.isEmpty ? path : URL(filePath: path, relativeTo: folder).standardizedFileURL.path
+    guard !path.isEmpty else { return path }
+    let base = URL(filePath: folder.path, directoryHint: .isDirectory)
+    return URL(filePath: path, relativeTo: base).standardizedFileURL.path
   }
 }
 

@@ -4,8 +4,10 @@ import VFIOUserTransport
 
 /// `vfio-user serve ...`, running.
 final class DeviceProcess {
-  /// Where QEMU connects to.
-  let socket: String
+  /// Where QEMU connects to; the first place of several.
+  var socket: String { sockets[0] }
+  /// One for each device.
+  let sockets: [String]
   let process: ChildProcess
   /// The host's end of its standard input and output.
   let standardIO: ByteChannel
@@ -25,18 +27,44 @@ final class DeviceProcess {
     listeningAlso others: [String] = []
   ) throws {
     self.scratch = try scratch ?? ScratchFolder()
-    socket = self.scratch.path(socketName)
+    sockets = [self.scratch.path(socketName)]
+    (process, standardIO) = try Self.start(
+      arguments + ["--socket", sockets[0], "--log-level", "info"],
+      log: self.scratch.path("\(socketName).log"))
+    try awaitSockets(sockets + others)
+  }
+
+  /// Starts the program with a configuration file and waits until it listens.
+  ///
+  /// - Parameters:
+  ///   - configuration: the text of the file.
+  ///   - names: the sockets that it makes in the folder.
+  ///   - scratch: where all paths of the file are.
+  init(configuration: String, sockets names: [String], in scratch: ScratchFolder) throws {
+    self.scratch = scratch
+    sockets = names.map(scratch.path)
+    let file = scratch.path("devices.toml")
+    try configuration.write(toFile: file, atomically: true, encoding: .utf8)
+    (process, standardIO) = try Self.start(
+      ["--config", file], log: scratch.path("devices.log"))
+    try awaitSockets(sockets)
+  }
+
+  private static func start(
+    _ arguments: [String], log: String
+  ) throws -> (ChildProcess, ByteChannel) {
     let (channel, theirs) = try ByteChannel.pair(name: "standard streams of vfio-user")
-    standardIO = channel
-    process = try ChildProcess(
-      GuestEnvironment.program,
-      ["serve"] + arguments + ["--socket", socket, "--log-level", "info"],
-      standardIO: theirs, log: self.scratch.path("\(socketName).log"))
-    let sockets = [socket] + others
+    let process = try ChildProcess(
+      GuestEnvironment.program, ["serve"] + arguments, standardIO: theirs, log: log)
+    return (process, channel)
+  }
+
+  private func awaitSockets(_ sockets: [String]) throws {
     guard eventually({ sockets.allSatisfy(Self.isListening) || !process.isRunning }),
       process.isRunning
     else {
-      throw HarnessFailure("vfio-user does not listen.\n\(process.whatItSaid)")
+      let missing = sockets.filter { !Self.isListening($0) }.joined(separator: ", ")
+      throw HarnessFailure("vfio-user does not listen on \(missing).\n\(process.whatItSaid)")
     }
   }
 
@@ -45,7 +73,9 @@ final class DeviceProcess {
   /// Whether somebody listens on a socket; asking the kernel does not disturb him.
   private static func isListening(_ path: String) -> Bool {
     let accepting = "00010000"  // The flag __SO_ACCEPTCON
-    let table = (try? String(contentsOfFile: "/proc/net/unix", encoding: .utf8)) ?? ""
+    // Somebody else's socket may have a name that is no UTF-8.
+    let bytes = FileManager.default.contents(atPath: "/proc/net/unix") ?? Data()
+    let table = String(decoding: bytes, as: UTF8.self)
     return table.split(separator: "\n").contains {
       let fields = $0.split(separator: " ")
       return fields.count >= 8 && fields[3] == accepting && fields[7] == path

@@ -7,8 +7,8 @@ func withGuest(
   _ machine: Machine, _ image: GuestImage?, _ devices: [DeviceProcess], options: [String]? = nil,
   kernelArguments: String = "", _ body: (Guest) throws -> Void
 ) throws {
-  let plugs = devices.enumerated().flatMap { number, device in
-    ["-device", machine.plug(device.socket, id: "device\(number)")]
+  let plugs = devices.flatMap(\.sockets).enumerated().flatMap { number, socket in
+    ["-device", machine.plug(socket, id: "device\(number)")]
   }
   do {
     let guest = try Guest(

@@ -1,20 +1,13 @@
 import Testing
 
 extension Guests {
-  @Suite(.timeLimit(.minutes(5))) struct `Two controllers with two namespaces each` {
+  @Suite(.timeLimit(.minutes(5))) struct `Two controllers with two namespaces each in one process` {
     @Test func `are all busy at once, and none gets the data of another`() throws {
       let scratch = try ScratchFolder()
-      let controllers = try (0..<2).map { number in
-        let namespaces = [512, 4096].flatMap { blockSize in
-          let file = scratch.path("disk-\(number)-\(blockSize).img")
-          return ["--namespace", "file=\(file),size=64M,block-size=\(blockSize)"]
-        }
-        return try DeviceProcess(
-          ["nvme", "--serial", "BUSY-\(number)"] + namespaces, in: scratch,
-          socketName: "controller-\(number)")
-      }
-      defer { controllers.forEach { $0.kill() } }
-      try withGuest(Machine(memory: 512), .load, controllers) { guest in
+      let controllers = try DeviceProcess(
+        configuration: twoControllers, sockets: ["controller-0", "controller-1"], in: scratch)
+      defer { controllers.kill() }
+      try withGuest(Machine(memory: 512), .load, [controllers]) { guest in
         let seed = UInt32.random(in: 1...9999)
         let said = try guest.run(
           """
@@ -44,3 +37,16 @@ extension Guests {
     }
   }
 }
+
+/// A configuration file: two controllers, `controller-0` and `controller-1`, with namespaces of 64 MiB.
+let twoControllers = (0..<2).map { number in
+  """
+  [[nvme]]
+  socket = "controller-\(number)"
+  namespace = [
+    { file = "disk-\(number)-512.img", size = "64M", block-size = 512 },
+    { file = "disk-\(number)-4096.img", size = "64M", block-size = 4096 },
+  ]
+
+  """
+}.joined()
