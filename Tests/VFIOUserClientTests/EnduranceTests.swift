@@ -1,3 +1,4 @@
+import Glibc
 import SystemPackage
 import TestSupport
 import Testing
@@ -23,7 +24,13 @@ private func checkThatNothingGrows() throws {
   _ = eventually { openDescriptors() == descriptors }
   #expect(openDescriptors() == descriptors)
   #expect(memory > 0)
+  guard !isSanitized else { return }
   #expect(residentMemory() - memory < tolerance, "\(memory) \(residentMemory())")
+}
+
+/// Whether a sanitizer keeps books of its own in this process, which grow with everything that happens.
+private var isSanitized: Bool {
+  unsafe dlsym(nil, "__asan_init") != nil || dlsym(nil, "__tsan_init") != nil
 }
 
 private func connect(_ times: Int) throws {

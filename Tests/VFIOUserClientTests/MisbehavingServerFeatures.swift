@@ -93,10 +93,6 @@ extension `A misbehaving server` {
       .malformedReply(.migrationDataRead, .truncated(needed: 24, had: 16)),
       words([24, 16]) + longs([1])),
     .replying(
-      "sends more data than it says", .migrationRead,
-      .malformedReply(.migrationDataRead, .surplus(expected: 12, had: 16)),
-      words([12, 4]) + longs([1])),
-    .replying(
       "says 2^32 - 1 bytes of data", .migrationRead,
       .malformedReply(.migrationDataRead, .truncated(needed: 0, had: 0)), like: true,
       words([16, .max]) + longs([1])),

@@ -41,7 +41,7 @@ private func silentClient(_ asked: Notes<Command> = Notes()) throws -> Client {
     let task = Task {
       await taskFailure { () async throws in try await operation.inTask(client, nil) }
     }
-    while asked.all.isEmpty { try await Task.sleep(for: .milliseconds(1)) }
+    while asked.all.isEmpty, client.failure == nil { try await Task.sleep(for: .milliseconds(1)) }
     task.cancel()
     #expect(await task.value == .cancelled)
     #expect(asked.all.first == operation.command)
