@@ -246,20 +246,22 @@ extension SubmissionEntry {
   static func createCompletionQueue(
     _ id: UInt16, at address: UInt64, entries: UInt32
   ) -> SubmissionEntry {
-    var entry = admin(.createCompletionQueue)
-    entry.dataPointer1 = address
-    entry.dword10 = UInt32(id) | (entries &- 1) << 16
-    entry.dword11 = 0b11 | UInt32(id) << 16
-    return entry
+    create(.createCompletionQueue, id, at: address, entries, flags: 0b11)
   }
 
   static func createSubmissionQueue(
     _ id: UInt16, at address: UInt64, entries: UInt32
   ) -> SubmissionEntry {
-    var entry = admin(.createSubmissionQueue)
+    create(.createSubmissionQueue, id, at: address, entries, flags: 1)
+  }
+
+  private static func create(
+    _ opcode: AdminOpcode, _ id: UInt16, at address: UInt64, _ entries: UInt32, flags: UInt32
+  ) -> SubmissionEntry {
+    var entry = admin(opcode)
     entry.dataPointer1 = address
     entry.dword10 = UInt32(id) | (entries &- 1) << 16
-    entry.dword11 = 1 | UInt32(id) << 16
+    entry.dword11 = flags | UInt32(id) << 16
     return entry
   }
 

@@ -36,7 +36,7 @@ extension Controller {
     var entry = entry
     entry.phase = queue.phase
     let address = queue.address &+ UInt64(queue.tail) * UInt64(CompletionEntry.wireSize)
-    let next = queue.tail + 1 == queue.entries ? 0 : queue.tail + 1
+    let next = queue.places.next(after: queue.tail)
     if line.needsHeads { line.expect(queue.id, tail: next, entries: queue.entries) }
     do throws(MemoryError) {
       try transfer.store(entry.firstHalf, at: address)

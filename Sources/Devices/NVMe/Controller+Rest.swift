@@ -31,12 +31,12 @@ extension Controller {
   /// Sleeps until there is something to do.
   func rest() {
     if submitted == 0 { health.end() }
+    let isServing = stage == .enabled && !isPaused
+    let looksOn = isServing && (doorbells.areMapped || isLingering)
+    if looksOn, idleTurns <= Self.patience { return }
     saveNowAndThen()
-    guard stage == .enabled, !isPaused else { return mailbox.wake.wait() }
-    if doorbells.areMapped || isLingering {
-      if idleTurns > Self.patience { mailbox.wake.wait(before: .after(Self.nap)) }
-      return
-    }
+    guard isServing else { return mailbox.wake.wait() }
+    if looksOn { return mailbox.wake.wait(before: .after(Self.nap)) }
     guard shadow == nil || announceRest() else { return }
     mailbox.wake.wait(before: coalescingDeadline)
   }

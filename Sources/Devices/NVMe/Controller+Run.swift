@@ -99,7 +99,7 @@ extension Controller {
       let entries = scratchEntries(Int(count))
       for index in 0..<Int(count) {
         guard hasSlots, stage == .enabled, isCurrent, queue.deletion == nil else { return true }
-        queue.head = queue.head + 1 == queue.entries ? 0 : queue.head + 1
+        queue.head = queue.places.next(after: queue.head)
         start(entries[index], from: queue)
       }
       left -= count

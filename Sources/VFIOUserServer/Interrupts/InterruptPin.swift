@@ -9,10 +9,16 @@ internal import VFIOUserTransport
 /// Lowering it takes a signal back that the client has not seen: a client that saw it later would assert an
 /// interrupt that nobody owns up to, and where the guest's driver touches no BAR then, for ever.
 struct InterruptPin {
+  /// Why no signal may be sent.
+  private enum Mask {
+    case open
+    /// One was sent, and the client has not unmasked since.
+    case bySignal
+    case byClient
+  }
+
   private(set) var level = false
-  private(set) var isMasked = false
-  /// Whether a signal of ours is why it is masked.
-  private var hasSignalled = false
+  private var mask = Mask.open
   var isDisabledByCommand = false
   var counter: EventCounter?
   /// Waits for the client's kernel to unmask the pin.
@@ -20,10 +26,9 @@ struct InterruptPin {
 
   /// Signals if there is something to say and somebody who wants to hear it.
   mutating func deliver() {
-    guard level, !isMasked, !isDisabledByCommand, let counter else { return }
+    guard level, mask == .open, !isDisabledByCommand, let counter else { return }
     counter.signal()
-    isMasked = true
-    hasSignalled = true
+    mask = .bySignal
   }
 
   mutating func setLevel(_ asserted: Bool) {
@@ -32,20 +37,15 @@ struct InterruptPin {
   }
 
   private mutating func takeBack() {
-    guard hasSignalled, let counter, counter.take() > 0 else { return }
-    hasSignalled = false
-    isMasked = false
+    guard mask == .bySignal, let counter, counter.take() > 0 else { return }
+    mask = .open
   }
 
   /// The client does not want to hear of it for now.
-  mutating func mask() {
-    isMasked = true
-    hasSignalled = false
-  }
+  mutating func maskByClient() { mask = .byClient }
 
   mutating func unmask() {
-    isMasked = false
-    hasSignalled = false
+    mask = .open
     deliver()
   }
 
@@ -57,8 +57,7 @@ struct InterruptPin {
   /// The client wants to hear nothing more, or has gone.
   mutating func disconnect() {
     counter = nil
-    isMasked = false
-    hasSignalled = false
+    mask = .open
     watch(nil)
   }
 
@@ -69,8 +68,7 @@ struct InterruptPin {
 
   mutating func reset() {
     setLevel(false)
-    isMasked = false
-    hasSignalled = false
+    mask = .open
     isDisabledByCommand = false
   }
 }

@@ -157,7 +157,7 @@ extension Interrupts.State {
 
   mutating func setMasked(_ isMasked: Bool, _ index: InterruptIndex, _ vector: Int) {
     switch index {
-    case .intx: if isMasked { pin.mask() } else { pin.unmask() }
+    case .intx: if isMasked { pin.maskByClient() } else { pin.unmask() }
     case .msi: msi.setMasked(vector, isMasked)
     case .msix: msix.setMasked(vector, isMasked)
     default: break

@@ -27,8 +27,10 @@ final class SubmissionQueue {
     self.completionQueue = completionQueue
   }
 
+  var places: QueuePlaces { QueuePlaces(entries: entries) }
+
   /// Entries that wait to be fetched.
-  var waiting: UInt32 { tail >= head ? tail - head : entries - head + tail }
+  var waiting: UInt32 { places.count(from: head, to: tail) }
 
   /// Notes a command in flight.
   ///
@@ -77,15 +79,13 @@ final class CompletionQueue {
     self.interrupts = interrupts
   }
 
+  var places: QueuePlaces { QueuePlaces(entries: entries) }
+
   /// One place stays free, so that full and empty can be told apart.
-  var isFull: Bool { (tail + 1 == entries ? 0 : tail + 1) == head }
+  var isFull: Bool { places.next(after: tail) == head }
 
   var isEmpty: Bool { tail == head }
 
   /// Whether the host has not taken all that it was told of.
-  var hasUntaken: Bool { head != told && left(to: told) <= left(to: tail) }
-
-  private func left(to place: UInt32) -> UInt32 {
-    place >= head ? place - head : place + entries - head
-  }
+  var hasUntaken: Bool { places.isBehind(head, told: told, tail: tail) }
 }

@@ -17,22 +17,13 @@ final class InterruptLine: Sendable {
     var tail: UInt32 = 0
     /// What was the tail when entries were announced last.
     var announced: UInt32 = 0
-    var entries: UInt32 = 1
+    var places = QueuePlaces(entries: 1)
     var vector: UInt16 = 0
     /// What the host rang last, and how often it has rung.
     var rung: UInt32 = 0
     var rings: UInt32 = 0
 
-    /// Whether a host that has got to `head` has left some of what was announced.
-    ///
-    /// It may have taken more than that: an entry is seen before it is announced.
-    func isBehind(_ head: UInt32) -> Bool {
-      head != announced && left(from: head, to: announced) <= left(from: head, to: tail)
-    }
-
-    func left(from head: UInt32, to tail: UInt32) -> UInt32 {
-      tail >= head ? tail - head : tail &+ entries &- head
-    }
+    func isBehind(_ head: UInt32) -> Bool { places.isBehind(head, told: announced, tail: tail) }
   }
 
   private struct State {
@@ -68,7 +59,7 @@ final class InterruptLine: Sendable {
   func expect(_ queue: UInt16, tail: UInt32, entries: UInt32) {
     state.withLock { state in
       state.queues[Int(queue)].tail = tail
-      state.queues[Int(queue)].entries = entries
+      state.queues[Int(queue)].places = QueuePlaces(entries: entries)
     }
   }
 
@@ -95,8 +86,8 @@ final class InterruptLine: Sendable {
   func announce(_ queue: UInt16, vector: UInt16, tail: UInt32, seen: UInt32, rings: UInt32) {
     announce(queue, vector, tail) { queue in
       guard queue.rings != rings else { return seen }
-      let isFurther = queue.left(from: queue.rung, to: tail) < queue.left(from: seen, to: tail)
-      return isFurther ? queue.rung : seen
+      let (rung, places) = (queue.rung, queue.places)
+      return places.count(from: rung, to: tail) < places.count(from: seen, to: tail) ? rung : seen
     }
   }
 
