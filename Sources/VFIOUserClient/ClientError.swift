@@ -28,8 +28,10 @@ public enum ClientError: Error, Equatable, Sendable {
   case deviceChanged
   /// The task that asked was cancelled.
   case cancelled
-  /// 65,534 commands wait for their replies.
+  /// 65,535 commands wait for their replies, as many as there are identifiers.
   case tooManyInFlight
+  /// Somebody listens at the device's path and has accepted nobody for as long.
+  case notAccepting(within: Duration)
   /// The connection is lost.
   case disconnected(StreamFailure)
   /// A system call failed.

@@ -143,6 +143,16 @@ extension `A misbehaving server` {
       server.send(message(Command(rawValue: 77), [UInt8](repeating: 7, count: 1 << 20)))
       server.reply(to: request)
     },
+    .init("answers a posted write", .postAndReset, nil) { server, post in
+      server.reply(to: post, post.payload)
+      server.answer(try server.receive())
+    },
+    .init("refuses a posted write, and that at the side of an answer", .postAndReset, nil) {
+      server, post in
+      let reset = try server.receive()
+      server.send(ScriptedServer.reply(to: post, error: 22) + ScriptedServer.reply(to: reset))
+      server.reply(to: post, error: 5, descriptors: descriptors(2))
+    },
     .init("refuses a window", .map, .refused(.dmaMap, .noMemory)) { $0.reply(to: $1, error: 12) },
     .init("answers a window at length", .map, other(.dmaMap, "65 bytes, at most 64 were expected"))
     {

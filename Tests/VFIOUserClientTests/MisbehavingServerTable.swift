@@ -18,6 +18,7 @@ struct ServerMisbehaviour: CustomTestStringConvertible, Sendable {
     case map
     case unmapAll
     case trigger
+    case postAndReset
     case mapRegion
     case signals
     case feature
@@ -112,6 +113,9 @@ struct ServerMisbehaviour: CustomTestStringConvertible, Sendable {
     case .map: try client.map(.ofOnePage(), at: 0, size: 4096)
     case .unmapAll: try client.unmapAll()
     case .trigger: try client.setTrigger(.intx, nil)
+    case .postAndReset:
+      try client.post(UInt32(1), .bar0, at: 8)
+      try client.reset()
     case .mapRegion: _ = try client.map(.bar0)
     case .signals: _ = try client.signals(of: client.region(.bar0))
     case .feature: _ = try client.migrationState()

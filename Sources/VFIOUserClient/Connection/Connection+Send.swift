@@ -13,7 +13,8 @@ extension Connection {
     try waitForBacklog(timeout)
     try state.update { state throws(ClientError) in
       if let failure = state.failure { throw .disconnected(failure) }
-      let header = Header(id: 0, command: command, size: 0, flags: .noReply)
+      let header = Header(
+        id: PendingCalls.posted, command: command, size: 0, flags: .noReply)
       enqueue(&state, header, size, DescriptorList(), fill)
     }
   }
@@ -53,7 +54,8 @@ extension Connection {
     let message = RegionWriteMulti(writes: state.coalesced)
     trace.record(.coalesced(writes: state.coalesced.count))
     state.outbox.append(
-      Header(id: 0, command: .regionWriteMulti, size: 0, flags: .noReply), message)
+      Header(id: PendingCalls.posted, command: .regionWriteMulti, size: 0, flags: .noReply),
+      message)
     state.coalesced.removeAll(keepingCapacity: true)
   }
 

@@ -62,8 +62,11 @@ struct PendingCalls: ~Copyable {
   private static let nobody: Int32 = 0
   /// What the id of a call that was given up leads to, until its late reply has come.
   private static let abandoned: Int32 = -1
-  /// More calls than this cannot be in flight, since one id must stay free of them.
-  static let most = 65_534
+  /// The id of every posted message, which no call ever gets: a server that answers a post, which it
+  /// must not, answers nobody.
+  static let posted: UInt16 = 0
+  /// All other ids in flight at once.
+  static let most = Int(UInt16.max)
 
   // Sound: blocks are never freed or moved before deinit; an index below `count` is inside of one.
   private var blocks: [UnsafeMutablePointer<PendingCall>] = unsafe []
@@ -73,7 +76,8 @@ struct PendingCalls: ~Copyable {
   ///
   /// Wider than an id, since threads at a fence take places as well.
   private var byID: UnsafeMutablePointer<Int32>
-  private var nextID: UInt16 = 0
+  /// Where to look for the next free id.
+  private var nextID = Self.posted + 1
   private(set) var inFlight = 0
   private(set) var abandonedCount = 0
 
@@ -105,18 +109,23 @@ struct PendingCalls: ~Copyable {
     guard inFlight + abandonedCount < Self.most else { return nil }
     if free.isEmpty { addBlock() }
     let index = free.removeLast()
-    while unsafe byID[Int(nextID)] != Self.nobody { nextID &+= 1 }
-    unsafe byID[Int(nextID)] = index + 1
     let call = unsafe call(index)
-    unsafe call.pointee.id = nextID
+    unsafe call.pointee.id = takeID(for: index)
     unsafe call.pointee.command = command
     unsafe call.pointee.kind = kind
     unsafe call.pointee.received = 0
     unsafe call.pointee.descriptorLimit = 0
     unsafe clinux_word_store(&call.pointee.word, PendingCall.Signal.awake)
-    nextID &+= 1
     inFlight += 1
     return index
+  }
+
+  /// The next free id; there is one, since fewer than ``most`` are taken.
+  private mutating func takeID(for index: Int32) -> UInt16 {
+    while unsafe nextID == Self.posted || byID[Int(nextID)] != Self.nobody { nextID &+= 1 }
+    defer { nextID &+= 1 }
+    unsafe byID[Int(nextID)] = index + 1
+    return nextID
   }
 
   /// Takes a free place for a thread that waits for something else than a reply.
