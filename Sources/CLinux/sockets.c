@@ -129,17 +129,24 @@ int clinux_listen(const char *path, unsigned mode, int backlog) {
   return number;
 }
 
-int clinux_connect(const char *path) {
+static int set_time(int socket, int option, int64_t nanoseconds) {
+  const struct timeval limit = {nanoseconds / 1000000000, nanoseconds % 1000000000 / 1000};
+  return setsockopt(socket, SOL_SOCKET, option, &limit, sizeof limit);
+}
+
+int clinux_connect(const char *path, int64_t nanoseconds) {
   struct sockaddr_un address;
   const int refused = address_of(path, &address);
   if (refused < 0) return refused;
   const int number = stream_socket();
   if (number < 0) return number;
-  int result;
-  do {
-    result = connect(number, (struct sockaddr *)&address, sizeof address);
-  } while (result < 0 && errno == EINTR);
-  return result < 0 ? failed(number) : number;
+  // A listener whose queue is full makes connect wait as long as a send may; no time at all would mean
+  // for ever, and the shortest is a tick of the kernel's.
+  const int64_t shortest = 1000;
+  if (set_time(number, SO_SNDTIMEO, nanoseconds > shortest ? nanoseconds : shortest) < 0)
+    return failed(number);
+  if (connect(number, (struct sockaddr *)&address, sizeof address) < 0) return failed(number);
+  return set_time(number, SO_SNDTIMEO, 0) < 0 ? failed(number) : number;
 }
 
 int clinux_accept(int listener) {
@@ -155,8 +162,7 @@ int clinux_socket_pair(int ends[2]) {
 }
 
 int clinux_set_receive_timeout(int socket, int64_t nanoseconds) {
-  const struct timeval limit = {nanoseconds / 1000000000, nanoseconds % 1000000000 / 1000};
-  return setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0 ? -errno : 0;
+  return set_time(socket, SO_RCVTIMEO, nanoseconds) < 0 ? -errno : 0;
 }
 
 int clinux_shutdown(int socket) { return shutdown(socket, SHUT_RDWR) < 0 ? -errno : 0; }

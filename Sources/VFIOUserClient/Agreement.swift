@@ -9,15 +9,15 @@ struct Agreement: Sendable {
   let twin: Connection?
   let version: VersionMessage
 
-  /// Connects, proposes, and checks the answer.
+  /// Proposes, and checks the answer.
   init(
-    _ connect: () throws(SystemFailure) -> MessageSocket, _ options: ClientOptions,
-    _ memory: MemoryService, _ trace: TracePoint
+    _ socket: MessageSocket, _ options: ClientOptions, _ memory: MemoryService,
+    _ trace: TracePoint
   ) throws(ClientError) {
     let factory = ConnectionFactory(options: options, memory: memory, trace: trace)
     let connection: Connection
     do throws(SystemFailure) {
-      connection = try factory.make(try connect())
+      connection = try factory.make(socket)
     } catch {
       throw .system(error)
     }

@@ -120,7 +120,8 @@ final class Reconnector: Sendable {
     while !link.isClosed {
       attempts += 1
       do throws(ClientError) {
-        let agreement = try Agreement(link.connect, options, memory, trace)
+        let socket = try link.open(within: min(options.timeout, rest(until: deadline)))
+        let agreement = try Agreement(socket, options, memory, trace)
         try restore(agreement)
         guard link.establish(agreement) else {
           agreement.disconnect()
@@ -132,11 +133,14 @@ final class Reconnector: Sendable {
         if case .deviceChanged = error { throw error }
         guard !deadline.hasPassed else { throw error }
       }
-      let left = deadline.remaining
-      if link.pause(left < 0 ? delay : min(delay, .nanoseconds(left))) { return nil }
+      if link.pause(min(delay, rest(until: deadline))) { return nil }
       delay = min(delay * 2, policy.longestDelay)
     }
     return nil
+  }
+
+  private func rest(until deadline: Deadline) -> Duration {
+    deadline == .never ? .seconds(Int64.max) : .nanoseconds(deadline.remaining)
   }
 
   /// Checks that it is the same device, and registers everything again.

@@ -24,13 +24,18 @@ public final class Client: Sendable {
 
   /// Connects to the device at `path` and agrees on version and capabilities.
   ///
+  /// The device has ``ClientOptions/timeout`` to accept, and as much to answer.
+  ///
   /// - Throws: ``ClientError/system(_:)`` when nobody listens there,
+  ///   ``ClientError/notAccepting(within:)`` when somebody does and accepts nobody,
   ///   ``ClientError/negotiationFailed(_:)`` when the two do not understand each other,
   ///   ``ClientError/refused(_:_:)`` with `EBUSY` when the device has a client already.
   public convenience init(
     connectingTo path: FilePath, options: ClientOptions = ClientOptions()
   ) throws(ClientError) {
-    try self.init(options) { () throws(SystemFailure) in try MessageSocket(connectingTo: path) }
+    try self.init(options) { (deadline, isWanted) throws(SystemFailure) in
+      try MessageSocket(connectingTo: path, before: deadline, while: isWanted)
+    }
     if case .on(let policy) = options.reconnection { try watch(policy) }
   }
 
@@ -39,18 +44,18 @@ public final class Client: Sendable {
   public convenience init(
     _ socket: MessageSocket, options: ClientOptions = ClientOptions()
   ) throws(ClientError) {
-    try self.init(options) { () throws(SystemFailure) in socket }
+    try self.init(options) { (_, _) throws(SystemFailure) in socket }
   }
 
   private init(
-    _ options: ClientOptions,
-    _ connect: @escaping @Sendable () throws(SystemFailure) -> MessageSocket
+    _ options: ClientOptions, _ opening: @escaping Link.Opening
   ) throws(ClientError) {
     self.options = options
     trace = TracePoint(options.trace)
     memory = MemoryService(largestTransfer: options.proposal.effectiveMaxDataTransfer)
-    link = Link(connect)
-    link.establish(try Agreement(connect, options, memory, trace))
+    link = Link(opening)
+    let socket = try link.open(within: options.timeout)
+    link.establish(try Agreement(socket, options, memory, trace))
   }
 
   /// The version and the capabilities of the server, as it answered last.

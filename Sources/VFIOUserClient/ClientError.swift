@@ -57,6 +57,9 @@ extension ClientError: CustomStringConvertible {
     case .deviceChanged: "another device answered after the reconnection"
     case .cancelled: "cancelled"
     case .tooManyInFlight: "too many commands wait for their replies"
+    case .notAccepting(let time):
+      "the device accepts no connection: its queue stayed full for \(time). See whether its process "
+        + "hangs or is stopped, and whether other clients wait for it"
     case .disconnected(let failure): "connection lost: \(failure)"
     case .system(let failure): failure.description
     }

@@ -1,3 +1,4 @@
+internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
@@ -25,11 +26,27 @@ final class Link: Sendable {
     }
   }
 
-  let connect: @Sendable () throws(SystemFailure) -> MessageSocket
+  /// Finds the way to the device: until when, and as long as that is wanted.
+  typealias Opening = @Sendable (Deadline, () -> Bool) throws(SystemFailure) -> MessageSocket
+
+  private let opening: Opening
   private let state = Monitor(State())
 
-  init(_ connect: @escaping @Sendable () throws(SystemFailure) -> MessageSocket) {
-    self.connect = connect
+  init(_ opening: @escaping Opening) { self.opening = opening }
+
+  /// Connects to the device, unless the client is closed meanwhile.
+  ///
+  /// - Parameter time: how long the device may take to accept.
+  func open(within time: Duration) throws(ClientError) -> MessageSocket {
+    do throws(SystemFailure) {
+      return try opening(.after(time)) { !isClosed }
+    } catch {
+      switch error.code {
+      case .timedOut: throw .notAccepting(within: time)
+      case .canceled: throw .disconnected(.closedByUs)
+      default: throw .system(error)
+      }
+    }
   }
 
   /// The agreement that was reached last.

@@ -74,11 +74,10 @@ public final class ListeningSocket: Sendable {
   private static func removeStaleSocket(_ path: FilePath) throws(Failure) {
     guard let there = identity(path) else { return }
     guard there.is_socket != 0 else { throw .notASocket(path) }
-    let probe = unsafe clinux_connect(path.string)
-    if probe >= 0 {
-      _ = clinux_close(probe)
-      throw .inUse(path)
-    }
+    let probe = unsafe clinux_connect(path.string, 0)
+    if probe >= 0 { _ = clinux_close(probe) }
+    // Whose queue is full listens too.
+    if probe >= 0 || probe == -Errno.resourceTemporarilyUnavailable.rawValue { throw .inUse(path) }
     guard probe == -Errno.connectionRefused.rawValue else { throw failure("connect", probe, path) }
     _ = unsafe clinux_unlink(path.string)
   }

@@ -13,13 +13,36 @@ public final class MessageSocket: Sendable {
 
   /// Connects to the socket at `path`.
   ///
-  /// - Throws: `ENOENT` when there is nothing, `ECONNREFUSED` when nobody listens, `EACCES`,
-  ///   `ENAMETOOLONG` beyond 107 bytes.
-  public convenience init(connectingTo path: FilePath) throws(SystemFailure) {
-    let number = try checked(
-      "connect", unsafe path.withPlatformString { unsafe clinux_connect($0) })
-    self.init(adopting: OwnedDescriptor(adopting: number))
+  /// - Parameter timeout: how long to wait for room in the queue of the one who listens there.
+  /// - Throws: `ENOENT` when there is nothing, `ECONNREFUSED` when nobody listens, `ETIMEDOUT` when
+  ///   somebody listens and accepts nobody, `EACCES`, `ENAMETOOLONG` beyond 107 bytes.
+  public convenience init(
+    connectingTo path: FilePath, timeout: Duration = .seconds(5)
+  ) throws(SystemFailure) {
+    try self.init(connectingTo: path, before: .after(timeout)) { true }
   }
+
+  /// Connects to the socket at `path`, as long as that is wanted.
+  ///
+  /// - Parameter isWanted: asked now and then; once it says no, `ECANCELED` is thrown.
+  package convenience init(
+    connectingTo path: FilePath, before deadline: Deadline, while isWanted: () -> Bool
+  ) throws(SystemFailure) {
+    while true {
+      let slice = min(deadline, .after(Self.connectSlice)).remaining
+      let number = unsafe path.withPlatformString { unsafe clinux_connect($0, slice) }
+      let code = Errno(rawValue: -number)
+      guard code == .resourceTemporarilyUnavailable || code == .interrupted else {
+        self.init(adopting: OwnedDescriptor(adopting: try checked("connect", number)))
+        return
+      }
+      guard isWanted() else { throw SystemFailure(call: "connect", code: .canceled) }
+      guard !deadline.hasPassed else { throw SystemFailure(call: "connect", code: .timedOut) }
+    }
+  }
+
+  /// How long an attempt to connect waits before it looks whether it is still wanted.
+  private static let connectSlice = Duration.milliseconds(20)
 
   /// Two sockets that are connected to each other.
   public static func pair() throws(SystemFailure) -> (MessageSocket, MessageSocket) {

@@ -23,7 +23,7 @@ final class Program: Sendable {
   }
 
   convenience init(connectingTo path: FilePath) throws {
-    let number = try checked("connect", unsafe clinux_connect(path.string))
+    let number = try checked("connect", unsafe clinux_connect(path.string, 1_000_000_000))
     let descriptor = OwnedDescriptor(adopting: number)
     self.init(reading: try descriptor.duplicate(), writing: descriptor)
   }

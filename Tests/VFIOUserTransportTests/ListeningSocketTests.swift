@@ -23,6 +23,16 @@ import VFIOUserTransport
     first.remove()
   }
 
+  @Test func `leaves a socket alone on which somebody listens whose queue is full`() throws {
+    let busy = try FullListener(backlog: 0)
+    #expect(throws: ListeningSocket.Failure.inUse(busy.path)) {
+      try ListeningSocket(path: busy.path)
+    }
+    #expect(throws: SystemFailure(call: "connect", code: .timedOut)) {
+      try MessageSocket(connectingTo: busy.path, timeout: .milliseconds(5))
+    }
+  }
+
   @Test func `leaves alone what is not a socket`() throws {
     let file = try FileDescriptor.open(
       path, .writeOnly, options: [.create], permissions: .ownerReadWrite)
@@ -48,7 +58,7 @@ import VFIOUserTransport
       let listener = try ListeningSocket(path: path)
       withExtendedLifetime(listener) {}
     }
-    #expect(unsafe clinux_connect(path.string) == -Errno.noSuchFileOrDirectory.rawValue)
+    #expect(unsafe clinux_connect(path.string, 0) == -Errno.noSuchFileOrDirectory.rawValue)
     let first = try ListeningSocket(path: path)
     _ = unsafe clinux_unlink(path.string)
     let second = try ListeningSocket(path: path)

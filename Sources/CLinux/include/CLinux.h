@@ -57,8 +57,9 @@ struct clinux_received clinux_receive(int socket, const struct clinux_slice *sli
 
 /// A listening UNIX stream socket bound to `path`, created with exactly `mode`.
 int clinux_listen(const char *path, unsigned mode, int backlog);
-/// A UNIX stream socket connected to `path`.
-int clinux_connect(const char *path);
+/// A UNIX stream socket connected to `path`; -EAGAIN when the queue of its listener stays full for as
+/// long, -EINTR when a signal came first.
+int clinux_connect(const char *path, int64_t nanoseconds);
 /// accept4 with SOCK_CLOEXEC; the accepted socket blocks.
 int clinux_accept(int listener);
 /// A pair of connected UNIX stream sockets, close-on-exec.

@@ -20,7 +20,7 @@ final class ByteChannel {
 
   /// Connects to a UNIX socket.
   convenience init(connectingTo path: String) throws {
-    let number = try checked("connect", unsafe clinux_connect(path))
+    let number = try checked("connect", unsafe clinux_connect(path, 1_000_000_000))
     self.init(adopting: OwnedDescriptor(adopting: number), name: path)
   }
 

@@ -1,0 +1,93 @@
+import SystemPackage
+import TestSupport
+import Testing
+import VFIOUserClient
+import VFIOUserProtocol
+import VFIOUserTransport
+
+@Suite struct `A device that accepts nobody` {
+  private let time = Duration.milliseconds(60)
+  private var refusal: ClientError { .notAccepting(within: time) }
+
+  @Test(arguments: [0, 1] as [Int32])
+  func `fails the connection when its time is up`(_ backlog: Int32) throws {
+    let device = try FullListener(backlog: backlog)
+    let start = ContinuousClock.now
+    #expect(throws: refusal) { try Client(connectingTo: device.path, options: options(timeout: time)) }
+    #expect(ContinuousClock.now - start >= time)
+    #expect(
+      refusal.description.hasPrefix(
+        "the device accepts no connection: its queue stayed full for 0.06 seconds. See whether"))
+  }
+
+  @Test func `fails a task's connection too`() async throws {
+    let device = try FullListener(backlog: 0)
+    await #expect(throws: refusal) {
+      try await Client.connect(to: device.path, options: options(timeout: time))
+    }
+  }
+
+  @Test func `is connected to once it accepts again`() throws {
+    let device = try FullListener(backlog: 1)
+    let path = device.path
+    let regions = try Later { () -> UInt32? in
+      let client = try? Client(connectingTo: path, options: options(timeout: .seconds(60)))
+      return try? client?.deviceInfo().regionCount
+    }
+    #expect(!eventually(within: .milliseconds(50)) { regions.isDone })
+    let server = ScriptedServer(try device.acceptOneMore())
+    try server.agree()
+    server.answer(try server.receive())
+    #expect(try regions.get() == 9)
+  }
+
+  @Test(arguments: [0, 1] as [Int32])
+  func `is given up after a loss when the time is up`(_ backlog: Int32) throws {
+    let host = Host()
+    try host.start { server in
+      try server.agree()
+      try server.serve()
+    }
+    var policy = ReconnectionPolicy()
+    policy.firstDelay = .milliseconds(1)
+    policy.giveUpAfter = .milliseconds(100)
+    let errors = Notes<ClientError>()
+    policy.observer = { if case .gaveUp(let error) = $0 { errors.add(error) } }
+    var options = options(timeout: .seconds(30))
+    options.reconnection = .on(policy)
+    let client = try Client(connectingTo: host.path, options: options)
+    host.stop()
+    let device = try FullListener(backlog: backlog, at: host.path)
+    let error = try #require(errors.wait(for: 1).first)
+    guard case .notAccepting(let time) = error, time <= .milliseconds(100) else {
+      Issue.record("gave up with \(error)")
+      return
+    }
+    #expect(throws: error) { try client.deviceInfo() }
+    withExtendedLifetime(device) {}
+  }
+
+  @Test func `is tried again after a loss until it accepts`() throws {
+    let host = Host()
+    let script: @Sendable (ScriptedServer) throws -> Void = { server in
+      try server.agree()
+      try server.serve()
+    }
+    try host.start(script)
+    var policy = ReconnectionPolicy()
+    policy.firstDelay = .milliseconds(1)
+    let attempts = Notes<Int>()
+    policy.observer = { if case .restored(let count) = $0 { attempts.add(count) } }
+    var options = options(timeout: .milliseconds(40))
+    options.reconnection = .on(policy)
+    let client = try Client(connectingTo: host.path, options: options)
+    host.stop()
+    var device: FullListener? = try FullListener(backlog: 0, at: host.path)
+    #expect(!eventually(within: .milliseconds(100)) { !attempts.all.isEmpty })
+    try #require(device).remove()
+    device = nil
+    try host.start(script)
+    #expect(attempts.wait(for: 1).count == 1)
+    #expect(try client.deviceInfo(timeout: .seconds(30)).regionCount == 9)
+  }
+}
