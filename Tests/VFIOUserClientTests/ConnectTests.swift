@@ -13,7 +13,9 @@ import VFIOUserTransport
   func `fails the connection when its time is up`(_ backlog: Int32) throws {
     let device = try FullListener(backlog: backlog)
     let start = ContinuousClock.now
-    #expect(throws: refusal) { try Client(connectingTo: device.path, options: options(timeout: time)) }
+    #expect(throws: refusal) {
+      try Client(connectingTo: device.path, options: options(timeout: time))
+    }
     #expect(ContinuousClock.now - start >= time)
     #expect(
       refusal.description.hasPrefix(

@@ -72,9 +72,7 @@ private func change(
     #expect(failure { () throws(ClientError) in try client.unmapAll() } == nil)
   }
 
-  @Test func `of posted writes lead to no command, though all are in flight and the server answers`()
-    throws
-  {
+  @Test func `of posted writes lead to no command, though all others are in flight`() throws {
     let most = 65_535
     let client = try client { server in
       var requests: [ScriptedServer.Message] = []
