@@ -10,11 +10,8 @@ struct Agreement: Sendable {
   let version: VersionMessage
 
   /// Proposes, and checks the answer.
-  init(
-    _ socket: MessageSocket, _ options: ClientOptions, _ memory: MemoryService,
-    _ trace: TracePoint
-  ) throws(ClientError) {
-    let factory = ConnectionFactory(options: options, memory: memory, trace: trace)
+  init(_ socket: MessageSocket, _ factory: ConnectionFactory) throws(ClientError) {
+    let options = factory.options
     let connection: Connection
     do throws(SystemFailure) {
       connection = try factory.make(socket)
@@ -22,7 +19,7 @@ struct Agreement: Sendable {
       throw .system(error)
     }
     do throws(ClientError) {
-      let (answer, socket) = try Self.negotiate(connection, options, trace)
+      let (answer, socket) = try Self.negotiate(connection, options, factory.trace)
       version = answer
       if let socket {
         twin = try factory.makeTwin(MessageSocket(adopting: socket.take()), of: connection)
@@ -114,6 +111,15 @@ struct Agreement: Sendable {
     connection.disconnect()
     twin?.disconnect()
   }
+
+  /// Ends both sockets, and does not wait for their threads.
+  func end(_ failure: StreamFailure) {
+    connection.end(failure)
+    twin?.end(failure)
+  }
+
+  /// Whether no thread of theirs is left.
+  var hasEnded: Bool { connection.hasEnded && twin?.hasEnded ?? true }
 }
 
 /// Carries a socket's descriptor through places where only copyable values pass.
@@ -136,11 +142,23 @@ struct ConnectionFactory {
   let options: ClientOptions
   let memory: MemoryService
   let trace: TracePoint
+  let callbacks: Callbacks
 
   func make(_ socket: MessageSocket) throws(SystemFailure) -> Connection {
     try Connection(
       socket, timeout: options.timeout, messageTimeout: options.messageTimeout,
-      requestLimit: options.requestLimit, service: memory, handler: options.handler, trace: trace)
+      requestLimit: options.requestLimit, service: memory, handler: handler, trace: trace)
+  }
+
+  /// The user's handler, as a callback that ends with the client's others.
+  private var handler: RequestHandler? {
+    guard let handler = options.handler else { return nil }
+    return { [callbacks] request in
+      // What is not handled is answered by its end.
+      guard callbacks.enter() else { return }
+      defer { callbacks.leave() }
+      handler(request)
+    }
   }
 
   /// The socket for the server's commands is read all the time; when it is lost, so is the other.

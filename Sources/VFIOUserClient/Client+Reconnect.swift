@@ -7,11 +7,10 @@ extension Client {
   func watch(_ policy: ReconnectionPolicy) throws(ClientError) {
     let identity = try DeviceIdentity(of: self)
     let reconnector = Reconnector(
-      link: link, options: options, memory: memory, events: events, trace: trace,
-      policy: policy, identity: identity)
+      link: link, factory: factory, events: events, policy: policy, identity: identity)
     reconnector.watch(link.last.connection)
     do throws(SystemFailure) {
-      try DetachedThread.start("vfio-user-link") { reconnector.run() }
+      try link.watch { reconnector.run() }
     } catch {
       throw .system(error)
     }
@@ -54,23 +53,19 @@ struct DeviceIdentity: Equatable, Sendable {
 /// The thread that waits for losses and undoes them.
 final class Reconnector: Sendable {
   private let link: Link
-  private let options: ClientOptions
-  private let memory: MemoryService
+  private let factory: ConnectionFactory
   private let events: EventRegistry
-  private let trace: TracePoint
   private let policy: ReconnectionPolicy
   private let identity: DeviceIdentity
   private let loss = Monitor<StreamFailure?>(nil)
 
   init(
-    link: Link, options: ClientOptions, memory: MemoryService, events: EventRegistry,
-    trace: TracePoint, policy: ReconnectionPolicy, identity: DeviceIdentity
+    link: Link, factory: ConnectionFactory, events: EventRegistry, policy: ReconnectionPolicy,
+    identity: DeviceIdentity
   ) {
     self.link = link
-    self.options = options
-    self.memory = memory
+    self.factory = factory
     self.events = events
-    self.trace = trace
     self.policy = policy
     self.identity = identity
   }
@@ -96,18 +91,23 @@ final class Reconnector: Sendable {
       }
       guard let reason = reason ?? nil, link.beginReconnecting() else { return }
       link.last.twin?.end(reason)
-      policy.observer?(.lost(reason))
+      tell(.lost(reason))
       do throws(ClientError) {
         guard let attempts = try reconnect() else { return }
-        trace.record(.reconnected(attempts: attempts))
-        policy.observer?(.restored(attempts: attempts))
+        factory.trace.record(.reconnected(attempts: attempts))
+        tell(.restored(attempts: attempts))
       } catch {
         guard !link.isClosed else { return }
         link.giveUp(error)
-        policy.observer?(.gaveUp(error))
+        tell(.gaveUp(error))
         return
       }
     }
+  }
+
+  private func tell(_ event: ReconnectionEvent) {
+    guard let observer = policy.observer else { return }
+    factory.callbacks.run { observer(event) }
   }
 
   /// Tries until it works.
@@ -120,8 +120,8 @@ final class Reconnector: Sendable {
     while !link.isClosed {
       attempts += 1
       do throws(ClientError) {
-        let socket = try link.open(within: min(options.timeout, rest(until: deadline)))
-        let agreement = try Agreement(socket, options, memory, trace)
+        let socket = try link.open(within: min(factory.options.timeout, rest(until: deadline)))
+        let agreement = try Agreement(socket, factory)
         try restore(agreement)
         guard link.establish(agreement) else {
           agreement.disconnect()
@@ -148,7 +148,7 @@ final class Reconnector: Sendable {
     do throws(ClientError) {
       guard try DeviceIdentity(agreement.connection) == identity else { throw .deviceChanged }
       let group = FenceGroup()
-      for window in memory.all {
+      for window in factory.memory.all {
         try agreement.connection.sendMap(window, in: group)
       }
       try agreement.connection.fence(group)

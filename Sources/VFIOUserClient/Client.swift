@@ -20,6 +20,8 @@ public final class Client: Sendable {
   let events = EventRegistry()
   /// Runs the callbacks of interrupts, once there are any.
   let dispatcher = Monitor<EventDispatcher?>(nil)
+  /// What runs of the callbacks of the user's.
+  let callbacks = Callbacks()
   let link: Link
 
   /// Connects to the device at `path` and agrees on version and capabilities.
@@ -55,7 +57,7 @@ public final class Client: Sendable {
     memory = MemoryService(largestTransfer: options.proposal.effectiveMaxDataTransfer)
     link = Link(opening)
     let socket = try link.open(within: options.timeout)
-    link.establish(try Agreement(socket, options, memory, trace))
+    link.establish(try Agreement(socket, factory))
   }
 
   /// The version and the capabilities of the server, as it answered last.
@@ -66,13 +68,26 @@ public final class Client: Sendable {
 
   /// Ends the connection.
   ///
-  /// Waiting callers fail at once; when this returns, no callback runs any more, unless it is
-  /// called from one.
+  /// Waiting callers fail at once. When this returns, no callback of the client's runs, and none will:
+  /// neither those of interrupts, on whatever dispatcher, nor the handler, nor the observer of
+  /// reconnections. So do not hold a lock that one of them takes.
+  ///
+  /// A callback may call this too. It does not wait then, for itself or for another: none begins any more
+  /// when this returns, and ``state`` is ``ClientState/closed`` once those that run have returned.
   public func disconnect() {
-    link.close()
+    let isCallback = callbacks.close()
+    link.close(waits: !isCallback)
+    // Its thread ends when the callback that it may be in has returned.
+    _ = dispatcher.withLock { $0.take() }
+    if !isCallback { callbacks.wait() }
   }
 
   deinit { disconnect() }
+
+  /// Makes the connections.
+  var factory: ConnectionFactory {
+    ConnectionFactory(options: options, memory: memory, trace: trace, callbacks: callbacks)
+  }
 
   /// The connection, to be used for one operation.
   func connection(within limit: TimeLimit = TimeLimit(nil)) throws(ClientError) -> Connection {

@@ -16,5 +16,5 @@ public enum ClientState: Equatable, Sendable {
 
 extension Client {
   /// What the connection is doing right now.
-  public var state: ClientState { link.clientState }
+  public var state: ClientState { link.clientState(callbacks) }
 }

@@ -1,4 +1,3 @@
-internal import CLinux
 public import SystemPackage
 public import VFIOUserProtocol
 internal import VFIOUserTransport
@@ -75,8 +74,6 @@ final class QueuedRequest: Sendable {
 struct RequestQueue: ~Copyable {
   var limit = 64
   var hasWorker = false
-  /// The thread that runs the handler, while it does.
-  var worker: UInt64?
   private var waiting: [QueuedRequest] = []
   private var taken = 0
 
@@ -103,10 +100,8 @@ struct RequestQueue: ~Copyable {
       waiting.removeAll()
       taken = 0
       hasWorker = false
-      worker = nil
       return nil
     }
-    worker = clinux_thread_id()
     defer { taken += 1 }
     return waiting[taken]
   }

@@ -10,8 +10,10 @@ final class Link: Sendable {
     var usable: Connection?
     var isReconnecting = false
     var isClosed = false
-    /// Whether nothing of the connection runs any more, after it was closed.
-    var hasEnded = false
+    /// The socket on which an agreement is being sought.
+    weak var candidate: MessageSocket?
+    /// Whether a thread waits for losses, to undo them.
+    var isWatched = false
     /// Why there will be no other connection.
     var givenUp: ClientError?
     /// Tasks that wait until it is settled whether there is another connection.
@@ -39,7 +41,13 @@ final class Link: Sendable {
   /// - Parameter time: how long the device may take to accept.
   func open(within time: Duration) throws(ClientError) -> MessageSocket {
     do throws(SystemFailure) {
-      return try opening(.after(time)) { !isClosed }
+      let socket = try opening(.after(time)) { !isClosed }
+      let isWanted = state.withLock { state in
+        state.candidate = socket
+        return !state.isClosed
+      }
+      guard isWanted else { throw SystemFailure(call: "connect", code: .canceled) }
+      return socket
     } catch {
       switch error.code {
       case .timedOut: throw .notAccepting(within: time)
@@ -180,22 +188,45 @@ final class Link: Sendable {
     state.withLock(when: { $0.isClosed }, before: .after(duration)) { _ in true } ?? false
   }
 
-  /// Ends the connection and the search for another.
-  func close() {
-    let agreement = state.update { state in
-      state.isClosed = true
-      state.resumeWaiters()
-      return state.agreement
+  /// Runs the thread that waits for losses.
+  func watch(_ body: @escaping @Sendable () -> Void) throws(SystemFailure) {
+    state.update { $0.isWatched = true }
+    do throws(SystemFailure) {
+      try DetachedThread.start("vfio-user-link") { [self] in
+        body()
+        state.update { $0.isWatched = false }
+      }
+    } catch {
+      state.update { $0.isWatched = false }
+      throw error
     }
-    agreement?.disconnect()
-    state.withLock { $0.hasEnded = true }
   }
 
-  var clientState: ClientState {
-    let (agreement, isReconnecting, isClosed, hasEnded) = state.withLock {
-      ($0.agreement, $0.isReconnecting, $0.isClosed, $0.hasEnded)
+  /// Ends the connection and the search for another.
+  ///
+  /// - Parameter waits: whether until no thread of theirs is left.
+  func close(waits: Bool) {
+    let (agreement, candidate) = state.update { state in
+      state.isClosed = true
+      state.resumeWaiters()
+      return (state.agreement, state.candidate)
     }
-    if isClosed { return hasEnded ? .closed : .closing }
+    candidate?.shutdown()
+    agreement?.end(.closedByUs)
+    guard waits else { return }
+    agreement?.disconnect()
+    _ = state.withLock(when: { !$0.isWatched }) { _ in }
+  }
+
+  /// What the connection is doing.
+  func clientState(_ callbacks: Callbacks) -> ClientState {
+    let (agreement, isReconnecting, isClosed, isWatched) = state.withLock {
+      ($0.agreement, $0.isReconnecting, $0.isClosed, $0.isWatched)
+    }
+    if isClosed {
+      let hasEnded = !isWatched && agreement?.hasEnded ?? true && callbacks.isEmpty
+      return hasEnded ? .closed : .closing
+    }
     guard let failure = agreement?.connection.failure else { return .connected }
     return isReconnecting ? .reconnecting(failure) : .lost(failure)
   }

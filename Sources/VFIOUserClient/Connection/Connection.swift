@@ -140,7 +140,11 @@ final class Connection: @unchecked Sendable {
   /// Ends the connection because its twin is lost, or the other way round.
   ///
   /// A main connection is ended under the lock of its twin, never a twin under that of the main one.
-  func end(_ failure: StreamFailure) { state.update { lose(&$0, failure) } }
+  func end(_ failure: StreamFailure) {
+    state.update { state in
+      if state.failure == nil { lose(&state, failure) }
+    }
+  }
 
   /// Why the connection is lost, nil while it is not.
   var failure: StreamFailure? { state.withLock { $0.failure } }

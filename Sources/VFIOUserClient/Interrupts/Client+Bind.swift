@@ -6,7 +6,7 @@ extension Client {
   /// Sets up a vector and calls back each time it is signalled.
   ///
   /// All callbacks of a client run on one thread, one at a time; they may call the client. For a thread
-  /// of its own, give an ``EventDispatcher``.
+  /// of its own, give an ``EventDispatcher``. They end with ``disconnect()``.
   ///
   /// - Parameters:
   ///   - body: gets how often the vector was signalled since the last time.
@@ -50,8 +50,9 @@ extension Client {
   ) throws(ClientError) -> EventBinding {
     do throws(SystemFailure) {
       let counter = try EventCounter()
-      if let dispatcher { return try dispatcher.bind(counter, body) }
-      return try usualDispatcher().bind(counter, body)
+      let callback = { @Sendable [callbacks] count in callbacks.run { body(count) } }
+      if let dispatcher { return try dispatcher.bind(counter, callback) }
+      return try usualDispatcher().bind(counter, callback)
     } catch {
       throw .system(error)
     }
