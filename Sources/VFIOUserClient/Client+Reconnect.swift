@@ -148,7 +148,9 @@ final class Reconnector: Sendable {
     do throws(ClientError) {
       guard try DeviceIdentity(agreement.connection) == identity else { throw .deviceChanged }
       let group = FenceGroup()
-      for window in factory.memory.all {
+      // In order: what is being changed on the lost connection fails, and is undone by then.
+      let windows = try factory.memory.inOrder { factory.memory.all }
+      for window in windows {
         try agreement.connection.sendMap(window, in: group)
       }
       try agreement.connection.fence(group)

@@ -40,37 +40,45 @@ final class MemoryService: Sendable {
 
   /// Most bytes of one request.
   let largestTransfer: UInt32
-  private let windows = Monitor(WindowTable<Window>())
+  private let windows = Monitor(RegisteredWindows())
+  /// Held from a change of the windows until its message is in the queue, so that the device hears of
+  /// changes in the order in which they were made.
+  private let order = Monitor(())
 
   init(largestTransfer: UInt32) {
     self.largestTransfer = largestTransfer
   }
 
-  /// All windows, ordered by address.
-  var all: [Window] { windows.withLock { $0.all } }
-
-  /// How many windows there are.
-  var count: Int { windows.withLock { $0.count } }
-
-  /// Adds a window.
-  ///
-  /// - Returns: false when it overlaps with another.
-  func add(_ window: Window) -> Bool { windows.withLock { $0.insert(window) } }
-
-  /// Removes the window that matches exactly.
-  @discardableResult
-  func remove(address: UInt64, size: UInt64) -> Bool {
-    let (last, wraps) = address.addingReportingOverflow(size &- 1)
-    guard size > 0, !wraps else { return false }
-    return windows.withLock { windows in
-      guard let window = windows.window(address, through: last) else { return false }
-      windows.remove(window)
-      return true
-    }
+  /// Makes a change and queues its message, apart from others.
+  func inOrder<Result>(_ body: () throws(ClientError) -> Result) throws(ClientError) -> Result {
+    try order.withLock { (_) throws(ClientError) in try body() }
   }
 
-  /// Removes all windows.
-  func removeAll() { windows.withLock { $0.removeAll() } }
+  /// Changes the windows.
+  func update<Result>(_ body: (inout RegisteredWindows) -> Result) -> Result {
+    windows.withLock { body(&$0) }
+  }
+
+  /// All windows that are registered, ordered by address.
+  var all: [Window] { windows.withLock { $0.registered.all } }
+
+  /// How many windows are registered.
+  var count: Int { windows.withLock { $0.registered.count } }
+
+  /// The registered window that begins and ends exactly there.
+  func window(at address: UInt64, size: UInt64) -> Window? {
+    let (last, wraps) = address.addingReportingOverflow(size &- 1)
+    guard size > 0, !wraps else { return nil }
+    return windows.withLock { $0.registered.window(address, through: last) }
+  }
+
+  /// Whether no registered window overlaps with one that is not.
+  func isFree(_ window: Window) -> Bool {
+    windows.withLock { !$0.registered.overlaps(window.address, through: window.last) }
+  }
+
+  /// Whether a device may ask for something.
+  var isNeeded: Bool { windows.withLock { $0.count > 0 } }
 
   /// Splits an access at the borders of windows.
   ///

@@ -121,6 +121,24 @@ import VFIOUserTransport
     #expect(state.withLock { $0.backgroundUsers } == 1)
   }
 
+  @Test func `that are taken back too late say so`() async throws {
+    let client = try client { server in
+      for _ in 0..<2 { server.answer(try server.receive()) }
+      while true { _ = try server.receive() }
+    }
+    let memory = try SharedMemory(size: 8192)
+    for address in [0, 4096] as [UInt64] {
+      try await client.map(memory, at: address, size: 4096)
+    }
+    let error = failure { () throws(ClientError) in
+      try client.unmap(at: 0, size: 4096, timeout: .milliseconds(5))
+    }
+    #expect(error == .timedOut(.dmaUnmap))
+    await #expect(throws: ClientError.timedOut(.dmaUnmap)) {
+      try await client.unmap(at: 4096, size: 4096, timeout: .milliseconds(5))
+    }
+  }
+
   @Test func `time out by their own time`() throws {
     let gate = Gate()
     let client = try client { server in

@@ -72,12 +72,19 @@ extension Connection {
   /// Nobody waits for a call any longer.
   ///
   /// Called under the lock.
-  func giveUp(_ state: inout State, _ pending: AsyncCall, _ index: Int32) {
+  ///
+  /// - Returns: the command that is given up, or one of those at the fence.
+  @discardableResult
+  func giveUp(_ state: inout State, _ pending: AsyncCall, _ index: Int32) -> Command {
+    let command = unsafe state.calls.call(index).pointee.command
     state.forget(pending, index)
-    guard let group = pending.group else { return abandon(&state, index) }
+    guard let group = pending.group else {
+      abandon(&state, index)
+      return command
+    }
     group.waiter = nil
     state.calls.release(index)
-    _ = abandonAll(&state, of: group)
+    return abandonAll(&state, of: group) ?? command
   }
 }
 
@@ -103,7 +110,7 @@ extension Connection {
   private func wait(_ pending: AsyncCall, _ group: FenceGroup, _ ticket: AsyncTicket) {
     let outcome: AsyncCall.Outcome? = state.update { state in
       guard !ticket.isCancelled else {
-        _ = abandonAll(&state, of: group)
+        abandonAll(&state, of: group)
         return .failure(.cancelled)
       }
       guard group.outstanding > 0 else { return .success(.nothing) }

@@ -37,7 +37,7 @@ extension Connection {
   /// Called after each change of what is registered.
   func noteMemory() {
     state.update { state in
-      let isNeeded = service.count > 0
+      let isNeeded = service.isNeeded
       guard isNeeded != state.servesMemory else { return }
       state.servesMemory = isNeeded
       state.backgroundUsers += isNeeded ? 1 : -1
@@ -164,8 +164,7 @@ extension Connection {
       guard case .async(let pending) = unsafe call.pointee.kind, pending.deadline.hasPassed else {
         continue
       }
-      let command = pending.group == nil ? unsafe call.pointee.command : .dmaMap
-      giveUp(&state, pending, index)
+      let command = giveUp(&state, pending, index)
       pending.take()?.resume(returning: .failure(.timedOut(command)))
     }
   }

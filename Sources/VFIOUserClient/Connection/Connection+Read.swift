@@ -95,10 +95,13 @@ extension Connection {
   private func handOut(
     _ header: Header, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList
   ) {
+    var late: Settlement?
     let isForTask = state.withLock { state -> Bool in
       switch state.calls.match(header.id) {
       case .unknown: trace.record(.unexpectedReply(header))
-      case .late: trace.record(.lateReply(header))
+      case .late:
+        trace.record(.lateReply(header))
+        late = state.lateSettlements.removeValue(forKey: header.id)
       case .call(let index):
         let call = unsafe state.calls.call(index)
         switch unsafe call.pointee.kind {
@@ -106,10 +109,12 @@ extension Connection {
           state.calls.answered(index)
           unsafe PendingCall.take(header, payload, &descriptors, into: call)
           complete(&state, index)
-        case .fenced(let group, let undo):
+        case .fenced(let group, let settlement):
           state.calls.answered(index)
-          let failure = unsafe call.pointee.failure(header, payload, &descriptors)
-          if failure != nil { undo?() }
+          let failure =
+            unsafe call.pointee.failure(header, payload, &descriptors)
+            ?? call.pointee.shortage(payload)
+          settlement?(failure, false)
           state.calls.release(index)
           count(&state, group, failure)
         case .async: return true
@@ -119,6 +124,7 @@ extension Connection {
       return false
     }
     if isForTask { handToTask(header, payload, &descriptors) }
+    late?(header.refusal(of: header.command), true)
   }
 
   /// Gives a reply to a suspended task.
@@ -205,8 +211,8 @@ extension Connection {
         }
         unsafe call.pointee.failure = .disconnected(reason)
         complete(&state, index)
-      case .fenced(let group, let undo):
-        undo?()
+      case .fenced(let group, let settlement):
+        settlement?(.disconnected(reason), false)
         state.calls.release(index)
         count(&state, group, .disconnected(reason))
       case .async(let pending):
@@ -216,6 +222,7 @@ extension Connection {
         pending.take()?.resume(returning: .failure(.disconnected(reason)))
       }
     }
+    state.lateSettlements.removeAll()
     state.requests.removeAll()
     rearm(&state)
   }
@@ -227,7 +234,7 @@ extension PendingCall {
     _ header: Header, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList,
     _ limit: Int = 64
   ) -> ClientError? {
-    if header.flags.contains(.error) { return .refused(command, Errno(peer: header.error)) }
+    if let refusal = header.refusal(of: command) { return refusal }
     guard header.command == command else {
       return .implausibleReply(command, "it answers \(header.command)")
     }
@@ -239,6 +246,13 @@ extension PendingCall {
         command, "\(descriptors.count) descriptors, at most \(descriptorLimit) were expected")
     }
     return nil
+  }
+
+  /// What is missing in a reply that nobody decodes.
+  func shortage(_ payload: Span<UInt8>) -> ClientError? {
+    let needed = command == .dmaUnmap ? DMAUnmap.wireSize : 0
+    guard payload.count < needed else { return nil }
+    return .malformedReply(command, .truncated(needed: needed, had: payload.count))
   }
 
   /// Takes a reply over into the buffers of the thread that waits for it.
@@ -271,6 +285,13 @@ extension PendingCall {
     if !arrived.isEmpty {
       unsafe call.pointee.descriptors = exchange(&arrived, with: DescriptorList())
     }
+  }
+}
+
+extension Header {
+  /// What a reply says of a command that was refused.
+  fileprivate func refusal(of command: Command) -> ClientError? {
+    flags.contains(.error) ? .refused(command, Errno(peer: error)) : nil
   }
 }
 

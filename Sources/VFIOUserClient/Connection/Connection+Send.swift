@@ -75,14 +75,14 @@ extension Connection {
 
   /// Sends a command whose reply `group` counts.
   ///
-  /// - Parameter undo: called, under the lock, when the command fails after this has returned.
+  /// - Parameter settlement: hears how the command ended, unless this throws.
   func send(
     _ command: Command, payload size: Int, descriptors: consuming DescriptorList = DescriptorList(),
-    in group: FenceGroup, undo: (@Sendable () -> Void)? = nil, fill: (inout MutableRawSpan) -> Void
+    in group: FenceGroup, _ settlement: Settlement? = nil, fill: (inout MutableRawSpan) -> Void
   ) throws(ClientError) {
     var carried: DescriptorList? = consume descriptors
     try state.update { state throws(ClientError) in
-      let index = try begin(&state, command, .fenced(group, undo: undo))
+      let index = try begin(&state, command, .fenced(group, settlement))
       group.outstanding += 1
       let header = Header(
         id: unsafe state.calls.call(index).pointee.id, command: command, size: 0)
@@ -103,30 +103,37 @@ extension Connection {
     }
     if let waiter {
       let holdsRole = wait(waiter, before: deadline)
-      let isLate = state.update { state in
+      let late = state.update { state in
         if holdsRole { leaveRole(&state) }
         if group.waiter == waiter.index { group.waiter = nil }
         state.calls.release(waiter.index)
         return abandonAll(&state, of: group)
       }
-      if isLate { throw .timedOut(.dmaMap) }
+      if let late { throw .timedOut(late) }
     }
     if let failure = state.withLock({ _ in group.failure }) { throw failure }
   }
 
   /// Gives up what is still out.
   ///
-  /// - Returns: whether there was any.
-  func abandonAll(_ state: inout State, of group: FenceGroup) -> Bool {
-    guard group.outstanding > 0 else { return false }
+  /// - Returns: one of the commands that are late, nil if none is.
+  @discardableResult
+  func abandonAll(_ state: inout State, of group: FenceGroup) -> Command? {
+    guard group.outstanding > 0 else { return nil }
+    var late: Command?
     for index in 0..<Int32(state.calls.count) {
-      guard case .fenced(let other, let undo) = unsafe state.calls.call(index).pointee.kind,
-        other === group
+      let call = unsafe state.calls.call(index)
+      guard case .fenced(let other, let settlement) = unsafe call.pointee.kind, other === group
       else { continue }
-      undo?()
+      let command = unsafe call.pointee.command
+      if let settlement {
+        settlement(.timedOut(command), false)
+        state.lateSettlements[unsafe call.pointee.id] = settlement
+      }
+      late = command
       abandon(&state, index)
     }
     group.outstanding = 0
-    return true
+    return late
   }
 }

@@ -41,6 +41,8 @@ final class Connection: @unchecked Sendable {
     var armed: Int32 = 0
     /// When a message that has begun has to be complete, while nobody reads.
     var messageDue = Deadline.never
+    /// Who hears of late replies, by the id of a command that was given up.
+    var lateSettlements: [UInt16: Settlement] = [:]
     var asyncCalls: [ObjectIdentifier: Int32] = [:]
     /// Requests of the server that wait for the handler.
     var requests = RequestQueue()

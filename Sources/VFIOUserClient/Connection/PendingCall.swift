@@ -15,8 +15,8 @@ struct PendingCall: ~Copyable {
     case free
     /// A thread that waits.
     case waiting
-    /// Nobody in particular; a fence counts it, and a failure is undone.
-    case fenced(FenceGroup, undo: (@Sendable () -> Void)?)
+    /// Nobody in particular; a fence counts it.
+    case fenced(FenceGroup, Settlement?)
     /// A task that was suspended.
     case async(AsyncCall)
   }

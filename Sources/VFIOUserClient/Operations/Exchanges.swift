@@ -85,8 +85,6 @@ enum Exchanges {
   }
 
   static let reset = Exchange<Nothing>(.deviceReset, Nothing())
-
-  static let unmapAll = Exchange<DMAUnmap>(.dmaUnmap, DMAUnmap.everything)
 }
 
 /// What a server says of a region.

@@ -1,0 +1,187 @@
+internal import SystemPackage
+public import VFIOUserProtocol
+internal import VFIOUserTransport
+
+/// Changes of windows that are under way; see `Client.transaction`.
+public struct MemoryChanges {
+  private let client: Client
+  private let connection: Connection
+  private let group = FenceGroup()
+
+  init(_ client: Client, _ connection: Connection) {
+    self.client = client
+    self.connection = connection
+  }
+
+  /// Adds a window; see `Client.map`.
+  public func map(
+    _ memory: SharedMemory, at address: UInt64, size: UInt64, offset: UInt64 = 0,
+    _ flags: DMAMapFlags = [.readable, .writable], isShared: Bool = true
+  ) throws(ClientError) {
+    let window = MemoryService.Window(
+      address: address, size: size, memory: memory, offset: offset, flags: flags,
+      isShared: isShared)
+    try check(window)
+    let memory = client.memory
+    try memory.inOrder { () throws(ClientError) in
+      guard memory.update({ $0.add(window) }) else {
+        throw .badWindow("it overlaps with another")
+      }
+      connection.noteMemory()
+      do throws(ClientError) {
+        try connection.sendMap(window, in: group, settlement(of: window))
+      } catch {
+        memory.update { $0.refused(window) }
+        throw error
+      }
+    }
+  }
+
+  /// Takes a window back; see `Client.unmap`.
+  public func unmap(at address: UInt64, size: UInt64) throws(ClientError) {
+    let memory = client.memory
+    try memory.inOrder { () throws(ClientError) in
+      guard let window = memory.window(at: address, size: size) else {
+        throw .badWindow("there is no window of \(size) bytes at \(address)")
+      }
+      try takeBack([window], DMAUnmap(address: address, size: size))
+    }
+  }
+
+  /// Takes all windows back; see `Client.unmapAll`.
+  public func unmapAll() throws(ClientError) {
+    let memory = client.memory
+    try memory.inOrder { () throws(ClientError) in try takeBack(memory.all, .everything) }
+  }
+
+  private func takeBack(
+    _ windows: [MemoryService.Window], _ request: DMAUnmap
+  ) throws(ClientError) {
+    let memory = client.memory
+    memory.update { for window in windows { $0.takeBack(window) } }
+    do throws(ClientError) {
+      try connection.sendUnmap(request, in: group, settlement(of: windows))
+    } catch {
+      memory.update { for window in windows { $0.stays(window) } }
+      throw error
+    }
+  }
+
+  /// Makes the changes, as far as they can be made.
+  func failure(of body: (MemoryChanges) throws(ClientError) -> Void) -> ClientError? {
+    do throws(ClientError) {
+      try body(self)
+      return nil
+    } catch {
+      return error
+    }
+  }
+
+  func commit(_ limit: TimeLimit) throws(ClientError) {
+    defer { connection.noteMemory() }
+    try connection.fence(group, timeout: limit.rest)
+  }
+
+  func commit(_ limit: TimeLimit) async throws(ClientError) {
+    defer { connection.noteMemory() }
+    try await connection.fence(group, timeout: limit.rest)
+  }
+
+  private func check(_ window: MemoryService.Window) throws(ClientError) {
+    let limits = client.server.capabilities
+    guard window.size > 0, !window.flags.isEmpty,
+      !window.address.addingReportingOverflow(window.size - 1).overflow
+    else { throw .badWindow("it is empty, without a permission, or passes the last address") }
+    let (end, wraps) = window.offset.addingReportingOverflow(window.size)
+    guard !wraps, end <= window.memory.size else {
+      throw .badWindow(
+        "\(window.size) bytes at \(window.offset) are not inside of \(window.memory.size)")
+    }
+    let pageSize = limits.effectivePageSizes & (~limits.effectivePageSizes &+ 1)
+    guard pageSize > 0, (window.address | window.size | window.offset) % pageSize == 0 else {
+      throw .badWindow("it is not aligned to the server's page size \(pageSize)")
+    }
+    guard client.memory.count < limits.effectiveMaxDMAWindows else {
+      throw .badWindow("the server takes at most \(limits.effectiveMaxDMAWindows) windows")
+    }
+  }
+}
+
+// MARK: Answers
+
+extension MemoryChanges {
+  /// What becomes of a window that was added.
+  private func settlement(of window: MemoryService.Window) -> Settlement {
+    { [memory = client.memory, weak connection] failure, isLate in
+      switch (failure, isLate) {
+      case (nil, false): memory.update { $0.arrived(window) }
+      case (_?, false): memory.update { $0.refused(window) }
+      case (nil, true): connection?.takeBackUnwanted(window)
+      case (_?, true): break
+      }
+    }
+  }
+
+  /// What becomes of windows that were taken back.
+  private func settlement(of windows: [MemoryService.Window]) -> Settlement {
+    { [memory = client.memory, weak connection] failure, isLate in
+      memory.update { all in
+        for window in windows {
+          switch failure {
+          case nil, .refused(_, .noSuchFileOrDirectory): all.left(window)
+          default: all.stays(window)
+          }
+        }
+      }
+      if isLate { connection?.noteMemory() }
+    }
+  }
+}
+
+extension Connection {
+  /// Takes a window back that the device has taken when nobody waited for that any more, unless there is
+  /// another in its place by now.
+  fileprivate func takeBackUnwanted(_ window: MemoryService.Window) {
+    // Without the lock of the order another thread could add one in between.
+    try? service.inOrder { () throws(ClientError) in
+      guard service.isFree(window) else { return }
+      let request = DMAUnmap(address: window.address, size: window.size)
+      try sendUnmap(request, in: FenceGroup(), nil)
+    }
+  }
+
+  /// Sends that windows are taken back.
+  fileprivate func sendUnmap(
+    _ request: DMAUnmap, in group: FenceGroup, _ settlement: Settlement?
+  ) throws(ClientError) {
+    trace.record(.dma(.dmaUnmap, address: request.address, size: request.size))
+    try send(.dmaUnmap, payload: request.wireSize, in: group, settlement) {
+      request.encode(into: &$0)
+    }
+  }
+
+  /// Sends a window, with its memory if that is shared.
+  ///
+  /// - Parameter settlement: hears whether the server takes it.
+  func sendMap(
+    _ window: MemoryService.Window, in group: FenceGroup, _ settlement: Settlement? = nil
+  ) throws(ClientError) {
+    var descriptors = DescriptorList()
+    if window.isShared {
+      do throws(SystemFailure) {
+        descriptors.append(try window.memory.descriptor.duplicate())
+      } catch {
+        throw .system(error)
+      }
+    }
+    let request = DMAMap(
+      flags: window.flags, offset: window.isShared ? window.offset : 0, address: window.address,
+      size: window.size)
+    trace.record(.dma(.dmaMap, address: window.address, size: window.size))
+    try send(
+      .dmaMap, payload: request.wireSize, descriptors: descriptors, in: group, settlement
+    ) {
+      request.encode(into: &$0)
+    }
+  }
+}

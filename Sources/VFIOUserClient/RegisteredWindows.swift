@@ -1,0 +1,86 @@
+internal import VFIOUserTransport
+
+/// The windows of a client's memory, and how far their coming and going is.
+///
+/// A window that is taken back may be used by the device until it agrees: only then has it let go
+/// (specification, "VFIO_USER_DMA_UNMAP"). So the window goes on answering, while its place is free for
+/// others, whose messages follow. If the device refuses, the window is where it was.
+struct RegisteredWindows {
+  typealias Window = MemoryService.Window
+
+  /// What the device has, or will have once the messages that are under way have arrived.
+  private(set) var registered = WindowTable<Window>()
+  /// What the device has not answered yet.
+  private var arriving: Set<ObjectIdentifier> = []
+  private var leaving: Set<ObjectIdentifier> = []
+  /// What the device has refused to let go, and in whose place another is arriving, which it is about to
+  /// refuse as well.
+  private var blocked: [Window] = []
+  /// Those that leave or are blocked, as they answer.
+  private var leavers = WindowTable<Window>()
+
+  /// Windows that answer.
+  var count: Int { registered.count + leavers.count }
+
+  /// The window that answers for an address.
+  ///
+  /// One that leaves before another in its place: the device has not yet heard of the other.
+  func window(holding address: UInt64) -> Window? {
+    if leavers.count > 0, let leaver = leavers.window(holding: address) { return leaver }
+    return registered.window(holding: address)
+  }
+
+  /// Adds a window of which the device is about to be told.
+  ///
+  /// - Returns: false when it overlaps with another.
+  mutating func add(_ window: Window) -> Bool {
+    guard registered.insert(window) else { return false }
+    arriving.insert(ObjectIdentifier(window))
+    return true
+  }
+
+  /// The device has taken a window.
+  mutating func arrived(_ window: Window) {
+    guard arriving.remove(ObjectIdentifier(window)) != nil else { return }
+    unblock()
+  }
+
+  /// The device has not taken a window.
+  mutating func refused(_ window: Window) {
+    arriving.remove(ObjectIdentifier(window))
+    registered.remove(window)
+    unblock()
+  }
+
+  /// Takes a window back, of which the device is about to be told.
+  mutating func takeBack(_ window: Window) {
+    registered.remove(window)
+    leaving.insert(ObjectIdentifier(window))
+    // Of several in one place that leave, the first answers: the device has not heard of the others.
+    _ = leavers.insert(window)
+  }
+
+  /// The device has let go of a window, late perhaps, when it was thought to stay.
+  mutating func left(_ window: Window) {
+    leavers.remove(window)
+    if leaving.remove(ObjectIdentifier(window)) == nil { registered.remove(window) }
+  }
+
+  /// The device has not let go of a window that was taken back.
+  mutating func stays(_ window: Window) {
+    guard leaving.remove(ObjectIdentifier(window)) != nil else { return }
+    blocked.append(window)
+    unblock()
+  }
+
+  /// Puts back what is blocked, once nothing arrives any more; a device that has taken another in its
+  /// place has let it go.
+  private mutating func unblock() {
+    guard arriving.isEmpty, !blocked.isEmpty else { return }
+    for window in blocked {
+      leavers.remove(window)
+      _ = registered.insert(window)
+    }
+    blocked.removeAll()
+  }
+}

@@ -1,0 +1,268 @@
+import SystemPackage
+import TestSupport
+import Testing
+import VFIOUserProtocol
+import VFIOUserTransport
+
+@testable import VFIOUserClient
+
+private let page: UInt64 = 4096
+
+/// Asks for the first byte of pages.
+private func firstBytes(_ server: ScriptedServer, _ pages: [UInt64]) throws -> [UInt8?] {
+  try pages.map { number in
+    try server.ask(message(.dmaRead, longs([number * page, 1]))).payload.dropFirst(16).first
+  }
+}
+
+/// A page of memory that begins with a byte.
+private func memory(_ byte: UInt8) throws -> SharedMemory {
+  let memory = try SharedMemory(size: page)
+  memory.write([byte], at: 0)
+  return memory
+}
+
+/// Registers pages 0, 1, 2 ... that begin with 10, 11, 12 ...
+private func register(_ client: Client, _ count: UInt64) throws {
+  for number in 0..<count {
+    try client.map(memory(10 + UInt8(number)), at: number * page, size: page)
+  }
+}
+
+extension Client {
+  fileprivate var pages: [UInt64] { memory.all.map { $0.address / page } }
+}
+
+@Suite struct `A window that is taken back` {
+  @Test func `answers until the device agrees, and no longer`() throws {
+    let seen = Notes<[UInt8?]>()
+    let client = try client { server in
+      for _ in 0..<2 { server.answer(try server.receive()) }
+      let unmapping = try server.receive()
+      seen.add(try firstBytes(server, [0, 1]))
+      server.answer(unmapping)
+      seen.add(try firstBytes(server, [0, 1]))
+      let all = try server.receive()
+      seen.add(try firstBytes(server, [0, 1]))
+      server.answer(all)
+      seen.add(try firstBytes(server, [0, 1]))
+      try server.serve()
+    }
+    try register(client, 2)
+    try client.unmap(at: 0, size: page)
+    _ = seen.wait(for: 2)
+    try client.unmapAll()
+    #expect(seen.wait(for: 4) == [[10, 11], [nil, 11], [nil, 11], [nil, nil]])
+    let state = client.link.last.connection.state
+    #expect(state.withLock { $0.backgroundUsers } == 0)
+  }
+
+  @Test func `answers in front of the one that takes its place`() throws {
+    let seen = Notes<[UInt8?]>()
+    let client = try client { server in
+      server.answer(try server.receive())
+      let (unmapping, mapping) = (try server.receive(), try server.receive())
+      seen.add(try firstBytes(server, [0]))
+      server.answer(unmapping)
+      seen.add(try firstBytes(server, [0]))
+      server.answer(mapping)
+      try server.serve()
+    }
+    try register(client, 1)
+    try client.transaction { (changes) throws(ClientError) in
+      try changes.unmap(at: 0, size: page)
+      let other = try SharedMemory.ofOnePage()
+      other.write([99], at: 0)
+      try changes.map(other, at: 0, size: page)
+    }
+    #expect(seen.wait(for: 2) == [[10], [99]])
+    #expect(client.pages == [0])
+  }
+
+  @Test func `stays when the device refuses, and can be taken back again`() throws {
+    let seen = Notes<[UInt8?]>()
+    let client = try client { server in
+      for _ in 0..<2 { server.answer(try server.receive()) }
+      server.reply(to: try server.receive(), error: 16)
+      server.reply(to: try server.receive(), error: 16)
+      seen.add(try firstBytes(server, [0, 1]))
+      try server.serve()
+    }
+    try register(client, 2)
+    let busy = ClientError.refused(.dmaUnmap, .resourceBusy)
+    #expect(throws: busy) { try client.unmap(at: 0, size: page) }
+    #expect(client.pages == [0, 1])
+    #expect(throws: busy) { try client.unmapAll() }
+    #expect(client.pages == [0, 1])
+    #expect(seen.wait(for: 1) == [[10, 11]])
+    #expect(throws: ClientError.badWindow("it overlaps with another")) {
+      try client.map(memory(0), at: 0, size: page)
+    }
+    try client.unmap(at: 0, size: page)
+    #expect(client.pages == [1])
+    try client.unmapAll()
+    #expect(client.pages == [])
+  }
+
+  @Test func `stays alone of those of its transaction, and ousts who was to follow`() throws {
+    let seen = Notes<[UInt8?]>()
+    let client = try client { server in
+      for _ in 0..<3 { server.answer(try server.receive()) }
+      for error in [0, 16, 17, 0] as [UInt32] {
+        let request = try server.receive()
+        let payload = error == 0 ? ScriptedServer.plausiblePayload(for: request) : []
+        server.reply(to: request, payload, error: error)
+      }
+      seen.add(try firstBytes(server, [0, 1, 2]))
+      try server.serve()
+    }
+    try register(client, 3)
+    #expect(throws: ClientError.refused(.dmaUnmap, .resourceBusy)) {
+      try client.transaction { (changes) throws(ClientError) in
+        try changes.unmap(at: 0, size: page)
+        try changes.unmap(at: page, size: page)
+        try changes.map(.ofOnePage(), at: page, size: page)
+        try changes.unmap(at: 2 * page, size: page)
+      }
+    }
+    #expect(client.pages == [1])
+    #expect(seen.wait(for: 1) == [[nil, 11, nil]])
+  }
+
+  @Test func `is forgotten when the device does not know it`() throws {
+    let client = try client { server in
+      server.answer(try server.receive())
+      server.reply(to: try server.receive(), error: 2)
+      try server.serve()
+    }
+    try register(client, 1)
+    #expect(throws: ClientError.refused(.dmaUnmap, .noSuchFileOrDirectory)) {
+      try client.unmap(at: 0, size: page)
+    }
+    #expect(client.pages == [])
+    try register(client, 1)
+  }
+
+  @Test(arguments: [false, true], [0, 16] as [UInt32])
+  func `stays when no answer comes in time, which still counts when it comes`(
+    _ isAll: Bool, _ error: UInt32
+  ) throws {
+    let hasTimedOut = Gate()
+    let seen = Notes<[UInt8?]>()
+    let client = try client { server in
+      server.answer(try server.receive())
+      let request = try server.receive()
+      hasTimedOut.wait()
+      seen.add(try firstBytes(server, [0]))
+      server.reply(to: request, error == 0 ? request.payload : [], error: error)
+      seen.add(try firstBytes(server, [0]))
+      try server.serve()
+    }
+    try register(client, 1)
+    #expect(throws: ClientError.timedOut(.dmaUnmap)) {
+      if isAll {
+        try client.unmapAll(timeout: .milliseconds(10))
+      } else {
+        try client.unmap(at: 0, size: page, timeout: .milliseconds(10))
+      }
+    }
+    #expect(client.pages == [0])
+    hasTimedOut.open()
+    #expect(seen.wait(for: 2) == [[10], error == 0 ? [nil] : [10]])
+    #expect(client.pages == (error == 0 ? [] : [0]))
+    let state = client.link.last.connection.state
+    #expect(eventually { state.withLock { $0.servesMemory } == (error != 0) })
+    #expect(state.withLock { $0.lateSettlements.isEmpty })
+  }
+
+  @Test func `stays when the connection is lost, and is registered with the next`() throws {
+    let host = Host()
+    let isAsked = Gate()
+    try host.start { server in
+      try server.agree()
+      while true {
+        let request = try server.receive()
+        if request.command == .dmaUnmap { isAsked.open() } else { server.answer(request) }
+      }
+    }
+    var policy = ReconnectionPolicy()
+    policy.firstDelay = .milliseconds(1)
+    var options = options(timeout: .seconds(60))
+    options.reconnection = .on(policy)
+    let client = try Client(connectingTo: host.path, options: options)
+    try register(client, 1)
+    let error = try Later {
+      failure { () throws(ClientError) in try client.unmap(at: 0, size: page) }
+    }
+    #expect(isAsked.wait())
+    host.stop()
+    #expect(try error.get() == .disconnected(.closedByPeer))
+    let seen = Notes<UInt64>()
+    try host.start { server in
+      try server.agree()
+      while true {
+        let request = try server.receive()
+        if request.command == .dmaMap { seen.add(request.long(at: 16)) }
+        server.answer(request)
+      }
+    }
+    try client.unmap(at: 0, size: page)
+    #expect(seen.all == [0])
+    #expect(client.pages == [])
+  }
+}
+
+@Suite struct `A window that is registered too late` {
+  @Test func `is taken back when the device has it after all`() throws {
+    let hasTimedOut = Gate()
+    let seen = Notes<Command>()
+    let client = try client { server in
+      let request = try server.receive()
+      hasTimedOut.wait()
+      server.answer(request)
+      while true {
+        let request = try server.receive()
+        seen.add(request.command)
+        server.answer(request)
+      }
+    }
+    #expect(throws: ClientError.timedOut(.dmaMap)) {
+      try client.map(memory(1), at: 0, size: page, timeout: .milliseconds(10))
+    }
+    #expect(client.pages == [])
+    hasTimedOut.open()
+    _ = try client.deviceInfo()
+    #expect(seen.wait(for: 2).contains(.dmaUnmap))
+    #expect(client.pages == [])
+    try register(client, 1)
+  }
+
+  @Test func `is left alone when another has taken its place`() throws {
+    let hasTimedOut = Gate()
+    let seen = Notes<Command>()
+    let client = try client { server in
+      let first = try server.receive()
+      let second = try server.receive()
+      hasTimedOut.wait()
+      server.answer(first)
+      server.answer(second)
+      while true {
+        let request = try server.receive()
+        seen.add(request.command)
+        server.answer(request)
+      }
+    }
+    #expect(throws: ClientError.timedOut(.dmaMap)) {
+      try client.map(memory(1), at: 0, size: page, timeout: .milliseconds(10))
+    }
+    let again = try Later {
+      failure { () throws(ClientError) in try client.map(.ofOnePage(), at: 0, size: page) }
+    }
+    #expect(eventually { client.pages == [0] })
+    hasTimedOut.open()
+    #expect(try again.get() == nil)
+    _ = try client.deviceInfo()
+    #expect(seen.all == [.deviceGetInfo])
+    #expect(client.pages == [0])
+  }
+}
