@@ -1,9 +1,10 @@
 import SystemPackage
 import TestSupport
 import Testing
-import VFIOUserClient
 import VFIOUserProtocol
 import VFIOUserTransport
+
+@testable import VFIOUserClient
 
 /// A server that reads everything, answers nothing, and notes what it was asked.
 private func silentClient(_ asked: Notes<Command> = Notes()) throws -> Client {
@@ -91,6 +92,44 @@ private func silentClient(_ asked: Notes<Command> = Notes()) throws -> Client {
       _ = try client.read(.bar0, at: 0, count: 100, timeout: .milliseconds(200))
     }
     #expect(error == .timedOut(.regionRead))
+  }
+
+  @Test func `lets tasks post that find no room in turn, and fails none of them`() async throws {
+    let gate = Gate()
+    let bytes = Monitor(0)
+    let client = try client(options(timeout: .seconds(60))) { server in
+      gate.wait()
+      while true {
+        let request = try server.receive()
+        if request.command == .regionWrite { bytes.update { $0 += request.payload.count - 16 } }
+        server.answer(request)
+      }
+    }
+    let connection = client.link.last.connection
+    let data = [UInt8](repeating: 1, count: 256 << 10)
+    let access = RegionAccess(offset: 0, region: .bar0, count: UInt32(data.count))
+    var posted = 0
+    while try connection.tryPost(access, data.span) { posted += 1 }
+    #expect(try !connection.tryPost(access, data.span))
+    async let failures = postAll(client, data)
+    gate.open()
+    #expect(await failures == [])
+    _ = try await client.deviceInfo()
+    #expect(bytes.withLock { $0 } == (posted + 16 * 8) * data.count)
+  }
+
+  /// Posts from 16 tasks, 8 times each.
+  private func postAll(_ client: Client, _ data: [UInt8]) async -> [ClientError] {
+    await withTaskGroup(of: ClientError?.self) { group in
+      for _ in 0..<16 {
+        group.addTask {
+          await taskFailure {
+            for _ in 0..<8 { try await client.post(.bar0, at: 0, data) }
+          }
+        }
+      }
+      return await group.reduce(into: []) { if let error = $1 { $0.append(error) } }
+    }
   }
 
   @Test func `bounds a post that finds no room, without losing the connection`() async throws {

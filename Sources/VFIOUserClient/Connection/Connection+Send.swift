@@ -5,25 +5,40 @@ internal import VFIOUserTransport
 
 /// Commands whose sender does not wait: posted ones, and those that a fence waits for later.
 extension Connection {
-  /// Sends a command with No_reply.
+  /// Sends something with No_reply, once there is room for it.
+  ///
+  /// - Parameter attempt: says whether there was, and sends it then.
   func post(
-    _ command: Command, payload size: Int, timeout: Duration? = nil,
-    fill: (inout MutableRawSpan) -> Void
+    timeout: Duration?, _ attempt: () throws(ClientError) -> Bool
   ) throws(ClientError) {
-    try waitForBacklog(timeout)
+    guard try !attempt() else { return }
+    let deadline = deadline(timeout)
+    repeat { try waitForBacklog(before: deadline, isOwn: timeout != nil) } while try !attempt()
+  }
+
+  /// Sends a command with No_reply, unless too much waits for the socket.
+  ///
+  /// - Returns: whether it was sent.
+  func tryPost(
+    _ command: Command, payload size: Int, fill: (inout MutableRawSpan) -> Void
+  ) throws(ClientError) -> Bool {
     try state.update { state throws(ClientError) in
       if let failure = state.failure { throw .disconnected(failure) }
+      guard state.outbox.count <= Self.backlogLimit else { return false }
       let header = Header(
         id: PendingCalls.posted, command: command, size: 0, flags: .noReply)
       enqueue(&state, header, size, DescriptorList(), fill)
+      return true
     }
   }
 
-  /// Posts a write of up to 8 bytes.
+  /// Posts a write of up to 8 bytes, unless too much waits for the socket.
   ///
   /// While the socket is full, such writes are collected and sent in one message, if the server
   /// takes those.
-  func post(_ write: RegionWrite, timeout: Duration? = nil) throws(ClientError) {
+  ///
+  /// - Returns: whether it was posted.
+  func tryPost(_ write: RegionWrite) throws(ClientError) -> Bool {
     let isCollected = try state.withLock { state throws(ClientError) -> Bool in
       if let failure = state.failure { throw .disconnected(failure) }
       guard state.mayCoalesce, !state.outbox.isEmpty, state.coalesced.count < Self.mostCoalesced
@@ -31,9 +46,9 @@ extension Connection {
       state.coalesced.append(write)
       return true
     }
-    guard !isCollected else { return }
+    guard !isCollected else { return true }
     let size = RegionAccess.wireSize + Int(write.access.count)
-    try post(.regionWrite, payload: size, timeout: timeout) { bytes in
+    return try tryPost(.regionWrite, payload: size) { bytes in
       write.access.encode(into: &bytes)
       for place in 0..<Int(write.access.count) {
         let byte = UInt8(truncatingIfNeeded: write.value >> UInt64(8 * place))
@@ -60,14 +75,15 @@ extension Connection {
   }
 
   /// A sender that waits for nothing else waits here when too much waits for the socket.
-  private func waitForBacklog(_ timeout: Duration?) throws(ClientError) {
-    guard state.withLock({ $0.outbox.count > Self.backlogLimit }) else { return }
+  ///
+  /// - Parameter isOwn: whether the deadline is the sender's, and not that of all commands.
+  private func waitForBacklog(before deadline: Deadline, isOwn: Bool) throws(ClientError) {
     let isDrained: Void? = state.withLock(
-      when: { $0.failure != nil || $0.outbox.count <= Self.backlogLimit }, before: deadline(timeout)
+      when: { $0.failure != nil || $0.outbox.count <= Self.backlogLimit }, before: deadline
     ) { _ in }
     guard isDrained == nil else { return }
     // Whoever brought a time of their own may have more patience later.
-    guard timeout == nil else { throw .timedOut(.regionWrite) }
+    guard !isOwn else { throw .timedOut(.regionWrite) }
     let reason = StreamFailure.deadlinePassed(during: .sending)
     state.update { lose(&$0, reason) }
     throw .disconnected(reason)

@@ -18,7 +18,10 @@ extension Client {
       return try store(number, region, at: offset, timeout: timeout)
     }
     let limit = TimeLimit(timeout)
-    try connection(within: limit).post(write, timeout: limit.rest)
+    let connection = try connection(within: limit)
+    try connection.post(timeout: limit.rest) { () throws(ClientError) in
+      try connection.tryPost(write)
+    }
   }
 
   /// Writes bytes and does not wait, in as many messages as it takes.
@@ -31,7 +34,11 @@ extension Client {
     let limit = TimeLimit(timeout)
     let connection = try connection(within: limit)
     for piece in pieces(region, offset, bytes.count) {
-      try connection.post(piece.access, bytes.span.extracting(piece.range), timeout: limit.rest)
+      trace.record(.region(.regionWrite, piece.access))
+      let part = bytes.span.extracting(piece.range)
+      try connection.post(timeout: limit.rest) { () throws(ClientError) in
+        try connection.tryPost(piece.access, part)
+      }
     }
   }
 
@@ -62,8 +69,9 @@ extension Client {
     }
     let limit = TimeLimit(timeout)
     let connection = try await connection(within: limit)
-    try await connection.makeRoom(limit)
-    try connection.post(write, timeout: .zero)
+    try await connection.post(within: limit) { () throws(ClientError) in
+      try connection.tryPost(write)
+    }
   }
 
   /// Writes bytes and does not wait for the device, in as many messages as it takes.
@@ -76,38 +84,37 @@ extension Client {
     let limit = TimeLimit(timeout)
     let connection = try await connection(within: limit)
     for piece in pieces(region, offset, bytes.count) {
-      try await connection.makeRoom(limit)
-      try connection.post(piece.access, bytes.span.extracting(piece.range), timeout: .zero)
+      trace.record(.region(.regionWrite, piece.access))
+      try await connection.post(within: limit) { () throws(ClientError) in
+        try connection.tryPost(piece.access, bytes.span.extracting(piece.range))
+      }
     }
   }
 }
 
 extension Connection {
-  /// Posts a write of any size.
-  func post(
-    _ access: RegionAccess, _ bytes: Span<UInt8>, timeout: Duration?
-  ) throws(ClientError) {
-    trace.record(.region(.regionWrite, access))
-    try post(.regionWrite, payload: RegionAccess.wireSize + bytes.count, timeout: timeout) {
-      target in
+  /// Posts a write of any size, unless too much waits for the socket.
+  ///
+  /// - Returns: whether it was posted.
+  func tryPost(_ access: RegionAccess, _ bytes: Span<UInt8>) throws(ClientError) -> Bool {
+    try tryPost(.regionWrite, payload: RegionAccess.wireSize + bytes.count) { target in
       access.encode(into: &target)
       var data = target._mutatingExtracting(RegionAccess.wireSize...)
       data.copy(bytes)
     }
   }
 
-  /// Suspends the task while too much waits for the socket.
-  func makeRoom(_ limit: TimeLimit) async throws(ClientError) {
+  /// Sends something with No_reply, and suspends the task while there is no room for it.
+  func post(
+    within limit: TimeLimit, _ attempt: () throws(ClientError) -> Bool
+  ) async throws(ClientError) {
+    guard try !attempt() else { return }
     let deadline = deadline(limit.rest)
     // Looking now and then is good enough for a server that is a mebibyte behind.
-    while !hasRoom {
+    repeat {
       guard !deadline.hasPassed else { throw .timedOut(.regionWrite) }
       guard (try? await Task.sleep(for: .milliseconds(1))) != nil else { throw .cancelled }
-    }
-  }
-
-  private var hasRoom: Bool {
-    state.withLock { $0.failure != nil || $0.outbox.count <= Self.backlogLimit }
+    } while try !attempt()
   }
 }
 
