@@ -81,8 +81,13 @@ struct Agreement: Sendable {
         "the server speaks version \(answer.major).\(answer.minor), "
           + "this client up to \(proposal.major).\(proposal.minor)")
     }
-    // A capability that was not proposed is not agreed on; libvfio-user names some. It is ignored.
+    // What was not proposed is not agreed on; libvfio-user names some. It is ignored.
+    //
+    // Numbers are no part of that: each side states limits of its own, of what it can take in one
+    // message, transfer, map. A server may name larger ones than ours (libvfio-user names its own
+    // whatever was proposed). Its numbers bound what we send, ours what it may send.
     var agreed = answer
+    if !proposal.capabilities.effectiveTwinSocket.supported { agreed.capabilities.twinSocket = nil }
     if proposal.capabilities.writeMultiple != true { agreed.capabilities.writeMultiple = nil }
     if proposal.capabilities.migration == nil { agreed.capabilities.migration = nil }
     return agreed

@@ -60,7 +60,11 @@ public final class Client: Sendable {
     link.establish(try Agreement(socket, factory))
   }
 
-  /// The version and the capabilities of the server, as it answered last.
+  /// The version and the capabilities of the server, as it answered last, without those that were not
+  /// proposed.
+  ///
+  /// Its numbers are limits of its own, for what the client sends, and may be larger than those that
+  /// were proposed, which are the client's.
   public var server: VersionMessage { link.last.version }
 
   /// Why the connection is lost, nil while it stands.

@@ -102,10 +102,41 @@ private let refusedFields: [(field: String, value: String)] = [
   @Test func `does not agree on what it did not propose`() throws {
     var options = ClientOptions()
     options.proposal.writeMultiple = false
-    let json = #"{"capabilities":{"write_multiple":true,"migration":{"pgsize":4096}}}"#
+    options.proposal.twinSocket = nil
+    let json = #"""
+      {"capabilities":{"write_multiple":true,"migration":{"pgsize":4096},
+      "twin_socket":{"supported":true,"fd_index":0}}}
+      """#
     let capabilities = try agree(version(json), options).get().capabilities
     #expect(!capabilities.effectiveWriteMultiple)
     #expect(capabilities.migration == nil)
+    #expect(capabilities.twinSocket == nil)
+  }
+
+  @Test func `takes numbers above its own, which are the server's limits`() throws {
+    var options = ClientOptions()
+    options.proposal.maxMessageDescriptors = 2
+    options.proposal.maxDataTransfer = 4096
+    options.largestAccess = 1 << 20
+    let json = #"{"capabilities":{"max_msg_fds":5,"max_data_xfer_size":8192,"max_dma_maps":70000}}"#
+    let seen = Notes<[Int]>()
+    let client = try client(options, of: json) { server in
+      for _ in 0..<2 {
+        let request = try server.receive()
+        seen.add([request.descriptorCount, Int(request.word(at: 12))])
+        server.answer(request)
+      }
+      // What it asks for is bounded by the client's number.
+      let answer = try server.ask(message(.dmaRead, longs([0, 4097])))
+      seen.add([Int(answer.header.error)])
+      try server.serve()
+    }
+    let counter = try EventCounter()
+    try client.setTriggers(.msix, Array(repeating: counter, count: 5))
+    #expect(try client.read(.bar0, at: 0, count: 8192).count == 8192)
+    let memory = try SharedMemory(size: 8192)
+    try client.map(memory, at: 0, size: 8192)
+    #expect(seen.wait(for: 3) == [[5, 0], [0, 8192], [7]])
   }
 
   @Test func `passes a refusal on`() throws {
