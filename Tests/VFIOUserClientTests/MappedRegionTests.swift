@@ -33,6 +33,36 @@ private let page: UInt64 = 4096
 private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
 
 @Suite struct `A mapped region` {
+  @Test func `is asked for and mapped once for all who hold it`() async throws {
+    let file = try TruncatableMemory(size: 0x10000)
+    let asked = Notes<UInt32>()
+    let client = try client { server in
+      while true {
+        let request = try server.receive()
+        asked.add(request.word(at: 8))
+        var list = DescriptorList()
+        list.append(try file.lent())
+        server.reply(to: request, region(two), descriptors: list)
+      }
+    }
+    var mapped: MappedRegion? = try await client.map(.bar0)
+    #expect(try await client.map(.bar0) === mapped)
+    let maps = { try client.map(.bar0) }
+    #expect(try maps() === mapped)
+    #expect(asked.all == [0])
+    mapped = nil
+    mapped = try maps()
+    #expect(asked.all == [0, 0])
+    let others = Notes<ObjectIdentifier>()
+    try onThreads(8) { _ in
+      if let one = try? client.map(.bar0) { others.add(ObjectIdentifier(one)) }
+    }
+    let first = try #require(mapped)
+    #expect(others.all == Array(repeating: ObjectIdentifier(first), count: 8))
+    client.disconnect()
+    #expect(throws: ClientError.disconnected(.closedByUs)) { try maps() }
+  }
+
   @Test func `is read and written without a message, at any width`() throws {
     let file = try TruncatableMemory(size: 0x10000)
     let view = try #require(MappedFile(try file.lent()))

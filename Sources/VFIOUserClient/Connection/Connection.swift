@@ -70,6 +70,8 @@ final class Connection: @unchecked Sendable {
   let oneshot: OwnedDescriptor
   /// Has the background reader look again: at deadlines, and whether the connection is lost.
   let wake: EventCounter
+  /// What is mapped of the device's regions.
+  let mappedRegions = MappedRegions()
   /// Whether ``failure`` is set, for those who ask often.
   let isLost = Atomic<Bool>(false)
 

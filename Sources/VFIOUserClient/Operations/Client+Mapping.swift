@@ -1,8 +1,9 @@
+internal import Synchronization
 public import VFIOUserProtocol
 internal import VFIOUserTransport
 
 extension Client {
-  /// Maps what the device lets us map of a region.
+  /// Maps what the device lets us map of a region, or shares what is mapped of it already.
   ///
   /// - Throws: ``ClientError/unmappable(_:_:)`` when that is nothing, when the areas are no whole pages
   ///   or overlap, or when the file that the device sent is too short for them.
@@ -11,7 +12,9 @@ extension Client {
   ) throws(ClientError) -> MappedRegion {
     let limit = TimeLimit(timeout)
     let connection = try connection(within: limit)
-    return try MappedRegion(connection.region(index, limit), connection)
+    if let mapped = connection.mapped(index) { return mapped }
+    return connection.mappedRegions.share(
+      try MappedRegion(connection.region(index, limit), connection))
   }
 
   /// Reads a number: from memory if it is mapped, else with a message.
@@ -78,7 +81,9 @@ extension Client {
   ) async throws(ClientError) -> MappedRegion {
     let limit = TimeLimit(timeout)
     let connection = try await connection(within: limit)
-    return try MappedRegion(await connection.region(index, limit), connection)
+    if let mapped = connection.mapped(index) { return mapped }
+    return connection.mappedRegions.share(
+      try MappedRegion(await connection.region(index, limit), connection))
   }
 
   /// Reads a number: from memory if it is mapped, else with a message.
@@ -134,6 +139,13 @@ extension Client {
       }
       done += part.count
     }
+  }
+}
+
+extension Connection {
+  /// The region as somebody holds it, unless it is of no use any more.
+  fileprivate func mapped(_ index: RegionIndex) -> MappedRegion? {
+    isLost.load(ordering: .acquiring) ? nil : mappedRegions[index]
   }
 }
 

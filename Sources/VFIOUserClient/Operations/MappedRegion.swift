@@ -6,9 +6,10 @@ internal import VFIOUserTransport
 /// them costs no message.
 ///
 /// The device changes the memory at any time and may truncate its file, which becomes an error and not
-/// a signal. All of it is unmapped with the last reference. It belongs to the connection that it was
-/// made on: once that is lost, or the client is gone, accesses fail with ``ClientError/disconnected(_:)``, and after a
-/// reconnection the region has to be mapped anew.
+/// a signal. All of it is unmapped with the last reference; whoever maps the region before that gets
+/// the same object. It belongs to the connection that it was made on: once that is lost, or the client is
+/// gone, accesses fail with ``ClientError/disconnected(_:)``, and after a reconnection the region has to be
+/// mapped anew.
 ///
 /// `Client.load` and its kin take a mapped region too, and send a message where nothing is mapped.
 public final class MappedRegion: Sendable {

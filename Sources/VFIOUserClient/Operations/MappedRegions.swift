@@ -1,0 +1,27 @@
+internal import VFIOUserProtocol
+internal import VFIOUserTransport
+
+/// The mapped regions of a connection, each for as long as somebody holds it.
+///
+/// So a region is asked for, its descriptor taken and its areas mapped once, however many users it has.
+final class MappedRegions: Sendable {
+  private struct Held {
+    weak var region: MappedRegion?
+  }
+
+  private let held = Monitor<[RegionIndex: Held]>([:])
+
+  /// The one that somebody holds.
+  subscript(index: RegionIndex) -> MappedRegion? { held.withLock { $0[index]?.region } }
+
+  /// Shares one that was just mapped, unless another thread was faster.
+  ///
+  /// - Returns: the one to be used.
+  func share(_ region: MappedRegion) -> MappedRegion {
+    held.withLock { held in
+      if let other = held[region.region.index]?.region { return other }
+      held[region.region.index] = Held(region: region)
+      return region
+    }
+  }
+}
