@@ -43,10 +43,29 @@ struct DeviceIdentity: Equatable, Sendable {
     }
     self.regions = regions
     self.interrupts = interrupts
-    let space = try connection.perform(
-      Exchanges.read(RegionAccess(offset: 0, region: .configuration, count: 64)))
-    // Vendor and device, revision and class, subsystem; what lies between is state.
-    numbers = Array(space[0..<4] + space[8..<12] + space[0x2C..<0x30])
+    numbers = try Self.numbers(connection, regions)
+  }
+
+  /// Vendor and device, revision and class, subsystem; what lies between is state.
+  ///
+  /// Of a device whose configuration space cannot be read, or is too short, as much as there is.
+  private static func numbers(
+    _ connection: Connection, _ regions: [RegionInfo]
+  ) throws(ClientError) -> [UInt8] {
+    guard let space = regions.first(where: { $0.index == .configuration }),
+      space.flags.contains(.readable), space.size > 0
+    else { return [] }
+    let access = RegionAccess(
+      offset: 0, region: .configuration, count: UInt32(min(space.size, 64)))
+    let bytes: [UInt8]
+    do throws(ClientError) {
+      bytes = try connection.perform(Exchanges.read(access))
+    } catch {
+      guard case .refused = error else { throw error }
+      return []
+    }
+    let places = [0..<4, 8..<12, 0x2C..<0x30].map { $0.clamped(to: bytes.indices) }
+    return places.flatMap { bytes[$0] }
   }
 }
 
@@ -143,17 +162,23 @@ final class Reconnector: Sendable {
     deadline == .never ? .seconds(Int64.max) : .nanoseconds(deadline.remaining)
   }
 
+  /// Most windows that are on their way at once: each takes an identifier, a descriptor, and time that
+  /// the device has for all of them together.
+  private static let mostAtOnce = 256
+
   /// Checks that it is the same device, and registers everything again.
   private func restore(_ agreement: Agreement) throws(ClientError) {
     do throws(ClientError) {
       guard try DeviceIdentity(agreement.connection) == identity else { throw .deviceChanged }
-      let group = FenceGroup()
       // In order: what is being changed on the lost connection fails, and is undone by then.
       let windows = try factory.memory.inOrder { factory.memory.all }
-      for window in windows {
-        try agreement.connection.sendMap(window, in: group)
+      for start in stride(from: 0, to: windows.count, by: Self.mostAtOnce) {
+        let group = FenceGroup()
+        for window in windows[start...].prefix(Self.mostAtOnce) {
+          try agreement.connection.sendMap(window, in: group)
+        }
+        try agreement.connection.fence(group)
       }
-      try agreement.connection.fence(group)
       try events.restore(agreement)
       agreement.connection.noteMemory()
     } catch {

@@ -12,8 +12,11 @@ public enum Reconnection: Sendable {
 ///
 /// Calls that were under way when the connection was lost fail in any case, since nobody knows whether
 /// the device carried them out. The client connects and negotiates again, checks that it is the same
-/// device (identity, regions, interrupts), and registers memory and interrupts again, before anybody
-/// else may call.
+/// device, and registers memory and interrupts again, masks included, before anybody else may call.
+///
+/// The same device is one with the same regions, the same types of interrupts, and the same numbers of
+/// vendor, device, revision, class and subsystem; of a device that does not let its configuration space
+/// be read, the numbers are not compared.
 public struct ReconnectionPolicy: Sendable {
   /// The wait before the second attempt; it doubles with each.
   public var firstDelay: Duration = .milliseconds(20)

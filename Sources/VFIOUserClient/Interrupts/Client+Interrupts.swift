@@ -48,11 +48,14 @@ extension Client {
   }
 
   /// Masks, unmasks or triggers vectors itself.
+  ///
+  /// What is masked is masked again after a reconnection, unless a counter may have unmasked it.
   public func act(
     _ action: SetInterrupts.Action, on index: InterruptIndex, vector: UInt32 = 0,
     count: UInt32 = 1, timeout: Duration? = nil
   ) throws(ClientError) {
     _ = try perform(exchange(action, index, vector, count), timeout: timeout)
+    events.noteMasks { $0.note(action, index, start: vector, count: count) }
   }
 
   /// Masks, unmasks or triggers those vectors whose boolean is true.
@@ -61,6 +64,7 @@ extension Client {
     where selected: [Bool], timeout: Duration? = nil
   ) throws(ClientError) {
     _ = try perform(exchange(action, index, start, selected), timeout: timeout)
+    events.noteMasks { $0.note(action, index, start: start, where: selected) }
   }
 
   /// Switches all vectors of an index off.
@@ -117,6 +121,7 @@ extension Client {
     count: UInt32 = 1, timeout: Duration? = nil
   ) async throws(ClientError) {
     _ = try await perform(exchange(action, index, vector, count), timeout: timeout)
+    events.noteMasks { $0.note(action, index, start: vector, count: count) }
   }
 
   /// Masks, unmasks or triggers those vectors whose boolean is true, without holding a thread.
@@ -125,6 +130,7 @@ extension Client {
     where selected: [Bool], timeout: Duration? = nil
   ) async throws(ClientError) {
     _ = try await perform(exchange(action, index, start, selected), timeout: timeout)
+    events.noteMasks { $0.note(action, index, start: start, where: selected) }
   }
 
   /// Switches all vectors of an index off, without holding a thread.

@@ -1,42 +1,68 @@
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// The counters that were set for interrupts; kept to be set again after a reconnection.
+/// The counters that were set for interrupts, and what was masked; kept to be set again after a
+/// reconnection.
 final class EventRegistry: Sendable {
   private struct Key: Hashable {
     let action: SetInterrupts.Action
     let index: InterruptIndex
   }
 
-  private let counters = Monitor<[Key: [UInt32: EventCounter]]>([:])
+  private struct State {
+    var counters: [Key: [UInt32: EventCounter]] = [:]
+    var masks = InterruptMasks()
+  }
+
+  private let state = Monitor(State())
+
+  /// Changes what is noted of masks.
+  func noteMasks(_ change: (inout InterruptMasks) -> Void) { state.withLock { change(&$0.masks) } }
 
   /// Notes what was set, or taken away.
   func note(_ batch: EventBatch) {
     let key = Key(action: batch.action, index: batch.index)
-    counters.withLock { counters in
+    state.withLock { state in
       for (offset, counter) in batch.counters.enumerated() {
-        counters[key, default: [:]][batch.start + UInt32(offset)] = counter
+        state.counters[key, default: [:]][batch.start + UInt32(offset)] = counter
       }
+      // A counter that is newly set for the pin unmasks it.
+      if batch.action == .trigger, batch.index == .intx { state.masks.forget(.intx) }
     }
   }
 
   /// Forgets an index.
   func forget(_ index: InterruptIndex) {
-    counters.withLock { counters in
-      counters = counters.filter { $0.key.index != index }
+    state.withLock { state in
+      state.counters = state.counters.filter { $0.key.index != index }
+      state.masks.forget(index)
     }
   }
 
   /// What has to be set to have everything as it was, triggers first.
   func batches(most: Int) -> [EventBatch] {
-    counters.withLock { counters in
+    state.withLock { state in
       var batches: [EventBatch] = []
-      for (key, vectors) in counters.sorted(by: { Self.order($0.key) < Self.order($1.key) }) {
+      for (key, vectors) in state.counters.sorted(by: { Self.order($0.key) < Self.order($1.key) }) {
         for (start, run) in Self.runs(vectors) {
           batches += EventBatch.split(key.action, key.index, start, run, most: most)
         }
       }
       return batches
+    }
+  }
+
+  /// What has to be masked to have everything as it was.
+  ///
+  /// Not what is unmasked through a counter as well: nobody knows whether it was, and an interrupt too
+  /// many does less harm than one that does not come.
+  var maskRequests: [SetInterrupts] {
+    state.withLock { state in
+      var excluded: [InterruptIndex: [UInt32]] = [:]
+      for (key, vectors) in state.counters where key.action == .unmask {
+        excluded[key.index] = Array(vectors.keys)
+      }
+      return state.masks.requests(without: excluded)
     }
   }
 
@@ -62,6 +88,11 @@ final class EventRegistry: Sendable {
     let most = agreement.version.capabilities.effectiveMaxMessageDescriptors
     for batch in batches(most: most) {
       _ = try agreement.connection.perform(agreement.connection.message(for: batch))
+    }
+    // Behind the counters: setting one for the pin unmasks it.
+    for request in maskRequests {
+      agreement.connection.trace.record(.interrupts(request))
+      _ = try agreement.connection.perform(Exchange(.deviceSetIRQs, request))
     }
   }
 }
