@@ -109,7 +109,9 @@ final class Reconnector: Sendable {
         return loss
       }
       guard let reason = reason ?? nil, link.beginReconnecting() else { return }
-      link.last.twin?.end(reason)
+      // Both of its sockets. It also has this thread wait until everybody has heard of the loss, and what
+      // was under way is undone.
+      link.last.end(reason)
       tell(.lost(reason))
       do throws(ClientError) {
         guard let attempts = try reconnect() else { return }

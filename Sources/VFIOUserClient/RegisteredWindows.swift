@@ -45,9 +45,11 @@ struct RegisteredWindows {
     unblock()
   }
 
-  /// The device has not taken a window.
+  /// The device has not taken a window, which may have been taken back already.
   mutating func refused(_ window: Window) {
     arriving.remove(ObjectIdentifier(window))
+    leaving.remove(ObjectIdentifier(window))
+    leavers.remove(window)
     registered.remove(window)
     unblock()
   }

@@ -52,7 +52,7 @@ private func change(
       #expect(client.failure == nil)
     }
     // All of them but that of posted messages.
-    let all = Set(1 ... UInt16.max)
+    let all = Set(1...UInt16.max)
     #expect(seen.wait(for: 2).map { $0 == all } == [true, true])
     for offset in 0..<10 as Range<UInt64> {
       #expect(try client.load(.bar0, at: offset) == expected(at: offset, as: UInt16.self))

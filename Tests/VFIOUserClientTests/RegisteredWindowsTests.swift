@@ -1,0 +1,94 @@
+import Testing
+import VFIOUserProtocol
+import VFIOUserTransport
+
+@testable import VFIOUserClient
+
+/// A window of pages.
+private func window(_ first: UInt64, pages: UInt64 = 1) throws -> MemoryService.Window {
+  MemoryService.Window(
+    address: first << 12, size: pages << 12, memory: try .ofOnePage(), offset: 0,
+    flags: .readable, isShared: false)
+}
+
+@Suite struct `The windows of a client` {
+  /// Windows that the device has.
+  private func windows(_ all: [MemoryService.Window]) throws -> RegisteredWindows {
+    var windows = RegisteredWindows()
+    for window in all {
+      try add(window, to: &windows)
+      windows.arrived(window)
+    }
+    return windows
+  }
+
+  private func add(_ window: MemoryService.Window, to windows: inout RegisteredWindows) throws {
+    let isAdded = windows.add(window)
+    try #require(isAdded)
+  }
+
+  @Test func `come back when those are refused that were to take their place`() throws {
+    let (old, others) = (try window(0, pages: 2), [try window(0), try window(1)])
+    var windows = try windows([old])
+    windows.takeBack(old)
+    for other in others { try add(other, to: &windows) }
+    #expect(windows.count == 3)
+    windows.stays(old)
+    #expect(windows.window(holding: 4096) === old)
+    windows.refused(others[0])
+    #expect(!windows.registered.all.contains { $0 === old })
+    windows.refused(others[1])
+    #expect(windows.registered.all.map(ObjectIdentifier.init) == [ObjectIdentifier(old)])
+    #expect(windows.count == 1)
+  }
+
+  @Test func `do not come back when the device has taken others in their place`() throws {
+    let (old, other) = (try window(0, pages: 2), try window(1))
+    var windows = try windows([old])
+    windows.takeBack(old)
+    try add(other, to: &windows)
+    windows.stays(old)
+    windows.arrived(other)
+    #expect(windows.window(holding: 0) == nil)
+    #expect(windows.window(holding: 4096) === other)
+    #expect(windows.count == 1)
+  }
+
+  @Test func `leave late when they were thought to stay, and only once`() throws {
+    let (old, other) = (try window(0), try window(0))
+    var windows = try windows([old])
+    windows.takeBack(old)
+    windows.stays(old)
+    #expect(windows.registered.count == 1)
+    windows.left(old)
+    #expect(windows.count == 0)
+    try add(other, to: &windows)
+    windows.left(old)
+    windows.stays(old)
+    #expect(windows.window(holding: 0) === other)
+    #expect(windows.count == 1)
+  }
+
+  @Test func `that never came do not stay`() throws {
+    let new = try window(0)
+    var windows = RegisteredWindows()
+    try add(new, to: &windows)
+    windows.takeBack(new)
+    windows.refused(new)
+    windows.stays(new)
+    #expect(windows.count == 0)
+  }
+
+  @Test func `may leave one place one after the other`() throws {
+    let (first, second) = (try window(0), try window(0))
+    var windows = try windows([first])
+    windows.takeBack(first)
+    try add(second, to: &windows)
+    windows.takeBack(second)
+    #expect(windows.window(holding: 0) === first)
+    windows.left(first)
+    windows.arrived(second)
+    windows.left(second)
+    #expect(windows.count == 0)
+  }
+}
