@@ -12,8 +12,11 @@ extension Connection {
     timeout: Duration?, _ attempt: () throws(ClientError) -> Bool
   ) throws(ClientError) {
     guard try !attempt() else { return }
-    let deadline = deadline(timeout)
-    repeat { try waitForBacklog(before: deadline, isOwn: timeout != nil) } while try !attempt()
+    let own = timeout.map { Deadline.after($0) }
+    // Room that another sender was faster to take is room that the server has made: its time starts anew.
+    repeat {
+      try waitForBacklog(before: own ?? deadline(nil), isOwn: own != nil)
+    } while try !attempt()
   }
 
   /// Sends a command with No_reply, unless too much waits for the socket.
