@@ -26,6 +26,9 @@ package struct Deadline: Sendable, Comparable {
     return UInt64(seconds) * 1_000_000_000 + UInt64(attoseconds) / 1_000_000_000
   }
 
+  /// What ``instant`` is of a deadline that passes at this moment.
+  package static var now: UInt64 { clinux_now() }
+
   /// A deadline that does not come.
   package static let never = Deadline(instant: .max)
 

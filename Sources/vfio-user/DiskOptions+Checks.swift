@@ -105,6 +105,7 @@ extension DiskOptions {
       ("--queues", queues, 1...NVMeConfiguration.mostQueues),
       ("--queue-entries", queueEntries, 2...NVMeConfiguration.mostEntries),
       ("--threads", threads, 1...64),
+      ("--linger", linger, 0...100_000),
     ]
     for (option, value, range) in limits where !range.contains(value) {
       throw ValidationError(

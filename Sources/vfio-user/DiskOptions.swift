@@ -137,6 +137,12 @@ struct DiskOptions: ParsableArguments {
   var doorbells = NVMeConfiguration.DoorbellMode.trapped
 
   @Option(
+    help: ArgumentHelp(
+      "How long the disk looks for commands by itself while the guest keeps it busy, in microseconds up to 100000; 0 leaves the processor to others and makes each command slower.",
+      valueName: "microseconds"))
+  var linger = 400
+
+  @Option(
     help:
       "The best interrupts that the guest is offered: msix, msi or pin. QEMU 11.1 dies at the hot unplug of a device with MSI-X."
   )
@@ -178,6 +184,7 @@ struct DiskOptions: ParsableArguments {
     configuration.queueEntries = queueEntries
     configuration.threads = threads
     configuration.doorbells = doorbells
+    configuration.linger = .microseconds(linger)
     configuration.interrupts = interrupts
     configuration.use(engine)
     if let serial { configuration.serialNumber = serial }

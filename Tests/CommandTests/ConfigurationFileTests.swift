@@ -30,6 +30,7 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
       serial = "ONE"
       threads = 2
       doorbells = "mapped"
+      linger = 50
       interrupts = "msi"
       state = "one.state"
 
@@ -57,6 +58,7 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
     #expect(nvme.disk.cache == .direct)
     #expect(nvme.disk.serial == "ONE")
     #expect((nvme.disk.doorbells, nvme.disk.interrupts) == (.mapped, .msi))
+    #expect(nvme.disk.linger == 50)
     #expect(nvme.disk.state == "/disks/one.state")
     let serial = try #require(file.devices[1].command as? ServeSerial)
     #expect((serial.socket.socket, serial.listen) == ("/disks/port.sock", "/disks/far.sock"))

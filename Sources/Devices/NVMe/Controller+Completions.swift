@@ -51,6 +51,7 @@ extension Controller {
     queue.untold += 1
     guard !queue.hasNews else { return }
     queue.hasNews = true
+    queue.newsSince = now
     news.append(queue)
   }
 
@@ -60,23 +61,29 @@ extension Controller {
     guard coalescing == nil else { return tellCoalesced() }
     swap(&news, &telling)
     for queue in telling {
-      if looksByItself(queue) { news.append(queue) } else { tell(queue) }
+      if isDue(queue) { tell(queue) } else { news.append(queue) }
     }
     telling.removeAll(keepingCapacity: true)
   }
 
-  /// Whether the host has not come to the end of what an earlier interrupt told of, and so may find what
-  /// is new without another one.
-  ///
-  /// The thread looks again until it has, and tells before it sleeps.
-  private func looksByItself(_ queue: CompletionQueue) -> Bool {
-    guard isLingering, queue.id != 0, queue.interrupts, !line.needsHeads else { return false }
-    updateHead(of: queue)
-    return queue.hasUntaken
+  /// Whether there are completions that the host is not told of yet, and the thread has to look when it is time.
+  var keepsNews: Bool { !news.isEmpty && coalescing == nil }
+
+  /// Whether the host has to be told now.
+  private func isDue(_ queue: CompletionQueue) -> Bool {
+    guard queue.id != 0, queue.interrupts, !line.needsHeads else { return true }
+    if isLingering {
+      // A host that has not come to the end of what an earlier interrupt told of may find what is new
+      // without another one. The thread looks again until it has, and tells before it sleeps.
+      updateHead(of: queue)
+      if queue.hasUntaken { return false }
+    }
+    return queue.moderation.isDue(queue.untold, since: queue.newsSince, at: now)
   }
 
   private func tell(_ queue: CompletionQueue) {
     queue.hasNews = false
+    queue.moderation.told(queue.untold)
     queue.untold = 0
     guard queue.interrupts, isCurrent else { return }
     queue.told = queue.tail

@@ -20,7 +20,7 @@ extension Controller {
       hasFailed = true
       return registers.setStatus(life: life) { $0.isFatal = true }
     }
-    noteWhetherMessagesAreUsed(order.submissionQueue)
+    mailbox.usesMessages.store(false, ordering: .relaxed)
     features.reset()
     let completions = CompletionQueue(
       id: 0, address: order.completionQueue, entries: UInt32(order.attributes.completionEntries),
@@ -53,13 +53,12 @@ extension Controller {
     return nil
   }
 
-  /// Whether the queue lies in memory that is reached by messages.
-  private func noteWhetherMessagesAreUsed(_ address: UInt64) {
+  /// Notes if a queue or the shadow doorbells lie in memory that is reached by messages.
+  func noteMessages(at address: UInt64) {
     let range = GuestRange(address: address, count: UInt64(SubmissionEntry.wireSize))
     do throws(MemoryError) {
       // Sound: the slices are not used.
       unsafe try transfer.withSystemCallSlices(of: [range], for: .reading) { _ in }
-      mailbox.usesMessages.store(false, ordering: .relaxed)
     } catch .needsMapping {
       mailbox.usesMessages.store(true, ordering: .relaxed)
     } catch {

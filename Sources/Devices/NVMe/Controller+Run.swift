@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Logging
 internal import NVMeProtocol
 internal import Synchronization
@@ -10,19 +11,30 @@ extension Controller {
   func run() {
     DetachedThread.wakeOnTime()
     while true {
-      var isBusy = takeBackRequests()
-      guard handleEvents() else { break }
-      if stage == .enabled, !isPaused {
-        isBusy = serveQueues() || isBusy
-        // After the look at the queues, which finds some of them.
-        noteFaults()
+      switch turn.withLock({ _ in takeTurn() }) {
+      case .lookAgain: continue
+      case .giveWay: sched_yield()
+      case .sleep(let deadline): mailbox.wake.wait(before: deadline)
+      case .end: return mailbox.settled.update { $0.isClosed = true }
       }
-      idleTurns = isBusy ? 0 : idleTurns + 1
-      tellNews()
-      engine.flush()
-      if isBusy { health.begin() } else { rest() }
     }
-    mailbox.settled.update { $0.isClosed = true }
+  }
+
+  private func takeTurn() -> Rest {
+    now = Deadline.now
+    var isBusy = takeBackRequests()
+    guard handleEvents() else { return .end }
+    if stage == .enabled, !isPaused {
+      isBusy = serveQueues() || isBusy
+      // After the look at the queues, which finds some of them.
+      noteFaults()
+    }
+    idleTurns = isBusy ? 0 : idleTurns + 1
+    tellNews()
+    engine.flush()
+    guard isBusy else { return rest() }
+    health.begin()
+    return .lookAgain
   }
 
   /// Handles what others have left, one after the other; while the engine still has requests of what
@@ -61,7 +73,7 @@ extension Controller {
   /// Gives commands their turns, queue by queue.
   ///
   /// - Returns: whether there were any.
-  private func serveQueues() -> Bool {
+  func serveQueues() -> Bool {
     var found = false
     let count = turns.count
     guard count > 0 else { return false }
@@ -71,6 +83,7 @@ extension Controller {
       guard index < turns.count, stage == .enabled, !isPaused, isCurrent else { break }
       let place = firstTurn + index
       let queue = turns[place < turns.count ? place : place % turns.count]
+      if isVisited, queue.id == 0 { continue }
       drain(queue.completionQueue)
       found = fetch(queue) || found
     }
@@ -85,7 +98,7 @@ extension Controller {
     updateTail(of: queue)
     var left = min(queue.waiting, UInt32(Self.burst))
     guard left > 0 else { return false }
-    isDeep = looksDeep(queue)
+    noteFind(in: queue)
     while left > 0, hasSlots {
       let count = min(left, queue.entries - queue.head, UInt32(Self.burst))
       let address = queue.address &+ UInt64(queue.head) * UInt64(SubmissionEntry.wireSize)
@@ -99,6 +112,7 @@ extension Controller {
       let entries = scratchEntries(Int(count))
       for index in 0..<Int(count) {
         guard hasSlots, stage == .enabled, isCurrent, queue.deletion == nil else { return true }
+        guard !isVisited || isQuick(entries[index]) else { return true }
         queue.head = queue.places.next(after: queue.head)
         start(entries[index], from: queue)
       }

@@ -1,13 +1,14 @@
 internal import Logging
 internal import NVMeProtocol
+internal import Synchronization
 internal import SystemPackage
 internal import VFIOUserServer
 internal import VFIOUserTransport
 
 /// The controller: takes commands out of submission queues, has them carried out, posts completions.
 ///
-/// All of it runs on one thread, ``run()``, and nothing of it is touched by another one: what others
-/// have to say comes by the ``Mailbox``, the ``Doorbells`` and the ``RegisterBlock``. In each turn
+/// One thread at a time has the ``turn``: that of ``run()``, or for a ``visit()`` the connection's. What
+/// others have to say comes by the ``Mailbox``, the ``Doorbells`` and the ``RegisterBlock``. In each turn
 /// everything that has come is dealt with, and each interrupt vector is raised once.
 final class Controller: @unchecked Sendable {
   /// What the controller does at the moment.
@@ -29,6 +30,8 @@ final class Controller: @unchecked Sendable {
   }
 
   let options: NVMeConfiguration
+  /// ``NVMeConfiguration/linger`` in nanoseconds.
+  let lingering: UInt64
   let mailbox: Mailbox
   let doorbells: Doorbells
   let registers: RegisterBlock
@@ -55,10 +58,18 @@ final class Controller: @unchecked Sendable {
   /// Those that are there, in the order in which they get their turns.
   var turns: [SubmissionQueue] = []
   var firstTurn = 0
+  /// Held by the thread that touches any of this.
+  let turn = Mutex(())
+  /// Whether that is the connection's.
+  var isVisited = false
+  /// When the turn began, as the instants of deadlines are.
+  var now: UInt64 = 0
   /// Looks in a row that found nothing to do.
   var idleTurns = 0
-  /// Whether the host had several commands in flight when the last ones were found.
-  var isDeep = false
+  /// When commands were found last.
+  var foundAt: UInt64 = 0
+  /// Until when the thread looks by itself.
+  var lingersUntil: UInt64 = 0
   /// Completion queues with something to tell.
   var news: [CompletionQueue] = []
   /// Those that are being told of; empty in between.
@@ -107,6 +118,7 @@ final class Controller: @unchecked Sendable {
     lives: ControllerLives, bus: DeviceBus, line: InterruptLine, engine: any StorageEngine
   ) throws {
     self.options = options
+    lingering = Deadline.nanoseconds(options.linger)
     self.mailbox = mailbox
     self.doorbells = doorbells
     self.registers = registers

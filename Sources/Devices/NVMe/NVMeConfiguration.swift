@@ -45,6 +45,11 @@ public struct NVMeConfiguration: Sendable {
   public var interrupts = InterruptKind.msix
   /// Threads that wait for the disk, 1 to 64.
   public var threads = 4
+  /// How long the disk looks for commands by itself after one that followed another sooner than this.
+  ///
+  /// It keeps a core busy for as long as the guest keeps the disk busy; zero for never. Only guests with
+  /// shadow doorbells, as Linux has them, are looked after so.
+  public var linger: Duration = .microseconds(400)
   /// Where counters and saved features are kept; nil to forget them with the process.
   public var statePath: FilePath?
   /// Makes the engine that reads and writes; nil for a ``ThreadPool``.

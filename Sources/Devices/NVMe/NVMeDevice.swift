@@ -38,6 +38,7 @@ public final class NVMeDevice: Device {
   private struct Plug {
     var bus: DeviceBus?
     var line: InterruptLine?
+    var controller: Controller?
   }
 
   /// Makes a disk.
@@ -119,6 +120,7 @@ public final class NVMeDevice: Device {
       let controller = try Controller(
         options, mailbox: mailbox, doorbells: doorbells, registers: registers, lives: lives,
         bus: bus, line: line, engine: engine)
+      plug.withLock { $0.controller = controller }
       try DetachedThread.start("nvme") { controller.run() }
     } catch {
       options.logger.critical("the controller does not start", metadata: ["error": "\(error)"])
@@ -137,6 +139,7 @@ public final class NVMeDevice: Device {
   public func measure() { mailbox.post(.measure) }
 
   var bus: DeviceBus? { plug.withLock { $0.bus } }
+  var controller: Controller? { plug.withLock { $0.controller } }
   private var line: InterruptLine? { plug.withLock { $0.line } }
 }
 
@@ -194,10 +197,13 @@ extension NVMeDevice {
   private func ring(_ value: UInt32, at offset: UInt64) {
     guard offset < Self.doorbellsEnd else { return }
     let index = Int((offset - Self.registersEnd) / 4)
-    if doorbells.write(value, to: index), index % 2 == 1 {
+    let isSound = doorbells.write(value, to: index)
+    if isSound, index % 2 == 1 {
       line?.taken(index / 2, head: value)
       // Hosts say all the time how far they have read; the controller seldom waits for that.
       guard mailbox.wantsHeads.load(ordering: .sequentiallyConsistent) else { return }
+    } else if isSound, index > 0, controller?.visit() == true {
+      return
     }
     mailbox.wake.signal()
   }

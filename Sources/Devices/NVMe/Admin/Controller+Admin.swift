@@ -107,6 +107,8 @@ extension Controller {
       throw dataFailure(error)
     }
     shadow = new
+    noteMessages(at: values)
+    noteMessages(at: indexes)
     return .done()
   }
 }

@@ -5,12 +5,14 @@ internal import VFIOUserServer
 extension Controller {
   func add(_ queue: CompletionQueue) {
     completionQueues[Int(queue.id)] = queue
+    noteMessages(at: queue.address)
     doorbells.open(Doorbells.head(of: queue.id), size: queue.entries)
     if shadow != nil, queue.id != 0 { announceHead(of: queue) }
   }
 
   func add(_ queue: SubmissionQueue) {
     submissionQueues[Int(queue.id)] = queue
+    noteMessages(at: queue.address)
     queue.completionQueue.users += 1
     doorbells.open(Doorbells.tail(of: queue.id), size: queue.entries)
     turns.append(queue)

@@ -55,12 +55,10 @@ extension Controller {
   /// How long counters may be lost when the process is killed.
   private static let savingPause: UInt64 = 60_000_000_000
 
-  /// Saves the counters, if they have changed and the last time is some time ago.
-  func saveNowAndThen() {
-    guard options.statePath != nil, health.powerOnTime &- savedAt > Self.savingPause,
-      savedCommands != health.hostReads &+ health.hostWrites
-    else { return }
-    save()
+  /// Whether the counters have changed, and were saved some time ago.
+  var isTimeToSave: Bool {
+    options.statePath != nil && health.powerOnTime &- savedAt > Self.savingPause
+      && savedCommands != health.hostReads &+ health.hostWrites
   }
 
   /// Saves what has to outlive the process.

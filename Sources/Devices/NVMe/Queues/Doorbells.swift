@@ -96,6 +96,9 @@ final class Doorbells: @unchecked Sendable {
 
   func note(_ fault: Faults) { faults.bitwiseOr(fault.rawValue, ordering: .acquiringAndReleasing) }
 
+  /// Whether something was wrong since the last time.
+  var holdsFaults: Bool { faults.load(ordering: .relaxed) != 0 }
+
   /// What was wrong since the last time.
   func takeFaults() -> Faults {
     guard faults.load(ordering: .relaxed) != 0 else { return [] }

@@ -45,6 +45,9 @@ final class Mailbox: StorageReceiver {
     wake.signal()
   }
 
+  /// Whether there are events that were not handled.
+  var holdsEvents: Bool { hasEvents.load(ordering: .acquiring) }
+
   /// The next event, if there is one.
   func nextEvent() -> Event? {
     guard hasEvents.load(ordering: .acquiring) else { return nil }

@@ -66,8 +66,11 @@ final class CompletionQueue {
   var waiting: [CompletionEntry] = []
   /// Whether entries were posted that no interrupt has told of.
   var hasNews = false
-  /// Entries since the last interrupt, for coalescing.
+  /// Entries since the last interrupt.
   var untold = 0
+  /// When the first of them was posted.
+  var newsSince: UInt64 = 0
+  var moderation = Moderation()
   /// What was the tail at the last interrupt.
   var told: UInt32 = 0
 
