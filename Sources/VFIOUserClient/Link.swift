@@ -175,11 +175,13 @@ final class Link: Sendable {
   }
 
   var clientState: ClientState {
-    let (agreement, isReconnecting, isClosed, hasEnded) = state.withLock {
-      ($0.agreement, $0.isReconnecting, $0.isClosed, $0.hasEnded)
+    let connection = state.withLock { $0.agreement?.connection }
+    // First the failure: whoever sees it finds that the search has begun, never a moment before.
+    let failure = connection?.failure
+    return state.withLock { state in
+      if state.isClosed { return state.hasEnded ? .closed : .closing }
+      guard let failure, state.agreement?.connection === connection else { return .connected }
+      return state.isReconnecting ? .reconnecting(failure) : .lost(failure)
     }
-    if isClosed { return hasEnded ? .closed : .closing }
-    guard let failure = agreement?.connection.failure else { return .connected }
-    return isReconnecting ? .reconnecting(failure) : .lost(failure)
   }
 }
