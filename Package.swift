@@ -139,7 +139,7 @@ let package = Package(
     tests(
       "AllocationTests",
       [
-        "AllocationCounter", "VFIOUserClient", "VFIOUserServer", "VFIOUserTransport",
+        "AllocationCounter", "TestSupport", "VFIOUserClient", "VFIOUserServer", "VFIOUserTransport",
         "VFIOUserProtocol",
       ]),
     tests("CommandTests", ["vfio-user", "NVMeDevice", arguments]),
