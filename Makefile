@@ -1,5 +1,5 @@
 # Everyday commands; each does its own set-up.
-.PHONY: build demo demo-vm demo-serial-vm compare-nvme test example bench lint clean
+.PHONY: build demo demo-vm demo-serial-vm compare-nvme test example bench stress lint clean
 
 build:
 	swift build -c release
@@ -41,6 +41,13 @@ bench:
 	cd Benchmarks && .build/release/Benchmarks client
 	cd Benchmarks && .build/release/Benchmarks server 2>/dev/null
 	cd Benchmarks && .build/release/Benchmarks many
+
+# The client's stress tests under the thread sanitizer, a minute each. What the sanitizer has to say is in
+# .build-tsan/report.*; its word also fails the test.
+stress:
+	VFIO_USER_STRESS_SECONDS=$${VFIO_USER_STRESS_SECONDS:-60} \
+	  TSAN_OPTIONS=log_path=$(CURDIR)/.build-tsan/report \
+	  swift test --sanitize=thread --scratch-path .build-tsan --no-parallel --filter "Under stress"
 
 lint:
 	swift format lint -s -r Sources Tests Package.swift Examples/HelloDevice/Sources Examples/HelloDevice/Package.swift

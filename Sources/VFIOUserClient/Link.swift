@@ -220,14 +220,18 @@ final class Link: Sendable {
 
   /// What the connection is doing.
   func clientState(_ callbacks: Callbacks) -> ClientState {
-    let (agreement, isReconnecting, isClosed, isWatched) = state.withLock {
-      ($0.agreement, $0.isReconnecting, $0.isClosed, $0.isWatched)
+    let current = state.withLock { $0.agreement }
+    // First the failure: whoever sees it finds that the search has begun, never a moment before.
+    let failure = current?.connection.failure
+    let (hasEnded, noCallbacks) = (current?.hasEnded ?? true, callbacks.isEmpty)
+    return state.withLock { state in
+      if state.isClosed {
+        return !state.isWatched && hasEnded && noCallbacks ? .closed : .closing
+      }
+      guard let failure, state.agreement?.connection === current?.connection else {
+        return .connected
+      }
+      return state.isReconnecting ? .reconnecting(failure) : .lost(failure)
     }
-    if isClosed {
-      let hasEnded = !isWatched && agreement?.hasEnded ?? true && callbacks.isEmpty
-      return hasEnded ? .closed : .closing
-    }
-    guard let failure = agreement?.connection.failure else { return .connected }
-    return isReconnecting ? .reconnecting(failure) : .lost(failure)
   }
 }

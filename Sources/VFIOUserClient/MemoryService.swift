@@ -38,6 +38,24 @@ final class MemoryService: Sendable {
     let count: Int
   }
 
+  /// The parts of an access, in order; the first is kept apart, since one is the rule and needs no
+  /// allocation then.
+  struct Pieces {
+    private var first: Piece?
+    private var others: [Piece] = []
+
+    var count: Int { first == nil ? 0 : 1 + others.count }
+
+    subscript(index: Int) -> Piece {
+      if index == 0, let first { return first }
+      return others[index - 1]
+    }
+
+    mutating func append(_ piece: Piece) {
+      if first == nil { first = piece } else { others.append(piece) }
+    }
+  }
+
   /// Most bytes of one request.
   let largestTransfer: UInt32
   private let windows = Monitor(RegisteredWindows())
@@ -84,13 +102,13 @@ final class MemoryService: Sendable {
   ///
   /// - Throws: `EFAULT` where no window is, `EACCES` where one does not permit it, `EINVAL` when the
   ///   address wraps.
-  func pieces(of access: DMAAccess, for permission: DMAMapFlags) throws(Errno) -> [Piece] {
-    guard access.count > 0 else { return [] }
+  func pieces(of access: DMAAccess, for permission: DMAMapFlags) throws(Errno) -> Pieces {
+    guard access.count > 0 else { return Pieces() }
     guard !access.address.addingReportingOverflow(access.count - 1).overflow else {
       throw .invalidArgument
     }
     return try windows.withLock { windows throws(Errno) in
-      var pieces: [Piece] = []
+      var pieces = Pieces()
       var address = access.address
       var left = access.count
       while left > 0 {
@@ -109,9 +127,10 @@ final class MemoryService: Sendable {
   }
 
   /// Copies memory out, piece after piece.
-  func copyOut(_ pieces: [Piece], to bytes: inout MutableRawSpan) {
+  func copyOut(_ pieces: Pieces, to bytes: inout MutableRawSpan) {
     var place = 0
-    for piece in pieces {
+    for number in 0..<pieces.count {
+      let piece = pieces[number]
       var part = bytes._mutatingExtracting(place..<place + piece.count)
       piece.memory.read(at: piece.offset, into: &part)
       place += piece.count
@@ -119,9 +138,10 @@ final class MemoryService: Sendable {
   }
 
   /// Copies into memory, piece after piece.
-  func copyIn(_ pieces: [Piece], from bytes: Span<UInt8>) {
+  func copyIn(_ pieces: Pieces, from bytes: Span<UInt8>) {
     var place = 0
-    for piece in pieces {
+    for number in 0..<pieces.count {
+      let piece = pieces[number]
       piece.memory.write(bytes.extracting(place..<place + piece.count), at: piece.offset)
       place += piece.count
     }

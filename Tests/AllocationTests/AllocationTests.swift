@@ -9,7 +9,7 @@ import VFIOUserTransport
 
 /// Debug builds allocate in innocent code, so the counts mean something in release builds only:
 /// `swift test -c release -Xswiftc -enable-testing --filter Allocation`.
-private let isCounted: Bool = {
+let isCounted: Bool = {
   #if DEBUG
     return false
   #else
@@ -69,6 +69,18 @@ struct `Allocations at rest` {
     let counted = try count { client in
       try client.post(UInt32(1), .bar0, at: 0)
       _ = try client.load(.bar0, at: 0, as: UInt32.self)
+    }
+    #expect(counted.client == 0)
+    #expect(counted.server == 0)
+  }
+
+  @Test func `are none for loads and stores of any type`() throws {
+    let counted = try count { client in
+      _ = try client.load(.bar0, at: 0, as: UInt8.self)
+      _ = try client.load(.bar0, at: 0, as: UInt16.self)
+      _ = try client.load(.bar0, at: 0, as: UInt64.self)
+      try client.store(UInt8(1), .bar0, at: 0)
+      try client.store(UInt64(1), .bar0, at: 0)
     }
     #expect(counted.client == 0)
     #expect(counted.server == 0)

@@ -36,6 +36,12 @@ private let refused: [(String, [UInt8], String)] = [
   ("half an object", version(#"{"capabilities":"#), "JSON"),
   ("no object", version("[]"), "must be an object"),
   ("capabilities that are no object", version(#"{"capabilities":3}"#), "capabilities"),
+  ("something behind the object", version("{}{}"), "JSON"),
+  ("a comma without a field", version(#"{"capabilities":{,}}"#), "JSON"),
+  ("a lone surrogate", version(#"{"capabilities":{"\uD800":1}}"#), "capabilities"),
+  ("bytes that are no UTF-8", [0, 0, 1, 0, 0x7B, 0xFF, 0xFE, 0x7D, 0], "UTF-8"),
+  ("a thousand arrays in one another", version(String(repeating: "[", count: 1000)), "nested"),
+  ("NaN", version(#"{"capabilities":{"max_msg_fds":NaN}}"#), "JSON"),
   ("too much text", version(String(repeating: " ", count: 5000) + "{}"), "JSON of"),
   (
     "more text than a message of its kind has", version(String(repeating: " ", count: 9000)), "8192"

@@ -25,6 +25,7 @@ struct ServerMisbehaviour: CustomTestStringConvertible, Sendable {
     case dirtyPages
     case migrationRead
     case migrationWrite
+    case postAndLoad
   }
 
   /// Whether the connection still works afterwards.
@@ -41,6 +42,8 @@ struct ServerMisbehaviour: CustomTestStringConvertible, Sendable {
   let outcome: ClientError?
   /// Compared instead when the text of the error does not matter.
   let isLike: Bool
+  /// Will do as well.
+  private var alternative: ClientError?
   let aftermath: Aftermath
   let deed: Deed
 
@@ -54,6 +57,14 @@ struct ServerMisbehaviour: CustomTestStringConvertible, Sendable {
     isLike = like
     self.aftermath = aftermath
     self.deed = deed
+  }
+
+  /// A server that is caught in one way or another, whatever the text says.
+  func failingEither(_ one: ClientError, _ other: ClientError) -> ServerMisbehaviour {
+    var copy = ServerMisbehaviour(
+      testDescription, operation, one, like: true, aftermath, deed: deed)
+    copy.alternative = other
+    return copy
   }
 
   /// A server that loses the connection by what it does.
@@ -104,13 +115,13 @@ struct ServerMisbehaviour: CustomTestStringConvertible, Sendable {
   /// Carries the operation out.
   func operate(_ client: Client) throws(ClientError) {
     switch operation {
-    case .info: _ = try client.deviceInfo()
+    case .info: _ = try client.deviceInfo(timeout: timeout)
     case .region: _ = try client.region(.bar0)
     case .interrupt: _ = try client.interruptInfo(.intx)
     case .load: _ = try client.load(.bar0, at: 8, as: UInt32.self)
     case .store: try client.store(UInt32(1), .bar0, at: 8)
-    case .reset: try client.reset()
-    case .map: try client.map(.ofOnePage(), at: 0, size: 4096)
+    case .reset: try client.reset(timeout: timeout)
+    case .map: try client.map(.ofOnePage(), at: 0, size: 4096, timeout: timeout)
     case .unmapAll: try client.unmapAll()
     case .trigger: try client.setTrigger(.intx, nil)
     case .postAndReset:
@@ -123,13 +134,28 @@ struct ServerMisbehaviour: CustomTestStringConvertible, Sendable {
       _ = try client.dirtyPages(DMALoggingRange(address: 0, length: 1 << 20), pageSize: 4096)
     case .migrationRead: _ = try client.readMigrationData(64)
     case .migrationWrite: try client.writeMigrationData([1, 2, 3])
+    case .postAndLoad:
+      try client.post(UInt32(1), .bar0, at: 8)
+      guard try client.load(.bar0, at: 8) == expected(at: 8, as: UInt32.self) else {
+        throw .implausibleReply(.regionRead, "the load got something else")
+      }
     }
+  }
+
+  /// Short where nothing will come; else the connection's, which is long for the sake of busy machines.
+  private var timeout: Duration? {
+    if case .timedOut = outcome { return .milliseconds(60) }
+    return nil
   }
 
   /// Compares what came out.
   func matches(_ error: ClientError?) -> Bool {
     guard isLike else { return error == outcome }
-    return switch (error, outcome) {
+    return isLike(error, outcome) || alternative != nil && isLike(error, alternative)
+  }
+
+  private func isLike(_ error: ClientError?, _ outcome: ClientError?) -> Bool {
+    switch (error, outcome) {
     case (.implausibleReply(let one, _), .implausibleReply(let other, _)): one == other
     case (.malformedReply(let one, _), .malformedReply(let other, _)): one == other
     case (.unmappable(let one, _), .unmappable(let other, _)): one == other

@@ -24,10 +24,12 @@ struct ClientBenchmark: ParsableCommand {
     var plain: [Double] = []
     var alone: [Double] = []
     var watched: [Double] = []
+    var traced: [Double] = []
     for _ in 0..<series {
       raw.append(try rawRoundTrip())
       plain.append(try plainRoundTrip())
       alone.append(try clientRoundTrip(withMemory: false))
+      traced.append(try clientRoundTrip(withMemory: false, trace: SilentSink()))
       watched.append(try clientRoundTrip(withMemory: true))
     }
     print("region read of 4 bytes, round trip, median of \(series) medians of \(rounds)")
@@ -35,6 +37,8 @@ struct ClientBenchmark: ParsableCommand {
     report("C client, same server as below", plain, raw)
     report("client, no background reader", alone, raw)
     report("client, memory registered", watched, raw)
+    report("client, no background reader, traced", traced, raw)
+    print("  a sink that does nothing, against no sink: \(fixed(median(traced) / median(alone), 3))")
     try dmaLatency()
   }
 
@@ -71,14 +75,19 @@ struct ClientBenchmark: ParsableCommand {
     }
   }
 
-  private func clientRoundTrip(withMemory: Bool) throws -> Double {
+  private func clientRoundTrip(
+    withMemory: Bool, trace: (any TraceSink)? = nil
+  ) throws -> Double {
     let (mine, theirs) = try pair()
     let child = floor_start_server(theirs, mine, cpu, floor_share(), 0)
     close(theirs)
     defer { floor_stop(child) }
     // Before the client starts its threads, so that they inherit the processor.
     return try pinned {
-      let client = try Client(MessageSocket(adopting: OwnedDescriptor(adopting: mine)))
+      var options = ClientOptions()
+      options.trace = trace
+      let client = try Client(
+        MessageSocket(adopting: OwnedDescriptor(adopting: mine)), options: options)
       if withMemory {
         try client.map(try SharedMemory(size: 1 << 20), at: 0, size: 1 << 20)
       }
@@ -111,4 +120,9 @@ struct ClientBenchmark: ParsableCommand {
     print("DMA_READ of 64 bytes that comes while nobody waits, seen by the server")
     print("  median \(fixed(median(samples) / 1000, 2)) us of \(samples.count)")
   }
+}
+
+/// Sees everything and does nothing.
+private struct SilentSink: TraceSink {
+  func record(_ event: TraceEvent) {}
 }
