@@ -143,6 +143,19 @@ int clinux_epoll_add(int epoll, int descriptor) {
   return epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) < 0 ? -errno : 0;
 }
 
+int clinux_epoll_watch(int epoll, int descriptor, int wanted) {
+  struct epoll_event event = {
+      .events = ((wanted & CLINUX_READABLE) ? EPOLLIN : 0u) |
+                ((wanted & CLINUX_WRITABLE) ? EPOLLOUT : 0u),
+      .data.fd = descriptor,
+  };
+  // A hang-up is always told, and for ever, unless it is told as an edge.
+  if (event.events == 0) event.events = EPOLLET;
+  if (epoll_ctl(epoll, EPOLL_CTL_MOD, descriptor, &event) == 0) return 0;
+  if (errno != ENOENT) return -errno;
+  return epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) < 0 ? -errno : 0;
+}
+
 int clinux_epoll_remove(int epoll, int descriptor) {
   return epoll_ctl(epoll, EPOLL_CTL_DEL, descriptor, NULL) < 0 ? -errno : 0;
 }

@@ -44,7 +44,7 @@ public final class DeviceServer: Sendable {
     _ device: any Device, _ options: ServerOptions = ServerOptions(),
     features: [FeatureIndex: any DeviceFeatureHandler]
   ) throws {
-    endpoint = try Endpoint(device, options, features: features)
+    endpoint = try Endpoint(device, options, features: features, quiet: EventCounter())
     wakeUp = OwnedDescriptor(adopting: try checked("eventfd", clinux_eventfd()))
   }
 

@@ -126,6 +126,27 @@ public final class MessageSocket: Sendable {
     }
   }
 
+  /// Waits until the socket is ready, a counter counts, or the deadline comes.
+  ///
+  /// - Returns: what happened at the socket; the count is for the caller to take.
+  package func wait(
+    for wanted: Readiness, or counter: EventCounter, before deadline: Deadline
+  ) throws(StreamFailure) -> Readiness {
+    while true {
+      var interests: [2 of clinux_interest] = [
+        clinux_interest(descriptor: descriptor.number, wanted: wanted.rawValue, happened: 0),
+        clinux_interest(
+          descriptor: counter.descriptor.number, wanted: Readiness.readable.rawValue, happened: 0),
+      ]
+      var span = interests.mutableSpan
+      let ready = unsafe span.withUnsafeMutableBufferPointer {
+        unsafe clinux_poll($0.baseAddress, 2, deadline.remaining)
+      }
+      guard ready >= 0 else { throw .system(failure("ppoll", Int(ready))) }
+      if ready > 0 || deadline.hasPassed { return Readiness(rawValue: interests[0].happened) }
+    }
+  }
+
   private func endOfStream(_ assembler: borrowing FrameAssembler) -> StreamFailure {
     if isShutDown.withLock({ $0 }) { return .closedByUs }
     return assembler.isInsideMessage ? .endInsideMessage(had: assembler.buffered) : .closedByPeer

@@ -156,6 +156,9 @@ int clinux_timer_set(int descriptor, uint64_t instant);
 int clinux_epoll(void);
 int clinux_epoll_add(int epoll, int descriptor);
 int clinux_epoll_remove(int epoll, int descriptor);
+/// Sets what a descriptor is polled for, any of CLINUX_READABLE and CLINUX_WRITABLE; with nothing it tells
+/// of a hang-up, once.
+int clinux_epoll_watch(int epoll, int descriptor, int wanted);
 /// Entries of /proc/self/fd, without the one that counting needs.
 int clinux_open_descriptors(void);
 /// Mappings of this process whose name starts with `prefix` (/proc/self/maps).
