@@ -1,3 +1,4 @@
+import Glibc
 import SystemPackage
 import TestSupport
 import Testing
@@ -147,5 +148,36 @@ import VFIOUserTransport
     // And there is room for the next one.
     let next = try connect(paths[0])
     #expect(try next.ask(ScriptedPeer.versionOfQEMU).errno == nil)
+  }
+
+  @Test func `says so when nobody can come any more`() throws {
+    let path = socketPath()
+    let listener = try ListeningSocket(path: path)
+    let server = try PolledServer(DeviceServer(TestDevice()), on: listener)
+    try server.processWhatIsThere()
+    listener.shutDownForTests()
+    #expect(throws: SystemFailure(call: "accept", code: .socketShutdown)) {
+      try server.processWhatIsThere()
+    }
+    server.stop()
+  }
+
+  @Test func `says so to whoever runs it on a thread, too`() throws {
+    let listener = try ListeningSocket(path: socketPath())
+    let server = try DeviceServer(TestDevice())
+    let failure = Monitor<SystemFailure?>(nil)
+    try server.start(on: listener) { error in failure.update { $0 = error } }
+    listener.shutDownForTests()
+    #expect(
+      eventually { failure.withLock { $0 } == SystemFailure(call: "accept", code: .socketShutdown) }
+    )
+    #expect(server.waitUntilStopped())
+  }
+}
+
+extension ListeningSocket {
+  /// What another process can do that shares the socket.
+  fileprivate func shutDownForTests() {
+    _ = shutdown(descriptor.number, Int32(SHUT_RDWR))
   }
 }
