@@ -50,6 +50,10 @@ extension DeviceBus {
   public func counter(_ name: String) -> EventCounter? { signals.counter(name) }
 
   /// The device's end of the socket of the ``SignalArea`` of this name; nil when there is none.
+  ///
+  /// What comes there is data, in the form of whoever writes it: `struct ioregionfd_cmd` and
+  /// `struct ioregionfd_resp` of 32 bytes with the kernel's ioregionfd. It is read and written by its descriptor
+  /// (``MessageSocket/withDescriptor(_:)``).
   public func socket(_ name: String) -> MessageSocket? { signals.socket(name) }
 
   /// Reads configuration space as a driver does; bytes behind its end are zero.

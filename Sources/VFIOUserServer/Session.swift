@@ -11,7 +11,8 @@ internal import VFIOUserTransport
 ///
 /// A DMA_UNMAP whose windows are in use is answered later. Meanwhile other commands are served, up to the
 /// first that changes the map: it and everything behind it waits (``ParkedMessages``), so that no command
-/// is served with another map than the client meant.
+/// is served with another map than the client meant. Everything waits behind an unmap with No_reply, since
+/// the next reply tells the client that it has happened (specification, "Command Concurrency").
 struct Session: ~Copyable {
   let endpoint: Endpoint
   let sender: MessageSender
@@ -91,7 +92,7 @@ struct Session: ~Copyable {
     while isReady, var frame = try receiver.nextInHand() {
       if frame.header.flags.isReply {
         receive(reply: frame)
-      } else if unmap != nil, !parked.isEmpty || frame.header.command.changesWindows {
+      } else if !parked.isEmpty || unmap?.keepsWaiting(frame.header.command) == true {
         parked.append(Self.park(&frame, of: receiver.assembler))
       } else if let begun = Self.serve(&frame, of: receiver.assembler, endpoint, into: &outbox) {
         unmap = begun
@@ -107,7 +108,7 @@ struct Session: ~Copyable {
     endpoint.bus.worker.hold()
     unmap = endpoint.settle(pending, into: &outbox)
     while sendDeadline == nil, let command = parked.nextCommand,
-      unmap == nil || !command.changesWindows, let message = parked.takeFirst()
+      unmap?.keepsWaiting(command) != true, let message = parked.takeFirst()
     {
       let payload = message.payload
       let begun = endpoint.serve(

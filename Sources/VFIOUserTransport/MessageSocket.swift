@@ -31,6 +31,15 @@ public final class MessageSocket: Sendable {
     )
   }
 
+  /// Lends the descriptor, for a poll loop, or for bytes that are no messages.
+  ///
+  /// - Parameter body: must not close it.
+  public func withDescriptor<Result, Failure: Error>(
+    _ body: (Int32) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try body(descriptor.number)
+  }
+
   /// Ends the connection from any thread: whoever waits on it, here or at the peer, wakes up.
   ///
   /// The descriptor stays open until the last reference goes, so its number cannot be reused under a

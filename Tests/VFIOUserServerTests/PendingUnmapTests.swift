@@ -72,11 +72,19 @@ import VFIOUserTransport
   func `happens without a word when no reply is wanted`(_ driver: Driver) throws {
     let client = try Client(driver)
     try client.pin()
+    let windows = Monitor(-1)
+    client.device.state.withLock { state in
+      state.onWrite = { bus in windows.update { $0 = bus.memory.windowCount } }
+    }
+    let write = bytes(of: RegionAccess(offset: 0, region: .bar0, count: 1)) + [1]
     client.send(
-      Client.unmap(id: 10, flags: .noReply), Client.map(Client.base, 0x1000, id: 11),
-      Client.read(id: 12))
+      Client.unmap(id: 10, flags: .noReply), message(.regionWrite, id: 11, write),
+      Client.map(Client.base, 0x1000, id: 12))
+    #expect(eventually { client.device.state.withLock { !$0.quiesced.isEmpty } })
     client.holder.release()
     #expect(try client.next(2) == [[11, nil], [12, nil]])
+    // A reply to a later command says that it has happened, so that command has to come behind it.
+    #expect(windows.withLock { $0 } == 0)
   }
 
   @Test(arguments: Driver.allCases)

@@ -9,11 +9,11 @@ struct PendingUnmap {
   let request: DMAUnmap
   let removal: GuestMemory.Removal
   let deadline: Deadline
-}
 
-extension Command {
-  /// Whether the command waits behind a DMA_UNMAP that is not answered yet.
-  var changesWindows: Bool { self == .dmaMap || self == .dmaUnmap }
+  /// Whether a command that comes behind the unmap has to wait for it.
+  func keepsWaiting(_ command: Command) -> Bool {
+    header.flags.contains(.noReply) || command == .dmaMap || command == .dmaUnmap
+  }
 }
 
 extension Endpoint {
