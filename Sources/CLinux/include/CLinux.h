@@ -143,8 +143,9 @@ int64_t clinux_mappable_size(int descriptor);
 int clinux_map(int descriptor, uint64_t offset, uint64_t size, int readable, int writable,
                void **address);
 int clinux_unmap(void *address, uint64_t size);
-/// The multiple of which a mapping of this file consists: the page size, or the huge one.
-int64_t clinux_mapping_granularity(int descriptor);
+/// As clinux_mappable_size, with the multiple of which a mapping of this file consists: the page size, or
+/// the huge one.
+int64_t clinux_measure(int descriptor, int64_t *granularity);
 /// Cuts a file short, which is what a hostile client does under our mapping.
 int clinux_truncate(int descriptor, uint64_t size);
 /// A memory file without seals.
