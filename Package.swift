@@ -92,6 +92,13 @@ let package = Package(
     tests("VFIOUserProtocolTests", ["VFIOUserProtocol"]),
     tests("NVMeProtocolTests", ["NVMeProtocol"]),
     tests("VFIOUserTransportTests", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux"]),
+    // The guarded accesses as they are compiled for processors without an assembler version.
+    .target(
+      name: "GuardBench", path: "Tests/GuardBench",
+      cSettings: [.headerSearchPath("../../Sources/CLinux/include")]),
+    tests(
+      "CLinuxTests",
+      ["CLinux", "GuardBench", "VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol"]),
     .target(name: "SystemCallFilter", path: "Tests/SystemCallFilter"),
     tests("KernelRingTests", ["KernelRing", "VFIOUserTransport", "CLinux", "SystemCallFilter"]),
     tests(

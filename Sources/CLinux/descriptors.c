@@ -102,11 +102,19 @@ int clinux_map(int descriptor, uint64_t offset, uint64_t size, int readable, int
 
 int clinux_unmap(void *address, uint64_t size) { return munmap(address, size) < 0 ? -errno : 0; }
 
-int64_t clinux_mapping_granularity(int descriptor) {
-  struct statfs info;
-  if (fstatfs(descriptor, &info) < 0) return -errno;
+int64_t clinux_measure(int descriptor, int64_t *granularity) {
+  struct stat info;
+  if (fstat(descriptor, &info) < 0) return -errno;
   const int64_t page = sysconf(_SC_PAGESIZE);
-  return info.f_type == HUGETLBFS_MAGIC && info.f_bsize > page ? (int64_t)info.f_bsize : page;
+  *granularity = page;
+  // Other file systems have large blocks too, so only they are asked what they are.
+  struct statfs system;
+  if (info.st_blksize > page) {
+    if (fstatfs(descriptor, &system) < 0) return -errno;
+    if (system.f_type == HUGETLBFS_MAGIC && system.f_bsize > page)
+      *granularity = (int64_t)system.f_bsize;
+  }
+  return S_ISREG(info.st_mode) ? (int64_t)info.st_size : -ENODEV;
 }
 
 int clinux_truncate(int descriptor, uint64_t size) {
@@ -140,6 +148,19 @@ int clinux_epoll(void) {
 
 int clinux_epoll_add(int epoll, int descriptor) {
   struct epoll_event event = {.events = EPOLLIN, .data.fd = descriptor};
+  return epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) < 0 ? -errno : 0;
+}
+
+int clinux_epoll_watch(int epoll, int descriptor, int wanted) {
+  struct epoll_event event = {
+      .events = ((wanted & CLINUX_READABLE) ? EPOLLIN : 0u) |
+                ((wanted & CLINUX_WRITABLE) ? EPOLLOUT : 0u),
+      .data.fd = descriptor,
+  };
+  // A hang-up is always told, and for ever, unless it is told as an edge.
+  if (event.events == 0) event.events = EPOLLET;
+  if (epoll_ctl(epoll, EPOLL_CTL_MOD, descriptor, &event) == 0) return 0;
+  if (errno != ENOENT) return -errno;
   return epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) < 0 ? -errno : 0;
 }
 

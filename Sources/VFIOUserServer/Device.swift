@@ -64,7 +64,7 @@ public protocol Device: AnyObject, Sendable {
   ///
   /// The client gets its answer when the last of these accesses has ended, on whatever thread, or
   /// EBUSY after ``ServerOptions/quiesceTimeout``, and then the windows stay. Nothing new begins in
-  /// them meanwhile. A device that holds memory for long (``PinnedSlices``) hurries here;
+  /// them meanwhile, but other commands are served, so other callbacks come. A device that holds memory for long (``PinnedSlices``) hurries here;
   /// one whose accesses end on the thread that calls this ends them before it returns.
   ///
   /// - Parameter windows: those that are being accessed.

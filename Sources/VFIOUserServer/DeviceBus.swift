@@ -50,11 +50,39 @@ extension DeviceBus {
   public func counter(_ name: String) -> EventCounter? { signals.counter(name) }
 
   /// The device's end of the socket of the ``SignalArea`` of this name; nil when there is none.
+  ///
+  /// What comes there is data, in the form of whoever writes it: `struct ioregionfd_cmd` and
+  /// `struct ioregionfd_resp` of 32 bytes with the kernel's ioregionfd. It is read and written by its descriptor
+  /// (``MessageSocket/withDescriptor(_:)``).
   public func socket(_ name: String) -> MessageSocket? { signals.socket(name) }
 
   /// Reads configuration space as a driver does; bytes behind its end are zero.
   public func readConfiguration(at offset: UInt64, into bytes: inout MutableRawSpan) {
     configuration.read(at: offset, into: &bytes)
+  }
+
+  /// What a register holds that the device has described in one of its capabilities.
+  ///
+  /// No hook is called; nil when there is none of that name.
+  public func configurationValue(of register: String) -> UInt64? {
+    configuration.value(of: register)
+  }
+
+  /// Changes what a register holds that the device has described in one of its capabilities, bits that
+  /// software cannot write included, until the next reset.
+  ///
+  /// Software sees it with its next read. No hook is called, so hooks may do this to other registers and
+  /// to their own.
+  ///
+  /// - Parameters:
+  ///   - register: its name.
+  ///   - body: runs under the lock of configuration space, and may only change its argument.
+  /// - Returns: what the register holds now; nil when there is none of that name.
+  @discardableResult
+  public func updateConfiguration(
+    _ register: String, _ body: (inout UInt64) -> Void
+  ) -> UInt64? {
+    configuration.update(register, body)
   }
 
   /// The power state that software has chosen, 0 for D0 to 3 for D3hot; 0 without the capability.

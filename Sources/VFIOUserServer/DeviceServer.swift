@@ -44,7 +44,7 @@ public final class DeviceServer: Sendable {
     _ device: any Device, _ options: ServerOptions = ServerOptions(),
     features: [FeatureIndex: any DeviceFeatureHandler]
   ) throws {
-    endpoint = try Endpoint(device, options, features: features)
+    endpoint = try Endpoint(device, options, features: features, quiet: EventCounter())
     wakeUp = OwnedDescriptor(adopting: try checked("eventfd", clinux_eventfd()))
   }
 
@@ -58,15 +58,23 @@ public final class DeviceServer: Sendable {
 
   /// Does what ``run(on:)`` does on a thread of its own.
   ///
+  /// - Parameters:
+  ///   - listener: where clients come.
+  ///   - onFailure: told on that thread, at its end, when waiting for clients has failed; after that no
+  ///     more are accepted.
   /// - Throws: `EAGAIN` when the process may have no more threads.
-  public func start(on listener: ListeningSocket) throws(SystemFailure) {
+  public func start(
+    on listener: ListeningSocket,
+    onFailure: @escaping @Sendable (SystemFailure) -> Void = { _ in }
+  ) throws(SystemFailure) {
     state.update { $0.runners += 1 }
     do throws(SystemFailure) {
       try DetachedThread.start("vfio-user-run") { [self] in
-        do {
+        do throws(SystemFailure) {
           try acceptClients(on: listener)
         } catch {
           logger.error("no more clients are accepted", metadata: ["error": "\(error)"])
+          onFailure(error)
         }
       }
     } catch {
@@ -176,6 +184,7 @@ public final class DeviceServer: Sendable {
     } catch {
       guard error.code == .resourceTemporarilyUnavailable || error.code == .connectionAbort
       else { throw error }
+      guard !listener.isShutDown else { throw SystemFailure(call: "accept", code: .socketShutdown) }
       return nil
     }
   }

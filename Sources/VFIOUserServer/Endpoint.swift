@@ -13,6 +13,8 @@ final class Endpoint: Sendable {
   let fillsReads: Bool
   let bus: DeviceBus
   let options: ServerOptions
+  /// Counts when a DMA_UNMAP that waits may be answered.
+  let quiet: EventCounter
   /// What DEVICE_FEATURE can do, by feature.
   let features: [FeatureIndex: any DeviceFeatureHandler]
   var logger: Logger { options.logger }
@@ -21,10 +23,11 @@ final class Endpoint: Sendable {
 
   init(
     _ device: any Device, _ options: ServerOptions,
-    features: [FeatureIndex: any DeviceFeatureHandler] = [:]
+    features: [FeatureIndex: any DeviceFeatureHandler] = [:], quiet: EventCounter
   ) throws(PCIDescription.Flaw) {
     self.device = device
     fillsReads = device.fillsReads
+    self.quiet = quiet
     self.bus = try DeviceBus(for: device.pci, guardsMemory: options.handlesMemoryFaults)
     self.options = options
     self.features = features
@@ -34,18 +37,22 @@ final class Endpoint: Sendable {
   /// Serves one message.
   ///
   /// Whatever is wrong with it is answered; nothing here ends the connection.
+  ///
+  /// - Returns: a DMA_UNMAP that cannot be answered yet; everything else is done.
   func serve(
     _ header: Header, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList, surplus: Bool,
     into outbox: inout Outbox
-  ) {
-    guard !header.flags.isReply else { return }
+  ) -> PendingUnmap? {
+    guard !header.flags.isReply else { return nil }
     do {
       try admit(header, hasDescriptors: !descriptors.isEmpty, surplus: surplus)
+      if header.command == .dmaUnmap { return try unmapMemory(header, payload, into: &outbox) }
       try dispatch(header, payload, &descriptors, into: &outbox)
       armIfSetUp(header, payload)
     } catch {
       refuse(header, error, into: &outbox)
     }
+    return nil
   }
 
   /// What every command has to pass.
@@ -72,7 +79,6 @@ final class Endpoint: Sendable {
     case .deviceGetIRQInfo: try getInterruptInfo(header, payload, into: &outbox)
     case .deviceSetIRQs: try setInterrupts(header, payload, &descriptors, into: &outbox)
     case .dmaMap: try mapMemory(header, payload, &descriptors, into: &outbox)
-    case .dmaUnmap: try unmapMemory(header, payload, into: &outbox)
     case .deviceReset: try resetDevice(header, payload, into: &outbox)
     case .version: throw .invalidArgument  // once, and that was the first message
     case .deviceGetRegionIOFDs: try getRegionSignals(header, payload, into: &outbox)
@@ -82,7 +88,8 @@ final class Endpoint: Sendable {
     }
   }
 
-  private func refuse(_ header: Header, _ error: Errno, into outbox: inout Outbox) {
+  /// Answers a command with an error, unless its sender wants no answer.
+  func refuse(_ header: Header, _ error: Errno, into outbox: inout Outbox) {
     logger.debug(
       "refused a command",
       metadata: ["command": "\(header.command)", "id": "\(header.id)", "error": "\(error)"])

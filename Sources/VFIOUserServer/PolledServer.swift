@@ -7,20 +7,24 @@ public import VFIOUserTransport
 /// A device server without a thread: the caller's own loop polls ``descriptor``, and calls
 /// ``processWhatIsThere()`` whenever it is readable.
 ///
-/// Callbacks of the device then run on that loop's thread. It waits for nothing, except that a client
-/// which does not read its replies is given ``ServerOptions/messageTimeout``, and that memory is taken
-/// back when the device's accesses to it have ended (``ServerOptions/quiesceTimeout``). Deadlines are
-/// kept by a timer behind the same descriptor.
+/// Callbacks of the device then run on that loop's thread. It waits for nothing: a client that does not
+/// read its replies, and a device that has not let go of memory which the client takes back, have until
+/// ``ServerOptions/messageTimeout`` and ``ServerOptions/quiesceTimeout``, and meanwhile the loop goes on.
+/// Deadlines are kept by a timer behind the same descriptor.
 ///
 /// For one thread at a time.
 public final class PolledServer {
   private final class Client {
     let socket: MessageSocket
     var session: Session
+    /// What the socket is polled for.
+    var watched: Readiness = []
+    /// Whether the device is polled for letting go of memory.
+    var awaitsDevice = false
 
     init(_ socket: MessageSocket, _ endpoint: Endpoint) {
       self.socket = socket
-      session = Session(socket, endpoint)
+      session = Session(socket, endpoint, hasThread: false)
     }
   }
 
@@ -100,7 +104,6 @@ public final class PolledServer {
   private func admit(_ socket: MessageSocket) {
     guard server.claim(for: socket) else { return refusals.add(socket) }
     client = Client(socket, server.endpoint)
-    _ = clinux_epoll_add(poll.number, socket.descriptor.number)
     proceed()
   }
 
@@ -108,14 +111,31 @@ public final class PolledServer {
     guard let client else { return }
     do throws(StreamFailure) {
       try client.session.proceed()
+      watch(client)
     } catch {
       leave(error)
     }
   }
 
+  /// Polls for what the client can go on with.
+  private func watch(_ client: Client) {
+    let wanted = client.session.wanted
+    if wanted != client.watched {
+      client.watched = wanted
+      _ = clinux_epoll_watch(
+        poll.number, client.socket.descriptor.number, Int32(wanted.rawValue))
+    }
+    let awaitsDevice = client.session.awaitsDevice
+    guard awaitsDevice != client.awaitsDevice else { return }
+    client.awaitsDevice = awaitsDevice
+    _ = clinux_epoll_watch(
+      poll.number, server.endpoint.quiet.descriptor.number, awaitsDevice ? CLINUX_READABLE : 0)
+  }
+
   private func leave(_ reason: StreamFailure) {
     guard let client else { return }
     _ = clinux_epoll_remove(poll.number, client.socket.descriptor.number)
+    _ = clinux_epoll_remove(poll.number, server.endpoint.quiet.descriptor.number)
     client.socket.shutdown()
     self.client = nil
     server.endpoint.clientLeft()

@@ -6,23 +6,33 @@ internal import VFIOUserTransport
 /// One client, from its first byte to its last: receives messages, has them served one after the other
 /// in order of arrival, and sends the replies of a burst together.
 ///
-/// Either a thread of its own calls ``serve(_:_:)``, or whoever has seen the socket become readable
+/// Either a thread of its own calls ``serve(_:_:)``, or whoever has seen the socket become ready
 /// calls ``proceed()``.
+///
+/// A DMA_UNMAP whose windows are in use is answered later. Meanwhile other commands are served, up to the
+/// first that changes the map: it and everything behind it waits (``ParkedMessages``), so that no command
+/// is served with another map than the client meant. Everything waits behind an unmap with No_reply, since
+/// the next reply tells the client that it has happened (specification, "Command Concurrency").
 struct Session: ~Copyable {
-  private let endpoint: Endpoint
-  private let sender: MessageSender
-  private var receiver: FrameReceiver
-  private var outbox = Outbox()
+  let endpoint: Endpoint
+  let sender: MessageSender
+  var receiver: FrameReceiver
+  var outbox = Outbox()
   /// Nil until the version is agreed.
-  private var channel: DMAChannel?
+  private(set) var channel: DMAChannel?
+  /// The unmap that waits for the device, and what waits behind it.
+  private(set) var unmap: PendingUnmap?
+  private(set) var parked = ParkedMessages()
+  /// Whether a thread does nothing but serve this client, and may wait for it.
+  private let hasThread: Bool
   /// When the first message, or one that has begun, must be there; for ``proceed()``.
-  private(set) var deadline: Deadline
+  var messageDeadline: Deadline
+  /// Until when the client must have read the replies for which its socket has no room; for ``proceed()``.
+  var sendDeadline: Deadline?
 
-  /// Most reads of one ``proceed()``: other clients of the same thread want to be served too.
-  private static let mostReads = 16
-
-  init(_ socket: MessageSocket, _ endpoint: Endpoint) {
+  init(_ socket: MessageSocket, _ endpoint: Endpoint, hasThread: Bool) {
     self.endpoint = endpoint
+    self.hasThread = hasThread
     let options = endpoint.options
     sender = MessageSender(socket)
     receiver = FrameReceiver(
@@ -31,7 +41,7 @@ struct Session: ~Copyable {
         messageLimit: Limits.messageBeforeNegotiation,
         descriptorLimit: options.maxMessageDescriptors),
       messageTimeout: options.messageTimeout)
-    deadline = .after(options.negotiationTimeout)
+    messageDeadline = .after(options.negotiationTimeout)
   }
 
   /// Serves a client until one side ends the connection; when this returns, everything of the session
@@ -39,7 +49,7 @@ struct Session: ~Copyable {
   ///
   /// - Returns: why it ended.
   static func serve(_ socket: MessageSocket, _ endpoint: Endpoint) -> StreamFailure {
-    var session = Session(socket, endpoint)
+    var session = Session(socket, endpoint, hasThread: true)
     do throws(StreamFailure) {
       try session.run()
     } catch {
@@ -49,54 +59,70 @@ struct Session: ~Copyable {
 
   private mutating func run() throws(StreamFailure) -> Never {
     endpoint.bus.memory.enterReceivingThread()
-    try negotiate(receiver.next(before: deadline, during: .negotiating))
+    try negotiate(receiver.next(before: messageDeadline, during: .negotiating))
     while true {
       try serveWhatIsInHand()
       try flush()
-      try receiver.receive()
+      if let unmap { try wait(beside: unmap) } else { try receiver.receive() }
     }
   }
 
-  /// Serves what is there, and waits for nothing but a client that does not read its replies.
-  mutating func proceed() throws(StreamFailure) {
-    endpoint.bus.memory.enterReceivingThread()
-    for _ in 0..<Self.mostReads {
-      let socket = receiver.socket
-      guard try socket.receive(into: &receiver.assembler, wait: false) else { break }
-      if channel == nil {
-        guard let frame = try receiver.nextInHand() else { continue }
-        try negotiate(frame)
-      }
-      try serveWhatIsInHand()
-      try flush()
+  /// Waits for the device to let go of windows, and for the client at the same time.
+  private mutating func wait(beside unmap: PendingUnmap) throws(StreamFailure) {
+    let socket = receiver.socket
+    let isReading = !parked.isFull
+    let due = isReading ? receiver.messageDue() ?? .never : .never
+    let happened = try socket.wait(
+      for: isReading ? .readable : [], or: endpoint.quiet, before: min(due, unmap.deadline))
+    if !isReading {
+      if happened.contains(.hangUp) { throw .closedByPeer }
+    } else if !happened.isEmpty {
+      _ = try socket.receive(into: &receiver.assembler, wait: false)
+    } else if due.hasPassed {
+      throw .deadlinePassed(during: .receiving)
     }
-    try checkDeadline()
+    try settleUnmap()
   }
 
-  private mutating func checkDeadline() throws(StreamFailure) {
-    if channel != nil, !receiver.assembler.isInsideMessage {
-      deadline = .never
-    } else if deadline == .never {
-      deadline = .after(receiver.messageTimeout)
-    } else if deadline.hasPassed {
-      throw .deadlinePassed(during: channel == nil ? .negotiating : .receiving)
-    }
-  }
+  /// Whether another command can be served now.
+  var isReady: Bool { sendDeadline == nil && !parked.isFull }
 
-  private mutating func serveWhatIsInHand() throws(StreamFailure) {
-    deadline = .never
+  mutating func serveWhatIsInHand() throws(StreamFailure) {
     endpoint.bus.worker.hold()
-    while var frame = try receiver.nextInHand() {
-      if outbox.isFull {
-        try flush()
-        endpoint.bus.worker.hold()
-      }
+    while isReady, var frame = try receiver.nextInHand() {
       if frame.header.flags.isReply {
         receive(reply: frame)
-      } else {
-        Self.serve(&frame, of: receiver.assembler, endpoint, into: &outbox)
+      } else if !parked.isEmpty || unmap?.keepsWaiting(frame.header.command) == true {
+        parked.append(Self.park(&frame, of: receiver.assembler))
+      } else if let begun = Self.serve(&frame, of: receiver.assembler, endpoint, into: &outbox) {
+        unmap = begun
       }
+      if outbox.isFull { try flushAmidst() }
     }
+  }
+
+  /// Answers the unmap that waits, if it can be answered, and then serves what has waited behind it.
+  mutating func settleUnmap() throws(StreamFailure) {
+    guard let pending = unmap, sendDeadline == nil else { return }
+    _ = endpoint.quiet.take()
+    endpoint.bus.worker.hold()
+    unmap = endpoint.settle(pending, into: &outbox)
+    while sendDeadline == nil, let command = parked.nextCommand,
+      unmap?.keepsWaiting(command) != true, let message = parked.takeFirst()
+    {
+      let payload = message.payload
+      let begun = endpoint.serve(
+        message.header, payload.span, &message.descriptors, surplus: message.surplus,
+        into: &outbox)
+      if let begun { unmap = begun }
+      if outbox.isFull { try flushAmidst() }
+    }
+  }
+
+  /// Sends what is there while more is to be served.
+  private mutating func flushAmidst() throws(StreamFailure) {
+    try flush()
+    if sendDeadline == nil { endpoint.bus.worker.hold() }
   }
 
   // A span of the assembler's would borrow the whole session, so those who use one beside the outbox
@@ -105,10 +131,18 @@ struct Session: ~Copyable {
   private static func serve(
     _ frame: inout Frame, of assembler: borrowing FrameAssembler, _ endpoint: Endpoint,
     into outbox: inout Outbox
-  ) {
+  ) -> PendingUnmap? {
     endpoint.serve(
       frame.header, assembler.payload(of: frame), &frame.descriptors,
       surplus: frame.hadSurplusDescriptors, into: &outbox)
+  }
+
+  private static func park(
+    _ frame: inout Frame, of assembler: borrowing FrameAssembler
+  ) -> ParkedMessage {
+    ParkedMessage(
+      frame.header, assembler.payload(of: frame), &frame.descriptors,
+      surplus: frame.hadSurplusDescriptors)
   }
 
   private static func negotiate(
@@ -129,27 +163,32 @@ struct Session: ~Copyable {
       hasDescriptors: !frame.descriptors.isEmpty || frame.hadSurplusDescriptors)
   }
 
-  /// Sends everything; while the socket is full, goes on receiving.
-  private mutating func flush() throws(StreamFailure) {
+  /// Sends everything; while the socket is full, goes on receiving, or leaves the rest to ``proceed()``.
+  mutating func flush() throws(StreamFailure) {
     if !outbox.isEmpty, try !sender.send(&outbox) {
       let deadline = Deadline.after(receiver.messageTimeout)
+      guard hasThread else {
+        sendDeadline = sendDeadline ?? deadline
+        return
+      }
       repeat {
         try receiver.waitUntilWritable(before: deadline)
       } while try !sender.send(&outbox)
     }
+    sendDeadline = nil
     endpoint.bus.worker.release()
   }
 
   /// The first message: version and capabilities, once.
   ///
   /// - Throws: `closedByUs` when there is no agreement; the client was told why.
-  private mutating func negotiate(_ frame: consuming Frame) throws(StreamFailure) {
+  mutating func negotiate(_ frame: consuming Frame) throws(StreamFailure) {
     let channel = Self.negotiate(frame, of: receiver.assembler, endpoint, sender, into: &outbox)
     try flush()
     guard let channel else { throw .closedByUs }
     self.channel = channel
     endpoint.bus.memory.connect(channel)
     receiver.assembler.messageLimit = endpoint.options.messageLimit
-    deadline = .never
+    messageDeadline = .never
   }
 }

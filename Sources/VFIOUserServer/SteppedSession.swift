@@ -11,7 +11,7 @@ package struct SteppedSession: ~Copyable {
   package init(_ server: DeviceServer, _ socket: MessageSocket) {
     self.server = server
     self.socket = socket
-    session = Session(socket, server.endpoint)
+    session = Session(socket, server.endpoint, hasThread: false)
   }
 
   /// Serves what is there.

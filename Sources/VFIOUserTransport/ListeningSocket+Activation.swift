@@ -8,7 +8,8 @@ extension ListeningSocket {
   private static let mostInherited: Int32 = 256
 
   /// The sockets that systemd, or another supervisor that does it the same way, hands over: in
-  /// `LISTEN_FDS` how many there are from descriptor 3 on, in `LISTEN_PID` for which process.
+  /// `LISTEN_FDS` how many there are from descriptor 3 on, in `LISTEN_PID` for which process, and in
+  /// `LISTEN_FDNAMES` what they are called.
   ///
   /// To be called once, early: the descriptors are taken over, and closed when they do not listen.
   ///
@@ -24,23 +25,36 @@ extension ListeningSocket {
   package static func handedOver(
     from first: Int32, _ variable: (String) -> String?
   ) throws(Failure) -> [ListeningSocket] {
-    guard let process = variable("LISTEN_PID").flatMap({ Int32($0) }),
-      process == clinux_process_id(),
-      let count = variable("LISTEN_FDS").flatMap({ Int32($0) }), count > 0,
-      count <= mostInherited
-    else { return [] }
+    let count = handedOverCount(variable)
+    // Empty names count, so that the others stay with their sockets.
+    let names = (variable("LISTEN_FDNAMES") ?? "")
+      .split(separator: ":", omittingEmptySubsequences: false).map(String.init)
     var sockets: [ListeningSocket] = []
     var failure: Failure?
-    for number in first..<first + count {
+    for place in 0..<count {
+      let number = first + Int32(place)
+      let name = place < names.count && !names[place].isEmpty ? names[place] : nil
       do throws(Failure) {
         guard clinux_set_close_on_exec(number) == 0 else { throw .notListening(number) }
-        sockets.append(try ListeningSocket(adopting: OwnedDescriptor(adopting: number)))
+        sockets.append(
+          try ListeningSocket(adopting: OwnedDescriptor(adopting: number), name: name))
       } catch {
         failure = failure ?? error
       }
     }
     if let failure { throw failure }
     return sockets
+  }
+
+  /// How many sockets a supervisor has handed to this process; 0 when they are for another one.
+  public static func handedOverCount(
+    _ variable: (String) -> String? = environmentVariable
+  ) -> Int {
+    guard let process = variable("LISTEN_PID").flatMap({ Int32($0) }),
+      process == clinux_process_id(),
+      let count = variable("LISTEN_FDS").flatMap({ Int32($0) }), 1...mostInherited ~= count
+    else { return 0 }
+    return Int(count)
   }
 
   /// The value of a variable of this process's environment.

@@ -5,6 +5,8 @@ public import SystemPackage
 public final class ListeningSocket: Sendable {
   /// Where the socket is in the file system, nil when the descriptor was inherited.
   public let path: FilePath?
+  /// What a supervisor calls the socket that it has handed over (`FileDescriptorName=` of systemd).
+  public let name: String?
   package let descriptor: OwnedDescriptor
   private let inode: UInt64
 
@@ -42,15 +44,23 @@ public final class ListeningSocket: Sendable {
     guard number >= 0 else { throw Self.failure("bind", number, path) }
     self.descriptor = OwnedDescriptor(adopting: number)
     self.path = path
+    self.name = nil
     self.inode = Self.identity(path)?.inode ?? 0
   }
 
   /// Takes over a listening socket that was inherited, from a supervisor or by systemd.
-  public init(adopting descriptor: consuming OwnedDescriptor) throws(Failure) {
+  ///
+  /// - Parameters:
+  ///   - descriptor: has to listen; it is closed in any case.
+  ///   - name: what the supervisor calls it.
+  public init(
+    adopting descriptor: consuming OwnedDescriptor, name: String? = nil
+  ) throws(Failure) {
     let number = descriptor.number
     guard clinux_is_listening(number) == 1 else { throw .notListening(number) }
     self.descriptor = descriptor
     self.path = nil
+    self.name = name
     self.inode = 0
   }
 
@@ -65,6 +75,14 @@ public final class ListeningSocket: Sendable {
   /// Takes the next client that waits.
   package func accept() throws(SystemFailure) -> OwnedDescriptor {
     OwnedDescriptor(adopting: try checked("accept", clinux_accept(descriptor.number)))
+  }
+
+  /// Whether somebody who shares the socket has shut it down: no client comes any more, and polling it
+  /// returns at once for ever.
+  package var isShutDown: Bool {
+    var interest = clinux_interest(descriptor: descriptor.number, wanted: 0, happened: 0)
+    _ = unsafe clinux_poll(&interest, 1, 0)
+    return interest.happened & Int16(CLINUX_HANGUP) != 0
   }
 
   /// Makes ``accept()`` throw `EAGAIN` instead of waiting: somebody who shares the socket may take a

@@ -26,7 +26,9 @@ package final class MappedMemory: @unchecked Sendable {
     _ descriptor: borrowing OwnedDescriptor, at offset: UInt64, size: UInt64, readable: Bool,
     writable: Bool, guarded: Bool = true
   ) throws(MappingFailure) {
-    let fileSize = try Self.checked("fstat", clinux_mappable_size(descriptor.number))
+    var granularity: Int64 = 0
+    let fileSize = try Self.checked(
+      "fstat", unsafe clinux_measure(descriptor.number, &granularity))
     let (end, wraps) = offset.addingReportingOverflow(size)
     guard !wraps, end <= fileSize else {
       throw .outsideOfFile(offset: offset, size: size, file: fileSize)
@@ -36,7 +38,7 @@ package final class MappedMemory: @unchecked Sendable {
       throw .misaligned(offset: offset, size: size, page: page)
     }
     // A file of huge pages is mapped and unmapped in whole ones.
-    let unit = try Self.checked("fstatfs", clinux_mapping_granularity(descriptor.number))
+    let unit = UInt64(granularity)
     let lead = offset % unit
     let (rounded, tooLarge) = (lead + size).addingReportingOverflow(unit - 1)
     guard !tooLarge else { throw .outsideOfFile(offset: offset, size: size, file: fileSize) }

@@ -54,6 +54,15 @@ public final class MessageSocket: Sendable {
     )
   }
 
+  /// Lends the descriptor, for a poll loop, or for bytes that are no messages.
+  ///
+  /// - Parameter body: must not close it.
+  public func withDescriptor<Result, Failure: Error>(
+    _ body: (Int32) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try body(descriptor.number)
+  }
+
   /// Ends the connection from any thread: whoever waits on it, here or at the peer, wakes up.
   ///
   /// The descriptor stays open until the last reference goes, so its number cannot be reused under a
@@ -146,6 +155,27 @@ public final class MessageSocket: Sendable {
       let ready = unsafe clinux_poll(&interest, 1, deadline.remaining)
       guard ready >= 0 else { throw .system(failure("ppoll", Int(ready))) }
       if ready > 0 || deadline.hasPassed { return Readiness(rawValue: interest.happened) }
+    }
+  }
+
+  /// Waits until the socket is ready, a counter counts, or the deadline comes.
+  ///
+  /// - Returns: what happened at the socket; the count is for the caller to take.
+  package func wait(
+    for wanted: Readiness, or counter: EventCounter, before deadline: Deadline
+  ) throws(StreamFailure) -> Readiness {
+    while true {
+      var interests: [2 of clinux_interest] = [
+        clinux_interest(descriptor: descriptor.number, wanted: wanted.rawValue, happened: 0),
+        clinux_interest(
+          descriptor: counter.descriptor.number, wanted: Readiness.readable.rawValue, happened: 0),
+      ]
+      var span = interests.mutableSpan
+      let ready = unsafe span.withUnsafeMutableBufferPointer {
+        unsafe clinux_poll($0.baseAddress, 2, deadline.remaining)
+      }
+      guard ready >= 0 else { throw .system(failure("ppoll", Int(ready))) }
+      if ready > 0 || deadline.hasPassed { return Readiness(rawValue: interests[0].happened) }
     }
   }
 

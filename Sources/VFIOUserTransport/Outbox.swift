@@ -21,6 +21,16 @@ public struct Outbox: ~Copyable {
   /// The send to which messages are still added; when it is not empty, it reaches to `end`.
   private var open = 0..<0
   private var descriptors: [Int32] = []
+  /// How often it was emptied since it held more than ``initialCapacity``.
+  private var smallUses = 0
+
+  private static let initialCapacity = 2 * batchLimit
+  /// After so many sends that would have fitted into ``initialCapacity``, what a large message took is
+  /// given back: not sooner, so that large reads in a row do not allocate each time.
+  package static let patience = 64
+
+  /// Bytes that it has taken for messages.
+  package var capacity: Int { unsafe storage.count }
 
   private struct Send {
     var unsent: Range<Int>
@@ -29,7 +39,7 @@ public struct Outbox: ~Copyable {
 
   /// An outbox with nothing in it.
   public init() {
-    unsafe storage = .allocate(byteCount: 2 * Self.batchLimit, alignment: 16)
+    unsafe storage = .allocate(byteCount: Self.initialCapacity, alignment: 16)
   }
 
   deinit {
@@ -158,8 +168,17 @@ public struct Outbox: ~Copyable {
       guard sent > 0 else { return false }
       open = open.lowerBound + sent..<open.upperBound
     }
+    if unsafe storage.count > Self.initialCapacity { giveBackUnused() }
     end = 0
     return true
+  }
+
+  private mutating func giveBackUnused() {
+    smallUses = end > Self.initialCapacity ? 0 : smallUses + 1
+    guard smallUses >= Self.patience else { return }
+    smallUses = 0
+    unsafe storage.deallocate()
+    unsafe storage = .allocate(byteCount: Self.initialCapacity, alignment: 16)
   }
 
   private mutating func sendClosed(to socket: MessageSocket) throws(StreamFailure) -> Bool {

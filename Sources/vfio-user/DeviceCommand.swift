@@ -15,7 +15,26 @@ protocol DeviceCommand: ParsableCommand {
   var claims: [Claim] { get }
 
   /// Opens what the device is made of.
-  func makeDevice() throws -> ServedDevice
+  func makeDevice(_ log: DeviceLog) throws -> ServedDevice
+}
+
+/// Says of what a device logs that it is of that device.
+struct DeviceLog {
+  /// The device among several; nil when it is alone.
+  var name: String?
+
+  func logger(_ label: String) -> Logger {
+    var logger = Logger(label: label)
+    if let name { logger[metadataKey: "device"] = "\(name)" }
+    return logger
+  }
+
+  /// For the device's server.
+  var serverOptions: ServerOptions {
+    var options = ServerOptions()
+    options.logger = logger(options.logger.label)
+    return options
+  }
 }
 
 /// A device, and what it wants of the process that serves it.
@@ -38,16 +57,28 @@ func serve(_ command: some DeviceCommand) throws {
   clinux_block_termination_signals()
   clinux_block_hangup()
   let listener = try command.socket.listen()
-  let served = try command.makeDevice()
+  HandedOver.noteUnused()
+  let log = DeviceLog()
+  let served = try command.makeDevice(log)
   defer { served.close() }
   if let notice = served.notice { say(notice) }
-  let server = try DeviceServer(served.device)
+  let server = try DeviceServer(served.device, log.serverOptions)
   if let hangup = served.hangup { try onHangup(hangup) }
   try DetachedThread.start("signals") {
     _ = clinux_wait_for_termination()
     server.stop()
   }
-  try server.run(on: listener)
+  do {
+    try server.run(on: listener)
+  } catch {
+    throw noMoreClients(command.socket.name, error)
+  }
+}
+
+/// Why a device's process ends when nobody has asked for it.
+func noMoreClients(_ socket: String, _ failure: SystemFailure) -> CommandFailure {
+  CommandFailure(
+    "\(socket): no more clients are accepted: \(failure). Has somebody shut the socket down?")
 }
 
 /// Calls `body` at each SIGHUP, on a thread of its own; SIGHUP has to be blocked already.

@@ -177,9 +177,10 @@ struct DiskOptions: ParsableArguments {
   }
 
   /// Opens the files and makes the disk.
-  func makeDevice() throws -> NVMeDevice {
+  func makeDevice(_ logger: Logger) throws -> NVMeDevice {
     let namespaces = try namespaces()
     var configuration = NVMeConfiguration(namespaces: try namespaces.map { try $0.open() })
+    configuration.logger = logger
     configuration.queues = queues
     configuration.queueEntries = queueEntries
     configuration.threads = threads

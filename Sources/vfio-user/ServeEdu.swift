@@ -37,8 +37,9 @@ struct ServeEdu: DeviceCommand {
     }
   }
 
-  func makeDevice() throws -> ServedDevice {
-    ServedDevice(device: EduDevice(dmaMask: .max >> UInt64(64 - dmaMask)))
+  func makeDevice(_ log: DeviceLog) throws -> ServedDevice {
+    ServedDevice(
+      device: EduDevice(dmaMask: .max >> UInt64(64 - dmaMask), logger: log.logger("edu")))
   }
 
   func run() throws { try serve(self) }

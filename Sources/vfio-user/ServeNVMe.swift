@@ -23,8 +23,8 @@ struct ServeNVMe: DeviceCommand {
   @OptionGroup(title: "Disk") var disk: DiskOptions
   @OptionGroup var log: LogOptions
 
-  func makeDevice() throws -> ServedDevice {
-    let device = try disk.makeDevice()
+  func makeDevice(_ log: DeviceLog) throws -> ServedDevice {
+    let device = try disk.makeDevice(log.logger("nvme"))
     return ServedDevice(device: device, close: device.close, hangup: device.measure)
   }
 

@@ -23,7 +23,9 @@ struct ServeScratch: DeviceCommand {
 
   @OptionGroup var log: LogOptions
 
-  func makeDevice() throws -> ServedDevice { ServedDevice(device: try ScratchDevice()) }
+  func makeDevice(_ log: DeviceLog) throws -> ServedDevice {
+    ServedDevice(device: try ScratchDevice(logger: log.logger("scratch")))
+  }
 
   func run() throws { try serve(self) }
 }

@@ -46,13 +46,13 @@ struct ServeSerial: DeviceCommand {
     }
   }
 
-  func makeDevice() throws -> ServedDevice {
+  func makeDevice(_ log: DeviceLog) throws -> ServedDevice {
     if pty {
       let terminal = try PseudoTerminal()
-      let device = try SerialDevice(.pseudoTerminal(terminal))
+      let device = try SerialDevice(.pseudoTerminal(terminal), logger: log.logger("serial"))
       return ServedDevice(device: device, notice: "\(terminal.path)", close: device.close)
     }
-    let device = try SerialDevice(farEnd())
+    let device = try SerialDevice(farEnd(), logger: log.logger("serial"))
     return ServedDevice(device: device, close: device.close)
   }
 

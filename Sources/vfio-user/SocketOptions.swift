@@ -1,4 +1,5 @@
 import ArgumentParser
+import CLinux
 import SystemPackage
 import VFIOUserTransport
 
@@ -20,9 +21,41 @@ struct SocketOptions: ParsableArguments {
     help: ArgumentHelp("Who may connect, as octal permissions of the socket.", valueName: "octal"))
   var mode: String = "600"
 
+  @Flag(
+    help: """
+      The socket that systemd hands over, from a .socket unit with Accept=no. A device that systemd has started \
+      with a socket needs neither this nor any other place.
+      """)
+  var systemd = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Which socket of several that systemd hands over: FileDescriptorName= of its .socket unit.",
+      valueName: "name"))
+  var systemdName: String?
+
+  /// Where the socket comes from.
+  enum Place: Equatable {
+    case path(String)
+    case descriptor(Int32)
+    case systemd(name: String?)
+  }
+
+  /// Nil when it is said more than once, or not at all.
+  var place: Place? {
+    switch (socket, fd, systemd || systemdName != nil) {
+    case (let path?, nil, false): .path(path)
+    case (nil, let number?, false): .descriptor(number)
+    case (nil, nil, true): .systemd(name: systemdName)
+    case (nil, nil, false) where ListeningSocket.handedOverCount() > 0: .systemd(name: nil)
+    default: nil
+    }
+  }
+
   func validate() throws {
-    guard (socket == nil) != (fd == nil) else {
-      throw ValidationError("give the place of the socket: either --socket PATH or --fd NUMBER.")
+    guard place != nil else {
+      throw ValidationError(
+        "give the place of the socket, once: --socket PATH, --fd NUMBER or --systemd.")
     }
     guard let bits = CModeT(mode, radix: 8), bits <= 0o777 else {
       throw ValidationError(
@@ -31,21 +64,39 @@ struct SocketOptions: ParsableArguments {
   }
 
   /// As messages call it.
-  var name: String { socket ?? "descriptor \(fd ?? -1)" }
+  var name: String {
+    switch place {
+    case .path(let path)?: path
+    case .descriptor(let number)?: "descriptor \(number)"
+    case .systemd(let name?)?: "systemd's socket \(name)"
+    case .systemd(nil)?, nil: "systemd's socket"
+    }
+  }
 
   /// Opens the socket.
   func listen() throws -> ListeningSocket {
-    if let fd {
-      guard fd > 2 else { throw CommandFailure("--fd takes an inherited descriptor above 2.") }
-      do {
-        return try ListeningSocket(adopting: OwnedDescriptor(adopting: fd))
-      } catch {
-        throw CommandFailure("\(error)")
-      }
+    switch place {
+    case .systemd(let name)?: return try HandedOver.take(named: name)
+    case .descriptor(let number)?: return try Self.inherited(number)
+    case .path, nil:
+      return try listeningSocket(
+        at: FilePath(socket ?? ""),
+        mode: FilePermissions(rawValue: CModeT(mode, radix: 8) ?? 0o600))
     }
-    return try listeningSocket(
-      at: FilePath(socket ?? ""),
-      mode: FilePermissions(rawValue: CModeT(mode, radix: 8) ?? 0o600))
+  }
+
+  private static func inherited(_ number: Int32) throws -> ListeningSocket {
+    guard number > 2 else { throw CommandFailure("--fd takes an inherited descriptor above 2.") }
+    if HandedOver.holds(number) { return try HandedOver.take(number) }
+    guard clinux_set_close_on_exec(number) == 0 else {
+      throw CommandFailure(
+        "descriptor \(number) is not open. Whoever starts vfio-user has to pass it on.")
+    }
+    do {
+      return try ListeningSocket(adopting: OwnedDescriptor(adopting: number))
+    } catch {
+      throw CommandFailure("\(error) Hand over one that listens, as systemd does with Accept=no.")
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 import AllocationCounter
 import Synchronization
 import SystemPackage
+import TestSupport
 import Testing
 import VFIOUserClient
 import VFIOUserProtocol
@@ -17,13 +18,19 @@ let isCounted: Bool = {
   #endif
 }()
 
-/// Four kilobytes behind a callback, which notes how much its thread has allocated so far.
+/// Four kilobytes and a megabyte behind callbacks, which note how much their thread has allocated so far.
 private final class Registers: Device {
   let pci = PCIDescription(
     identity: PCIIdentity(
       vendor: 1, device: 1, classCode: PCIClass(base: 0xFF, sub: 0, programmingInterface: 0)),
-    bars: [0: BaseAddressRegister(.memory32(prefetchable: false), size: 4096)])
+    bars: [
+      0: BaseAddressRegister(.memory32(prefetchable: false), size: 4096),
+      2: BaseAddressRegister(.memory32(prefetchable: false), size: 1 << 20),
+    ],
+    hasInterruptPin: true, capabilities: [.msix(MSIX(vectors: 8))])
   let allocations = Atomic<UInt64>(0)
+  let bus = Monitor<DeviceBus?>(nil)
+  func attach(to bus: DeviceBus) { self.bus.update { $0 = bus } }
 
   func read(_ access: RegionAccess, into bytes: inout MutableRawSpan) throws(Errno) {
     allocations.store(allocation_count(), ordering: .relaxed)
@@ -84,6 +91,121 @@ struct `Allocations at rest` {
     }
     #expect(counted.client == 0)
     #expect(counted.server == 0)
+  }
+
+  /// Allocations of the server's thread for as many rounds as there were to warm up; `body` may allocate.
+  private func countServer(
+    _ rounds: Int, _ prepare: (Client) throws -> Void = { _ in },
+    _ body: (Client, Registers) throws -> Void
+  ) throws -> UInt64 {
+    let device = Registers()
+    let (mine, theirs) = try MessageSocket.pair()
+    let server = try DeviceServer(device)
+    try DetachedThread.start("server") { server.serve(theirs) }
+    var options = ClientOptions()
+    // So that the server's thread takes the replies to its own requests, too.
+    options.proposal.twinSocket = nil
+    let client = try Client(mine, options: options)
+    try prepare(client)
+    func sample() throws -> UInt64 {
+      _ = try client.load(.bar0, at: 0, as: UInt32.self)
+      return device.allocations.load(ordering: .relaxed)
+    }
+    for _ in 0..<rounds { try body(client, device) }
+    let before = try sample()
+    for _ in 0..<rounds { try body(client, device) }
+    return try sample() - before
+  }
+
+  @Test func `are none for bursts of posted writes and the reads behind them`() throws {
+    let counted = try countServer(300) { client, _ in
+      for _ in 0..<64 { try client.post(UInt32(1), .bar0, at: 0) }
+      _ = try client.load(.bar0, at: 0, as: UInt32.self)
+    }
+    #expect(counted == 0)
+  }
+
+  @Test(arguments: [64 << 10, 1 << 20])
+  func `are none for large reads and writes`(size: Int) throws {
+    let bytes = [UInt8](repeating: 1, count: size)
+    let counted = try countServer(100) { client, _ in
+      _ = try client.read(.bar2, at: 0, count: size)
+      try client.write(.bar2, at: 0, bytes)
+    }
+    #expect(counted == 0)
+  }
+
+  @Test func `are none for many writes in a message`() throws {
+    let device = Registers()
+    let (mine, theirs) = try MessageSocket.pair()
+    let server = try DeviceServer(device)
+    try DetachedThread.start("server") { server.serve(theirs) }
+    let peer = ScriptedPeer(mine)
+    _ = try peer.ask(ScriptedPeer.versionOfQEMU)
+    let entry =
+      bytes(of: RegionAccess(offset: 8, region: .bar0, count: 4)) + [UInt8](repeating: 1, count: 8)
+    let count: [UInt8] = [32, 0, 0, 0, 0, 0, 0, 0]
+    let writes = message(.regionWriteMulti, count + (0..<32).flatMap { _ in entry })
+    for _ in 0..<500 { #expect(try peer.ask(writes).errno == nil) }
+    let before = device.allocations.load(ordering: .relaxed)
+    for _ in 0..<500 { #expect(try peer.ask(writes).errno == nil) }
+    #expect(device.allocations.load(ordering: .relaxed) == before)
+  }
+
+  @Test(arguments: [8, 4096, 200_000])
+  func `are none for memory that is reached by messages`(size: Int) throws {
+    let memory = try SharedMemory(size: 1 << 20)
+    var buffer = [UInt8](repeating: 0, count: size)
+    var mine: UInt64 = 0
+    var rounds = 0
+    let counted = try countServer(
+      200, { client in try client.map(memory, at: 0x10000, size: memory.size, isShared: false) }
+    ) { _, device in
+      let transfer = device.bus.withLock { $0?.memory.begin() }
+      let before = allocation_count()
+      var span = buffer.mutableSpan
+      var raw = unsafe span.mutableBytes
+      try transfer?.read(at: 0x10000, into: &raw)
+      try unsafe transfer?.write(at: 0x10000, from: buffer.span.bytes)
+      rounds += 1
+      if rounds > 200 { mine += allocation_count() - before }
+    }
+    #expect(counted == 0, "on the thread that takes the replies")
+    #expect(mine == 0, "on the thread that wants the data")
+  }
+
+  @Test func `are none for interrupts`() throws {
+    let counters = try (0..<4).map { _ in try EventCounter() }
+    var mine: UInt64 = 0
+    var rounds = 0
+    let counted = try countServer(
+      1000,
+      { client in
+        try client.setTriggers(.msix, counters)
+        try client.setTrigger(.intx, try EventCounter())
+      }
+    ) { client, device in
+      let bus = device.bus.withLock { $0 }
+      let before = allocation_count()
+      for vector in 0..<4 { bus?.interrupts.signal(.msix, vector: vector) }
+      bus?.interrupts.setLevel(rounds % 2 == 0)
+      rounds += 1
+      if rounds > 1000 { mine += allocation_count() - before }
+    }
+    #expect(counted == 0)
+    #expect(mine == 0)
+  }
+
+  @Test func `are none for masking and triggering`() throws {
+    let counters = try (0..<4).map { _ in try EventCounter() }
+    let counted = try countServer(
+      1000, { client in try client.setTriggers(.msix, counters) }
+    ) { client, _ in
+      try client.act(.mask, on: .msix, vector: 0, count: 4)
+      try client.act(.trigger, on: .msix, vector: 1)
+      try client.act(.unmask, on: .msix, where: [true, false, true, true])
+    }
+    #expect(counted == 0)
   }
 
   @Test func `are seen by the counter`() {

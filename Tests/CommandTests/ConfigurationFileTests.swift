@@ -41,12 +41,18 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
       [[scratch]]
       fd = 7
 
+      [[scratch]]
+      systemd-name = "second"
+
+      [[scratch]]
+      systemd = true
+
       [[serial]]
       socket = "port.sock"
       listen = "far.sock"
       """)
     #expect(file.log.logLevel == .debug)
-    #expect(file.devices.count == 4)
+    #expect(file.devices.count == 6)
     let nvme = try #require(file.devices[0].command as? ServeNVMe)
     #expect(nvme.socket.socket == "/disks/one.sock")
     #expect(nvme.socket.mode == "660")
@@ -66,6 +72,8 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
     #expect((edu.socket.socket, edu.dmaMask) == ("/run/edu.sock", 32))
     let scratch = try #require(file.devices[3].command as? ServeScratch)
     #expect(scratch.socket.fd == 7)
+    #expect(file.devices[4].command.socket.place == .systemd(name: "second"))
+    #expect(file.devices[5].command.socket.place == .systemd(name: nil))
   }
 
   @Test func `has the defaults of the command line`() throws {
@@ -180,7 +188,7 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
     ("nvme = [1]", ", nvme = 1: a device is a table; begin it with [[nvme]]."),
     (
       "[[edu]]\nsocket = \"a\"\nmask = 1",
-      ": [[edu]] number 1: there is no key 'mask'. The keys are dma-mask, fd, mode, socket."
+      ": [[edu]] number 1: there is no key 'mask'. The keys are dma-mask, fd, mode, socket, systemd, systemd-name."
     ),
     (
       "[[edu]]\nsocket = \"a\"\nlog-level = \"info\"",
@@ -189,11 +197,11 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
     ("[[edu]]\nsocket = \"a\"\nhelp = true", ": [[edu]] number 1: there is no key 'help'."),
     (
       "[[edu]]",
-      ": [[edu]] number 1: give the place of the socket: either socket PATH or fd NUMBER."
+      ": [[edu]] number 1: give the place of the socket, once: socket PATH, fd NUMBER or systemd."
     ),
     (
       "[[edu]]\nsocket = \"a\"\nfd = 3",
-      ": [[edu]] number 1: give the place of the socket: either socket PATH or fd NUMBER."
+      ": [[edu]] number 1: give the place of the socket, once: socket PATH, fd NUMBER or systemd."
     ),
     ("[[edu]]\nsocket = 3", ": [[edu]] number 1, socket = 3: it takes a text, in quotes."),
     (
@@ -311,6 +319,10 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
     (
       "[[edu]]\nsocket = \"a\"\n[[scratch]]\nsocket = \"b/../a\"",
       ": [[scratch]] number 1: its socket /disks/a is taken by the socket of [[edu]] number 1. Give each a path of its own."
+    ),
+    (
+      "[[edu]]\nsystemd = true\n[[edu]]\nsystemd = true",
+      ": [[edu]] number 2: its socket of systemd is taken by the socket of [[edu]] number 1. Say which with systemd-name: it is FileDescriptorName= of the .socket unit."
     ),
     (
       "[[edu]]\nfd = 5\n[[edu]]\nfd = 5",

@@ -47,6 +47,30 @@ struct CommandCase: CustomTestStringConvertible, Sendable {
     TestSupport.message(command, id: 0x1234, flags: flags, payload)
   }
 
+  /// Whether it changes something: what is refused does not, but for the writes in front of the one that
+  /// was refused.
+  var hasEffects: Bool {
+    let changing: [Command] = [
+      .dmaMap, .dmaUnmap, .deviceSetIRQs, .regionWrite, .regionWriteMulti, .deviceReset,
+    ]
+    if case .refused = answer { return what == "the second to the ROM" }
+    if command == .deviceFeature { return what == "set" }
+    return changing.contains(command) && what != "everything, of nothing"
+  }
+
+  /// The eventfds that come along, to be looked at afterwards.
+  func luggageKept() throws -> [EventCounter] {
+    if case .counters(let count) = luggage { try counters(count) } else { [] }
+  }
+
+  /// What comes along, with these eventfds.
+  func descriptors(_ kept: [EventCounter]) throws -> DescriptorList {
+    guard case .counters = luggage else { return try descriptors() }
+    var list = DescriptorList()
+    for counter in kept { list.append(try counter.descriptor.duplicate()) }
+    return list
+  }
+
   func descriptors() throws -> DescriptorList {
     var list = DescriptorList()
     switch luggage {
@@ -188,6 +212,14 @@ extension CommandCase {
     .init(.regionRead, "nothing", access(0, 0, 0), .bytes(16)),
     .init(.regionRead, "all of configuration space", access(0, 7, 4096), .bytes(16 + 4096)),
     .init(.regionRead, "across memory and device", access(0xFFF, 0, 0x3000), .bytes(16 + 0x3000)),
+    .init(.regionRead, "as much as a client is told", access(0, 2, 0x8000), .bytes(16 + 0x8000)),
+    .init(.regionRead, "a byte more than that", access(0, 2, 0x8001), .refused(.argListTooLong)),
+    .init(
+      .regionWrite, "a byte more than that",
+      access(0, 2, 0x8001, [UInt8](repeating: 1, count: 0x8001)), .refused(.argListTooLong)),
+    .init(
+      .regionRead, "more than that, behind its end", access(0x10000, 0, 0x8001),
+      .refused(.invalidArgument)),
     .init(.regionRead, "a byte behind its end", access(256, 1, 1), .refused(.invalidArgument)),
     .init(.regionRead, "a BAR that is not there", access(0, 3, 1), .refused(.invalidArgument)),
     .init(.regionRead, "what the device denies", access(3, 5, 1), .refused(.permissionDenied)),
@@ -217,6 +249,9 @@ extension CommandCase {
     .init(.deviceFeature, "got", words([16, 77 | 1 << 16]), .bytes(16)),
     .init(.deviceFeature, "set", words([16, 77 | 1 << 17]) + longs(5), .bytes(8)),
     .init(.deviceFeature, "probed", words([8, 77 | 7 << 16]), .bytes(8)),
+    .init(
+      .deviceFeature, "got, larger than a message", words([.max, 79 | 1 << 16]),
+      .refused(.argListTooLong)),
     .init(.deviceFeature, "unknown", words([8, 76 | 5 << 16]), .refused(.notSupported)),
     .init(.deviceFeature, "neither got nor set", words([8, 77]), .refused(.invalidArgument)),
     .init(.deviceFeature, "got by half", words([12, 77 | 1 << 16]), .refused(.invalidArgument)),

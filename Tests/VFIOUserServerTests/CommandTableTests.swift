@@ -5,45 +5,94 @@ import VFIOUserProtocol
 import VFIOUserServer
 import VFIOUserTransport
 
-/// A feature of eight bytes.
-private final class EightBytes: DeviceFeatureHandler {
+/// A feature of some bytes.
+private final class SomeBytes: DeviceFeatureHandler {
   let methods: FeatureMethods = [.get, .set]
-  func replySize(for data: Span<UInt8>) throws(Errno) -> Int { 8 }
+  let size: Int
+  let value = Monitor<[UInt8]>([])
+  init(_ size: Int) { self.size = size }
+  func replySize(for data: Span<UInt8>) throws(Errno) -> Int { size }
   func get(_ data: Span<UInt8>, into reply: inout MutableRawSpan) throws(Errno) {}
   func set(_ data: Span<UInt8>) throws(Errno) {
-    guard data.count == 8 else { throw .invalidArgument }
+    guard data.count == size else { throw .invalidArgument }
+    value.withLock { value in value = data.indices.map { data[$0] } }
   }
 }
 
 /// The device of one of everything, with a port that it denies.
 private final class DenyingDevice: Device {
-  private let device = FullDevice()
+  let device = FullDevice()
   var pci: PCIDescription { device.pci }
   let isReset = Monitor(false)
 
+  func attach(to bus: DeviceBus) { device.attach(to: bus) }
   func read(_ access: RegionAccess, into bytes: inout MutableRawSpan) throws(Errno) {
     if access.region == .bar5, access.offset == 3 { throw .permissionDenied }
     try device.read(access, into: &bytes)
   }
   func write(_ access: RegionAccess, from bytes: Span<UInt8>) throws(Errno) {
     if access.region == .bar5, access.offset == 3 { throw .permissionDenied }
+    try device.write(access, from: bytes)
   }
-  func reset() { isReset.update { $0 = true } }
+  func reset() {
+    device.reset()
+    isReset.update { $0 = true }
+  }
+}
+
+/// What can be seen of a device and its server, and changes by commands.
+private struct Effects: Equatable {
+  var windows: Int
+  var configuration: [UInt8]
+  var writes: [RegionAccess]
+  var resets: Int
+  var feature: [UInt8]
+  /// What was signalled, and is when the device signals its first two vectors; then by the eventfds that
+  /// came with the command.
+  var signals: [[UInt64]]
 }
 
 @Suite struct `Each command` {
   private let device = DenyingDevice()
+  private let feature = SomeBytes(8)
   private let peer: ScriptedPeer
+  private let vectors: [EventCounter]
 
   init() throws {
     var options = ServerOptions()
     options.maxDMAWindows = 8
+    options.maxDataTransfer = 0x8000
     let (mine, theirs) = try MessageSocket.pair()
     let server = try DeviceServer(
-      device, options, features: [FeatureIndex(rawValue: 77): EightBytes()])
+      device, options,
+      features: [
+        FeatureIndex(rawValue: 77): feature, FeatureIndex(rawValue: 79): SomeBytes(1 << 30),
+      ])
     try DetachedThread.start("server") { server.serve(theirs) }
     peer = ScriptedPeer(mine)
+    vectors = try counters(2)
     _ = try peer.ask(ScriptedPeer.versionOfQEMU)
+    var list = DescriptorList()
+    for vector in vectors { list.append(try vector.descriptor.duplicate()) }
+    let set = message(.deviceSetIRQs, words([20, 0x24, 2, 0, 2]))
+    #expect(try peer.ask(set, descriptors: list).errno == nil)
+  }
+
+  /// Ends what is looked at: interrupts are signalled.
+  private func effects(_ luggage: [EventCounter] = []) throws -> Effects {
+    let bus = try device.device.bus
+    var configuration = [UInt8](repeating: 0, count: 4096)
+    var span = configuration.mutableSpan
+    var raw = unsafe span.mutableBytes
+    bus.readConfiguration(at: 0, into: &raw)
+    var signals = [vectors.map { $0.take() }]
+    for vector in 0..<2 { bus.interrupts.signal(.msix, vector: vector) }
+    signals += [vectors.map { $0.take() }, luggage.map { $0.take() }]
+    return device.device.state.withLock { state in
+      Effects(
+        windows: bus.memory.windowCount, configuration: configuration, writes: state.writes,
+        resets: state.resets, feature: feature.value.withLock { $0 }, signals: signals)
+    }
   }
 
   private func prepare(_ request: CommandCase) throws {
@@ -76,10 +125,22 @@ private final class DenyingDevice: Device {
   }
 
   @Test(arguments: CommandCase.all)
-  func `is not answered when no answer is wanted`(_ request: CommandCase) throws {
-    try prepare(request)
-    peer.send(request.message(.noReply), descriptors: try request.descriptors())
+  func `does the same when no answer is wanted, and says nothing`(_ request: CommandCase) throws {
+    let (answered, untouched) = (try Self(), try Self())
+    for one in [self, answered, untouched] { try one.prepare(request) }
+    let (quietly, loudly) = (try request.luggageKept(), try request.luggageKept())
+    peer.send(request.message(.noReply), descriptors: try request.descriptors(quietly))
+    _ = try answered.peer.ask(request.message(), descriptors: request.descriptors(loudly))
+    // The next answer is that to the next command.
     try checkThatTheStreamIsInStep()
+    let effects = try effects(quietly)
+    #expect(try effects == answered.effects(loudly))
+    let without = try untouched.effects(Array(quietly.prefix(0)))
+    var compared = effects
+    if without.signals.count == 3, effects.signals[2].allSatisfy({ $0 == 0 }) {
+      compared.signals[2] = []
+    }
+    #expect((compared != without) == request.hasEffects, "\(request)")
   }
 
   @Test(arguments: CommandCase.all)
@@ -118,6 +179,7 @@ private final class DenyingDevice: Device {
       errnos == [
         .invalidArgument, .noFunction, .notSupported, .fileExists, .noSuchFileOrDirectory,
         .noSpace, .operationNotSupportedByDevice, .notPermitted, .permissionDenied,
+        .argListTooLong,
       ])
   }
 }

@@ -124,7 +124,7 @@ final class HostileBench {
     options.dmaTimeout = .milliseconds(300)
     options.quiesceTimeout = .milliseconds(30)
     options.maxDMAWindows = 64
-    server = try DeviceServer(victim, options)
+    server = try DeviceServer(victim, options, features: DirtyPages.features)
     neighbour = try VFIOUserServerTests.connect(to: Victim())
     memoryOfNeighbour = try TruncatableMemory(size: 0x10000)
     try HostileBench.map(neighbour, memoryOfNeighbour)

@@ -173,15 +173,34 @@ extension Hostility {
       let peer = try bench.connect()
       let memory = try TruncatableMemory(size: 0x10000)
       try HostileBench.map(peer, memory)
-      for page in [0, 1, 2048, 4095, 4096, 65536, 1 << 30, 1 << 63, .max] as [UInt64] {
+      // What is asked for, and the bytes of the bitmap, or the errno.
+      let invalid = UInt32(Errno.invalidArgument.rawValue)
+      let tooLarge = UInt32(Errno.argListTooLong.rawValue)
+      let asked: [(page: UInt64, length: UInt64, size: Int?, errno: UInt32?)] = [
+        (0, 0x10000, nil, invalid), (3, 0x10000, nil, invalid), (4095, 0x10000, nil, invalid),
+        (.max, 0x10000, nil, invalid), (1, 0x10000, 0x2000, nil), (1, .max, nil, tooLarge),
+        (2048, 0x10000, 8, nil), (4096, 0x10000, 8, nil), (4096, 0x41_000, 16, nil),
+        (4096, .max, nil, tooLarge), (65536, 0x10000, 8, nil), (1 << 30, 0x10000, 8, nil),
+        (1 << 63, .max, 8, nil), (4096, 0, 0, nil),
+      ]
+      for (page, length, size, errno) in asked {
         let bitmap = longs(page, page == 0 ? 0 : 0x10000 / page)
         let unmap = words([40, 1]) + longs(0x10000, 0x10000) + bitmap
-        #expect(try peer.ask(message(.dmaUnmap, unmap)).errno != nil)
-        let start = words([40, 6 | 1 << 17]) + longs(page, 1) + longs(0x10000, 0x10000)
-        _ = try peer.ask(message(.deviceFeature, start))
-        let report = words([4096, 8 | 1 << 16]) + longs(0x10000, 0x10000, page)
-        _ = try peer.ask(message(.deviceFeature, report))
+        #expect(
+          try peer.ask(message(.dmaUnmap, unmap)).errno
+            == UInt32(Errno.notSupported.rawValue))
+        let start = words([40, 6 | 1 << 17]) + longs(page, 1) + longs(0x10000, length)
+        let isPower = page.nonzeroBitCount == 1
+        #expect(try peer.ask(message(.deviceFeature, start)).errno == (isPower ? nil : invalid))
+        let report = words([1 << 20, 8 | 1 << 16]) + longs(0x10000, length, page)
+        let answer = try peer.ask(message(.deviceFeature, report))
+        #expect(answer.errno == errno, "\(page) \(length)")
+        if let size { #expect(answer.payload.count == 8 + 24 + size, "\(page) \(length)") }
       }
+      // The window is still there.
+      let again = words([32, 3]) + longs(0, 0x10000, 0x10000)
+      #expect(
+        try peer.ask(message(.dmaMap, again)).errno == UInt32(Errno.fileExists.rawValue))
       try peer.checkStep()
     },
     .closing("in every form", .transferLimitOfZero) {

@@ -160,3 +160,25 @@ final class MessageClient {
       try outcome.get() == Self.content(DMAAccess(address: Self.base + 64, count: 8)))
   }
 }
+
+/// Taking windows back as a server does it, in one call.
+extension GuestMemory {
+  func remove(address: UInt64, size: UInt64, before deadline: Deadline) throws {
+    try wait(for: try startRemoving(address: address, size: size), before: deadline)
+  }
+
+  func removeAll(before deadline: Deadline) throws {
+    try wait(for: startRemovingAll(), before: deadline)
+  }
+
+  private func wait(for removal: Removal?, before deadline: Deadline) throws {
+    guard let removal else { return }
+    while !finish(removal) {
+      guard !deadline.hasPassed else {
+        giveUp(removal)
+        throw Errno.resourceBusy
+      }
+      _ = eventually(within: .milliseconds(1)) { false }
+    }
+  }
+}

@@ -199,6 +199,32 @@ import VFIOUserTransport
   }
 }
 
+@Suite struct `Windows of one file` {
+  @Test func `hold no descriptor, however many there are`() async {
+    await #expect(processExitsWith: .success) {
+      let memory = GuestMemory(guarded: true)
+      let file = try TruncatableMemory(size: 0x10000)
+      let descriptors = settledDescriptors()
+      let mappings = mappingsOfClients()
+      for page in 0..<8 as Range<UInt64> {
+        try addWindow(memory, page << 16, 0x2000, file: file, offset: page << 13)
+      }
+      #expect(memory.windowCount == 8)
+      #expect(openDescriptors() == descriptors)
+      // They follow each other in the file, and the kernel may make one mapping of them.
+      #expect(mappingsOfClients() > mappings)
+      // They are the file that they were: what is written to one is in it.
+      for page in 0..<8 as Range<UInt64> {
+        try memory.begin().store(UInt32(page + 1), at: page << 16)
+      }
+      let whole = try #require(MappedFile(try file.lent()))
+      #expect((0..<8).map { whole[$0 << 13] } == [1, 2, 3, 4, 5, 6, 7, 8])
+      try memory.removeAll(before: .after(.zero))
+      #expect(mappingsOfClients() == mappings + 1)
+    }
+  }
+}
+
 @Suite struct `What a client leaves behind` {
   @Test func `is neither a mapping nor a descriptor, whatever was in flight`() async {
     await #expect(processExitsWith: .success) { try checkThatNoMemoryStays() }

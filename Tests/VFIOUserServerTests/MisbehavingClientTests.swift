@@ -105,7 +105,7 @@ private func longs(_ longs: [UInt64]) -> [UInt8] {
       .refused(.invalidArgument)),
     .init(
       "reads more than was agreed", message(.regionRead, access(0, 4, (1 << 20) + 1)),
-      .refused(.invalidArgument)),
+      .refused(.argListTooLong)),
     .init(
       "reads four gigabytes", message(.regionRead, access(0, 4, .max)), .refused(.invalidArgument)),
     .init(

@@ -111,6 +111,40 @@ private func backed(_ backing: RegionBacking) -> BaseAddressRegister {
       "capability vendor-specific: 3 is not in 0 to 2"
     ) { $0.capabilities = [.vendorSpecific(VendorSpecific([1, 2], writable: [1, 2, 3]))] },
     Contradiction(
+      "has a register in a capability's header",
+      .registers(.outside("a", at: 2, end: 3, size: 8)),
+      "register a at 0x2 ends at 0x3, the space has 0x8 bytes"
+    ) { $0.capabilities = [.vendorSpecific(mailbox(8, Register("a", at: 2, .bits8)))] },
+    Contradiction(
+      "has a register that leaves its capability",
+      .registers(.outside("a", at: 5, end: 9, size: 8)),
+      "register a at 0x5 ends at 0x9, the space has 0x8 bytes"
+    ) { $0.capabilities = [.vendorSpecific(mailbox(8, Register("a", at: 5, .bits32)))] },
+    Contradiction(
+      "has two registers in the same place",
+      .registers(.overlap("a", at: 0x44, with: "b", from: 0x45)),
+      "register a at 0x44 overlaps b at 0x45"
+    ) {
+      $0.capabilities = [
+        .vendorSpecific(
+          mailbox(8, Register("a", at: 4, .bits32), Register("b", at: 5, .bits8)))
+      ]
+    },
+    Contradiction(
+      "has two registers of a name", .repeatedRegister("a"),
+      "there are two registers of the name a in capabilities"
+    ) {
+      $0.capabilities = [.vendorSpecific(mailbox(8, Register("a", at: 4, .bits32)))]
+      $0.extendedCapabilities = [
+        .otherRegisters(id: 1, version: 1, size: 8, [Register("a", at: 4, .bits32)])
+      ]
+    },
+    Contradiction(
+      "has a capability that is shorter than its header",
+      .badCapability("0x7", value: 1, allowed: 2...0x1000),
+      "capability 0x7: 1 is not in 2 to 4096"
+    ) { $0.capabilities = [.otherRegisters(id: 7, size: 1, [])] },
+    Contradiction(
       "has a version of five bits", .badCapability("extended 0x1", value: 16, allowed: 0...15),
       "capability extended 0x1: 16 is not in 0 to 15"
     ) { $0.extendedCapabilities = [.other(id: 1, version: 16, body: [])] },
@@ -237,4 +271,8 @@ private func backed(_ backing: RegionBacking) -> BaseAddressRegister {
     description.extendedCapabilities = [.serialNumber(1)]
     #expect(try Bench(FullDevice(description)).client().region(.configuration).size == 4096)
   }
+}
+
+private func mailbox(_ size: Int, _ registers: Register...) -> VendorSpecific {
+  VendorSpecific(size: size, registers: registers)
 }

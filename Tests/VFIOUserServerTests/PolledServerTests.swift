@@ -1,38 +1,10 @@
+import Glibc
 import SystemPackage
 import TestSupport
 import Testing
 import VFIOUserProtocol
 import VFIOUserServer
 import VFIOUserTransport
-
-/// A loop of the caller's own, with any number of servers in it.
-private final class Loop: Sendable {
-  private let isOver = Monitor(false)
-  private let hasEnded = Monitor(false)
-
-  init(_ make: @escaping @Sendable () throws -> [PolledServer]) throws {
-    let (isOver, hasEnded) = (isOver, hasEnded)
-    try DetachedThread.start("loop") {
-      defer { hasEnded.update { $0 = true } }
-      guard let servers = try? make() else { return }
-      while !isOver.withLock({ $0 }) {
-        for server in servers where Self.isReadable(server.descriptor) {
-          try? server.processWhatIsThere()
-        }
-      }
-      for server in servers { server.stop() }
-    }
-  }
-
-  private static func isReadable(_ number: Int32) -> Bool {
-    EventPoll.isReadable(number, for: .milliseconds(1))
-  }
-
-  func stop() {
-    isOver.update { $0 = true }
-    _ = hasEnded.withLock(when: { $0 }, before: .after(.seconds(10))) { _ in }
-  }
-}
 
 @Suite struct `A server in the caller's own loop` {
   private func start(_ paths: [FilePath], _ options: ServerOptions = ServerOptions()) throws -> Loop
@@ -118,75 +90,94 @@ private final class Loop: Sendable {
     #expect(throws: StreamFailure.closedByPeer) { try peer.receive() }
   }
 
-  @Test func `leaves no socket behind`() throws {
+  @Test(arguments: [0, 5, 20])
+  func `is not kept by one that sends a byte now and then`(bytes: Int) throws {
+    let path = socketPath()
+    var options = ServerOptions()
+    options.negotiationTimeout = .milliseconds(50)
+    options.messageTimeout = .milliseconds(50)
+    let loop = try start([path], options)
+    defer { loop.stop() }
+    let peer = try connect(path)
+    if bytes == 20 { _ = try peer.ask(ScriptedPeer.versionOfQEMU) }
+    peer.send(Array(message(.regionRead, Array(repeating: 0, count: 4096))[..<bytes]))
+    #expect(
+      eventually {
+        peer.send([0])
+        return peer.socket.peerHasHungUp
+      })
+  }
+
+  @Test func `leaves no socket and no client behind`() throws {
     let path = socketPath()
     let loop = try start([path])
-    _ = try connect(path).ask(ScriptedPeer.versionOfQEMU)
+    let peer = try connect(path)
+    _ = try peer.ask(ScriptedPeer.versionOfQEMU)
     loop.stop()
+    #expect(throws: StreamFailure.closedByPeer) { try peer.receive() }
     #expect(throws: SystemFailure.self) { try MessageSocket(connectingTo: path) }
   }
-}
 
-@Suite struct `A server as a task` {
-  @Test func `ends when the task is cancelled`() async throws {
+  @Test func `lets the second client in when the first one goes`() throws {
     let path = socketPath()
-    let device = TestDevice()
-    let server = try DeviceServer(device)
+    let loop = try start([path])
+    defer { loop.stop() }
+    let first = try connect(path)
+    _ = try first.ask(ScriptedPeer.versionOfQEMU)
+    let second = try connect(path)
+    second.send(ScriptedPeer.versionOfQEMU)
+    first.socket.shutdown()
+    #expect(try second.receive().errno == nil)
+  }
+
+  @Test(arguments: [
+    message(.regionRead, size: 15), message(.regionRead, size: .max),
+    message(.regionRead, flags: MessageFlags(rawValue: 2)), [UInt8](repeating: 0xFF, count: 64),
+  ])
+  func `ends a client that cannot be framed, and serves the others`(_ bytes: [UInt8]) throws {
+    let paths = [socketPath(), socketPath()]
+    let loop = try start(paths)
+    defer { loop.stop() }
+    let (hostile, other) = (try connect(paths[0]), try connect(paths[1]))
+    _ = try other.ask(ScriptedPeer.versionOfQEMU)
+    _ = try hostile.ask(ScriptedPeer.versionOfQEMU)
+    hostile.send(bytes)
+    #expect(throws: StreamFailure.closedByPeer) { try hostile.receive() }
+    try write(7, other)
+    #expect(try read(other) == 7)
+    // And there is room for the next one.
+    let next = try connect(paths[0])
+    #expect(try next.ask(ScriptedPeer.versionOfQEMU).errno == nil)
+  }
+
+  @Test func `says so when nobody can come any more`() throws {
+    let path = socketPath()
     let listener = try ListeningSocket(path: path)
-    let task = Task { try await server.serveClients(on: listener) }
-    let peer = ScriptedPeer(try MessageSocket(connectingTo: path))
-    // Other tests block the threads that tasks need: nothing may be waited for here before the
-    // server has threads of its own.
-    while !server.hasClient { try await Task.sleep(for: .milliseconds(1)) }
-    #expect(try peer.ask(ScriptedPeer.versionOfQEMU).errno == nil)
-    task.cancel()
-    try await task.value
-    #expect(throws: StreamFailure.closedByPeer) { try peer.receive() }
-    #expect(device.state.withLock { $0.departures } == 1)
+    let server = try PolledServer(DeviceServer(TestDevice()), on: listener)
+    try server.processWhatIsThere()
+    listener.shutDownForTests()
+    #expect(throws: SystemFailure(call: "accept", code: .socketShutdown)) {
+      try server.processWhatIsThere()
+    }
+    server.stop()
+  }
+
+  @Test func `says so to whoever runs it on a thread, too`() throws {
+    let listener = try ListeningSocket(path: socketPath())
+    let server = try DeviceServer(TestDevice())
+    let failure = Monitor<SystemFailure?>(nil)
+    try server.start(on: listener) { error in failure.update { $0 = error } }
+    listener.shutDownForTests()
+    #expect(
+      eventually { failure.withLock { $0 } == SystemFailure(call: "accept", code: .socketShutdown) }
+    )
+    #expect(server.waitUntilStopped())
   }
 }
 
-@Suite struct `A new client` {
-  private let master =
-    bytes(of: RegionAccess(offset: 4, region: .configuration, count: 2)) + [4, 0]
-
-  @Test(arguments: ["reset", "eventfd", "bus master", "nothing", "another register"])
-  func `arms the device by setting it up`(_ how: String) throws {
-    let device = TestDevice()
-    let server = try DeviceServer(device)
-    func connect() throws -> ScriptedPeer {
-      let (mine, theirs) = try MessageSocket.pair()
-      try DetachedThread.start("server") { server.serve(theirs) }
-      let peer = ScriptedPeer(mine)
-      _ = try peer.ask(ScriptedPeer.versionOfQEMU)
-      return peer
-    }
-    let first = try connect()
-    // The bit stays from client to client; only writing it counts.
-    _ = try first.ask(message(.regionWrite, master))
-    first.socket.shutdown()
-    #expect(eventually { !server.hasClient })
-    let peer = try connect()
-    let bus = try #require(device.state.withLock { $0.bus })
-    #expect(!bus.memory.begin().isAlive)
-    switch how {
-    case "reset": _ = try peer.ask(message(.deviceReset))
-    case "bus master": _ = try peer.ask(message(.regionWrite, master))
-    case "another register":
-      _ = try peer.ask(
-        message(
-          .regionWrite,
-          bytes(of: RegionAccess(offset: 0x3C, region: .configuration, count: 1)) + [4]))
-    case "eventfd":
-      let set = SetInterrupts(
-        data: .eventDescriptors, action: .trigger, index: .intx, start: 0, count: 1)
-      var descriptors = DescriptorList()
-      descriptors.append(try EventCounter().descriptor.duplicate())
-      #expect(
-        try peer.ask(message(.deviceSetIRQs, bytes(of: set)), descriptors: descriptors).errno == nil
-      )
-    default: _ = try peer.ask(message(.deviceGetInfo, Array(repeating: 0, count: 16)))
-    }
-    #expect(bus.memory.begin().isAlive == ["reset", "eventfd", "bus master"].contains(how))
+extension ListeningSocket {
+  /// What another process can do that shares the socket.
+  fileprivate func shutDownForTests() {
+    _ = shutdown(descriptor.number, Int32(SHUT_RDWR))
   }
 }

@@ -1,3 +1,4 @@
+import Glibc
 import SystemPackage
 import TestSupport
 import Testing
@@ -51,6 +52,35 @@ import VFIOUserTransport
     #expect(try bench.device.bus.counter("ports") == nil)
     #expect(try bench.device.bus.socket("ports") != nil)
     #expect(try bench.device.bus.socket("doorbell") == nil)
+  }
+
+  @Test func `carry accesses and their answers to and fro`() throws {
+    let bench = try Bench()
+    let peer = try bench.peer()
+    peer.send(request(5))
+    var clients: [MessageSocket] = []
+    _ = try peer.receive { descriptors in
+      while let descriptor = descriptors.takeFirst() {
+        clients.append(MessageSocket(adopting: descriptor))
+      }
+    }
+    let device = try #require(try bench.device.bus.socket("ports"))
+    let client = try #require(clients.first)
+    // A write of four bytes to port 8, and its answer: `struct ioregionfd_cmd`, `struct ioregionfd_resp`.
+    let command = words([0x0000_0029, 0]) + longs(99, 8, 0xCAFE)
+    let answer = longs(0xCAFE, 0, 0, 0)
+    for (from, to, bytes) in [(client, device, command), (device, client, answer)] {
+      let sent = from.withDescriptor { unsafe send($0, bytes, bytes.count, 0) }
+      #expect(sent == 32)
+      var got = [UInt8](repeating: 0, count: 64)
+      let count = to.withDescriptor { unsafe recv($0, &got, 64, 0) }
+      #expect(count == 32 && Array(got[..<32]) == bytes)
+    }
+    // The client has gone, its copy of the socket has not: what it sends is still heard.
+    peer.socket.shutdown()
+    #expect(eventually { bench.device.state.withLock { $0.departures } == 1 })
+    let late = client.withDescriptor { unsafe send($0, command, 32, 0) }
+    #expect(late == 32)
   }
 
   @Test func `are counted without a descriptor when there is too little room`() throws {

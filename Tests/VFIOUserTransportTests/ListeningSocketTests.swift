@@ -1,4 +1,5 @@
 import CLinux
+import Glibc
 import SystemPackage
 import TestSupport
 import Testing
@@ -109,6 +110,7 @@ import VFIOUserTransport
     let first = try listener.descriptor.duplicate().release()
     let sockets = try ListeningSocket.handedOver(from: first) { environment[$0] }
     #expect(sockets.count == 1)
+    #expect(sockets[0].name == nil)
     let client = try MessageSocket(connectingTo: path)
     let accepted = try MessageSocket(adopting: sockets[0].accept())
     #expect(!client.peerHasHungUp)
@@ -116,5 +118,26 @@ import VFIOUserTransport
     #expect(throws: ListeningSocket.Failure.notListening(other)) {
       try ListeningSocket.handedOver(from: other) { environment[$0] }
     }
+  }
+
+  @Test(
+    arguments: [
+      ("disk", ["disk", nil]), ("disk:port", ["disk", "port"]), (":port", [nil, "port"]),
+      ("a:b:c", ["a", "b"]), ("", [nil, nil]),
+    ] as [(String, [String?])])
+  func `have the names that they were given`(names: String, expected: [String?]) throws {
+    let path = FilePath("/tmp/vfio-user-handed-\(UInt64.random(in: .min ... .max)).sock")
+    let listener = try ListeningSocket(path: path)
+    // Two numbers that follow each other, as a supervisor hands them over.
+    let first: Int32 = 700
+    for number in first..<first + 2 {
+      let copy = dup2(listener.descriptor.number, number)
+      #expect(copy == number)
+    }
+    let environment = [
+      "LISTEN_FDS": "2", "LISTEN_PID": String(clinux_process_id()), "LISTEN_FDNAMES": names,
+    ]
+    let sockets = try ListeningSocket.handedOver(from: first) { environment[$0] }
+    #expect(sockets.map(\.name) == expected)
   }
 }

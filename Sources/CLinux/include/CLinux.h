@@ -144,8 +144,9 @@ int64_t clinux_mappable_size(int descriptor);
 int clinux_map(int descriptor, uint64_t offset, uint64_t size, int readable, int writable,
                void **address);
 int clinux_unmap(void *address, uint64_t size);
-/// The multiple of which a mapping of this file consists: the page size, or the huge one.
-int64_t clinux_mapping_granularity(int descriptor);
+/// As clinux_mappable_size, with the multiple of which a mapping of this file consists: the page size, or
+/// the huge one.
+int64_t clinux_measure(int descriptor, int64_t *granularity);
 /// Cuts a file short, which is what a hostile client does under our mapping.
 int clinux_truncate(int descriptor, uint64_t size);
 /// A memory file without seals.
@@ -157,6 +158,9 @@ int clinux_timer_set(int descriptor, uint64_t instant);
 int clinux_epoll(void);
 int clinux_epoll_add(int epoll, int descriptor);
 int clinux_epoll_remove(int epoll, int descriptor);
+/// Sets what a descriptor is polled for, any of CLINUX_READABLE and CLINUX_WRITABLE; with nothing it tells
+/// of a hang-up, once.
+int clinux_epoll_watch(int epoll, int descriptor, int wanted);
 /// Entries of /proc/self/fd, without the one that counting needs.
 int clinux_open_descriptors(void);
 /// Mappings of this process whose name starts with `prefix` (/proc/self/maps).

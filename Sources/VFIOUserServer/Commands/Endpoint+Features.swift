@@ -47,6 +47,9 @@ extension Endpoint {
     let whole = DeviceFeature(.get, request.feature, dataSize: size)
     // The client says how much it takes; more would not be understood.
     guard whole.argumentSize <= request.argumentSize else { throw .invalidArgument }
+    guard size <= options.messageLimit - Header.wireSize - DeviceFeature.wireSize else {
+      throw .argListTooLong
+    }
     try outbox.append(
       header.reply(payload: 0), payload: DeviceFeature.wireSize + size,
       discarding: header.flags.contains(.noReply)

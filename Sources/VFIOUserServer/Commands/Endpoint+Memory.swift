@@ -37,34 +37,6 @@ extension Endpoint {
       ])
   }
 
-  /// `VFIO_USER_DMA_UNMAP`; the reply echoes the request.
-  func unmapMemory(
-    _ header: Header, _ payload: Span<UInt8>, into outbox: inout Outbox
-  ) throws(Errno) {
-    let request = try decode(DMAUnmap.self, payload)
-    guard !request.flags.contains(.getDirtyBitmap) else { throw .notSupported }
-    let deadline = Deadline.after(options.quiesceTimeout)
-    let device = device
-    let ifBusy: GuestMemory.BusyObserver = { device.quiesce($0) }
-    do throws(Errno) {
-      if request.flags.contains(.all) {
-        guard request.address == 0, request.size == 0 else { throw .invalidArgument }
-        try bus.memory.removeAll(before: deadline, ifBusy: ifBusy)
-      } else {
-        try bus.memory.remove(
-          address: request.address, size: request.size, before: deadline, ifBusy: ifBusy)
-      }
-    } catch {
-      if error == .resourceBusy {
-        logger.error(
-          "the device does not let go of a window in time",
-          metadata: ["address": "0x\(String(request.address, radix: 16))"])
-      }
-      throw error
-    }
-    reply(to: header, request, into: &outbox)
-  }
-
   /// Arms the device for a new client, with what only a client does that knows the device's state:
   /// a reset, an eventfd for an interrupt, or the bus master bit.
   ///

@@ -3,11 +3,12 @@ internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
 extension Endpoint {
-  /// The region of an access; refuses one that leaves its region, or is larger than was agreed.
+  /// The region of an access; refuses one that leaves its region (`EINVAL`), or is larger than a client is
+  /// told (`E2BIG`).
   private func admit(_ access: RegionAccess) throws(Errno) -> Region {
-    guard let region = bus.regions[access.region], access.range(within: region.size) != nil,
-      access.count <= options.maxDataTransfer
+    guard let region = bus.regions[access.region], access.range(within: region.size) != nil
     else { throw .invalidArgument }
+    guard access.count <= options.maxDataTransfer else { throw .argListTooLong }
     return region
   }
 

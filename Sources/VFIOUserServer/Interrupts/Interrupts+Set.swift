@@ -41,8 +41,7 @@ extension Interrupts {
       guard request.action == .trigger else { return try watch(counters.first ?? nil) }
       assign(counters, to: request.index, from: range.lowerBound)
     } else {
-      let chosen = try vectors(of: request, payload, in: range)
-      for vector in chosen { act(request.action, on: request.index, vector) }
+      try act(request, payload, in: range)
     }
   }
 
@@ -70,14 +69,19 @@ extension Interrupts {
     return counters
   }
 
-  /// The vectors that the request chooses.
-  private func vectors(
-    of request: SetInterrupts, _ payload: Span<UInt8>, in range: Range<Int>
-  ) throws(Errno) -> [Int] {
-    guard request.data == .booleans else { return Array(range) }
+  /// Masks, unmasks or triggers the vectors that the request chooses; allocates nothing.
+  private func act(
+    _ request: SetInterrupts, _ payload: Span<UInt8>, in range: Range<Int>
+  ) throws(Errno) {
+    guard request.data == .booleans else {
+      for vector in range { act(request.action, on: request.index, vector) }
+      return
+    }
     do {
       let booleans = try request.booleans(in: payload)
-      return range.filter { booleans[$0 - range.lowerBound] != 0 }
+      for vector in range where booleans[vector - range.lowerBound] != 0 {
+        act(request.action, on: request.index, vector)
+      }
     } catch {
       throw .invalidArgument
     }

@@ -30,64 +30,6 @@ extension GuestMemory {
       state.changes += 1
     }
   }
-
-  /// Hears of windows that accesses under way keep from being removed, before that is waited for.
-  package typealias BusyObserver = (_ windows: [GuestRange]) -> Void
-
-  /// Removes the window that matches exactly, after the accesses to it have ended.
-  ///
-  /// - Throws: `ENOENT` when none does; `EBUSY` when an access does not end in time, and then the
-  ///   window stays.
-  package func remove(
-    address: UInt64, size: UInt64, before deadline: Deadline, ifBusy: BusyObserver = { _ in }
-  ) throws(Errno) {
-    let window = state.withLock { state in
-      size > 0 ? state.table.window(address, through: address &+ (size - 1)) : nil
-    }
-    guard let window else { throw .noSuchFileOrDirectory }
-    try remove([window], before: deadline, ifBusy)
-  }
-
-  /// Removes all windows, after the accesses to them have ended.
-  ///
-  /// - Throws: `EBUSY` when an access does not end in time, and then all stay.
-  package func removeAll(
-    before deadline: Deadline, ifBusy: BusyObserver = { _ in }
-  ) throws(Errno) {
-    try remove(state.withLock { $0.table.all }, before: deadline, ifBusy)
-  }
-
-  private func remove(
-    _ windows: [Window], before deadline: Deadline, _ ifBusy: BusyObserver
-  ) throws(Errno) {
-    state.withLock { state in
-      for window in windows { window.isClosing = true }
-      state.holesMayCloseUntil = Deadline.after(Self.holePatience).instant
-    }
-    // Nothing new begins in them from here on, so what is not pinned now stays so.
-    if windows.contains(where: \.isPinned) {
-      ifBusy(
-        windows.filter(\.isPinned).map { GuestRange(address: $0.address, count: $0.size) })
-    }
-    let isQuiet: Void? = state.withLock(
-      when: { _ in windows.allSatisfy { !$0.isPinned } }, before: deadline
-    ) { state in
-      for window in windows { state.table.remove(window) }
-      state.changes += 1
-      state.holesMayCloseUntil = Deadline.after(Self.holePatience).instant
-    }
-    guard isQuiet == nil else { return }
-    state.update { state in
-      for window in windows { window.isClosing = false }
-      state.changes += 1
-    }
-    throw .resourceBusy
-  }
-
-  /// Lets go of a window.
-  func unpin(_ window: Window) {
-    if window.unpin() { state.update { _ in } }
-  }
 }
 
 /// Where an access goes.

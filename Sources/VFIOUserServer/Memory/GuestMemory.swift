@@ -33,6 +33,8 @@ public final class GuestMemory: Sendable {
     var holesMayCloseUntil: UInt64 = 0
     var channel: DMAChannel?
     var observer: WriteObserver?
+    /// Told when a window that is being taken back has become free; nil while none is.
+    var removalObserver: EventCounter?
   }
 
   /// Hears of each range that was written, for dirty page tracking; runs on the writing thread, while
@@ -107,6 +109,7 @@ public final class GuestMemory: Sendable {
       state.table.removeAll()
       state.changes += 1
       state.holesMayCloseUntil = 0
+      state.removalObserver = nil
       return (state.channel.take(), state.generation)
     }
     armed.store(false, ordering: .relaxed)

@@ -20,6 +20,8 @@ final class ConfigurationSpace: Sendable {
 
   private let registers: RegisterFile
   private let powerOffset: Int?
+  /// Where the registers are that the device has described in its capabilities.
+  private let own: [String: Int]
   private let resetRequest: ResetRequest
 
   /// Whether a write has asked for a reset; the reset happens when the whole access is through.
@@ -54,6 +56,7 @@ final class ConfigurationSpace: Sendable {
     } catch {
       throw .registers(error)
     }
+    own = try layout.ownRegisters()
     self.resetRequest = resetRequest
     powerOffset = layout.offset { if case .powerManagement = $0 { true } else { false } }
   }
@@ -82,6 +85,14 @@ final class ConfigurationSpace: Sendable {
     UInt16(truncatingIfNeeded: registers.value(at: Offset.command) ?? 0)
   }
 
+  /// What a register of one of the device's own capabilities holds.
+  func value(of name: String) -> UInt64? { own[name].flatMap { registers.value(at: $0) } }
+
+  /// Changes a register of one of the device's own capabilities.
+  func update(_ name: String, _ body: (inout UInt64) -> Void) -> UInt64? {
+    own[name].flatMap { registers.update(at: $0, body) }
+  }
+
   /// Back to the reset values.
   func reset() { registers.reset() }
 }
@@ -90,5 +101,21 @@ extension PCILayout {
   /// Where the first capability is that fits.
   func offset(where fits: (PCICapability) -> Bool) -> Int? {
     capabilities.first { fits($0.capability) }?.offset
+  }
+
+  /// Where the registers are that the device has described in its capabilities, by name.
+  fileprivate func ownRegisters() throws(PCIDescription.Flaw) -> [String: Int] {
+    var places: [String: Int] = [:]
+    let described =
+      capabilities.map { ($0.offset, $0.capability.registers) }
+      + extendedCapabilities.map { ($0.offset, $0.capability.registers) }
+    for (offset, registers) in described {
+      for register in registers {
+        guard places.updateValue(offset + register.offset, forKey: register.name) == nil else {
+          throw .repeatedRegister(register.name)
+        }
+      }
+    }
+    return places
   }
 }

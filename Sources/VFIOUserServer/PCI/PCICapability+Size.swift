@@ -7,7 +7,7 @@ extension PCICapability {
     case .msi: "MSI"
     case .msix: "MSI-X"
     case .vendorSpecific: "vendor-specific"
-    case .other(let id, _, _): "\(hex(id))"
+    case .other(let id, _, _), .otherRegisters(let id, _, _): "\(hex(id))"
     }
   }
 
@@ -15,7 +15,7 @@ extension PCICapability {
   var isSingle: Bool {
     switch self {
     case .powerManagement, .express, .msi, .msix: true
-    case .vendorSpecific, .other: false
+    case .vendorSpecific, .other, .otherRegisters: false
     }
   }
 
@@ -26,8 +26,21 @@ extension PCICapability {
     case .express: 60
     case .msi(let msi): msi.size
     case .msix: 12
-    case .vendorSpecific(let vendor): 3 + vendor.bytes.count
+    case .vendorSpecific(let vendor): vendor.size
     case .other(_, let body, _): 2 + body.count
+    case .otherRegisters(_, let size, _): size
+    }
+  }
+
+  /// Bytes of the header.
+  var headerSize: Int { if case .vendorSpecific = self { 3 } else { 2 } }
+
+  /// The registers that the device has described itself.
+  var registers: [Register] {
+    switch self {
+    case .vendorSpecific(let vendor): vendor.registers
+    case .otherRegisters(_, _, let registers): registers
+    default: []
     }
   }
 
@@ -40,6 +53,7 @@ extension PCICapability {
       try checkMask(writable, of: body, name)
     default: break
     }
+    try checkRegisters(registers, size: size, headerSize, name)
   }
 }
 
@@ -58,7 +72,8 @@ extension PCIExtendedCapability {
     switch self {
     case .serialNumber: "serial number"
     case .vendorSpecific: "vendor-specific extended"
-    case .other(let id, _, _, _): "extended \(hex(id))"
+    case .vendorSpecificRegisters: "vendor-specific extended"
+    case .other(let id, _, _, _), .otherRegisters(let id, _, _, _): "extended \(hex(id))"
     }
   }
 
@@ -70,7 +85,25 @@ extension PCIExtendedCapability {
     switch self {
     case .serialNumber: 12
     case .vendorSpecific(_, _, let bytes, _): 8 + bytes.count
+    case .vendorSpecificRegisters(_, _, let size, _), .otherRegisters(_, _, let size, _): size
     case .other(_, _, let body, _): 4 + body.count
+    }
+  }
+
+  /// Bytes of the header, or of the two.
+  var headerSize: Int {
+    switch self {
+    case .vendorSpecific, .vendorSpecificRegisters: 8
+    case .serialNumber, .other, .otherRegisters: 4
+    }
+  }
+
+  /// The registers that the device has described itself.
+  var registers: [Register] {
+    switch self {
+    case .vendorSpecificRegisters(_, _, _, let registers), .otherRegisters(_, _, _, let registers):
+      registers
+    case .serialNumber, .vendorSpecific, .other: []
     }
   }
 
@@ -84,6 +117,27 @@ extension PCIExtendedCapability {
     case .other(_, let version, let body, let writable):
       try checkNibble(version, name)
       try checkMask(writable, of: body, name)
+    case .vendorSpecificRegisters(_, let nibble, _, _), .otherRegisters(_, let nibble, _, _):
+      try checkNibble(nibble, name)
+    }
+    try checkRegisters(registers, size: size, headerSize, name)
+  }
+}
+
+private func checkRegisters(
+  _ registers: [Register], size: Int, _ headerSize: Int, _ name: String
+) throws(PCIDescription.Flaw) {
+  guard size >= headerSize else {
+    throw .badCapability(name, value: size, allowed: headerSize...0x1000)
+  }
+  for register in registers {
+    guard register.offset >= headerSize, register.offset <= size,
+      register.width.rawValue <= size - register.offset
+    else {
+      throw .registers(
+        .outside(
+          register.name, at: register.offset, end: register.offset &+ register.width.rawValue,
+          size: size))
     }
   }
 }

@@ -1,5 +1,5 @@
 /// A capability in the first 256 bytes of configuration space (PCI 3.0, section 6.7).
-public enum PCICapability: Equatable, Sendable {
+public enum PCICapability: Sendable {
   /// Power states.
   case powerManagement(PowerManagement)
   /// The device is on PCI Express; configuration space has 4096 bytes.
@@ -16,6 +16,12 @@ public enum PCICapability: Equatable, Sendable {
   /// - `body`: what stands behind the two bytes of the header.
   /// - `writable`: the bits of the body that can be written; as long as the body, or shorter.
   case other(id: UInt8, body: [UInt8], writable: [UInt8] = [])
+  /// Any other capability, with registers.
+  ///
+  /// - `id`: its number.
+  /// - `size`: bytes, the two of the header included.
+  /// - registers: as those of ``VendorSpecific``, from byte 2 on.
+  case otherRegisters(id: UInt8, size: Int, [Register])
 }
 
 /// Power states D0 and D3hot, and those between if wanted (PCI Power Management 1.2, section 3.2).
@@ -103,22 +109,57 @@ public struct MSIX: Equatable, Sendable {
   }
 }
 
-/// Bytes of the vendor's own (PCI 3.0, appendix H).
-public struct VendorSpecific: Equatable, Sendable {
-  /// What stands behind the three bytes of the header; at most 252 bytes.
+/// Bytes of the vendor's own (PCI 3.0, appendix H): constants, or registers with hooks.
+///
+/// A mailbox, for example, whose answer the device computes when it is read, and which takes only
+/// requests that exist:
+///
+/// ```swift
+/// .vendorSpecific(
+///   VendorSpecific(
+///     size: 12,
+///     registers: [
+///       Register(
+///         "request", at: 4, .bits16, writable: 0xFFFF,
+///         settle: { $0.value < 8 ? $0.value : $0.previous }, onWrite: { mailbox.begin($0.value) }),
+///       Register("progress", at: 6, .bits16, onRead: { _ in mailbox.progress }),
+///       Register("answer", at: 8, .bits32),
+///     ]))
+/// ```
+///
+/// What such a register holds the device changes with ``DeviceBus/updateConfiguration(_:_:)``.
+public struct VendorSpecific: Sendable {
+  /// Bytes, the three of the header included; at most 192, less what other capabilities take.
+  public var size: Int { registers.isEmpty ? 3 + bytes.count : registersEnd }
+  /// What stands behind the three bytes of the header, as far as it is constants and memory.
   public var bytes: [UInt8]
   /// The bits of the bytes that can be written; as long as the bytes, or shorter.
   public var writable: [UInt8]
+  /// What stands there otherwise.
+  ///
+  /// Offsets count from the beginning of the capability, so the first is 3. Names are the device's choice,
+  /// each once among all of its capabilities.
+  public var registers: [Register]
+  private var registersEnd = 0
 
-  /// Describes the bytes.
+  /// Describes constants, and bytes that remember what is written to them.
   public init(_ bytes: [UInt8], writable: [UInt8] = []) {
     self.bytes = bytes
     self.writable = writable
+    registers = []
+  }
+
+  /// Describes registers; bytes between them are zero.
+  public init(size: Int, registers: [Register]) {
+    registersEnd = size
+    bytes = []
+    writable = []
+    self.registers = registers
   }
 }
 
 /// A capability in configuration space from 0x100 on (PCI Express Base 3.0, section 7.9).
-public enum PCIExtendedCapability: Equatable, Sendable {
+public enum PCIExtendedCapability: Sendable {
   /// The number of this specimen of the device.
   case serialNumber(UInt64)
   /// Bytes of the vendor's own.
@@ -128,6 +169,13 @@ public enum PCIExtendedCapability: Equatable, Sendable {
   /// - `bytes`: what stands behind the eight bytes of the two headers.
   /// - `writable`: the bits of the bytes that can be written; as long as the bytes, or shorter.
   case vendorSpecific(id: UInt16, revision: UInt8 = 0, bytes: [UInt8], writable: [UInt8] = [])
+  /// Registers of the vendor's own.
+  ///
+  /// - `id`: the vendor's number for them.
+  /// - `revision`: 0 to 15.
+  /// - `size`: bytes, the eight of the two headers included.
+  /// - registers: as those of ``VendorSpecific``, from byte 8 on.
+  case vendorSpecificRegisters(id: UInt16, revision: UInt8 = 0, size: Int, [Register])
   /// Any other capability.
   ///
   /// - `id`: its number.
@@ -135,4 +183,11 @@ public enum PCIExtendedCapability: Equatable, Sendable {
   /// - `body`: what stands behind the four bytes of the header.
   /// - `writable`: the bits of the body that can be written; as long as the body, or shorter.
   case other(id: UInt16, version: UInt8, body: [UInt8], writable: [UInt8] = [])
+  /// Any other capability, with registers.
+  ///
+  /// - `id`: its number.
+  /// - `version`: 0 to 15.
+  /// - `size`: bytes, the four of the header included.
+  /// - registers: as those of ``VendorSpecific``, from byte 4 on.
+  case otherRegisters(id: UInt16, version: UInt8, size: Int, [Register])
 }

@@ -30,6 +30,8 @@ extension PCIDescription {
     case noMemory(RegionIndex, size: UInt64, SystemFailure)
     /// A capability is there twice.
     case repeatedCapability(String)
+    /// Two registers in capabilities of the device have the same name.
+    case repeatedRegister(String)
     /// A capability does not fit behind those before it.
     case noRoomForCapability(String, at: Int, size: Int, end: Int)
     /// A capability has more bits that can be written than bits, or a field is too small for a number.
@@ -77,6 +79,7 @@ extension PCIDescription.Flaw: CustomStringConvertible {
       .signalOutside, .signalsDisagree, .tooManySignals, .noDescriptor:
       sentenceAboutParts
     case .repeatedCapability(let name): "there are two capabilities of the kind \(name)"
+    case .repeatedRegister(let name): "there are two registers of the name \(name) in capabilities"
     case .noRoomForCapability(let name, let offset, let size, let end):
       "capability \(name) of \(size) bytes does not fit at \(hex(offset)), the space ends at \(hex(end))"
     case .badCapability(let name, let value, let allowed):

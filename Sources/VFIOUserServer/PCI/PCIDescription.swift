@@ -2,7 +2,7 @@
 ///
 /// Everything is a value. The layout (where the capabilities go, where the MSI-X table is) is computed
 /// and checked when the server is made; what does not fit together is a ``Flaw`` then.
-public struct PCIDescription: Equatable, Sendable {
+public struct PCIDescription: Sendable {
   /// Who it is.
   public var identity: PCIIdentity
   /// Base address registers, by number 0 to 5.

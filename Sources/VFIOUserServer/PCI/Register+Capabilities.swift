@@ -39,8 +39,10 @@ extension Register {
           "vendor-specific length", at: offset + 2, .bits8,
           reset: UInt64(placed.capability.size))
       ] + bytes("vendor-specific", vendor.bytes, writable: vendor.writable, at: offset + 3)
+        + vendor.registers.map { $0.moved(by: offset) }
     case .other(_, let body, let writable):
       return bytes(placed.capability.name, body, writable: writable, at: offset + 2)
+    case .otherRegisters(_, _, let registers): return registers.map { $0.moved(by: offset) }
     }
   }
 
@@ -65,7 +67,7 @@ extension PCICapability {
     case .msi: 0x05
     case .msix: 0x11
     case .vendorSpecific: 0x09
-    case .other(let id, _, _): id
+    case .other(let id, _, _), .otherRegisters(let id, _, _): id
     }
   }
 }

@@ -25,6 +25,11 @@ extension Register {
       let header = UInt64(id) | UInt64(revision) << 16 | UInt64(capability.size) << 20
       return [Register("vendor-specific header", at: offset + 4, .bits32, reset: header)]
         + self.bytes(capability.name, bytes, writable: writable, at: offset + 8)
+    case .vendorSpecificRegisters(let id, let revision, let size, let registers):
+      let header = UInt64(id) | UInt64(revision) << 16 | UInt64(size) << 20
+      return [Register("vendor-specific header", at: offset + 4, .bits32, reset: header)]
+        + registers.map { $0.moved(by: offset) }
+    case .otherRegisters(_, _, _, let registers): return registers.map { $0.moved(by: offset) }
     case .other(_, _, let body, let writable):
       return bytes(capability.name, body, writable: writable, at: offset + 4)
     }
@@ -36,15 +41,15 @@ extension PCIExtendedCapability {
   fileprivate var id: UInt16 {
     switch self {
     case .serialNumber: 0x0003
-    case .vendorSpecific: 0x000B
-    case .other(let id, _, _, _): id
+    case .vendorSpecific, .vendorSpecificRegisters: 0x000B
+    case .other(let id, _, _, _), .otherRegisters(let id, _, _, _): id
     }
   }
 
   fileprivate var version: UInt8 {
     switch self {
-    case .serialNumber, .vendorSpecific: 1
-    case .other(_, let version, _, _): version
+    case .serialNumber, .vendorSpecific, .vendorSpecificRegisters: 1
+    case .other(_, let version, _, _), .otherRegisters(_, let version, _, _): version
     }
   }
 }

@@ -45,7 +45,7 @@ public struct Register: Sendable {
   /// What the register is called, in error messages.
   public let name: String
   /// Where its first byte is.
-  public let offset: Int
+  public private(set) var offset: Int
   /// How wide it is.
   public let width: Width
   /// What it holds after a reset.
@@ -69,7 +69,8 @@ public struct Register: Sendable {
   ///   - clearedByOne: the bits that writing a one clears; none of them in `writable`.
   ///   - onRead: gets what the register holds, and returns what the reader sees.
   ///   - settle: has the last word on what the register holds after a write, for fields in which not
-  ///     every value is possible; runs under the file's lock, and may only look at its argument.
+  ///     every value is possible: another value, or the previous one to refuse the write. It runs under
+  ///     the file's lock, and may only look at its argument.
   ///   - onWrite: told after each access that wrote to the register, whether a bit changed or not; runs
   ///     outside of the file's lock.
   public init(
@@ -86,6 +87,13 @@ public struct Register: Sendable {
     self.onRead = onRead
     self.settle = settle
     self.onWrite = onWrite
+  }
+
+  /// The same register elsewhere.
+  func moved(by distance: Int) -> Register {
+    var register = self
+    register.offset += distance
+    return register
   }
 
   /// Where the register ends.

@@ -52,10 +52,20 @@ extension DeviceCommand {
   var claims: [Claim] { socketClaims }
 
   var socketClaims: [Claim] {
-    if let path = socket.socket { return [Claim("socket", path: path)] }
-    return [
-      Claim("fd", "\(socket.fd ?? -1)", remedy: "Each device needs a descriptor of its own.")
-    ]
+    switch socket.place {
+    case .path(let path)?: return [Claim("socket", path: path)]
+    case .descriptor(let number)?:
+      return [Claim("fd", "\(number)", remedy: "Each device needs a descriptor of its own.")]
+    case .systemd(let name)?:
+      // Sockets of one unit have one name, so several devices may use it.
+      guard name == nil else { return [] }
+      return [
+        Claim(
+          "socket", "of systemd",
+          remedy: "Say which with systemd-name: it is FileDescriptorName= of the .socket unit.")
+      ]
+    case nil: return []
+    }
   }
 }
 

@@ -1,0 +1,57 @@
+internal import VFIOUserProtocol
+internal import VFIOUserTransport
+
+/// A command that waits behind a DMA_UNMAP, with everything that came with it.
+final class ParkedMessage {
+  let header: Header
+  let payload: [UInt8]
+  var descriptors: DescriptorList
+  let surplus: Bool
+
+  /// Takes copies, because the payload is where the next message is received.
+  init(
+    _ header: Header, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList, surplus: Bool
+  ) {
+    self.header = header
+    self.payload = payload.indices.map { payload[$0] }
+    self.descriptors = exchange(&descriptors, with: DescriptorList())
+    self.surplus = surplus
+  }
+}
+
+/// Commands that wait behind a DMA_UNMAP, in order.
+///
+/// Replies of the client among them are taken out of the stream meanwhile: what the unmap waits for may
+/// wait for one. When it is full, nothing more is received until the unmap is answered.
+struct ParkedMessages {
+  /// Most commands, bytes of their payloads, and descriptors, before it counts as full.
+  static let limits = (commands: 64, bytes: 1 << 20, descriptors: 64)
+
+  private var messages: [ParkedMessage] = []
+  private var bytes = 0
+  private var descriptors = 0
+
+  var isEmpty: Bool { messages.isEmpty }
+
+  var isFull: Bool {
+    messages.count >= Self.limits.commands || bytes >= Self.limits.bytes
+      || descriptors >= Self.limits.descriptors
+  }
+
+  /// The command of the first of them.
+  var nextCommand: Command? { messages.first?.header.command }
+
+  mutating func append(_ message: ParkedMessage) {
+    messages.append(message)
+    bytes += message.payload.count
+    descriptors += message.descriptors.count
+  }
+
+  mutating func takeFirst() -> ParkedMessage? {
+    guard !messages.isEmpty else { return nil }
+    let message = messages.removeFirst()
+    bytes -= message.payload.count
+    descriptors -= message.descriptors.count
+    return message
+  }
+}

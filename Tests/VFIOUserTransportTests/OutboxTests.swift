@@ -1,0 +1,59 @@
+import TestSupport
+import Testing
+import VFIOUserProtocol
+import VFIOUserTransport
+
+@Suite struct `An outbox` {
+  private let header = Header(
+    id: 1, command: .regionRead, size: UInt32(Header.wireSize), flags: .reply)
+
+  /// Sends one message and takes it at the other end.
+  private func send(_ size: Int, _ outbox: inout Outbox, _ ends: (MessageSocket, MessageSocket))
+    throws
+  {
+    outbox.append(header, payload: size) { _ in }
+    var receiver = FrameReceiver(
+      socket: ends.1, assembler: FrameAssembler(messageLimit: 8 << 20, descriptorLimit: 0),
+      messageTimeout: .seconds(10))
+    var isSent = try outbox.send(to: ends.0)
+    while true {
+      if let frame = try receiver.nextInHand() {
+        #expect(Int(frame.header.size) == Header.wireSize + size)
+        break
+      }
+      if !isSent { isSent = try outbox.send(to: ends.0) }
+      _ = try ends.1.receive(into: &receiver.assembler, wait: false)
+    }
+    #expect(isSent && outbox.isEmpty)
+  }
+
+  @Test func `gives back what a large message took, after many small ones`() throws {
+    let ends = try MessageSocket.pair()
+    var outbox = Outbox()
+    let small = outbox.capacity
+    try send(1 << 20, &outbox, ends)
+    let large = outbox.capacity
+    #expect(large > 1 << 20)
+    for _ in 1..<Outbox.patience {
+      try send(64, &outbox, ends)
+      #expect(outbox.capacity == large)
+    }
+    try send(64, &outbox, ends)
+    #expect(outbox.capacity == small)
+    // And it works as before.
+    try send(1 << 20, &outbox, ends)
+    try send(64, &outbox, ends)
+  }
+
+  @Test func `keeps it while large messages come now and then`() throws {
+    let ends = try MessageSocket.pair()
+    var outbox = Outbox()
+    try send(1 << 20, &outbox, ends)
+    let large = outbox.capacity
+    for _ in 0..<3 {
+      for _ in 0..<Outbox.patience - 1 { try send(64, &outbox, ends) }
+      try send(1 << 20, &outbox, ends)
+      #expect(outbox.capacity == large)
+    }
+  }
+}
