@@ -11,9 +11,9 @@ struct RegisteredWindows {
   /// What the device has, or will have once the messages that are under way have arrived.
   private(set) var registered = WindowTable<Window>()
   /// What the device has not answered yet.
-  private var arriving: Set<ObjectIdentifier> = []
+  private var arriving = Pile()
   private var leaving: Set<ObjectIdentifier> = []
-  /// What the device has refused to let go, and in whose place another is arriving, which it is about to
+  /// What the device has refused to let go, and in whose place others are arriving, which it is about to
   /// refuse as well.
   private var blocked: [Window] = []
   /// Those that leave or are blocked, as they answer.
@@ -35,23 +35,26 @@ struct RegisteredWindows {
   /// - Returns: false when it overlaps with another.
   mutating func add(_ window: Window) -> Bool {
     guard registered.insert(window) else { return false }
-    arriving.insert(ObjectIdentifier(window))
+    arriving.insert(window)
     return true
   }
 
-  /// The device has taken a window.
+  /// The device has taken a window, and so has none in its place any more.
   mutating func arrived(_ window: Window) {
-    guard arriving.remove(ObjectIdentifier(window)) != nil else { return }
-    unblock()
+    guard arriving.remove(window) else { return }
+    for other in blocked where other.overlaps(window) { leavers.remove(other) }
+    blocked.removeAll { $0.overlaps(window) }
   }
 
   /// The device has not taken a window, which may have been taken back already.
   mutating func refused(_ window: Window) {
-    arriving.remove(ObjectIdentifier(window))
+    _ = arriving.remove(window)
     leaving.remove(ObjectIdentifier(window))
     leavers.remove(window)
     registered.remove(window)
-    unblock()
+    let candidates = blocked
+    blocked.removeAll()
+    for other in candidates { putBack(other) }
   }
 
   /// Takes a window back, of which the device is about to be told.
@@ -65,24 +68,51 @@ struct RegisteredWindows {
   /// The device has let go of a window, late perhaps, when it was thought to stay.
   mutating func left(_ window: Window) {
     leavers.remove(window)
+    blocked.removeAll { $0 === window }
     if leaving.remove(ObjectIdentifier(window)) == nil { registered.remove(window) }
   }
 
   /// The device has not let go of a window that was taken back.
   mutating func stays(_ window: Window) {
     guard leaving.remove(ObjectIdentifier(window)) != nil else { return }
-    blocked.append(window)
-    unblock()
+    putBack(window)
   }
 
-  /// Puts back what is blocked, once nothing arrives any more; a device that has taken another in its
-  /// place has let it go.
-  private mutating func unblock() {
-    guard arriving.isEmpty, !blocked.isEmpty else { return }
-    for window in blocked {
-      leavers.remove(window)
-      _ = registered.insert(window)
+  /// Puts a window back, unless others arrive in its place, or are there, which means that it has gone.
+  private mutating func putBack(_ window: Window) {
+    guard !arriving.overlaps(window) else { return blocked.append(window) }
+    leavers.remove(window)
+    _ = registered.insert(window)
+  }
+
+  /// Windows of which some may be in one place, which is rare.
+  private struct Pile {
+    private var table = WindowTable<Window>()
+    private var others: [Window] = []
+
+    mutating func insert(_ window: Window) {
+      if !table.insert(window) { others.append(window) }
     }
-    blocked.removeAll()
+
+    /// Takes a window out.
+    ///
+    /// - Returns: whether it was there.
+    mutating func remove(_ window: Window) -> Bool {
+      let count = table.count + others.count
+      table.remove(window)
+      others.removeAll { $0 === window }
+      return table.count + others.count < count
+    }
+
+    func overlaps(_ window: Window) -> Bool {
+      table.overlaps(window.address, through: window.last)
+        || others.contains { $0.overlaps(window) }
+    }
+  }
+}
+
+extension MemoryService.Window {
+  fileprivate func overlaps(_ other: MemoryService.Window) -> Bool {
+    address <= other.last && other.address <= last
   }
 }

@@ -37,7 +37,7 @@ extension `A misbehaving server` {
   ]
 
   static let posts: [ServerMisbehaviour] = [
-    .init("answers a posted write", .postAndLoad, nil) { server, request in
+    .init("answers a posted write before a read", .postAndLoad, nil) { server, request in
       server.reply(to: request, longs([8]) + words([0, 4]))
       server.answer(try server.receive())
     },

@@ -91,4 +91,41 @@ private func window(_ first: UInt64, pages: UInt64 = 1) throws -> MemoryService.
     windows.left(second)
     #expect(windows.count == 0)
   }
+
+  @Test func `come back at once when others arrive elsewhere`() throws {
+    let (old, other) = (try window(0), try window(1))
+    var windows = try windows([old])
+    windows.takeBack(old)
+    try add(other, to: &windows)
+    windows.stays(old)
+    #expect(windows.registered.count == 2)
+  }
+
+  @Test func `that leave late do not come back when others are refused`() throws {
+    let (old, other) = (try window(0), try window(0))
+    var windows = try windows([old])
+    windows.takeBack(old)
+    try add(other, to: &windows)
+    windows.stays(old)
+    windows.left(old)
+    #expect(windows.window(holding: 0) === other)
+    windows.refused(other)
+    #expect(windows.count == 0)
+  }
+
+  @Test func `do not come back where others arrive that are taken back already`() throws {
+    let (old, others) = (try window(0), [try window(0), try window(0)])
+    var windows = try windows([old])
+    windows.takeBack(old)
+    for other in others {
+      try add(other, to: &windows)
+      windows.takeBack(other)
+    }
+    windows.stays(old)
+    #expect(windows.registered.count == 0)
+    windows.refused(others[0])
+    windows.arrived(others[1])
+    windows.left(others[1])
+    #expect(windows.count == 0)
+  }
 }

@@ -1,12 +1,14 @@
 internal import NVMeProtocol
 internal import Synchronization
+internal import VFIOUserServer
 internal import VFIOUserTransport
 
 /// The connection's thread does what is done quickly itself, instead of waking the controller's.
 ///
 /// Waking a thread takes longer than copying a page. The client waits for nothing meanwhile that it would not
-/// wait for anyway; but it must never wait for a disk, nor may this thread wait for the client: so
-/// only commands that can do neither are taken, and what is left is the controller's thread's.
+/// wait for anyway; but it must never wait for a disk, nor may this thread wait for the client, not even
+/// until it has mapped again what it has just unmapped. So only commands that can do neither are taken,
+/// and what is left is the controller's thread's.
 extension Controller {
   /// Serves the queues once, if the controller's thread does not.
   ///
@@ -14,7 +16,7 @@ extension Controller {
   func visit() -> Bool {
     turn.withLockIfAvailable { _ in
       guard stage == .enabled, !isPaused, isCurrent, !mailbox.holdsEvents, !isTimeToSave,
-        !mailbox.usesMessages.load(ordering: .relaxed)
+        !mailbox.usesMessages.load(ordering: .relaxed), transfer.isSettled
       else { return false }
       isVisited = true
       defer { isVisited = false }

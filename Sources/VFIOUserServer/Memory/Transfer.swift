@@ -26,6 +26,17 @@ public struct Transfer: Sendable {
     memory.state.withLock { $0.generation == generation && $0.isArmed }
   }
 
+  /// Whether the client is not about to change its memory, as far as can be told.
+  ///
+  /// Else an access may meet a hole that closes in a moment; any thread waits for that, but for the one that
+  /// receives from the client, for which the hole is one.
+  public var isSettled: Bool {
+    memory.state.withLock { state in
+      state.generation == generation && state.isArmed && state.removalObserver == nil
+        && Deadline(instant: state.holesMayCloseUntil).hasPassed
+    }
+  }
+
   /// Copies out of the client's memory until `bytes` is full.
   public func read(at address: UInt64, into bytes: inout MutableRawSpan) throws(MemoryError) {
     try unsafe bytes.withUnsafeMutableBytes { (buffer) throws(MemoryError) in
