@@ -3,8 +3,9 @@ import SystemPackage
 import TestSupport
 import Testing
 import VFIOUserProtocol
-import VFIOUserServer
 import VFIOUserTransport
+
+@testable import VFIOUserServer
 
 /// Adds a window; with a file, mapped from `offset` of it.
 func addWindow(
@@ -256,6 +257,33 @@ extension GuestMemory {
     #expect(throws: MemoryError.stale) { try transfer.load(at: 0x1000) as UInt32 }
     #expect(!transfer.isAlive)
     #expect(try memory.begin().load(at: 0x1000) == 0 as UInt32)
+  }
+
+  @Test func `says whether holes may close in a moment`() throws {
+    try addWindow(memory, 0x1000, 0x1000, file: file)
+    try addWindow(memory, 0x2000, 0x1000, file: file)
+    let transfer = memory.begin()
+    #expect(transfer.isSettled)
+    try memory.remove(address: 0x1000, size: 0x1000, before: .after(.zero))
+    let since = Deadline.now
+    let isSettled = transfer.isSettled
+    #expect(!isSettled || Deadline.now - since > Deadline.nanoseconds(GuestMemory.holePatience))
+    #expect(eventually { transfer.isSettled })
+    #expect(Deadline.now - since > Deadline.nanoseconds(GuestMemory.holePatience) / 2)
+    // One that waits for an access is none that is over after a while.
+    let counter = try EventCounter()
+    try unsafe transfer.withSystemCallSlices(
+      of: [GuestRange(address: 0x2000, count: 4)], for: .reading
+    ) { _ in
+      let removal = try? memory.startRemoving(address: 0x2000, size: 0x1000, telling: counter)
+      #expect(removal != nil)
+      memory.state.withLock { $0.holesMayCloseUntil = 0 }
+      #expect(!transfer.isSettled)
+      if let removal { memory.giveUp(removal) }
+    }
+    #expect(transfer.isSettled)
+    memory.disconnect()
+    #expect(!transfer.isSettled)
   }
 
   @Test func `waits until a new client has armed the device`() throws {

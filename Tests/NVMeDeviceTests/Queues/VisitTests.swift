@@ -2,6 +2,7 @@ import NVMeProtocol
 import Synchronization
 import TestSupport
 import Testing
+import VFIOUserClient
 import VFIOUserTransport
 
 @testable import NVMeDevice
@@ -94,6 +95,20 @@ import VFIOUserTransport
     try bench.host.disable()
     #expect(!controller.visit())
     #expect(bench.host.poll(&bench.queue) == nil)
+  }
+
+  @Test func `waits for a client that changes its memory`() throws {
+    var bench = try Bench()
+    let place = TestHost.base + 2 * TestHost.memorySize
+    try bench.host.client.map(bench.host.memory, at: place, size: 4096)
+    #expect(bench.visit())
+    bench.give(.io(.read))
+    try bench.host.client.unmap(at: place, size: 4096)
+    let before = Deadline.now
+    let isDone = bench.controller.visit()
+    #expect(!isDone || Deadline.now - before > 50_000_000)
+    #expect(eventually { bench.controller.visit() })
+    #expect(bench.host.poll(&bench.queue)?.status == .success)
   }
 
   @Test func `a write to a file that may block is left, and a read of it is not`() throws {
