@@ -81,6 +81,10 @@ void clinux_monitor_destroy(struct clinux_monitor *monitor) {
 
 void clinux_monitor_lock(struct clinux_monitor *monitor) { pthread_mutex_lock(&monitor->mutex); }
 
+int clinux_monitor_try_lock(struct clinux_monitor *monitor) {
+  return pthread_mutex_trylock(&monitor->mutex) == 0;
+}
+
 void clinux_monitor_unlock(struct clinux_monitor *monitor) {
   pthread_mutex_unlock(&monitor->mutex);
 }

@@ -18,7 +18,7 @@ public final class PolledServer {
     let socket: MessageSocket
     var session: Session
     /// What the socket is polled for.
-    var watched: Readiness = []
+    var watched: Readiness?
     /// Whether the device is polled for letting go of memory.
     var awaitsDevice = false
 

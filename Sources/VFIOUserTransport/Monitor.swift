@@ -45,6 +45,17 @@ public final class Monitor<State: ~Copyable>: @unchecked Sendable {
     return try unsafe body(&state.pointee)
   }
 
+  /// Runs `body` with the state to itself, unless somebody else has it.
+  ///
+  /// - Returns: what `body` returns, or nil when somebody has.
+  package func withLockIfFree<Result, Failure: Error>(
+    _ body: (inout State) throws(Failure) -> Result
+  ) throws(Failure) -> Result? {
+    guard unsafe clinux_monitor_try_lock(lock) != 0 else { return nil }
+    defer { unsafe clinux_monitor_unlock(lock) }
+    return try unsafe body(&state.pointee)
+  }
+
   /// Changes the state and wakes everybody who waits for it.
   @inlinable
   public func update<Result: ~Copyable, Failure: Error>(

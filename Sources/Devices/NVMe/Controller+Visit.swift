@@ -14,7 +14,7 @@ extension Controller {
   ///
   /// - Returns: whether nothing is left to do.
   func visit() -> Bool {
-    turn.withLockIfAvailable { _ in
+    turn.withLockIfFree { _ in
       guard stage == .enabled, !isPaused, isCurrent, !mailbox.holdsEvents, !isTimeToSave,
         !mailbox.usesMessages.load(ordering: .relaxed), transfer.isSettled
       else { return false }

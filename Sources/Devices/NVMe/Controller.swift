@@ -1,6 +1,5 @@
 internal import Logging
 internal import NVMeProtocol
-internal import Synchronization
 internal import SystemPackage
 internal import VFIOUserServer
 internal import VFIOUserTransport
@@ -59,7 +58,7 @@ final class Controller: @unchecked Sendable {
   var turns: [SubmissionQueue] = []
   var firstTurn = 0
   /// Held by the thread that touches any of this.
-  let turn = Mutex(())
+  let turn = Monitor(())
   /// Whether that is the connection's.
   var isVisited = false
   /// When the turn began, as the instants of deadlines are.

@@ -1,5 +1,4 @@
 import NVMeProtocol
-import Synchronization
 import TestSupport
 import Testing
 import VFIOUserClient
