@@ -86,9 +86,8 @@ int clinux_memory_file(const char *name, uint64_t size) {
 }
 
 int64_t clinux_mappable_size(int descriptor) {
-  struct stat info;
-  if (fstat(descriptor, &info) < 0) return -errno;
-  return S_ISREG(info.st_mode) ? (int64_t)info.st_size : -ENODEV;
+  int64_t granularity;
+  return clinux_measure(descriptor, &granularity);
 }
 
 int clinux_map(int descriptor, uint64_t offset, uint64_t size, int readable, int writable,

@@ -276,7 +276,7 @@ struct clinux_monitor;
 struct clinux_monitor *clinux_monitor_create(void);
 void clinux_monitor_destroy(struct clinux_monitor *monitor);
 void clinux_monitor_lock(struct clinux_monitor *monitor);
-// Whether it is locked now; does not wait.
+/// Whether it is locked now; does not wait.
 int clinux_monitor_try_lock(struct clinux_monitor *monitor);
 void clinux_monitor_unlock(struct clinux_monitor *monitor);
 void clinux_monitor_wait(struct clinux_monitor *monitor);

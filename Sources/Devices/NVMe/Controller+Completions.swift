@@ -132,7 +132,7 @@ extension Controller {
 
   private func tellCoalesced() {
     guard let (entries, time) = coalescing else { return }
-    let now = Deadline.after(.zero).instant
+    let now = Deadline.now
     if coalescedSince == nil { coalescedSince = now }
     let isDue = coalescedSince.map { now >= $0 &+ time } ?? true
     var kept: [CompletionQueue] = []

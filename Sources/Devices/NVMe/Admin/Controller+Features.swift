@@ -50,7 +50,7 @@ extension Controller {
   }
 
   private func timestampBytes() -> [UInt8] {
-    let now = Deadline.after(.zero).instant
+    let now = Deadline.now
     let time = features.timestamp
     let milliseconds = time.milliseconds &+ (now &- time.at) / 1_000_000
     // Byte 6: bits 3:1 say whether the host has set it, bit 0 that it went on all the time.
@@ -105,7 +105,7 @@ extension Controller {
     case .timestamp:
       let bytes = try take(8, from: entry)
       let milliseconds = (0..<6).reduce(UInt64(0)) { $0 | UInt64(bytes[$1]) << (8 * UInt64($1)) }
-      features.timestamp = (milliseconds, Deadline.after(.zero).instant, true)
+      features.timestamp = (milliseconds, Deadline.now, true)
       return 0
     case .hostIdentifier:
       let bytes = try take(value & 1 != 0 ? 16 : 8, from: entry)

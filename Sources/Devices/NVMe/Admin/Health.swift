@@ -24,7 +24,7 @@ struct HealthCounters {
   var busyTime: UInt64
   /// Nanoseconds, of the processes before this one.
   private let earlierPowerOn: UInt64
-  private let started = Deadline.after(.zero).instant
+  private let started = Deadline.now
   /// Whether a host has enabled the controller and not shut it down.
   var isPowered = false
   private var busySince: UInt64?
@@ -43,17 +43,17 @@ struct HealthCounters {
   }
 
   /// Nanoseconds, over all processes.
-  var powerOnTime: UInt64 { earlierPowerOn &+ (Deadline.after(.zero).instant &- started) }
+  var powerOnTime: UInt64 { earlierPowerOn &+ (Deadline.now &- started) }
 
   /// There is something to do.
   mutating func begin() {
-    if busySince == nil { busySince = Deadline.after(.zero).instant }
+    if busySince == nil { busySince = Deadline.now }
   }
 
   /// There is nothing to do any more.
   mutating func end() {
     guard let since = busySince.take() else { return }
-    busyTime &+= Deadline.after(.zero).instant &- since
+    busyTime &+= Deadline.now &- since
   }
 
   /// The log page.
