@@ -140,6 +140,40 @@ import VFIOUserTransport
     #expect(try client.device.bus.memory.windowCount == count)
   }
 
+  @Test func `ends with a client that had sent all of it before it was looked at`() throws {
+    let device = CallbackDevice()
+    let holder = Holder()
+    device.state.withLock { state in
+      state.onWrite = { bus in
+        try? holder.pin(
+          GuestRange(address: Client.base, count: 16), for: .reading, of: bus.memory.begin())
+      }
+    }
+    var options = ServerOptions()
+    options.quiesceTimeout = .seconds(600)
+    let path = socketPath()
+    let server = try PolledServer(
+      DeviceServer(device, options), on: ListeningSocket(path: path))
+    defer { server.stop() }
+    let peer = ScriptedPeer(try MessageSocket(connectingTo: path))
+    peer.send(Client.version)
+    var descriptors = DescriptorList()
+    descriptors.append(try TruncatableMemory(size: Client.size).lent())
+    peer.send(Client.map(Client.base, Client.size, id: 1), descriptors: descriptors)
+    let write = bytes(of: RegionAccess(offset: 0, region: .bar0, count: 1)) + [1]
+    peer.send(message(.regionWrite, id: 2, write) + Client.unmap(id: 10))
+    for number in 0..<64 { peer.send(Client.map(0, 0x1000, id: UInt16(100 + number))) }
+    #expect(EventPoll.isReadable(server.descriptor, for: .seconds(10)))
+    try server.processWhatIsThere()
+    #expect(device.state.withLock { $0.quiesced.count } == 1)
+    #expect(server.hasClient && !EventPoll.isReadable(server.descriptor, for: .zero))
+    peer.socket.shutdown()
+    #expect(EventPoll.isReadable(server.descriptor, for: .seconds(10)))
+    try server.processWhatIsThere()
+    #expect(!server.hasClient)
+    holder.release()
+  }
+
   @Test(arguments: Driver.allCases, [1, 200])
   func `ends with the client`(_ driver: Driver, count: Int) throws {
     let client = try Client(driver)

@@ -26,6 +26,18 @@ import VFIOUserTransport
     return ScriptedPeer(try #require(socket))
   }
 
+  /// A loop that waits 50 ms for messages, and a client of it.
+  private func startImpatient(negotiating: Bool) throws -> (Loop, ScriptedPeer) {
+    let path = socketPath()
+    var options = ServerOptions()
+    options.negotiationTimeout = .milliseconds(50)
+    options.messageTimeout = .milliseconds(50)
+    let loop = try start([path], options)
+    let peer = try connect(path)
+    if negotiating { _ = try peer.ask(ScriptedPeer.versionOfQEMU) }
+    return (loop, peer)
+  }
+
   private func write(_ value: UInt8, _ peer: ScriptedPeer) throws {
     let access = bytes(of: RegionAccess(offset: 0, region: .bar2, count: 1))
     #expect(try peer.ask(message(.regionWrite, access + [value])).errno == nil)
@@ -78,28 +90,16 @@ import VFIOUserTransport
 
   @Test(arguments: [0, 5, 20])
   func `ends a client that stops in the middle of a message`(bytes: Int) throws {
-    let path = socketPath()
-    var options = ServerOptions()
-    options.negotiationTimeout = .milliseconds(50)
-    options.messageTimeout = .milliseconds(50)
-    let loop = try start([path], options)
+    let (loop, peer) = try startImpatient(negotiating: bytes == 20)
     defer { loop.stop() }
-    let peer = try connect(path)
-    if bytes == 20 { _ = try peer.ask(ScriptedPeer.versionOfQEMU) }
     peer.send(Array(message(.regionRead, Array(repeating: 0, count: 16))[..<bytes]))
     #expect(throws: StreamFailure.closedByPeer) { try peer.receive() }
   }
 
   @Test(arguments: [0, 5, 20])
   func `is not kept by one that sends a byte now and then`(bytes: Int) throws {
-    let path = socketPath()
-    var options = ServerOptions()
-    options.negotiationTimeout = .milliseconds(50)
-    options.messageTimeout = .milliseconds(50)
-    let loop = try start([path], options)
+    let (loop, peer) = try startImpatient(negotiating: bytes == 20)
     defer { loop.stop() }
-    let peer = try connect(path)
-    if bytes == 20 { _ = try peer.ask(ScriptedPeer.versionOfQEMU) }
     peer.send(Array(message(.regionRead, Array(repeating: 0, count: 4096))[..<bytes]))
     #expect(
       eventually {

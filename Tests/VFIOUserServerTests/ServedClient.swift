@@ -79,9 +79,7 @@ final class ServedClient {
       loop = try Loop { [try PolledServer(server, on: listener)] }
       peer = ScriptedPeer(try MessageSocket(connectingTo: path))
     }
-    // Not QEMU's, whose DMA messages have to be asked for their layout first.
-    let json = Array(#"{"capabilities":{"max_data_xfer_size":1048576}}"#.utf8)
-    _ = try peer.ask(message(.version, [0, 0, 1, 0] + json + [0]))
+    _ = try peer.ask(Self.version)
     var descriptors = DescriptorList()
     descriptors.append(try file.lent())
     let answer = try peer.ask(
@@ -92,6 +90,12 @@ final class ServedClient {
   deinit {
     peer.socket.shutdown()
     loop?.stop()
+  }
+
+  /// Not QEMU's, whose DMA messages have to be asked for their layout first.
+  static var version: [UInt8] {
+    let json = Array(#"{"capabilities":{"max_data_xfer_size":1048576}}"#.utf8)
+    return message(.version, [0, 0, 1, 0] + json + [0])
   }
 
   static func map(_ address: UInt64, _ size: UInt64, id: UInt16) -> [UInt8] {
