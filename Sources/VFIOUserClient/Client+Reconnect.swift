@@ -144,12 +144,7 @@ final class Reconnector: Sendable {
         let socket = try link.open(within: min(factory.options.timeout, rest(until: deadline)))
         let agreement = try Agreement(socket, factory)
         try restore(agreement)
-        guard link.establish(agreement) else {
-          agreement.disconnect()
-          return nil
-        }
-        watch(agreement.connection)
-        return attempts
+        if take(agreement) { return attempts }
       } catch {
         if case .deviceChanged = error { throw error }
         guard !deadline.hasPassed else { throw error }
@@ -158,6 +153,19 @@ final class Reconnector: Sendable {
       delay = min(delay * 2, policy.longestDelay)
     }
     return nil
+  }
+
+  /// Puts an agreement in place of the one before.
+  ///
+  /// - Returns: false when it is of no use any more.
+  private func take(_ agreement: Agreement) -> Bool {
+    // Before anybody can use it: whoever sees it lost finds that the search has begun.
+    watch(agreement.connection)
+    if link.replace(with: agreement) { return true }
+    agreement.disconnect()
+    // Nobody else reports one: the connection before is lost, and of this one no thread is left.
+    loss.update { $0 = nil }
+    return false
   }
 
   private func rest(until deadline: Deadline) -> Duration {

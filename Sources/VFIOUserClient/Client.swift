@@ -57,7 +57,7 @@ public final class Client: Sendable {
     memory = MemoryService(largestTransfer: options.proposal.effectiveMaxDataTransfer)
     link = Link(opening)
     let socket = try link.open(within: options.timeout)
-    link.establish(try Agreement(socket, factory))
+    link.begin(with: try Agreement(socket, factory))
   }
 
   /// The version and the capabilities of the server, as it answered last, without those that were not

@@ -1,3 +1,4 @@
+internal import Synchronization
 internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
@@ -21,6 +22,11 @@ final class Link: Sendable {
     /// Those of them whose time was up, or that were cancelled, before they began to wait.
     var deserters: Set<UInt64> = []
     var lastWaiter: UInt64 = 0
+
+    mutating func take(_ agreement: Agreement) {
+      self.agreement = agreement
+      usable = agreement.connection
+    }
 
     mutating func resumeWaiters() {
       for (_, waiter) in waiters { waiter.resume() }
@@ -65,15 +71,21 @@ final class Link: Sendable {
     return agreement
   }
 
+  /// Takes the first agreement.
+  func begin(with agreement: Agreement) {
+    state.update { $0.take(agreement) }
+  }
+
   /// Puts an agreement in place of the one before.
   ///
-  /// - Returns: false when the client was closed meanwhile.
-  @discardableResult
-  func establish(_ agreement: Agreement) -> Bool {
+  /// - Returns: false when the client was closed meanwhile, or this connection is lost already.
+  func replace(with agreement: Agreement) -> Bool {
     state.update { state in
-      guard !state.isClosed else { return false }
-      state.agreement = agreement
-      state.usable = agreement.connection
+      // Whoever hears of a loss comes to this lock afterwards, so that none is missed.
+      guard !state.isClosed, !agreement.connection.isLost.load(ordering: .acquiring) else {
+        return false
+      }
+      state.take(agreement)
       state.isReconnecting = false
       state.resumeWaiters()
       return true

@@ -28,43 +28,17 @@ enum JSONValue: Equatable {
     guard let text = String(validating: bytes, as: UTF8.self) else {
       throw .malformedVersionData("not UTF-8")
     }
-    guard nesting(of: bytes) <= deepestNesting else {
+    let outline = JSONOutline(of: bytes)
+    guard outline.nesting <= deepestNesting else {
       throw .malformedVersionData("nested deeper than \(deepestNesting) levels")
     }
+    // The parser takes it, and RFC 8259 does not.
+    guard !outline.hasTrailingComma else { throw .malformedVersionData("not valid JSON") }
     do {
       return try JSONDecoder().decode(JSONValue.self, from: Data(text.utf8))
     } catch {
       throw .malformedVersionData("not valid JSON")
     }
-  }
-
-  /// How many brackets and braces are open at once at most, those in strings aside.
-  static func nesting(of bytes: [UInt8]) -> Int {
-    var depth = 0
-    var deepest = 0
-    var inString = false
-    var escaped = false
-    for byte in bytes {
-      if inString {
-        if escaped {
-          escaped = false
-        } else if byte == UInt8(ascii: "\\") {
-          escaped = true
-        } else if byte == UInt8(ascii: "\"") {
-          inString = false
-        }
-        continue
-      }
-      switch byte {
-      case UInt8(ascii: "\""): inString = true
-      case UInt8(ascii: "{"), UInt8(ascii: "["):
-        depth += 1
-        deepest = max(deepest, depth)
-      case UInt8(ascii: "}"), UInt8(ascii: "]"): depth -= 1
-      default: break
-      }
-    }
-    return deepest
   }
 
   /// The value as compact text with sorted keys.

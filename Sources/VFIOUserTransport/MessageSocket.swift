@@ -72,6 +72,12 @@ public final class MessageSocket: Sendable {
     _ = clinux_shutdown(descriptor.number)
   }
 
+  /// The peer takes no more: what it sent before can still be read, then comes the end, and nobody waits
+  /// for it.
+  package func receiveOnly() {
+    _ = clinux_shutdown(descriptor.number)
+  }
+
   /// Whether the peer has closed its end or is gone.
   public var peerHasHungUp: Bool {
     var interest = clinux_interest(descriptor: descriptor.number, wanted: 0, happened: 0)

@@ -201,6 +201,15 @@ public struct Outbox: ~Copyable {
     return true
   }
 
+  /// Forgets every message that was not sent, and closes its descriptors.
+  package mutating func discard() {
+    forgetDescriptors(descriptors.count)
+    closed.removeAll(keepingCapacity: true)
+    nextClosed = 0
+    open = 0..<0
+    end = 0
+  }
+
   /// The peer has its own copies now; ours are closed.
   private mutating func forgetDescriptors(_ count: Int) {
     for number in descriptors.prefix(count) { _ = OwnedDescriptor(adopting: number) }

@@ -1,3 +1,5 @@
+import Glibc
+import SystemPackage
 import TestSupport
 import Testing
 import VFIOUserProtocol
@@ -41,6 +43,67 @@ import VFIOUserTransport
     try client.map(try SharedMemory(size: 16384), at: 0, size: 16384, isShared: false)
     try client.write(.bar0, at: 0, [UInt8](repeating: 7, count: 1 << 20))
     #expect(try client.deviceInfo().regionCount == 9)
+  }
+}
+
+@Suite(.timeLimit(.minutes(1))) struct `A server that takes no more` {
+  /// A client whose command was sent without waiting, and whose server goes after that.
+  private func client(
+    answering error: UInt32?
+  ) throws -> (Client, Connection, FenceGroup) {
+    let client = try VFIOUserClientTests.client { server in
+      let message = try server.receive()
+      if let error { server.reply(to: message, error: error) }
+    }
+    let connection = client.link.last.connection
+    let group = FenceGroup()
+    try connection.send(.deviceReset, payload: 0, in: group) { _ in }
+    #expect(eventually { connection.socket.peerHasHungUp })
+    return (client, connection, group)
+  }
+
+  @Test func `is heard to the end: a refusal that it sent before is not lost`() throws {
+    let (client, connection, group) = try client(answering: 13)
+    #expect(failure { () throws(ClientError) in try client.post(UInt32(1), .bar0, at: 0) } == nil)
+    #expect(
+      failure { () throws(ClientError) in try client.post(UInt32(2), .bar0, at: 0) }
+        == .disconnected(.closedByPeer))
+    #expect(
+      failure { () throws(ClientError) in try connection.fence(group) }
+        == .refused(.deviceReset, .permissionDenied))
+    #expect(eventually { client.state == .lost(.closedByPeer) })
+  }
+
+  @Test func `leaves what it did not answer without an answer`() throws {
+    let (client, connection, group) = try client(answering: nil)
+    #expect(failure { () throws(ClientError) in try client.post(UInt32(1), .bar0, at: 0) } == nil)
+    #expect(
+      failure { () throws(ClientError) in try connection.fence(group) }
+        == .disconnected(.closedByPeer))
+    #expect(eventually { client.state == .lost(.closedByPeer) })
+  }
+
+  @Test func `is lost at once when nothing is on its way`() throws {
+    let client = try VFIOUserClientTests.client { _ in }
+    let connection = client.link.last.connection
+    #expect(eventually { connection.socket.peerHasHungUp })
+    #expect(failure { () throws(ClientError) in try client.post(UInt32(1), .bar0, at: 0) } == nil)
+    #expect(client.state == .lost(.closedByPeer))
+  }
+
+  /// It stays, and does not read.
+  @Test func `fails a caller at once although it has not gone`() throws {
+    let (isDeaf, mayGo) = (Gate(), Gate())
+    let client = try VFIOUserClientTests.client(options(timeout: .seconds(30))) { server in
+      server.socket.withDescriptor { _ = Glibc.shutdown($0, Int32(SHUT_RD)) }
+      isDeaf.open()
+      mayGo.wait()
+    }
+    #expect(isDeaf.wait())
+    #expect(
+      failure { () throws(ClientError) in _ = try client.deviceInfo() }
+        == .disconnected(.closedByPeer))
+    mayGo.open()
   }
 }
 

@@ -195,6 +195,7 @@ private func servePlainly(_ server: ScriptedServer) throws {
     let client = try Client(connectingTo: host.path, options: options(BusyHandler(), restored))
     let watch = try StateWatch(client)
     var expected: [ClientState] = [.connected]
+    #expect(watch.hasSeen(expected))
     for round in 1...30 {
       host.stop()
       expected.append(.reconnecting(.closedByPeer))
@@ -207,6 +208,38 @@ private func servePlainly(_ server: ScriptedServer) throws {
     let rest = watch.all.dropFirst(expected.count)
     #expect(Array(watch.all.prefix(expected.count)) == expected)
     #expect(rest.allSatisfy { $0 == .closing || $0 == .closed })
+  }
+}
+
+@Suite(.timeLimit(.minutes(2))) struct `A server that goes once it has proven to be the same` {
+  @Test func `is looked for again, and never lost for good`() throws {
+    let host = Host()
+    try host.start(servePlainly)
+    let client = try Client(connectingTo: host.path, options: options(BusyHandler()))
+    let watch = try StateWatch(client)
+    host.stop()
+    let visits = Notes<Void>()
+    try host.start { server in
+      try server.agree()
+      // The last of what is compared.
+      while true {
+        let message = try server.receive(within: .seconds(60))
+        server.answer(message)
+        if message.command == .regionRead { break }
+      }
+      visits.add(())
+    }
+    #expect(visits.wait(for: 150).count >= 150)
+    host.stop()
+    try host.start(servePlainly)
+    #expect(eventually { client.state == .connected && (try? client.deviceInfo()) != nil })
+    client.disconnect()
+    #expect(eventually { watch.all.last == .closed })
+    #expect(
+      watch.all.allSatisfy { state in
+        if case .lost = state { return false }
+        return true
+      })
   }
 }
 

@@ -22,6 +22,9 @@ import VFIOUserProtocol
       (#"{"capabilities":}"#, "not valid JSON"),
       (#"{,}"#, "not valid JSON"),
       (#"{"capabilities":{},,"a":1}"#, "not valid JSON"),
+      (#"{"capabilities":{},}"#, "not valid JSON"),
+      (#"{"capabilities":{"max_msg_fds":8, }}"#, "not valid JSON"),
+      ("{\"other\":[1,\t\r\n]}", "not valid JSON"),
       (#"{"capabilities" {}}"#, "not valid JSON"),
       (#"{capabilities:{}}"#, "not valid JSON"),
       (#"{"capabilities":{}} x"#, "not valid JSON"),
@@ -125,6 +128,11 @@ import VFIOUserProtocol
     #"{"a":[],"b":[],"c":[],"d":[],"e":[],"f":[],"g":[],"h":[],"i":[]}"#,
   ])
   func `nesting counts only what is open and outside of strings`(text: String) {
+    #expect(complaint(about: version(text)) == nil)
+  }
+
+  @Test(arguments: [#"{"a":",}"}"#, #"{"a":"\",]","b":[1,2]}"#, #"{"a":[1 , 2] , "b":{} }"#])
+  func `a comma ends a list only in front of its end and outside of strings`(text: String) {
     #expect(complaint(about: version(text)) == nil)
   }
 

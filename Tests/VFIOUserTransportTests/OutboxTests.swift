@@ -56,4 +56,24 @@ import VFIOUserTransport
       #expect(outbox.capacity == large)
     }
   }
+
+  @Test func `forgets what was not sent, closes its descriptors, and works as before`() throws {
+    let ends = try MessageSocket.pair()
+    let witness: MessageSocket
+    var descriptors = DescriptorList()
+    do {
+      let (carried, other) = try MessageSocket.pair()
+      descriptors.append(try carried.descriptor.duplicate())
+      witness = other
+    }
+    var outbox = Outbox()
+    outbox.append(header, payload: 4096) { _ in }
+    #expect(!witness.peerHasHungUp)
+    outbox.append(header, payload: 8, descriptors: descriptors) { _ in }
+    outbox.append(header, payload: 64 << 10) { _ in }
+    outbox.discard()
+    #expect(outbox.isEmpty && outbox.count == 0 && outbox.unsentCount == 0)
+    #expect(witness.peerHasHungUp)
+    try send(64, &outbox, ends)
+  }
 }

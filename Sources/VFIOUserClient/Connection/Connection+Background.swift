@@ -10,6 +10,7 @@ extension Connection {
   ///
   /// Called under the lock.
   func push(_ state: inout State) {
+    guard !state.isServerGone else { return discardUnsent(&state) }
     do throws(StreamFailure) {
       _ = try state.outbox.send(to: socket)
       if state.outbox.isEmpty, !state.coalesced.isEmpty {
@@ -17,9 +18,20 @@ extension Connection {
         _ = try state.outbox.send(to: socket)
       }
       rearm(&state)
+    } catch .closedByPeer where state.calls.inFlight > 0 {
+      // It may have answered them before it went, and said in a reply why it goes.
+      state.isServerGone = true
+      socket.receiveOnly()
+      discardUnsent(&state)
     } catch {
       lose(&state, error)
     }
+  }
+
+  private func discardUnsent(_ state: inout State) {
+    state.outbox.discard()
+    state.coalesced.removeAll()
+    rearm(&state)
   }
 
   /// Something needs the socket to be read while nobody waits.
@@ -50,13 +62,12 @@ extension Connection {
   ///
   /// Called under the lock, after each change of these.
   func rearm(_ state: inout State) {
-    let hasBacklog = !state.outbox.isEmpty
-    guard state.backgroundUsers > 0 || state.armed != 0 || hasBacklog else { return }
+    let needsReader = state.needsReader
+    guard needsReader || state.armed != 0 else { return }
     var wanted: Int32 = 0
     if state.failure == nil {
-      // While messages wait, what the server sends is read in any case: it may be waiting as well.
-      if !state.hasReader, state.backgroundUsers > 0 || hasBacklog { wanted |= CLINUX_READABLE }
-      if hasBacklog { wanted |= CLINUX_WRITABLE }
+      if needsReader, !state.hasReader { wanted |= CLINUX_READABLE }
+      if !state.outbox.isEmpty { wanted |= CLINUX_WRITABLE }
     }
     guard wanted != state.armed else { return }
     if wanted != 0, state.threads == 0, !startBackground(&state) { return }
@@ -105,9 +116,7 @@ extension Connection {
     let isReader = state.update { state in
       state.armed = 0
       push(&state)
-      guard state.failure == nil, !state.hasReader,
-        state.backgroundUsers > 0 || !state.outbox.isEmpty
-      else { return false }
+      guard state.failure == nil, !state.hasReader, state.needsReader else { return false }
       state.hasReader = true
       rearm(&state)
       return true

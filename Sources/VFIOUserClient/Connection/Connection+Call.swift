@@ -63,7 +63,7 @@ extension Connection {
   func begin(
     _ state: inout State, _ command: Command, _ kind: PendingCall.Kind
   ) throws(ClientError) -> Int32 {
-    if let failure = state.failure { throw .disconnected(failure) }
+    if let obstacle = state.obstacle { throw .disconnected(obstacle) }
     guard let index = state.calls.begin(command, kind) else { throw .tooManyInFlight }
     return index
   }

@@ -26,7 +26,7 @@ extension Connection {
     _ command: Command, payload size: Int, fill: (inout MutableRawSpan) -> Void
   ) throws(ClientError) -> Bool {
     try state.update { state throws(ClientError) in
-      if let failure = state.failure { throw .disconnected(failure) }
+      if let obstacle = state.obstacle { throw .disconnected(obstacle) }
       guard state.outbox.count <= Self.backlogLimit else { return false }
       let header = Header(
         id: PendingCalls.posted, command: command, size: 0, flags: .noReply)
@@ -43,7 +43,7 @@ extension Connection {
   /// - Returns: whether it was posted.
   func tryPost(_ write: RegionWrite) throws(ClientError) -> Bool {
     let isCollected = try state.withLock { state throws(ClientError) -> Bool in
-      if let failure = state.failure { throw .disconnected(failure) }
+      if let obstacle = state.obstacle { throw .disconnected(obstacle) }
       guard state.mayCoalesce, !state.outbox.isEmpty, state.coalesced.count < Self.mostCoalesced
       else { return false }
       state.coalesced.append(write)

@@ -27,6 +27,8 @@ final class Connection: @unchecked Sendable {
     var coalesced: [RegionWrite] = []
     /// Why the connection is lost; nil while it is not.
     var failure: StreamFailure?
+    /// Whether the server takes no more: what it sent before is still read, then the connection is lost.
+    var isServerGone = false
     var hasReader = false
     /// The sleeping threads, first to last.
     var firstAsleep: Int32 = -1
@@ -152,4 +154,13 @@ final class Connection: @unchecked Sendable {
 
   /// Why the connection is lost, nil while it is not.
   var failure: StreamFailure? { state.withLock { $0.failure } }
+}
+
+extension Connection.State {
+  /// Why nothing can be sent, nil while it can.
+  var obstacle: StreamFailure? { failure ?? (isServerGone ? .closedByPeer : nil) }
+  /// Whether the socket has to be read although nobody waits for a reply.
+  ///
+  /// While messages wait, what the server sends is read in any case: it may be waiting as well.
+  var needsReader: Bool { backgroundUsers > 0 || !outbox.isEmpty || isServerGone }
 }
