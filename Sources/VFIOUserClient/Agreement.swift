@@ -31,13 +31,23 @@ struct Agreement: Sendable {
       throw error
     }
     self.connection = connection
+    do throws(ClientError) {
+      try settle(factory)
+    } catch {
+      disconnect()
+      throw error
+    }
+  }
+
+  private func settle(_ factory: ConnectionFactory) throws(ClientError) {
     connection.setMessageLimit(factory.messageLimit)
+    let options = factory.options
     let mayCoalesce =
       options.postsWrites && version.capabilities.effectiveWriteMultiple
       && version.capabilities.effectiveMaxDataTransfer >= Connection.mostCoalescedBytes
-    connection.state.update { state in
+    try connection.state.update { state throws(ClientError) in
       state.mayCoalesce = mayCoalesce
-      if options.handler != nil { connection.addBackgroundUser(&state) }
+      if options.handler != nil { try connection.addBackgroundUser(&state) }
     }
   }
 
@@ -170,16 +180,17 @@ struct ConnectionFactory {
   func makeTwin(
     _ socket: MessageSocket, of main: Connection
   ) throws(ClientError) -> Connection {
+    let twin: Connection
     do throws(SystemFailure) {
-      let twin = try make(socket)
-      twin.onLoss { [weak main] failure in main?.end(failure) }
-      // Before anybody reads.
-      twin.setMessageLimit(messageLimit)
-      twin.state.update { twin.addBackgroundUser(&$0) }
-      return twin
+      twin = try make(socket)
     } catch {
       throw .negotiationFailed("the twin socket is of no use: \(error)")
     }
+    twin.onLoss { [weak main] failure in main?.end(failure) }
+    // Before anybody reads.
+    twin.setMessageLimit(messageLimit)
+    try twin.state.update { state throws(ClientError) in try twin.addBackgroundUser(&state) }
+    return twin
   }
 
   /// Most bytes of a message once both sides agreed.

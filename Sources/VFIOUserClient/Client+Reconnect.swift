@@ -8,7 +8,7 @@ extension Client {
     let identity = try DeviceIdentity(of: self)
     let reconnector = Reconnector(
       link: link, factory: factory, events: events, policy: policy, identity: identity)
-    reconnector.watch(link.last.connection)
+    try reconnector.watch(link.last.connection)
     do throws(SystemFailure) {
       try link.watch { reconnector.run() }
     } catch {
@@ -90,9 +90,11 @@ final class Reconnector: Sendable {
   }
 
   /// Has a connection report its loss, also while nobody uses it.
-  func watch(_ connection: Connection) {
+  func watch(_ connection: Connection) throws(ClientError) {
     connection.onLoss { [weak self] failure in self?.note(failure) }
-    connection.state.update { connection.addBackgroundUser(&$0) }
+    try connection.state.update { state throws(ClientError) in
+      try connection.addBackgroundUser(&state)
+    }
   }
 
   /// Takes note of a loss, before anybody else hears of it: whoever calls from now on waits.
@@ -160,8 +162,8 @@ final class Reconnector: Sendable {
   /// - Returns: false when it is of no use any more.
   private func take(_ agreement: Agreement) -> Bool {
     // Before anybody can use it: whoever sees it lost finds that the search has begun.
-    watch(agreement.connection)
-    if link.replace(with: agreement) { return true }
+    let isWatched = (try? watch(agreement.connection)) != nil
+    if isWatched, link.replace(with: agreement) { return true }
     agreement.disconnect()
     // Nobody else reports one: the connection before is lost, and of this one no thread is left.
     loss.update { $0 = nil }

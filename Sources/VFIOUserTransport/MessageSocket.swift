@@ -190,11 +190,14 @@ public final class MessageSocket: Sendable {
     return assembler.isInsideMessage ? .endInsideMessage(had: assembler.buffered) : .closedByPeer
   }
 
-  /// Nil when the socket only had nothing for us; a peer that died is a peer that closed.
+  /// Nil when the socket only had nothing for us, or no room; a peer that died is a peer that closed.
+  ///
+  /// No room too when a user has more descriptors under way, in all sockets together, than a process
+  /// may have open: they may be received any time.
   private func unlessEmpty(_ call: String, _ result: Int) throws(StreamFailure) -> Int? {
     let failure = failure(call, result)
     switch failure.code {
-    case .resourceTemporarilyUnavailable: return nil
+    case .resourceTemporarilyUnavailable, .tooManyReferences: return nil
     case .connectionReset, .brokenPipe:
       throw isShutDown.withLock { $0 } ? .closedByUs : .closedByPeer
     default: throw .system(failure)

@@ -32,9 +32,13 @@ extension Connection {
         let index = try begin(&state, request.command, .async(pending))
         let call = unsafe state.calls.call(index)
         unsafe call.pointee.descriptorLimit = request.descriptorLimit
-        ticket.call = pending
-        state.asyncCalls[ObjectIdentifier(pending)] = index
-        addBackgroundUser(&state)
+        do throws(ClientError) {
+          try suspend(&state, pending, index, ticket)
+        } catch {
+          state.calls.answered(index)
+          state.calls.release(index)
+          throw error
+        }
         let header = Header(
           id: unsafe call.pointee.id, command: request.command, size: 0)
         let carried = request.descriptors?.take() ?? DescriptorList()
@@ -47,6 +51,17 @@ extension Connection {
     if let refusal { pending.take()?.resume(returning: .failure(refusal)) }
     // A shorter deadline than the one that the background waits for must be seen.
     wake.signal()
+  }
+
+  /// From now on the background reader ends the call.
+  ///
+  /// Called under the lock.
+  private func suspend(
+    _ state: inout State, _ pending: AsyncCall, _ index: Int32, _ ticket: AsyncTicket
+  ) throws(ClientError) {
+    try addBackgroundUser(&state)
+    ticket.call = pending
+    state.asyncCalls[ObjectIdentifier(pending)] = index
   }
 
   /// What a task was resumed with, taken over under the lock under which it was made.
@@ -116,10 +131,14 @@ extension Connection {
       guard group.outstanding > 0 else { return .success(.nothing) }
       let index = state.calls.beginWithoutID()
       unsafe state.calls.call(index).pointee.kind = .async(pending)
+      do throws(ClientError) {
+        try suspend(&state, pending, index, ticket)
+      } catch {
+        state.calls.release(index)
+        abandonAll(&state, of: group)
+        return .failure(error)
+      }
       group.waiter = index
-      ticket.call = pending
-      state.asyncCalls[ObjectIdentifier(pending)] = index
-      addBackgroundUser(&state)
       return nil
     }
     if let outcome { pending.take()?.resume(returning: outcome) }

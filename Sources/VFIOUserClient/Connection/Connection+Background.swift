@@ -1,4 +1,5 @@
 internal import CLinux
+internal import Glibc
 internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
@@ -37,10 +38,12 @@ extension Connection {
   /// Something needs the socket to be read while nobody waits.
   ///
   /// Called under the lock.
-  func addBackgroundUser(_ state: inout State) {
-    state.backgroundUsers += 1
+  ///
+  /// - Throws: ``ClientError/system(_:)`` when there is no thread to be had; nothing has changed then.
+  func addBackgroundUser(_ state: inout State) throws(ClientError) {
     // Also while another thread reads, since nobody else looks at the deadlines of async calls.
-    if state.failure == nil, state.threads == 0 { _ = startBackground(&state) }
+    if state.failure == nil, state.threads == 0 { try startBackground(&state) }
+    state.backgroundUsers += 1
     rearm(&state)
   }
 
@@ -70,12 +73,15 @@ extension Connection {
       if !state.outbox.isEmpty { wanted |= CLINUX_WRITABLE }
     }
     guard wanted != state.armed else { return }
-    if wanted != 0, state.threads == 0, !startBackground(&state) { return }
+    if wanted != 0, state.threads == 0 {
+      // Tried again with the next change: callers read by themselves.
+      guard (try? startBackground(&state)) != nil else { return }
+    }
     state.armed = wanted
     _ = clinux_oneshot_arm(oneshot.number, socket.descriptor.number, wanted)
   }
 
-  private func startBackground(_ state: inout State) -> Bool {
+  private func startBackground(_ state: inout State) throws(ClientError) {
     do throws(SystemFailure) {
       // Not before it is needed: a socket that is watched, for nothing even, wakes its watcher's queue
       // at each message, which costs a fortieth of a round trip.
@@ -86,9 +92,8 @@ extension Connection {
       }
       try DetachedThread.start("vfio-user-bg") { [self] in runBackground() }
       state.threads += 1
-      return true
     } catch {
-      return false
+      throw .system(error)
     }
   }
 
@@ -113,14 +118,20 @@ extension Connection {
 
   /// The socket is ready for something that was armed; one-shot, so nothing is armed any more.
   private func proceed() {
+    var isStuck = false
     let isReader = state.update { state in
       state.armed = 0
+      let unsent = state.outbox.unsentCount
       push(&state)
+      isStuck = unsent > 0 && state.outbox.unsentCount == unsent
       guard state.failure == nil, !state.hasReader, state.needsReader else { return false }
       state.hasReader = true
       rearm(&state)
       return true
     }
+    // There is room, and nothing was taken: too many descriptors are under way, for as long as nobody
+    // receives them. No event tells when that is over.
+    defer { if isStuck { usleep(1000) } }
     guard isReader else { return }
     do throws(StreamFailure) {
       // Not for ever: deadlines of async calls have to be looked at as well.

@@ -1,4 +1,5 @@
 internal import CLinux
+internal import Glibc
 internal import Synchronization
 internal import SystemPackage
 internal import VFIOUserProtocol
@@ -131,7 +132,17 @@ final class Connection: @unchecked Sendable {
 
   /// Raises the limit of what is received, once both sides agreed and before anything else is sent.
   func setMessageLimit(_ limit: Int) {
-    unsafe receiver.pointee.assembler.messageLimit = limit
+    // For a server that asks before it answers, the background may read already; never for long.
+    while !setLimit(limit) { sched_yield() }
+  }
+
+  private func setLimit(_ limit: Int) -> Bool {
+    state.withLock { state in
+      guard state.failure == nil else { return true }
+      guard !state.hasReader else { return false }
+      unsafe receiver.pointee.assembler.messageLimit = limit
+      return true
+    }
   }
 
   /// Has somebody hear of the loss of the connection; at once if it is lost already.
