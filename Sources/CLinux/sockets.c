@@ -233,6 +233,10 @@ int clinux_oneshot_watch(int oneshot, int descriptor) {
   return epoll_ctl(oneshot, EPOLL_CTL_ADD, descriptor, &event) < 0 ? -errno : 0;
 }
 
+int clinux_oneshot_forget(int oneshot, int descriptor) {
+  return epoll_ctl(oneshot, EPOLL_CTL_DEL, descriptor, NULL) < 0 ? -errno : 0;
+}
+
 int clinux_oneshot_arm(int oneshot, int descriptor, int wanted) {
   struct epoll_event event = {
       .events = EPOLLONESHOT | ((wanted & CLINUX_READABLE) ? EPOLLIN : 0u) |

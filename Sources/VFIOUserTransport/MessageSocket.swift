@@ -78,6 +78,13 @@ public final class MessageSocket: Sendable {
     _ = clinux_shutdown(descriptor.number)
   }
 
+  /// Whether there is something to receive, the end included.
+  package var isReadable: Bool {
+    var interest = clinux_interest(
+      descriptor: descriptor.number, wanted: Readiness.readable.rawValue, happened: 0)
+    return unsafe clinux_poll(&interest, 1, 0) > 0
+  }
+
   /// Whether the peer has closed its end or is gone.
   public var peerHasHungUp: Bool {
     var interest = clinux_interest(descriptor: descriptor.number, wanted: 0, happened: 0)

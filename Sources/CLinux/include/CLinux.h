@@ -103,6 +103,8 @@ int clinux_poll(struct clinux_interest *interests, int count, int64_t nanosecond
 int clinux_oneshot_create(void);
 /// Adds the descriptor, once; nothing is watched for until it is armed.
 int clinux_oneshot_watch(int oneshot, int descriptor);
+/// Takes a descriptor out of the set.
+int clinux_oneshot_forget(int oneshot, int descriptor);
 /// Arms for CLINUX_READABLE and CLINUX_WRITABLE; 0 disarms. Looks at readiness again.
 int clinux_oneshot_arm(int oneshot, int descriptor, int wanted);
 /// Waits for the event or for `wake` to be readable. Returns CLINUX_READABLE | CLINUX_WRITABLE,

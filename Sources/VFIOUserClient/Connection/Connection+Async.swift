@@ -59,9 +59,14 @@ extension Connection {
   private func suspend(
     _ state: inout State, _ pending: AsyncCall, _ index: Int32, _ ticket: AsyncTicket
   ) throws(ClientError) {
-    try addBackgroundUser(&state)
-    ticket.call = pending
     state.asyncCalls[ObjectIdentifier(pending)] = index
+    do throws(ClientError) {
+      try addBackgroundUser(&state)
+    } catch {
+      state.asyncCalls.removeValue(forKey: ObjectIdentifier(pending))
+      throw error
+    }
+    ticket.call = pending
   }
 
   /// What a task was resumed with, taken over under the lock under which it was made.

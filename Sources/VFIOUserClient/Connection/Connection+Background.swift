@@ -69,27 +69,46 @@ extension Connection {
     guard needsReader || state.armed != 0 else { return }
     var wanted: Int32 = 0
     if state.failure == nil {
-      if needsReader, !state.hasReader { wanted |= CLINUX_READABLE }
+      if needsReader, !state.hasReader, !state.isGlancedAt { wanted |= CLINUX_READABLE }
       if !state.outbox.isEmpty { wanted |= CLINUX_WRITABLE }
     }
     guard wanted != state.armed else { return }
-    if wanted != 0, state.threads == 0 {
+    if wanted != 0 {
       // Tried again with the next change: callers read by themselves.
-      guard (try? startBackground(&state)) != nil else { return }
+      guard (try? watch(&state)) != nil else { return }
     }
     state.armed = wanted
     _ = clinux_oneshot_arm(oneshot.number, socket.descriptor.number, wanted)
   }
 
+  /// Has the background there, and the socket in its set.
+  private func watch(_ state: inout State) throws(ClientError) {
+    if state.threads == 0 { try startBackground(&state) }
+    guard !state.isWatched else { return }
+    do throws(SystemFailure) {
+      _ = try checked("epoll_ctl", clinux_oneshot_watch(oneshot.number, socket.descriptor.number))
+    } catch {
+      throw .system(error)
+    }
+    state.isWatched = true
+  }
+
+  /// The background looks now and then from here on.
+  ///
+  /// A socket that is watched, for nothing even, wakes its watcher's queue at each message, which costs
+  /// a fortieth of a round trip.
+  ///
+  /// Called under the lock.
+  func beginGlances(_ state: inout State) {
+    if state.isWatched, state.armed == 0 {
+      _ = clinux_oneshot_forget(oneshot.number, socket.descriptor.number)
+      state.isWatched = false
+    }
+    wake.signal()
+  }
+
   private func startBackground(_ state: inout State) throws(ClientError) {
     do throws(SystemFailure) {
-      // Not before it is needed: a socket that is watched, for nothing even, wakes its watcher's queue
-      // at each message, which costs a fortieth of a round trip.
-      if !state.isWatched {
-        _ = try checked(
-          "epoll_ctl", clinux_oneshot_watch(oneshot.number, socket.descriptor.number))
-        state.isWatched = true
-      }
       try DetachedThread.start("vfio-user-bg") { [self] in runBackground() }
       state.threads += 1
     } catch {
@@ -99,7 +118,7 @@ extension Connection {
 
   private func runBackground() {
     while true {
-      let earliest = state.withLock { $0.earliestDeadline }
+      let earliest = state.withLock { $0.nextLook }
       let happened = clinux_oneshot_wait(
         oneshot.number, wake.descriptor.number, earliest.instant)
       if happened < 0 { break }
@@ -110,7 +129,7 @@ extension Connection {
         return state.failure != nil
       }
       if isLost { break }
-      if !isWoken, happened != 0 { proceed() }
+      if happened == 0 { glance() } else if !isWoken { proceed() }
       proceedOverdue()
     }
     state.update { $0.threads -= 1 }
@@ -142,9 +161,20 @@ extension Connection {
         try handOutWhatIsInHand()
         reads += 1
       }
-      state.withLock { leaveRole(&$0) }
+      state.withLock { leaveRole(&$0, isCaller: false) }
     } catch {
       state.update { lose(&$0, error) }
+    }
+  }
+
+  /// Looks whether there is something to read that no caller reads; if so, or if calls have become rare,
+  /// the socket is watched again.
+  private func glance() {
+    state.withLock { state in
+      guard state.isGlancedAt, state.failure == nil else { return }
+      let isReadable = !state.hasReader && socket.isReadable
+      state.glances.noteGlance(found: isReadable, now: Deadline.now)
+      if !state.glances.areOn { rearm(&state) }
     }
   }
 
@@ -172,7 +202,7 @@ extension Connection {
     do throws(StreamFailure) {
       try receiveOverdue()
       try handOutWhatIsInHand()
-      state.withLock { leaveRole(&$0) }
+      state.withLock { leaveRole(&$0, isCaller: false) }
     } catch {
       state.update { lose(&$0, error) }
     }
@@ -191,6 +221,11 @@ extension Connection {
 }
 
 extension Connection.State {
+  /// When the background has to look again, whatever happens at the socket.
+  fileprivate var nextLook: Deadline {
+    isGlancedAt ? min(earliestDeadline, .after(nanoseconds: Glances.interval)) : earliestDeadline
+  }
+
   /// When the first async call, or a message of which nobody reads the rest, runs out of time.
   var earliestDeadline: Deadline {
     asyncCalls.values.reduce(hasReader ? .never : messageDue) { earliest, index in

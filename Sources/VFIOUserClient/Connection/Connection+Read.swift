@@ -174,11 +174,18 @@ extension Connection {
   /// if something needs it to.
   ///
   /// Called under the lock by the holder.
-  func leaveRole(_ state: inout State) {
+  ///
+  /// - Parameter isCaller: whether the holder has waited for a reply, and is not the background.
+  func leaveRole(_ state: inout State, isCaller: Bool = true) {
     noteMessageDue(&state)
     let next = state.firstAsleep
     guard next >= 0, state.failure == nil else {
       state.hasReader = false
+      if isCaller, state.backgroundUsers > 0, state.threads > 0,
+        state.glances.noteCall(now: Deadline.now)
+      {
+        beginGlances(&state)
+      }
       return rearm(&state)
     }
     state.removeAsleep(next)

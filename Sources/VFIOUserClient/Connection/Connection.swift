@@ -11,7 +11,7 @@ internal import VFIOUserTransport
 /// nobody reads. It hands out the replies of others, and when its own has come it passes the role on,
 /// under the lock, to another thread that waits, else to nobody, or to the background reader, which
 /// exists only while something needs it: registered memory, a handler, an async call, a fence, or
-/// messages that the socket did not take. So a lone call costs one send and one receive and no wake-up
+/// messages that the socket did not take; see ``Glances`` for how it is called. So a lone call costs one send and one receive and no wake-up
 /// of another thread, which would take longer than the whole round trip.
 ///
 /// | state | guarded by |
@@ -42,6 +42,8 @@ final class Connection: @unchecked Sendable {
     var isWatched = false
     /// What the background reader is watching for: CLINUX_READABLE, CLINUX_WRITABLE.
     var armed: Int32 = 0
+    /// Whether it looks now and then instead.
+    var glances = Glances()
     /// When a message that has begun has to be complete, while nobody reads.
     var messageDue = Deadline.never
     /// Who hears of late replies, by the id of a command that was given up.
@@ -174,4 +176,8 @@ extension Connection.State {
   ///
   /// While messages wait, what the server sends is read in any case: it may be waiting as well.
   var needsReader: Bool { backgroundUsers > 0 || !outbox.isEmpty || isServerGone }
+  /// Whether it is enough to look now and then: nobody but callers waits for what may come.
+  var isGlancedAt: Bool {
+    glances.areOn && outbox.isEmpty && asyncCalls.isEmpty && !isServerGone
+  }
 }
