@@ -47,6 +47,8 @@ struct Agreement: Sendable {
       && version.capabilities.effectiveMaxDataTransfer >= Connection.mostCoalescedBytes
     try connection.state.update { state throws(ClientError) in
       state.mayCoalesce = mayCoalesce
+      state.twin = twin
+      if state.failure != nil { state.twin.take()?.leaveAlone() }
       if options.handler != nil { try connection.addBackgroundUser(&state) }
     }
   }
@@ -169,10 +171,10 @@ struct ConnectionFactory {
   private var handler: RequestHandler? {
     guard let handler = options.handler else { return nil }
     return { [callbacks] request in
-      // What is not handled is answered by its end.
-      guard callbacks.enter() else { return }
-      defer { callbacks.leave() }
-      handler(request)
+      // One at a time, whichever socket they came on. What is not handled is answered by its end.
+      guard callbacks.enterTurn() else { return }
+      defer { callbacks.leaveTurn() }
+      if request.isWanted { handler(request) }
     }
   }
 

@@ -10,6 +10,8 @@ final class Callbacks: Sendable {
   private struct State {
     /// The threads that are in a callback.
     var threads: [UInt64] = []
+    /// Whether one of them is in the handler of requests.
+    var isHandling = false
     var isClosed = false
   }
 
@@ -34,6 +36,27 @@ final class Callbacks: Sendable {
     }
   }
 
+  /// The calling thread is about to call the handler of requests, once no other is in it; ``leaveTurn()``
+  /// is due then.
+  ///
+  /// - Returns: false when callbacks are over.
+  func enterTurn() -> Bool {
+    let me = clinux_thread_id()
+    let isMine = state.withLock(when: { !$0.isHandling || $0.isClosed }) { state in
+      guard !state.isClosed else { return false }
+      state.isHandling = true
+      state.threads.append(me)
+      return true
+    }
+    return isMine ?? false
+  }
+
+  /// The calling thread has called the handler of requests.
+  func leaveTurn() {
+    state.update { $0.isHandling = false }
+    leave()
+  }
+
   /// The calling thread has called back.
   func leave() {
     let me = clinux_thread_id()
@@ -47,7 +70,7 @@ final class Callbacks: Sendable {
   /// - Returns: whether it was a callback that called this.
   func close() -> Bool {
     let me = clinux_thread_id()
-    return state.withLock { state in
+    return state.update { state in
       state.isClosed = true
       return state.threads.contains(me)
     }

@@ -113,6 +113,26 @@ public final class Client: Sendable {
     return try connection(within: limit).perform(exchange, timeout: limit.rest)
   }
 
+  /// Carries an exchange out on this thread, and notes what the device agreed to with it.
+  func perform(
+    _ exchange: Exchange<Nothing>, timeout: Duration?, noting change: () -> Void
+  ) throws(ClientError) {
+    let limit = TimeLimit(timeout)
+    let connection = try connection(within: limit)
+    _ = try connection.perform(exchange, timeout: limit.rest)
+    try link.note(on: connection, change)
+  }
+
+  /// Carries an exchange out while the task is suspended, and notes what the device agreed to with it.
+  func perform(
+    _ exchange: Exchange<Nothing>, timeout: Duration?, noting change: () -> Void
+  ) async throws(ClientError) {
+    let limit = TimeLimit(timeout)
+    let connection = try await connection(within: limit)
+    _ = try await connection.perform(exchange, timeout: limit.rest)
+    try link.note(on: connection, change)
+  }
+
   /// Carries an exchange out while the task is suspended.
   func perform<Result>(
     _ exchange: Exchange<Result>, timeout: Duration? = nil

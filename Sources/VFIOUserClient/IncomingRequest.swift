@@ -1,3 +1,4 @@
+internal import Synchronization
 public import SystemPackage
 public import VFIOUserProtocol
 internal import VFIOUserTransport
@@ -18,6 +19,9 @@ public struct IncomingRequest: ~Copyable, Sendable {
     answer = Answer(request.header, connection)
   }
 
+  /// Whether the server that asks is still there.
+  var isWanted: Bool { !answer.connection.isLost.load(ordering: .acquiring) }
+
   /// Answers with a payload.
   public consuming func reply(_ payload: [UInt8]) {
     answer.give { connection, header in
@@ -32,8 +36,8 @@ public struct IncomingRequest: ~Copyable, Sendable {
 
   /// Sends at most one answer; with the last reference, one is sent if none was.
   private final class Answer: Sendable {
+    let connection: Connection
     private let header: Header
-    private let connection: Connection
     private let isGiven = Monitor(false)
 
     init(_ header: Header, _ connection: Connection) {
@@ -54,7 +58,7 @@ public struct IncomingRequest: ~Copyable, Sendable {
 }
 
 /// Called with each request that registered memory does not answer, on a thread of the client's
-/// own, one at a time.
+/// own, one at a time, whichever socket or connection it came on.
 ///
 /// It may call the client.
 public typealias RequestHandler = @Sendable (consuming IncomingRequest) -> Void

@@ -169,6 +169,19 @@ final class Link: Sendable {
     waiter?.resume()
   }
 
+  /// Notes what a device has agreed to, for the next connection to restore.
+  ///
+  /// - Throws: ``ClientError/disconnected(_:)`` when the connection has been lost since and is being
+  ///   replaced, or was: the other device has not heard of it.
+  func note(on connection: Connection, _ change: () -> Void) throws(ClientError) {
+    let isCurrent = state.withLock { state in
+      guard state.usable === connection else { return false }
+      change()
+      return true
+    }
+    guard isCurrent else { throw .disconnected(connection.failure ?? .closedByUs) }
+  }
+
   /// The connection is lost, and another one is being looked for.
   ///
   /// - Returns: false when the client was closed.

@@ -90,11 +90,6 @@ final class MemoryService: Sendable {
     return windows.withLock { $0.registered.window(address, through: last) }
   }
 
-  /// Whether no registered window overlaps with one that is not.
-  func isFree(_ window: Window) -> Bool {
-    windows.withLock { !$0.registered.overlaps(window.address, through: window.last) }
-  }
-
   /// Whether a device may ask for something.
   var isNeeded: Bool { windows.withLock { $0.count > 0 } }
 

@@ -16,6 +16,8 @@ struct RegisteredWindows {
   /// What the device has refused to let go, and in whose place others are arriving, which it is about to
   /// refuse as well.
   private var blocked: [Window] = []
+  /// What the device has taken when nobody waited for that any more: it is to be told that they go.
+  private var unwanted: [Window] = []
   /// Those that leave or are blocked, as they answer.
   private var leavers = WindowTable<Window>()
 
@@ -42,6 +44,7 @@ struct RegisteredWindows {
   /// The device has taken a window, and so has none in its place any more.
   mutating func arrived(_ window: Window) {
     guard arriving.remove(window) else { return }
+    unwanted.removeAll { $0.overlaps(window) }
     for other in blocked where other.overlaps(window) { leavers.remove(other) }
     blocked.removeAll { $0.overlaps(window) }
   }
@@ -55,6 +58,20 @@ struct RegisteredWindows {
     let candidates = blocked
     blocked.removeAll()
     for other in candidates { putBack(other) }
+  }
+
+  /// The device has taken a window late, when it was thought to be refused.
+  mutating func arrivedUnwanted(_ window: Window) { unwanted.append(window) }
+
+  /// The unwanted windows of which the device can be told now, and which are forgotten with this.
+  ///
+  /// Not those in whose place another is arriving: the device is about to refuse that one, and before it
+  /// has, a message could take the other away.
+  mutating func takeUnwanted() -> [Window] {
+    guard !unwanted.isEmpty else { return [] }
+    let due = unwanted.filter { !registered.overlaps($0.address, through: $0.last) }
+    unwanted.removeAll { window in due.contains { $0 === window } }
+    return due
   }
 
   /// Takes a window back, of which the device is about to be told.

@@ -21,6 +21,8 @@ public struct Outbox: ~Copyable {
   /// The send to which messages are still added; when it is not empty, it reaches to `end`.
   private var open = 0..<0
   private var descriptors: [Int32] = []
+  /// Bytes that sockets have taken, ever.
+  package private(set) var taken: UInt64 = 0
   /// How often it was emptied since it held more than ``initialCapacity``.
   private var smallUses = 0
 
@@ -166,6 +168,7 @@ public struct Outbox: ~Copyable {
       let bytes = unsafe UnsafeRawBufferPointer(rebasing: storage[open])
       let sent = unsafe try socket.trySend(bytes)
       guard sent > 0 else { return false }
+      taken &+= UInt64(sent)
       open = open.lowerBound + sent..<open.upperBound
     }
     if unsafe storage.count > Self.initialCapacity { giveBackUnused() }
@@ -188,6 +191,7 @@ public struct Outbox: ~Copyable {
       let carried = next.descriptors == 0 ? [] : Array(descriptors.prefix(next.descriptors))
       let sent = unsafe try socket.trySend(bytes, descriptors: carried)
       guard sent > 0 else { return false }
+      taken &+= UInt64(sent)
       if next.descriptors > 0 { forgetDescriptors(next.descriptors) }
       if sent == next.unsent.count {
         nextClosed += 1

@@ -42,6 +42,31 @@ private func window(_ first: UInt64, pages: UInt64 = 1) throws -> MemoryService.
     #expect(windows.count == 1)
   }
 
+  @Test func `that nobody wants go when nobody is in their place, and once`() throws {
+    let (late, other, elsewhere) = (try window(0), try window(0, pages: 2), try window(5))
+    var windows = RegisteredWindows()
+    try add(other, to: &windows)
+    windows.arrivedUnwanted(late)
+    windows.arrivedUnwanted(elsewhere)
+    let first = windows.takeUnwanted()
+    windows.refused(other)
+    let (second, third) = (windows.takeUnwanted(), windows.takeUnwanted())
+    #expect(first.map(\.address) == [elsewhere.address])
+    #expect(second.map(\.address) == [late.address])
+    #expect(third.isEmpty)
+  }
+
+  @Test func `that nobody wants are forgotten when others have arrived in their place`() throws {
+    let (late, other) = (try window(1), try window(0, pages: 2))
+    var windows = RegisteredWindows()
+    try add(other, to: &windows)
+    windows.arrivedUnwanted(late)
+    windows.arrived(other)
+    windows.takeBack(other)
+    let unwanted = windows.takeUnwanted()
+    #expect(unwanted.isEmpty)
+  }
+
   @Test func `do not come back when the device has taken others in their place`() throws {
     let (old, other) = (try window(0, pages: 2), try window(1))
     var windows = try windows([old])

@@ -42,6 +42,23 @@ private let plain: @Sendable (ScriptedServer) throws -> Void = { server in
 }
 
 @Suite struct `After a reconnection` {
+  @Test func `nothing is noted of what only the device before has heard`() throws {
+    let host = Host()
+    try host.start(plain)
+    let client = try reconnecting(to: host)
+    let (before, notes) = (client.link.last.connection, Notes<Int>())
+    try client.link.note(on: before) { notes.add(1) }
+    host.stop()
+    #expect(eventually { client.state == .reconnecting(.closedByPeer) })
+    let gone = ClientError.disconnected(.closedByPeer)
+    #expect(throws: gone) { try client.link.note(on: before) { notes.add(2) } }
+    try host.start(plain)
+    #expect(eventually { client.state == .connected })
+    #expect(throws: gone) { try client.link.note(on: before) { notes.add(3) } }
+    try client.link.note(on: client.link.last.connection) { notes.add(4) }
+    #expect(notes.all == [1, 4])
+  }
+
   @Test func `as many windows are registered again as there can be`() throws {
     let host = Host()
     try host.start(plain)

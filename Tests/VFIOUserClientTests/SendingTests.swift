@@ -174,6 +174,30 @@ import VFIOUserTransport
     #expect(seen.wait(for: 1).first?.values == (0...10_000).map { UInt64($0) })
   }
 
+  /// The socket is never empty, and the server never stops to read.
+  @Test func `wait for as long as the server reads what others send`() throws {
+    let client = try client(options(timeout: .milliseconds(400))) { server in
+      while true {
+        let message = try server.receive()
+        usleep(5000)
+        server.answer(message)
+      }
+    }
+    let posted = try Later {
+      _ = eventually {
+        client.link.last.connection.state.withLock { $0.outbox.unsentCount > 2 << 20 }
+      }
+      return failure { () throws(ClientError) in try client.post(UInt32(1), .bar0, at: 0) }
+    }
+    let end = ContinuousClock.now + .milliseconds(1500)
+    try onThreads(4) { _ in
+      let bytes = [UInt8](repeating: 1, count: 1 << 20)
+      while ContinuousClock.now < end { try? client.write(.bar0, at: 0, bytes) }
+    }
+    #expect(try posted.get() == nil)
+    #expect(client.failure == nil)
+  }
+
   @Test(arguments: [
     #"{"capabilities":{"max_msg_fds":8}}"#,
     #"{"capabilities":{"write_multiple":false}}"#,

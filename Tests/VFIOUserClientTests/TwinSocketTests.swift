@@ -1,3 +1,4 @@
+import Glibc
 import TestSupport
 import Testing
 import VFIOUserProtocol
@@ -96,6 +97,48 @@ import VFIOUserTransport
     }
     #expect(eventually { client.failure == .sizeBelowHeader(3) })
     #expect(throws: ClientError.disconnected(.sizeBelowHeader(3))) { try client.deviceInfo() }
+  }
+
+  @Test func `ends with the connection, and nothing is served on it any more`() throws {
+    let hasEnded = Gate()
+    let client = try clientWithTwin { server, twin in
+      server.send(message(.dmaRead, size: 3))
+      if eventually({ twin.socket.peerHasHungUp }) { hasEnded.open() }
+      _ = try server.receive()
+    }
+    let agreement = client.link.last
+    #expect(throws: ClientError.disconnected(.sizeBelowHeader(3))) { try client.deviceInfo() }
+    #expect(hasEnded.wait())
+    #expect(agreement.twin?.serves == false)
+    #expect(eventually { agreement.twin?.hasEnded == true })
+  }
+
+  @Test func `has its requests handled one at a time with those of the other socket`() throws {
+    let running = Monitor((now: 0, most: 0))
+    let handled = Notes<Void>()
+    var options = ClientOptions()
+    options.requestLimit = 1000
+    options.handler = { request in
+      running.update { running in
+        running.now += 1
+        running.most = max(running.most, running.now)
+      }
+      usleep(100)
+      running.update { $0.now -= 1 }
+      request.reply([])
+      handled.add(())
+    }
+    let count = 200
+    let client = try clientWithTwin(options) { server, twin in
+      for _ in 0..<count {
+        server.send(message(Command(rawValue: 99)))
+        twin.send(message(Command(rawValue: 99)))
+      }
+      try server.serve()
+    }
+    #expect(handled.wait(for: 2 * count).count == 2 * count)
+    #expect(running.withLock { $0.most } == 1)
+    client.disconnect()
   }
 
   @Test func `takes requests as large as were agreed, from the first one on`() throws {

@@ -247,7 +247,39 @@ extension Client {
     try register(client, 1)
   }
 
-  @Test func `is left alone when another has taken its place`() throws {
+  /// A device that has the first does not take the second.
+  @Test func `is taken back when it keeps another from its place`() throws {
+    let hasTimedOut = Gate()
+    let seen = Notes<Command>()
+    let client = try client { server in
+      let (first, second) = (try server.receive(), try server.receive())
+      hasTimedOut.wait()
+      server.answer(first)
+      server.reply(to: second, error: 17)
+      while true {
+        let request = try server.receive()
+        seen.add(request.command)
+        server.answer(request)
+      }
+    }
+    #expect(throws: ClientError.timedOut(.dmaMap)) {
+      try client.map(memory(1), at: 0, size: page, timeout: .milliseconds(10))
+    }
+    let again = try Later {
+      failure { () throws(ClientError) in try client.map(.ofOnePage(), at: 0, size: page) }
+    }
+    #expect(eventually { client.pages == [0] })
+    hasTimedOut.open()
+    #expect(try again.get() == .refused(.dmaMap, .fileExists))
+    #expect(seen.wait(for: 1) == [.dmaUnmap])
+    #expect(client.pages == [])
+    try register(client, 1)
+    #expect(seen.all == [.dmaUnmap, .dmaMap])
+    #expect(client.link.last.connection.state.withLock { $0.calls.inFlight == 0 })
+  }
+
+  /// Such a device has forgotten the first.
+  @Test func `is left alone when the device has taken another in its place`() throws {
     let hasTimedOut = Gate()
     let seen = Notes<Command>()
     let client = try client { server in

@@ -204,6 +204,7 @@ extension Connection {
       trace.record(.lost(failure))
       socket.shutdown()
       wake.signal()
+      state.twin.take()?.leaveAlone()
       state.onLoss?(failure)
     }
     state.hasReader = false

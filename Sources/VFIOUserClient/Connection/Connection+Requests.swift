@@ -7,6 +7,7 @@ internal import VFIOUserTransport
 extension Connection {
   /// Serves a request, or queues it for the handler.
   func serve(_ header: Header, _ payload: Span<UInt8>, hasDescriptors: Bool) {
+    guard serves else { return }
     trace.record(.request(header.command, bytes: payload.count))
     do throws(Errno) {
       // No request of a server carries descriptors; those that came are closed with the frame.

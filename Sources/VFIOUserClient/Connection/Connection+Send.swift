@@ -13,9 +13,8 @@ extension Connection {
   ) throws(ClientError) {
     guard try !attempt() else { return }
     let own = timeout.map { Deadline.after($0) }
-    // Room that another sender was faster to take is room that the server has made: its time starts anew.
     repeat {
-      try waitForBacklog(before: own ?? deadline(nil), isOwn: own != nil)
+      try waitForBacklog(before: own)
     } while try !attempt()
   }
 
@@ -27,7 +26,7 @@ extension Connection {
   ) throws(ClientError) -> Bool {
     try state.update { state throws(ClientError) in
       if let obstacle = state.obstacle { throw .disconnected(obstacle) }
-      guard state.outbox.count <= Self.backlogLimit else { return false }
+      guard state.hasRoomForPosts else { return false }
       let header = Header(
         id: PendingCalls.posted, command: command, size: 0, flags: .noReply)
       enqueue(&state, header, size, DescriptorList(), fill)
@@ -79,17 +78,21 @@ extension Connection {
 
   /// A sender that waits for nothing else waits here when too much waits for the socket.
   ///
-  /// - Parameter isOwn: whether the deadline is the sender's, and not that of all commands.
-  private func waitForBacklog(before deadline: Deadline, isOwn: Bool) throws(ClientError) {
-    let isDrained: Void? = state.withLock(
-      when: { $0.failure != nil || $0.outbox.count <= Self.backlogLimit }, before: deadline
-    ) { _ in }
-    guard isDrained == nil else { return }
-    // Whoever brought a time of their own may have more patience later.
-    guard !isOwn else { throw .timedOut(.regionWrite) }
-    let reason = StreamFailure.deadlinePassed(during: .sending)
-    state.update { lose(&$0, reason) }
-    throw .disconnected(reason)
+  /// - Parameter own: the sender's deadline; without one it waits for as long as the server reads.
+  private func waitForBacklog(before own: Deadline?) throws(ClientError) {
+    while true {
+      let taken = state.withLock { $0.outbox.taken }
+      let isDrained: Void? = state.withLock(
+        when: { $0.obstacle != nil || $0.hasRoomForPosts }, before: own ?? deadline(nil)
+      ) { _ in }
+      guard isDrained == nil else { return }
+      // Whoever brought a time of their own may have more patience later.
+      guard own == nil else { throw .timedOut(.regionWrite) }
+      guard state.withLock({ $0.outbox.taken == taken }) else { continue }
+      let reason = StreamFailure.deadlinePassed(during: .sending)
+      state.update { lose(&$0, reason) }
+      throw .disconnected(reason)
+    }
   }
 
   /// Sends a command whose reply `group` counts.
@@ -155,4 +158,9 @@ extension Connection {
     group.outstanding = 0
     return late
   }
+}
+
+extension Connection.State {
+  /// Whether little enough waits for the socket for posted writes to join it.
+  fileprivate var hasRoomForPosts: Bool { outbox.unsentCount <= Connection.backlogLimit }
 }

@@ -55,6 +55,8 @@ final class Connection: @unchecked Sendable {
     var threads = 0
     /// Hears of the loss, once, under the lock: it must only take a note.
     var onLoss: (@Sendable (StreamFailure) -> Void)?
+    /// The connection for the server's commands, which ends with this one.
+    var twin: Connection?
     /// Whether posted writes are collected into WRITE_MULTI.
     var mayCoalesce = false
   }
@@ -79,6 +81,8 @@ final class Connection: @unchecked Sendable {
   let mappedRegions = MappedRegions()
   /// Whether ``failure`` is set, for those who ask often.
   let isLost = Atomic<Bool>(false)
+  /// Whether the connection is lost whose twin this is: no request is served any more.
+  private let isLeftAlone = Atomic<Bool>(false)
 
   /// Most bytes that wait for a full socket before a posted write waits as well.
   static let backlogLimit = 1 << 20
@@ -156,7 +160,18 @@ final class Connection: @unchecked Sendable {
     if let failure { hear(failure) }
   }
 
-  /// Ends the connection because its twin is lost, or the other way round.
+  /// The connection is lost whose twin this is; called under the lock of that one.
+  ///
+  /// What has come already is not served; the reader ends this one when it finds the end.
+  func leaveAlone() {
+    isLeftAlone.store(true, ordering: .releasing)
+    socket.shutdown()
+  }
+
+  /// Whether requests are served.
+  var serves: Bool { !isLeftAlone.load(ordering: .acquiring) }
+
+  /// Ends the connection because its twin is lost, or from outside.
   ///
   /// A main connection is ended under the lock of its twin, never a twin under that of the main one.
   func end(_ failure: StreamFailure) {

@@ -43,7 +43,7 @@ extension Client {
     let connection = try connection(within: limit)
     for batch in batches {
       _ = try connection.perform(connection.message(for: batch), timeout: limit.rest)
-      events.note(batch)
+      try link.note(on: connection) { events.note(batch) }
     }
   }
 
@@ -54,8 +54,9 @@ extension Client {
     _ action: SetInterrupts.Action, on index: InterruptIndex, vector: UInt32 = 0,
     count: UInt32 = 1, timeout: Duration? = nil
   ) throws(ClientError) {
-    _ = try perform(exchange(action, index, vector, count), timeout: timeout)
-    events.noteMasks { $0.note(action, index, start: vector, count: count) }
+    try perform(exchange(action, index, vector, count), timeout: timeout) {
+      events.noteMasks { $0.note(action, index, start: vector, count: count) }
+    }
   }
 
   /// Masks, unmasks or triggers those vectors whose boolean is true.
@@ -63,14 +64,14 @@ extension Client {
     _ action: SetInterrupts.Action, on index: InterruptIndex, start: UInt32 = 0,
     where selected: [Bool], timeout: Duration? = nil
   ) throws(ClientError) {
-    _ = try perform(exchange(action, index, start, selected), timeout: timeout)
-    events.noteMasks { $0.note(action, index, start: start, where: selected) }
+    try perform(exchange(action, index, start, selected), timeout: timeout) {
+      events.noteMasks { $0.note(action, index, start: start, where: selected) }
+    }
   }
 
   /// Switches all vectors of an index off.
   public func disable(_ index: InterruptIndex, timeout: Duration? = nil) throws(ClientError) {
-    _ = try perform(exchange(.trigger, index, 0, 0), timeout: timeout)
-    events.forget(index)
+    try perform(exchange(.trigger, index, 0, 0), timeout: timeout) { events.forget(index) }
   }
 }
 
@@ -111,7 +112,7 @@ extension Client {
     let connection = try await connection(within: limit)
     for batch in batches {
       _ = try await connection.perform(connection.message(for: batch), timeout: limit.rest)
-      events.note(batch)
+      try link.note(on: connection) { events.note(batch) }
     }
   }
 
@@ -120,8 +121,9 @@ extension Client {
     _ action: SetInterrupts.Action, on index: InterruptIndex, vector: UInt32 = 0,
     count: UInt32 = 1, timeout: Duration? = nil
   ) async throws(ClientError) {
-    _ = try await perform(exchange(action, index, vector, count), timeout: timeout)
-    events.noteMasks { $0.note(action, index, start: vector, count: count) }
+    try await perform(exchange(action, index, vector, count), timeout: timeout) {
+      events.noteMasks { $0.note(action, index, start: vector, count: count) }
+    }
   }
 
   /// Masks, unmasks or triggers those vectors whose boolean is true, without holding a thread.
@@ -129,16 +131,16 @@ extension Client {
     _ action: SetInterrupts.Action, on index: InterruptIndex, start: UInt32 = 0,
     where selected: [Bool], timeout: Duration? = nil
   ) async throws(ClientError) {
-    _ = try await perform(exchange(action, index, start, selected), timeout: timeout)
-    events.noteMasks { $0.note(action, index, start: start, where: selected) }
+    try await perform(exchange(action, index, start, selected), timeout: timeout) {
+      events.noteMasks { $0.note(action, index, start: start, where: selected) }
+    }
   }
 
   /// Switches all vectors of an index off, without holding a thread.
   public func disable(
     _ index: InterruptIndex, timeout: Duration? = nil
   ) async throws(ClientError) {
-    _ = try await perform(exchange(.trigger, index, 0, 0), timeout: timeout)
-    events.forget(index)
+    try await perform(exchange(.trigger, index, 0, 0), timeout: timeout) { events.forget(index) }
   }
 }
 

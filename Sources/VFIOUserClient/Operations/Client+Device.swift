@@ -19,8 +19,7 @@ extension Client {
   /// Puts the device into its state after power-on (`VFIO_USER_DEVICE_RESET`): no vector is masked any
   /// more.
   public func reset(timeout: Duration? = nil) throws(ClientError) {
-    _ = try perform(Exchanges.reset, timeout: timeout)
-    events.noteMasks { $0.forgetAll() }
+    try perform(Exchanges.reset, timeout: timeout) { events.noteMasks { $0.forgetAll() } }
   }
 }
 
@@ -41,7 +40,6 @@ extension Client {
 
   /// Puts the device into its state after power-on, without holding a thread.
   public func reset(timeout: Duration? = nil) async throws(ClientError) {
-    _ = try await perform(Exchanges.reset, timeout: timeout)
-    events.noteMasks { $0.forgetAll() }
+    try await perform(Exchanges.reset, timeout: timeout) { events.noteMasks { $0.forgetAll() } }
   }
 }

@@ -78,13 +78,18 @@ public struct MemoryChanges {
   }
 
   func commit(_ limit: TimeLimit) throws(ClientError) {
-    defer { connection.noteMemory() }
+    defer { finish() }
     try connection.fence(group, timeout: limit.rest)
   }
 
   func commit(_ limit: TimeLimit) async throws(ClientError) {
-    defer { connection.noteMemory() }
+    defer { finish() }
     try await connection.fence(group, timeout: limit.rest)
+  }
+
+  private func finish() {
+    connection.noteMemory()
+    connection.takeBackUnwanted()
   }
 
   private func check(_ window: MemoryService.Window) throws(ClientError) {
@@ -116,7 +121,9 @@ extension MemoryChanges {
       switch (failure, isLate) {
       case (nil, false): memory.update { $0.arrived(window) }
       case (_?, false): memory.update { $0.refused(window) }
-      case (nil, true): connection?.takeBackUnwanted(window)
+      case (nil, true):
+        memory.update { $0.arrivedUnwanted(window) }
+        connection?.takeBackUnwanted()
       case (_?, true): break
       }
     }
@@ -139,14 +146,18 @@ extension MemoryChanges {
 }
 
 extension Connection {
-  /// Takes a window back that the device has taken when nobody waited for that any more, unless there is
-  /// another in its place by now.
-  fileprivate func takeBackUnwanted(_ window: MemoryService.Window) {
-    // Without the lock of the order another thread could add one in between.
+  /// Tells the device of windows that it has taken when nobody waited for that any more.
+  ///
+  /// Nobody waits for these answers either.
+  fileprivate func takeBackUnwanted() {
+    // Without the lock of the order another thread could add a window in between.
     try? service.inOrder { () throws(ClientError) in
-      guard service.isFree(window) else { return }
-      let request = DMAUnmap(address: window.address, size: window.size)
-      try sendUnmap(request, in: FenceGroup(), nil)
+      for window in service.update({ $0.takeUnwanted() }) {
+        let group = FenceGroup()
+        let request = DMAUnmap(address: window.address, size: window.size)
+        try sendUnmap(request, in: group, nil)
+        state.update { _ = abandonAll(&$0, of: group) }
+      }
     }
   }
 
