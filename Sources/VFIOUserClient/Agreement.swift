@@ -172,9 +172,10 @@ struct ConnectionFactory {
     guard let handler = options.handler else { return nil }
     return { [callbacks] request in
       // One at a time, whichever socket they came on. What is not handled is answered by its end.
-      guard callbacks.enterTurn() else { return }
+      let answer = request.answer
+      guard callbacks.enterTurn(while: { answer.isWanted }) else { return }
       defer { callbacks.leaveTurn() }
-      if request.isWanted { handler(request) }
+      handler(request)
     }
   }
 

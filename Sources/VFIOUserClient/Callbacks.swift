@@ -39,16 +39,23 @@ final class Callbacks: Sendable {
   /// The calling thread is about to call the handler of requests, once no other is in it; ``leaveTurn()``
   /// is due then.
   ///
-  /// - Returns: false when callbacks are over.
-  func enterTurn() -> Bool {
+  /// - Parameter isWanted: asked now and then: whoever waits for the end of a connection must not wait
+  ///   for a handler that waits for the next.
+  /// - Returns: false when callbacks are over, or this one is not wanted any more.
+  func enterTurn(while isWanted: () -> Bool) -> Bool {
     let me = clinux_thread_id()
-    let isMine = state.withLock(when: { !$0.isHandling || $0.isClosed }) { state in
-      guard !state.isClosed else { return false }
-      state.isHandling = true
-      state.threads.append(me)
-      return true
+    while isWanted() {
+      let isMine = state.withLock(
+        when: { !$0.isHandling || $0.isClosed }, before: .after(.milliseconds(20))
+      ) { state in
+        guard !state.isClosed else { return false }
+        state.isHandling = true
+        state.threads.append(me)
+        return true
+      }
+      if let isMine { return isMine }
     }
-    return isMine ?? false
+    return false
   }
 
   /// The calling thread has called the handler of requests.

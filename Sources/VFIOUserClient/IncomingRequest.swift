@@ -11,16 +11,13 @@ public struct IncomingRequest: ~Copyable, Sendable {
   public let command: Command
   /// Everything behind the header.
   public let payload: [UInt8]
-  private let answer: Answer
+  let answer: Answer
 
   init(_ request: QueuedRequest, _ connection: Connection) {
     command = request.header.command
     payload = request.payload
     answer = Answer(request.header, connection)
   }
-
-  /// Whether the server that asks is still there.
-  var isWanted: Bool { !answer.connection.isLost.load(ordering: .acquiring) }
 
   /// Answers with a payload.
   public consuming func reply(_ payload: [UInt8]) {
@@ -35,10 +32,13 @@ public struct IncomingRequest: ~Copyable, Sendable {
   }
 
   /// Sends at most one answer; with the last reference, one is sent if none was.
-  private final class Answer: Sendable {
-    let connection: Connection
+  final class Answer: Sendable {
     private let header: Header
+    private let connection: Connection
     private let isGiven = Monitor(false)
+
+    /// Whether the server that asks is still there.
+    var isWanted: Bool { !connection.isLost.load(ordering: .acquiring) }
 
     init(_ header: Header, _ connection: Connection) {
       self.header = header
