@@ -184,7 +184,10 @@ struct ConnectionFactory {
 
   /// Most bytes of a message once both sides agreed.
   var messageLimit: Int {
-    let data = max(options.largestAccess, options.proposal.effectiveMaxDataTransfer)
-    return max(Limits.messageBeforeNegotiation, Header.wireSize + RegionAccess.wireSize + Int(data))
+    let data = Int(max(options.largestAccess, options.proposal.effectiveMaxDataTransfer))
+    // Nothing stands in front of data that is longer than this; and what describes a region counts as no
+    // data at all.
+    let report = DeviceFeature.wireSize + DMALoggingReport.wireSize
+    return Header.wireSize + max(report + data, Int(Exchanges.mostRoom))
   }
 }

@@ -217,6 +217,31 @@ private func client(
     }
   }
 
+  /// 32 GiB in pages of 4 KiB, which a VMM asks for, is a whole megabyte.
+  @Test(arguments: [(1 << 20) - 8, 1 << 20])
+  func `may fill the largest message`(size: Int) async throws {
+    let range = DMALoggingRange(address: 0, length: UInt64(size) * 8 * 4096)
+    let bitmap = ScriptedServer.pattern(at: 3, count: size)
+    let answer =
+      words([UInt32(8 + 24 + size), 8 | get]) + longs([0, range.length, 4096]) + bitmap
+    let client = try client(answering: [answer, answer])
+    let onThread = try Later { try? client.dirtyPages(range, pageSize: 4096) }
+    #expect(try onThread.get() == bitmap)
+    #expect(try await client.dirtyPages(range, pageSize: 4096) == bitmap)
+  }
+
+  @Test func `of more than that are not asked for`() throws {
+    let client = try client { try $0.serve() }
+    let error = failure { () throws(ClientError) in
+      _ = try client.dirtyPages(
+        DMALoggingRange(address: 0, length: 32 << 30 + 1), pageSize: 4096)
+    }
+    guard case .badRange = error else {
+      Issue.record("\(String(describing: error))")
+      return
+    }
+  }
+
   @Test func `are logged with a granularity that can be`() throws {
     let client = try client(answering: [
       words([8 + 16, 6 | set]) + longs([4097, 0])
