@@ -78,6 +78,16 @@ private func client(
     }
   }
 
+  @Test func `may fill the largest message, whatever room there is for it`() throws {
+    let size = 24 + 1 << 20
+    let data = ScriptedServer.pattern(at: 0, count: size)
+    let requests = Notes<[UInt8]>()
+    let client = try client(
+      answering: [words([UInt32(8 + size), 77 | get]) + data], requests)
+    #expect(try client.get(FeatureIndex(rawValue: 77), room: 3 << 20) == data)
+    #expect(requests.all == [words([UInt32(8 + size), 77 | get])])
+  }
+
   @Test func `has no more data than there is room for`() throws {
     let client = try client(answering: [words([16, 77 | get, 1, 2])])
     #expect(
