@@ -141,7 +141,7 @@ final class Reconnector: Sendable {
     while !link.isClosed {
       attempts += 1
       do throws(ClientError) {
-        let socket = try link.open(within: min(factory.options.timeout, rest(until: deadline)))
+        let socket = try link.open(within: min(factory.options.timeout, deadline.rest))
         let agreement = try Agreement(socket, factory)
         try restore(agreement)
         if take(agreement) { return attempts }
@@ -149,7 +149,7 @@ final class Reconnector: Sendable {
         if case .deviceChanged = error { throw error }
         guard !deadline.hasPassed else { throw error }
       }
-      if link.pause(min(delay, rest(until: deadline))) { return nil }
+      if link.pause(min(delay, deadline.rest)) { return nil }
       delay = min(delay * 2, policy.longestDelay)
     }
     return nil
@@ -166,10 +166,6 @@ final class Reconnector: Sendable {
     // Nobody else reports one: the connection before is lost, and of this one no thread is left.
     loss.update { $0 = nil }
     return false
-  }
-
-  private func rest(until deadline: Deadline) -> Duration {
-    deadline == .never ? .seconds(Int64.max) : .nanoseconds(deadline.remaining)
   }
 
   /// Most windows that are on their way at once: each takes an identifier, a descriptor, and time that

@@ -140,7 +140,7 @@ final class Link: Sendable {
       return state.lastWaiter
     }
     let alarm = Task { [self] in
-      if (try? await Task.sleep(for: timeout)) != nil { desert(ticket) }
+      if (try? await Task.sleep(for: min(timeout, .forever))) != nil { desert(ticket) }
     }
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in

@@ -135,6 +135,24 @@ private func servePlainly(_ server: ScriptedServer) throws {
     #expect(events.wait(for: 2) == ["lost", "restored"])
   }
 
+  @Test func `lets calls wait for as long as they like`() async throws {
+    let host = Host()
+    try host.start { try servePlainly($0) }
+    let forever = Duration.seconds(Int64.max)
+    var options = reconnecting(Notes())
+    options.timeout = forever
+    let client = try Client(connectingTo: host.path, options: options)
+    host.stop()
+    #expect(eventually { client.failure != nil })
+    let onThread = try Later { (try? client.deviceInfo(timeout: forever))?.regionCount }
+    async let first = client.deviceInfo(timeout: forever).regionCount
+    async let second = client.deviceInfo().regionCount
+    #expect(!eventually(within: .milliseconds(30)) { onThread.isDone })
+    try host.start { try servePlainly($0) }
+    #expect(try onThread.get() == 9)
+    #expect(try await [first, second] == [9, 9])
+  }
+
   @Test func `stops the search when it is closed`() throws {
     let host = Host()
     try host.start { try servePlainly($0) }
