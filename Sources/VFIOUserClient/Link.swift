@@ -19,9 +19,9 @@ final class Link: Sendable {
     var givenUp: ClientError?
     /// Tasks that wait until it is settled whether there is another connection.
     var waiters: [UInt64: CheckedContinuation<Void, Never>] = [:]
-    /// Those of them whose time was up, or that were cancelled, before they began to wait.
-    var deserters: Set<UInt64> = []
-    var lastWaiter: UInt64 = 0
+    /// Those that have come and not gone: neither is their time up, nor were they cancelled.
+    var tickets: Set<UInt64> = []
+    var lastTicket: UInt64 = 0
 
     mutating func take(_ agreement: Agreement) {
       self.agreement = agreement
@@ -136,8 +136,9 @@ final class Link: Sendable {
   /// Suspends until it is settled whether there is another connection, or the time is up.
   private func settle(within timeout: Duration) async {
     let ticket = state.withLock { state in
-      state.lastWaiter += 1
-      return state.lastWaiter
+      state.lastTicket += 1
+      state.tickets.insert(state.lastTicket)
+      return state.lastTicket
     }
     let alarm = Task { [self] in
       if (try? await Task.sleep(for: min(timeout, .forever))) != nil { desert(ticket) }
@@ -145,7 +146,7 @@ final class Link: Sendable {
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         let isSettled = state.withLock { state in
-          guard state.isReconnecting, !state.isClosed, !state.deserters.contains(ticket) else {
+          guard state.isReconnecting, !state.isClosed, state.tickets.contains(ticket) else {
             return true
           }
           state.waiters[ticket] = continuation
@@ -157,17 +158,21 @@ final class Link: Sendable {
       desert(ticket)
     }
     alarm.cancel()
-    state.withLock { _ = $0.deserters.remove(ticket) }
+    desert(ticket)
   }
 
+  /// A task waits no longer, or never begins to; of one that has gone nothing is left to undo, so an
+  /// alarm may still go off then.
   private func desert(_ ticket: UInt64) {
     let waiter = state.withLock { state in
-      let waiter = state.waiters.removeValue(forKey: ticket)
-      if waiter == nil { state.deserters.insert(ticket) }
-      return waiter
+      state.tickets.remove(ticket)
+      return state.waiters.removeValue(forKey: ticket)
     }
     waiter?.resume()
   }
+
+  /// How many tasks wait, or are about to.
+  var waiterCount: Int { state.withLock { max($0.tickets.count, $0.waiters.count) } }
 
   /// The connection is lost, and another one is being looked for.
   ///
