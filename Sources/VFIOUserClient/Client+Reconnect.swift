@@ -92,6 +92,8 @@ final class Reconnector: Sendable {
   /// Has a connection report its loss, also while nobody uses it.
   func watch(_ connection: Connection) {
     connection.onLoss { [weak self] failure in self?.note(failure) }
+    // Whoever calls until the loss waits as well: what cannot be sent is for the next connection.
+    connection.onServerGone { [weak self] in _ = self?.link.beginReconnecting() }
     connection.state.update { connection.addBackgroundUser(&$0) }
   }
 

@@ -1,9 +1,10 @@
 import SystemPackage
 import TestSupport
 import Testing
-import VFIOUserClient
 import VFIOUserProtocol
 import VFIOUserTransport
+
+@testable import VFIOUserClient
 
 /// What an observer hears, as words.
 private func word(_ event: ReconnectionEvent) -> String {
@@ -62,6 +63,30 @@ private func servePlainly(_ server: ScriptedServer) throws {
     try host.start { try servePlainly($0) }
     #expect(try later.get() == expected(at: 9, as: UInt32.self))
     #expect(try underWay.get() == [.disconnected(.closedByPeer), nil])
+    #expect(events.wait(for: 2) == ["lost", "restored"])
+  }
+
+  /// Between the first message that the server does not take and the end of what it sent before, which
+  /// the test keeps from being read.
+  @Test func `lets calls wait that come when the server takes no more`() throws {
+    let host = Host()
+    try host.start { try serveUntilReset($0) }
+    let events = Notes<String>()
+    let client = try Client(connectingTo: host.path, options: reconnecting(events))
+    let connection = client.link.last.connection
+    #expect(eventually { connection.state.update { connection.becomeReader(&$0) } })
+    let group = FenceGroup()
+    try connection.send(.deviceReset, payload: 0, in: group) { _ in }
+    #expect(eventually { connection.socket.peerHasHungUp })
+    try client.post(UInt32(1), .bar0, at: 0)
+    #expect(connection.state.withLock { $0.isServerGone })
+    let later = try Later { failure { () throws(ClientError) in _ = try client.deviceInfo() } }
+    #expect(!eventually(within: .milliseconds(30)) { later.isDone })
+    #expect(client.state == .connected)
+    connection.state.update { connection.leaveRole(&$0) }
+    let answer = failure { () throws(ClientError) in try connection.fence(group) }
+    #expect(answer == .refused(.deviceReset, .permissionDenied))
+    #expect(try later.get() == nil)
     #expect(events.wait(for: 2) == ["lost", "restored"])
   }
 
@@ -194,6 +219,26 @@ private func waitAndAsk(_ client: Client) throws {
   } catch {
     if case .disconnected = error { return }
     throw error
+  }
+}
+
+/// Goes once it has refused to reset.
+private func serveUntilReset(_ server: ScriptedServer) throws {
+  try server.agree()
+  while true {
+    let request = try server.receive(within: .seconds(60))
+    guard request.command != .deviceReset else { return server.reply(to: request, error: 13) }
+    server.answer(request)
+  }
+}
+
+extension Connection {
+  /// Takes the role of the reader, unless somebody has it.
+  fileprivate func becomeReader(_ state: inout State) -> Bool {
+    guard !state.hasReader else { return false }
+    state.hasReader = true
+    rearm(&state)
+    return true
   }
 }
 

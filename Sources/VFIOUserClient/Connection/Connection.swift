@@ -52,6 +52,8 @@ final class Connection: @unchecked Sendable {
     var threads = 0
     /// Hears of the loss, once, under the lock: it must only take a note.
     var onLoss: (@Sendable (StreamFailure) -> Void)?
+    /// Hears that nothing can be sent any more when the loss is still to come; as ``onLoss``.
+    var onServerGone: (@Sendable () -> Void)?
     /// Whether posted writes are collected into WRITE_MULTI.
     var mayCoalesce = false
   }
@@ -141,6 +143,16 @@ final class Connection: @unchecked Sendable {
       return state.failure
     }
     if let failure { hear(failure) }
+  }
+
+  /// Has somebody hear that nothing can be sent any more although the connection is not lost yet; at once
+  /// if that is so already.
+  func onServerGone(_ hear: @escaping @Sendable () -> Void) {
+    let isGone = state.withLock { state in
+      state.onServerGone = hear
+      return state.isServerGone
+    }
+    if isGone { hear() }
   }
 
   /// Ends the connection because its twin is lost, or the other way round.
