@@ -10,7 +10,11 @@ struct Agreement: Sendable {
   let version: VersionMessage
 
   /// Proposes, and checks the answer.
-  init(_ socket: MessageSocket, _ factory: ConnectionFactory) throws(ClientError) {
+  ///
+  /// - Parameter deadline: when it has to be there, if that is earlier than usual.
+  init(
+    _ socket: MessageSocket, _ factory: ConnectionFactory, before deadline: Deadline = .never
+  ) throws(ClientError) {
     let options = factory.options
     let connection: Connection
     do throws(SystemFailure) {
@@ -19,7 +23,7 @@ struct Agreement: Sendable {
       throw .system(error)
     }
     do throws(ClientError) {
-      let (answer, socket) = try Self.negotiate(connection, options, factory.trace)
+      let (answer, socket) = try Self.negotiate(connection, options, factory.trace, deadline)
       version = answer
       if let socket {
         twin = try factory.makeTwin(MessageSocket(adopting: socket.take()), of: connection)
@@ -42,7 +46,7 @@ struct Agreement: Sendable {
   }
 
   private static func negotiate(
-    _ connection: Connection, _ options: ClientOptions, _ trace: TracePoint
+    _ connection: Connection, _ options: ClientOptions, _ trace: TracePoint, _ deadline: Deadline
   ) throws(ClientError) -> (VersionMessage, TwinDescriptor?) {
     let proposal = VersionMessage(major: 0, minor: 1, capabilities: options.proposal)
     trace.record(.version(major: 0, minor: 1))
@@ -57,7 +61,7 @@ struct Agreement: Sendable {
     }
     let result: (VersionMessage, TwinDescriptor?)
     do throws(ClientError) {
-      result = try connection.perform(exchange)
+      result = try connection.perform(exchange, before: deadline)
     } catch {
       guard case .implausibleReply(_, let what) = error else { throw error }
       throw .negotiationFailed("the server's answer cannot be: \(what)")

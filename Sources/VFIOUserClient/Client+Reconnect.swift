@@ -24,33 +24,34 @@ struct DeviceIdentity: Equatable, Sendable {
   private let interrupts: [InterruptInfo]
 
   init(of client: Client) throws(ClientError) {
-    try self.init(client.link.last.connection)
+    try self.init(client.link.last.connection, before: .never)
   }
 
   /// Asks the device behind a connection.
-  init(_ connection: Connection) throws(ClientError) {
-    let info = try connection.perform(Exchanges.deviceInfo)
+  init(_ connection: Connection, before deadline: Deadline) throws(ClientError) {
+    let info = try connection.perform(Exchanges.deviceInfo, before: deadline)
     var regions: [RegionInfo] = []
     for number in 0..<info.regionCount {
       let region = try connection.perform(
-        Exchanges.regionInfo(RegionIndex(rawValue: number), room: RegionInfo.wireSize))
+        Exchanges.regionInfo(RegionIndex(rawValue: number), room: RegionInfo.wireSize),
+        before: deadline)
       regions.append(region.info)
     }
     var interrupts: [InterruptInfo] = []
     for number in 0..<info.interruptTypeCount {
-      interrupts.append(
-        try connection.perform(Exchanges.interruptInfo(InterruptIndex(rawValue: number))))
+      let index = InterruptIndex(rawValue: number)
+      interrupts.append(try connection.perform(Exchanges.interruptInfo(index), before: deadline))
     }
     self.regions = regions
     self.interrupts = interrupts
-    numbers = try Self.numbers(connection, regions)
+    numbers = try Self.numbers(connection, regions, deadline)
   }
 
   /// Vendor and device, revision and class, subsystem; what lies between is state.
   ///
   /// Of a device whose configuration space cannot be read, or is too short, as much as there is.
   private static func numbers(
-    _ connection: Connection, _ regions: [RegionInfo]
+    _ connection: Connection, _ regions: [RegionInfo], _ deadline: Deadline
   ) throws(ClientError) -> [UInt8] {
     guard let space = regions.first(where: { $0.index == .configuration }),
       space.flags.contains(.readable), space.size > 0
@@ -59,7 +60,7 @@ struct DeviceIdentity: Equatable, Sendable {
       offset: 0, region: .configuration, count: UInt32(min(space.size, 64)))
     let bytes: [UInt8]
     do throws(ClientError) {
-      bytes = try connection.perform(Exchanges.read(access))
+      bytes = try connection.perform(Exchanges.read(access), before: deadline)
     } catch {
       guard case .refused = error else { throw error }
       return []
@@ -69,14 +70,32 @@ struct DeviceIdentity: Equatable, Sendable {
   }
 }
 
+extension Connection {
+  /// Carries an exchange out in the usual time, or what is left of it.
+  func perform<Result>(
+    _ exchange: Exchange<Result>, before deadline: Deadline
+  ) throws(ClientError) -> Result {
+    try perform(exchange, timeout: rest(before: deadline))
+  }
+
+  /// How long a message may take that has to be answered before a deadline.
+  func rest(before deadline: Deadline) -> Duration { min(timeout, deadline.rest) }
+}
+
 /// The thread that waits for losses and undoes them.
 final class Reconnector: Sendable {
+  private struct Loss {
+    let reason: StreamFailure
+    /// When to give up.
+    let deadline: Deadline
+  }
+
   private let link: Link
   private let factory: ConnectionFactory
   private let events: EventRegistry
   private let policy: ReconnectionPolicy
   private let identity: DeviceIdentity
-  private let loss = Monitor<StreamFailure?>(nil)
+  private let loss = Monitor<Loss?>(nil)
 
   init(
     link: Link, factory: ConnectionFactory, events: EventRegistry, policy: ReconnectionPolicy,
@@ -100,23 +119,24 @@ final class Reconnector: Sendable {
   /// Takes note of a loss, before anybody else hears of it: whoever calls from now on waits.
   private func note(_ failure: StreamFailure) {
     _ = link.beginReconnecting()
-    loss.update { $0 = failure }
+    let deadline = policy.giveUpAfter.map { Deadline.after($0) } ?? .never
+    loss.update { $0 = Loss(reason: failure, deadline: deadline) }
   }
 
   /// Runs until the client is closed or a device is given up.
   func run() {
     while true {
-      let reason = loss.withLock(when: { $0 != nil }) { loss in
+      let noted = loss.withLock(when: { $0 != nil }) { loss in
         defer { loss = nil }
         return loss
       }
-      guard let reason = reason ?? nil, link.beginReconnecting() else { return }
+      guard let loss = noted ?? nil, link.beginReconnecting() else { return }
       // Both of its sockets. It also has this thread wait until everybody has heard of the loss, and what
       // was under way is undone.
-      link.last.end(reason)
-      tell(.lost(reason))
+      link.last.end(loss.reason)
+      tell(.lost(loss.reason))
       do throws(ClientError) {
-        guard let attempts = try reconnect() else { return }
+        guard let attempts = try reconnect(before: loss.deadline) else { return }
         factory.trace.record(.reconnected(attempts: attempts))
         tell(.restored(attempts: attempts))
       } catch {
@@ -136,16 +156,15 @@ final class Reconnector: Sendable {
   /// Tries until it works.
   ///
   /// - Returns: how many attempts it took, nil when the client was closed.
-  private func reconnect() throws(ClientError) -> Int? {
-    let deadline = policy.giveUpAfter.map { Deadline.after($0) } ?? .never
+  private func reconnect(before deadline: Deadline) throws(ClientError) -> Int? {
     var delay = policy.firstDelay
     var attempts = 0
     while !link.isClosed {
       attempts += 1
       do throws(ClientError) {
         let socket = try link.open(within: min(factory.options.timeout, deadline.rest))
-        let agreement = try Agreement(socket, factory)
-        try restore(agreement)
+        let agreement = try Agreement(socket, factory, before: deadline)
+        try restore(agreement, before: deadline)
         if take(agreement) { return attempts }
       } catch {
         if case .deviceChanged = error { throw error }
@@ -175,20 +194,25 @@ final class Reconnector: Sendable {
   private static let mostAtOnce = 256
 
   /// Checks that it is the same device, and registers everything again.
-  private func restore(_ agreement: Agreement) throws(ClientError) {
+  private func restore(
+    _ agreement: Agreement, before deadline: Deadline
+  ) throws(ClientError) {
+    let connection = agreement.connection
     do throws(ClientError) {
-      guard try DeviceIdentity(agreement.connection) == identity else { throw .deviceChanged }
+      guard try DeviceIdentity(connection, before: deadline) == identity else {
+        throw .deviceChanged
+      }
       // In order: what is being changed on the lost connection fails, and is undone by then.
       let windows = try factory.memory.inOrder { factory.memory.all }
       for start in stride(from: 0, to: windows.count, by: Self.mostAtOnce) {
         let group = FenceGroup()
         for window in windows[start...].prefix(Self.mostAtOnce) {
-          try agreement.connection.sendMap(window, in: group)
+          try connection.sendMap(window, in: group)
         }
-        try agreement.connection.fence(group)
+        try connection.fence(group, timeout: connection.rest(before: deadline))
       }
-      try events.restore(agreement)
-      agreement.connection.noteMemory()
+      try events.restore(agreement, before: deadline)
+      connection.noteMemory()
     } catch {
       agreement.disconnect()
       throw error

@@ -146,6 +146,53 @@ private func servePlainly(_ server: ScriptedServer) throws {
     #expect(throws: nobody) { try client.deviceInfo() }
   }
 
+  /// One that would have ten minutes for each message.
+  @Test(arguments: [Command.version, .deviceGetInfo, .regionRead, .dmaMap, .deviceSetIRQs])
+  func `gives up when its time is up and the device says nothing`(_ silence: Command) throws {
+    let host = Host()
+    try host.start { try servePlainly($0) }
+    let events = Notes<String>()
+    var options = reconnecting(events) { $0.giveUpAfter = .milliseconds(800) }
+    options.timeout = .seconds(600)
+    let client = try Client(connectingTo: host.path, options: options)
+    try client.map(.ofOnePage(), at: 0, size: 4096)
+    try client.setTrigger(.intx, EventCounter())
+    host.stop()
+    try host.start { server in
+      if silence != .version { try server.agree() }
+      while true {
+        let request = try server.receive(within: .seconds(60))
+        if request.command != silence { server.answer(request) }
+      }
+    }
+    #expect(events.wait(for: 2) == ["lost", "gave up: \(ClientError.timedOut(silence))"])
+  }
+
+  @Test func `has its time from the loss on, whatever the observer does`() throws {
+    let host = Host()
+    try host.start { try servePlainly($0) }
+    let (events, mayReturn, visits) = (Notes<String>(), Gate(), Notes<Void>())
+    let options = reconnecting(events) { policy in
+      policy.giveUpAfter = .milliseconds(200)
+      policy.observer = { event in
+        events.add(word(event))
+        if case .lost = event { mayReturn.wait() }
+      }
+    }
+    let client = try Client(connectingTo: host.path, options: options)
+    host.stop()
+    #expect(events.wait(for: 1) == ["lost"])
+    try host.start { server in
+      visits.add(())
+      server.reply(to: try server.receive(), error: 16)
+    }
+    _ = eventually(within: .milliseconds(250)) { false }
+    mayReturn.open()
+    #expect(events.wait(for: 2).count == 2)
+    #expect(visits.all.count <= 1)
+    withExtendedLifetime(client) {}
+  }
+
   @Test func `may have calls fail meanwhile`() throws {
     let host = Host()
     try host.start { try servePlainly($0) }
