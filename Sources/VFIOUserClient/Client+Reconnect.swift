@@ -86,6 +86,7 @@ extension Connection {
 final class Reconnector: Sendable {
   private struct Loss {
     let reason: StreamFailure
+    let moment: UInt64
     /// When to give up.
     let deadline: Deadline
   }
@@ -120,11 +121,13 @@ final class Reconnector: Sendable {
   private func note(_ failure: StreamFailure) {
     _ = link.beginReconnecting()
     let deadline = policy.giveUpAfter.map { Deadline.after($0) } ?? .never
-    loss.update { $0 = Loss(reason: failure, deadline: deadline) }
+    let noted = Loss(reason: failure, moment: Deadline.now, deadline: deadline)
+    loss.update { $0 = noted }
   }
 
   /// Runs until the client is closed or a device is given up.
   func run() {
+    var pace = ReconnectionPace(policy)
     while true {
       let noted = loss.withLock(when: { $0 != nil }) { loss in
         defer { loss = nil }
@@ -136,7 +139,9 @@ final class Reconnector: Sendable {
       link.last.end(loss.reason)
       tell(.lost(loss.reason))
       do throws(ClientError) {
-        guard let attempts = try reconnect(before: loss.deadline) else { return }
+        if pace.lost(at: loss.moment), pause(&pace, before: loss.deadline) { return }
+        guard let attempts = try reconnect(&pace, before: loss.deadline) else { return }
+        pace.restored()
         factory.trace.record(.reconnected(attempts: attempts))
         tell(.restored(attempts: attempts))
       } catch {
@@ -156,8 +161,9 @@ final class Reconnector: Sendable {
   /// Tries until it works.
   ///
   /// - Returns: how many attempts it took, nil when the client was closed.
-  private func reconnect(before deadline: Deadline) throws(ClientError) -> Int? {
-    var delay = policy.firstDelay
+  private func reconnect(
+    _ pace: inout ReconnectionPace, before deadline: Deadline
+  ) throws(ClientError) -> Int? {
     var attempts = 0
     while !link.isClosed {
       attempts += 1
@@ -170,10 +176,16 @@ final class Reconnector: Sendable {
         if case .deviceChanged = error { throw error }
         guard !deadline.hasPassed else { throw error }
       }
-      if link.pause(min(delay, deadline.rest)) { return nil }
-      delay = min(delay * 2, policy.longestDelay)
+      if pause(&pace, before: deadline) { return nil }
     }
     return nil
+  }
+
+  /// Waits before the next attempt.
+  ///
+  /// - Returns: whether the client was closed meanwhile.
+  private func pause(_ pace: inout ReconnectionPace, before deadline: Deadline) -> Bool {
+    link.pause(min(pace.next(), deadline.rest))
   }
 
   /// Puts an agreement in place of the one before.

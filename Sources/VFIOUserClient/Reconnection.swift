@@ -18,9 +18,10 @@ public enum Reconnection: Sendable {
 /// vendor, device, revision, class and subsystem; of a device that does not let its configuration space
 /// be read, the numbers are not compared.
 public struct ReconnectionPolicy: Sendable {
-  /// The wait before the second attempt; it doubles with each.
+  /// The wait before the second attempt; it doubles with each, and goes on to when a connection that was won
+  /// back is lost again soon.
   public var firstDelay: Duration = .milliseconds(20)
-  /// The longest wait between two attempts.
+  /// The longest wait between two attempts; a connection that has stood for as long ends the doubling.
   public var longestDelay: Duration = .seconds(1)
   /// When to give up, counted from the loss; nil means never.
   public var giveUpAfter: Duration?

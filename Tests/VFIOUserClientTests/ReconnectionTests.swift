@@ -255,6 +255,48 @@ private func servePlainly(_ server: ScriptedServer) throws {
     }
   }
 
+  @Test func `waits before it comes back to a server that hangs up on everybody`() throws {
+    let host = Host()
+    let (visits, events) = (Notes<Void>(), Notes<String>())
+    try host.start { server in
+      visits.add(())
+      try server.agree()
+      while events.all.last != "restored" {
+        do throws(StreamFailure) {
+          server.answer(try server.receive(within: .milliseconds(2)))
+        } catch {
+          guard case .deadlinePassed = error else { throw error }
+        }
+      }
+    }
+    let options = reconnecting(events) { policy in
+      policy.firstDelay = .seconds(60)
+      policy.longestDelay = .seconds(60)
+    }
+    let client = try Client(connectingTo: host.path, options: options)
+    host.disconnectAll()
+    #expect(events.wait(for: 3) == ["lost", "restored", "lost"])
+    #expect(!eventually(within: .milliseconds(100)) { visits.all.count > 2 })
+    client.disconnect()
+  }
+
+  @Test func `comes back at once when the connection has stood for a while`() throws {
+    let host = Host()
+    try host.start { try servePlainly($0) }
+    let events = Notes<String>()
+    let options = reconnecting(events) { policy in
+      policy.firstDelay = .seconds(600)
+      policy.longestDelay = .milliseconds(20)
+    }
+    let client = try Client(connectingTo: host.path, options: options)
+    for round in 1...3 {
+      host.disconnectAll()
+      #expect(events.wait(for: 2 * round).count == 2 * round)
+      _ = eventually(within: .milliseconds(40)) { false }
+    }
+    withExtendedLifetime(client) {}
+  }
+
   @Test func `leaves nothing of lost connections behind`() async {
     await #expect(processExitsWith: .success) { try checkThatNothingStays() }
   }
