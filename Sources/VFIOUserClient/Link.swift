@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Synchronization
 internal import SystemPackage
 internal import VFIOUserProtocol
@@ -15,6 +16,8 @@ final class Link: Sendable {
     weak var candidate: MessageSocket?
     /// Whether a thread waits for losses, to undo them.
     var isWatched = false
+    /// That thread, once it runs.
+    var watcher: UInt64?
     /// Why there will be no other connection.
     var givenUp: ClientError?
     /// Tasks that wait until it is settled whether there is another connection.
@@ -123,7 +126,8 @@ final class Link: Sendable {
     guard case .on(let policy) = options.reconnection, policy.callsMeanwhile == .wait else {
       return false
     }
-    return state.withLock { $0.isReconnecting }
+    // Who looks for the connection must not wait for it: an observer may call from there.
+    return state.withLock { $0.isReconnecting && $0.watcher != clinux_thread_id() }
   }
 
   private func whatThereIs() throws(ClientError) -> Connection {
@@ -210,8 +214,12 @@ final class Link: Sendable {
     state.update { $0.isWatched = true }
     do throws(SystemFailure) {
       try DetachedThread.start("vfio-user-link") { [self] in
+        state.update { $0.watcher = clinux_thread_id() }
         body()
-        state.update { $0.isWatched = false }
+        state.update { state in
+          state.isWatched = false
+          state.watcher = nil
+        }
       }
     } catch {
       state.update { $0.isWatched = false }

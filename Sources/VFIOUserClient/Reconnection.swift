@@ -27,7 +27,11 @@ public struct ReconnectionPolicy: Sendable {
   public var giveUpAfter: Duration?
   /// What becomes of calls that come meanwhile.
   public var callsMeanwhile = CallsMeanwhile.wait
-  /// Hears of losses and returns, on a thread of the client's own.
+  /// Hears of losses and returns, on the thread of the client's that looks for connections, and holds it up
+  /// meanwhile.
+  ///
+  /// While there is none, a call of the client from there fails at once with the reason of the loss,
+  /// whatever becomes of others.
   public var observer: (@Sendable (ReconnectionEvent) -> Void)?
 
   /// What becomes of calls that come while the connection is lost.

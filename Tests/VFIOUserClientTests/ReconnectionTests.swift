@@ -225,6 +225,27 @@ private func servePlainly(_ server: ScriptedServer) throws {
     #expect(try await [first, second] == [9, 9])
   }
 
+  @Test func `answers its observer, who holds the search up, at once`() throws {
+    let host = Host()
+    try host.start { try servePlainly($0) }
+    let reachable = Monitor<Client?>(nil)
+    let heard = Notes<String>()
+    var options = reconnecting(Notes()) { policy in
+      policy.observer = { event in
+        let client = reachable.withLock { $0 }
+        let error = failure { () throws(ClientError) in _ = try client?.deviceInfo() }
+        heard.add("\(word(event)): \(error.map(String.init(describing:)) ?? "works")")
+      }
+    }
+    options.timeout = .seconds(600)
+    let client = try Client(connectingTo: host.path, options: options)
+    reachable.update { $0 = client }
+    host.disconnectAll()
+    let lost = ClientError.disconnected(.closedByPeer)
+    #expect(heard.wait(for: 2) == ["lost: \(lost)", "restored: works"])
+    reachable.update { $0 = nil }
+  }
+
   @Test func `stops the search when it is closed`() throws {
     let host = Host()
     try host.start { try servePlainly($0) }
