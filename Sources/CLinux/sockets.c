@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <poll.h>
-#include <time.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
@@ -14,6 +14,7 @@
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 _Static_assert(sizeof(struct clinux_slice) == sizeof(struct iovec), "a slice is an iovec");
@@ -202,9 +203,12 @@ int clinux_is_listening(int socket) {
 }
 
 int clinux_poll(struct clinux_interest *interests, int count, int64_t nanoseconds) {
-  enum { most = 64 };
-  struct pollfd polled[most];
-  if (count > most) return -EINVAL;
+  // Nearly everybody polls one or two, and should not pay for memory.
+  enum { few = 64 };
+  struct pollfd on_stack[few];
+  if (count < 0) return -EINVAL;
+  struct pollfd *polled = count <= few ? on_stack : calloc((size_t)count, sizeof *polled);
+  if (!polled) return -ENOMEM;
   for (int i = 0; i < count; i++) {
     polled[i].fd = interests[i].descriptor;
     polled[i].events = (short)(((interests[i].wanted & CLINUX_READABLE) ? POLLIN : 0) |
@@ -212,15 +216,16 @@ int clinux_poll(struct clinux_interest *interests, int count, int64_t nanosecond
     polled[i].revents = 0;
   }
   struct timespec limit = {nanoseconds / 1000000000, nanoseconds % 1000000000};
-  const int ready = ppoll(polled, (nfds_t)count, nanoseconds < 0 ? NULL : &limit, NULL);
-  if (ready < 0 && errno != EINTR) return -errno;
+  int ready = ppoll(polled, (nfds_t)count, nanoseconds < 0 ? NULL : &limit, NULL);
+  if (ready < 0) ready = errno == EINTR ? 0 : -errno;
   for (int i = 0; i < count; i++) {
-    const short seen = ready < 0 ? 0 : polled[i].revents;
+    const short seen = ready <= 0 ? 0 : polled[i].revents;
     interests[i].happened = (short)(((seen & (POLLIN | POLLHUP | POLLERR)) ? CLINUX_READABLE : 0) |
                                     ((seen & (POLLOUT | POLLERR)) ? CLINUX_WRITABLE : 0) |
                                     ((seen & (POLLHUP | POLLERR | POLLNVAL)) ? CLINUX_HANGUP : 0));
   }
-  return ready < 0 ? 0 : ready;
+  if (polled != on_stack) free(polled);
+  return ready;
 }
 
 int clinux_oneshot_create(void) {

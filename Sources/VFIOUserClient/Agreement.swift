@@ -10,7 +10,11 @@ struct Agreement: Sendable {
   let version: VersionMessage
 
   /// Proposes, and checks the answer.
-  init(_ socket: MessageSocket, _ factory: ConnectionFactory) throws(ClientError) {
+  ///
+  /// - Parameter deadline: when it has to be there, if that is earlier than usual.
+  init(
+    _ socket: MessageSocket, _ factory: ConnectionFactory, before deadline: Deadline = .never
+  ) throws(ClientError) {
     let options = factory.options
     let connection: Connection
     do throws(SystemFailure) {
@@ -19,7 +23,7 @@ struct Agreement: Sendable {
       throw .system(error)
     }
     do throws(ClientError) {
-      let (answer, socket) = try Self.negotiate(connection, options, factory.trace)
+      let (answer, socket) = try Self.negotiate(connection, options, factory.trace, deadline)
       version = answer
       if let socket {
         twin = try factory.makeTwin(MessageSocket(adopting: socket.take()), of: connection)
@@ -54,7 +58,7 @@ struct Agreement: Sendable {
   }
 
   private static func negotiate(
-    _ connection: Connection, _ options: ClientOptions, _ trace: TracePoint
+    _ connection: Connection, _ options: ClientOptions, _ trace: TracePoint, _ deadline: Deadline
   ) throws(ClientError) -> (VersionMessage, TwinDescriptor?) {
     let proposal = VersionMessage(major: 0, minor: 1, capabilities: options.proposal)
     trace.record(.version(major: 0, minor: 1))
@@ -69,7 +73,7 @@ struct Agreement: Sendable {
     }
     let result: (VersionMessage, TwinDescriptor?)
     do throws(ClientError) {
-      result = try connection.perform(exchange)
+      result = try connection.perform(exchange, before: deadline)
     } catch {
       guard case .implausibleReply(_, let what) = error else { throw error }
       throw .negotiationFailed("the server's answer cannot be: \(what)")
@@ -198,7 +202,10 @@ struct ConnectionFactory {
 
   /// Most bytes of a message once both sides agreed.
   var messageLimit: Int {
-    let data = max(options.largestAccess, options.proposal.effectiveMaxDataTransfer)
-    return max(Limits.messageBeforeNegotiation, Header.wireSize + RegionAccess.wireSize + Int(data))
+    let data = Int(max(options.largestAccess, options.proposal.effectiveMaxDataTransfer))
+    // Nothing stands in front of data that is longer than this; and what describes a region counts as no
+    // data at all.
+    let report = DeviceFeature.wireSize + DMALoggingReport.wireSize
+    return Header.wireSize + max(report + data, Int(Exchanges.mostRoom))
   }
 }

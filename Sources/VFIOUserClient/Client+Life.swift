@@ -5,20 +5,32 @@ internal import VFIOUserTransport
 extension Client {
   /// Connects to the device at `path` and agrees on version and capabilities, without holding a thread of
   /// the task pool; see ``init(connectingTo:options:)``.
+  ///
+  /// - Throws: also ``ClientError/cancelled`` at once when the task is cancelled; a connection that the device
+  ///   accepts after that is closed.
   public static func connect(
     to path: FilePath, options: ClientOptions = ClientOptions()
   ) async throws(ClientError) -> Client {
-    let outcome = await elsewhere { () -> Result<Client, ClientError> in
-      do throws(ClientError) {
-        return .success(try Client(connectingTo: path, options: options))
-      } catch {
-        return .failure(error)
+    let waiter = ConnectingTask()
+    let outcome = await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        guard waiter.begin(continuation) else { return }
+        do throws(SystemFailure) {
+          try DetachedThread.start("vfio-user-life") {
+            do throws(ClientError) {
+              waiter.resume(.success(try Client(connectingTo: path, options: options)))
+            } catch {
+              waiter.resume(.failure(error))
+            }
+          }
+        } catch {
+          waiter.resume(.failure(.system(error)))
+        }
       }
+    } onCancel: {
+      waiter.resume(.failure(.cancelled))
     }
-    switch outcome {
-    case .success(let result): return try result.get()
-    case .failure(let failure): throw .system(failure)
-    }
+    return try outcome.get()
   }
 
   /// Ends the connection, without holding a thread of the task pool; see ``disconnect()``.
@@ -40,5 +52,38 @@ extension Client {
         continuation.resume(returning: .failure(error))
       }
     }
+  }
+}
+
+/// A task that waits for a client: until there is one or none, or until it is cancelled.
+private final class ConnectingTask: Sendable {
+  typealias Outcome = Result<Client, ClientError>
+
+  private struct State {
+    var continuation: CheckedContinuation<Outcome, Never>?
+    var isOver = false
+  }
+
+  private let state = Monitor(State())
+
+  /// Begins to wait.
+  ///
+  /// - Returns: false when the task was cancelled before; it goes on then.
+  func begin(_ continuation: CheckedContinuation<Outcome, Never>) -> Bool {
+    let begins = state.withLock { state in
+      if !state.isOver { state.continuation = continuation }
+      return !state.isOver
+    }
+    if !begins { continuation.resume(returning: .failure(.cancelled)) }
+    return begins
+  }
+
+  /// Ends the wait, once; what comes later is dropped.
+  func resume(_ outcome: Outcome) {
+    let continuation = state.withLock { state in
+      state.isOver = true
+      return state.continuation.take()
+    }
+    continuation?.resume(returning: outcome)
   }
 }

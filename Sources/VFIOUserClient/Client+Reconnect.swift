@@ -24,33 +24,34 @@ struct DeviceIdentity: Equatable, Sendable {
   private let interrupts: [InterruptInfo]
 
   init(of client: Client) throws(ClientError) {
-    try self.init(client.link.last.connection)
+    try self.init(client.link.last.connection, before: .never)
   }
 
   /// Asks the device behind a connection.
-  init(_ connection: Connection) throws(ClientError) {
-    let info = try connection.perform(Exchanges.deviceInfo)
+  init(_ connection: Connection, before deadline: Deadline) throws(ClientError) {
+    let info = try connection.perform(Exchanges.deviceInfo, before: deadline)
     var regions: [RegionInfo] = []
     for number in 0..<info.regionCount {
       let region = try connection.perform(
-        Exchanges.regionInfo(RegionIndex(rawValue: number), room: RegionInfo.wireSize))
+        Exchanges.regionInfo(RegionIndex(rawValue: number), room: RegionInfo.wireSize),
+        before: deadline)
       regions.append(region.info)
     }
     var interrupts: [InterruptInfo] = []
     for number in 0..<info.interruptTypeCount {
-      interrupts.append(
-        try connection.perform(Exchanges.interruptInfo(InterruptIndex(rawValue: number))))
+      let index = InterruptIndex(rawValue: number)
+      interrupts.append(try connection.perform(Exchanges.interruptInfo(index), before: deadline))
     }
     self.regions = regions
     self.interrupts = interrupts
-    numbers = try Self.numbers(connection, regions)
+    numbers = try Self.numbers(connection, regions, deadline)
   }
 
   /// Vendor and device, revision and class, subsystem; what lies between is state.
   ///
   /// Of a device whose configuration space cannot be read, or is too short, as much as there is.
   private static func numbers(
-    _ connection: Connection, _ regions: [RegionInfo]
+    _ connection: Connection, _ regions: [RegionInfo], _ deadline: Deadline
   ) throws(ClientError) -> [UInt8] {
     guard let space = regions.first(where: { $0.index == .configuration }),
       space.flags.contains(.readable), space.size > 0
@@ -59,7 +60,7 @@ struct DeviceIdentity: Equatable, Sendable {
       offset: 0, region: .configuration, count: UInt32(min(space.size, 64)))
     let bytes: [UInt8]
     do throws(ClientError) {
-      bytes = try connection.perform(Exchanges.read(access))
+      bytes = try connection.perform(Exchanges.read(access), before: deadline)
     } catch {
       guard case .refused = error else { throw error }
       return []
@@ -69,14 +70,33 @@ struct DeviceIdentity: Equatable, Sendable {
   }
 }
 
+extension Connection {
+  /// Carries an exchange out in the usual time, or what is left of it.
+  func perform<Result>(
+    _ exchange: Exchange<Result>, before deadline: Deadline
+  ) throws(ClientError) -> Result {
+    try perform(exchange, timeout: rest(before: deadline))
+  }
+
+  /// How long a message may take that has to be answered before a deadline.
+  func rest(before deadline: Deadline) -> Duration { min(timeout, deadline.rest) }
+}
+
 /// The thread that waits for losses and undoes them.
 final class Reconnector: Sendable {
+  private struct Loss {
+    let reason: StreamFailure
+    let moment: UInt64
+    /// When to give up.
+    let deadline: Deadline
+  }
+
   private let link: Link
   private let factory: ConnectionFactory
   private let events: EventRegistry
   private let policy: ReconnectionPolicy
   private let identity: DeviceIdentity
-  private let loss = Monitor<StreamFailure?>(nil)
+  private let loss = Monitor<Loss?>(nil)
 
   init(
     link: Link, factory: ConnectionFactory, events: EventRegistry, policy: ReconnectionPolicy,
@@ -92,6 +112,8 @@ final class Reconnector: Sendable {
   /// Has a connection report its loss, also while nobody uses it.
   func watch(_ connection: Connection) throws(ClientError) {
     connection.onLoss { [weak self] failure in self?.note(failure) }
+    // Whoever calls until the loss waits as well: what cannot be sent is for the next connection.
+    connection.onServerGone { [weak self] in _ = self?.link.beginReconnecting() }
     try connection.state.update { state throws(ClientError) in
       try connection.addBackgroundUser(&state)
     }
@@ -100,23 +122,28 @@ final class Reconnector: Sendable {
   /// Takes note of a loss, before anybody else hears of it: whoever calls from now on waits.
   private func note(_ failure: StreamFailure) {
     _ = link.beginReconnecting()
-    loss.update { $0 = failure }
+    let deadline = policy.giveUpAfter.map { Deadline.after($0) } ?? .never
+    let noted = Loss(reason: failure, moment: Deadline.now, deadline: deadline)
+    loss.update { $0 = noted }
   }
 
   /// Runs until the client is closed or a device is given up.
   func run() {
+    var pace = ReconnectionPace(policy)
     while true {
-      let reason = loss.withLock(when: { $0 != nil }) { loss in
+      let noted = loss.withLock(when: { $0 != nil }) { loss in
         defer { loss = nil }
         return loss
       }
-      guard let reason = reason ?? nil, link.beginReconnecting() else { return }
+      guard let loss = noted ?? nil, link.beginReconnecting() else { return }
       // Both of its sockets. It also has this thread wait until everybody has heard of the loss, and what
       // was under way is undone.
-      link.last.end(reason)
-      tell(.lost(reason))
+      link.last.end(loss.reason)
+      tell(.lost(loss.reason))
       do throws(ClientError) {
-        guard let attempts = try reconnect() else { return }
+        if pace.lost(at: loss.moment), pause(&pace, before: loss.deadline) { return }
+        guard let attempts = try reconnect(&pace, before: loss.deadline) else { return }
+        pace.restored()
         factory.trace.record(.reconnected(attempts: attempts))
         tell(.restored(attempts: attempts))
       } catch {
@@ -136,25 +163,31 @@ final class Reconnector: Sendable {
   /// Tries until it works.
   ///
   /// - Returns: how many attempts it took, nil when the client was closed.
-  private func reconnect() throws(ClientError) -> Int? {
-    let deadline = policy.giveUpAfter.map { Deadline.after($0) } ?? .never
-    var delay = policy.firstDelay
+  private func reconnect(
+    _ pace: inout ReconnectionPace, before deadline: Deadline
+  ) throws(ClientError) -> Int? {
     var attempts = 0
     while !link.isClosed {
       attempts += 1
       do throws(ClientError) {
-        let socket = try link.open(within: min(factory.options.timeout, rest(until: deadline)))
-        let agreement = try Agreement(socket, factory)
-        try restore(agreement)
+        let socket = try link.open(within: min(factory.options.timeout, deadline.rest))
+        let agreement = try Agreement(socket, factory, before: deadline)
+        try restore(agreement, before: deadline)
         if take(agreement) { return attempts }
       } catch {
         if case .deviceChanged = error { throw error }
         guard !deadline.hasPassed else { throw error }
       }
-      if link.pause(min(delay, rest(until: deadline))) { return nil }
-      delay = min(delay * 2, policy.longestDelay)
+      if pause(&pace, before: deadline) { return nil }
     }
     return nil
+  }
+
+  /// Waits before the next attempt.
+  ///
+  /// - Returns: whether the client was closed meanwhile.
+  private func pause(_ pace: inout ReconnectionPace, before deadline: Deadline) -> Bool {
+    link.pause(min(pace.next(), deadline.rest))
   }
 
   /// Puts an agreement in place of the one before.
@@ -170,29 +203,30 @@ final class Reconnector: Sendable {
     return false
   }
 
-  private func rest(until deadline: Deadline) -> Duration {
-    deadline == .never ? .seconds(Int64.max) : .nanoseconds(deadline.remaining)
-  }
-
   /// Most windows that are on their way at once: each takes an identifier, a descriptor, and time that
   /// the device has for all of them together.
   private static let mostAtOnce = 256
 
   /// Checks that it is the same device, and registers everything again.
-  private func restore(_ agreement: Agreement) throws(ClientError) {
+  private func restore(
+    _ agreement: Agreement, before deadline: Deadline
+  ) throws(ClientError) {
+    let connection = agreement.connection
     do throws(ClientError) {
-      guard try DeviceIdentity(agreement.connection) == identity else { throw .deviceChanged }
+      guard try DeviceIdentity(connection, before: deadline) == identity else {
+        throw .deviceChanged
+      }
       // In order: what is being changed on the lost connection fails, and is undone by then.
       let windows = try factory.memory.inOrder { factory.memory.all }
       for start in stride(from: 0, to: windows.count, by: Self.mostAtOnce) {
         let group = FenceGroup()
         for window in windows[start...].prefix(Self.mostAtOnce) {
-          try agreement.connection.sendMap(window, in: group)
+          try connection.sendMap(window, in: group)
         }
-        try agreement.connection.fence(group)
+        try connection.fence(group, timeout: connection.rest(before: deadline))
       }
-      try events.restore(agreement)
-      agreement.connection.noteMemory()
+      try events.restore(agreement, before: deadline)
+      connection.noteMemory()
     } catch {
       agreement.disconnect()
       throw error

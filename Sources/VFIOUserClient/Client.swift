@@ -52,6 +52,7 @@ public final class Client: Sendable {
   private init(
     _ options: ClientOptions, _ opening: @escaping Link.Opening
   ) throws(ClientError) {
+    let options = options.bounded
     self.options = options
     trace = TracePoint(options.trace)
     memory = MemoryService(largestTransfer: options.proposal.effectiveMaxDataTransfer)

@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Synchronization
 internal import SystemPackage
 internal import VFIOUserProtocol
@@ -15,13 +16,15 @@ final class Link: Sendable {
     weak var candidate: MessageSocket?
     /// Whether a thread waits for losses, to undo them.
     var isWatched = false
+    /// That thread, once it runs.
+    var watcher: UInt64?
     /// Why there will be no other connection.
     var givenUp: ClientError?
     /// Tasks that wait until it is settled whether there is another connection.
     var waiters: [UInt64: CheckedContinuation<Void, Never>] = [:]
-    /// Those of them whose time was up, or that were cancelled, before they began to wait.
-    var deserters: Set<UInt64> = []
-    var lastWaiter: UInt64 = 0
+    /// Those that have come and not gone: neither is their time up, nor were they cancelled.
+    var tickets: Set<UInt64> = []
+    var lastTicket: UInt64 = 0
 
     mutating func take(_ agreement: Agreement) {
       self.agreement = agreement
@@ -123,7 +126,8 @@ final class Link: Sendable {
     guard case .on(let policy) = options.reconnection, policy.callsMeanwhile == .wait else {
       return false
     }
-    return state.withLock { $0.isReconnecting }
+    // Who looks for the connection must not wait for it: an observer may call from there.
+    return state.withLock { $0.isReconnecting && $0.watcher != clinux_thread_id() }
   }
 
   private func whatThereIs() throws(ClientError) -> Connection {
@@ -136,16 +140,17 @@ final class Link: Sendable {
   /// Suspends until it is settled whether there is another connection, or the time is up.
   private func settle(within timeout: Duration) async {
     let ticket = state.withLock { state in
-      state.lastWaiter += 1
-      return state.lastWaiter
+      state.lastTicket += 1
+      state.tickets.insert(state.lastTicket)
+      return state.lastTicket
     }
     let alarm = Task { [self] in
-      if (try? await Task.sleep(for: timeout)) != nil { desert(ticket) }
+      if (try? await Task.sleep(for: min(timeout, .forever))) != nil { desert(ticket) }
     }
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         let isSettled = state.withLock { state in
-          guard state.isReconnecting, !state.isClosed, !state.deserters.contains(ticket) else {
+          guard state.isReconnecting, !state.isClosed, state.tickets.contains(ticket) else {
             return true
           }
           state.waiters[ticket] = continuation
@@ -157,14 +162,15 @@ final class Link: Sendable {
       desert(ticket)
     }
     alarm.cancel()
-    state.withLock { _ = $0.deserters.remove(ticket) }
+    desert(ticket)
   }
 
+  /// A task waits no longer, or never begins to; of one that has gone nothing is left to undo, so an
+  /// alarm may still go off then.
   private func desert(_ ticket: UInt64) {
     let waiter = state.withLock { state in
-      let waiter = state.waiters.removeValue(forKey: ticket)
-      if waiter == nil { state.deserters.insert(ticket) }
-      return waiter
+      state.tickets.remove(ticket)
+      return state.waiters.removeValue(forKey: ticket)
     }
     waiter?.resume()
   }
@@ -179,8 +185,11 @@ final class Link: Sendable {
       change()
       return true
     }
-    guard isCurrent else { throw .disconnected(connection.failure ?? .closedByUs) }
+    guard isCurrent else { throw .disconnected(connection.obstacle ?? .closedByUs) }
   }
+
+  /// How many tasks wait, or are about to.
+  var waiterCount: Int { state.withLock { max($0.tickets.count, $0.waiters.count) } }
 
   /// The connection is lost, and another one is being looked for.
   ///
@@ -218,8 +227,12 @@ final class Link: Sendable {
     state.update { $0.isWatched = true }
     do throws(SystemFailure) {
       try DetachedThread.start("vfio-user-link") { [self] in
+        state.update { $0.watcher = clinux_thread_id() }
         body()
-        state.update { $0.isWatched = false }
+        state.update { state in
+          state.isWatched = false
+          state.watcher = nil
+        }
       }
     } catch {
       state.update { $0.isWatched = false }

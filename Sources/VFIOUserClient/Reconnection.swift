@@ -18,15 +18,20 @@ public enum Reconnection: Sendable {
 /// vendor, device, revision, class and subsystem; of a device that does not let its configuration space
 /// be read, the numbers are not compared.
 public struct ReconnectionPolicy: Sendable {
-  /// The wait before the second attempt; it doubles with each.
+  /// The wait before the second attempt; it doubles with each, and goes on to when a connection that was won
+  /// back is lost again soon.
   public var firstDelay: Duration = .milliseconds(20)
-  /// The longest wait between two attempts.
+  /// The longest wait between two attempts; a connection that has stood for as long ends the doubling.
   public var longestDelay: Duration = .seconds(1)
   /// When to give up, counted from the loss; nil means never.
   public var giveUpAfter: Duration?
   /// What becomes of calls that come meanwhile.
   public var callsMeanwhile = CallsMeanwhile.wait
-  /// Hears of losses and returns, on a thread of the client's own.
+  /// Hears of losses and returns, on the thread of the client's that looks for connections, and holds it up
+  /// meanwhile.
+  ///
+  /// While there is none, a call of the client from there fails at once with the reason of the loss,
+  /// whatever becomes of others.
   public var observer: (@Sendable (ReconnectionEvent) -> Void)?
 
   /// What becomes of calls that come while the connection is lost.

@@ -8,8 +8,17 @@ struct TimeLimit: Sendable {
   init(_ timeout: Duration?) { deadline = timeout.map { .after($0) } }
 
   /// What is left for the next message, nil for the usual time.
-  var rest: Duration? {
-    guard let deadline, deadline != .never else { return nil }
-    return .nanoseconds(deadline.remaining)
-  }
+  var rest: Duration? { deadline?.rest }
+}
+
+extension Deadline {
+  /// What is left, ``Duration/forever`` of one that does not come.
+  var rest: Duration { self == .never ? .forever : .nanoseconds(remaining) }
+}
+
+extension Duration {
+  /// A wait of centuries: with this, ``Deadline/after(_:)`` is ``Deadline/never``.
+  ///
+  /// Not the longest there is, which clocks cannot add to the time of day.
+  static let forever = Duration.seconds(1 << 32)
 }

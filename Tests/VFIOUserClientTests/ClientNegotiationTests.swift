@@ -145,6 +145,32 @@ private let refusedFields: [(field: String, value: String)] = [
     #expect(seen.wait(for: 3) == [[5, 0], [0, 8192], [7]])
   }
 
+  /// What a user may write and no message could hold.
+  @Test func `proposes no more data than it can take`() throws {
+    var options = ClientOptions()
+    options.proposal.maxDataTransfer = .max
+    options.largestAccess = .max
+    let most = UInt64(Limits.largestDataTransfer)
+    let proposed = Notes<String>()
+    let answers = Notes<UInt32>()
+    let running = try RunningScript { server in
+      let version = try server.receive()
+      proposed.add(String(decoding: version.payload.dropFirst(4), as: UTF8.self))
+      server.reply(to: version, [0, 0, 1, 0, 0x7B, 0x7D, 0])
+      server.answer(try server.receive())
+      for count in [UInt64(UInt32.max), most + 1] {
+        answers.add(try server.ask(message(.dmaRead, longs([0, count]))).header.error)
+      }
+      answers.add(try server.ask(message(.dmaRead, longs([0, most]))).header.size)
+      try server.serve()
+    }
+    let client = try Client(running.clientEnd, options: options)
+    let memory = try SharedMemory(size: 4 << 30)
+    try client.map(memory, at: 0, size: 4 << 30)
+    #expect(answers.wait(for: 3) == [7, 7, 16 + 16 + Limits.largestDataTransfer])
+    #expect(proposed.all.first?.contains(#""max_data_xfer_size":67108864"#) == true)
+  }
+
   @Test func `passes a refusal on`() throws {
     let running = try RunningScript { server in
       server.reply(to: try server.receive(), error: 16)

@@ -29,6 +29,29 @@ import VFIOUserTransport
     }
   }
 
+  @Test func `lets go of a task that is cancelled, and of what it accepts later`() async throws {
+    let device = try FullListener(backlog: 1)
+    let path = device.path
+    let connecting = Task {
+      await taskFailure {
+        try await Client.connect(to: path, options: options(timeout: .seconds(60)))
+      }
+    }
+    _ = eventually(within: .milliseconds(30)) { false }
+    connecting.cancel()
+    #expect(await connecting.value == .cancelled)
+    let late = Task {
+      try? await Task.sleep(for: .seconds(60))
+      return await taskFailure { try await Client.connect(to: path) }
+    }
+    late.cancel()
+    #expect(await late.value == .cancelled)
+    let server = ScriptedServer(try device.acceptOneMore())
+    try server.agree()
+    let failure = #expect(throws: StreamFailure.self) { try server.receive() }
+    #expect(failure == .closedByPeer)
+  }
+
   @Test func `is connected to once it accepts again`() throws {
     let device = try FullListener(backlog: 1)
     let path = device.path

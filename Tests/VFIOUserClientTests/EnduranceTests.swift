@@ -17,10 +17,15 @@ import VFIOUserTransport
 private let tolerance = 4 << 20
 
 private func checkThatNothingGrows() throws {
-  try connect(1000)
+  let host = Host()
+  try host.start { server in
+    try server.agree()
+    try server.serve()
+  }
+  try connect(1000, host)
   let descriptors = settledDescriptors()
   let memory = residentMemory()
-  try connect(9000)
+  try connect(9000, host)
   _ = eventually { openDescriptors() == descriptors }
   #expect(openDescriptors() == descriptors)
   #expect(memory > 0)
@@ -33,12 +38,13 @@ private var isSanitized: Bool {
   unsafe dlsym(nil, "__asan_init") != nil || dlsym(nil, "__tsan_init") != nil
 }
 
-private func connect(_ times: Int) throws {
+private func connect(_ times: Int, _ host: Host) throws {
   for number in 0..<times {
     switch number % 10 {
     case 0: try connectWithMemory()
     case 1: try connectWithTwin()
     case 2: try connectInVain()
+    case 3, 4: try connect(to: host)
     default: try connectPlainly()
     }
   }
@@ -46,6 +52,11 @@ private func connect(_ times: Int) throws {
 
 private func connectPlainly() throws {
   let client = try client { try $0.serve() }
+  _ = try client.load(.bar0, at: 0, as: UInt32.self)
+}
+
+private func connect(to host: Host) throws {
+  let client = try Client(connectingTo: host.path)
   _ = try client.load(.bar0, at: 0, as: UInt32.self)
 }
 

@@ -63,12 +63,12 @@ import VFIOUserTransport
       (message(.regionRead, flags: .reply, size: 15), .sizeBelowHeader(15)),
       (message(.regionRead, size: 15), .sizeBelowHeader(15)),
       (
-        message(.regionRead, flags: .reply, size: 16 + 16 + (1 << 20) + 1),
-        .sizeAboveLimit(16 + 16 + (1 << 20) + 1, limit: 16 + 16 + (1 << 20))
+        message(.regionRead, flags: .reply, size: UInt32(usualMessageLimit) + 1),
+        .sizeAboveLimit(UInt32(usualMessageLimit) + 1, limit: usualMessageLimit)
       ),
       (
         message(.regionRead, flags: .reply, size: .max),
-        .sizeAboveLimit(.max, limit: 16 + 16 + (1 << 20))
+        .sizeAboveLimit(.max, limit: usualMessageLimit)
       ),
       (message(.regionRead, flags: MessageFlags(rawValue: 2)), .unknownType(2)),
       (message(.regionRead, flags: MessageFlags(rawValue: 15)), .unknownType(15)),

@@ -30,8 +30,10 @@ final class Host: Sendable {
       if let another = try? listener.descriptor.duplicate() {
         MessageSocket(adopting: another).shutdown()
       }
-      connections.withLock { for socket in $0 { socket.shutdown() } }
+      disconnectAll()
     }
+
+    func disconnectAll() { connections.withLock { for socket in $0 { socket.shutdown() } } }
   }
 
   /// Comes, or comes back.
@@ -43,6 +45,9 @@ final class Host: Sendable {
 
   /// Goes away, with everything that is connected.
   func stop() { live.withLock { $0.take() }?.stop() }
+
+  /// Hangs up on everybody, and stays.
+  func disconnectAll() { live.withLock { $0 }?.disconnectAll() }
 
   deinit { stop() }
 }

@@ -5,7 +5,7 @@ import VFIOUserClient
 import VFIOUserProtocol
 import VFIOUserTransport
 
-private let limit = 16 + 16 + (1 << 20)
+private let limit = usualMessageLimit
 private let other = ClientError.implausibleReply
 
 extension `A misbehaving server` {

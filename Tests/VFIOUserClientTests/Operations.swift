@@ -1,10 +1,11 @@
 import TestSupport
 import Testing
-import VFIOUserClient
 import VFIOUserProtocol
 import VFIOUserTransport
 
-/// Every operation of a client that waits for an answer, both as a thread and as a task do it.
+@testable import VFIOUserClient
+
+/// Every operation of a client that waits for an answer, which posting does not, both as a thread and as a task do it.
 struct Operation: CustomTestStringConvertible, Sendable {
   let testDescription: String
   /// The command that it waits for first.
@@ -41,6 +42,10 @@ struct Operation: CustomTestStringConvertible, Sendable {
       "region", .deviceGetRegionInfo,
       { (c, t) throws(ClientError) in _ = try c.region(.bar0, timeout: t) },
       { (c, t) async throws in _ = try await c.region(.bar0, timeout: t) }),
+    .init(
+      "signals of a known region", .deviceGetRegionIOFDs,
+      { (c, t) throws(ClientError) in _ = try c.signals(of: .ofOnePage(), timeout: t) },
+      { (c, t) async throws in _ = try await c.signals(of: .ofOnePage(), timeout: t) }),
     .init(
       "map a region", .deviceGetRegionInfo,
       { (c, t) throws(ClientError) in _ = try c.map(.bar0, timeout: t) },
@@ -104,6 +109,16 @@ struct Operation: CustomTestStringConvertible, Sendable {
         }
       }),
     .init(
+      "unmap", .dmaUnmap,
+      { (c, t) throws(ClientError) in
+        try c.pretendToHaveMapped()
+        try c.unmap(at: 0, size: 4096, timeout: t)
+      },
+      { (c, t) async throws in
+        try c.pretendToHaveMapped()
+        try await c.unmap(at: 0, size: 4096, timeout: t)
+      }),
+    .init(
       "unmap all", .dmaUnmap, { (c, t) throws(ClientError) in try c.unmapAll(timeout: t) },
       { (c, t) async throws in try await c.unmapAll(timeout: t) }),
   ]
@@ -145,6 +160,10 @@ struct Operation: CustomTestStringConvertible, Sendable {
       "bind", .deviceSetIRQs,
       { (c, t) throws(ClientError) in _ = try c.bind(.msix, timeout: t) { _ in } },
       { (c, t) async throws in _ = try await c.bind(.msix, timeout: t) { _ in } }),
+    .init(
+      "bind the pin", .deviceSetIRQs,
+      { (c, t) throws(ClientError) in _ = try c.bindPin(timeout: t) {} },
+      { (c, t) async throws in _ = try await c.bindPin(timeout: t) {} }),
     .init(
       "interrupt pin", .deviceSetIRQs,
       { (c, t) throws(ClientError) in _ = try c.interruptPin(timeout: t) },
@@ -207,4 +226,23 @@ struct Operation: CustomTestStringConvertible, Sendable {
           DMALoggingRange(address: 0, length: 1 << 20), pageSize: 4096, timeout: t)
       }),
   ]
+}
+
+extension Client {
+  /// Has a window at 0, unless there is one, of which the device was not told.
+  fileprivate func pretendToHaveMapped() throws(ClientError) {
+    let window = MemoryService.Window(
+      address: 0, size: 4096, memory: try .ofOnePage(), offset: 0, flags: .readable,
+      isShared: false)
+    memory.update { if $0.add(window) { $0.arrived(window) } }
+  }
+}
+
+extension Region {
+  fileprivate static func ofOnePage() throws(ClientError) -> Region {
+    let info = RegionInfo(flags: .readable, index: .bar0, size: 4096)
+    return try Region(
+      RegionAnswer(
+        info: info, capabilities: RegionCapabilities(), isComplete: true, descriptor: nil))
+  }
 }

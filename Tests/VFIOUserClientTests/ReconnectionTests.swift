@@ -1,9 +1,10 @@
 import SystemPackage
 import TestSupport
 import Testing
-import VFIOUserClient
 import VFIOUserProtocol
 import VFIOUserTransport
+
+@testable import VFIOUserClient
 
 /// What an observer hears, as words.
 private func word(_ event: ReconnectionEvent) -> String {
@@ -65,6 +66,30 @@ private func servePlainly(_ server: ScriptedServer) throws {
     #expect(events.wait(for: 2) == ["lost", "restored"])
   }
 
+  /// Between the first message that the server does not take and the end of what it sent before, which
+  /// the test keeps from being read.
+  @Test func `lets calls wait that come when the server takes no more`() throws {
+    let host = Host()
+    try host.start { try serveUntilReset($0) }
+    let events = Notes<String>()
+    let client = try Client(connectingTo: host.path, options: reconnecting(events))
+    let connection = client.link.last.connection
+    #expect(eventually { connection.state.update { connection.becomeReader(&$0) } })
+    let group = FenceGroup()
+    try connection.send(.deviceReset, payload: 0, in: group) { _ in }
+    #expect(eventually { connection.socket.peerHasHungUp })
+    try client.post(UInt32(1), .bar0, at: 0)
+    #expect(connection.state.withLock { $0.isServerGone })
+    let later = try Later { failure { () throws(ClientError) in _ = try client.deviceInfo() } }
+    #expect(!eventually(within: .milliseconds(30)) { later.isDone })
+    #expect(client.state == .connected)
+    connection.state.update { connection.leaveRole(&$0) }
+    let answer = failure { () throws(ClientError) in try connection.fence(group) }
+    #expect(answer == .refused(.deviceReset, .permissionDenied))
+    #expect(try later.get() == nil)
+    #expect(events.wait(for: 2) == ["lost", "restored"])
+  }
+
   @Test func `registers windows and interrupts again before anybody else calls`() throws {
     let host = Host()
     let asked = Gate()
@@ -121,6 +146,53 @@ private func servePlainly(_ server: ScriptedServer) throws {
     #expect(throws: nobody) { try client.deviceInfo() }
   }
 
+  /// One that would have ten minutes for each message.
+  @Test(arguments: [Command.version, .deviceGetInfo, .regionRead, .dmaMap, .deviceSetIRQs])
+  func `gives up when its time is up and the device says nothing`(_ silence: Command) throws {
+    let host = Host()
+    try host.start { try servePlainly($0) }
+    let events = Notes<String>()
+    var options = reconnecting(events) { $0.giveUpAfter = .milliseconds(800) }
+    options.timeout = .seconds(600)
+    let client = try Client(connectingTo: host.path, options: options)
+    try client.map(.ofOnePage(), at: 0, size: 4096)
+    try client.setTrigger(.intx, EventCounter())
+    host.stop()
+    try host.start { server in
+      if silence != .version { try server.agree() }
+      while true {
+        let request = try server.receive(within: .seconds(60))
+        if request.command != silence { server.answer(request) }
+      }
+    }
+    #expect(events.wait(for: 2) == ["lost", "gave up: \(ClientError.timedOut(silence))"])
+  }
+
+  @Test func `has its time from the loss on, whatever the observer does`() throws {
+    let host = Host()
+    try host.start { try servePlainly($0) }
+    let (events, mayReturn, visits) = (Notes<String>(), Gate(), Notes<Void>())
+    let options = reconnecting(events) { policy in
+      policy.giveUpAfter = .milliseconds(200)
+      policy.observer = { event in
+        events.add(word(event))
+        if case .lost = event { mayReturn.wait() }
+      }
+    }
+    let client = try Client(connectingTo: host.path, options: options)
+    host.stop()
+    #expect(events.wait(for: 1) == ["lost"])
+    try host.start { server in
+      visits.add(())
+      server.reply(to: try server.receive(), error: 16)
+    }
+    _ = eventually(within: .milliseconds(250)) { false }
+    mayReturn.open()
+    #expect(events.wait(for: 2).count == 2)
+    #expect(visits.all.count <= 1)
+    withExtendedLifetime(client) {}
+  }
+
   @Test func `may have calls fail meanwhile`() throws {
     let host = Host()
     try host.start { try servePlainly($0) }
@@ -133,6 +205,45 @@ private func servePlainly(_ server: ScriptedServer) throws {
     try host.start { try servePlainly($0) }
     #expect(eventually { (try? client.deviceInfo()) != nil })
     #expect(events.wait(for: 2) == ["lost", "restored"])
+  }
+
+  @Test func `lets calls wait for as long as they like`() async throws {
+    let host = Host()
+    try host.start { try servePlainly($0) }
+    let forever = Duration.seconds(Int64.max)
+    var options = reconnecting(Notes())
+    options.timeout = forever
+    let client = try Client(connectingTo: host.path, options: options)
+    host.stop()
+    #expect(eventually { client.failure != nil })
+    let onThread = try Later { (try? client.deviceInfo(timeout: forever))?.regionCount }
+    async let first = client.deviceInfo(timeout: forever).regionCount
+    async let second = client.deviceInfo().regionCount
+    #expect(!eventually(within: .milliseconds(30)) { onThread.isDone })
+    try host.start { try servePlainly($0) }
+    #expect(try onThread.get() == 9)
+    #expect(try await [first, second] == [9, 9])
+  }
+
+  @Test func `answers its observer, who holds the search up, at once`() throws {
+    let host = Host()
+    try host.start { try servePlainly($0) }
+    let reachable = Monitor<Client?>(nil)
+    let heard = Notes<String>()
+    var options = reconnecting(Notes()) { policy in
+      policy.observer = { event in
+        let client = reachable.withLock { $0 }
+        let error = failure { () throws(ClientError) in _ = try client?.deviceInfo() }
+        heard.add("\(word(event)): \(error.map(String.init(describing:)) ?? "works")")
+      }
+    }
+    options.timeout = .seconds(600)
+    let client = try Client(connectingTo: host.path, options: options)
+    reachable.update { $0 = client }
+    host.disconnectAll()
+    let lost = ClientError.disconnected(.closedByPeer)
+    #expect(heard.wait(for: 2) == ["lost: \(lost)", "restored: works"])
+    reachable.update { $0 = nil }
   }
 
   @Test func `stops the search when it is closed`() throws {
@@ -165,6 +276,48 @@ private func servePlainly(_ server: ScriptedServer) throws {
     }
   }
 
+  @Test func `waits before it comes back to a server that hangs up on everybody`() throws {
+    let host = Host()
+    let (visits, events) = (Notes<Void>(), Notes<String>())
+    try host.start { server in
+      visits.add(())
+      try server.agree()
+      while events.all.last != "restored" {
+        do throws(StreamFailure) {
+          server.answer(try server.receive(within: .milliseconds(2)))
+        } catch {
+          guard case .deadlinePassed = error else { throw error }
+        }
+      }
+    }
+    let options = reconnecting(events) { policy in
+      policy.firstDelay = .seconds(60)
+      policy.longestDelay = .seconds(60)
+    }
+    let client = try Client(connectingTo: host.path, options: options)
+    host.disconnectAll()
+    #expect(events.wait(for: 3) == ["lost", "restored", "lost"])
+    #expect(!eventually(within: .milliseconds(100)) { visits.all.count > 2 })
+    client.disconnect()
+  }
+
+  @Test func `comes back at once when the connection has stood for a while`() throws {
+    let host = Host()
+    try host.start { try servePlainly($0) }
+    let events = Notes<String>()
+    let options = reconnecting(events) { policy in
+      policy.firstDelay = .seconds(600)
+      policy.longestDelay = .milliseconds(20)
+    }
+    let client = try Client(connectingTo: host.path, options: options)
+    for round in 1...3 {
+      host.disconnectAll()
+      #expect(events.wait(for: 2 * round).count == 2 * round)
+      _ = eventually(within: .milliseconds(40)) { false }
+    }
+    withExtendedLifetime(client) {}
+  }
+
   @Test func `leaves nothing of lost connections behind`() async {
     await #expect(processExitsWith: .success) { try checkThatNothingStays() }
   }
@@ -176,6 +329,26 @@ private func waitAndAsk(_ client: Client) throws {
   } catch {
     if case .disconnected = error { return }
     throw error
+  }
+}
+
+/// Goes once it has refused to reset.
+private func serveUntilReset(_ server: ScriptedServer) throws {
+  try server.agree()
+  while true {
+    let request = try server.receive(within: .seconds(60))
+    guard request.command != .deviceReset else { return server.reply(to: request, error: 13) }
+    server.answer(request)
+  }
+}
+
+extension Connection {
+  /// Takes the role of the reader, unless somebody has it.
+  fileprivate func becomeReader(_ state: inout State) -> Bool {
+    guard !state.hasReader else { return false }
+    state.hasReader = true
+    rearm(&state)
+    return true
   }
 }
 

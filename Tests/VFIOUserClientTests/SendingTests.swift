@@ -247,6 +247,32 @@ import VFIOUserTransport
     #expect(seen.wait(for: 1) == [count])
   }
 
+  @Test func `wait without end when they may, and harm nobody`() throws {
+    let count = 60_000
+    let (stuck, seen) = (Gate(), Notes<Int>())
+    let client = try client(
+      options(timeout: .milliseconds(100)), of: #"{"capabilities":{"max_msg_fds":8}}"#
+    ) { server in
+      stuck.wait()
+      // Longer than the connection's time.
+      _ = eventually(within: .milliseconds(300)) { false }
+      seen.add(try Self.receive(count, server).values.count)
+      try server.serve()
+    }
+    let failed = try Later {
+      failure { () throws(ClientError) in
+        for value in 0..<UInt32(count) {
+          try client.post(value, .bar0, at: 0, timeout: .seconds(Int64.max))
+        }
+      }
+    }
+    let state = client.link.last.connection.state
+    #expect(eventually { state.withLock { $0.outbox.count > Connection.backlogLimit } })
+    stuck.open()
+    #expect(try failed.get() == nil)
+    #expect(seen.wait(for: 1) == [count])
+  }
+
   @Test func `end the connection when the server does not read in time`() throws {
     let gate = Gate()
     let client = try client(

@@ -18,6 +18,10 @@ func client(
   return try Client(running.clientEnd, options: options)
 }
 
+/// Most bytes of a message that a client takes unless it was told otherwise: a header, and of what may be
+/// in front of a megabyte the largest, a report of dirty pages.
+let usualMessageLimit = 16 + (8 + 24) + (1 << 20)
+
 /// Little-endian words.
 func words(_ words: [UInt32]) -> [UInt8] {
   words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> (8 * UInt32($0))) } }

@@ -39,6 +39,24 @@ import VFIOUserTransport
     #expect(try client.deviceInfo().regionCount == 9)
   }
 
+  @Test func `may be as long as the device likes, whatever the connection's is`() async throws {
+    let client = try client(options(timeout: .milliseconds(40))) { server in
+      for _ in 0..<2 {
+        let request = try server.receive()
+        _ = eventually(within: .milliseconds(200)) { false }
+        server.answer(request)
+      }
+      try server.serve()
+    }
+    let forever = Duration.seconds(Int64.max)
+    let onThread = try Later {
+      failure { () throws(ClientError) in try client.reset(timeout: forever) }
+    }
+    #expect(try onThread.get() == nil)
+    #expect(await taskFailure { try await client.reset(timeout: forever) } == nil)
+    #expect(Deadline.after(.forever) == .never)
+  }
+
   @Test func `ends a task's wait too`() async throws {
     let client = try client { server in
       _ = try server.receive()

@@ -22,6 +22,7 @@ extension Connection {
     } catch .closedByPeer where state.calls.inFlight > 0 {
       // It may have answered them before it went, and said in a reply why it goes.
       state.isServerGone = true
+      state.onServerGone?()
       socket.receiveOnly()
       discardUnsent(&state)
     } catch {

@@ -57,6 +57,8 @@ final class Connection: @unchecked Sendable {
     var onLoss: (@Sendable (StreamFailure) -> Void)?
     /// The connection for the server's commands, which ends with this one.
     var twin: Connection?
+    /// Hears that nothing can be sent any more when the loss is still to come; as ``onLoss``.
+    var onServerGone: (@Sendable () -> Void)?
     /// Whether posted writes are collected into WRITE_MULTI.
     var mayCoalesce = false
   }
@@ -171,6 +173,16 @@ final class Connection: @unchecked Sendable {
   /// Whether requests are served.
   var serves: Bool { !isLeftAlone.load(ordering: .acquiring) }
 
+  /// Has somebody hear that nothing can be sent any more although the connection is not lost yet; at once
+  /// if that is so already.
+  func onServerGone(_ hear: @escaping @Sendable () -> Void) {
+    let isGone = state.withLock { state in
+      state.onServerGone = hear
+      return state.isServerGone
+    }
+    if isGone { hear() }
+  }
+
   /// Ends the connection because its twin is lost, or from outside.
   ///
   /// A main connection is ended under the lock of its twin, never a twin under that of the main one.
@@ -182,6 +194,8 @@ final class Connection: @unchecked Sendable {
 
   /// Why the connection is lost, nil while it is not.
   var failure: StreamFailure? { state.withLock { $0.failure } }
+  /// Why nothing can be sent, nil while it can.
+  var obstacle: StreamFailure? { state.withLock { $0.obstacle } }
 }
 
 extension Connection.State {

@@ -38,7 +38,24 @@ extension Client {
     on dispatcher: EventDispatcher? = nil, timeout: Duration? = nil,
     _ body: @escaping @Sendable () -> Void
   ) throws(ClientError) -> EventBinding {
-    try bind(.intx, on: dispatcher, timeout: timeout) { [weak self] _ in
+    try bind(.intx, on: dispatcher, timeout: timeout, unmasking(timeout, body))
+  }
+
+  /// Sets up the interrupt pin and calls back each time it is signalled, without holding a thread
+  /// meanwhile.
+  ///
+  /// The unmasking after a callback holds the thread of the callbacks.
+  public func bindPin(
+    on dispatcher: EventDispatcher? = nil, timeout: Duration? = nil,
+    _ body: @escaping @Sendable () -> Void
+  ) async throws(ClientError) -> EventBinding {
+    try await bind(.intx, on: dispatcher, timeout: timeout, unmasking(timeout, body))
+  }
+
+  private func unmasking(
+    _ timeout: Duration?, _ body: @escaping @Sendable () -> Void
+  ) -> @Sendable (UInt64) -> Void {
+    { [weak self] _ in
       body()
       // A connection that is lost has no pin to unmask; the next one begins unmasked.
       try? self?.act(.unmask, on: .intx, timeout: timeout)

@@ -84,15 +84,16 @@ final class EventRegistry: Sendable {
   }
 
   /// Sets all of them at a device that has just come back.
-  func restore(_ agreement: Agreement) throws(ClientError) {
+  func restore(_ agreement: Agreement, before deadline: Deadline) throws(ClientError) {
+    let connection = agreement.connection
     let most = agreement.version.capabilities.effectiveMaxMessageDescriptors
     for batch in batches(most: most) {
-      _ = try agreement.connection.perform(agreement.connection.message(for: batch))
+      _ = try connection.perform(connection.message(for: batch), before: deadline)
     }
     // Behind the counters: setting one for the pin unmasks it.
     for request in maskRequests {
-      agreement.connection.trace.record(.interrupts(request))
-      _ = try agreement.connection.perform(Exchange(.deviceSetIRQs, request))
+      connection.trace.record(.interrupts(request))
+      _ = try connection.perform(Exchange(.deviceSetIRQs, request), before: deadline)
     }
   }
 }

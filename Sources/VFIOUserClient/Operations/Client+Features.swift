@@ -20,11 +20,13 @@ extension Client {
   ///
   /// - Parameters:
   ///   - data: what the question carries; most features take none.
-  ///   - room: most bytes of data that the answer may have.
+  ///   - room: most bytes of data that the answer may have, as far as a message that the client takes holds
+  ///     them.
   public func get(
     _ feature: FeatureIndex, _ data: [UInt8] = [], room: Int = 4096, timeout: Duration? = nil
   ) throws(ClientError) -> [UInt8] {
-    try perform(Exchanges.feature(.get, feature, data, room: room), timeout: timeout)
+    try perform(
+      Exchanges.feature(.get, feature, data, room: min(room, mostRoom)), timeout: timeout)
   }
 
   /// Sets a feature.
@@ -35,6 +37,11 @@ extension Client {
     _ feature: FeatureIndex, _ data: [UInt8] = [], timeout: Duration? = nil
   ) throws(ClientError) -> [UInt8] {
     try perform(Exchanges.feature(.set, feature, data, room: data.count), timeout: timeout)
+  }
+
+  /// Most bytes of data that an answer can have.
+  fileprivate var mostRoom: Int {
+    factory.messageLimit - Header.wireSize - DeviceFeature.wireSize
   }
 
   /// False for the errors with which devices say that they do not know a feature; ENOTTY is what
@@ -69,7 +76,8 @@ extension Client {
   public func get(
     _ feature: FeatureIndex, _ data: [UInt8] = [], room: Int = 4096, timeout: Duration? = nil
   ) async throws(ClientError) -> [UInt8] {
-    try await perform(Exchanges.feature(.get, feature, data, room: room), timeout: timeout)
+    try await perform(
+      Exchanges.feature(.get, feature, data, room: min(room, mostRoom)), timeout: timeout)
   }
 
   /// Sets a feature, without holding a thread.

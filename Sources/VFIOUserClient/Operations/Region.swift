@@ -101,7 +101,8 @@ extension Connection {
 extension Exchanges {
   /// Room for a few capabilities, so that asking once is the rule.
   static let usualRoom = 256
-  private static let mostRoom: UInt32 = 64 << 10
+  /// Most bytes of what describes a region.
+  static let mostRoom: UInt32 = 64 << 10
 
   /// The room that a server asks for when the usual one was too little.
   static func room(_ needed: UInt32, _ command: Command) throws(ClientError) -> Int {

@@ -21,6 +21,7 @@ extension CutReplies {
     .init(named: "reset", .plausible),
     .init(named: "interrupt info", .plausible),
     .init(named: "region", .bytes(region([(0x1000, 0x1000), (0x4000, 0x1000)]), files: 1)),
+    .init(named: "signals of a known region", .bytes(words([16, 0, 0, 0]))),
     .init(named: "map a region", .bytes(region([(0, 0x1000)]), files: 1)),
     .init(
       Operation(
@@ -82,6 +83,7 @@ extension CutReplies {
   private static let memory: [CutReplies] = [
     .init(named: "map", .plausible),
     .init(named: "transaction", .plausible, .plausible),
+    .init(named: "unmap", .plausible),
     .init(named: "unmap all", .plausible),
     .init(
       Operation(
@@ -99,7 +101,7 @@ extension CutReplies {
 
   private static let interrupts: [CutReplies] = [
     "set a trigger", "set triggers", "set an unmask event", "mask", "mask some", "disable", "bind",
-    "interrupt pin",
+    "bind the pin", "interrupt pin",
   ].map { .init(named: $0, .plausible) }
 
   private static let features: [CutReplies] = [
