@@ -225,6 +225,8 @@ extension NVMeDevice {
 
   /// Back to the state after power-on; returns when nothing that was begun before touches the client's
   /// memory any more.
+  ///
+  /// Where that is reached by messages, the one that is under way may still come.
   public func reset() {
     let life = registers.reset()
     endLife(life)
@@ -237,7 +239,7 @@ extension NVMeDevice {
     mailbox.post(.reset(life))
     // With messages, the controller may be waiting for this very thread; what it writes from now on
     // it does not write, because its life is over.
-    guard !mailbox.usesMessages.load(ordering: .relaxed) else { return }
+    guard !mailbox.usesMessages.load(ordering: .sequentiallyConsistent) else { return }
     let wait = Self.patience
     let settled: Void? = mailbox.settled.withLock(
       when: { $0.life >= life || $0.isClosed }, before: .after(wait)

@@ -1,4 +1,5 @@
 internal import CLinux
+internal import Glibc
 public import SystemPackage
 public import VFIOUserTransport
 
@@ -98,6 +99,8 @@ public final class StorageFile: Sendable {
   /// - Returns: what went wrong.
   func synchronize() -> Errno? {
     let result = clinux_storage_sync(descriptor.number)
+    // Memory may have nothing to flush. Of a file that would mean that nobody can promise anything.
+    if result == -EINVAL, isInMemory { return nil }
     return result == 0 ? nil : Errno(rawValue: -result)
   }
 
