@@ -164,6 +164,7 @@ extension Controller {
     case .verify(let next, let end): return try verify(slot, from: next, to: end)
     case .deallocate(let next): return try deallocate(slot, from: next)
     case .flush(let next): return try flush(slot, from: next)
+    case .cacheOff(let next): return try emptyCache(slot, from: next)
     case .format(let next, let kind): return try format(slot, from: next, as: kind)
     }
   }
@@ -187,6 +188,7 @@ extension Controller {
           "file": "\(slot.request.file.name)", "error": "\(error)",
           "offset": "\(slot.request.offset)", "count": "\(slot.request.count)",
         ])
+      if case .cacheOff = slot.work { keepCache() }
       let isRead = slot.request.operation == .read
       throw CommandFailure(isRead ? .unrecoveredReadError : .writeFault, block: block)
     }

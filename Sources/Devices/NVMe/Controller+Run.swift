@@ -24,6 +24,7 @@ extension Controller {
     now = Deadline.now
     var isBusy = takeBackRequests()
     guard handleEvents() else { return .end }
+    if !cacheSwitches.isEmpty { cacheSwitchesGoOn() }
     if stage == .enabled, !isPaused {
       isBusy = serveQueues() || isBusy
       // After the look at the queues, which finds some of them.
@@ -61,6 +62,8 @@ extension Controller {
       case .measure: measureNamespaces()
       case .close:
         while submitted > 0 {
+          // What has come back may have led to more.
+          engine.flush()
           if !takeBackRequests() { mailbox.wake.wait() }
         }
         save()

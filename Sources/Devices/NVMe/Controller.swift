@@ -93,6 +93,8 @@ final class Controller: @unchecked Sendable {
   var savedCommands: UInt64 = 0
   var changedNamespaces: [UInt32] = []
   var shadow: ShadowDoorbells?
+  /// Commands that switch the write cache off and wait for writes from before them.
+  var cacheSwitches: [CommandSlot] = []
   /// The Format NVM that waits or is under way; one at a time.
   var formatting: CommandSlot?
 

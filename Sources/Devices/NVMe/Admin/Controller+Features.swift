@@ -59,7 +59,8 @@ extension Controller {
     return (0..<8).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
   }
 
-  func setFeatures(_ entry: SubmissionEntry) throws(CommandFailure) -> Progress {
+  func setFeatures(_ slot: CommandSlot) throws(CommandFailure) -> Progress {
+    let entry = slot.entry
     let feature = Feature(rawValue: UInt8(truncatingIfNeeded: entry.dword10))
     let saves = entry.dword10 >> 31 != 0
     guard let capabilities = Features.capabilities[feature] else { throw .field(40) }
@@ -70,6 +71,7 @@ extension Controller {
     guard entry.namespaceID == 0 || entry.namespaceID == .max || feature == .errorRecovery else {
       throw CommandFailure(Status.featureNotNamespaceSpecific.final, byte: 4)
     }
+    if feature == .volatileWriteCache, entry.dword11 & 1 == 0 { return try switchCacheOff(slot) }
     let result = try change(feature, entry)
     if saves {
       features.save(feature)
@@ -100,7 +102,7 @@ extension Controller {
       healthHasChanged()
       return 0
     case .volatileWriteCache:
-      try setCache(value & 1 != 0)
+      features[feature] = 1
       return 0
     case .timestamp:
       let bytes = try take(8, from: entry)
@@ -136,13 +138,5 @@ extension Controller {
     default: throw .field(46)
     }
     healthHasChanged()
-  }
-
-  /// A cache that is switched off is flushed first: what it has must not wait for the next flush.
-  private func setCache(_ isOn: Bool) throws(CommandFailure) {
-    if features.isCacheOn, !isOn {
-      for namespace in namespaces where !namespace.isReadOnly { flushNow(namespace) }
-    }
-    features[.volatileWriteCache] = isOn ? 1 : 0
   }
 }

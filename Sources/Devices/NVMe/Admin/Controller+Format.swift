@@ -34,7 +34,7 @@ extension Controller {
   /// The last I/O command of a namespace that is to be formatted is done.
   func formatGoesOn() {
     guard let slot = formatting, case .format(let next, let format) = slot.work,
-      !slot.isSubmitted, stage == .enabled,
+      !slot.isSubmitted, stage == .enabled || stage == .quiescing(.shutDown),
       let targets = try? formatTargets(slot.entry.namespaceID),
       !targets.contains(where: { $0.inFlight > 0 })
     else { return }
