@@ -1,6 +1,7 @@
 import NVMeProtocol
 import TestSupport
 import Testing
+import VFIOUserTransport
 
 @testable import NVMeDevice
 
@@ -286,6 +287,17 @@ import Testing
     #expect(try host.run(.get(.timestamp)).status == .success)
     let bytes = host.received(8)
     #expect(Array(bytes[2..<6]) == [0x54, 0x76, 0x98, 0x01] && bytes[6] == 0b010)
+  }
+
+  @Test func `a time that nobody has set is the time since the reset`() throws {
+    let before = Deadline.now
+    let host = try TestHost()
+    try host.enable()
+    host.provide([UInt8](repeating: 0xFF, count: 8))
+    #expect(try host.run(.get(.timestamp)).status == .success)
+    let bytes = host.received(8)
+    let milliseconds = bytes[..<6].reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+    #expect(milliseconds <= (Deadline.now - before) / 1_000_000 && bytes[6] == 0)
   }
 
   @Test(arguments: [(0, 8), (1, 16)] as [(UInt32, Int)])

@@ -112,17 +112,32 @@ import VFIOUserTransport
     #expect(try host.run(.admin(.formatNVM, namespace: 1)).status == .success)
   }
 
-  @Test func `Format waits for commands under way`() throws {
-    let host = try TestHost()
+  @Test(arguments: [false, true])
+  func `Format waits for commands under way, even while the disk shuts down`(
+    shutsDown: Bool
+  ) throws {
+    let engine = HeldEngine()
+    let host = try TestHost { $0.makeEngine = { engine } }
     try host.enable()
-    var queue = try host.makeQueue(1, entries: 64)
-    for _ in 0..<20 { host.put(.io(.verify, blocks: 16384), &queue) }
+    var queue = try host.makeQueue()
+    host.put(.io(.verify, blocks: 8), &queue)
     try host.ring(queue)
-    #expect(try host.run(.admin(.formatNVM, namespace: 1)).status == .success)
-    for _ in 0..<20 {
-      let completion = try host.next(&queue)
-      #expect(completion.status == .success || completion.status.means(.formatInProgress))
-    }
+    #expect(eventually { engine.held == [.read] })
+    let format = host.put(.admin(.formatNVM, namespace: 1), &host.admin)
+    let other = host.put(.get(.arbitration), &host.admin)
+    try host.ring(host.admin)
+    // The command after it is done, and it has not begun.
+    #expect(try host.next(&host.admin).commandID == other)
+    #expect(try host.run(.io(.read), &queue).status.means(.formatInProgress))
+    #expect(engine.held == [.read])
+    if shutsDown { try host.configure { $0.shutdown = 1 } }
+    engine.open()
+    #expect(try host.next(&queue).status == .success)
+    let completion = try host.next(&host.admin)
+    #expect(completion.commandID == format && completion.status == .success)
+    #expect(engine.done == [.read, .zero(deallocate: true, durable: true)])
+    guard shutsDown else { return #expect(try host.run(.io(.read), &queue).status == .success) }
+    #expect(eventually { host.status.shutdown == 2 })
   }
 }
 
@@ -157,6 +172,21 @@ import VFIOUserTransport
     #expect(log.hostWrites == 1 && log.powerCycles == 2 && log.unsafeShutdowns == 0)
     #expect(try host.run(.identify(.namespace, namespace: 1)).status == .success)
     #expect(try IdentifyNamespace(decoding: host.received(4096).span).format.dataShift == 12)
+  }
+
+  @Test func `commands of several requests are finished before the end`() throws {
+    let engine = HeldEngine()
+    let host = try TestHost { $0.makeEngine = { engine } }
+    try host.enable()
+    var queue = try host.makeQueue()
+    // Three megabytes are three requests, one after the other.
+    host.put(.io(.verify, blocks: 6144), &queue)
+    try host.ring(queue)
+    #expect(eventually { engine.held == [.read] })
+    host.device.controller?.mailbox.post(.close)
+    engine.open()
+    #expect(eventually { engine.isClosed })
+    #expect(engine.done == [.read, .read, .read])
   }
 
   @Test func `a client that goes without a shutdown is counted`() throws {
