@@ -78,14 +78,16 @@ final class TestHost {
     device.close()
   }
 
-  /// Goes away, and comes back with other memory.
-  func reconnect() throws {
+  /// Goes away, and comes back with other memory, or with the same, as a VMM does whose guest runs on.
+  func reconnect(keepingMemory: Bool = false) throws {
     client.disconnect()
     _ = eventually { !server.hasClient }
-    memory = try SharedMemory(size: Self.memorySize)
+    if !keepingMemory {
+      memory = try SharedMemory(size: Self.memorySize)
+      nextPlace = Self.base
+    }
     client = try Self.connect(server)
     try client.map(memory, at: Self.base, size: Self.memorySize, isShared: isShared)
-    nextPlace = Self.base
   }
 
   // MARK: Registers

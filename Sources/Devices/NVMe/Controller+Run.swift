@@ -55,9 +55,7 @@ extension Controller {
       case .order(.resetSubsystem): break  // the event of the reset follows
       case .reset(let life): quiesce(.reset(life))
       case .clientLeft: quiesce(.leave)
-      case .adopt(let transfer):
-        self.transfer = transfer
-        isPaused = false
+      case .adopt(let transfer): adopt(transfer)
       case .measure: measureNamespaces()
       case .close:
         while submitted > 0 {

@@ -32,6 +32,9 @@ public final class NVMeDevice: Device {
   private let registers: RegisterBlock
   private let lives = ControllerLives()
   private let engine: any StorageEngine
+  /// Whether a client has gone, so that the controller does not know the memory of the one that is there;
+  /// only looked at by callbacks.
+  private let needsTransfer = Atomic(false)
   /// Set when the device is plugged in, before the first client comes.
   private let plug = Monitor(Plug())
 
@@ -174,7 +177,6 @@ extension NVMeDevice {
         "a write of an odd width",
         metadata: ["offset": "\(access.offset)", "count": "\(bytes.count)"])
     }
-    adoptClient()
     for place in stride(from: 0, to: bytes.count, by: 4) {
       writeDword(bytes.littleEndian(at: place), at: access.offset + UInt64(place))
     }
@@ -198,6 +200,7 @@ extension NVMeDevice {
     guard offset < Self.doorbellsEnd else { return }
     let index = Int((offset - Self.registersEnd) / 4)
     let isSound = doorbells.write(value, to: index)
+    adoptClient()
     if isSound, index % 2 == 1 {
       line?.taken(index / 2, head: value)
       // Hosts say all the time how far they have read; the controller seldom waits for that.
@@ -209,12 +212,16 @@ extension NVMeDevice {
   }
 
   /// A client has come since, and it does not reset the controller: it goes on with it.
+  ///
+  /// Only a doorbell says so. A driver that starts anew writes to other registers first, and meanwhile
+  /// the queues of the one before must not be looked for in its memory. Nor before the client has armed
+  /// the device: its memory cannot be had then.
   private func adoptClient() {
-    let mustAdopt = registers.state.withLock { state in
-      defer { state.needsTransfer = false }
-      return state.needsTransfer
-    }
-    if mustAdopt, let bus { mailbox.post(.adopt(bus.memory.begin())) }
+    guard needsTransfer.load(ordering: .relaxed), let bus else { return }
+    let transfer = bus.memory.begin()
+    guard transfer.isAlive else { return }
+    needsTransfer.store(false, ordering: .relaxed)
+    mailbox.post(.adopt(transfer))
   }
 
   /// The client has written to a doorbell by message, though it can map them.
@@ -250,7 +257,7 @@ extension NVMeDevice {
 
   /// What the client had begun is dropped.
   public func clientLeft() {
-    registers.state.withLock { $0.needsTransfer = true }
+    needsTransfer.store(true, ordering: .relaxed)
     mailbox.post(.clientLeft)
   }
 }

@@ -67,7 +67,7 @@ extension Controller {
     return try carryOut(slot)
   }
 
-  /// The command is done, well or not.
+  /// The command is done, well or not, or nobody waits for it any more.
   func endFormat() {
     for namespace in namespaces { namespace.isFormatting = false }
     formatting = nil
