@@ -41,6 +41,8 @@ final class TestHost {
   let server: DeviceServer
   private(set) var client: Client
   private(set) var memory: SharedMemory
+  /// The registers' region, for a host that writes to what it can map of it.
+  var registers: MappedRegion?
   private let isShared: Bool
   private var nextPlace: UInt64 = base
   private var nextID: UInt16 = 0
@@ -95,6 +97,7 @@ final class TestHost {
   func load(_ offset: UInt64) throws -> UInt32 { try client.load(.bar0, at: offset) }
   func load64(_ offset: UInt64) throws -> UInt64 { try client.load(.bar0, at: offset) }
   func store(_ value: UInt32, _ offset: UInt64) throws {
+    if let registers { return try client.store(value, registers, at: offset) }
     try client.store(value, .bar0, at: offset)
   }
   func store64(_ value: UInt64, _ offset: UInt64) throws {

@@ -25,6 +25,7 @@ extension Controller {
     var isBusy = takeBackRequests()
     guard handleEvents() else { return .end }
     if stage == .enabled, !isPaused {
+      updateHeads()
       isBusy = serveQueues() || isBusy
       // After the look at the queues, which finds some of them.
       noteFaults()
