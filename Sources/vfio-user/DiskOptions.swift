@@ -219,6 +219,10 @@ func makeDisk(_ configuration: NVMeConfiguration) throws -> NVMeDevice {
       "\(value) \(what): it has to be \(range.lowerBound) to \(range.upperBound).")
   } catch NVMeDevice.Flaw.empty(let name) {
     throw CommandFailure("\(name) is smaller than one block. With --size it is made larger.")
+  } catch NVMeDevice.Flaw.unaligned(let name, let size, let alignment) {
+    throw CommandFailure(
+      "\(name) has blocks of \(size) bytes, and direct I/O with it needs pieces of \(alignment). Choose --block-size \(alignment), unless the guest has formatted it, or another --cache."
+    )
   } catch {
     throw CommandFailure("\(error)")
   }

@@ -20,6 +20,8 @@ public final class NVMeDevice: Device {
     case blockSize(Int)
     /// A file does not hold one block.
     case empty(String)
+    /// Direct I/O with a file is in larger pieces than the blocks that the namespace has.
+    case unaligned(String, blockSize: Int, alignment: Int)
   }
 
   static let vendor: UInt16 = 0x1234
@@ -27,6 +29,7 @@ public final class NVMeDevice: Device {
   private static let doorbellsEnd: UInt64 = 0x2000
 
   private let options: NVMeConfiguration
+  private let saved: SavedState
   private let mailbox = Mailbox()
   private let doorbells: Doorbells
   private let registers: RegisterBlock
@@ -49,7 +52,10 @@ public final class NVMeDevice: Device {
   /// - Throws: ``Flaw``, or what the system says when there are no threads to be had.
   public init(_ options: NVMeConfiguration) throws {
     try Self.check(options)
+    let saved = SavedState.load(options.statePath, logger: options.logger)
+    try Self.checkAlignment(options, saved)
     self.options = options
+    self.saved = saved
     doorbells = Doorbells(pairs: options.queues + 1)
     var capabilities = ControllerCapabilities(rawValue: 0)
     capabilities.maximumQueueEntriesZeroBased = UInt16(options.queueEntries - 1)
@@ -79,6 +85,16 @@ public final class NVMeDevice: Device {
         throw Flaw.blockSize(one.blockSize)
       }
       guard try one.file.size() >= UInt64(one.blockSize) else { throw Flaw.empty(one.file.name) }
+    }
+  }
+
+  /// Blocks may have been chosen by a guest when the file was opened otherwise.
+  private static func checkAlignment(_ options: NVMeConfiguration, _ saved: SavedState) throws {
+    for one in options.namespaces {
+      let size = saved.blockSize(of: one, among: options.namespaces)
+      guard one.file.takes(blockSize: size) else {
+        throw Flaw.unaligned(one.file.name, blockSize: size, alignment: one.file.alignment)
+      }
     }
   }
 
@@ -122,7 +138,7 @@ public final class NVMeDevice: Device {
     do {
       let controller = try Controller(
         options, mailbox: mailbox, doorbells: doorbells, registers: registers, lives: lives,
-        bus: bus, line: line, engine: engine)
+        bus: bus, line: line, engine: engine, saved: saved)
       plug.withLock { $0.controller = controller }
       try DetachedThread.start("nvme") { controller.run() }
     } catch {

@@ -37,7 +37,9 @@ import VFIOUserTransport
       try arm()
     }
 
-    func arm() throws { try host.client.setTriggers(.msix, (0..<5).map { _ in try EventCounter() }) }
+    func arm() throws {
+      try host.client.setTriggers(.msix, (0..<5).map { _ in try EventCounter() })
+    }
 
     /// Gives a command that the disk holds.
     mutating func hold(_ entry: SubmissionEntry = .io(.verify, blocks: 8)) throws -> UInt16 {

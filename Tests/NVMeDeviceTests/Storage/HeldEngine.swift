@@ -14,18 +14,15 @@ final class HeldEngine: StorageEngine {
   /// Requests that are under way.
   var count: Int { state.withLock { $0.held.count } }
 
-  /// Carries out what is under way, and from now on everything at once.
-  func letGo() {
+  /// Carries out what is under way, and from now on everything at once, unless it is to hold that again.
+  func letGo(andHold: Bool = false) {
     let held = state.withLock { state in
-      state.isHolding = false
+      state.isHolding = andHold
       defer { state.held = [] }
       return state.held
     }
     for request in held { perform(request) }
   }
-
-  /// Holds requests again.
-  func hold() { state.withLock { $0.isHolding = true } }
 
   func submit(_ request: StorageRequest) {
     let isHeld = state.withLock { state in
