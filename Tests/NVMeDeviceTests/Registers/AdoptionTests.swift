@@ -4,6 +4,7 @@ import TestSupport
 import Testing
 import VFIOUserClient
 import VFIOUserProtocol
+import VFIOUserServer
 import VFIOUserTransport
 
 @testable import NVMeDevice
@@ -39,6 +40,12 @@ import VFIOUserTransport
 
     func arm() throws {
       try host.client.setTriggers(.msix, (0..<5).map { _ in try EventCounter() })
+    }
+
+    /// Goes while the disk holds a command; what the controller still did for the client is done.
+    func leave() {
+      host.client.disconnect()
+      #expect(eventually { state { $0.stage == .quiescing(.leave) } })
     }
 
     /// Gives a command that the disk holds.
@@ -113,7 +120,7 @@ import VFIOUserTransport
     host.put(.admin(.formatNVM, namespace: 1), &host.admin)
     try host.ring(host.admin)
     #expect(eventually { bench.state { $0.formatting != nil } })
-    host.client.disconnect()
+    bench.leave()
     bench.engine.letGo()
     #expect(eventually { bench.state(\.isPaused) })
     try bench.reconnect()
@@ -129,7 +136,7 @@ import VFIOUserTransport
     host.put(delete, &host.admin)
     try host.ring(host.admin)
     #expect(eventually { bench.state { $0.submissionQueues[1]?.deletion != nil } })
-    host.client.disconnect()
+    bench.leave()
     bench.engine.letGo()
     #expect(eventually { bench.state(\.isPaused) })
     try bench.reconnect()
@@ -158,6 +165,7 @@ import VFIOUserTransport
       host.put(.io(.read), &bench.queue)
       try host.ring(bench.queue)
       host.client.disconnect()
+      #expect(eventually { !host.server.hasClient })
     }
     try bench.reconnect()
     try host.store(1, RegisterOffset.interruptMaskSet)
