@@ -47,7 +47,6 @@ extension Controller {
     if let failure { status = note(failure, of: slot) }
     let entry = slot.entry
     let owner = queue
-    if slot === formatting { endFormat() }
     release(slot, ownsIdentifier: ownsIdentifier)
     post(
       CompletionEntry(
@@ -64,6 +63,7 @@ extension Controller {
   /// Makes a slot free; the command gets no completion, or has it.
   func release(_ slot: CommandSlot, ownsIdentifier: Bool = true) {
     guard let queue = slot.queue else { return }
+    if slot === formatting { endFormat() }
     if ownsIdentifier { queue.end(slot.entry.commandID) }
     queue.inFlight -= 1
     if let namespace = slot.namespace {

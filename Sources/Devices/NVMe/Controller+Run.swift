@@ -26,6 +26,7 @@ extension Controller {
     guard handleEvents() else { return .end }
     if !cacheSwitches.isEmpty { cacheSwitchesGoOn() }
     if stage == .enabled, !isPaused {
+      updateHeads()
       isBusy = serveQueues() || isBusy
       // After the look at the queues, which finds some of them.
       noteFaults()
@@ -56,9 +57,7 @@ extension Controller {
       case .order(.resetSubsystem): break  // the event of the reset follows
       case .reset(let life): quiesce(.reset(life))
       case .clientLeft: quiesce(.leave)
-      case .adopt(let transfer):
-        self.transfer = transfer
-        isPaused = false
+      case .adopt(let transfer): adopt(transfer)
       case .measure: measureNamespaces()
       case .close:
         while submitted > 0 {

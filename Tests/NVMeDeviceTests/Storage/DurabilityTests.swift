@@ -93,7 +93,7 @@ import VFIOUserTransport
     host.put(zeros, &queue)
     try host.ring(queue)
     #expect(eventually { engine.held.count == 2 })
-    engine.open()
+    engine.letGo()
     #expect(try host.next(&host.admin).commandID == switching)
     #expect(engine.done.contains(.flush))
     #expect(try host.run(.get(.volatileWriteCache, .saved)).result == 0)

@@ -8,7 +8,7 @@ final class HeldEngine: StorageEngine {
     var queued: [StorageRequest] = []
     var held: [StorageRequest] = []
     var done: [StorageRequest.Operation] = []
-    var isOpen = false
+    var isHolding = true
     var isClosed = false
   }
 
@@ -17,25 +17,30 @@ final class HeldEngine: StorageEngine {
   func submit(_ request: StorageRequest) { state.update { $0.queued.append(request) } }
 
   func flush() {
-    state.update { state in
+    let isHolding = state.update { state in
       state.held += state.queued
       state.queued = []
+      return state.isHolding
     }
-    carryOut()
+    if !isHolding { carryOut() }
   }
 
+  /// The disk has begun with everything.
   func cancel(_ request: StorageRequest) -> Bool { false }
-  func close() { state.update { $0.isClosed = true } }
 
-  /// Carries out what is held, and from now on whatever comes, as soon as it is flushed.
-  func open() {
-    state.update { $0.isOpen = true }
+  func close() {
+    state.update { $0.isClosed = true }
+    letGo()
+  }
+
+  /// Carries out what is held, and from now on whatever is flushed, unless it is to hold that again.
+  func letGo(andHold: Bool = false) {
+    state.update { $0.isHolding = andHold }
     carryOut()
   }
 
   private func carryOut() {
-    let requests = state.withLock { state in
-      guard state.isOpen else { return [StorageRequest]() }
+    let requests = state.update { state in
       defer { state.held = [] }
       return state.held
     }
@@ -46,7 +51,7 @@ final class HeldEngine: StorageEngine {
     }
   }
 
-  /// What waits to be let.
+  /// What waits to be let go.
   var held: [StorageRequest.Operation] { state.withLock { $0.held.map(\.operation) } }
   /// What was carried out.
   var done: [StorageRequest.Operation] { state.withLock { $0.done } }

@@ -1,3 +1,4 @@
+import Logging
 import NVMeProtocol
 import Synchronization
 import SystemPackage
@@ -71,6 +72,39 @@ import VFIOUserTransport
       #expect(host.received(4096, at: place) == data)
     }
     #expect(try host.run(.init(opcode: 0, namespaceID: 1), &queue).status == .success)
+  }
+
+  @Test func `blocks that are smaller than direct I/O takes are refused`() throws {
+    let file = try TestFile(size: 1 << 20)
+    let direct = try StorageFile(file.path, nil, .direct, leastAlignment: 4096)
+    let flaw = NVMeDevice.Flaw.unaligned(file.path.string, blockSize: 512, alignment: 4096)
+    var options = NVMeConfiguration(namespaces: [NamespaceConfiguration(direct)])
+    options.logger.logLevel = .critical
+    #expect(throws: flaw) { _ = try NVMeDevice(options) }
+    options.namespaces[0].blockSize = 4096
+    _ = try NVMeDevice(options)
+    // What a guest has chosen counts, not what the owner says.
+    let state = FilePath(file.path.string + ".nvme")
+    var saved = SavedState()
+    saved.formats = [try #require(options.namespaces[0].key(among: options.namespaces)): 512]
+    saved.store(state, logger: options.logger)
+    options.statePath = state
+    #expect(throws: flaw) { _ = try NVMeDevice(options) }
+  }
+
+  @Test func `a guest cannot format to blocks that are smaller than direct I/O takes`() throws {
+    let file = try TestFile(size: 1 << 20)
+    let host = try TestHost(
+      [StorageFile(file.path, nil, .direct, leastAlignment: 4096)], blockSize: 4096)
+    try host.enable()
+    #expect(try host.run(.identify(.namespace, namespace: 1)).status == .success)
+    let identity = try IdentifyNamespace(decoding: host.received(4096).span)
+    #expect(identity[format: 0].dataShift == 0 && identity[format: 1].dataShift == 12)
+    let format = SubmissionEntry.admin(.formatNVM, namespace: 1)
+    #expect(try host.run(format).status.means(.invalidFormat))
+    #expect(try host.run(format.with { $0.dword10 = 1 }).status == .success)
+    var queue = try host.makeQueue()
+    #expect(try host.run(.io(.read), &queue).status == .success)
   }
 
   @Test func `descriptions that make no sense are refused`() throws {

@@ -7,22 +7,24 @@ extension Controller {
     let feature = Feature(rawValue: UInt8(truncatingIfNeeded: entry.dword10))
     guard let capabilities = Features.capabilities[feature] else { throw .field(40) }
     if feature == .volatileWriteCache, !features.hasCache { throw .field(40) }
-    switch FeatureSelector(rawValue: UInt8(truncatingIfNeeded: entry.dword10 >> 8)) {
-    case .current: return .done(try currentValue(feature, entry))
-    case .default:
-      if feature == .temperatureThreshold {
-        return .done(UInt32(HealthCounters.warningTemperature))
-      }
-      return .done(features.defaultValue(feature))
-    case .saved: return .done(features.savedValue(feature))
+    let selector = FeatureSelector(rawValue: UInt8(truncatingIfNeeded: entry.dword10 >> 8))
+    switch selector {
+    case .current, .default, .saved: return .done(try value(feature, entry, selector))
     case .capabilities: return .done(capabilities.rawValue)
     default: throw .field(41)
     }
   }
 
-  private func currentValue(
-    _ feature: Feature, _ entry: SubmissionEntry
+  /// A feature's value, in dword 0 or in the host's memory; what is not saved counts as its default.
+  private func value(
+    _ feature: Feature, _ entry: SubmissionEntry, _ selector: FeatureSelector
   ) throws(CommandFailure) -> UInt32 {
+    let features =
+      switch selector {
+      case .default: features.fresh
+      case .saved: features.afterReset
+      default: features
+      }
     switch feature {
     case .numberOfQueues:
       return QueueCounts(submission: options.queues, completion: options.queues).rawValue
@@ -39,7 +41,8 @@ extension Controller {
       default: throw .field(46)
       }
     case .timestamp:
-      try give(timestampBytes(), count: 8, to: entry)
+      let bytes = selector == .current ? timestampBytes() : [UInt8](repeating: 0, count: 8)
+      try give(bytes, count: 8, to: entry)
       return 0
     case .hostIdentifier:
       let count = entry.dword11 & 1 != 0 ? 16 : 8

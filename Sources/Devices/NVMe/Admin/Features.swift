@@ -55,9 +55,11 @@ struct Features {
     set { current[Int(feature.rawValue)] = newValue }
   }
 
-  func defaultValue(_ feature: Feature) -> UInt32 { defaults[Int(feature.rawValue)] }
+  /// All of them as a new controller has them.
+  var fresh: Features { Features(saved: [:], hasCache: hasCache) }
 
-  func savedValue(_ feature: Feature) -> UInt32 { saved[feature.rawValue] ?? defaultValue(feature) }
+  /// All of them as they would be after a reset.
+  var afterReset: Features { Features(saved: saved, hasCache: hasCache) }
 
   mutating func save(_ feature: Feature) { saved[feature.rawValue] = self[feature] }
 
