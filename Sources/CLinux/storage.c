@@ -87,8 +87,7 @@ int64_t clinux_storage_write(int descriptor, const void *slices, int count, uint
 int clinux_storage_sync(int descriptor) {
   int result;
   RETRY(result, fdatasync(descriptor));
-  // Memory files and some devices have nothing to flush.
-  return result == -1 && errno != EINVAL && errno != EROFS ? -errno : 0;
+  return result == -1 ? -errno : 0;
 }
 
 int clinux_storage_punch(int descriptor, uint64_t offset, uint64_t size) {

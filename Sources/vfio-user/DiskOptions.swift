@@ -50,7 +50,7 @@ struct NamespaceOptions: Codable, Equatable {
     guard let file else {
       guard let bytes else { throw CommandFailure("a disk in memory needs a size.") }
       do {
-        return try StorageFile(memory: bytes)
+        return try StorageFile(memory: bytes, isReadOnly: readOnly ?? false)
       } catch {
         throw CommandFailure("no memory for the disk: \(error)")
       }
@@ -96,7 +96,7 @@ struct DiskOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "A namespace, once for each: file=PATH or memory=SIZE, and size=, block-size=, cache=, nguid=, read-only, with commas between.",
+      "A namespace, once for each: file=PATH or memory=SIZE, and size=, block-size=, cache=, nguid=, read-only, with commas between. What it does not say, --block-size and --cache say; --read-only is for all of them.",
       valueName: "description"))
   var namespace: [String] = []
 
@@ -162,18 +162,25 @@ struct DiskOptions: ParsableArguments {
     guard memory == nil || size == nil else {
       throw ValidationError("--size is for --file; --memory has its own.")
     }
+    guard namespace.isEmpty || size == nil else {
+      throw ValidationError("--size is for --file; a --namespace has its own, size=.")
+    }
     try checkNumbers()
     for one in try namespaces() { try one.check() }
   }
 
-  /// The namespaces that are asked for.
+  /// The namespaces that are asked for, with what the disk's options say of all of them.
   func namespaces() throws -> [NamespaceOptions] {
-    guard namespace.isEmpty else { return try namespace.map(NamespaceOptions.init(parsing:)) }
-    return [
-      NamespaceOptions(
-        file: file, size: memory ?? size, blockSize: blockSize, readOnly: readOnly,
-        cache: cache.rawValue)
-    ]
+    let only = NamespaceOptions(
+      file: file, size: memory ?? size, blockSize: nil, readOnly: nil, cache: nil)
+    let described = try namespace.map(NamespaceOptions.init(parsing:))
+    return (described.isEmpty ? [only] : described).map { one in
+      var one = one
+      one.blockSize = one.blockSize ?? blockSize
+      one.cache = one.cache ?? cache.rawValue
+      one.readOnly = one.readOnly == true || readOnly
+      return one
+    }
   }
 
   /// Opens the files and makes the disk.
@@ -212,6 +219,10 @@ func makeDisk(_ configuration: NVMeConfiguration) throws -> NVMeDevice {
       "\(value) \(what): it has to be \(range.lowerBound) to \(range.upperBound).")
   } catch NVMeDevice.Flaw.empty(let name) {
     throw CommandFailure("\(name) is smaller than one block. With --size it is made larger.")
+  } catch NVMeDevice.Flaw.unaligned(let name, let size, let alignment) {
+    throw CommandFailure(
+      "\(name) has blocks of \(size) bytes, and direct I/O with it needs pieces of \(alignment). Choose --block-size \(alignment), unless the guest has formatted it, or another --cache."
+    )
   } catch {
     throw CommandFailure("\(error)")
   }

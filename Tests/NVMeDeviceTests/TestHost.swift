@@ -41,6 +41,8 @@ final class TestHost {
   let server: DeviceServer
   private(set) var client: Client
   private(set) var memory: SharedMemory
+  /// The registers' region, for a host that writes to what it can map of it.
+  var registers: MappedRegion?
   private let isShared: Bool
   private var nextPlace: UInt64 = base
   private var nextID: UInt16 = 0
@@ -78,14 +80,16 @@ final class TestHost {
     device.close()
   }
 
-  /// Goes away, and comes back with other memory.
-  func reconnect() throws {
+  /// Goes away, and comes back with other memory, or with the same, as a VMM does whose guest runs on.
+  func reconnect(keepingMemory: Bool = false) throws {
     client.disconnect()
     _ = eventually { !server.hasClient }
-    memory = try SharedMemory(size: Self.memorySize)
+    if !keepingMemory {
+      memory = try SharedMemory(size: Self.memorySize)
+      nextPlace = Self.base
+    }
     client = try Self.connect(server)
     try client.map(memory, at: Self.base, size: Self.memorySize, isShared: isShared)
-    nextPlace = Self.base
   }
 
   // MARK: Registers
@@ -93,6 +97,7 @@ final class TestHost {
   func load(_ offset: UInt64) throws -> UInt32 { try client.load(.bar0, at: offset) }
   func load64(_ offset: UInt64) throws -> UInt64 { try client.load(.bar0, at: offset) }
   func store(_ value: UInt32, _ offset: UInt64) throws {
+    if let registers { return try client.store(value, registers, at: offset) }
     try client.store(value, .bar0, at: offset)
   }
   func store64(_ value: UInt64, _ offset: UInt64) throws {

@@ -40,6 +40,7 @@ int64_t clinux_storage_read(int descriptor, const void *slices, int count, uint6
 /// pwritev2; `durable` returns when the data is on the disk.
 int64_t clinux_storage_write(int descriptor, const void *slices, int count, uint64_t offset,
                              int durable);
+/// fdatasync. The system tells of data that was lost once per open file: who asks again hears that all is well.
 int clinux_storage_sync(int descriptor);
 /// Gives blocks back to the host; they read as zeros.
 int clinux_storage_punch(int descriptor, uint64_t offset, uint64_t size);

@@ -47,7 +47,6 @@ extension Controller {
     if let failure { status = note(failure, of: slot) }
     let entry = slot.entry
     let owner = queue
-    if slot === formatting { endFormat() }
     release(slot, ownsIdentifier: ownsIdentifier)
     post(
       CompletionEntry(
@@ -64,6 +63,7 @@ extension Controller {
   /// Makes a slot free; the command gets no completion, or has it.
   func release(_ slot: CommandSlot, ownsIdentifier: Bool = true) {
     guard let queue = slot.queue else { return }
+    if slot === formatting { endFormat() }
     if ownsIdentifier { queue.end(slot.entry.commandID) }
     queue.inFlight -= 1
     if let namespace = slot.namespace {
@@ -164,6 +164,7 @@ extension Controller {
     case .verify(let next, let end): return try verify(slot, from: next, to: end)
     case .deallocate(let next): return try deallocate(slot, from: next)
     case .flush(let next): return try flush(slot, from: next)
+    case .cacheOff(let next): return try emptyCache(slot, from: next)
     case .format(let next, let kind): return try format(slot, from: next, as: kind)
     }
   }
@@ -187,6 +188,7 @@ extension Controller {
           "file": "\(slot.request.file.name)", "error": "\(error)",
           "offset": "\(slot.request.offset)", "count": "\(slot.request.count)",
         ])
+      if case .cacheOff = slot.work { keepCache() }
       let isRead = slot.request.operation == .read
       throw CommandFailure(isRead ? .unrecoveredReadError : .writeFault, block: block)
     }

@@ -66,12 +66,22 @@ extension Controller {
     }
   }
 
+  /// A client that has not reset the controller rings for its commands: it goes on.
+  func adopt(_ transfer: Transfer) {
+    self.transfer = transfer
+    isPaused = false
+    guard stage == .enabled else { return }
+    sendEvents()
+  }
+
   /// Begins nothing new, and takes back from the engine what it has not begun.
   func quiesce(_ goal: Goal) {
     if goal == .shutDown, stage != .enabled { return finish(.shutDown) }
     stage = .quiescing(goal)
     guard goal != .shutDown else { return }
     for slot in slots where slot.queue != nil {
+      // Requests for events have no data: they wait on, for a client that goes on with the controller.
+      if goal == .leave, events.holds(slot) { continue }
       if !slot.isSubmitted {
         release(slot)
       } else if engine.cancel(slot.request) {
@@ -105,6 +115,8 @@ extension Controller {
       if health.isPowered { health.unsafeShutdowns += 1 }
       health.isPowered = false
       save()
+      // The commands that waited have gone, also the one that was to delete a queue.
+      for queue in turns { queue.deletion = nil }
       isPaused = true
       stage = restingStage
     }

@@ -24,7 +24,9 @@ extension Controller {
     now = Deadline.now
     var isBusy = takeBackRequests()
     guard handleEvents() else { return .end }
+    if !cacheSwitches.isEmpty { cacheSwitchesGoOn() }
     if stage == .enabled, !isPaused {
+      updateHeads()
       isBusy = serveQueues() || isBusy
       // After the look at the queues, which finds some of them.
       noteFaults()
@@ -55,12 +57,12 @@ extension Controller {
       case .order(.resetSubsystem): break  // the event of the reset follows
       case .reset(let life): quiesce(.reset(life))
       case .clientLeft: quiesce(.leave)
-      case .adopt(let transfer):
-        self.transfer = transfer
-        isPaused = false
+      case .adopt(let transfer): adopt(transfer)
       case .measure: measureNamespaces()
       case .close:
         while submitted > 0 {
+          // What has come back may have led to more.
+          engine.flush()
           if !takeBackRequests() { mailbox.wake.wait() }
         }
         save()

@@ -51,6 +51,8 @@ final class Controller: @unchecked Sendable {
   var configuration = ControllerConfiguration(rawValue: 0)
 
   var namespaces: [Namespace]
+  /// Bytes of a block that a host has chosen, by the namespaces' keys.
+  var formats: [String: Int]
   /// By number; the admin queue is 0.
   var submissionQueues: [SubmissionQueue?]
   var completionQueues: [CompletionQueue?]
@@ -93,6 +95,8 @@ final class Controller: @unchecked Sendable {
   var savedCommands: UInt64 = 0
   var changedNamespaces: [UInt32] = []
   var shadow: ShadowDoorbells?
+  /// Commands that switch the write cache off and wait for writes from before them.
+  var cacheSwitches: [CommandSlot] = []
   /// The Format NVM that waits or is under way; one at a time.
   var formatting: CommandSlot?
 
@@ -114,7 +118,8 @@ final class Controller: @unchecked Sendable {
 
   init(
     _ options: NVMeConfiguration, mailbox: Mailbox, doorbells: Doorbells, registers: RegisterBlock,
-    lives: ControllerLives, bus: DeviceBus, line: InterruptLine, engine: any StorageEngine
+    lives: ControllerLives, bus: DeviceBus, line: InterruptLine, engine: any StorageEngine,
+    saved: SavedState
   ) throws {
     self.options = options
     lingering = Deadline.nanoseconds(options.linger)
@@ -129,7 +134,7 @@ final class Controller: @unchecked Sendable {
     scratch = try PageBuffer(size: 4096)
     submissionQueues = Array(repeating: nil, count: options.queues + 1)
     completionQueues = Array(repeating: nil, count: options.queues + 1)
-    let saved = SavedState.load(options.statePath, logger: options.logger)
+    formats = saved.formats ?? [:]
     features = Features(
       saved: Dictionary(
         saved.features.compactMap { entry in UInt8(entry.key).map { ($0, entry.value) } }
@@ -144,11 +149,20 @@ final class Controller: @unchecked Sendable {
   ) throws -> [Namespace] {
     var namespaces: [Namespace] = []
     for (index, one) in options.namespaces.enumerated() {
-      let formatted = index < saved.blockSizes.count ? saved.blockSizes[index] : one.blockSize
+      let blockSize = saved.blockSize(of: one, among: options.namespaces)
+      if blockSize != one.blockSize {
+        options.logger.notice(
+          "a guest has formatted a namespace, which counts",
+          metadata: [
+            "file": "\(one.file.name)", "block size": "\(blockSize)",
+            "instead of": "\(one.blockSize)",
+          ])
+      }
       namespaces.append(
         try Namespace(
-          id: UInt32(index + 1), one, shift: formatted == 4096 ? 12 : 9,
-          uniqueID: Self.uniqueID(options.serialNumber, namespace: index + 1)))
+          id: UInt32(index + 1), one, shift: blockSize == 4096 ? 12 : 9,
+          uniqueID: Self.uniqueID(options.serialNumber, namespace: index + 1),
+          key: one.key(among: options.namespaces)))
     }
     return namespaces
   }

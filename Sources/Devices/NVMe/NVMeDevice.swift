@@ -20,6 +20,8 @@ public final class NVMeDevice: Device {
     case blockSize(Int)
     /// A file does not hold one block.
     case empty(String)
+    /// Direct I/O with a file is in larger pieces than the blocks that the namespace has.
+    case unaligned(String, blockSize: Int, alignment: Int)
   }
 
   static let vendor: UInt16 = 0x1234
@@ -27,11 +29,15 @@ public final class NVMeDevice: Device {
   private static let doorbellsEnd: UInt64 = 0x2000
 
   private let options: NVMeConfiguration
+  private let saved: SavedState
   private let mailbox = Mailbox()
   private let doorbells: Doorbells
   private let registers: RegisterBlock
   private let lives = ControllerLives()
   private let engine: any StorageEngine
+  /// Whether a client has gone, so that the controller does not know the memory of the one that is there;
+  /// only looked at by callbacks.
+  private let needsTransfer = Atomic(false)
   /// Set when the device is plugged in, before the first client comes.
   private let plug = Monitor(Plug())
 
@@ -46,7 +52,10 @@ public final class NVMeDevice: Device {
   /// - Throws: ``Flaw``, or what the system says when there are no threads to be had.
   public init(_ options: NVMeConfiguration) throws {
     try Self.check(options)
+    let saved = SavedState.load(options.statePath, logger: options.logger)
+    try Self.checkAlignment(options, saved)
     self.options = options
+    self.saved = saved
     doorbells = Doorbells(pairs: options.queues + 1)
     var capabilities = ControllerCapabilities(rawValue: 0)
     capabilities.maximumQueueEntriesZeroBased = UInt16(options.queueEntries - 1)
@@ -76,6 +85,16 @@ public final class NVMeDevice: Device {
         throw Flaw.blockSize(one.blockSize)
       }
       guard try one.file.size() >= UInt64(one.blockSize) else { throw Flaw.empty(one.file.name) }
+    }
+  }
+
+  /// Blocks may have been chosen by a guest when the file was opened otherwise.
+  private static func checkAlignment(_ options: NVMeConfiguration, _ saved: SavedState) throws {
+    for one in options.namespaces {
+      let size = saved.blockSize(of: one, among: options.namespaces)
+      guard one.file.takes(blockSize: size) else {
+        throw Flaw.unaligned(one.file.name, blockSize: size, alignment: one.file.alignment)
+      }
     }
   }
 
@@ -119,7 +138,7 @@ public final class NVMeDevice: Device {
     do {
       let controller = try Controller(
         options, mailbox: mailbox, doorbells: doorbells, registers: registers, lives: lives,
-        bus: bus, line: line, engine: engine)
+        bus: bus, line: line, engine: engine, saved: saved)
       plug.withLock { $0.controller = controller }
       try DetachedThread.start("nvme") { controller.run() }
     } catch {
@@ -174,7 +193,6 @@ extension NVMeDevice {
         "a write of an odd width",
         metadata: ["offset": "\(access.offset)", "count": "\(bytes.count)"])
     }
-    adoptClient()
     for place in stride(from: 0, to: bytes.count, by: 4) {
       writeDword(bytes.littleEndian(at: place), at: access.offset + UInt64(place))
     }
@@ -198,6 +216,7 @@ extension NVMeDevice {
     guard offset < Self.doorbellsEnd else { return }
     let index = Int((offset - Self.registersEnd) / 4)
     let isSound = doorbells.write(value, to: index)
+    adoptClient()
     if isSound, index % 2 == 1 {
       line?.taken(index / 2, head: value)
       // Hosts say all the time how far they have read; the controller seldom waits for that.
@@ -209,12 +228,16 @@ extension NVMeDevice {
   }
 
   /// A client has come since, and it does not reset the controller: it goes on with it.
+  ///
+  /// Only a doorbell says so. A driver that starts anew writes to other registers first, and meanwhile
+  /// the queues of the one before must not be looked for in its memory. Nor before the client has armed
+  /// the device: its memory cannot be had then.
   private func adoptClient() {
-    let mustAdopt = registers.state.withLock { state in
-      defer { state.needsTransfer = false }
-      return state.needsTransfer
-    }
-    if mustAdopt, let bus { mailbox.post(.adopt(bus.memory.begin())) }
+    guard needsTransfer.load(ordering: .relaxed), let bus else { return }
+    let transfer = bus.memory.begin()
+    guard transfer.isAlive else { return }
+    needsTransfer.store(false, ordering: .relaxed)
+    mailbox.post(.adopt(transfer))
   }
 
   /// The client has written to a doorbell by message, though it can map them.
@@ -225,6 +248,8 @@ extension NVMeDevice {
 
   /// Back to the state after power-on; returns when nothing that was begun before touches the client's
   /// memory any more.
+  ///
+  /// Where that is reached by messages, the one that is under way may still come.
   public func reset() {
     let life = registers.reset()
     endLife(life)
@@ -237,7 +262,7 @@ extension NVMeDevice {
     mailbox.post(.reset(life))
     // With messages, the controller may be waiting for this very thread; what it writes from now on
     // it does not write, because its life is over.
-    guard !mailbox.usesMessages.load(ordering: .relaxed) else { return }
+    guard !mailbox.usesMessages.load(ordering: .sequentiallyConsistent) else { return }
     let wait = Self.patience
     let settled: Void? = mailbox.settled.withLock(
       when: { $0.life >= life || $0.isClosed }, before: .after(wait)
@@ -250,7 +275,7 @@ extension NVMeDevice {
 
   /// What the client had begun is dropped.
   public func clientLeft() {
-    registers.state.withLock { $0.needsTransfer = true }
+    needsTransfer.store(true, ordering: .relaxed)
     mailbox.post(.clientLeft)
   }
 }

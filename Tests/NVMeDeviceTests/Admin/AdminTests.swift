@@ -1,6 +1,7 @@
 import NVMeProtocol
 import TestSupport
 import Testing
+import VFIOUserTransport
 
 @testable import NVMeDevice
 
@@ -277,6 +278,42 @@ import Testing
     #expect(try host.run(.set(.errorRecovery, 1 << 16)).status.means(.invalidField))
   }
 
+  @Test(arguments: [FeatureSelector.default, .saved])
+  func `that are not saved have their defaults all the same`(selector: FeatureSelector) throws {
+    let host = try TestHost()
+    try host.enable()
+    // Over and under thresholds, and one of a sensor that is not there.
+    for (value, fresh) in [(0, 343), (1 << 20, 0), (1 << 16, 0)] as [(UInt32, UInt32)] {
+      #expect(
+        try host.run(.set(.temperatureThreshold, value | 320)).status == .success || fresh == 0)
+      #expect(try host.run(.get(.temperatureThreshold, selector, value: value)).result == fresh)
+    }
+    #expect(
+      try host.run(.get(.temperatureThreshold, selector, value: 2 << 20)).status
+        .means(.invalidField))
+    let queues = try host.run(.get(.numberOfQueues, selector)).result
+    #expect(queues == QueueCounts(submission: 4, completion: 4).rawValue)
+    #expect(try host.run(.set(.interruptVector, 1 << 16 | 4)).status == .success)
+    #expect(try host.run(.get(.interruptVector, selector, value: 4)).result == 4)
+    #expect(
+      try host.run(.get(.interruptVector, selector, value: 5)).status.means(.invalidField))
+  }
+
+  @Test(arguments: [FeatureSelector.default, .saved])
+  func `in memory are given as they are by default`(selector: FeatureSelector) throws {
+    let host = try TestHost()
+    try host.enable()
+    for (feature, flag, count) in [
+      (.timestamp, 0, 8), (.hostIdentifier, 0, 8), (.hostIdentifier, 1, 16),
+    ] as [(Feature, UInt32, Int)] {
+      host.provide(pattern(16))
+      #expect(try host.run(.set(feature, flag)).status == .success)
+      #expect(try host.run(.get(feature, selector, value: flag)).status == .success)
+      #expect(host.received(count).allSatisfy { $0 == 0 })
+      #expect(Array(host.received(17)[count..<16]) == Array(pattern(16)[count...]))
+    }
+  }
+
   @Test func `a time is kept and goes on`() throws {
     let host = try TestHost()
     try host.enable()
@@ -286,6 +323,17 @@ import Testing
     #expect(try host.run(.get(.timestamp)).status == .success)
     let bytes = host.received(8)
     #expect(Array(bytes[2..<6]) == [0x54, 0x76, 0x98, 0x01] && bytes[6] == 0b010)
+  }
+
+  @Test func `a time that nobody has set is the time since the reset`() throws {
+    let before = Deadline.now
+    let host = try TestHost()
+    try host.enable()
+    host.provide([UInt8](repeating: 0xFF, count: 8))
+    #expect(try host.run(.get(.timestamp)).status == .success)
+    let bytes = host.received(8)
+    let milliseconds = bytes[..<6].reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+    #expect(milliseconds <= (Deadline.now - before) / 1_000_000 && bytes[6] == 0)
   }
 
   @Test(arguments: [(0, 8), (1, 16)] as [(UInt32, Int)])

@@ -1,4 +1,6 @@
+import Glibc
 import NVMeProtocol
+import SystemCallFilter
 import TestSupport
 import Testing
 
@@ -148,24 +150,22 @@ import Testing
     #expect(host.received(4096).allSatisfy { $0 == 0 })
   }
 
-  private func provide(_ ranges: [DatasetRange], _ host: TestHost) {
-    var bytes = [UInt8](repeating: 0, count: 16 * ranges.count)
-    for (index, range) in ranges.enumerated() {
-      for place in 0..<8 {
-        let first = UInt64(range.attributes) | UInt64(range.count) << 32
-        bytes[16 * index + place] = UInt8(truncatingIfNeeded: first >> UInt64(8 * place))
-        bytes[16 * index + 8 + place] = UInt8(
-          truncatingIfNeeded: range.start >> UInt64(8 * place))
+  @Test func `Deallocate is a hint that the host need not follow`() async {
+    for code in [EINVAL, EOPNOTSUPP] {
+      await #expect(processExitsWith: .success) { [code = code as CInt] in
+        let host = try TestHost()
+        try host.enable()
+        var queue = try host.makeQueue()
+        host.provide(pattern(512))
+        #expect(try host.run(.io(.write), &queue).status == .success)
+        #expect(filter_refuse_allocation(code) == 0)
+        provide([DatasetRange(start: 0, count: 1)], host)
+        #expect(try host.run(deallocate(1), &queue).status == .success)
+        // Zeros are no hint.
+        #expect(try host.run(.io(.writeZeroes), &queue).status == .success)
+        #expect(try host.run(.io(.read), &queue).status == .success)
+        #expect(host.received(512).allSatisfy { $0 == 0 })
       }
-    }
-    host.provide(bytes)
-  }
-
-  private func deallocate(_ count: Int) -> SubmissionEntry {
-    SubmissionEntry.io(.datasetManagement).with {
-      $0.dword10 = UInt32(count - 1)
-      $0.dword11 = DatasetAttributes.deallocate.rawValue
-      $0.dword12 = 0
     }
   }
 
@@ -226,5 +226,26 @@ import Testing
       for _ in 0..<50 { taken.append(try host.next(&queue).commandID) }
     }
     #expect(taken.count == 2000 && Set(taken) == sent)
+  }
+}
+
+private func provide(_ ranges: [DatasetRange], _ host: TestHost) {
+  var bytes = [UInt8](repeating: 0, count: 16 * ranges.count)
+  for (index, range) in ranges.enumerated() {
+    for place in 0..<8 {
+      let first = UInt64(range.attributes) | UInt64(range.count) << 32
+      bytes[16 * index + place] = UInt8(truncatingIfNeeded: first >> UInt64(8 * place))
+      bytes[16 * index + 8 + place] = UInt8(
+        truncatingIfNeeded: range.start >> UInt64(8 * place))
+    }
+  }
+  host.provide(bytes)
+}
+
+private func deallocate(_ count: Int) -> SubmissionEntry {
+  SubmissionEntry.io(.datasetManagement).with {
+    $0.dword10 = UInt32(count - 1)
+    $0.dword11 = DatasetAttributes.deallocate.rawValue
+    $0.dword12 = 0
   }
 }

@@ -1,3 +1,5 @@
+import Foundation
+import Logging
 import NVMeProtocol
 import SystemPackage
 import TestSupport
@@ -112,17 +114,32 @@ import VFIOUserTransport
     #expect(try host.run(.admin(.formatNVM, namespace: 1)).status == .success)
   }
 
-  @Test func `Format waits for commands under way`() throws {
-    let host = try TestHost()
+  @Test(arguments: [false, true])
+  func `Format waits for commands under way, even while the disk shuts down`(
+    shutsDown: Bool
+  ) throws {
+    let engine = HeldEngine()
+    let host = try TestHost { $0.makeEngine = { engine } }
     try host.enable()
-    var queue = try host.makeQueue(1, entries: 64)
-    for _ in 0..<20 { host.put(.io(.verify, blocks: 16384), &queue) }
+    var queue = try host.makeQueue()
+    host.put(.io(.verify, blocks: 8), &queue)
     try host.ring(queue)
-    #expect(try host.run(.admin(.formatNVM, namespace: 1)).status == .success)
-    for _ in 0..<20 {
-      let completion = try host.next(&queue)
-      #expect(completion.status == .success || completion.status.means(.formatInProgress))
-    }
+    #expect(eventually { engine.held == [.read] })
+    let format = host.put(.admin(.formatNVM, namespace: 1), &host.admin)
+    let other = host.put(.get(.arbitration), &host.admin)
+    try host.ring(host.admin)
+    // The command after it is done, and it has not begun.
+    #expect(try host.next(&host.admin).commandID == other)
+    #expect(try host.run(.io(.read), &queue).status.means(.formatInProgress))
+    #expect(engine.held == [.read])
+    if shutsDown { try host.configure { $0.shutdown = 1 } }
+    engine.letGo()
+    #expect(try host.next(&queue).status == .success)
+    let completion = try host.next(&host.admin)
+    #expect(completion.commandID == format && completion.status == .success)
+    #expect(engine.done == [.read, .zero(deallocate: true, durable: true)])
+    guard shutsDown else { return #expect(try host.run(.io(.read), &queue).status == .success) }
+    #expect(eventually { host.status.shutdown == 2 })
   }
 }
 
@@ -157,6 +174,112 @@ import VFIOUserTransport
     #expect(log.hostWrites == 1 && log.powerCycles == 2 && log.unsafeShutdowns == 0)
     #expect(try host.run(.identify(.namespace, namespace: 1)).status == .success)
     #expect(try IdentifyNamespace(decoding: host.received(4096).span).format.dataShift == 12)
+  }
+
+  @Test func `commands of several requests are finished before the end`() throws {
+    let engine = HeldEngine()
+    let host = try TestHost { $0.makeEngine = { engine } }
+    try host.enable()
+    var queue = try host.makeQueue()
+    // Three megabytes are three requests, one after the other.
+    host.put(.io(.verify, blocks: 6144), &queue)
+    try host.ring(queue)
+    #expect(eventually { engine.held == [.read] })
+    host.device.controller?.mailbox.post(.close)
+    engine.letGo()
+    #expect(eventually { engine.isClosed })
+    #expect(engine.done == [.read, .read, .read])
+  }
+
+  /// The shifts of a disk's namespaces, by Identify.
+  private func shifts(_ host: TestHost, _ count: UInt32 = 2) throws -> [UInt8] {
+    try (1...count).map { id in
+      #expect(try host.run(.identify(.namespace, namespace: id)).status == .success)
+      return try IdentifyNamespace(decoding: host.received(4096).span).format.dataShift
+    }
+  }
+
+  /// Opens files that another disk had, when it has gone.
+  private func open(_ files: [TestFile]) throws -> [StorageFile] {
+    try files.map { file in
+      var opened: StorageFile?
+      _ = eventually {
+        opened = try? StorageFile(path: file.path)
+        return opened != nil
+      }
+      return try #require(opened)
+    }
+  }
+
+  @Test func `a format goes with its file, and the other sizes are the owner's`() throws {
+    let files = try [TestFile(size: 1 << 20), TestFile(size: 1 << 20)]
+    let state = FilePath(files[0].path.string + ".nvme")
+    do {
+      let host = try TestHost(open(files)) { $0.statePath = state }
+      try host.enable()
+      #expect(try shifts(host) == [9, 9])
+      let format = SubmissionEntry.admin(.formatNVM, namespace: 2).with { $0.dword10 = 1 }
+      #expect(try host.run(format).status == .success)
+    }
+    do {
+      let host = try TestHost(open(files.reversed())) { $0.statePath = state }
+      try host.enable()
+      #expect(try shifts(host) == [12, 9])
+    }
+    let host = try TestHost(open(files), blockSize: 4096) { $0.statePath = state }
+    try host.enable()
+    #expect(try shifts(host) == [12, 12])
+  }
+
+  @Test func `files of the same name, and those with an identifier, are told apart`() throws {
+    let folders = ["a", "b"].map { "/tmp/nvme-test-\(UInt64.random(in: 0 ... .max))-\($0)" }
+    for folder in folders {
+      try FileManager.default.createDirectory(
+        atPath: folder, withIntermediateDirectories: false)
+    }
+    defer { for folder in folders { try? FileManager.default.removeItem(atPath: folder) } }
+    let paths = folders.map { FilePath($0 + "/disk.img") }
+    var all = try paths.map { NamespaceConfiguration(try StorageFile(path: $0, create: 1 << 20)) }
+    #expect(all[0].key(among: [all[0]]) == "disk.img")
+    #expect(all.map { $0.key(among: all) } == paths.map(\.string))
+    all[1].globallyUniqueID = (0..<16).map { $0 }
+    #expect(all[1].key(among: all) == "nguid 000102030405060708090a0b0c0d0e0f")
+    #expect(NamespaceConfiguration(try StorageFile(memory: 512)).key(among: all) == nil)
+  }
+
+  @Test func `a format of all is kept namespace by namespace`() throws {
+    let files = try [TestFile(size: 1 << 20), TestFile(size: 1 << 20)]
+    let state = FilePath(files[0].path.string + ".nvme")
+    let engine = HeldEngine()
+    let host = try TestHost(open(files)) {
+      $0.statePath = state
+      $0.makeEngine = { engine }
+    }
+    try host.enable()
+    let format = SubmissionEntry.admin(.formatNVM, namespace: .max).with { $0.dword10 = 1 }
+    host.put(format, &host.admin)
+    try host.ring(host.admin)
+    for done in 0..<2 {
+      #expect(eventually { engine.held.count == 1 })
+      let saved = SavedState.load(state, logger: Logger(label: "test"))
+      #expect(saved.formats?.count == done)
+      engine.letGo(andHold: true)
+    }
+    #expect(try host.next(&host.admin).status == .success)
+    engine.letGo()
+  }
+
+  @Test func `a state of before formats were kept by name is read`() throws {
+    let file = try TestFile(size: 1 << 20)
+    let state = FilePath(file.path.string + ".nvme")
+    var old = SavedState()
+    old.powerCycles = 6
+    old.formats = nil
+    old.store(state, logger: Logger(label: "test"))
+    let host = try TestHost([StorageFile(path: file.path)]) { $0.statePath = state }
+    try host.enable()
+    #expect(try host.run(.log(.health, bytes: 512)).status == .success)
+    #expect(try HealthLog(decoding: host.received(512).span).powerCycles == 7)
   }
 
   @Test func `a client that goes without a shutdown is counted`() throws {

@@ -145,19 +145,32 @@ import VFIOUserTransport
     #expect(entry.submissionQueue == 0xFFFF && entry.errorCount > 0)
   }
 
-  @Test func `every queue gets its turn`() throws {
-    let host = try TestHost()
+  @Test func `every queue gets its turn before another has a second one`() throws {
+    let host = try TestHost { $0.queueEntries = 256 }
     try host.enable()
-    var queues = [
-      try host.makeQueue(1, entries: 64), try host.makeQueue(2, entries: 64),
-      try host.makeQueue(3, entries: 64),
-    ]
-    for index in queues.indices {
-      for block in 0..<60 { host.put(.io(.read, block: UInt64(block)), &queues[index]) }
+    let completions = host.place(256 * 16)
+    #expect(
+      try host.run(.createCompletionQueue(1, at: completions, entries: 256)).status == .success)
+    var queues: [TestHost.Queue] = []
+    for id: UInt16 in 1...3 {
+      let place = host.place(64 * 64)
+      let create = SubmissionEntry.createSubmissionQueue(id, at: place, entries: 64)
+      #expect(try host.run(create.with { $0.dword11 = 1 | 1 << 16 }).status == .success)
+      queues.append(.init(id: id, submissions: place, completions: completions, entries: 64))
+      for block in 0..<60 { host.put(.io(.read, block: UInt64(block)), &queues[Int(id) - 1]) }
     }
-    for queue in queues { try host.ring(queue) }
-    for index in queues.indices {
-      for _ in 0..<60 { #expect(try host.next(&queues[index]).status == .success) }
+    // Nobody serves them before all have something.
+    try #require(host.device.controller).turn.withLock { _ in
+      for queue in queues { #expect(throws: Never.self) { try host.ring(queue) } }
+    }
+    var taking = TestHost.Queue(id: 1, submissions: 0, completions: completions, entries: 256)
+    let order = try (0..<180).map { _ in try host.next(&taking).submissionQueue }
+    for turn in [order[..<96], order[96...]] {
+      // One burst each, in any order of the queues.
+      let bursts = stride(from: turn.startIndex, to: turn.endIndex, by: turn.count / 3).map {
+        Set(turn[$0..<$0 + turn.count / 3])
+      }
+      #expect(bursts.allSatisfy { $0.count == 1 } && Set(bursts) == [[1], [2], [3]])
     }
   }
 

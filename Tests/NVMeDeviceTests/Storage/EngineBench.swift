@@ -87,13 +87,15 @@ final class EngineBench: StorageReceiver, @unchecked Sendable {
     host.provide([UInt8](repeating: value, count: Self.blockSize), at: Self.place(tag))
   }
 
-  /// Gives the engine a request of one block.
+  /// Gives the engine a request of one block, of a life that has just ended if it is stale.
   func submit(
-    _ operation: StorageRequest.Operation, _ tag: Int, block: Int = 0, at address: UInt64? = nil
+    _ operation: StorageRequest.Operation, _ tag: Int, block: Int = 0, at address: UInt64? = nil,
+    isStale: Bool = false
   ) {
     let request = StorageRequest(
       tag: tag, file: storage, transfer: bus.memory.begin(), receiver: self, lives: lives)
     request.life = lives.current
+    if isStale { lives.end() }
     request.operation = operation
     request.offset = UInt64(block * Self.blockSize)
     request.count = UInt64(Self.blockSize)

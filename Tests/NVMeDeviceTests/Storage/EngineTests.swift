@@ -90,20 +90,19 @@ import VFIOUserTransport
     for tag in 0..<500 { #expect(bench.received(tag) == [UInt8(tag % 64)]) }
   }
 
-  @Test(arguments: EngineKind.available)
-  func `touches nothing for a life that has ended`(kind: EngineKind) throws {
-    let engine = try kind.make()
-    let bench = try EngineBench(engine)
+  @Test(arguments: EngineKind.available, [true, false])
+  func `touches nothing for a life that has ended`(kind: EngineKind, isShared: Bool) throws {
+    let bench = try EngineBench(kind.make(), isShared: isShared)
     bench.provide(0xEE, 1)
-    bench.submit(.read, 1, block: 5)
-    bench.lives.end()
-    engine.flush()
-    #expect(eventually { bench.outcomes[1] != nil })
-    let outcome = try #require(bench.outcomes[1])
-    // What the kernel or a thread had by then may have been done.
-    #expect(outcome == [.abandoned] || outcome == [.success])
-    // What comes later is not.
-    bench.lives.end()
+    bench.submit(.read, 1, block: 5, isStale: true)
+    bench.submit(.write(durable: false), 2, block: 6, isStale: true)
+    bench.submit(.zero(deallocate: true, durable: false), 3, block: 7, isStale: true)
+    bench.engine.flush()
+    #expect(eventually { bench.outcomes.count == 3 })
+    #expect(bench.outcomes.values.allSatisfy { $0 == [.abandoned] })
+    #expect(bench.received(1) == [0xEE])
+    #expect(try bench.content(of: 6) == [6])
+    #expect(try bench.content(of: 7) == [7])
   }
 
   @Test(arguments: EngineKind.available)

@@ -1,8 +1,11 @@
+import Logging
+import NVMeProtocol
+import Synchronization
 import SystemPackage
 import TestSupport
 import Testing
+import VFIOUserClient
 import VFIOUserServer
-import NVMeProtocol
 import VFIOUserTransport
 
 @testable import NVMeDevice
@@ -71,6 +74,39 @@ import VFIOUserTransport
     #expect(try host.run(.init(opcode: 0, namespaceID: 1), &queue).status == .success)
   }
 
+  @Test func `blocks that are smaller than direct I/O takes are refused`() throws {
+    let file = try TestFile(size: 1 << 20)
+    let direct = try StorageFile(file.path, nil, .direct, leastAlignment: 4096)
+    let flaw = NVMeDevice.Flaw.unaligned(file.path.string, blockSize: 512, alignment: 4096)
+    var options = NVMeConfiguration(namespaces: [NamespaceConfiguration(direct)])
+    options.logger.logLevel = .critical
+    #expect(throws: flaw) { _ = try NVMeDevice(options) }
+    options.namespaces[0].blockSize = 4096
+    _ = try NVMeDevice(options)
+    // What a guest has chosen counts, not what the owner says.
+    let state = FilePath(file.path.string + ".nvme")
+    var saved = SavedState()
+    saved.formats = [try #require(options.namespaces[0].key(among: options.namespaces)): 512]
+    saved.store(state, logger: options.logger)
+    options.statePath = state
+    #expect(throws: flaw) { _ = try NVMeDevice(options) }
+  }
+
+  @Test func `a guest cannot format to blocks that are smaller than direct I/O takes`() throws {
+    let file = try TestFile(size: 1 << 20)
+    let host = try TestHost(
+      [StorageFile(file.path, nil, .direct, leastAlignment: 4096)], blockSize: 4096)
+    try host.enable()
+    #expect(try host.run(.identify(.namespace, namespace: 1)).status == .success)
+    let identity = try IdentifyNamespace(decoding: host.received(4096).span)
+    #expect(identity[format: 0].dataShift == 0 && identity[format: 1].dataShift == 12)
+    let format = SubmissionEntry.admin(.formatNVM, namespace: 1)
+    #expect(try host.run(format).status.means(.invalidFormat))
+    #expect(try host.run(format.with { $0.dword10 = 1 }).status == .success)
+    var queue = try host.makeQueue()
+    #expect(try host.run(.io(.read), &queue).status == .success)
+  }
+
   @Test func `descriptions that make no sense are refused`() throws {
     let file = try StorageFile(memory: 1 << 20)
     func refuse(_ flaw: NVMeDevice.Flaw, _ change: (inout NVMeConfiguration) -> Void) {
@@ -118,6 +154,43 @@ import VFIOUserTransport
     pool.close()
   }
 
+  /// Lets a pool's thread go on only so far.
+  private final class Turnstile: StorageReceiver {
+    let done = Monitor<[Int]>([])
+    let allowed = Monitor(0)
+
+    func completed(_ request: StorageRequest) {
+      let tag = request.tag
+      done.update { $0.append(tag) }
+      _ = allowed.withLock(when: { $0 > tag }, before: .after(.seconds(10))) { _ in }
+    }
+  }
+
+  @Test func `what is done is let go of while more waits`() throws {
+    struct Weak { weak var request: StorageRequest? }
+    let host = try TestHost()
+    let file = try StorageFile(memory: 1 << 20)
+    let bus = try #require(host.device.bus)
+    let pool = try ThreadPool(threads: 1)
+    let (turnstile, lives) = (Turnstile(), ControllerLives())
+    func submit(_ tag: Int) -> Weak {
+      let request = StorageRequest(
+        tag: tag, file: file, transfer: bus.memory.begin(), receiver: turnstile, lives: lives)
+      pool.submit(request)
+      return Weak(request: request)
+    }
+    _ = submit(0)
+    #expect(eventually { turnstile.done.withLock { $0 } == [0] })
+    let all = (1...4).map { submit($0) }
+    turnstile.allowed.update { $0 = 2 }
+    #expect(eventually { turnstile.done.withLock { $0 } == [0, 1, 2] })
+    #expect(all[0].request == nil)
+    #expect(all[2].request != nil)
+    turnstile.allowed.update { $0 = 5 }
+    #expect(eventually { turnstile.done.withLock { $0 } == [0, 1, 2, 3, 4] })
+    pool.close()
+  }
+
   @Test func `a request of an earlier life is abandoned`() throws {
     let host = try TestHost()
     let file = try StorageFile(memory: 1 << 20)
@@ -130,5 +203,65 @@ import VFIOUserTransport
     #expect(PlainCalls.perform(request, &spare) == .success)
     lives.end()
     #expect(PlainCalls.perform(request, &spare) == .abandoned)
+  }
+}
+
+@Suite struct `A buffer between file and guest` {
+  /// Three pages, and more than is moved at once.
+  private static let ranges = [
+    GuestRange(address: TestHost.data, count: 4096),
+    GuestRange(address: TestHost.data + 0x10000, count: 4096),
+    GuestRange(address: TestHost.data + 0x20000, count: (64 << 10) + 4096),
+  ]
+
+  @Test(arguments: [(0, 0), (1, 4096), (2, 8192), (3, 8192 + (64 << 10))], [true, false])
+  func `stops before the next piece when nobody wants it any more`(
+    pieces: (asked: Int, bytes: Int), isShared: Bool
+  ) throws {
+    let host = try TestHost(isShared: isShared)
+    let transfer = try #require(host.device.bus).memory.begin()
+    let buffer = try PageBuffer(size: 1 << 20)
+    unsafe buffer.bytes(1 << 20).initializeMemory(as: UInt8.self, repeating: 0x5A)
+    var asked = 0
+    let isWhole = try buffer.scatter(to: Self.ranges, by: transfer) {
+      asked += 1
+      return asked <= pieces.asked
+    }
+    #expect(!isWhole)
+    let written = Self.ranges.flatMap { host.received(Int($0.count), at: $0.address) }
+    #expect(written.prefix(pieces.bytes).allSatisfy { $0 == 0x5A })
+    #expect(written.dropFirst(pieces.bytes).allSatisfy { $0 == 0 })
+  }
+
+  @Test func `brings all of it when it is wanted`() throws {
+    let host = try TestHost()
+    let transfer = try #require(host.device.bus).memory.begin()
+    let buffer = try PageBuffer(size: 1 << 20)
+    let data = pattern(8192 + (68 << 10))
+    host.provide(Array(data[..<4096]))
+    host.provide(Array(data[4096..<8192]), at: TestHost.data + 0x10000)
+    host.provide(Array(data[8192...]), at: TestHost.data + 0x20000)
+    #expect(try buffer.gather(from: Self.ranges, by: transfer))
+    let isEqual = buffer.withBytes(data.count) { bytes in
+      bytes.indices.allSatisfy { bytes[$0] == data[$0] }
+    }
+    #expect(isEqual)
+  }
+
+  @Test func `tells the controller that it needs the connection`() throws {
+    let host = try TestHost()
+    let window = try SharedMemory(size: 64 << 10)
+    let place = TestHost.base + 2 * TestHost.memorySize
+    try host.client.map(window, at: place, size: 64 << 10, isShared: false)
+    try host.enable()
+    var queue = try host.makeQueue()
+    let mailbox = try #require(host.device.controller).mailbox
+    #expect(try host.run(.io(.read, blocks: 8), &queue).status == .success)
+    var usesMessages = mailbox.usesMessages.load(ordering: .relaxed)
+    #expect(!usesMessages)
+    // Only the data is there; the queues are mapped.
+    #expect(try host.run(.io(.read, blocks: 8, data: place), &queue).status == .success)
+    usesMessages = mailbox.usesMessages.load(ordering: .relaxed)
+    #expect(usesMessages)
   }
 }

@@ -15,7 +15,7 @@ extension Controller {
     case .deleteCompletionQueue: return try deleteCompletionQueue(entry)
     case .deleteSubmissionQueue: return try deleteSubmissionQueue(slot)
     case .getFeatures: return try getFeatures(entry)
-    case .setFeatures: return try setFeatures(entry)
+    case .setFeatures: return try setFeatures(slot)
     case .getLogPage: return try getLogPage(entry)
     case .abort: return abort(entry)
     case .asynchronousEventRequest: return try requestEvent(slot)

@@ -22,6 +22,9 @@ struct EventQueue {
     return true
   }
 
+  /// Whether the command is one of the requests.
+  func holds(_ request: CommandSlot) -> Bool { requests.contains { $0 === request } }
+
   /// - Returns: whether the request was there.
   mutating func remove(_ request: CommandSlot) -> Bool {
     guard let place = requests.firstIndex(where: { $0 === request }) else { return false }
@@ -59,7 +62,9 @@ extension Controller {
     return .pending
   }
 
+  /// Answers requests, unless the client has gone: then for the next one.
   func sendEvents() {
+    guard !isPaused else { return }
     while let (event, slot) = events.next() { finish(slot, nil, result: event.rawValue) }
   }
 

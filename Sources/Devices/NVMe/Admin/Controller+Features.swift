@@ -7,22 +7,24 @@ extension Controller {
     let feature = Feature(rawValue: UInt8(truncatingIfNeeded: entry.dword10))
     guard let capabilities = Features.capabilities[feature] else { throw .field(40) }
     if feature == .volatileWriteCache, !features.hasCache { throw .field(40) }
-    switch FeatureSelector(rawValue: UInt8(truncatingIfNeeded: entry.dword10 >> 8)) {
-    case .current: return .done(try currentValue(feature, entry))
-    case .default:
-      if feature == .temperatureThreshold {
-        return .done(UInt32(HealthCounters.warningTemperature))
-      }
-      return .done(features.defaultValue(feature))
-    case .saved: return .done(features.savedValue(feature))
+    let selector = FeatureSelector(rawValue: UInt8(truncatingIfNeeded: entry.dword10 >> 8))
+    switch selector {
+    case .current, .default, .saved: return .done(try value(feature, entry, selector))
     case .capabilities: return .done(capabilities.rawValue)
     default: throw .field(41)
     }
   }
 
-  private func currentValue(
-    _ feature: Feature, _ entry: SubmissionEntry
+  /// A feature's value, in dword 0 or in the host's memory; what is not saved counts as its default.
+  private func value(
+    _ feature: Feature, _ entry: SubmissionEntry, _ selector: FeatureSelector
   ) throws(CommandFailure) -> UInt32 {
+    let features =
+      switch selector {
+      case .default: features.fresh
+      case .saved: features.afterReset
+      default: features
+      }
     switch feature {
     case .numberOfQueues:
       return QueueCounts(submission: options.queues, completion: options.queues).rawValue
@@ -39,7 +41,8 @@ extension Controller {
       default: throw .field(46)
       }
     case .timestamp:
-      try give(timestampBytes(), count: 8, to: entry)
+      let bytes = selector == .current ? timestampBytes() : [UInt8](repeating: 0, count: 8)
+      try give(bytes, count: 8, to: entry)
       return 0
     case .hostIdentifier:
       let count = entry.dword11 & 1 != 0 ? 16 : 8
@@ -59,7 +62,8 @@ extension Controller {
     return (0..<8).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
   }
 
-  func setFeatures(_ entry: SubmissionEntry) throws(CommandFailure) -> Progress {
+  func setFeatures(_ slot: CommandSlot) throws(CommandFailure) -> Progress {
+    let entry = slot.entry
     let feature = Feature(rawValue: UInt8(truncatingIfNeeded: entry.dword10))
     let saves = entry.dword10 >> 31 != 0
     guard let capabilities = Features.capabilities[feature] else { throw .field(40) }
@@ -70,6 +74,7 @@ extension Controller {
     guard entry.namespaceID == 0 || entry.namespaceID == .max || feature == .errorRecovery else {
       throw CommandFailure(Status.featureNotNamespaceSpecific.final, byte: 4)
     }
+    if feature == .volatileWriteCache, entry.dword11 & 1 == 0 { return try switchCacheOff(slot) }
     let result = try change(feature, entry)
     if saves {
       features.save(feature)
@@ -100,7 +105,7 @@ extension Controller {
       healthHasChanged()
       return 0
     case .volatileWriteCache:
-      try setCache(value & 1 != 0)
+      features[feature] = 1
       return 0
     case .timestamp:
       let bytes = try take(8, from: entry)
@@ -136,13 +141,5 @@ extension Controller {
     default: throw .field(46)
     }
     healthHasChanged()
-  }
-
-  /// A cache that is switched off is flushed first: what it has must not wait for the next flush.
-  private func setCache(_ isOn: Bool) throws(CommandFailure) {
-    if features.isCacheOn, !isOn {
-      for namespace in namespaces where !namespace.isReadOnly { flushNow(namespace) }
-    }
-    features[.volatileWriteCache] = isOn ? 1 : 0
   }
 }

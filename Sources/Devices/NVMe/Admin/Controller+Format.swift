@@ -12,6 +12,10 @@ extension Controller {
     guard value >> 5 & 7 == 0 else { throw CommandFailure(Status.invalidFormat.final, byte: 40) }
     guard value >> 9 & 7 <= 1 else { throw .field(41) }
     let targets = try formatTargets(slot.entry.namespaceID)
+    let blockSize = NamespaceConfiguration.blockSizes[Int(format)]
+    guard targets.allSatisfy({ $0.file.takes(blockSize: blockSize) }) else {
+      throw CommandFailure(Status.invalidFormat.final, byte: 40)
+    }
     guard !targets.contains(where: \.isReadOnly) else {
       throw CommandFailure(Status.writeProtected.final, byte: 4)
     }
@@ -34,7 +38,7 @@ extension Controller {
   /// The last I/O command of a namespace that is to be formatted is done.
   func formatGoesOn() {
     guard let slot = formatting, case .format(let next, let format) = slot.work,
-      !slot.isSubmitted, stage == .enabled,
+      !slot.isSubmitted, stage == .enabled || stage == .quiescing(.shutDown),
       let targets = try? formatTargets(slot.entry.namespaceID),
       !targets.contains(where: { $0.inFlight > 0 })
     else { return }
@@ -51,13 +55,15 @@ extension Controller {
   ) throws(CommandFailure) -> Progress {
     let targets = try formatTargets(slot.entry.namespaceID)
     if next > 0 {
-      targets[next - 1].shift = format == 0 ? 9 : 12
-      _ = targets[next - 1].measure()
+      let done = targets[next - 1]
+      done.shift = format == 0 ? 9 : 12
+      _ = done.measure()
+      if let key = done.key {
+        formats[key] = 1 << Int(done.shift)
+        save()
+      }
     }
-    guard next < targets.count else {
-      save()
-      return .done()
-    }
+    guard next < targets.count else { return .done() }
     let request = slot.request
     request.operation = .zero(deallocate: true, durable: true)
     request.file = targets[next].file
@@ -67,7 +73,7 @@ extension Controller {
     return try carryOut(slot)
   }
 
-  /// The command is done, well or not.
+  /// The command is done, well or not, or nobody waits for it any more.
   func endFormat() {
     for namespace in namespaces { namespace.isFormatting = false }
     formatting = nil

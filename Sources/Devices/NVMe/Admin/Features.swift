@@ -1,4 +1,5 @@
 internal import NVMeProtocol
+internal import VFIOUserTransport
 
 /// The values of features: in use, as a new controller has them, and saved (NVMe 1.4, section 5.21).
 struct Features {
@@ -30,7 +31,8 @@ struct Features {
   private var uncoalesced: Set<UInt16> = []
   /// Kelvins; the first is the composite temperature's over threshold, the second the under one.
   var thresholds: (over: UInt16, under: UInt16)
-  /// Milliseconds since 1970 when the host has set it, and our clock at that moment in nanoseconds.
+  /// Milliseconds since 1970 when the host has set it, else zero at the last reset, and our clock at that moment
+  /// in nanoseconds.
   var timestamp: (milliseconds: UInt64, at: UInt64, isSet: Bool) = (0, 0, false)
   /// Sixteen bytes.
   var hostIdentifier = [UInt8](repeating: 0, count: 16)
@@ -53,9 +55,11 @@ struct Features {
     set { current[Int(feature.rawValue)] = newValue }
   }
 
-  func defaultValue(_ feature: Feature) -> UInt32 { defaults[Int(feature.rawValue)] }
+  /// All of them as a new controller has them.
+  var fresh: Features { Features(saved: [:], hasCache: hasCache) }
 
-  func savedValue(_ feature: Feature) -> UInt32 { saved[feature.rawValue] ?? defaultValue(feature) }
+  /// All of them as they would be after a reset.
+  var afterReset: Features { Features(saved: saved, hasCache: hasCache) }
 
   mutating func save(_ feature: Feature) { saved[feature.rawValue] = self[feature] }
 
@@ -64,6 +68,7 @@ struct Features {
     current = defaults
     for (number, value) in saved { current[Int(number)] = value }
     uncoalesced = []
+    if !timestamp.isSet { timestamp.at = Deadline.now }
     thresholds = (HealthCounters.warningTemperature, 0)
     hostIdentifier = [UInt8](repeating: 0, count: 16)
   }

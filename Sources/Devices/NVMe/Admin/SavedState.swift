@@ -18,8 +18,8 @@ struct SavedState: Codable, Equatable {
   var isPowered = false
   /// By number.
   var features: [String: UInt32] = [:]
-  /// Bytes of a block, by namespace.
-  var blockSizes: [Int] = []
+  /// Bytes of a block in the namespaces that a host has formatted, by their keys.
+  var formats: [String: Int]? = [:]
 
   /// Reads a file; one that is not there or makes no sense counts as new.
   static func load(_ path: FilePath?, logger: Logger) -> SavedState {
@@ -28,8 +28,8 @@ struct SavedState: Codable, Equatable {
     }
     do {
       var state = try JSONDecoder().decode(SavedState.self, from: data)
-      if !state.blockSizes.allSatisfy(NamespaceConfiguration.blockSizes.contains) {
-        state.blockSizes = []
+      state.formats = state.formats?.filter {
+        NamespaceConfiguration.blockSizes.contains($0.value)
       }
       return state
     } catch {
@@ -40,6 +40,11 @@ struct SavedState: Codable, Equatable {
     }
   }
 
+  /// The size of a namespace's blocks: what a host has formatted it to, else what its owner says.
+  func blockSize(of one: NamespaceConfiguration, among all: [NamespaceConfiguration]) -> Int {
+    one.key(among: all).flatMap { formats?[$0] } ?? one.blockSize
+  }
+
   /// Writes the file as a whole, or leaves the old one.
   func store(_ path: FilePath, logger: Logger) {
     do {
@@ -48,6 +53,28 @@ struct SavedState: Codable, Equatable {
       logger.warning(
         "the state was not saved", metadata: ["file": "\(path)", "error": "\(error)"])
     }
+  }
+}
+
+extension NamespaceConfiguration {
+  /// What the namespace is called where the state is kept.
+  ///
+  /// Not its number: namespaces may change places. The file's name will do, without the folder, because disks
+  /// are moved together with their state; unless another has the same.
+  ///
+  /// - Returns: nil for memory, which is gone with the process.
+  func key(among all: [NamespaceConfiguration]) -> String? {
+    guard file.kind != .memory else { return nil }
+    if let globallyUniqueID {
+      return "nguid "
+        + globallyUniqueID.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+    func last(_ file: StorageFile) -> String {
+      FilePath(file.name).lastComponent?.string ?? file.name
+    }
+    let name = last(file)
+    let namesakes = all.count { $0.file.kind != .memory && last($0.file) == name }
+    return namesakes == 1 ? name : file.name
   }
 }
 
@@ -80,7 +107,7 @@ extension Controller {
     state.isPowered = health.isPowered
     state.features = Dictionary(
       uniqueKeysWithValues: features.saved.map { ("\($0.key)", $0.value) })
-    state.blockSizes = namespaces.map { 1 << Int($0.shift) }
+    state.formats = formats
     state.store(path, logger: logger)
   }
 }

@@ -27,6 +27,8 @@ final class Namespace {
   let id: UInt32
   let file: StorageFile
   let globallyUniqueID: [UInt8]
+  /// What it is called where the state is kept; nil for one that is gone with the process.
+  let key: String?
   /// Blocks have 1 << shift bytes.
   var shift: UInt8
   /// Blocks.
@@ -36,10 +38,12 @@ final class Namespace {
   /// A Format NVM waits for those, or is under way.
   var isFormatting = false
 
-  init(id: UInt32, _ configuration: NamespaceConfiguration, shift: UInt8, uniqueID: [UInt8])
-    throws(SystemFailure)
-  {
+  init(
+    id: UInt32, _ configuration: NamespaceConfiguration, shift: UInt8, uniqueID: [UInt8],
+    key: String?
+  ) throws(SystemFailure) {
     self.id = id
+    self.key = key
     file = configuration.file
     self.shift = shift
     globallyUniqueID = configuration.globallyUniqueID ?? uniqueID
@@ -69,7 +73,9 @@ extension Namespace {
     identity.utilization = min(blocks, (used + (1 << UInt64(shift)) - 1) >> UInt64(shift))
     identity.features = [.thin, .optimalPerformance]
     identity.formatsZeroBased = UInt8(NamespaceConfiguration.blockSizes.count - 1)
-    identity[format: 0] = LBAFormat(dataShift: 9, relativePerformance: 1)
+    // A shift of 0 says that there is no such format.
+    let hasSmall = file.takes(blockSize: 512)
+    identity[format: 0] = LBAFormat(dataShift: hasSmall ? 9 : 0, relativePerformance: 1)
     identity[format: 1] = LBAFormat(dataShift: 12)
     identity.formattedAs = shift == 9 ? 0 : 1
     // Deallocated blocks read as zeros, and Write Zeroes can deallocate.

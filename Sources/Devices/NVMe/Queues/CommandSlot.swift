@@ -15,6 +15,8 @@ final class CommandSlot {
     case deallocate(next: Int)
     /// Namespaces from `next` on still have to be flushed.
     case flush(next: Int)
+    /// Namespaces from `next` on still have to be flushed before the write cache is off.
+    case cacheOff(next: Int)
     /// The namespaces to format, from `next` on, as `format`.
     case format(next: Int, format: UInt8)
     /// No request: the command waits for an event, or for a queue to empty.

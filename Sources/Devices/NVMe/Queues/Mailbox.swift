@@ -1,3 +1,4 @@
+internal import DequeModule
 internal import NVMeProtocol
 internal import Synchronization
 internal import VFIOUserServer
@@ -22,7 +23,7 @@ final class Mailbox: StorageReceiver {
   }
 
   private struct State {
-    var events: [Event] = []
+    var events: Deque<Event> = []
     var done: [StorageRequest] = []
   }
 
@@ -38,9 +39,13 @@ final class Mailbox: StorageReceiver {
   /// The last life of which nothing is left, and whether the controller's thread has ended.
   let settled = Monitor((life: UInt64(0), isClosed: false))
 
-  /// Leaves an event.
+  /// Leaves an event, instead of those that it makes pointless: a host that changes its mind all the time while
+  /// the controller waits for the disk leaves no more than a host that does it once.
   func post(_ event: Event) {
-    state.withLock { $0.events.append(event) }
+    state.withLock { state in
+      if event.supersedesOthers { state.events.removeAll { event.supersedes($0) } }
+      state.events.append(event)
+    }
     hasEvents.store(true, ordering: .releasing)
     wake.signal()
   }
@@ -52,11 +57,11 @@ final class Mailbox: StorageReceiver {
   func nextEvent() -> Event? {
     guard hasEvents.load(ordering: .acquiring) else { return nil }
     return state.withLock { state in
-      guard !state.events.isEmpty else {
+      guard let event = state.events.popFirst() else {
         hasEvents.store(false, ordering: .relaxed)
         return nil
       }
-      return state.events.removeFirst()
+      return event
     }
   }
 
@@ -66,12 +71,35 @@ final class Mailbox: StorageReceiver {
     wake.signal()
   }
 
+  func needsMessages() { usesMessages.store(true, ordering: .sequentiallyConsistent) }
+
   /// Swaps what is done for an empty array.
   func takeDone(_ list: inout [StorageRequest]) {
     guard hasDone.load(ordering: .acquiring) else { return }
     state.withLock { state in
       hasDone.store(false, ordering: .relaxed)
       swap(&state.done, &list)
+    }
+  }
+}
+
+extension Mailbox.Event {
+  /// Whether there are events that it may make pointless.
+  fileprivate var supersedesOthers: Bool {
+    switch self {
+    case .order(.disable), .order(.shutDown), .reset: true
+    default: false
+    }
+  }
+
+  /// Whether an earlier event that nobody has handled need not be handled any more.
+  fileprivate func supersedes(_ earlier: Self) -> Bool {
+    switch (self, earlier) {
+    case (.order(.disable), .order(.enable)), (.order(.disable), .order(.disable)),
+      (.order(.shutDown), .order(.shutDown)), (.reset, .order(.enable)),
+      (.reset, .order(.disable)), (.reset, .order(.resetSubsystem)), (.reset, .reset):
+      true
+    default: false
     }
   }
 }

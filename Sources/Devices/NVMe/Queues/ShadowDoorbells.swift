@@ -20,15 +20,33 @@ extension Controller {
   func updateTail(of queue: SubmissionQueue) {
     let index = Doorbells.tail(of: queue.id)
     guard let value = announced(index, queue: queue.id) else { return }
-    guard value < queue.entries else { return doorbells.note(.value) }
+    guard value < queue.entries else { return refuse(value, &queue.refused) }
+    queue.refused = 0
     queue.tail = value
   }
 
   /// Looks how far the host has read a completion queue.
   func updateHead(of queue: CompletionQueue) {
     guard let value = announced(Doorbells.head(of: queue.id), queue: queue.id) else { return }
-    guard value < queue.entries else { return doorbells.note(.value) }
+    guard value < queue.entries else { return refuse(value, &queue.refused) }
+    queue.refused = 0
+    guard value != queue.head else { return }
     queue.head = value
+    // Nobody heard the host ring: the pin goes low by what is found here.
+    if doorbells.areMapped, line.needsHeads { line.taken(Int(queue.id), head: value) }
+  }
+
+  /// Looks how far the host has read what it was told of, where it says so in memory only.
+  func updateHeads() {
+    guard doorbells.areMapped else { return }
+    for case let queue? in completionQueues where queue.hasUntaken { updateHead(of: queue) }
+  }
+
+  /// A value in memory makes no sense; it is told of once, however often it is looked at.
+  private func refuse(_ value: UInt32, _ last: inout UInt32) {
+    guard value != last else { return }
+    last = value
+    doorbells.note(.value)
   }
 
   private func announced(_ index: Int, queue: UInt16) -> UInt32? {

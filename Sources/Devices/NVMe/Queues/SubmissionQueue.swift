@@ -13,6 +13,8 @@ final class SubmissionQueue {
   var head: UInt32 = 0
   /// One behind the last entry that the host has announced.
   var tail: UInt32 = 0
+  /// The value of the doorbell that was refused last, 0 if none since.
+  var refused: UInt32 = 0
   /// Commands that have no completion yet.
   var inFlight = 0
   /// The Delete command that waits for those.
@@ -60,6 +62,8 @@ final class CompletionQueue {
   var phase = true
   /// The entry that the host will look at next, as far as it has said.
   var head: UInt32 = 0
+  /// The value of the doorbell that was refused last, 0 if none since.
+  var refused: UInt32 = 0
   /// Submission queues that complete here.
   var users = 0
   /// Completions that found no room; no commands are fetched for the queue while there are some.

@@ -13,8 +13,6 @@ final class RegisterBlock: Sendable {
     var completionQueue: UInt64 = 0
     /// Which resets the controller's thread has to know of before it may change the status.
     var life: UInt64 = 1
-    /// Whether a client has come since, whose memory the controller does not know yet.
-    var needsTransfer = false
   }
 
   /// What a write asks of the controller.
@@ -119,10 +117,9 @@ final class RegisterBlock: Sendable {
   }
 
   private static func reset(_ state: inout State) {
-    let (life, needsTransfer) = (state.life, state.needsTransfer)
+    let life = state.life
     state = State()
     state.life = life + 1
-    state.needsTransfer = needsTransfer
   }
 
   /// Back to the values after power-on.

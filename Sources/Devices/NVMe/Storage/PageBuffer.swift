@@ -61,25 +61,55 @@ public final class PageBuffer: @unchecked Sendable {
     return unsafe memcmp(memory, other.memory, count) == 0
   }
 
+  /// Most bytes that are moved without asking whether anybody wants them; each may take a message.
+  private static let mostAtOnce = 64 << 10
+
   /// Fills the buffer from the client's memory, piece after piece, up to its end.
-  func gather(from ranges: [GuestRange], by transfer: Transfer) throws(MemoryError) {
-    var place = 0
-    for range in ranges {
-      let count = Int(clamping: min(range.count, UInt64(size - place)))
+  ///
+  /// - Parameters:
+  ///   - ranges: where the bytes are.
+  ///   - transfer: the client's memory.
+  ///   - isWanted: asked before each piece.
+  /// - Returns: whether all of them were wanted.
+  @discardableResult
+  func gather(
+    from ranges: [GuestRange], by transfer: Transfer, while isWanted: () -> Bool = { true }
+  ) throws(MemoryError) -> Bool {
+    try forEachPiece(of: ranges, while: isWanted) { (address, place, count) throws(MemoryError) in
       var span = unsafe MutableRawSpan(_unsafeStart: memory + place, byteCount: count)
-      try transfer.read(at: range.address, into: &span)
-      place += count
+      try transfer.read(at: address, into: &span)
     }
   }
 
-  /// Writes the buffer to the client's memory, piece after piece, up to its end.
-  func scatter(to ranges: [GuestRange], by transfer: Transfer) throws(MemoryError) {
+  /// Writes the buffer to the client's memory, piece after piece, up to its end; the same holds as for
+  /// ``gather(from:by:while:)``.
+  @discardableResult
+  func scatter(
+    to ranges: [GuestRange], by transfer: Transfer, while isWanted: () -> Bool = { true }
+  ) throws(MemoryError) -> Bool {
+    try forEachPiece(of: ranges, while: isWanted) { (address, place, count) throws(MemoryError) in
+      let span = unsafe RawSpan(_unsafeStart: memory + place, byteCount: count)
+      try transfer.write(at: address, from: span)
+    }
+  }
+
+  /// Gives `body` addresses of the client's, and the places and numbers of bytes in the buffer that belong to them.
+  private func forEachPiece(
+    of ranges: [GuestRange], while isWanted: () -> Bool,
+    _ body: (UInt64, Int, Int) throws(MemoryError) -> Void
+  ) throws(MemoryError) -> Bool {
     var place = 0
     for range in ranges {
-      let count = Int(clamping: min(range.count, UInt64(size - place)))
-      let span = unsafe RawSpan(_unsafeStart: memory + place, byteCount: count)
-      try transfer.write(at: range.address, from: span)
-      place += count
+      let end = place + Int(clamping: min(range.count, UInt64(size - place)))
+      var address = range.address
+      while place < end {
+        guard isWanted() else { return false }
+        let count = min(end - place, Self.mostAtOnce)
+        try body(address, place, count)
+        place += count
+        address &+= UInt64(count)
+      }
     }
+    return true
   }
 }

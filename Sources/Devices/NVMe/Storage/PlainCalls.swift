@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+internal import Synchronization
 internal import SystemPackage
 internal import VFIOUserServer
 internal import VFIOUserTransport
@@ -31,7 +32,7 @@ public enum PlainCalls {
   ) -> StorageRequest.Outcome {
     guard request.isWanted else { return .abandoned }
     switch request.operation {
-    case .flush: return outcome(clinux_storage_sync(request.file.descriptor.number))
+    case .flush: return flush(request)
     case .zero(let deallocate, let durable):
       return zero(request, deallocate: deallocate, durable: durable, &spare)
     case .deallocate: return punch(request)
@@ -39,6 +40,10 @@ public enum PlainCalls {
       if let buffer = request.buffer { return moveBuffer(request, buffer) }
       return move(request, nowait: false) ?? bounce(request, &spare)
     }
+  }
+
+  private static func flush(_ request: StorageRequest) -> StorageRequest.Outcome {
+    request.file.synchronize().map { .storage($0) } ?? .success
   }
 
   // MARK: Straight between file and guest
@@ -71,6 +76,7 @@ public enum PlainCalls {
         }
       }
       if result == wanted { return .success }
+      if let failure = failure(result), request.isFinal(failure) { return .storage(failure) }
       // A part of it, or none of it yet: the slow way does all of it again, and says what is wrong.
       return nil
     } catch .needsMapping, .tooManyPieces {
@@ -92,18 +98,37 @@ public enum PlainCalls {
       return .storage(error)
     }
     guard let buffer = spare else { return .storage(.noMemory) }
+    noteMessages(request)
     do throws(MemoryError) {
       if request.operation != .read {
-        try buffer.gather(from: request.ranges, by: request.transfer)
-        return moveBuffer(request, buffer)
+        let isWhole = try buffer.gather(from: request.ranges, by: request.transfer) {
+          request.isWanted
+        }
+        return isWhole ? moveBuffer(request, buffer) : .abandoned
       }
       let outcome = moveBuffer(request, buffer)
       guard outcome == .success else { return outcome }
-      guard request.isWanted else { return .abandoned }
-      try buffer.scatter(to: request.ranges, by: request.transfer)
-      return .success
+      let isWhole = try buffer.scatter(to: request.ranges, by: request.transfer) {
+        request.isWanted
+      }
+      return isWhole ? .success : .abandoned
     } catch {
       return .memory(error)
+    }
+  }
+
+  /// Tells the receiver if the client's thread will be needed to reach its memory.
+  private static func noteMessages(_ request: StorageRequest) {
+    let direction: Transfer.Direction = request.operation == .read ? .writing : .reading
+    do throws(MemoryError) {
+      // Sound: the slices are not used.
+      unsafe try request.transfer.withSystemCallSlices(of: request.ranges, for: direction) { _ in }
+    } catch .needsMapping {
+      request.receiver.needsMessages()
+      // Either a reset sees what was just noted, or the look at the life that follows sees the reset.
+      atomicMemoryFence(ordering: .sequentiallyConsistent)
+    } catch {
+      // The transfer will say what is wrong.
     }
   }
 
@@ -127,7 +152,7 @@ public enum PlainCalls {
           unsafe clinux_storage_write(number, &slice, 1, offset, durable ? 1 : 0)
         default: unsafe clinux_storage_read(number, &slice, 1, offset, 0)
         }
-      guard result >= 0 else { return .storage(Errno(rawValue: CInt(truncatingIfNeeded: -result))) }
+      if let failure = failure(result) { return .storage(failure) }
       // The file has become shorter than the namespace.
       guard result > 0 else { return .storage(.ioError) }
       done += Int(result)
@@ -140,8 +165,8 @@ public enum PlainCalls {
   private static func punch(_ request: StorageRequest) -> StorageRequest.Outcome {
     let result = clinux_storage_punch(
       request.file.descriptor.number, request.offset, request.count)
-    // A hint, which a host may not be able to follow.
-    return result == -EOPNOTSUPP ? .success : outcome(result)
+    // A hint, which a host may not be able to follow, or not for pieces of this size.
+    return result == -EOPNOTSUPP || result == -EINVAL ? .success : outcome(result)
   }
 
   private static func zero(
@@ -160,8 +185,7 @@ public enum PlainCalls {
       guard written == .success else { return written }
       result = 0
     }
-    if result == 0, durable { result = clinux_storage_sync(number) }
-    return outcome(result)
+    return result == 0 && durable ? flush(request) : outcome(result)
   }
 
   /// For hosts that cannot make holes: writes zeros, a piece at a time.
@@ -176,9 +200,7 @@ public enum PlainCalls {
         // Sound: the slice is the start of the buffer, which outlives the call.
         let result = unsafe clinux_storage_write(
           request.file.descriptor.number, &slice, 1, request.offset + done, 0)
-        guard result > 0 else {
-          throw result == 0 ? .ioError : Errno(rawValue: CInt(truncatingIfNeeded: -result))
-        }
+        guard result > 0 else { throw failure(result) ?? .ioError }
         done += UInt64(result)
       }
       return .success
@@ -189,5 +211,9 @@ public enum PlainCalls {
 
   private static func outcome(_ result: Int32) -> StorageRequest.Outcome {
     result == 0 ? .success : .storage(Errno(rawValue: -result))
+  }
+
+  private static func failure(_ result: Int64) -> Errno? {
+    result < 0 ? Errno(rawValue: CInt(truncatingIfNeeded: -result)) : nil
   }
 }

@@ -6,7 +6,8 @@ internal import VFIOUserTransport
 /// With direct I/O it keeps as many requests under way as the guest has given, where a pool has one for each of
 /// its threads. What a ring cannot do (windows without a descriptor, buffers that are not aligned, holes),
 /// everything that it did not do completely, and what the kernel has no memory for at the moment, goes to a
-/// ``ThreadPool``; so a request never depends on the ring alone.
+/// ``ThreadPool``; so a request never depends on the ring alone. Only a flush or a durable write that has failed
+/// is not tried again.
 ///
 /// The controller's thread fills the ring and submits once per batch; a thread of the engine sleeps until
 /// something is done, and hands back whatever is done by then.

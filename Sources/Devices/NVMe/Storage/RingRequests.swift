@@ -153,6 +153,8 @@ final class RingRequests: Sendable {
       }
     if isWhole {
       request.complete(request.isWanted ? .success : .abandoned)
+    } else if let failure = completion.failure, request.isFinal(failure) {
+      request.complete(.storage(failure))
     } else {
       // A part of it, or an error: the slow way does all of it again, and says what is wrong.
       pool.submit(request)

@@ -31,4 +31,14 @@ public protocol StorageReceiver: AnyObject, Sendable {
   ///
   /// Called on any thread; never waits.
   func completed(_ request: StorageRequest)
+
+  /// A request is about to reach memory by messages, which the client's connection has to be free for.
+  ///
+  /// Called on any thread; never waits.
+  func needsMessages()
+}
+
+extension StorageReceiver {
+  /// Not everybody makes the connection wait.
+  public func needsMessages() {}
 }

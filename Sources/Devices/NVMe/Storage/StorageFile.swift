@@ -1,4 +1,5 @@
 internal import CLinux
+internal import Glibc
 public import SystemPackage
 public import VFIOUserTransport
 
@@ -51,8 +52,16 @@ public final class StorageFile: Sendable {
   ///   - cache: when written data is on the disk.
   ///   - isReadOnly: whether it must not be written to.
   /// - Throws: what the system says; `EAGAIN` from the lock when somebody else serves it.
-  public init(
+  public convenience init(
     path: FilePath, create: UInt64? = nil, cache: CacheMode = .writeBack, isReadOnly: Bool = false
+  ) throws(SystemFailure) {
+    try self.init(path, create, cache, isReadOnly: isReadOnly, leastAlignment: 1)
+  }
+
+  /// - Parameter leastAlignment: for direct I/O that wants more than the system says, as with other disks.
+  init(
+    _ path: FilePath, _ create: UInt64? = nil, _ cache: CacheMode, isReadOnly: Bool = false,
+    leastAlignment: Int
   ) throws(SystemFailure) {
     var how = isReadOnly ? 0 : CLINUX_OPEN_WRITABLE
     if cache == .direct { how |= CLINUX_OPEN_DIRECT }
@@ -71,21 +80,29 @@ public final class StorageFile: Sendable {
     isInMemory = info.in_memory == 1
     self.cache = cache
     self.isReadOnly = isReadOnly
-    alignment = cache == .direct ? Int(info.direct_alignment) : 1
+    alignment = cache == .direct ? max(Int(info.direct_alignment), leastAlignment) : 1
     name = path.string
   }
 
   /// Memory of `size` bytes, all zeros; what is not written to takes no room.
-  public init(memory size: UInt64) throws(SystemFailure) {
+  ///
+  /// - Parameters:
+  ///   - size: bytes.
+  ///   - isReadOnly: whether it must not be written to.
+  /// - Throws: what the system says.
+  public init(memory size: UInt64, isReadOnly: Bool = false) throws(SystemFailure) {
     let number = unsafe clinux_unsealed_memory_file("nvme", size)
     descriptor = OwnedDescriptor(adopting: try checked("memfd_create", number))
     kind = .memory
     isInMemory = true
     cache = .writeBack
-    isReadOnly = false
+    self.isReadOnly = isReadOnly
     alignment = 1
     name = "memory"
   }
+
+  /// Whether blocks of so many bytes can be read and written one by one.
+  func takes(blockSize: Int) -> Bool { blockSize % alignment == 0 }
 
   /// Bytes; asks the system each time.
   public func size() throws(SystemFailure) -> UInt64 { try inspect().size }
@@ -98,6 +115,8 @@ public final class StorageFile: Sendable {
   /// - Returns: what went wrong.
   func synchronize() -> Errno? {
     let result = clinux_storage_sync(descriptor.number)
+    // Memory may have nothing to flush. Of a file that would mean that nobody can promise anything.
+    if result == -EINVAL, isInMemory { return nil }
     return result == 0 ? nil : Errno(rawValue: -result)
   }
 

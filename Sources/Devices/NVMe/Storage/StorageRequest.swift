@@ -82,6 +82,22 @@ public final class StorageRequest: @unchecked Sendable {
     return bits % alignment == 0
   }
 
+  /// Whether trying again would hide a failure instead of finding out more.
+  ///
+  /// Linux tells of data that it could not bring to the disk once per open file. A flush or a durable write that
+  /// hears of it has to pass it on: repeated, it succeeds, and the guest believes that its data is safe.
+  func isFinal(_ failure: Errno) -> Bool {
+    switch operation {
+    case .flush, .write(durable: true): !Self.saysNothingOfData.contains(failure)
+    default: false
+    }
+  }
+
+  /// Failures from before the file was asked.
+  private static let saysNothingOfData: [Errno] = [
+    .resourceTemporarilyUnavailable, .interrupted, .canceled, .invalidArgument, .badAddress,
+  ]
+
   /// Gives the request back.
   public func complete(_ outcome: Outcome) {
     self.outcome = outcome

@@ -1,3 +1,4 @@
+internal import DequeModule
 internal import SystemPackage
 public import VFIOUserTransport
 
@@ -6,24 +7,12 @@ public import VFIOUserTransport
 /// Each thread sleeps on a word of its own, so that a request wakes one of them and not all.
 public final class ThreadPool: StorageEngine {
   private struct State {
-    /// Requests that wait for a thread, from `first` on.
-    var waiting: [StorageRequest] = []
-    var first = 0
+    /// Requests that wait for a thread.
+    var waiting: Deque<StorageRequest> = []
     /// Threads that sleep.
     var idle: [Int] = []
     var isClosing = false
     var running = 0
-
-    mutating func next() -> StorageRequest? {
-      guard first < waiting.count else { return nil }
-      let request = waiting[first]
-      first += 1
-      if first == waiting.count {
-        waiting.removeAll(keepingCapacity: true)
-        first = 0
-      }
-      return request
-    }
   }
 
   private let state = Monitor(State())
@@ -59,14 +48,8 @@ public final class ThreadPool: StorageEngine {
   /// Takes a request back that no thread has begun with.
   public func cancel(_ request: StorageRequest) -> Bool {
     state.withLock { state in
-      guard
-        let place = state.waiting[state.first...].firstIndex(where: { $0 === request })
-      else { return false }
+      guard let place = state.waiting.firstIndex(where: { $0 === request }) else { return false }
       state.waiting.remove(at: place)
-      if state.first == state.waiting.count {
-        state.waiting.removeAll(keepingCapacity: true)
-        state.first = 0
-      }
       return true
     }
   }
@@ -81,7 +64,7 @@ public final class ThreadPool: StorageEngine {
     var spare: PageBuffer?
     while true {
       let (request, isClosing) = state.withLock { state in
-        let request = state.next()
+        let request = state.waiting.popFirst()
         if request == nil, !state.isClosing, !state.idle.contains(index) {
           state.idle.append(index)
         }

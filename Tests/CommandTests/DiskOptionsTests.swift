@@ -1,0 +1,44 @@
+import ArgumentParser
+import NVMeDevice
+import Testing
+
+@testable import vfio_user
+
+@Suite struct `Options of a disk` {
+  private func disk(_ arguments: [String]) throws -> DiskOptions {
+    let command = try Serve.parseAsRoot(["nvme", "--socket", "/disks/a"] + arguments)
+    return try #require(command as? ServeNVMe).disk
+  }
+
+  @Test func `count for namespaces that say nothing else`() throws {
+    let disk = try disk([
+      "--namespace", "memory=1M", "--namespace", "file=b,block-size=512,cache=write-through",
+      "--block-size", "4096", "--cache", "direct",
+    ])
+    let namespaces = try disk.namespaces()
+    #expect(namespaces.map(\.blockSize) == [4096, 512])
+    #expect(namespaces.map(\.cache) == ["direct", "write-through"])
+    #expect(namespaces.map(\.readOnly) == [false, false])
+  }
+
+  @Test func `make all namespaces read only`() throws {
+    let places = ["--namespace", "memory=1M", "--namespace", "memory=2M,read-only"]
+    let some = try disk(places).namespaces()
+    #expect(try some.map { try $0.open().file.isReadOnly } == [false, true])
+    let all = try disk(places + ["--read-only"]).namespaces()
+    #expect(try all.map { try $0.open().file.isReadOnly } == [true, true])
+    let one = try disk(["--memory", "1M", "--read-only"]).namespaces()
+    #expect(try one.map { try $0.open().file.isReadOnly } == [true])
+  }
+
+  @Test func `keep no state beside a file that is only read`() throws {
+    let disk = try disk(["--namespace", "file=/disks/b", "--read-only"])
+    #expect(disk.statePath(try disk.namespaces()) == nil)
+  }
+
+  @Test func `have no size for all namespaces`() {
+    #expect(throws: (any Error).self) {
+      try disk(["--namespace", "file=b", "--size", "1G"])
+    }
+  }
+}

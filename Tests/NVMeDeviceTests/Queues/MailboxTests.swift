@@ -1,0 +1,70 @@
+import NVMeProtocol
+import Testing
+import VFIOUserServer
+
+@testable import NVMeDevice
+
+@Suite struct `What waits for the controller` {
+  private func enabling() throws -> Mailbox.Event {
+    let bus = try #require(try TestHost().device.bus)
+    return .order(
+      .enable(
+        RegisterBlock.Enabling(
+          configuration: ControllerConfiguration(rawValue: 1),
+          attributes: AdminQueueAttributes(rawValue: 0), submissionQueue: 0, completionQueue: 0,
+          transfer: bus.memory.begin())))
+  }
+
+  /// Takes everything out, in short.
+  private func drain(_ mailbox: Mailbox) -> [String] {
+    var names: [String] = []
+    while let event = mailbox.nextEvent() {
+      switch event {
+      case .order(.enable): names.append("enable")
+      case .order(.disable): names.append("disable")
+      case .order(.shutDown): names.append("shut down")
+      case .order(.resetSubsystem): names.append("reset the subsystem")
+      case .reset(let life): names.append("reset \(life)")
+      case .clientLeft: names.append("left")
+      case .adopt: names.append("adopt")
+      case .measure: names.append("measure")
+      case .close: names.append("close")
+      }
+    }
+    return names
+  }
+
+  @Test func `comes in order`() throws {
+    let mailbox = Mailbox()
+    let events: [Mailbox.Event] = [
+      .order(.shutDown), .order(.disable), try enabling(), .measure, .clientLeft, .close,
+    ]
+    for event in events { mailbox.post(event) }
+    #expect(drain(mailbox) == ["shut down", "disable", "enable", "measure", "left", "close"])
+    #expect(!mailbox.holdsEvents)
+  }
+
+  @Test func `is no more when a host switches on and off all the time`() throws {
+    let (mailbox, enable) = (Mailbox(), try enabling())
+    mailbox.post(enable)
+    mailbox.post(.measure)
+    for _ in 0..<1000 {
+      mailbox.post(.order(.disable))
+      mailbox.post(enable)
+      mailbox.post(.order(.shutDown))
+    }
+    #expect(drain(mailbox) == ["measure", "disable", "enable", "shut down"])
+  }
+
+  @Test func `is no more when it resets all the time, and the last life counts`() throws {
+    let (mailbox, enable) = (Mailbox(), try enabling())
+    mailbox.post(.clientLeft)
+    for life in 2...1000 as ClosedRange<UInt64> {
+      mailbox.post(enable)
+      mailbox.post(.order(.resetSubsystem))
+      mailbox.post(.reset(life))
+    }
+    mailbox.post(enable)
+    #expect(drain(mailbox) == ["left", "reset 1000", "enable"])
+  }
+}

@@ -1,0 +1,160 @@
+import Glibc
+import KernelRing
+import NVMeProtocol
+import SystemCallFilter
+import SystemPackage
+import TestSupport
+import Testing
+import VFIOUserTransport
+
+@testable import NVMeDevice
+
+/// What reaches the disk is seen by what fails when the disk fails.
+@Suite struct `What the disk calls durable` {
+  @Test func `is what the file could flush`() async {
+    await #expect(processExitsWith: .success) {
+      let (file, other) = (try TestFile(size: 1 << 20), try TestFile(size: 1 << 20))
+      let host = try TestHost([StorageFile(path: file.path), StorageFile(path: other.path)])
+      try host.enable()
+      var queue = try host.makeQueue()
+      let flush = SubmissionEntry(opcode: IOOpcode.flush.rawValue, namespaceID: 1)
+      let zeros = SubmissionEntry.io(.writeZeroes, blocks: 8)
+      let all: [SubmissionEntry] = [
+        flush, flush.with { $0.namespaceID = .max }, zeros.with { $0.dword12 |= 1 << 30 },
+      ]
+      for entry in all { #expect(try host.run(entry, &queue).status == .success) }
+      #expect(filter_refuse_syncs(EIO) == 0)
+      for entry in all { #expect(try host.run(entry, &queue).status.means(.writeFault)) }
+      // What need not be durable does not ask.
+      for entry in [zeros, .io(.write), .io(.read)] {
+        #expect(try host.run(entry, &queue).status == .success)
+      }
+      #expect(try host.run(.log(.health, bytes: 512)).status == .success)
+      #expect(try HealthLog(decoding: host.received(512).span).mediaErrors == 3)
+    }
+  }
+
+  @Test func `is every write with FUA, without a cache, or with the cache switched off`() async {
+    await #expect(processExitsWith: .success) {
+      let (file, other) = (try TestFile(size: 1 << 20), try TestFile(size: 1 << 20))
+      let host = try TestHost([
+        StorageFile(path: file.path), StorageFile(path: other.path, cache: .writeThrough),
+      ])
+      try host.enable()
+      var queue = try host.makeQueue()
+      let durable = SubmissionEntry.io(.write, blocks: 8).with { $0.dword12 |= 1 << 30 }
+      let through = SubmissionEntry.io(.write, blocks: 8, namespace: 2)
+      for entry in [durable, through] { #expect(try host.run(entry, &queue).status == .success) }
+      #expect(filter_refuse_durable_writes(EIO, 1) == 0)
+      for entry in [durable, through] {
+        #expect(try host.run(entry, &queue).status.means(.writeFault))
+      }
+      let plain = SubmissionEntry.io(.write, blocks: 8)
+      #expect(try host.run(plain, &queue).status == .success)
+      #expect(try host.run(.set(.volatileWriteCache, 0)).status == .success)
+      #expect(try host.run(plain, &queue).status.means(.writeFault))
+      #expect(try host.run(.set(.volatileWriteCache, 1)).status == .success)
+      #expect(try host.run(plain, &queue).status == .success)
+    }
+  }
+
+  @Test func `is everything before the cache is switched off, or it stays on`() async {
+    await #expect(processExitsWith: .success) {
+      let (file, state) = (try TestFile(size: 1 << 20), try TestFile())
+      let host = try TestHost([StorageFile(path: file.path)]) { $0.statePath = state.path }
+      try host.enable()
+      #expect(try host.run(.set(.volatileWriteCache, 0)).status == .success)
+      #expect(try host.run(.get(.volatileWriteCache)).result == 0)
+      #expect(try host.run(.set(.volatileWriteCache, 1)).status == .success)
+      #expect(filter_refuse_syncs(EIO) == 0)
+      let saving = SubmissionEntry.set(.volatileWriteCache, 0, saving: true)
+      #expect(try host.run(saving).status.means(.writeFault))
+      #expect(try host.run(.get(.volatileWriteCache)).result == 1)
+      #expect(try host.run(.get(.volatileWriteCache, .saved)).result == 1)
+    }
+  }
+
+  @Test func `is what was under way when the cache was switched off, too`() throws {
+    let engine = HeldEngine()
+    let host = try TestHost { $0.makeEngine = { engine } }
+    try host.enable()
+    var queue = try host.makeQueue()
+    let zeros = SubmissionEntry.io(.writeZeroes, blocks: 8)
+    host.put(zeros, &queue)
+    try host.ring(queue)
+    #expect(eventually { !engine.held.isEmpty })
+    let switching = host.put(.set(.volatileWriteCache, 0, saving: true), &host.admin)
+    let reading = host.put(.get(.volatileWriteCache), &host.admin)
+    try host.ring(host.admin)
+    // The command after it is done, and it is not.
+    #expect(try host.next(&host.admin).commandID == reading)
+    #expect(engine.held == [.zero(deallocate: false, durable: false)])
+    // From now on everything is durable.
+    host.put(zeros, &queue)
+    try host.ring(queue)
+    #expect(eventually { engine.held.count == 2 })
+    engine.letGo()
+    #expect(try host.next(&host.admin).commandID == switching)
+    #expect(engine.done.contains(.flush))
+    #expect(try host.run(.get(.volatileWriteCache, .saved)).result == 0)
+    for _ in 0..<2 { #expect(try host.next(&queue).status == .success) }
+    #expect(engine.done.first == .zero(deallocate: false, durable: false))
+    #expect(engine.done.contains(.zero(deallocate: false, durable: true)))
+    #expect(engine.done.count == 3)
+  }
+
+  @Test func `is not a write that failed once and went well when it was repeated`() async {
+    await #expect(processExitsWith: .success) {
+      let file = try TestFile(size: 1 << 20)
+      let host = try TestHost([StorageFile(path: file.path)])
+      try host.enable()
+      var queue = try host.makeQueue()
+      // Two places at once are two slices; what goes through a buffer is one.
+      let write = SubmissionEntry.io(.write, blocks: 16).with {
+        $0.dataPointer2 = TestHost.data + 0x10000
+        $0.dword12 |= 1 << 30
+      }
+      #expect(try host.run(write, &queue).status == .success)
+      #expect(filter_refuse_durable_writes(EIO, 2) == 0)
+      #expect(try host.run(write, &queue).status.means(.writeFault))
+    }
+  }
+
+  @Test func `is nothing on a file system that has given up writing`() async {
+    await #expect(processExitsWith: .success) {
+      let bench = try EngineBench(ThreadPool(threads: 1))
+      #expect(filter_refuse_syncs(EROFS) == 0)
+      #expect(bench.perform(.flush) == [.storage(.readOnlyFileSystem)])
+    }
+  }
+
+  @Test func `is nothing where a file cannot be flushed, but memory need not be`() async {
+    await #expect(processExitsWith: .success) {
+      let bench = try EngineBench(ThreadPool(threads: 1))
+      let memory = try StorageFile(memory: 4096)
+      #expect(filter_refuse_syncs(EINVAL) == 0)
+      #expect(memory.synchronize() == nil)
+      #expect(
+        bench.perform(.flush) == [
+          bench.storage.isInMemory ? .success : .storage(.invalidArgument)
+        ])
+    }
+  }
+
+  @Test(.enabled(if: Ring.obstacle == nil, "this machine lets nobody have an io_uring"))
+  func `is not what a ring says has failed, whatever a second try would say`() async {
+    await #expect(processExitsWith: .success) {
+      let bench = try EngineBench(RingEngine())
+      #expect(bench.perform(.flush, 1) == [.success])
+      // Nothing can be done with a descriptor that is only a place (O_PATH); the ring finds that out.
+      let place = try FileDescriptor.open(
+        "/tmp", .readOnly, options: FileDescriptor.OpenOptions(rawValue: 0o1000_0000))
+      _ = try place.duplicate(as: FileDescriptor(rawValue: bench.storage.descriptor.number))
+      // The pool would hear that all is well.
+      #expect(filter_refuse_syncs(0) == 0)
+      #expect(filter_refuse_durable_writes(0, 1) == 0)
+      #expect(bench.perform(.flush, 2) == [.storage(.badFileDescriptor)])
+      #expect(bench.perform(.write(durable: true), 3) == [.storage(.badFileDescriptor)])
+    }
+  }
+}
