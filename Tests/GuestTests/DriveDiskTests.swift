@@ -53,7 +53,7 @@ import VFIOUserClient
     #expect(write.output.isEmpty)
     let sum = "CRC-32C \(hex(CRC32C.of(Array(data).span), 8))"
     #expect(write.errors.contains("written and flushed, \(sum)"), "\(write.errors)")
-    // It is flushed, so the file on the host has it, at its place and nowhere else.
+    // The file on the host has it, at its place and nowhere else.
     let content = try Data(contentsOf: URL(filePath: disk.file))
     #expect(content[(1 << 20)..<(1 << 20) + data.count] == data)
     #expect(content[..<(1 << 20)].allSatisfy { $0 == 0 })

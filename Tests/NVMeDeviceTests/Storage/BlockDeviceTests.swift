@@ -78,7 +78,7 @@ struct `A disk that is a block device` {
       #expect(try host.run(.io(.read, block: 128, blocks: 8), &queue).status == .success)
       #expect(host.received(4096) == Array(data[..<4096]))
     }
-    // Flushed, so it is in the file whose device this is.
+    // The device is closed, so it is in the file whose device this is.
     let content = try Data(contentsOf: URL(filePath: loop.file.path.string))
     #expect(content[65536..<69632] == Data(data[..<4096]))
     #expect(content.suffix(4096) == Data(data[..<4096]))
