@@ -148,8 +148,8 @@ let package = Package(
     tests(
       "AllocationTests",
       [
-        "AllocationCounter", "VFIOUserClient", "VFIOUserServer", "VFIOUserTransport",
-        "VFIOUserProtocol",
+        "AllocationCounter", "NVMeDevice", "NVMeDriver", "NVMeProtocol", "VFIOUserClient",
+        "VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol",
       ]),
     tests("CommandTests", ["vfio-user", "NVMeDevice", arguments]),
     tests(

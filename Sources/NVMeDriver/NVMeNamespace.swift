@@ -17,7 +17,12 @@ public struct NVMeNamespace: Sendable {
   ///
   /// - Throws: ``NVMeDriverError/unsuitable(_:)`` when it is not there, or has blocks that cannot be.
   public init(_ id: UInt32, of controller: NVMeController) throws(NVMeDriverError) {
-    let description = try controller.identifyNamespace(id)
+    let description: IdentifyNamespace
+    do throws(NVMeDriverError) {
+      description = try controller.identifyNamespace(id)
+    } catch .refused(_, let status) where status.means(.invalidNamespace) {
+      throw .unsuitable("there is no namespace \(id)")
+    }
     let limit = try controller.identifyController().maximumTransfer
     let shift = description.format.dataShift
     guard description.size > 0 else { throw .unsuitable("there is no namespace \(id)") }

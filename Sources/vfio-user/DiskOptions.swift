@@ -132,7 +132,7 @@ struct DiskOptions: ParsableArguments {
 
   @Option(
     help:
-      "How the guest rings: trapped (by messages) or mapped (in memory; the device polls, and keeps a core busy)."
+      "How the guest rings: trapped (by messages) or mapped (in memory; the device polls and keeps a core busy, and QEMU waits for the reply to every write of another register, which it does not otherwise)."
   )
   var doorbells = NVMeConfiguration.DoorbellMode.trapped
 

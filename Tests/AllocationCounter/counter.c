@@ -1,6 +1,7 @@
 #include "AllocationCounter.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stddef.h>
 
 #if defined(__has_feature)
@@ -13,6 +14,7 @@
 
 int allocation_counter_works(void) { return 0; }
 uint64_t allocation_count(void) { return 0; }
+uint64_t allocation_count_of_all_threads(void) { return 0; }
 
 #else
 
@@ -22,27 +24,36 @@ extern void *__libc_realloc(void *, size_t);
 extern void *__libc_memalign(size_t, size_t);
 
 static _Thread_local uint64_t mine __attribute__((tls_model("initial-exec")));
+static _Atomic uint64_t everyones;
 
 int allocation_counter_works(void) { return 1; }
 uint64_t allocation_count(void) { return mine; }
+uint64_t allocation_count_of_all_threads(void) {
+  return atomic_load_explicit(&everyones, memory_order_relaxed);
+}
+
+static void note(void) {
+  mine++;
+  atomic_fetch_add_explicit(&everyones, 1, memory_order_relaxed);
+}
 
 void *malloc(size_t size) {
-  mine++;
+  note();
   return __libc_malloc(size);
 }
 
 void *calloc(size_t count, size_t size) {
-  mine++;
+  note();
   return __libc_calloc(count, size);
 }
 
 void *realloc(void *memory, size_t size) {
-  mine++;
+  note();
   return __libc_realloc(memory, size);
 }
 
 void *memalign(size_t alignment, size_t size) {
-  mine++;
+  note();
   return __libc_memalign(alignment, size);
 }
 

@@ -81,9 +81,12 @@ extension ChildProcess {
   }
 
   /// Mappings of memory files: guest memory.
-  var memoryFileMappingCount: Int {
+  var memoryFileMappingCount: Int { memoryFileMappings("") }
+
+  /// Mappings of memory files whose name begins like this.
+  func memoryFileMappings(_ name: String) -> Int {
     let path = "/proc/\(process.processIdentifier)/maps"
     let maps = (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
-    return maps.split(separator: "\n").count { $0.contains("/memfd:") }
+    return maps.split(separator: "\n").count { $0.contains("/memfd:\(name)") }
   }
 }

@@ -54,6 +54,9 @@ final class Guest {
     "\(commandLine)\nconsole:\n\(console.transcript.joined(separator: "\n"))\n\(process.whatItSaid)"
   }
 
+  /// Whether QEMU reaches a region of a device without messages.
+  var hasMappedRegion: Bool { process.memoryFileMappings("vfio-user-region") > 0 }
+
   /// Pulls the plug.
   func kill() { process.kill() }
 

@@ -15,7 +15,9 @@ extension Guests {
         try checkFeatures(guest)
         try checkData(guest)
         try checkFormat(guest)
+        try checkResize(guest, disk)
         try checkResets(guest)
+        try checkSubsystemReset(guest)
       }
     }
   }
@@ -125,18 +127,21 @@ private func checkData(_ guest: Guest) throws {
     nvme verify $here --block-count=15
     nvme flush /dev/nvme0n1
     nvme dsm /dev/nvme0n1 --ad --slbs=8 --blocks=8
-    nvme write-zeroes $here --block-count=7
     nvme read $here $blocks --data=/tmp/read
     head -c 4096 /tmp/read | cmp -n 4096 - /dev/zero && echo zeros
     tail -c 4096 /tmp/read > /tmp/half; tail -c 4096 /tmp/data | cmp - /tmp/half && echo rest
+    nvme write-zeroes /dev/nvme0n1 --start-block=16 --block-count=3
+    nvme read $here $blocks --data=/tmp/read
+    head -c 6144 /tmp/read | cmp -n 6144 - /dev/zero && echo zeros
+    tail -c 2048 /tmp/read > /tmp/half; tail -c 2048 /tmp/data | cmp - /tmp/half && echo rest
     nvme read /dev/nvme0n1 --start-block=0x20000 $blocks --data=/tmp/read 2>&1
     true
     """)
   let lines = said.split(separator: "\n").map(String.init)
   let awaited = [
     "write: Success", "read: Success", "same", "compare: Success", "Compare Failure",
-    "NVME Verify Success", "NVMe Flush: success", "NVMe DSM: success", "NVME Write Zeroes Success",
-    "read: Success", "zeros", "rest", "LBA Out of Range",
+    "NVME Verify Success", "NVMe Flush: success", "NVMe DSM: success", "read: Success", "zeros",
+    "rest", "NVME Write Zeroes Success", "read: Success", "zeros", "rest", "LBA Out of Range",
   ]
   #expect(lines.count == awaited.count, "\(said)")
   for (line, part) in zip(lines, awaited) { #expect(line.contains(part)) }
@@ -162,6 +167,23 @@ private func checkFormat(_ guest: Guest) throws {
     ], "\(said)")
 }
 
+/// The file is made larger under the guest, whose driver hears of it.
+private func checkResize(_ guest: Guest, _ disk: NVMeDisk) throws {
+  try disk.resize(megabytes: 96)
+  let said = try guest.run(
+    """
+    for turn in $(seq 100); do
+      [ $(cat /sys/block/nvme0n1/size) = 196608 ] && break
+      usleep 100000
+    done
+    cat /sys/block/nvme0n1/size
+    echo "the last block" | dd of=/dev/nvme0n1 bs=512 seek=196607 conv=sync,fsync 2> /dev/null
+    """)
+  #expect(said == "196608")
+  let file = try Data(contentsOf: URL(filePath: disk.file))
+  #expect(file.suffix(512).starts(with: Array("the last block\n".utf8)))
+}
+
 /// After a reset of the subsystem Linux 6.1 waits for a command to time out before it looks.
 private func checkResets(_ guest: Guest) throws {
   let said = try guest.run(
@@ -182,4 +204,24 @@ private func checkResets(_ guest: Guest) throws {
     said.split(separator: "\n") == [
       "reset 0", "kept", "subsystem-reset 0", "kept", "live",
     ], "\(said)")
+}
+
+/// Linux clears NSSRO when it starts the controller again, so this is without its driver.
+private func checkSubsystemReset(_ guest: Guest) throws {
+  let said = try guest.run(
+    """
+    place=$(basename $(readlink -f /sys/class/nvme/nvme0/device))
+    bar=$(head -n 1 /sys/bus/pci/devices/$place/resource | cut -d ' ' -f 1)
+    occurred() { echo $(($(devmem $((bar + 0x1c)) 32) >> 4 & 1)); }
+    echo $place > /sys/bus/pci/drivers/nvme/unbind
+    occurred
+    devmem $((bar + 0x20)) 32 0x4e564d65
+    occurred
+    devmem $((bar + 0x1c)) 32 0x10
+    occurred
+    echo $place > /sys/bus/pci/drivers/nvme/bind
+    for turn in $(seq 100); do set -- /dev/nvme?n1; [ -b $1 ] && break; usleep 100000; done
+    dd if=$1 bs=64k count=1 iflag=direct 2> /dev/null | cmp - /tmp/kept && echo kept
+    """)
+  #expect(said.split(separator: "\n") == ["0", "1", "0", "kept"], "\(said)")
 }

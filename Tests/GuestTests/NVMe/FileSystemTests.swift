@@ -18,7 +18,9 @@ extension Guests {
 
     static let cases = [
       Case(machine: Machine(memory: 512), blockSize: 512),
-      Case(machine: Machine(board: .pc, memory: 512), blockSize: 4096),
+      Case(
+        machine: Machine(board: .pc, memory: 512), blockSize: 4096,
+        options: ["--doorbells", "mapped"]),
       Case(machine: Machine(sharesMemory: false, memory: 512), blockSize: 4096, interrupts: "msi"),
       Case(
         machine: Machine(board: .pc, sharesMemory: false, postsWrites: false, memory: 512),
@@ -42,6 +44,7 @@ extension Guests {
         let lines = try guest.run(
           "grep -c nvme0q /proc/interrupts; ls /sys/class/nvme/nvme0/device/msi_irqs | wc -l")
         #expect(lines == ["msix": "2\n2", "msi": "1\n1", "pin": "1\n0"][machine.interrupts])
+        #expect(guest.hasMappedRegion == machine.options.contains("mapped"))
         try checkCopies(guest)
         try checkLoad(guest)
         try checkDiscard(guest, disk)

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 
 /// A file that `vfio-user serve nvme` serves, and the process that does.
 ///
@@ -51,6 +52,14 @@ final class NVMeDisk {
     let handle = try FileHandle(forWritingTo: URL(filePath: file))
     try handle.write(contentsOf: bytes)
     try handle.close()
+  }
+
+  /// Gives the file another size, and tells the process.
+  func resize(megabytes: Int) throws {
+    let handle = try FileHandle(forWritingTo: URL(filePath: file))
+    try handle.truncate(atOffset: UInt64(megabytes) << 20)
+    try handle.close()
+    device.process.send(SIGHUP)
   }
 
   /// KiB that the host keeps for the file.
