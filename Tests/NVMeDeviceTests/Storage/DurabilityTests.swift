@@ -49,6 +49,13 @@ import VFIOUserTransport
       for entry in [durable, through] {
         #expect(try host.run(entry, &queue).status.means(.writeFault))
       }
+      // What failed may be what was written before, so that the next flush fails, once.
+      let flush = SubmissionEntry(opcode: IOOpcode.flush.rawValue, namespaceID: 1)
+      #expect(try host.run(flush, &queue).status.means(.writeFault))
+      for namespace in 1...2 as ClosedRange<UInt32> {
+        let again = flush.with { $0.namespaceID = namespace }
+        #expect(try host.run(again, &queue).status == .success)
+      }
       let plain = SubmissionEntry.io(.write, blocks: 8)
       #expect(try host.run(plain, &queue).status == .success)
       #expect(try host.run(.set(.volatileWriteCache, 0)).status == .success)

@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+internal import Synchronization
 public import SystemPackage
 public import VFIOUserTransport
 
@@ -42,6 +43,8 @@ public final class StorageFile: Sendable {
   public let alignment: Int
   /// What to call it in messages.
   public let name: String
+  /// The failure that the next flush still has to tell of; 0 for none.
+  private let owed = Atomic<CInt>(0)
 
   /// Opens and locks a file or a block device.
   ///
@@ -109,6 +112,19 @@ public final class StorageFile: Sendable {
 
   /// Bytes that take room on the host; asks the system each time.
   public func allocated() throws(SystemFailure) -> UInt64 { try inspect().allocated }
+
+  /// The next flush has to fail with this.
+  func oweFailure(_ failure: Errno) {
+    // With this mode nobody has written anything that waits for a flush.
+    if cache != .writeThrough { owed.store(failure.rawValue, ordering: .relaxed) }
+  }
+
+  /// The failure that a flush has to tell of, if any; told once.
+  func takeOwedFailure() -> Errno? {
+    guard owed.load(ordering: .relaxed) != 0 else { return nil }
+    let failure = owed.exchange(0, ordering: .relaxed)
+    return failure == 0 ? nil : Errno(rawValue: failure)
+  }
 
   /// Waits until everything that was written is on the disk.
   ///

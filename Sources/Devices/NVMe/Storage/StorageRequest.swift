@@ -100,8 +100,23 @@ public final class StorageRequest: @unchecked Sendable {
 
   /// Gives the request back.
   public func complete(_ outcome: Outcome) {
-    self.outcome = outcome
+    self.outcome = settled(outcome)
     receiver.completed(self)
+  }
+
+  /// Has the next flush of the file fail as well when a durable write has: what Linux told of, once, may be data
+  /// that was written before, and whoever wrote that only asks by a flush.
+  private func settled(_ outcome: Outcome) -> Outcome {
+    switch (operation, outcome) {
+    case (.write(durable: true), .storage(let failure)),
+      (.zero(_, durable: true), .storage(let failure)):
+      if !Self.saysNothingOfData.contains(failure) { file.oweFailure(failure) }
+    case (.flush, .success):
+      if let owed = file.takeOwedFailure() { return .storage(owed) }
+    case (.flush, .storage): _ = file.takeOwedFailure()
+    default: break
+    }
+    return outcome
   }
 }
 
