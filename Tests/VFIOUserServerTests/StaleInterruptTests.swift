@@ -10,9 +10,10 @@ import VFIOUserTransport
   @Test func `does not reach the next`() throws {
     let bench = try Bench()
     let first = try bench.client()
-    let old = try bench.device.bus.memory.begin()
     let eventfd = try EventCounter()
+    // Answered, so that the device knows of the client: what begins before that is for nobody.
     try first.setTrigger(.msix, vector: 3, eventfd)
+    let old = try bench.device.bus.memory.begin()
     try bench.device.bus.interrupts.signal(.msix, vector: 3, for: old)
     #expect(eventfd.take() == 1)
     first.disconnect()
