@@ -149,6 +149,19 @@ final class TestHost {
     guard eventually({ !status.isReady }) else { throw Failure.notReady }
   }
 
+  /// Tells the disk of doorbells in memory (Doorbell Buffer Config).
+  ///
+  /// - Returns: where they are, and where the disk says which it wants to hear.
+  func shareDoorbells() throws -> (values: UInt64, indexes: UInt64) {
+    let (values, indexes) = (place(4096), place(4096))
+    let configure = SubmissionEntry.admin(.doorbellBufferConfig).with {
+      $0.dataPointer1 = values
+      $0.dataPointer2 = indexes
+    }
+    try #require(try run(configure).status == .success)
+    return (values, indexes)
+  }
+
   // MARK: Commands
 
   func identifier() -> UInt16 {

@@ -11,8 +11,9 @@ internal import VFIOUserTransport
 /// nobody reads. It hands out the replies of others, and when its own has come it passes the role on,
 /// under the lock, to another thread that waits, else to nobody, or to the background reader, which
 /// exists only while something needs it: registered memory, a handler, an async call, a fence, or
-/// messages that the socket did not take; see ``Glances`` for how it is called. So a lone call costs one send and one receive and no wake-up
-/// of another thread, which would take longer than the whole round trip.
+/// messages that the socket did not take; ``Glances`` says how it is called. So a lone call costs one
+/// send and one receive and no wake-up of another thread, which would take longer than the whole round
+/// trip.
 ///
 /// | state | guarded by |
 /// |---|---|

@@ -73,12 +73,7 @@ import VFIOUserTransport
     let pin = try EventCounter()
     try host.client.setTrigger(.intx, pin)
     try host.enable()
-    let (values, indexes) = (host.place(4096), host.place(4096))
-    let configure = SubmissionEntry.admin(.doorbellBufferConfig).with {
-      $0.dataPointer1 = values
-      $0.dataPointer2 = indexes
-    }
-    #expect(try host.run(configure).status == .success)
+    let (values, _) = try host.shareDoorbells()
     var queue = try host.makeQueue()
     try #require(goesLow(pin, of: host))
     for turn in 1...20 as ClosedRange<UInt8> {

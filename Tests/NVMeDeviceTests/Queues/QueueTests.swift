@@ -195,12 +195,7 @@ import VFIOUserTransport
 @Suite struct `Shadow doorbells` {
   private func start(_ host: TestHost) throws -> (TestHost.Queue, UInt64, UInt64) {
     try host.enable()
-    let (values, indexes) = (host.place(4096), host.place(4096))
-    let configure = SubmissionEntry.admin(.doorbellBufferConfig).with {
-      $0.dataPointer1 = values
-      $0.dataPointer2 = indexes
-    }
-    #expect(try host.run(configure).status == .success)
+    let (values, indexes) = try host.shareDoorbells()
     return (try host.makeQueue(1, entries: 16), values, indexes)
   }
 

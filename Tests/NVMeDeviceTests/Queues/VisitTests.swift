@@ -17,14 +17,7 @@ import VFIOUserTransport
     init(_ file: StorageFile? = nil, blockSize: Int = 512) throws {
       host = try TestHost(file.map { [$0] }, blockSize: blockSize) { $0.linger = .zero }
       try host.enable()
-      values = host.place(4096)
-      let indexes = host.place(4096)
-      let values = values
-      let configure = SubmissionEntry.admin(.doorbellBufferConfig).with {
-        $0.dataPointer1 = values
-        $0.dataPointer2 = indexes
-      }
-      try #require(try host.run(configure).status == .success)
+      values = try host.shareDoorbells().values
       queue = try host.makeQueue(1, entries: 16)
       controller = try #require(host.device.controller)
     }
