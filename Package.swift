@@ -89,24 +89,31 @@ let package = Package(
       swiftSettings: settings),
     .target(
       name: "TestSupport",
-      dependencies: ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", system],
+      dependencies: ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", "HostileFiles", system],
       path: "Tests/TestSupport", swiftSettings: settings),
     tests("VFIOUserProtocolTests", ["VFIOUserProtocol"]),
     tests("NVMeProtocolTests", ["NVMeProtocol"]),
-    tests("VFIOUserTransportTests", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux"]),
+    tests(
+      "VFIOUserTransportTests",
+      ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", "HostileFiles"]),
     // The guarded accesses as they are compiled for processors without an assembler version.
     .target(
       name: "GuardBench", path: "Tests/GuardBench",
       cSettings: [.headerSearchPath("../../Sources/CLinux/include")]),
     tests(
       "CLinuxTests",
-      ["CLinux", "GuardBench", "VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol"]),
+      [
+        "CLinux", "GuardBench", "HostileFiles", "SystemCallFilter", "VFIOUserServer",
+        "VFIOUserTransport", "VFIOUserProtocol",
+      ]),
     .target(name: "SystemCallFilter", path: "Tests/SystemCallFilter"),
+    .target(name: "HostileFiles", path: "Tests/HostileFiles"),
     tests("KernelRingTests", ["KernelRing", "VFIOUserTransport", "CLinux", "SystemCallFilter"]),
     tests(
       "VFIOUserServerTests",
       [
         "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol", "FuzzHarness",
+        "CLinux", logging,
       ]),
     .target(
       name: "FuzzHarness",

@@ -4,23 +4,37 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <linux/magic.h>
-#include <linux/kcmp.h>
+#include <linux/sockios.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
-#include <sys/uio.h>
 #include <sys/vfs.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 // Linux closes the number even when close reports EINTR, so it must not be repeated.
 int clinux_close(int descriptor) { return close(descriptor) < 0 ? -errno : 0; }
+
+int clinux_is_memory_file(int descriptor) { return fcntl(descriptor, F_GET_SEALS) >= 0; }
+
+static int is_unix_socket_with_nothing_in_it(int descriptor) {
+  int domain = 0, unread = 0;
+  socklen_t size = sizeof domain;
+  if (getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 || domain != AF_UNIX)
+    return 0;
+  // What is in the queue may carry descriptors, whose files are closed with the socket.
+  return ioctl(descriptor, SIOCINQ, &unread) == 0 && unread == 0;
+}
+
+int clinux_closes_at_once(int descriptor) {
+  return clinux_is_memory_file(descriptor) || clinux_is_eventfd(descriptor) ||
+         is_unix_socket_with_nothing_in_it(descriptor);
+}
 
 int clinux_duplicate(int descriptor) {
   const int number = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
@@ -34,36 +48,6 @@ int clinux_is_close_on_exec(int descriptor) {
 
 int clinux_set_close_on_exec(int descriptor) {
   return fcntl(descriptor, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
-}
-
-int clinux_eventfd(void) {
-  const int number = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  return number < 0 ? -errno : number;
-}
-
-int clinux_eventfd_signal(int descriptor) { return clinux_eventfd_add(descriptor, 1); }
-
-int clinux_eventfd_add(int descriptor, uint64_t value) {
-  // The peer shares the file description and can clear O_NONBLOCK at any time, so ask first whether
-  // the write would wait.
-  struct pollfd polled = {.fd = descriptor, .events = POLLOUT};
-  if (poll(&polled, 1, 0) < 0 && errno != EINTR) return -errno;
-  if (!(polled.revents & POLLOUT)) return 0;
-  if (write(descriptor, &value, sizeof value) < 0 && errno != EAGAIN) return -errno;
-  return 0;
-}
-
-int64_t clinux_eventfd_take(int descriptor) {
-  uint64_t value = 0;
-  struct iovec piece = {&value, sizeof value};
-  // Not a plain read: the peer may have made the counter blocking, and may take the value first.
-  if (preadv2(descriptor, &piece, 1, -1, RWF_NOWAIT) < 0) return errno == EAGAIN ? 0 : -errno;
-  return value > INT64_MAX ? INT64_MAX : (int64_t)value;
-}
-
-int clinux_is_same_file(int one, int other) {
-  const pid_t self = getpid();
-  return syscall(SYS_kcmp, self, self, KCMP_FILE, one, other) == 0;
 }
 
 int clinux_set_nonblocking(int descriptor, int on) {

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
 
 int clinux_edges(void) {
   const int number = epoll_create1(EPOLL_CLOEXEC);
@@ -21,10 +20,4 @@ int64_t clinux_edges_wait(int edges) {
   do count = epoll_wait(edges, &event, 1, -1);
   while (count < 0 && errno == EINTR);
   return count < 0 ? -errno : (int64_t)event.data.u64;
-}
-
-int clinux_has_no_file_type(int descriptor) {
-  struct stat info;
-  if (fstat(descriptor, &info) < 0) return -errno;
-  return (info.st_mode & S_IFMT) == 0;
 }

@@ -16,14 +16,31 @@
 
 static struct sigaction previous;
 
+/// Whether an access of this thread raised the signal; else somebody sent it, or the kernel tells early of
+/// memory that has failed and that nobody has touched (BUS_MCEERR_AO).
+static int is_fault(const siginfo_t *info) {
+  return info->si_code > 0 && info->si_code != BUS_MCEERR_AO;
+}
+
 static void pass_on(int number, siginfo_t *info, void *context) {
   if (previous.sa_flags & SA_SIGINFO) {
     previous.sa_sigaction(number, info, context);
   } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
     previous.sa_handler(number);
-  } else {
+  } else if (is_fault(info)) {
     signal(number, SIG_DFL);  // the instruction runs again and dies of the right signal
+  } else if (info->si_code <= 0 && previous.sa_handler == SIG_DFL) {
+    // Somebody wants the process to end by this signal.
+    signal(number, SIG_DFL);
+    raise(number);
   }
+}
+
+static void let_faults_through(void) {
+  sigset_t bus;
+  sigemptyset(&bus);
+  sigaddset(&bus, SIGBUS);
+  pthread_sigmask(SIG_UNBLOCK, &bus, NULL);
 }
 
 #if defined(__x86_64__) && !defined(CLINUX_PORTABLE_GUARD)
@@ -33,7 +50,7 @@ extern const char clinux_guard_low[], clinux_guard_high[], clinux_guard_fix[];
 static void handle(int number, siginfo_t *info, void *opaque) {
   ucontext_t *context = opaque;
   const uintptr_t at = (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
-  if (at >= (uintptr_t)clinux_guard_low && at < (uintptr_t)clinux_guard_high)
+  if (is_fault(info) && at >= (uintptr_t)clinux_guard_low && at < (uintptr_t)clinux_guard_high)
     context->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)clinux_guard_fix;
   else
     pass_on(number, info, opaque);
@@ -45,16 +62,13 @@ static _Thread_local sigjmp_buf *landing;
 
 static void handle(int number, siginfo_t *info, void *opaque) {
   sigjmp_buf *target = landing;
-  if (target == NULL) {
+  if (target == NULL || !is_fault(info)) {
     pass_on(number, info, opaque);
     return;
   }
   landing = NULL;
   // The thread sanitizer runs handlers with every signal blocked, and the jump leaves the mask alone.
-  sigset_t bus;
-  sigemptyset(&bus);
-  sigaddset(&bus, SIGBUS);
-  pthread_sigmask(SIG_UNBLOCK, &bus, NULL);
+  let_faults_through();
   siglongjmp(*target, 1);
 }
 
@@ -124,4 +138,12 @@ static void install(void) {
 void clinux_guard_install(void) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, install);
+}
+
+static _Thread_local int is_ready;
+
+void clinux_guard_enter_thread(void) {
+  if (is_ready) return;
+  is_ready = 1;
+  let_faults_through();
 }

@@ -81,10 +81,7 @@ struct clinux_received clinux_receive(int socket, const struct clinux_slice *sli
       .msg_controllen = sizeof control.bytes,
   };
   struct clinux_received result = {0, 0, 0};
-  ssize_t got;
-  do {
-    got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
-  } while (got < 0 && errno == EINTR);
+  const ssize_t got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
   if (got < 0) {
     result.count = -errno;
     return result;
@@ -93,6 +90,13 @@ struct clinux_received clinux_receive(int socket, const struct clinux_slice *sli
   result.truncated = (message.msg_flags & MSG_CTRUNC) != 0;
   if (message.msg_controllen > 0) result.descriptors = take_descriptors(&message, descriptors);
   return result;
+}
+
+long clinux_peek(int socket, void *bytes, size_t size) {
+  // A peek copies the descriptors and lets go of the copies; the files stay open in the queue, so none of
+  // them is closed here.
+  const ssize_t got = recv(socket, bytes, size, MSG_PEEK | MSG_DONTWAIT);
+  return got < 0 ? -errno : got;
 }
 
 static int address_of(const char *path, struct sockaddr_un *address) {

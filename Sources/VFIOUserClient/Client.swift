@@ -35,8 +35,10 @@ public final class Client: Sendable {
   public convenience init(
     connectingTo path: FilePath, options: ClientOptions = ClientOptions()
   ) throws(ClientError) {
+    // One for all connections: descriptors of the server that cannot be closed are counted together.
+    let peer = PeerDescriptors()
     try self.init(options) { (deadline, isWanted) throws(SystemFailure) in
-      try MessageSocket(connectingTo: path, before: deadline, while: isWanted)
+      try MessageSocket(connectingTo: path, peer: peer, before: deadline, while: isWanted)
     }
     if case .on(let policy) = options.reconnection { try watch(policy) }
   }

@@ -1,4 +1,5 @@
 public import VFIOUserProtocol
+public import VFIOUserTransport
 
 /// What a client proposes, and for how long it waits.
 public struct ClientOptions: Sendable {
@@ -21,6 +22,8 @@ public struct ClientOptions: Sendable {
   /// Whether posted writes are sent without waiting for an answer; switched off, they wait
   /// (QEMU's `x-no-posted-writes`).
   public var postsWrites = true
+  /// Which files of the server's regions are mapped.
+  public var memoryFiles = MemoryFiles.memory
   /// What happens when the connection is lost.
   public var reconnection = Reconnection.off
   /// Sees what happens; nil costs nothing.

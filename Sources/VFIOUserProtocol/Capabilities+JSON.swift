@@ -12,10 +12,9 @@ extension Capabilities {
     self.init()
     maxMessageDescriptors = try fields.whole("max_msg_fds", in: 1...Self.largestCount)
       .map { Int(clamping: $0) }
-    maxDataTransfer =
-      try fields
-      .whole("max_data_xfer_size", in: 1...UInt64(Limits.largestDataTransfer))
-      .map { UInt32(clamping: $0) }
+    // A larger number is a limit as well: one that is never reached.
+    maxDataTransfer = try fields.whole("max_data_xfer_size", in: 1...UInt64.max)
+      .map { UInt32(clamping: min($0, UInt64(Limits.largestDataTransfer))) }
     maxDMAWindows = try fields.whole("max_dma_maps", in: 1...UInt64.max)
       .map { Int(clamping: $0) }
     pageSizes = try fields.pageSizes("pgsizes", smallest: Limits.defaultPageSizes)

@@ -29,9 +29,6 @@ public struct DMAMap: FixedSizeMessage, WireMessage {
   }
 
   /// Reads the 32 bytes; any other size and any unknown flag is refused.
-  ///
-  /// The header of libvfio-user also knows two flags for the way of access (bits 2 and 3). They are
-  /// not in the specification, and a server that does not know them must not guess.
   public init(decoding bytes: Span<UInt8>) throws(WireError) {
     try bytes.requireExactly(Self.wireSize)
     argumentSize = bytes.littleEndian(at: 0)
@@ -68,5 +65,13 @@ public struct DMAMapFlags: OptionSet, Hashable, Sendable {
   /// Bit 1, `VFIO_USER_F_DMA_REGION_WRITE`.
   public static let writable = DMAMapFlags(rawValue: 1 << 1)
 
-  fileprivate static let known: DMAMapFlags = [.readable, .writable]
+  /// Bit 2: the descriptor's file may be mapped; so it may with neither this bit nor the next.
+  public static let mappable = DMAMapFlags(rawValue: 1 << 2)
+  /// Bit 3: the descriptor's file may be read and written by `pread` and `pwrite`.
+  public static let fileIO = DMAMapFlags(rawValue: 1 << 3)
+
+  fileprivate static let known: DMAMapFlags = [.readable, .writable, .mappable, .fileIO]
+
+  /// Whether a window with a descriptor may be reached by mapping its file.
+  public var allowsMapping: Bool { contains(.mappable) || !contains(.fileIO) }
 }

@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Logging
+internal import Synchronization
 internal import SystemPackage
 package import VFIOUserProtocol
 public import VFIOUserTransport
@@ -14,6 +15,8 @@ public final class DeviceServer: Sendable {
     var client: MessageSocket?
     /// Whether the client has hung up and its session was told so.
     var isClientLeaving = false
+    /// From when on a client that has not sent its VERSION may have to give up its place.
+    var silenceDeadline = Deadline.never
     var isStopping = false
     /// Threads in ``run(on:)``, or about to be.
     var runners = 0
@@ -27,8 +30,6 @@ public final class DeviceServer: Sendable {
   /// How long a restarted client waits for its predecessor, whose connection has ended, to be cleared
   /// away.
   static let handover: Duration = .seconds(2)
-  /// How long nobody is accepted when the process has run out of descriptors.
-  static let pause: Duration = .milliseconds(100)
   /// Most clients that wait for their refusal at the same time; more are closed without a word.
   static let mostRefusals = 16
 
@@ -103,23 +104,14 @@ public final class DeviceServer: Sendable {
     listener.neverWait()
     var refusals = Refusals(
       limit: Self.mostRefusals, timeout: .seconds(1), logger: logger)
-    var pausedUntil: Deadline?
+    var pause = AcceptPause(logger: logger)
     while !state.withLock({ $0.isStopping }) {
-      let isCallerWaiting = try wait(for: listener, &refusals, pausedUntil)
+      let isCallerWaiting = try wait(for: listener, &refusals, pause)
       if !hasClient, let next = refusals.takeHopeful() { admit(next, &refusals) }
-      refusals.proceed()
-      if pausedUntil?.hasPassed == true { pausedUntil = nil }
-      guard isCallerWaiting else { continue }
-      do {
-        if let descriptor = try accept(from: listener) {
-          admit(MessageSocket(adopting: descriptor), &refusals)
-        }
-      } catch {
-        guard error.isShortage else { throw error }
-        // The caller stays in the queue of the socket, so polling it now would only say so again.
-        pausedUntil = .after(Self.pause)
-        logger.error("no room for another client", metadata: ["error": "\(error)"])
-      }
+      refusals.proceed(evicting: evictSilentClient)
+      _ = pause.endIfDue()
+      guard isCallerWaiting, let socket = try accept(from: listener, &pause) else { continue }
+      admit(socket, &refusals)
     }
   }
 
@@ -140,7 +132,7 @@ public final class DeviceServer: Sendable {
       state.isStopping = true
       state.client?.shutdown()
     }
-    _ = clinux_eventfd_signal(wakeUp.number)
+    _ = clinux_eventfd_signal_own(wakeUp.number)
   }
 
   /// Whether a client is being served.
@@ -150,14 +142,14 @@ public final class DeviceServer: Sendable {
   ///
   /// - Returns: whether somebody wants to be accepted.
   private func wait(
-    for listener: ListeningSocket, _ refusals: inout Refusals, _ pausedUntil: Deadline?
+    for listener: ListeningSocket, _ refusals: inout Refusals, _ pause: AcceptPause
   ) throws(SystemFailure) -> Bool {
     // Somebody hopes that the client is dead: then it is watched for hanging up.
     let holder = refusals.hasHope ? state.withLock { $0.isClientLeaving ? nil : $0.client } : nil
     var polled = ([wakeUp.number] + refusals.numbers).map { Self.interest($0) }
     if let holder { polled.append(Self.interest(holder.descriptor.number, wanted: 0)) }
-    if pausedUntil == nil { polled.append(Self.interest(listener.descriptor.number)) }
-    let deadline = min(refusals.deadline, pausedUntil ?? .never)
+    if !pause.isOn { polled.append(Self.interest(listener.descriptor.number)) }
+    let deadline = min(refusals.deadline, pause.deadline)
     _ = try checked("ppoll", unsafe clinux_poll(&polled, Int32(polled.count), deadline.remaining))
     _ = clinux_eventfd_take(wakeUp.number)
     if let holder, polled[1 + refusals.numbers.count].happened != 0 {
@@ -166,7 +158,7 @@ public final class DeviceServer: Sendable {
       holder.shutdown()
       refusals.prolongHope(until: .after(Self.handover))
     }
-    return pausedUntil == nil && polled[polled.count - 1].happened != 0
+    return !pause.isOn && polled[polled.count - 1].happened != 0
   }
 
   private static func interest(
@@ -175,18 +167,48 @@ public final class DeviceServer: Sendable {
     clinux_interest(descriptor: number, wanted: Int16(wanted), happened: 0)
   }
 
-  /// Takes the next caller.
+  /// Takes the next caller, unless something is short: then accepting pauses.
   ///
-  /// - Returns: nil when it has changed its mind, or another process has taken it.
-  func accept(from listener: ListeningSocket) throws(SystemFailure) -> OwnedDescriptor? {
+  /// - Returns: nil also when the caller has changed its mind, or another process has taken it.
+  func accept(
+    from listener: ListeningSocket, _ pause: inout AcceptPause
+  ) throws(SystemFailure) -> MessageSocket? {
+    let peer = endpoint.peerDescriptors
+    guard !peer.isOverdrawn else {
+      pause.begin(
+        "\(peer.count) descriptors that clients sent wait for somebody to let them be closed")
+      return nil
+    }
     do throws(SystemFailure) {
-      return try listener.accept()
+      let socket = MessageSocket(adopting: try listener.accept(), peer: peer)
+      pause.accepted()
+      return socket
     } catch {
+      if error.isShortage {
+        pause.begin("\(error)")
+        return nil
+      }
       guard error.code == .resourceTemporarilyUnavailable || error.code == .connectionAbort
       else { throw error }
       guard !listener.isShutDown else { throw SystemFailure(call: "accept", code: .socketShutdown) }
       return nil
     }
+  }
+
+  /// Ends the connection of a client that holds the place and has not said what it is.
+  ///
+  /// - Returns: whether the place becomes free.
+  private func evictSilentClient() -> Bool {
+    guard !endpoint.hasNegotiated.load(ordering: .relaxed) else { return false }
+    let client = state.withLock { state -> MessageSocket? in
+      guard state.silenceDeadline.hasPassed else { return nil }
+      state.isClientLeaving = true
+      return state.client
+    }
+    guard let client else { return false }
+    logger.notice("a client that says nothing gives its place to another")
+    client.shutdown()
+    return true
   }
 
   private func admit(_ socket: MessageSocket, _ refusals: inout Refusals) {
@@ -204,6 +226,8 @@ public final class DeviceServer: Sendable {
       guard state.client == nil, !state.isStopping else { return false }
       state.client = socket
       state.isClientLeaving = false
+      state.silenceDeadline = .after(Refusals.grace)
+      endpoint.hasNegotiated.store(false, ordering: .relaxed)
       return true
     }
   }
@@ -213,14 +237,24 @@ public final class DeviceServer: Sendable {
     // Threads of the device that send to this client or wait for it must not go on doing so.
     socket.shutdown()
     endpoint.clientLeft()
-    logger.info("the client is gone", metadata: ["reason": "\(reason)"])
+    note(reason)
     release()
     return reason
   }
 
+  /// Says why a client has gone; what somebody can do something about is said louder.
+  func note(_ reason: StreamFailure) {
+    let level: Logger.Level =
+      switch reason {
+      case .controlDataTruncated, .descriptorsNotClosing, .system: .error
+      default: .info
+      }
+    logger.log(level: level, "the client is gone", metadata: ["reason": "\(reason)"])
+  }
+
   func release() {
     state.update { $0.client = nil }
-    _ = clinux_eventfd_signal(wakeUp.number)
+    _ = clinux_eventfd_signal_own(wakeUp.number)
   }
 
   private func endClient(of listener: ListeningSocket) {

@@ -18,6 +18,12 @@ final class Endpoint: Sendable {
   /// What DEVICE_FEATURE can do, by feature.
   let features: [FeatureIndex: any DeviceFeatureHandler]
   var logger: Logger { options.logger }
+  /// Where descriptors of clients end; one for all of them, so that reconnecting gains nothing.
+  let peerDescriptors = PeerDescriptors()
+  /// Whether the version was agreed with this client.
+  let hasNegotiated = Atomic(false)
+  /// The most descriptors that this client takes with one message.
+  let clientDescriptorLimit = Atomic(1)
   /// Whether this client's unshared memory was mentioned in the log.
   let hasNotedUnsharedMemory = Atomic(false)
 
@@ -29,6 +35,8 @@ final class Endpoint: Sendable {
     fillsReads = device.fillsReads
     self.quiet = quiet
     self.bus = try DeviceBus(for: device.pci, guardsMemory: options.handlesMemoryFaults)
+    var options = options
+    options.logger = options.logger.limited
     self.options = options
     self.features = features
     device.attach(to: bus)
@@ -45,7 +53,7 @@ final class Endpoint: Sendable {
   ) -> PendingUnmap? {
     guard !header.flags.isReply else { return nil }
     do {
-      try admit(header, hasDescriptors: !descriptors.isEmpty, surplus: surplus)
+      try admit(header, surplus: surplus)
       if header.command == .dmaUnmap { return try unmapMemory(header, payload, into: &outbox) }
       try dispatch(header, payload, &descriptors, into: &outbox)
       armIfSetUp(header, payload)
@@ -56,14 +64,15 @@ final class Endpoint: Sendable {
   }
 
   /// What every command has to pass.
-  private func admit(
-    _ header: Header, hasDescriptors: Bool, surplus: Bool
-  ) throws(Errno) {
-    guard header.flags.reserved == 0, !header.flags.contains(.error), !surplus else {
+  ///
+  /// Descriptors that a command does not need are closed and no reason to refuse it: SPDK's initiator sends
+  /// one with each DMA_UNMAP.
+  private func admit(_ header: Header, surplus: Bool) throws(Errno) {
+    guard header.flags.reserved == 0, !header.flags.contains(.error) else {
       throw .invalidArgument
     }
-    let mayCarryDescriptors = header.command == .dmaMap || header.command == .deviceSetIRQs
-    guard !hasDescriptors || mayCarryDescriptors else { throw .invalidArgument }
+    let needsDescriptors = header.command == .dmaMap || header.command == .deviceSetIRQs
+    guard !surplus || !needsDescriptors else { throw .invalidArgument }
   }
 
   private func dispatch(

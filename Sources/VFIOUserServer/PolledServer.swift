@@ -21,6 +21,8 @@ public final class PolledServer {
     var watched: Readiness?
     /// Whether the device is polled for letting go of memory.
     var awaitsDevice = false
+    /// From when on it may have to give up its place if it has not sent its VERSION.
+    let silenceDeadline = Deadline.after(Refusals.grace)
 
     init(_ socket: MessageSocket, _ endpoint: Endpoint) {
       self.socket = socket
@@ -36,7 +38,7 @@ public final class PolledServer {
   private var refusals: Refusals
   private var refused: [Int32] = []
   private var timerInstant: UInt64 = 0
-  private var pausedUntil: Deadline?
+  private var pause: AcceptPause
 
   /// Readable when there is something to do; lent for polling.
   public var descriptor: Int32 { poll.number }
@@ -47,6 +49,7 @@ public final class PolledServer {
   /// Takes a server that nobody runs, and the socket on which its clients come.
   public init(_ server: DeviceServer, on listener: ListeningSocket) throws(SystemFailure) {
     self.server = server
+    pause = AcceptPause(logger: server.logger)
     refusals = Refusals(
       limit: DeviceServer.mostRefusals, timeout: .seconds(1), logger: server.logger)
     self.listener = listener
@@ -68,7 +71,8 @@ public final class PolledServer {
     if client == nil, let next = refusals.takeHopeful() { admit(next) }
     try acceptNext()
     for number in refused { _ = clinux_epoll_remove(poll.number, number) }
-    refusals.proceed()
+    refusals.proceed(evicting: evictSilentClient)
+    if client == nil, let next = refusals.takeHopeful() { admit(next) }
     refused = refusals.numbers
     for number in refused { _ = clinux_epoll_add(poll.number, number) }
     setTimer()
@@ -77,27 +81,26 @@ public final class PolledServer {
   /// Takes a caller that waits; after a shortage of descriptors not before a while has passed, during
   /// which the listener is not polled.
   private func acceptNext() throws(SystemFailure) {
-    if let pausedUntil {
-      guard pausedUntil.hasPassed else { return }
-      self.pausedUntil = nil
+    if pause.isOn {
+      guard pause.endIfDue() else { return }
       _ = clinux_epoll_add(poll.number, listener.descriptor.number)
     }
-    do throws(SystemFailure) {
-      guard let descriptor = try server.accept(from: listener) else { return }
-      admit(MessageSocket(adopting: descriptor))
-    } catch {
-      guard error.isShortage else { throw error }
-      pausedUntil = .after(DeviceServer.pause)
-      _ = clinux_epoll_remove(poll.number, listener.descriptor.number)
-      server.logger.error("no room for another client", metadata: ["error": "\(error)"])
+    if let socket = try server.accept(from: listener, &pause) { admit(socket) }
+    if pause.isOn { _ = clinux_epoll_remove(poll.number, listener.descriptor.number) }
+  }
+
+  private func evictSilentClient() -> Bool {
+    guard let client, client.session.channel == nil, client.silenceDeadline.hasPassed else {
+      return false
     }
+    leave(.deadlinePassed(during: .negotiating))
+    return true
   }
 
   /// Ends the client's connection and stops listening.
   public func stop() {
     leave(.closedByUs)
-    if pausedUntil == nil { _ = clinux_epoll_remove(poll.number, listener.descriptor.number) }
-    pausedUntil = nil
+    if !pause.isOn { _ = clinux_epoll_remove(poll.number, listener.descriptor.number) }
     listener.remove()
   }
 
@@ -139,13 +142,13 @@ public final class PolledServer {
     client.socket.shutdown()
     self.client = nil
     server.endpoint.clientLeft()
-    server.logger.info("the client is gone", metadata: ["reason": "\(reason)"])
+    server.note(reason)
     server.release()
   }
 
   private func setTimer() {
     let next = min(
-      client?.session.deadline ?? .never, refusals.deadline, pausedUntil ?? .never)
+      client?.session.deadline ?? .never, refusals.deadline, pause.deadline)
     let instant = next == .never ? 0 : next.instant
     guard instant != timerInstant else { return }
     timerInstant = instant

@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Logging
 internal import SystemPackage
 internal import VFIOUserProtocol
@@ -9,6 +10,8 @@ internal import VFIOUserTransport
 /// away yet (the kernel takes up to 30 ms to close the socket of a QEMU that was killed); then it
 /// becomes the client. One whose hope has ended is told EBUSY in answer to its VERSION, and closed;
 /// one that says nothing is closed when its time is up. Nothing here waits.
+///
+/// The place of a client that has not sent its VERSION yet goes to a caller that has (``proceed(evicting:)``).
 struct Refusals: ~Copyable {
   private final class Caller {
     let socket: MessageSocket
@@ -16,8 +19,6 @@ struct Refusals: ~Copyable {
     var hopesUntil: Deadline?
     /// By when one that is to be refused must have spoken.
     var deadline = Deadline.never
-    /// Made when there is something to read.
-    var assembler: FrameAssembler?
 
     init(_ socket: MessageSocket, hopesUntil: Deadline) {
       self.socket = socket
@@ -27,7 +28,7 @@ struct Refusals: ~Copyable {
     var nextDeadline: Deadline { hopesUntil ?? deadline }
   }
 
-  /// How long a caller hopes.
+  /// How long a caller hopes, and how long a client may be silent when somebody wants its place.
   static let grace: Duration = .milliseconds(100)
 
   private var callers: [Caller] = []
@@ -54,7 +55,7 @@ struct Refusals: ~Copyable {
 
   /// Takes a caller in; with too many waiting it is closed without a word.
   mutating func add(_ socket: MessageSocket) {
-    guard callers.count < limit else { return }
+    guard callers.count < limit else { return socket.shutdown() }
     callers.append(Caller(socket, hopesUntil: .after(Self.grace)))
   }
 
@@ -63,39 +64,55 @@ struct Refusals: ~Copyable {
     for caller in callers where caller.hopesUntil != nil { caller.hopesUntil = deadline }
   }
 
-  /// The caller that has hoped for longest, to become the client.
+  /// The caller that becomes the client: of those that hope, the first that has spoken, else the first.
   mutating func takeHopeful() -> MessageSocket? {
-    guard let index = callers.firstIndex(where: { $0.hopesUntil != nil }) else { return nil }
-    return callers.remove(at: index).socket
+    let hopeful = callers.indices.filter { callers[$0].hopesUntil != nil }
+    let next = hopeful.first { callers[$0].socket.isReadable } ?? hopeful.first
+    return next.map { callers.remove(at: $0).socket }
   }
 
   /// Ends hopes that have lasted long enough; answers those that have spoken, and closes them and those
   /// whose time is up.
-  mutating func proceed() {
+  ///
+  /// - Parameter evict: ends the connection of the present client if that has been silent for too long, and
+  ///   says whether its place becomes free; asked when somebody who has spoken would be refused.
+  mutating func proceed(evicting evict: () -> Bool) {
     for caller in callers where caller.hopesUntil?.hasPassed == true {
-      logger.notice("a second client is refused")
       caller.hopesUntil = nil
       caller.deadline = .after(timeout)
     }
-    callers.removeAll { $0.hopesUntil == nil && Self.isDone($0) }
+    for caller in callers where caller.hopesUntil == nil {
+      guard let header = Self.firstHeader(from: caller) else { continue }
+      if evict() {
+        caller.hopesUntil = .after(DeviceServer.handover)
+      } else {
+        logger.notice("a second client is refused")
+        Self.refuse(caller, header)
+      }
+    }
+    callers.removeAll { $0.hopesUntil == nil && $0.deadline.hasPassed }
   }
 
-  private static func isDone(_ caller: Caller) -> Bool {
-    var assembler =
-      caller.assembler.take()
-      ?? FrameAssembler(messageLimit: Limits.messageBeforeNegotiation, descriptorLimit: 0)
-    do {
-      _ = try caller.socket.receive(into: &assembler, wait: false)
-      if let frame = try assembler.next() {
-        var outbox = Outbox()
-        outbox.append(frame.header.errorReply(errno: UInt32(Errno.resourceBusy.rawValue)))
-        _ = try outbox.send(to: caller.socket)
-        return true
-      }
-    } catch {
-      return true
+  /// Looks at what a caller has sent and leaves it where it is, with the descriptors that came with it: to
+  /// take them in would be to have to close them.
+  ///
+  /// - Returns: nil when it has said nothing yet; then, and when it has gone, its deadline says when it is
+  ///   closed.
+  private static func firstHeader(from caller: Caller) -> Header? {
+    var bytes = [UInt8](repeating: 0, count: Header.wireSize)
+    let count = unsafe clinux_peek(caller.socket.descriptor.number, &bytes, bytes.count)
+    if count == 0 || count < 0 && count != -Int(Errno.resourceTemporarilyUnavailable.rawValue) {
+      caller.deadline = .after(.zero)
     }
-    caller.assembler = consume assembler
-    return caller.deadline.hasPassed
+    guard count == bytes.count else { return nil }
+    return try? Header(decoding: bytes.span)
+  }
+
+  private static func refuse(_ caller: Caller, _ header: Header) {
+    var outbox = Outbox()
+    outbox.append(header.errorReply(errno: UInt32(Errno.resourceBusy.rawValue)))
+    _ = try? outbox.send(to: caller.socket)
+    caller.socket.shutdown()
+    caller.deadline = .after(.zero)
   }
 }

@@ -1,5 +1,6 @@
 public import Logging
 internal import VFIOUserProtocol
+public import VFIOUserTransport
 
 /// What a server lets its clients do, and for how long it waits for them.
 public struct ServerOptions: Sendable {
@@ -33,6 +34,8 @@ public struct ServerOptions: Sendable {
   /// The handler that was there before gets all other faults. One that is installed later has to do
   /// the same. Switch it off in a program that handles the signal in another way.
   public var handlesMemoryFaults = true
+  /// Which files of the client's memory are mapped; a DMA_MAP with any other gets `ENOTSUP`.
+  public var memoryFiles = MemoryFiles.memory
   /// Where the server says what it does.
   public var logger = Logger(label: "vfio-user.server")
 

@@ -10,13 +10,18 @@ extension Session {
   var wanted: Readiness {
     mutating get {
       guard sendDeadline != nil else { return parked.isFull ? [] : .readable }
-      return unsafe receiver.assembler.prepareRoom().isEmpty ? .writable : [.readable, .writable]
+      var wanted: Readiness = retryDeadline == nil ? .writable : []
+      let room = unsafe try? receiver.assembler.prepareRoom()
+      if unsafe room?.isEmpty == false { wanted.insert(.readable) }
+      return wanted
     }
   }
 
   /// When ``proceed()`` has to be called at the latest.
   var deadline: Deadline {
-    min(messageDeadline, sendDeadline ?? unmap?.deadline ?? .never)
+    min(
+      messageDeadline,
+      sendDeadline.map { min($0, retryDeadline ?? .never) } ?? unmap?.deadline ?? .never)
   }
 
   /// Whether the device's letting go of windows is to be heard of.

@@ -1,4 +1,5 @@
 internal import Logging
+internal import Synchronization
 internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
@@ -29,6 +30,8 @@ struct Session: ~Copyable {
   var messageDeadline: Deadline
   /// Until when the client must have read the replies for which its socket has no room; for ``proceed()``.
   var sendDeadline: Deadline?
+  /// When to try again what the socket has refused for want of something that no event tells of.
+  var retryDeadline: Deadline?
 
   init(_ socket: MessageSocket, _ endpoint: Endpoint, hasThread: Bool) {
     self.endpoint = endpoint
@@ -149,18 +152,13 @@ struct Session: ~Copyable {
     _ frame: borrowing Frame, of assembler: borrowing FrameAssembler, _ endpoint: Endpoint,
     _ sender: MessageSender, into outbox: inout Outbox
   ) -> DMAChannel? {
-    endpoint.negotiate(
-      frame.header, assembler.payload(of: frame),
-      hasDescriptors: !frame.descriptors.isEmpty || frame.hadSurplusDescriptors, sender,
-      into: &outbox)
+    endpoint.negotiate(frame.header, assembler.payload(of: frame), sender, into: &outbox)
   }
 
   /// A reply answers a DMA message; with a twin socket none is due here.
   private func receive(reply frame: borrowing Frame) {
     guard let channel, !channel.twin else { return }
-    channel.deliver(
-      frame.header, receiver.assembler.payload(of: frame),
-      hasDescriptors: !frame.descriptors.isEmpty || frame.hadSurplusDescriptors)
+    channel.deliver(frame.header, receiver.assembler.payload(of: frame))
   }
 
   /// Sends everything; while the socket is full, goes on receiving, or leaves the rest to ``proceed()``.
@@ -169,14 +167,20 @@ struct Session: ~Copyable {
       let deadline = Deadline.after(receiver.messageTimeout)
       guard hasThread else {
         sendDeadline = sendDeadline ?? deadline
+        retryDeadline = outbox.lacksReferences ? .after(Outbox.pause) : nil
         return
       }
-      repeat {
-        try receiver.waitUntilWritable(before: deadline)
-      } while try !sender.send(&outbox)
+      repeat { try waitForRoom(before: deadline) } while try !sender.send(&outbox)
     }
     sendDeadline = nil
+    retryDeadline = nil
     endpoint.bus.worker.release()
+  }
+
+  private mutating func waitForRoom(before deadline: Deadline) throws(StreamFailure) {
+    guard outbox.lacksReferences else { return try receiver.waitUntilWritable(before: deadline) }
+    guard !deadline.hasPassed else { throw .deadlinePassed(during: .sending) }
+    _ = try receiver.socket.wait(for: [], before: .after(Outbox.pause))
   }
 
   /// The first message: version and capabilities, once.
@@ -187,6 +191,7 @@ struct Session: ~Copyable {
     try flush()
     guard let channel else { throw .closedByUs }
     self.channel = channel
+    endpoint.hasNegotiated.store(true, ordering: .relaxed)
     endpoint.bus.memory.connect(channel)
     receiver.assembler.messageLimit = endpoint.options.messageLimit
     messageDeadline = .never

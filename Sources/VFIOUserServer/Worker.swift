@@ -36,25 +36,25 @@ final class Worker: Sendable {
   /// - Throws: `EBUSY` when too many wait, `EAGAIN` when there is no thread to be had.
   func add(inCallback: Bool, _ body: @escaping @Sendable () -> Void) throws(Errno) {
     let afterReply = inCallback && isHolding.load(ordering: .relaxed)
-    let mustStart = try state.update { state throws(Errno) in
+    try state.update { [queue = self.state] state throws(Errno) in
       guard state.ready.count + state.held.count < Self.limit else { throw .resourceBusy }
+      // Under the lock, so that nothing is accepted which no thread will run.
+      try Self.startThread(&state, queue)
       if afterReply { state.held.append(body) } else { state.ready.append(body) }
-      defer { state.isRunning = true }
-      return !state.isRunning
     }
     if afterReply { hasHeld.store(true, ordering: .relaxed) }
-    guard mustStart else { return }
+  }
+
+  private static func startThread(
+    _ state: inout State, _ queue: Monitor<State>
+  ) throws(Errno) {
+    guard !state.isRunning else { return }
     do {
-      let state = state
-      try DetachedThread.start("vfio-user-dma") { Self.run(state) }
+      try DetachedThread.start("vfio-user-dma") { run(queue) }
     } catch {
-      state.update { state in
-        state.isRunning = false
-        state.ready = []
-        state.held = []
-      }
       throw error.code
     }
+    state.isRunning = true
   }
 
   /// The replies are sent: what the callbacks handed in may begin.

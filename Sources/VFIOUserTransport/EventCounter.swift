@@ -3,7 +3,8 @@ internal import CLinux
 /// An eventfd: a counter that one side signals and the other waits for.
 ///
 /// The peer shares the counter, and may fill it or make it blocking at any time: none of the calls
-/// here waits longer than it was told.
+/// here waits longer than it was told. (Where the kernel lets the process have no asynchronous operations, a
+/// peer that fills the counter at the right moment makes ``signal()`` wait.)
 public final class EventCounter: Sendable {
   package let descriptor: OwnedDescriptor
 
@@ -44,9 +45,9 @@ public final class EventCounter: Sendable {
 }
 
 extension EventCounter {
-  /// Whether two counters are one that came by two descriptors.
-  package func isSame(as other: EventCounter) -> Bool {
-    clinux_is_same_file(descriptor.number, other.descriptor.number) == 1
+  /// Whether two counters are certainly not one that came by two descriptors.
+  package func isCertainlyDifferent(from other: EventCounter) -> Bool {
+    clinux_are_different_eventfds(descriptor.number, other.descriptor.number) == 1
   }
 
   /// Lends the descriptor, for a poll loop or a hypervisor; it is readable while something is counted.
@@ -78,9 +79,11 @@ extension EventCounter {
 }
 
 extension EventCounter {
-  /// Whether a descriptor can be a counter: eventfds are files without a type, which files, pipes and
-  /// sockets are not.
-  package static func isPossible(_ descriptor: borrowing OwnedDescriptor) -> Bool {
-    clinux_has_no_file_type(descriptor.number) == 1
+  /// Whether a descriptor is an eventfd for certain.
+  ///
+  /// Anything else can make polling or writing it wait: a pipe, or an epoll instance with a file in it that
+  /// never answers.
+  package static func isCounter(_ descriptor: borrowing OwnedDescriptor) -> Bool {
+    clinux_is_eventfd(descriptor.number) == 1
   }
 }

@@ -1,22 +1,26 @@
+internal import CLinux
+internal import SystemPackage
 internal import VFIOUserProtocol
 
 extension FrameAssembler {
   /// Takes in bytes and the descriptors that one read brought with them.
   ///
   /// - Returns: false when there is no room, because too much was received ahead of its handling.
+  /// - Throws: `ENOMEM`.
   public mutating func append(
     _ bytes: Span<UInt8>, descriptors: consuming DescriptorList = DescriptorList()
-  ) -> Bool {
+  ) throws(StreamFailure) -> Bool {
     var done = 0
     while done < bytes.count {
-      let room = unsafe prepareRoom()
+      let room = unsafe try prepareRoom()
       guard unsafe !room.isEmpty else { return false }
       let piece = bytes.extracting(done..<min(bytes.count, done + room.count))
       unsafe piece.withUnsafeBytes { unsafe room.copyMemory(from: $0) }
       received(piece.count)
       done += piece.count
     }
-    while let descriptor = descriptors.takeFirst() { credit(descriptor) }
+    let sender = sender ?? PeerDescriptors()
+    while let descriptor = descriptors.takeFirst() { credit(descriptor.release(), from: sender) }
     return true
   }
 
@@ -24,17 +28,23 @@ extension FrameAssembler {
   ///
   /// Makes room first: bytes in hand move to the front, and the storage grows to hold the message in
   /// progress, whose size was compared with the limit.
-  package mutating func prepareRoom() -> UnsafeMutableRawBufferPointer {
+  ///
+  /// - Throws: `ENOMEM`.
+  package mutating func prepareRoom() throws(StreamFailure) -> UnsafeMutableRawBufferPointer {
+    guard credits.count < Self.descriptorsAhead else {
+      return unsafe UnsafeMutableRawBufferPointer(start: nil, count: 0)
+    }
     if head == tail, upcoming == tail {
       startAnew()
+      try grow(to: Self.initialCapacity)
       return unsafe storage
     }
     let needed = head + bytesOfMessageInFront()
     if needed > capacity || capacity - tail < Self.leastRoom { moveToFront() }
     if head + bytesOfMessageInFront() > capacity {
-      grow(to: bytesOfMessageInFront() + Self.leastRoom)
+      try grow(to: bytesOfMessageInFront() + Self.leastRoom)
     } else if tail == capacity {
-      grow(to: min(2 * capacity, messageLimit + Self.aheadLimit))
+      try grow(to: min(2 * capacity, messageLimit + Self.aheadLimit))
     }
     return unsafe UnsafeMutableRawBufferPointer(rebasing: storage[tail...])
   }
@@ -45,14 +55,21 @@ extension FrameAssembler {
     while upcoming < tail {
       begun = upcoming
       guard let header = header(at: upcoming) else { return }
-      // After an unsound header nothing is guessed; `next` reports it when its turn comes.
-      let sound = (try? validate(header)) != nil
+      // After an unsound header nothing is guessed; `next` reports it when its turn comes. The limit of a
+      // message is no matter here: it may be raised before the turn of this one has come.
+      let sound = (try? validateFraming(header)) != nil
       upcoming = sound ? upcoming + Int(header.size) : .max
     }
   }
 
   /// Credits a descriptor of the read that ``received(_:)`` has just noted.
-  package mutating func credit(_ descriptor: consuming OwnedDescriptor) {
+  ///
+  /// - Parameters:
+  ///   - number: nobody else closes it.
+  ///   - sender: who sent it, the same for all descriptors of a stream.
+  package mutating func credit(_ number: Int32, from sender: PeerDescriptors) {
+    self.sender = sender
+    let descriptor = OwnedDescriptor(adopting: number, from: sender)
     let message = origin + begun
     let mine = credits.reversed().prefix { $0.message == message }
     if mine.count < descriptorLimit {
@@ -90,11 +107,16 @@ extension FrameAssembler {
     head = 0
   }
 
-  private mutating func grow(to size: Int) {
+  /// The peer chooses the size, within limits, and what it has us map may leave no memory for it: so no
+  /// allocation that ends the process when it fails.
+  private mutating func grow(to size: Int) throws(StreamFailure) {
     guard size > capacity else { return }
-    let larger = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 16)
+    guard let start = unsafe clinux_allocate(size) else {
+      throw .system(SystemFailure(call: "malloc", code: .noMemory))
+    }
+    let larger = unsafe UnsafeMutableRawBufferPointer(start: start, count: size)
     unsafe larger.copyMemory(from: UnsafeRawBufferPointer(rebasing: storage[..<tail]))
-    unsafe storage.deallocate()
+    unsafe clinux_free(storage.baseAddress)
     unsafe storage = larger
   }
 }

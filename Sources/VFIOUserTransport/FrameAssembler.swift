@@ -1,3 +1,4 @@
+internal import CLinux
 internal import VFIOUserProtocol
 
 /// Bytes and descriptors in, frames out: the framing of a connection as a value without a socket.
@@ -15,8 +16,8 @@ public struct FrameAssembler: ~Copyable {
   /// Most descriptors kept for a message; a surplus is closed on arrival.
   public var descriptorLimit: Int
 
-  // Sound: allocated here, freed in deinit; every access below stays within `storage.count`, which
-  // `head <= tail <= storage.count` guarantees.
+  // Sound: allocated by `prepareRoom`, freed in deinit; every access below stays within `storage.count`,
+  // which `head <= tail <= storage.count` guarantees.
   var storage: UnsafeMutableRawBufferPointer
   /// Stream position of `storage[0]`.
   var origin = 0
@@ -29,6 +30,8 @@ public struct FrameAssembler: ~Copyable {
   /// Where the next message begins; beyond `tail` while one is in progress, `.max` after a bad header.
   var upcoming = 0
   var credits: [Credit] = []
+  /// Whose descriptors these are; known with the first.
+  var sender: PeerDescriptors?
 
   /// A descriptor and the stream position of the message that it came with; -1 marks a surplus.
   struct Credit {
@@ -43,6 +46,8 @@ public struct FrameAssembler: ~Copyable {
   static let leastRoom = 4 << 10
   /// Messages are received ahead of their handling up to this many bytes beyond the largest one.
   static let aheadLimit = 1 << 20
+  /// Nothing more is received while so many descriptors wait for their messages to be handled.
+  static let descriptorsAhead = 256
 
   /// An assembler without a byte in it.
   ///
@@ -53,14 +58,13 @@ public struct FrameAssembler: ~Copyable {
     precondition(messageLimit >= Header.wireSize, "no message fits into \(messageLimit) bytes")
     self.messageLimit = messageLimit
     self.descriptorLimit = descriptorLimit
-    unsafe storage = .allocate(byteCount: Self.initialCapacity, alignment: 16)
+    unsafe storage = UnsafeMutableRawBufferPointer(start: nil, count: 0)
   }
 
   deinit {
-    for credit in credits where credit.number >= 0 {
-      _ = OwnedDescriptor(adopting: credit.number)
-    }
-    unsafe storage.deallocate()
+    let numbers = credits.map(\.number).filter { $0 >= 0 }
+    if let sender { _ = DescriptorList(adopting: numbers, from: sender) }
+    unsafe clinux_free(storage.baseAddress)
   }
 
   /// Whether a message has begun and not ended.
@@ -80,10 +84,10 @@ public struct FrameAssembler: ~Copyable {
     let payload = head + Header.wireSize..<end
     let message = origin + head
     head = end
-    guard credits.isEmpty else {
+    if let sender, !credits.isEmpty {
       let (descriptors, surplus) = takeCredits(of: message)
       return Frame(
-        header: header, descriptors: DescriptorList(adopting: descriptors),
+        header: header, descriptors: DescriptorList(adopting: descriptors, from: sender),
         hadSurplusDescriptors: surplus, payload: payload)
     }
     return Frame(
@@ -110,10 +114,15 @@ public struct FrameAssembler: ~Copyable {
   }
 
   func validate(_ header: Header) throws(StreamFailure) {
-    guard header.size >= Header.wireSize else { throw .sizeBelowHeader(header.size) }
+    try validateFraming(header)
     guard Int(header.size) <= messageLimit else {
       throw .sizeAboveLimit(header.size, limit: messageLimit)
     }
+  }
+
+  /// What holds whatever limit was agreed: the end of a message can be told from its header.
+  func validateFraming(_ header: Header) throws(StreamFailure) {
+    guard header.size >= Header.wireSize else { throw .sizeBelowHeader(header.size) }
     guard header.flags.type <= 1 else { throw .unknownType(header.flags.type) }
   }
 

@@ -22,10 +22,15 @@ package final class MappedMemory: @unchecked Sendable {
   ///   - offset: where the part begins in the file; on a page.
   ///   - size: bytes, whole pages.
   ///   - guarded: whether the handler that turns SIGBUS into an error is installed.
+  ///   - files: which are mapped.
   package init(
     _ descriptor: borrowing OwnedDescriptor, at offset: UInt64, size: UInt64, readable: Bool,
-    writable: Bool, guarded: Bool = true
+    writable: Bool, guarded: Bool = true, files: MemoryFiles = .memory
   ) throws(MappingFailure) {
+    // First of all: any other question about the file goes to the file system, which may not answer.
+    guard files == .any || clinux_is_memory_file(descriptor.number) == 1 else {
+      throw .notMemory
+    }
     var granularity: Int64 = 0
     let fileSize = try Self.checked(
       "fstat", unsafe clinux_measure(descriptor.number, &granularity))
@@ -117,6 +122,8 @@ package final class MappedMemory: @unchecked Sendable {
 
 /// Why a peer's file cannot be mapped.
 package enum MappingFailure: Error, Equatable, Sendable {
+  /// The file is on a file system, and only memory may be mapped.
+  case notMemory
   /// The part is not inside of the file.
   case outsideOfFile(offset: UInt64, size: UInt64, file: UInt64)
   /// The part does not begin and end on a page, or is empty.
@@ -129,6 +136,7 @@ extension MappingFailure: CustomStringConvertible {
   /// What is wrong, with the numbers.
   package var description: String {
     switch self {
+    case .notMemory: "the file is not a memory file (memfd, or a file on tmpfs or hugetlbfs)"
     case .outsideOfFile(let offset, let size, let file):
       "\(size) bytes at \(offset) are not inside of a file of \(file) bytes"
     case .misaligned(let offset, let size, let page):

@@ -4,11 +4,19 @@ public import SystemPackage
 /// A connected UNIX stream socket that carries messages with descriptors.
 public final class MessageSocket: Sendable {
   package let descriptor: OwnedDescriptor
+  /// Where the descriptors end that the peer sends, and the socket itself: there may be some in its queue.
+  package let peer: PeerDescriptors
   private let isShutDown = Monitor(false)
 
   /// Takes over a connected socket.
-  public init(adopting descriptor: consuming OwnedDescriptor) {
-    self.descriptor = descriptor
+  public convenience init(adopting descriptor: consuming OwnedDescriptor) {
+    self.init(adopting: descriptor, peer: PeerDescriptors())
+  }
+
+  /// Takes over a connected socket to a peer some of whose descriptors there may be already.
+  package init(adopting descriptor: consuming OwnedDescriptor, peer: PeerDescriptors) {
+    self.descriptor = OwnedDescriptor(adopting: descriptor.release(), from: peer)
+    self.peer = peer
   }
 
   /// Connects to the socket at `path`.
@@ -26,14 +34,16 @@ public final class MessageSocket: Sendable {
   ///
   /// - Parameter isWanted: asked now and then; once it says no, `ECANCELED` is thrown.
   package convenience init(
-    connectingTo path: FilePath, before deadline: Deadline, while isWanted: () -> Bool
+    connectingTo path: FilePath, peer: PeerDescriptors = PeerDescriptors(),
+    before deadline: Deadline, while isWanted: () -> Bool
   ) throws(SystemFailure) {
     while true {
       let slice = min(deadline, .after(Self.connectSlice)).remaining
       let number = unsafe path.withPlatformString { unsafe clinux_connect($0, slice) }
       let code = Errno(rawValue: -number)
       guard code == .resourceTemporarilyUnavailable || code == .interrupted else {
-        self.init(adopting: OwnedDescriptor(adopting: try checked("connect", number)))
+        self.init(
+          adopting: OwnedDescriptor(adopting: try checked("connect", number)), peer: peer)
         return
       }
       guard isWanted() else { throw SystemFailure(call: "connect", code: .canceled) }
@@ -46,10 +56,17 @@ public final class MessageSocket: Sendable {
 
   /// Two sockets that are connected to each other.
   public static func pair() throws(SystemFailure) -> (MessageSocket, MessageSocket) {
+    try pair(peer: PeerDescriptors())
+  }
+
+  /// Two sockets that are connected to each other, the second of which is for a peer.
+  package static func pair(
+    peer: PeerDescriptors
+  ) throws(SystemFailure) -> (MessageSocket, MessageSocket) {
     var ends: [Int32] = [-1, -1]
     _ = try checked("socketpair", unsafe clinux_socket_pair(&ends))
     return (
-      MessageSocket(adopting: OwnedDescriptor(adopting: ends[0])),
+      MessageSocket(adopting: OwnedDescriptor(adopting: ends[0]), peer: peer),
       MessageSocket(adopting: OwnedDescriptor(adopting: ends[1]))
     )
   }
@@ -97,14 +114,27 @@ public final class MessageSocket: Sendable {
   /// - Parameters:
   ///   - bytes: where a message starts or goes on.
   ///   - descriptors: ride on the first byte; none when a message goes on.
-  /// - Returns: bytes taken, 0 when the socket is full.
+  /// - Returns: bytes taken, 0 when the socket is full; nil when too many descriptors are under way, in all
+  ///   sockets of the user together (`ETOOMANYREFS`): they may be received any time, but no event tells when.
   package func trySend(
-    _ bytes: UnsafeRawBufferPointer, descriptors: [Int32] = []
-  ) throws(StreamFailure) -> Int {
+    _ bytes: UnsafeRawBufferPointer, descriptors: [Int32]
+  ) throws(StreamFailure) -> Int? {
     var slice = unsafe clinux_slice(
       base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), length: bytes.count)
     let sent = unsafe clinux_send(
       descriptor.number, &slice, 1, descriptors, Int32(descriptors.count), 0)
+    if sent >= 0 { return sent }
+    if sent == -Int(Errno.tooManyReferences.rawValue) { return nil }
+    return try unlessEmpty("sendmsg", sent) ?? 0
+  }
+
+  /// Sends what the socket takes at once.
+  ///
+  /// - Returns: bytes taken, 0 when the socket is full.
+  package func trySend(_ bytes: UnsafeRawBufferPointer) throws(StreamFailure) -> Int {
+    var slice = unsafe clinux_slice(
+      base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), length: bytes.count)
+    let sent = unsafe clinux_send(descriptor.number, &slice, 1, nil, 0, 0)
     if sent >= 0 { return sent }
     return try unlessEmpty("sendmsg", sent) ?? 0
   }
@@ -137,7 +167,7 @@ public final class MessageSocket: Sendable {
   package func receive(
     into assembler: inout FrameAssembler, wait: Bool
   ) throws(StreamFailure) -> Bool {
-    let room = unsafe assembler.prepareRoom()
+    let room = unsafe try assembler.prepareRoom()
     guard unsafe !room.isEmpty else { return false }
     return try unsafe withUnsafeTemporaryAllocation(
       of: Int32.self, capacity: Int(CLINUX_MAX_DESCRIPTORS)
@@ -148,7 +178,10 @@ public final class MessageSocket: Sendable {
       guard result.count >= 0 else { return try unlessEmpty("recvmsg", result.count) != nil }
       if result.count > 0 { assembler.received(result.count) }
       for index in 0..<Int(result.descriptors) {
-        assembler.credit(OwnedDescriptor(adopting: unsafe numbers[index]))
+        assembler.credit(unsafe numbers[index], from: peer)
+      }
+      guard !peer.isOverdrawn else {
+        throw .descriptorsNotClosing(waiting: peer.count, limit: PeerDescriptors.limit)
       }
       guard result.truncated == 0 else { throw .controlDataTruncated }
       guard result.count > 0 else { throw endOfStream(assembler) }
@@ -198,13 +231,11 @@ public final class MessageSocket: Sendable {
   }
 
   /// Nil when the socket only had nothing for us, or no room; a peer that died is a peer that closed.
-  ///
-  /// No room too when a user has more descriptors under way, in all sockets together, than a process
-  /// may have open: they may be received any time.
   private func unlessEmpty(_ call: String, _ result: Int) throws(StreamFailure) -> Int? {
     let failure = failure(call, result)
     switch failure.code {
-    case .resourceTemporarilyUnavailable, .tooManyReferences: return nil
+    // A signal: only the caller knows how long it still wants to wait.
+    case .resourceTemporarilyUnavailable, .interrupted: return nil
     case .connectionReset, .brokenPipe:
       throw isShutDown.withLock { $0 } ? .closedByUs : .closedByPeer
     default: throw .system(failure)

@@ -1,3 +1,5 @@
+internal import CLinux
+package import SystemPackage
 public import VFIOUserProtocol
 
 /// Messages on their way out, sent together where that is safe.
@@ -11,7 +13,7 @@ public struct Outbox: ~Copyable {
   /// Most bytes of one send of several messages.
   public static let batchLimit = 32 << 10
 
-  // Sound: allocated here, freed in deinit; `end <= storage.count` bounds every access.
+  // Sound: allocated by `makeRoom`, freed in deinit; `end <= storage.count` bounds every access.
   private var storage: UnsafeMutableRawBufferPointer
   private var end = 0
   /// Sends to which nothing is added any more, in front of the open one.
@@ -23,6 +25,12 @@ public struct Outbox: ~Copyable {
   private var descriptors: [Int32] = []
   /// Bytes that sockets have taken, ever.
   package private(set) var taken: UInt64 = 0
+  /// Whether a message was lost because there was no memory for it.
+  private var lacksMemory = false
+  /// Whether the last send stopped because too many descriptors are under way, not because the socket is full.
+  package private(set) var lacksReferences = false
+  /// How long to wait before a send that ``lacksReferences`` has stopped is tried again: no event tells when.
+  package static let pause: Duration = .milliseconds(1)
   /// How often it was emptied since it held more than ``initialCapacity``.
   private var smallUses = 0
 
@@ -40,17 +48,15 @@ public struct Outbox: ~Copyable {
   }
 
   /// An outbox with nothing in it.
-  public init() {
-    unsafe storage = .allocate(byteCount: Self.initialCapacity, alignment: 16)
-  }
+  public init() { unsafe storage = UnsafeMutableRawBufferPointer(start: nil, count: 0) }
 
   deinit {
     for number in descriptors { _ = OwnedDescriptor(adopting: number) }
-    unsafe storage.deallocate()
+    unsafe clinux_free(storage.baseAddress)
   }
 
   /// Whether everything is sent.
-  public var isEmpty: Bool { open.isEmpty && nextClosed == closed.count }
+  public var isEmpty: Bool { open.isEmpty && nextClosed == closed.count && !lacksMemory }
 
   /// Bytes that wait to be sent, and those that were sent since the outbox was last empty.
   public var count: Int { end }
@@ -93,7 +99,8 @@ public struct Outbox: ~Copyable {
     descriptors: consuming DescriptorList = DescriptorList(),
     fill: (inout MutableRawSpan) throws(Failure) -> Void
   ) throws(Failure) {
-    var payload = reserve(payload: size)
+    guard makeRoom(Header.wireSize + size) else { return }
+    var payload = reserved(size, isZeroed: true)
     try fill(&payload)
     guard !isDiscarded else { return }
     commit(header, payload: size, descriptors: descriptors)
@@ -105,9 +112,21 @@ public struct Outbox: ~Copyable {
   ///   - size: bytes.
   ///   - isZeroed: switched off for a payload of which every byte is written: what is left out shows
   ///     the peer what an earlier message left here.
+  /// - Throws: `ENOMEM`; an answer without a payload may still find room.
   @_lifetime(&self)
-  package mutating func reserve(payload size: Int, isZeroed: Bool = true) -> MutableRawSpan {
-    makeRoom(Header.wireSize + size)
+  package mutating func reserve(
+    payload size: Int, isZeroed: Bool = true
+  ) throws(Errno) -> MutableRawSpan {
+    let lackedMemory = lacksMemory
+    guard makeRoom(Header.wireSize + size) else {
+      lacksMemory = lackedMemory
+      throw .noMemory
+    }
+    return reserved(size, isZeroed: isZeroed)
+  }
+
+  @_lifetime(&self)
+  private mutating func reserved(_ size: Int, isZeroed: Bool) -> MutableRawSpan {
     let start = end + Header.wireSize
     let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: storage[start..<start + size])
     if isZeroed { unsafe bytes.initializeMemory(as: UInt8.self, repeating: 0) }
@@ -162,7 +181,10 @@ public struct Outbox: ~Copyable {
   /// Sends as much as the socket takes.
   ///
   /// - Returns: whether everything is sent; false when the socket is full.
+  /// - Throws: `ENOMEM` when a message was lost for want of memory; what the socket says.
   public mutating func send(to socket: MessageSocket) throws(StreamFailure) -> Bool {
+    lacksReferences = false
+    guard !lacksMemory else { throw .system(SystemFailure(call: "malloc", code: .noMemory)) }
     if nextClosed < closed.count, try !sendClosed(to: socket) { return false }
     while !open.isEmpty {
       let bytes = unsafe UnsafeRawBufferPointer(rebasing: storage[open])
@@ -180,8 +202,8 @@ public struct Outbox: ~Copyable {
     smallUses = end > Self.initialCapacity ? 0 : smallUses + 1
     guard smallUses >= Self.patience else { return }
     smallUses = 0
-    unsafe storage.deallocate()
-    unsafe storage = .allocate(byteCount: Self.initialCapacity, alignment: 16)
+    unsafe clinux_free(storage.baseAddress)
+    unsafe storage = UnsafeMutableRawBufferPointer(start: nil, count: 0)
   }
 
   private mutating func sendClosed(to socket: MessageSocket) throws(StreamFailure) -> Bool {
@@ -190,7 +212,8 @@ public struct Outbox: ~Copyable {
       let bytes = unsafe UnsafeRawBufferPointer(rebasing: storage[next.unsent])
       let carried = next.descriptors == 0 ? [] : Array(descriptors.prefix(next.descriptors))
       let sent = unsafe try socket.trySend(bytes, descriptors: carried)
-      guard sent > 0 else { return false }
+      lacksReferences = sent == nil
+      guard let sent, sent > 0 else { return false }
       taken &+= UInt64(sent)
       if next.descriptors > 0 { forgetDescriptors(next.descriptors) }
       if sent == next.unsent.count {
@@ -204,6 +227,9 @@ public struct Outbox: ~Copyable {
     nextClosed = 0
     return true
   }
+
+  /// A message could not be made for want of memory; the next ``send(to:)`` says so.
+  package mutating func loseMessage() { lacksMemory = true }
 
   /// Forgets every message that was not sent, and closes its descriptors.
   package mutating func discard() {
@@ -220,11 +246,13 @@ public struct Outbox: ~Copyable {
     descriptors.removeFirst(count)
   }
 
-  private mutating func makeRoom(_ size: Int) {
-    guard unsafe end + size > storage.count else { return }
+  /// - Returns: whether there is room; without it a message is lost, and the next send says so.
+  private mutating func makeRoom(_ size: Int) -> Bool {
+    guard unsafe end + size > storage.count else { return true }
     // A peer that reads, but never everything, must not make this grow for ever.
     if !isEmpty, firstUnsent > end / 2 { moveToFront() }
-    if unsafe end + size > storage.count { grow(by: size) }
+    if unsafe end + size > storage.count, !grow(by: size) { lacksMemory = true }
+    return !lacksMemory
   }
 
   /// Forgets what was sent.
@@ -241,11 +269,14 @@ public struct Outbox: ~Copyable {
     end -= sent
   }
 
-  private mutating func grow(by size: Int) {
-    let larger = unsafe UnsafeMutableRawBufferPointer.allocate(
-      byteCount: max(end + size, 2 * storage.count), alignment: 16)
+  /// What peers have us map may leave no memory: so no allocation that ends the process when it fails.
+  private mutating func grow(by size: Int) -> Bool {
+    let count = unsafe max(end + size, 2 * storage.count, Self.initialCapacity)
+    guard let start = unsafe clinux_allocate(count) else { return false }
+    let larger = unsafe UnsafeMutableRawBufferPointer(start: start, count: count)
     unsafe larger.copyMemory(from: UnsafeRawBufferPointer(rebasing: storage[..<end]))
-    unsafe storage.deallocate()
+    unsafe clinux_free(storage.baseAddress)
     unsafe storage = larger
+    return true
   }
 }

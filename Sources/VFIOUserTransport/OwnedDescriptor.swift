@@ -5,11 +5,18 @@ internal import SystemPackage
 ///
 /// `consuming OwnedDescriptor` in a signature means *yours now*, `borrowing` means *for the length of
 /// the call*.
+///
+/// One that a peer has sent is closed where that holds up nobody (``PeerDescriptors``).
+@safe
 public struct OwnedDescriptor: ~Copyable, Sendable {
   /// The number, lent for the length of a call.
   ///
   /// Never store it.
   public let number: Int32
+  /// Who closes it, nil for one of our own; retained as long as the descriptor is owned.
+  ///
+  /// Unmanaged because a value with a reference in it cannot give its descriptor away.
+  private let sender: Unmanaged<PeerDescriptors>?
 
   /// Takes over a number that nobody else will close.
   ///
@@ -17,11 +24,21 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
   public init(adopting number: Int32) {
     precondition(number >= 0, "not an open descriptor: \(number)")
     self.number = number
+    unsafe sender = nil
+  }
+
+  /// Takes over a number that came from a peer.
+  package init(adopting number: Int32, from sender: PeerDescriptors) {
+    precondition(number >= 0, "not an open descriptor: \(number)")
+    self.number = number
+    unsafe self.sender = .passRetained(sender)
   }
 
   /// Gives the number away; from here on somebody else must close it.
   public consuming func release() -> Int32 {
     let number = number
+    // Sound: retained in the initialiser, and nothing of self is used afterwards.
+    unsafe sender?.release()
     discard self
     return number
   }
@@ -34,9 +51,16 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
   }
 
   deinit {
+    // Sound: as in `release`.
+    let result =
+      if let sender = unsafe sender {
+        unsafe sender.takeRetainedValue().close(number)
+      } else {
+        clinux_close(number)
+      }
     // EINTR still leaves the number closed on Linux; EBADF says that somebody else closed it, and
     // that the number may since belong to another file: going on would corrupt that one.
-    if clinux_close(number) == -Errno.badFileDescriptor.rawValue {
+    if result == -Errno.badFileDescriptor.rawValue {
       fatalError("descriptor \(number) was closed by somebody who did not own it")
     }
   }

@@ -25,6 +25,8 @@ public enum StreamFailure: Error, Equatable, Sendable {
   case notReading(waiting: Int, limit: Int)
   /// So many commands were given up for which the peer still owes a reply.
   case notAnswering(unanswered: Int, limit: Int)
+  /// So many descriptors that the peer sent, and nobody needs, cannot be closed: each waits for the peer.
+  case descriptorsNotClosing(waiting: Int, limit: Int)
   /// The socket failed.
   case system(SystemFailure)
 
@@ -58,6 +60,8 @@ extension StreamFailure: CustomStringConvertible {
       "the peer does not read: \(waiting) bytes of answers wait for it, at most \(limit) may"
     case .notAnswering(let unanswered, let limit):
       "the peer does not answer: \(unanswered) replies are overdue, at most \(limit) may be"
+    case .descriptorsNotClosing(let waiting, let limit):
+      "the peer sent descriptors whose closing waits for it: \(waiting), at most \(limit) may"
     case .system(let failure): failure.description
     }
   }

@@ -62,7 +62,7 @@ func serve(_ command: some DeviceCommand) throws {
   let served = try command.makeDevice(log)
   defer { served.close() }
   if let notice = served.notice { say(notice) }
-  let server = try DeviceServer(served.device, log.serverOptions)
+  let server = try DeviceServer(served.device, command.serverOptions(log))
   if let hangup = served.hangup { try onHangup(hangup) }
   try DetachedThread.start("signals") {
     _ = clinux_wait_for_termination()

@@ -34,6 +34,15 @@ struct SocketOptions: ParsableArguments {
       valueName: "name"))
   var systemdName: String?
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      Which files a client's memory may be in: memory (memfd, tmpfs, hugetlbfs) or any. A file on a file \
+      system that does not answer (FUSE, a network) can stop every device of the process for good, and only \
+      a client that is trusted should choose it.
+      """, valueName: "files"))
+  var memoryFiles = MemoryFilesOption.memory
+
   /// Where the socket comes from.
   enum Place: Equatable {
     case path(String)

@@ -188,7 +188,7 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
     ("nvme = [1]", ", nvme = 1: a device is a table; begin it with [[nvme]]."),
     (
       "[[edu]]\nsocket = \"a\"\nmask = 1",
-      ": [[edu]] number 1: there is no key 'mask'. The keys are dma-mask, fd, mode, socket, systemd, systemd-name."
+      ": [[edu]] number 1: there is no key 'mask'. The keys are dma-mask, fd, memory-files, mode, socket, systemd, systemd-name."
     ),
     (
       "[[edu]]\nsocket = \"a\"\nlog-level = \"info\"",

@@ -1,3 +1,5 @@
+import Foundation
+import Glibc
 import TestSupport
 import Testing
 import VFIOUserProtocol
@@ -55,6 +57,34 @@ import VFIOUserTransport
     #expect(try onThread.get() == nil)
     #expect(await taskFailure { try await client.reset(timeout: forever) } == nil)
     #expect(Deadline.after(.forever) == .never)
+  }
+
+  /// As `cpulimit` does: the process is stopped and goes on, far more often than a receive waits at most.
+  @Test func `comes also when signals interrupt each wait`() async {
+    await #expect(processExitsWith: .success) {
+      let client = try client(options(timeout: .milliseconds(1500))) { server in
+        while true { _ = try server.receive() }
+      }
+      let caller = Monitor<pthread_t?>(nil)
+      let outcome = Monitor<(error: ClientError?, time: Duration)?>(nil)
+      signal(SIGUSR1) { _ in }
+      // Threads of ours have signals blocked; callers of the client are anybody's.
+      let thread = Thread {
+        caller.update { $0 = pthread_self() }
+        let start = ContinuousClock.now
+        let error = failure { () throws(ClientError) in try client.reset() }
+        outcome.update { $0 = (error, ContinuousClock.now - start) }
+      }
+      thread.start()
+      let target = caller.withLock(when: { $0 != nil }) { $0 } ?? nil
+      let isDone = eventually(within: .seconds(8)) {
+        if let target, outcome.withLock({ $0 == nil }) { pthread_kill(target, SIGUSR1) }
+        return outcome.withLock { $0 != nil }
+      }
+      #expect(isDone)
+      #expect(outcome.withLock { $0?.error } == .timedOut(.deviceReset))
+      #expect(outcome.withLock { $0?.time ?? .seconds(9) } < .seconds(4))
+    }
   }
 
   @Test func `ends a task's wait too`() async throws {

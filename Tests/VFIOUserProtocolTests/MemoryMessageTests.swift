@@ -10,13 +10,24 @@ import VFIOUserProtocol
   }
 
   @Test(
-    arguments: [("00000000", DMAMapFlags()), ("01000000", .readable), ("02000000", .writable)]
-      as [(String, DMAMapFlags)])
-  func `DMA_MAP has two flags`(text: String, flags: DMAMapFlags) throws {
+    arguments: [
+      ("00000000", DMAMapFlags()), ("01000000", .readable), ("02000000", .writable),
+      ("04000000", .mappable), ("08000000", .fileIO),
+    ] as [(String, DMAMapFlags)])
+  func `DMA_MAP has four flags`(text: String, flags: DMAMapFlags) throws {
     #expect(try decoded(map(flags: text), as: DMAMap.self).flags == flags)
   }
 
-  @Test(arguments: 2..<32)
+  @Test(
+    arguments: [([], true), (.mappable, true), (.fileIO, false), ([.mappable, .fileIO], true)]
+      as [(DMAMapFlags, Bool)])
+  func `DMA_MAP allows mapping unless it names only the other way`(
+    flags: DMAMapFlags, isAllowed: Bool
+  ) {
+    #expect(flags.union(.readable).allowsMapping == isAllowed)
+  }
+
+  @Test(arguments: 4..<32)
   func `DMA_MAP refuses every other flag`(bit: Int) {
     var bytes = map(flags: "03000000")
     bytes[4 + bit / 8] |= 1 << (bit % 8)

@@ -65,6 +65,9 @@ import VFIOUserProtocol
       (#"{"max_msg_fds":4294967295}"#, Capabilities(maxMessageDescriptors: 4_294_967_295)),
       (#"{"max_data_xfer_size":1}"#, Capabilities(maxDataTransfer: 1)),
       (#"{"max_data_xfer_size":67108864}"#, Capabilities(maxDataTransfer: 64 << 20)),
+      // Larger limits are never reached.
+      (#"{"max_data_xfer_size":67108865}"#, Capabilities(maxDataTransfer: 64 << 20)),
+      (#"{"max_data_xfer_size":18446744073709551615}"#, Capabilities(maxDataTransfer: 64 << 20)),
       (#"{"max_dma_maps":1}"#, Capabilities(maxDMAWindows: 1)),
       (#"{"max_dma_maps":65536}"#, Capabilities(maxDMAWindows: 65536)),
       (#"{"max_dma_maps":18446744073709551615}"#, Capabilities(maxDMAWindows: .max)),

@@ -178,7 +178,7 @@ private struct Effects: Equatable {
     #expect(
       errnos == [
         .invalidArgument, .noFunction, .notSupported, .fileExists, .noSuchFileOrDirectory,
-        .noSpace, .operationNotSupportedByDevice, .notPermitted, .permissionDenied,
+        .noSpace, .notPermitted, .permissionDenied,
         .argListTooLong,
       ])
   }

@@ -1,3 +1,5 @@
+import Logging
+import Synchronization
 import SystemPackage
 import TestSupport
 import Testing
@@ -116,6 +118,30 @@ final class HostileBench {
   private let server: DeviceServer
   private let neighbour: ScriptedPeer
   private var memoryOfNeighbour: TruncatableMemory
+  private let watch: Watch
+  /// What both devices' servers have logged.
+  let log = LogRecord()
+
+  /// A second neighbour, who asks its device all the time how long it takes to answer.
+  private final class Watch: Sendable {
+    let worst = Atomic<UInt64>(0)
+    let answers = Atomic(0)
+    let isOver = Atomic(false)
+    /// A machine under load takes long at times; whoever is held up by a hostile client waits for longer.
+    static let limit: UInt64 = 2_000_000_000
+
+    func run(_ peer: ScriptedPeer) {
+      while !isOver.load(ordering: .relaxed) {
+        let start = Deadline.now
+        guard (try? peer.ask(message(.deviceGetInfo, words([16, 0, 0, 0]))))?.errno == nil else {
+          break
+        }
+        worst.max(Deadline.now - start, ordering: .relaxed)
+        answers.add(1, ordering: .relaxed)
+        _ = eventually(within: .milliseconds(5)) { false }
+      }
+    }
+  }
 
   init() throws {
     var options = ServerOptions()
@@ -124,13 +150,21 @@ final class HostileBench {
     options.dmaTimeout = .milliseconds(300)
     options.quiesceTimeout = .milliseconds(30)
     options.maxDMAWindows = 64
+    options.logger = log.logger(.notice)
     server = try DeviceServer(victim, options, features: DirtyPages.features)
     neighbour = try VFIOUserServerTests.connect(to: Victim())
     memoryOfNeighbour = try TruncatableMemory(size: 0x10000)
+    let watch = Watch()
+    self.watch = watch
+    let socket = try VFIOUserServerTests.connect(to: Victim()).socket
+    try DetachedThread.start("watch") { watch.run(ScriptedPeer(socket)) }
     try HostileBench.map(neighbour, memoryOfNeighbour)
   }
 
-  deinit { victim.state.withLock { $0.bus = nil } }
+  deinit {
+    watch.isOver.store(true, ordering: .relaxed)
+    victim.state.withLock { $0.bus = nil }
+  }
 
   /// A new connection, as soon as the one before is gone; the device is armed when it is negotiated.
   func connect(negotiated: Bool = true) throws -> ScriptedPeer {
@@ -177,6 +211,13 @@ final class HostileBench {
     #expect(try next.ask(message(.deviceReset)).errno == nil)
     try Self.map(next, memoryOfNeighbour)
     #expect(try next.ask(Self.order(.load, 0x10000)).errno == nil)
+    checkWatch()
+  }
+
+  private func checkWatch() {
+    let answers = watch.answers.load(ordering: .relaxed)
+    #expect(eventually { watch.answers.load(ordering: .relaxed) > answers + 1 })
+    #expect(watch.worst.load(ordering: .relaxed) < Watch.limit)
   }
 }
 

@@ -102,8 +102,9 @@ extension Hostility {
     },
     .init("sends two hundred descriptors with its VERSION") { bench in
       let peer = try bench.connect(negotiated: false)
-      peer.send(ScriptedPeer.versionOfQEMU, descriptors: try eventfds(200))
-      try peer.expectClosing()
+      let answer = try peer.ask(ScriptedPeer.versionOfQEMU, descriptors: eventfds(200))
+      #expect(answer.errno == nil)
+      try peer.checkStep()
     },
     .init("negotiates again and again", refused: .invalidArgument) {
       [ScriptedPeer.versionOfQEMU, ScriptedPeer.versionOfQEMU]
@@ -170,9 +171,10 @@ extension Hostility {
     },
     .init("sends descriptors with every command") { bench in
       let peer = try bench.connect()
-      for command in [Command.deviceGetInfo, .deviceReset, .regionRead, .dmaUnmap, .deviceFeature] {
+      for command in [Command.deviceReset, .deviceGetInfo, .regionRead, .dmaUnmap, .deviceFeature] {
         let answer = try peer.ask(message(command), descriptors: eventfds(17))
-        #expect(answer.errno == UInt32(Errno.invalidArgument.rawValue))
+        let isWhole = command == .deviceReset
+        #expect(answer.errno == (isWhole ? nil : UInt32(Errno.invalidArgument.rawValue)))
       }
       try peer.checkStep()
     },
@@ -281,12 +283,16 @@ extension Hostility {
     },
     .init("maps a file for writing that it can only read") { bench in
       let peer = try bench.connect()
+      let memory = try TruncatableMemory(size: 4096)
+      let lent = try memory.lent()
+      let path = "/proc/self/fd/\(lent.number)"
       let answer = try peer.ask(
-        map(0, 4096), descriptors: list { [OwnedNumber(try open("/proc/self/exe"))] })
+        map(0, 4096), descriptors: list { [OwnedNumber(try open(path))] })
       #expect(answer.errno == UInt32(Errno.permissionDenied.rawValue))
       let readable = try peer.ask(
-        map(0, 4096, flags: 1), descriptors: list { [OwnedNumber(try open("/proc/self/exe"))] })
+        map(0, 4096, flags: 1), descriptors: list { [OwnedNumber(try open(path))] })
       #expect(readable.errno == nil)
+      #expect(lent.number >= 0)
     },
     .init("maps and unmaps a thousand times under a copying device") { bench in
       let peer = try bench.connect()

@@ -7,13 +7,23 @@ import VFIOUserServer
 import VFIOUserTransport
 
 @Suite struct `A hostile client` {
-  static let all = Hostility.defects + Hostility.habits
+  static let all = Hostility.defects + Hostility.habits + Hostility.descriptors
 
   @Test(arguments: all)
   func `harms neither its neighbour nor the next client`(_ hostility: Hostility) throws {
     let bench = try HostileBench()
     try hostility.attack(bench)
     try bench.checkThatAllIsWell()
+  }
+
+  @Test func `that lends a file on a disk is told of in the log, with the remedy`() throws {
+    let bench = try HostileBench()
+    let peer = try bench.connect()
+    let file = unsafe open("/proc/self/exe", O_RDONLY | O_CLOEXEC)
+    let map = DMAMap(flags: .readable, address: 0, size: 4096)
+    _ = try peer.ask(
+      message(.dmaMap, bytes(of: map)), descriptors: DescriptorList(adopting: [file]))
+    #expect(bench.log.lines.withLock { $0.contains { $0.contains("--memory-files any") } })
   }
 
   @Test func `aims at every defect that other servers had`() {

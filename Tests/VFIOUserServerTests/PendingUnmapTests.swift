@@ -140,6 +140,32 @@ import VFIOUserTransport
     #expect(try client.device.bus.memory.windowCount == count)
   }
 
+  /// The count of what waits has to fall again: else nothing more is received, for good.
+  @Test(arguments: Driver.allCases)
+  func `parks commands with descriptors again and again`(_ driver: Driver) throws {
+    let client = try Client(driver)
+    for round in 0..<4 as Range<UInt16> {
+      client.send(Client.map(0x10_0000_0000, 0x1000, id: 1))
+      #expect(try client.next(1) == [[1, nil]])
+      try client.pin()
+      client.send(Client.unmap(id: 10))
+      for number in 0..<40 as Range<UInt16> {
+        var descriptors = DescriptorList()
+        descriptors.append(try TruncatableMemory(size: 0x1000).lent())
+        let address = 0x20_0000_0000 + UInt64(number) << 16
+        client.peer.send(
+          Client.map(address, 0x1000, id: 100 + number), descriptors: descriptors)
+      }
+      client.holder.release()
+      #expect(try client.next(1) == [[10, nil]])
+      #expect(try client.next(40) == (0..<40).map { [100 + $0, nil] }, "in round \(round)")
+      let all = message(.dmaUnmap, id: 11, bytes(of: DMAUnmap(address: 0, size: 0, flags: .all)))
+      client.send(all)
+      #expect(try client.next(1) == [[11, nil]])
+      try client.lend(id: 12)
+    }
+  }
+
   @Test func `ends with a client that had sent all of it before it was looked at`() throws {
     let device = CallbackDevice()
     let holder = Holder()

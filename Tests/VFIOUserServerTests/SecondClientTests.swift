@@ -54,8 +54,10 @@ private func checkShortage() throws {
   var limit = rlimit()
   #expect(unsafe getrlimit(__rlimit_resource_t(7), &limit) == 0)
   let usual = limit.rlim_cur
+  let before = openDescriptors()
   let second = try MessageSocket(connectingTo: server.path)
-  // Accepted at once; it speaks only later. The third finds no room.
+  // Accepted, so that the third one finds no room; it speaks only later.
+  #expect(eventually { openDescriptors() == before + 2 })
   let free = (0..<1024 as Range<Int32>).first { fcntl($0, F_GETFD) < 0 } ?? 0
   limit.rlim_cur = rlim_t(free + 1)
   #expect(unsafe setrlimit(__rlimit_resource_t(7), &limit) == 0)

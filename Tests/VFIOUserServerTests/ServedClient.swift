@@ -80,10 +80,14 @@ final class ServedClient {
       peer = ScriptedPeer(try MessageSocket(connectingTo: path))
     }
     _ = try peer.ask(Self.version)
+    try lend(id: 1)
+  }
+
+  /// Lends the file.
+  func lend(id: UInt16) throws {
     var descriptors = DescriptorList()
     descriptors.append(try file.lent())
-    let answer = try peer.ask(
-      Self.map(Self.base, Self.size, id: 1), descriptors: descriptors)
+    let answer = try peer.ask(Self.map(Self.base, Self.size, id: id), descriptors: descriptors)
     #expect(answer.errno == nil)
   }
 

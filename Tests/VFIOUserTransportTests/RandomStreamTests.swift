@@ -53,7 +53,7 @@ import VFIOUserTransport
     var framed = 0
     while position < stream.count {
       let end = min(stream.count, position + Int.random(in: 1...64, using: &random))
-      guard assembler.append(stream.span.extracting(position..<end)) else { break }
+      guard (try? assembler.append(stream.span.extracting(position..<end))) == true else { break }
       position = end
       do {
         while let frame = try assembler.next() {

@@ -49,9 +49,14 @@ struct clinux_received {
 long clinux_send(int socket, const struct clinux_slice *slices, int slice_count,
                  const int *descriptors, int descriptor_count, int wait);
 
-/// recvmsg with room for CLINUX_MAX_DESCRIPTORS numbers in `descriptors`.
+/// recvmsg with room for CLINUX_MAX_DESCRIPTORS numbers in `descriptors`; -EINTR when a signal came while it
+/// waited: only the caller knows how long it still wants to wait.
 struct clinux_received clinux_receive(int socket, const struct clinux_slice *slices,
                                       int slice_count, int *descriptors, int wait);
+
+/// Copies what is at the front of the socket's queue and leaves it there, with its descriptors; does not wait.
+/// Bytes, 0 at end of file, or -errno.
+long clinux_peek(int socket, void *bytes, size_t size);
 
 // MARK: Sockets
 
@@ -115,22 +120,15 @@ int clinux_oneshot_wait(int oneshot, int wake, uint64_t deadline);
 
 int clinux_close(int descriptor);
 int clinux_duplicate(int descriptor);
-/// 1 when two descriptors are of the same open file, 0 when not or when the kernel does not say.
-int clinux_is_same_file(int one, int other);
+/// 1 when closing the descriptor cannot wait: memory files, eventfds, and UNIX sockets with nothing in them.
+/// Files of a file system that somebody serves, and sockets that linger, can keep `close` for ever.
+int clinux_closes_at_once(int descriptor);
+/// 1 when the file is memory of this kernel (memfd, tmpfs, hugetlbfs), whose pages nobody has to deliver.
+/// Asks no file system.
+int clinux_is_memory_file(int descriptor);
 /// 1 when the descriptor is closed on exec, 0 when not.
 int clinux_is_close_on_exec(int descriptor);
 int clinux_set_close_on_exec(int descriptor);
-/// A new counter, close-on-exec and non-blocking.
-int clinux_eventfd(void);
-/// Adds one, without ever waiting: a counter that is full already says all there is to say.
-int clinux_eventfd_signal(int descriptor);
-/// Adds any number, if that does not wait.
-int clinux_eventfd_add(int descriptor, uint64_t value);
-/// Takes the counter's value, 0 when there is none; never waits.
-int64_t clinux_eventfd_take(int descriptor);
-/// 1 when the descriptor is an anonymous kernel object like an eventfd, 0 when it is a file, a pipe or
-/// a socket.
-int clinux_has_no_file_type(int descriptor);
 /// An epoll instance that reports edges: each time a descriptor becomes ready, or is signalled again.
 int clinux_edges(void);
 /// Watches a descriptor; `tag` is at most INT64_MAX.
@@ -168,11 +166,35 @@ int clinux_open_descriptors(void);
 /// Mappings of this process whose name starts with `prefix` (/proc/self/maps).
 int clinux_count_mappings(const char *prefix);
 
+// MARK: Counters (eventfd)
+
+/// A new counter, close-on-exec and non-blocking.
+int clinux_eventfd(void);
+/// Adds one to a counter that a peer may share; a counter that is full already says all there is to say.
+/// Never waits where clinux_signals_without_waiting says so.
+int clinux_eventfd_signal(int counter);
+/// Adds one to a counter that nobody else has; costs less.
+int clinux_eventfd_signal_own(int counter);
+/// Adds any number, if that does not seem to wait.
+int clinux_eventfd_add(int counter, uint64_t value);
+/// Takes the counter's value, 0 when there is none; never waits.
+int64_t clinux_eventfd_take(int counter);
+/// 1 when the kernel signals for us; 0 when it lets this process have no asynchronous operations, and a peer
+/// that is fast enough can make clinux_eventfd_signal wait.
+int clinux_signals_without_waiting(void);
+/// 1 when the descriptor is an eventfd for certain.
+int clinux_is_eventfd(int descriptor);
+/// 1 when two descriptors are of different eventfds for certain, 0 also when the kernel does not say.
+int clinux_are_different_eventfds(int one, int other);
+
 // MARK: Memory that another process can take away
 
 /// Installs the handler of SIGBUS that the functions below rely on, once; a fault that is not theirs
 /// goes to the handler that was there before. Without it such a fault ends the process.
 void clinux_guard_install(void);
+/// To be called on a thread before its accesses: one that has SIGBUS blocked would end the process with the
+/// first fault, whatever handler there is. Costs a look at a thread-local number.
+void clinux_guard_enter_thread(void);
 
 // Each returns 0, or -EFAULT when the file behind the mapping has become too short. Loads and stores
 // of a number are one instruction; the atomic ones want natural alignment.
@@ -299,6 +321,23 @@ int clinux_process_id(void);
 
 /// CLOCK_MONOTONIC in nanoseconds.
 uint64_t clinux_now(void);
+
+// MARK: The process
+
+/// Opens /dev/null for each of the descriptors 0, 1 and 2 that is closed: else the next file that is opened
+/// gets the number, and what is meant for standard error is written into it.
+void clinux_open_standard_descriptors(void);
+/// Raises the soft limit of open files to the hard one, and returns what it is then.
+int64_t clinux_raise_descriptor_limit(void);
+/// How many bytes of address space the process may have (RLIMIT_AS), INT64_MAX when there is no limit.
+int64_t clinux_address_space_limit(void);
+/// How many bytes of address space the process has; -errno without /proc.
+int64_t clinux_address_space_used(void);
+/// How many mappings the kernel lets a process have (vm.max_map_count).
+int64_t clinux_mapping_limit(void);
+/// malloc with an alignment of 16; NULL when there is no memory, which Swift's own allocation cannot say.
+/// For clinux_free.
+void *clinux_allocate(size_t size);
 
 // MARK: Signals
 

@@ -141,9 +141,8 @@ extension Connection {
     var isStuck = false
     let isReader = state.update { state in
       state.armed = 0
-      let unsent = state.outbox.unsentCount
       push(&state)
-      isStuck = unsent > 0 && state.outbox.unsentCount == unsent
+      isStuck = state.outbox.lacksReferences
       guard state.failure == nil, !state.hasReader, state.needsReader else { return false }
       state.hasReader = true
       rearm(&state)

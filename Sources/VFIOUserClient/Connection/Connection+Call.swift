@@ -75,9 +75,14 @@ extension Connection {
   ) {
     appendCoalesced(&state)
     trace.record(.sent(id: header.id, header.command, size: Header.wireSize + size))
-    var payload = state.outbox.reserve(payload: size)
-    fill(&payload)
-    state.outbox.commit(header, payload: size, descriptors: descriptors)
+    do throws(Errno) {
+      var payload = try state.outbox.reserve(payload: size)
+      fill(&payload)
+      state.outbox.commit(header, payload: size, descriptors: descriptors)
+    } catch {
+      // Sending loses the connection then: the server waits for what it will not get.
+      state.outbox.loseMessage()
+    }
     push(&state)
   }
 

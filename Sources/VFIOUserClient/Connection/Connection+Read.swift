@@ -54,7 +54,7 @@ extension Connection {
       if frame.header.flags.isReply {
         handOut(frame.header, payload, &frame.descriptors)
       } else {
-        serve(frame.header, payload, hasDescriptors: !frame.descriptors.isEmpty)
+        serve(frame.header, payload)
       }
     }
   }

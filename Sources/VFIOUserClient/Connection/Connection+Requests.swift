@@ -6,12 +6,12 @@ internal import VFIOUserTransport
 /// What the server asks of us. Called by the thread that holds the role of the reader.
 extension Connection {
   /// Serves a request, or queues it for the handler.
-  func serve(_ header: Header, _ payload: Span<UInt8>, hasDescriptors: Bool) {
+  func serve(_ header: Header, _ payload: Span<UInt8>) {
     guard serves else { return }
     trace.record(.request(header.command, bytes: payload.count))
     do throws(Errno) {
       // No request of a server carries descriptors; those that came are closed with the frame.
-      guard !hasDescriptors, header.flags.reserved == 0, !header.flags.contains(.error) else {
+      guard header.flags.reserved == 0, !header.flags.contains(.error) else {
         throw .invalidArgument
       }
       switch header.command {

@@ -6,7 +6,8 @@ extension Client {
   /// Maps what the device lets us map of a region, or shares what is mapped of it already.
   ///
   /// - Throws: ``ClientError/unmappable(_:_:)`` when that is nothing, when the areas are no whole pages
-  ///   or overlap, or when the file that the device sent is too short for them.
+  ///   or overlap, or when the file that the device sent is too short for them or is none that
+  ///   ``ClientOptions/memoryFiles`` allows.
   public func map(
     _ index: RegionIndex, timeout: Duration? = nil
   ) throws(ClientError) -> MappedRegion {
@@ -14,7 +15,8 @@ extension Client {
     let connection = try connection(within: limit)
     if let mapped = connection.mapped(index) { return mapped }
     return connection.mappedRegions.share(
-      try MappedRegion(connection.region(index, limit), connection))
+      try MappedRegion(
+        connection.region(index, limit), connection, files: options.memoryFiles))
   }
 
   /// Reads a number: from memory if it is mapped, else with a message.
@@ -83,7 +85,8 @@ extension Client {
     let connection = try await connection(within: limit)
     if let mapped = connection.mapped(index) { return mapped }
     return connection.mappedRegions.share(
-      try MappedRegion(await connection.region(index, limit), connection))
+      try MappedRegion(
+        await connection.region(index, limit), connection, files: options.memoryFiles))
   }
 
   /// Reads a number: from memory if it is mapped, else with a message.

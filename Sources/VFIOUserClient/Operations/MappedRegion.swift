@@ -20,7 +20,9 @@ public final class MappedRegion: Sendable {
   private let mappings: [MappedMemory]
   private let connection: Connection
 
-  init(_ region: Region, _ connection: Connection) throws(ClientError) {
+  init(
+    _ region: Region, _ connection: Connection, files: MemoryFiles
+  ) throws(ClientError) {
     guard let file = region.descriptor, !region.mappableAreas.isEmpty else {
       throw .unmappable(region.index, "the device does not offer it")
     }
@@ -42,10 +44,11 @@ public final class MappedRegion: Sendable {
           try MappedMemory(
             file.descriptor, at: region.fileOffset + area.offset, size: area.size,
             readable: region.flags.contains(.readable),
-            writable: region.flags.contains(.writable)))
+            writable: region.flags.contains(.writable), files: files))
       }
     } catch {
-      throw .unmappable(region.index, "\(error)")
+      let remedy = error == .notMemory ? "; ClientOptions.memoryFiles allows others" : ""
+      throw .unmappable(region.index, "\(error)\(remedy)")
     }
     self.mappings = mappings
   }

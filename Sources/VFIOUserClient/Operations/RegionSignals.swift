@@ -171,7 +171,7 @@ private final class ArrivedDescriptor {
   let shared: SharedDescriptor?
 
   init(_ descriptor: consuming OwnedDescriptor) {
-    isEvent = EventCounter.isPossible(descriptor)
+    isEvent = EventCounter.isCounter(descriptor)
     if isEvent {
       counter = EventCounter(adopting: descriptor)
       shared = nil

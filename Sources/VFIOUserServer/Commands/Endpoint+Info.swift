@@ -1,3 +1,4 @@
+internal import Synchronization
 internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
@@ -40,12 +41,14 @@ extension Endpoint {
   ) throws(Errno) {
     let request = try decode(RegionIOFDsRequest.self, payload)
     guard let region = bus.regions[request.index] else { throw .invalidArgument }
-    let parts = bus.signals.subRegions(of: region.index, inPorts: region.isPorts)
+    let limit = clientDescriptorLimit.load(ordering: .relaxed)
+    let parts = bus.signals.subRegions(of: region.index, inPorts: region.isPorts, limit: limit)
     let answer = RegionIOFDsReply(index: region.index, subRegions: parts)
       .limited(to: request.argumentSize)
     do {
       let descriptors =
-        answer.isComplete ? try bus.signals.descriptors(of: region.index) : DescriptorList()
+        answer.isComplete
+        ? try bus.signals.descriptors(of: region.index, limit: limit) : DescriptorList()
       reply(to: header, answer, descriptors: descriptors, into: &outbox)
     } catch {
       throw error.code

@@ -13,9 +13,37 @@ extension Endpoint {
     let request = try decode(DMAMap.self, payload)
     guard descriptors.count <= 1 else { throw .invalidArgument }
     let isShared = !descriptors.isEmpty
-    try bus.memory.add(request, descriptors.takeFirst(), limit: options.maxDMAWindows)
+    do {
+      try bus.memory.add(
+        request, descriptors.takeFirst(), limit: options.maxDMAWindows, files: options.memoryFiles)
+    } catch {
+      noteRefusal(request, error)
+      throw error
+    }
     if !isShared, request.flags.contains(.writable) { noteUnsharedMemory(request) }
     acknowledge(header, into: &outbox)
+  }
+
+  /// Says why memory is refused where somebody can do something about it.
+  private func noteRefusal(_ request: DMAMap, _ error: Errno) {
+    let remedy: String
+    switch error {
+    case .notSupported:
+      remedy = """
+        it is a file on a file system, which could make the device wait for ever. Use a memfd, or a file on \
+        tmpfs or hugetlbfs; or let the server map any file (--memory-files any) if the client is trusted
+        """
+    case .noSpace: remedy = "there are too many windows (vm.max_map_count limits all of a process)"
+    case .noMemory:
+      remedy = "it is too large beside what other clients have and may have (ulimit -v)"
+    default: return
+    }
+    logger.warning(
+      "a client's memory is refused: \(remedy)",
+      metadata: [
+        "address": "0x\(String(request.address, radix: 16))",
+        "size": "0x\(String(request.size, radix: 16))",
+      ])
   }
 
   /// Says once per client that its memory is reached by messages, and what to do about it.

@@ -20,7 +20,7 @@ extension Endpoint {
     guard payload.count == RegionAccess.wireSize else { throw .invalidArgument }
     let region = try admit(access)
     let size = RegionAccess.wireSize + Int(access.count)
-    var bytes = outbox.reserve(payload: size, isZeroed: !isFilledWhole(region))
+    var bytes = try outbox.reserve(payload: size, isZeroed: !isFilledWhole(region))
     access.encode(into: &bytes)
     var data = bytes._mutatingExtracting(RegionAccess.wireSize...)
     try read(region, access, into: &data)

@@ -1,4 +1,5 @@
 internal import Logging
+internal import Synchronization
 internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
@@ -10,13 +11,15 @@ extension Endpoint {
   /// - Returns: the way to memory that the client does not share, or nil when there is no agreement;
   ///   the answer is in the outbox either way.
   func negotiate(
-    _ header: Header, _ payload: Span<UInt8>, hasDescriptors: Bool, _ sender: MessageSender,
+    _ header: Header, _ payload: Span<UInt8>, _ sender: MessageSender,
     into outbox: inout Outbox
   ) -> DMAChannel? {
     do throws(Errno) {
-      let agreement = try agree(header, payload, hasDescriptors: hasDescriptors)
+      let agreement = try agree(header, payload)
       var descriptors = DescriptorList()
       var reply = agreement.reply
+      clientDescriptorLimit.store(
+        agreement.client.effectiveMaxMessageDescriptors, ordering: .relaxed)
       let twin = reply.capabilities.twinSocket == nil ? nil : makeTwin(&descriptors)
       if twin == nil { reply.capabilities.twinSocket = nil }
       outbox.append(header.reply(payload: 0), reply, descriptors: descriptors)
@@ -32,7 +35,7 @@ extension Endpoint {
   /// Makes the socket for our own commands; the client's end goes with the reply.
   private func makeTwin(_ descriptors: inout DescriptorList) -> MessageSocket? {
     do throws(SystemFailure) {
-      let (ours, theirs) = try MessageSocket.pair()
+      let (ours, theirs) = try MessageSocket.pair(peer: peerDescriptors)
       descriptors.append(try theirs.descriptor.duplicate())
       return ours
     } catch {
@@ -41,11 +44,9 @@ extension Endpoint {
     }
   }
 
-  private func agree(
-    _ header: Header, _ payload: Span<UInt8>, hasDescriptors: Bool
-  ) throws(Errno) -> Agreement {
+  private func agree(_ header: Header, _ payload: Span<UInt8>) throws(Errno) -> Agreement {
     guard header.command == .version, !header.flags.isReply, header.flags.reserved == 0,
-      !header.flags.contains(.noReply), !hasDescriptors
+      !header.flags.contains(.noReply)
     else {
       logger.warning(
         "a client does not begin with VERSION; is it a vfio-user client?",

@@ -26,8 +26,7 @@ extension Interrupts {
     _ request: SetInterrupts, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList
   ) throws(Errno) {
     guard request.index.rawValue < InterruptIndex.standardCount,
-      let range = request.range(within: info(request.index).count),
-      request.data == .eventDescriptors || descriptors.isEmpty
+      let range = request.range(within: info(request.index).count)
     else { throw .invalidArgument }
     // Also for an index without interrupts: there is nothing to switch off, and no harm in it.
     if request.disablesAll, request.action == .trigger { return disable(request.index) }
@@ -62,8 +61,7 @@ extension Interrupts {
     guard descriptors.count == range.count else { throw .invalidArgument }
     var counters: [EventCounter?] = []
     while let descriptor = descriptors.takeFirst() {
-      // A file or a pipe would be for ever ready, or make a write wait.
-      guard EventCounter.isPossible(descriptor) else { throw .invalidArgument }
+      guard EventCounter.isCounter(descriptor) else { throw .invalidArgument }
       counters.append(EventCounter(adopting: descriptor))
     }
     return counters
@@ -117,13 +115,15 @@ extension Interrupts {
     }
   }
 
-  /// Refuses an eventfd that would unmask the pin by the pin's own signal: while the level is high the
-  /// two would go round and round, on a processor of ours.
+  /// Refuses an eventfd that would unmask the pin by the pin's own signal.
+  ///
+  /// While the level is high the two would go round and round, on a processor of ours. In doubt it is taken
+  /// for the same.
   private func refuseLoop(
     _ counter: EventCounter, _ action: SetInterrupts.Action
   ) throws(Errno) {
     let other = state.withLock { action == .trigger ? $0.pin.watcher?.counter : $0.pin.counter }
-    if let other, counter.isSame(as: other) { throw .invalidArgument }
+    if let other, !counter.isCertainlyDifferent(from: other) { throw .invalidArgument }
   }
 
   /// Lets the client's kernel unmask the pin through an eventfd, or no longer.

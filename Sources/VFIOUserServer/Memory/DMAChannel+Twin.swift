@@ -32,9 +32,7 @@ extension DMAChannel {
     do throws(StreamFailure) {
       while true {
         while let frame = try receiver.nextInHand() {
-          receive(
-            frame.header, receiver.assembler.payload(of: frame),
-            hasDescriptors: !frame.descriptors.isEmpty || frame.hadSurplusDescriptors)
+          receive(frame.header, receiver.assembler.payload(of: frame))
         }
         try receiver.receive()
       }
@@ -47,10 +45,8 @@ extension DMAChannel {
     }
   }
 
-  private func receive(_ header: Header, _ payload: Span<UInt8>, hasDescriptors: Bool) {
-    guard !header.flags.isReply else {
-      return deliver(header, payload, hasDescriptors: hasDescriptors)
-    }
+  private func receive(_ header: Header, _ payload: Span<UInt8>) {
+    guard !header.flags.isReply else { return deliver(header, payload) }
     // Commands of the client come on the main socket.
     guard !header.flags.contains(.noReply) else { return }
     var outbox = Outbox()

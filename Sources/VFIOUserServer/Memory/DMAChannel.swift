@@ -93,7 +93,7 @@ final class DMAChannel: Sendable {
   }
 
   /// Takes a reply; called by the thread that reads the socket.
-  func deliver(_ header: Header, _ payload: Span<UInt8>, hasDescriptors: Bool) {
+  func deliver(_ header: Header, _ payload: Span<UInt8>) {
     let isKnown = state.update { state in
       if state.givenUp.remove(header.id) != nil { return true }
       guard
@@ -105,7 +105,7 @@ final class DMAChannel: Sendable {
         state.slots[index].status = .done(nil)
       } else {
         let outcome = Self.outcome(
-          of: state.slots[index], state.layout ?? .wide, header, payload, hasDescriptors)
+          of: state.slots[index], state.layout ?? .wide, header, payload)
         state.slots[index].status = .done(outcome)
       }
       unsafe state.slots[index].destination = nil
@@ -119,14 +119,13 @@ final class DMAChannel: Sendable {
 
   /// What a reply means; its data is copied to where it is wanted.
   private static func outcome(
-    of slot: Slot, _ layout: DMALayout, _ header: Header, _ payload: Span<UInt8>,
-    _ hasDescriptors: Bool
+    of slot: Slot, _ layout: DMALayout, _ header: Header, _ payload: Span<UInt8>
   ) -> MemoryError? {
     if header.flags.contains(.error) {
       let errno = CInt(exactly: header.error) ?? 0
       return .refused(errno == 0 ? .ioError : Errno(rawValue: errno))
     }
-    guard header.command == slot.command, !hasDescriptors else { return .malformedReply }
+    guard header.command == slot.command else { return .malformedReply }
     guard slot.command == .dmaRead else {
       let reply = try? DMAWriteReply(decoding: payload)
       return reply?.confirms(slot.access) == true ? nil : .malformedReply

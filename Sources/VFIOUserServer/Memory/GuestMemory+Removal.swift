@@ -25,18 +25,19 @@ extension GuestMemory {
   package func startRemoving(
     address: UInt64, size: UInt64, telling observer: EventCounter? = nil
   ) throws(Errno) -> Removal? {
-    let window = try state.update { state throws(Errno) -> Window? in
+    // The window is handed out in any case: unmapping takes long, and must not happen under the lock.
+    let (window, isGone) = try state.update { state throws(Errno) -> (Window, Bool) in
       guard size > 0, let window = state.table.window(address, through: address &+ (size - 1))
       else { throw .noSuchFileOrDirectory }
       guard Self.close(window, &state) else {
         state.removalObserver = observer
-        return window
+        return (window, false)
       }
       state.table.remove(window)
       state.changes += 1
-      return nil
+      return (window, true)
     }
-    return window.map { Removal(windows: [$0]) }
+    return isGone ? nil : Removal(windows: [window])
   }
 
   /// Takes all windows back, as soon as no access to any of them is under way.

@@ -1,3 +1,4 @@
+internal import CLinux
 package import SystemPackage
 package import VFIOUserProtocol
 package import VFIOUserTransport
@@ -7,24 +8,31 @@ package import VFIOUserTransport
 extension GuestMemory {
   /// Adds a window (`VFIO_USER_DMA_MAP`).
   ///
+  /// A descriptor that may only be read and written, not mapped, is closed: the client's memory is reached by
+  /// messages then, which no file system can hold up.
+  ///
   /// - Throws: `EINVAL` for an empty window, one that wraps, one without a permission, or one that
-  ///   does not fit its file; `EEXIST` for an overlap; `ENOSPC` when there are too many; what `mmap`
-  ///   says.
+  ///   does not fit its file; `ENOTSUP` for a file that is no memory; `EEXIST` for an overlap; `ENOSPC` or
+  ///   `ENOMEM` when there are too many or they are too large; what `mmap` says.
   package func add(
-    _ request: DMAMap, _ descriptor: consuming OwnedDescriptor?, limit: Int
+    _ request: DMAMap, _ descriptor: consuming OwnedDescriptor?, limit: Int,
+    files: MemoryFiles = .memory
   ) throws(Errno) {
     let (last, wraps) = request.address.addingReportingOverflow(request.size &- 1)
-    guard request.size > 0, !request.flags.isEmpty, !wraps else { throw .invalidArgument }
+    let permissions = request.flags.intersection([.readable, .writable])
+    guard request.size > 0, !permissions.isEmpty, !wraps else { throw .invalidArgument }
     try state.withLock { state throws(Errno) in
       guard !state.table.overlaps(request.address, through: last) else { throw .fileExists }
       guard state.table.count < limit else { throw .noSpace }
     }
     // Outside of the lock: mapping takes longer than everything else here.
     var mapping: MappedMemory?
-    if let lent = consume descriptor {
-      mapping = try MappedMemory(lent, request, guarded: isGuarded)
+    var claim: MappingBudget.Claim?
+    if let lent = consume descriptor, request.flags.allowsMapping {
+      claim = try budget.claim(bytes: request.size)
+      mapping = try MappedMemory(lent, request, guarded: isGuarded, files: files)
     }
-    let window = Window(request, mapping)
+    let window = Window(request, mapping, claim)
     try state.update { state throws(Errno) in
       guard state.table.insert(window) else { throw .fileExists }
       state.changes += 1
@@ -75,6 +83,7 @@ extension GuestMemory {
       }
       guard window.flags.contains(flag) else { throw .notPermitted(at: address) }
       if let mapping = window.mapping {
+        if isGuarded { clinux_guard_enter_thread() }
         window.pin()
         return .route(.mapped(window, mapping, state.observer))
       }

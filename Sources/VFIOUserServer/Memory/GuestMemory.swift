@@ -46,6 +46,7 @@ public final class GuestMemory: Sendable {
 
   let state = Monitor(State())
   let isGuarded: Bool
+  let budget = MappingBudget.process.newShare()
   /// A copy of the state's, for a look at each message without the lock.
   private let armed = Atomic(true)
   /// The thread that receives from the client, 0 while there is none.
@@ -76,6 +77,7 @@ public final class GuestMemory: Sendable {
 
   /// Notes that this thread receives from the client from now on.
   func enterReceivingThread() {
+    if isGuarded { clinux_guard_enter_thread() }
     receivingThread.store(clinux_thread_id(), ordering: .relaxed)
   }
 
@@ -103,15 +105,17 @@ public final class GuestMemory: Sendable {
   /// - Returns: the generation from now on.
   @discardableResult
   package func disconnect() -> UInt64 {
-    let (channel, generation) = state.update { state in
+    // The windows are handed out: unmapping takes long, and must not happen under the lock.
+    let (windows, channel, generation) = state.update { state in
       state.generation += 1
       state.isArmed = false
-      state.table.removeAll()
       state.changes += 1
       state.holesMayCloseUntil = 0
       state.removalObserver = nil
-      return (state.channel.take(), state.generation)
+      let windows = exchange(&state.table, with: WindowTable())
+      return (windows, state.channel.take(), state.generation)
     }
+    _ = consume windows
     armed.store(false, ordering: .relaxed)
     receivingThread.store(0, ordering: .relaxed)
     channel?.close()

@@ -13,14 +13,17 @@ final class Window: AddressWindow {
   let flags: DMAMapFlags
   /// Nil when the client sent no descriptor: reached by messages only.
   let mapping: MappedMemory?
+  /// What the mapping takes of the process's budget.
+  private let claim: MappingBudget.Claim?
   private let pins = Atomic<Int>(0)
   private let closing = Atomic<Bool>(false)
 
-  init(_ request: DMAMap, _ mapping: MappedMemory?) {
+  init(_ request: DMAMap, _ mapping: MappedMemory?, _ claim: MappingBudget.Claim? = nil) {
     address = request.address
     size = request.size
     flags = request.flags
     self.mapping = mapping
+    self.claim = claim
   }
 
   var last: UInt64 { address + (size - 1) }

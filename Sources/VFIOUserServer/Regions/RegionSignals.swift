@@ -83,17 +83,21 @@ final class RegionSignals: Sendable {
   }
 
   /// What the client is told about a region.
-  func subRegions(of region: RegionIndex, inPorts: Bool) -> [SubRegion] {
-    let names = names(in: region)
-    return areas.filter { $0.region == region }.map { area in
-      area.subRegion(descriptor: UInt32(names.firstIndex(of: area.name) ?? 0), inPorts: inPorts)
+  ///
+  /// - Parameter limit: descriptors that it takes with one message; areas whose descriptor would be one more
+  ///   are left out, and reached by messages.
+  func subRegions(of region: RegionIndex, inPorts: Bool, limit: Int) -> [SubRegion] {
+    let names = names(in: region).prefix(limit)
+    return areas.filter { $0.region == region }.compactMap { area in
+      guard let place = names.firstIndex(of: area.name) else { return nil }
+      return area.subRegion(descriptor: UInt32(place), inPorts: inPorts)
     }
   }
 
-  /// A copy of each descriptor of a region, in the order of ``subRegions(of:inPorts:)``.
-  func descriptors(of region: RegionIndex) throws(SystemFailure) -> DescriptorList {
+  /// A copy of each descriptor of a region, in the order of ``subRegions(of:inPorts:limit:)``.
+  func descriptors(of region: RegionIndex, limit: Int) throws(SystemFailure) -> DescriptorList {
     var list = DescriptorList()
-    for name in names(in: region) {
+    for name in names(in: region).prefix(limit) {
       switch lines[name] {
       case .counter(let counter): list.append(try counter.descriptor.duplicate())
       case .socket(_, let client): list.append(try client.descriptor.duplicate())

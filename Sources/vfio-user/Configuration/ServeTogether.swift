@@ -58,7 +58,8 @@ private func openAll(
       if let notice = made.notice { say("\(device.command.socket.name): \(notice)") }
       return OpenDevice(
         name: "\(device.place.withinFile), \(device.command.socket.name)",
-        server: try DeviceServer(made.device, log.serverOptions), listener: listener)
+        server: try DeviceServer(made.device, device.command.serverOptions(log)), listener: listener
+      )
     }
   }
 }

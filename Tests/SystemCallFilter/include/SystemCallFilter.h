@@ -18,4 +18,7 @@ int filter_refuse_allocation(int code);
 /// pwritev2 with RWF_DSYNC and at least so many slices fails with `code`, in all threads.
 int filter_refuse_durable_writes(int code, int slices);
 
+/// kcmp fails, in all threads, as container profiles have it.
+int filter_refuse_kcmp(void);
+
 #endif

@@ -15,9 +15,10 @@ struct LogOptions: ParsableArguments {
   func bootstrap() {
     let level = Logger.Level(rawValue: logLevel.rawValue) ?? .notice
     LoggingSystem.bootstrap { label in
-      var handler = StreamLogHandler.standardError(label: label)
+      var handler = StreamLogHandler(label: label, stream: LogQueue.standardError)
       handler.logLevel = level
       return handler
     }
+    LogQueue.flushAtExit()
   }
 }

@@ -1,0 +1,152 @@
+#define _GNU_SOURCE
+#include "CLinux.h"
+
+#include <errno.h>
+#include <linux/aio_abi.h>
+#include <linux/kcmp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+// Signalling an eventfd that a peer shares. The peer can fill the counter and make it blocking between any
+// two calls of ours, so a write may always wait. The kernel itself signals without waiting: it adds one to
+// the eventfd of an asynchronous operation (IOCB_FLAG_RESFD) when that has ended, and a full counter stays
+// full. The operation is a read of no bytes from an empty memory file, which has ended when io_submit
+// returns.
+
+/// What the kernel maps where a context of asynchronous operations is (struct aio_ring).
+struct completions {
+  uint32_t id, count;
+  _Atomic uint32_t head, tail;
+};
+
+enum { QUEUE_LENGTH = 64, MOST_TRIES = 8 };
+
+static struct {
+  aio_context_t context;
+  int nothing;
+  int error;
+} operations;
+
+static void set_up(void) {
+  operations.nothing = memfd_create("nothing", MFD_CLOEXEC);
+  const int failed = operations.nothing < 0 ||
+                     syscall(SYS_io_setup, QUEUE_LENGTH, &operations.context) < 0;
+  operations.error = failed ? errno : 0;
+}
+
+/// 0 when the kernel signals for us, else why not.
+static int prepare(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, set_up);
+  return -operations.error;
+}
+
+/// Takes all completions, of which nobody wants to know anything. Threads that do so at the same time
+/// may set the head back for a moment, which only lets the queue look fuller than it is.
+static void forget_completions(void) {
+  struct completions *queue = (struct completions *)operations.context;
+  atomic_store_explicit(&queue->head, atomic_load_explicit(&queue->tail, memory_order_acquire),
+                        memory_order_release);
+}
+
+static long submit(int counter, uint64_t address, uint64_t size) {
+  struct iocb operation;
+  memset(&operation, 0, sizeof operation);
+  operation.aio_lio_opcode = IOCB_CMD_PREAD;
+  operation.aio_fildes = (uint32_t)operations.nothing;
+  operation.aio_buf = address;
+  operation.aio_nbytes = size;
+  operation.aio_flags = IOCB_FLAG_RESFD;
+  operation.aio_resfd = (uint32_t)counter;
+  struct iocb *list[] = {&operation};
+  return syscall(SYS_io_submit, operations.context, 1, list) < 0 ? -errno : 0;
+}
+
+/// For kernels and system call filters without asynchronous operations: a peer that fills its counter
+/// between the two calls makes the caller wait until it empties it again.
+static int add_by_write(int counter, uint64_t value) {
+  struct pollfd polled = {.fd = counter, .events = POLLOUT};
+  if (poll(&polled, 1, 0) < 0 && errno != EINTR) return -errno;
+  if (!(polled.revents & POLLOUT)) return 0;
+  return write(counter, &value, sizeof value) < 0 && errno != EAGAIN ? -errno : 0;
+}
+
+int clinux_eventfd(void) {
+  const int number = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return number < 0 ? -errno : number;
+}
+
+int clinux_eventfd_signal(int counter) {
+  if (prepare() < 0) return add_by_write(counter, 1);
+  for (int tries = 0; tries < MOST_TRIES; tries++) {
+    const long result = submit(counter, 0, 0);
+    forget_completions();
+    if (result != -EAGAIN) return (int)result;
+  }
+  return add_by_write(counter, 1);
+}
+
+int clinux_eventfd_signal_own(int counter) {
+  const uint64_t one = 1;
+  return write(counter, &one, sizeof one) < 0 && errno != EAGAIN ? -errno : 0;
+}
+
+int clinux_eventfd_add(int counter, uint64_t value) { return add_by_write(counter, value); }
+
+int64_t clinux_eventfd_take(int counter) {
+  uint64_t value = 0;
+  struct iovec piece = {&value, sizeof value};
+  // Not a plain read: the peer may have made the counter blocking, and may take the value first.
+  if (preadv2(counter, &piece, 1, -1, RWF_NOWAIT) < 0) return errno == EAGAIN ? 0 : -errno;
+  return value > INT64_MAX ? INT64_MAX : (int64_t)value;
+}
+
+int clinux_signals_without_waiting(void) { return prepare() == 0; }
+
+/// The eventfd is looked at before the address, which is one that no program may read from: the operation
+/// fails in any case, and how tells what the descriptor is.
+static int asked_of_the_kernel(int descriptor) {
+  if (prepare() < 0) return -ENOSYS;
+  const long result = submit(descriptor, UINT64_MAX - 4095, 1);
+  if (result == -EFAULT) return 1;
+  return result == -EINVAL ? 0 : -ENOSYS;
+}
+
+int clinux_is_eventfd(int descriptor) {
+  const int answer = asked_of_the_kernel(descriptor);
+  if (answer >= 0) return answer;
+  char link[32], name[32] = "";
+  snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
+  if (readlink(link, name, sizeof name - 1) < 0) return 0;
+  return strcmp(name, "anon_inode:[eventfd]") == 0;
+}
+
+/// The number that the kernel gives each eventfd, from /proc (Linux 5.2); -1 when it does not say.
+static long eventfd_number(int descriptor) {
+  char path[40], line[128];
+  snprintf(path, sizeof path, "/proc/self/fdinfo/%d", descriptor);
+  FILE *info = fopen(path, "re");
+  if (info == NULL) return -1;
+  long number = -1;
+  while (number < 0 && fgets(line, sizeof line, info) != NULL)
+    if (sscanf(line, "eventfd-id: %ld", &number) != 1) number = -1;
+  fclose(info);
+  return number;
+}
+
+int clinux_are_different_eventfds(int one, int other) {
+  const pid_t self = getpid();
+  const long order = syscall(SYS_kcmp, self, self, KCMP_FILE, one, other);
+  if (order >= 0) return order != 0;
+  // Container profiles often refuse kcmp.
+  const long first = eventfd_number(one), second = eventfd_number(other);
+  return first >= 0 && second >= 0 && first != second;
+}

@@ -1,0 +1,68 @@
+#define _GNU_SOURCE
+#include "CLinux.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/// A descriptor that reads as empty and takes no bytes, for a machine without /dev/null.
+static int open_nothing(void) {
+  const int null = open("/dev/null", O_RDWR);
+  if (null >= 0) return null;
+  int ends[2];
+  if (pipe(ends) < 0) return -1;
+  close(ends[1]);
+  return ends[0];
+}
+
+void clinux_open_standard_descriptors(void) {
+  for (int number = 0; number <= 2; number++) {
+    if (fcntl(number, F_GETFD) >= 0) continue;
+    // The lowest free number is this one.
+    const int opened = open_nothing();
+    if (opened < 0 || opened == number) continue;
+    dup2(opened, number);
+    close(opened);
+  }
+}
+
+int64_t clinux_raise_descriptor_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return -errno;
+  if (limit.rlim_cur < limit.rlim_max) {
+    const rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0) limit.rlim_cur = before;
+  }
+  return limit.rlim_cur > INT64_MAX ? INT64_MAX : (int64_t)limit.rlim_cur;
+}
+
+int64_t clinux_address_space_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_AS, &limit) < 0) return -errno;
+  return limit.rlim_cur > INT64_MAX ? INT64_MAX : (int64_t)limit.rlim_cur;
+}
+
+static int64_t first_number_in(const char *path, int64_t otherwise) {
+  FILE *file = fopen(path, "re");
+  if (file == NULL) return otherwise;
+  long long number = 0;
+  const int read = fscanf(file, "%lld", &number);
+  fclose(file);
+  return read == 1 ? number : otherwise;
+}
+
+int64_t clinux_address_space_used(void) {
+  const int64_t pages = first_number_in("/proc/self/statm", -ENOENT);
+  return pages < 0 ? pages : pages * sysconf(_SC_PAGESIZE);
+}
+
+int64_t clinux_mapping_limit(void) {
+  enum { USUAL = 65530 };
+  return first_number_in("/proc/sys/vm/max_map_count", USUAL);
+}
+
+void *clinux_allocate(size_t size) { return malloc(size > 0 ? size : 1); }

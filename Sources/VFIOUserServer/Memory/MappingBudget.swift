@@ -1,0 +1,125 @@
+internal import CLinux
+internal import SystemPackage
+internal import VFIOUserTransport
+
+/// How much of what the process has only once its clients may take with memory that they lend: address space,
+/// and mappings, of which the kernel allows a process 65,530 (`vm.max_map_count`).
+///
+/// A client that maps a sparse file of terabytes, or tens of thousands of windows, would leave nothing for
+/// the windows of other devices' clients, nor for stacks and buffers. So a part is never given away, and of the
+/// rest each device is sure of an equal share of one half; the other half goes to whoever comes first.
+final class MappingBudget: Sendable {
+  /// What a client takes, or the process has.
+  struct Amount: Equatable, Sendable {
+    var mappings: Int
+    var bytes: UInt64
+  }
+
+  /// What the clients of one device have taken.
+  final class Share: Sendable {
+    fileprivate let used = Monitor(Amount(mappings: 0, bytes: 0))
+    private let budget: MappingBudget
+
+    fileprivate init(_ budget: MappingBudget) { self.budget = budget }
+
+    deinit { budget.forget(self) }
+
+    /// Takes what a window needs.
+    ///
+    /// - Returns: gives it back with its last reference.
+    /// - Throws: `ENOMEM` when there is too little address space, `ENOSPC` when there are too few mappings.
+    func claim(bytes: UInt64) throws(Errno) -> Claim {
+      try budget.take(bytes, for: self)
+      return Claim(self, bytes)
+    }
+  }
+
+  /// What one window has taken.
+  final class Claim: Sendable {
+    private let share: Share
+    private let bytes: UInt64
+
+    fileprivate init(_ share: Share, _ bytes: UInt64) {
+      self.share = share
+      self.bytes = bytes
+    }
+
+    deinit {
+      share.used.withLock { used in
+        used.mappings -= 1
+        used.bytes -= bytes
+      }
+    }
+  }
+
+  /// The one of this process.
+  static let process = MappingBudget(.ofProcess)
+
+  private struct WeakShare {
+    weak var share: Share?
+  }
+
+  private let total: Amount
+  private let shares = Monitor<[WeakShare]>([])
+
+  init(_ total: Amount) { self.total = total }
+
+  /// The share of one more device.
+  func newShare() -> Share {
+    let share = Share(self)
+    shares.withLock { $0.append(WeakShare(share: share)) }
+    return share
+  }
+
+  private func forget(_ share: Share) {
+    shares.withLock { $0.removeAll { $0.share == nil || $0.share === share } }
+  }
+
+  private func take(_ bytes: UInt64, for share: Share) throws(Errno) {
+    try shares.withLock { shares throws(Errno) in
+      let count = UInt64(shares.count)
+      let sure = Amount(
+        mappings: total.mappings / (2 * shares.count), bytes: total.bytes / (2 * count))
+      var free = total
+      for entry in shares {
+        guard let other = entry.share else { continue }
+        let used = other.used.withLock { $0 }
+        let kept = other === share ? used : used.atLeast(sure)
+        free.mappings -= min(kept.mappings, free.mappings)
+        free.bytes -= min(kept.bytes, free.bytes)
+      }
+      guard free.mappings > 0 else { throw .noSpace }
+      guard bytes <= free.bytes else { throw .noMemory }
+      share.used.withLock { used in
+        used.mappings += 1
+        used.bytes += bytes
+      }
+    }
+  }
+}
+
+extension MappingBudget.Amount {
+  fileprivate func atLeast(_ other: Self) -> Self {
+    Self(mappings: max(mappings, other.mappings), bytes: max(bytes, other.bytes))
+  }
+
+  /// What the kernel lets this process have, less what it needs itself.
+  static var ofProcess: Self {
+    let limit = clinux_mapping_limit()
+    let mappings = Int(clamping: max(limit - ownMappings, limit / 2))
+    return Self(mappings: mappings, bytes: addressSpace)
+  }
+
+  /// Mappings for stacks, the heap and libraries.
+  private static let ownMappings: Int64 = 4096
+
+  /// A processor with four levels of page tables has 128 TiB, of which half is for clients; with a limit on the
+  /// process (`ulimit -v`), three quarters of what is left.
+  private static var addressSpace: UInt64 {
+    let usual: UInt64 = 64 << 40
+    let limit = clinux_address_space_limit()
+    guard limit >= 0, limit < Int64.max else { return usual }
+    let left = max(0, limit - max(0, clinux_address_space_used()))
+    return min(usual, UInt64(left) / 4 * 3)
+  }
+}

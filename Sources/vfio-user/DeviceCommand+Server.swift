@@ -1,0 +1,19 @@
+import ArgumentParser
+import VFIOUserServer
+import VFIOUserTransport
+
+/// The values of `--memory-files`.
+enum MemoryFilesOption: String, ExpressibleByArgument, CaseIterable {
+  case memory, any
+
+  var files: MemoryFiles { self == .any ? .any : .memory }
+}
+
+extension DeviceCommand {
+  /// For the device's server.
+  func serverOptions(_ log: DeviceLog) -> ServerOptions {
+    var options = log.serverOptions
+    options.memoryFiles = socket.memoryFiles.files
+    return options
+  }
+}

@@ -1,0 +1,124 @@
+import CLinux
+import Glibc
+import VFIOUserTransport
+
+/// Lines on their way to standard error.
+///
+/// Standard error may be a pipe that nobody reads, and whoever writes into it then waits for ever; so only
+/// a thread that does nothing else writes, and nobody who logs waits for it. When too much waits, lines are
+/// dropped; how many is said as soon as one can be written again.
+final class LogQueue: Sendable, TextOutputStream {
+  /// How long the end of the program waits for lines to be written.
+  static let patience: Duration = .milliseconds(200)
+
+  private struct State {
+    var lines: [[UInt8]] = []
+    var bytes = 0
+    var dropped = 0
+    var hasWriter = false
+    var isWriting = false
+  }
+
+  /// The program's standard error.
+  static let standardError = LogQueue(STDERR_FILENO)
+
+  private let descriptor: Int32
+  private let capacity: Int
+  private let state = Monitor(State())
+
+  /// - Parameters:
+  ///   - descriptor: stays open as long as the queue.
+  ///   - capacity: most bytes that wait.
+  init(_ descriptor: Int32, capacity: Int = 256 << 10) {
+    self.descriptor = descriptor
+    self.capacity = capacity
+  }
+
+  /// Takes a line; never waits.
+  func write(_ line: String) {
+    let bytes = Self.printable(line)
+    state.update { state in
+      startWriter(&state)
+      guard state.hasWriter, state.bytes + bytes.count <= capacity else {
+        state.dropped += 1
+        return
+      }
+      state.lines.append(bytes)
+      state.bytes += bytes.count
+    }
+  }
+
+  /// Waits until everything is written, but not for long.
+  func flush() {
+    _ = state.withLock(
+      when: { $0.lines.isEmpty && !$0.isWriting }, before: .after(Self.patience)
+    ) { _ in }
+  }
+
+  /// Has the program's last lines written when it ends by `exit`.
+  static func flushAtExit() { atexit { LogQueue.standardError.flush() } }
+
+  private func startWriter(_ state: inout State) {
+    guard !state.hasWriter else { return }
+    // Without a thread the lines are dropped; the next one tries again.
+    state.hasWriter = (try? DetachedThread.start("vfio-user-log") { [self] in writeAll() }) != nil
+  }
+
+  private func writeAll() {
+    while true {
+      let (lines, dropped) = takeAll()
+      var bytes = Array(lines.joined())
+      if dropped > 0 {
+        bytes += Array(
+          "(\(dropped) lines were dropped: nobody read them in time)\n".utf8)
+      }
+      put(bytes)
+      state.update { $0.isWriting = false }
+    }
+  }
+
+  private func takeAll() -> (lines: [[UInt8]], dropped: Int) {
+    let taken = state.withLock(when: { !$0.lines.isEmpty || $0.dropped > 0 }) { state in
+      defer { state = State(hasWriter: true, isWriting: true) }
+      return (state.lines, state.dropped)
+    }
+    return taken ?? ([], 0)
+  }
+
+  private func put(_ bytes: [UInt8]) {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let written = unsafe rest.withUnsafeBytes {
+        unsafe Glibc.write(descriptor, $0.baseAddress, $0.count)
+      }
+      if written > 0 {
+        rest = rest.dropFirst(written)
+      } else if errno == EAGAIN {
+        // Somebody has made it non-blocking.
+        var interest = clinux_interest(
+          descriptor: descriptor, wanted: Int16(CLINUX_WRITABLE), happened: 0)
+        _ = unsafe clinux_poll(&interest, 1, -1)
+      } else if errno != EINTR {
+        return
+      }
+    }
+  }
+
+  /// What a peer says may be in a line: nothing of it steers a terminal or looks like a line of ours.
+  static func printable(_ line: String) -> [UInt8] {
+    var bytes: [UInt8] = []
+    for byte in line.utf8.dropLast(line.utf8.last == 0x0A ? 1 : 0) {
+      if byte < 0x20 || byte == 0x7F {
+        bytes += Array("\\x\(String(byte, radix: 16, uppercase: true).leftPadded)".utf8)
+      } else {
+        bytes.append(byte)
+      }
+    }
+    return bytes + [0x0A]
+  }
+}
+
+extension String {
+  /// Two hexadecimal digits.
+  fileprivate var leftPadded: String { count < 2 ? "0\(self)" : self }
+}

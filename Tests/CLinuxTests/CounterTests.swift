@@ -1,0 +1,132 @@
+import CLinux
+import Glibc
+import Synchronization
+import SystemCallFilter
+import TestSupport
+import Testing
+import VFIOUserTransport
+
+/// Makes something with a number.
+struct DescriptorMaker: CustomTestStringConvertible, Sendable {
+  let testDescription: String
+  let isEventfd: Bool
+  let closesAtOnce: Bool
+  let make: @Sendable () -> Int32
+
+  init(
+    _ name: String, isEventfd: Bool = false, closesAtOnce: Bool = false,
+    _ make: @escaping @Sendable () -> Int32
+  ) {
+    testDescription = name
+    self.isEventfd = isEventfd
+    self.closesAtOnce = closesAtOnce
+    self.make = make
+  }
+
+  static let all: [DescriptorMaker] = [
+    .init("an eventfd", isEventfd: true, closesAtOnce: true) { clinux_eventfd() },
+    .init("a memory file", closesAtOnce: true) { unsafe clinux_memory_file("x", 4096) },
+    .init("an epoll instance") { clinux_epoll() },
+    .init("a timer") { clinux_timer() },
+    .init("a file") { unsafe open("/proc/self/exe", O_RDONLY) },
+    .init("a folder") { unsafe open("/tmp", O_RDONLY) },
+    .init("/dev/null") { unsafe open("/dev/null", O_RDWR) },
+    .init("a pipe") {
+      var ends: [Int32] = [-1, -1]
+      _ = unsafe pipe(&ends)
+      close(ends[1])
+      return ends[0]
+    },
+    .init("a TCP socket") { socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0) },
+    .init("a UNIX socket with nothing in it", closesAtOnce: true) {
+      var ends: [Int32] = [-1, -1]
+      _ = unsafe clinux_socket_pair(&ends)
+      close(ends[1])
+      return ends[0]
+    },
+    .init("a UNIX socket with something in it") {
+      var ends: [Int32] = [-1, -1]
+      _ = unsafe clinux_socket_pair(&ends)
+      _ = unsafe write(ends[1], "x", 1)
+      close(ends[1])
+      return ends[0]
+    },
+  ]
+}
+
+@Suite struct `What a descriptor is` {
+  @Test(arguments: DescriptorMaker.all)
+  func `is asked of the kernel, and changes nothing`(_ maker: DescriptorMaker) {
+    let number = maker.make()
+    #expect(number >= 0)
+    #expect((clinux_is_eventfd(number) == 1) == maker.isEventfd)
+    #expect((clinux_closes_at_once(number) == 1) == maker.closesAtOnce)
+    if maker.isEventfd { #expect(clinux_eventfd_take(number) == 0) }
+    #expect(clinux_close(number) == 0)
+    #expect(clinux_is_eventfd(number) == 0)
+  }
+
+  @Test func `tells two eventfds apart, and one by two numbers`() {
+    let (one, other) = (clinux_eventfd(), clinux_eventfd())
+    let again = clinux_duplicate(one)
+    #expect(clinux_are_different_eventfds(one, other) == 1)
+    #expect(clinux_are_different_eventfds(one, again) == 0)
+    for number in [one, other, again] { _ = clinux_close(number) }
+  }
+
+  @Test func `tells two eventfds apart where kcmp is refused`() async {
+    await #expect(processExitsWith: .success) {
+      #expect(filter_refuse_kcmp() == 0)
+      let (one, other) = (clinux_eventfd(), clinux_eventfd())
+      #expect(clinux_are_different_eventfds(one, other) == 1)
+      #expect(clinux_are_different_eventfds(one, clinux_duplicate(one)) == 0)
+    }
+  }
+}
+
+@Suite struct `An eventfd that a peer shares` {
+  @Test func `is signalled by the kernel, which does not wait`() {
+    #expect(clinux_signals_without_waiting() == 1)
+    let number = clinux_eventfd()
+    for _ in 0..<1000 { #expect(clinux_eventfd_signal(number) == 0) }
+    #expect(clinux_eventfd_take(number) == 1000)
+    _ = clinux_close(number)
+  }
+
+  /// The peer empties and fills its counter all the time, in the hope of filling it between two calls.
+  @Test func `keeps nobody who signals it, whenever it is filled`() {
+    let number = clinux_eventfd()
+    _ = clinux_set_nonblocking(number, 0)
+    let isOver = Atomic(false)
+    let signals = Atomic(0)
+    for _ in 0..<2 {
+      try? DetachedThread.start("filler") {
+        while !isOver.load(ordering: .relaxed) {
+          _ = clinux_eventfd_take(number)
+          _ = clinux_eventfd_add(number, .max - 1)
+        }
+        signals.add(1, ordering: .relaxed)
+      }
+    }
+    let done = Atomic(0)
+    try? DetachedThread.start("signaller") {
+      while !isOver.load(ordering: .relaxed) {
+        _ = clinux_eventfd_signal(number)
+        done.add(1, ordering: .relaxed)
+      }
+      signals.add(1, ordering: .relaxed)
+    }
+    var before = -1
+    for _ in 0..<10 {
+      #expect(eventually(within: .seconds(5)) { done.load(ordering: .relaxed) > before + 1000 })
+      before = done.load(ordering: .relaxed)
+    }
+    isOver.store(true, ordering: .relaxed)
+    // A filler may wait in its own write.
+    _ = eventually(within: .seconds(5)) {
+      _ = clinux_eventfd_take(number)
+      return signals.load(ordering: .relaxed) == 3
+    }
+    _ = clinux_close(number)
+  }
+}
