@@ -53,7 +53,7 @@ private let refusedFields: [(field: String, value: String)] = [
   ("max_msg_fds", "0"), ("max_msg_fds", "-1"), ("max_msg_fds", "4294967296"),
   ("max_msg_fds", #""8""#), ("max_msg_fds", "1.5"), ("max_msg_fds", "null"),
   ("max_data_xfer_size", "0"), ("max_data_xfer_size", "-4096"),
-  ("max_data_xfer_size", "67108865"), ("max_data_xfer_size", "18446744073709551616"),
+  ("max_data_xfer_size", "18446744073709551616"),
   ("max_data_xfer_size", "true"), ("max_data_xfer_size", "[]"),
   ("max_dma_maps", "0"), ("max_dma_maps", "-1"), ("max_dma_maps", "1e400"),
   ("max_dma_maps", "{}"),

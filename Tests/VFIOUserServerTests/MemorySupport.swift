@@ -17,11 +17,21 @@ final class CallbackDevice: Device {
   }
 
   let state = Monitor(State())
-  let pci = PCIDescription(
-    identity: PCIIdentity(
-      vendor: 0x1234, device: 0x5678,
-      classCode: PCIClass(base: 0xFF, sub: 0, programmingInterface: 0)),
-    bars: [0: BaseAddressRegister(.memory32(prefetchable: false), size: 4096)])
+  let pci: PCIDescription
+
+  /// - Parameter isMappable: whether there is a BAR2 of 64 KiB that clients map.
+  init(isMappable: Bool = false) {
+    var bars = [0: BaseAddressRegister(.memory32(prefetchable: false), size: 4096)]
+    if isMappable {
+      bars[2] = BaseAddressRegister(
+        .memory32(prefetchable: true), size: 64 << 10, backing: .memory(mappable: .everything))
+    }
+    pci = PCIDescription(
+      identity: PCIIdentity(
+        vendor: 0x1234, device: 0x5678,
+        classCode: PCIClass(base: 0xFF, sub: 0, programmingInterface: 0)),
+      bars: bars)
+  }
 
   func attach(to bus: DeviceBus) { state.withLock { $0.bus = bus } }
   func read(_ access: RegionAccess, into bytes: inout MutableRawSpan) throws(Errno) {}

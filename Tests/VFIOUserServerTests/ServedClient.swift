@@ -6,7 +6,7 @@ import VFIOUserServer
 import VFIOUserTransport
 
 /// Who serves a device: a thread of its own, or a loop of the caller's.
-enum Driver: CaseIterable, CustomTestStringConvertible {
+enum Driver: String, CaseIterable, Codable, CustomTestStringConvertible {
   case thread, loop
   var testDescription: String { self == .thread ? "by a thread" : "in a loop" }
 }

@@ -57,6 +57,34 @@ import VFIOUserTransport
     }
   }
 
+  @Test func `sends the descriptors of a message that is cut once, with its first byte`() throws {
+    let ends = try MessageSocket.pair()
+    var outbox = Outbox()
+    for tag in 1...3 {
+      var descriptors = DescriptorList()
+      descriptors.append(taggedDescriptor(4096 * tag))
+      outbox.append(header, payload: 1 << 20, descriptors: descriptors) { _ in }
+      outbox.append(header, payload: 8) { _ in }
+    }
+    var receiver = FrameReceiver(
+      socket: ends.1, assembler: FrameAssembler(messageLimit: 8 << 20, descriptorLimit: 4),
+      messageTimeout: .seconds(10))
+    var isSent = try outbox.send(to: ends.0)
+    #expect(!isSent)
+    var seen: [[Int]] = []
+    while seen.count < 6 {
+      while var frame = try receiver.nextInHand() {
+        var tags: [Int] = []
+        while let descriptor = frame.descriptors.takeFirst() { tags.append(tag(of: descriptor)) }
+        seen.append(tags)
+      }
+      if !isSent { isSent = try outbox.send(to: ends.0) }
+      _ = try ends.1.receive(into: &receiver.assembler, wait: false)
+    }
+    #expect(isSent)
+    #expect(seen == [[4096], [], [8192], [], [12288], []])
+  }
+
   @Test func `forgets what was not sent, closes its descriptors, and works as before`() throws {
     let ends = try MessageSocket.pair()
     let witness: MessageSocket
