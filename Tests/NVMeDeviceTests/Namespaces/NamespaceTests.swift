@@ -39,7 +39,7 @@ import VFIOUserTransport
     #expect(try host.run(deallocate, &queue).status.means(.writeProtected))
     #expect(try host.run(.admin(.formatNVM, namespace: 1)).status.means(.writeProtected))
     #expect(try host.run(.log(.health, bytes: 512)).status == .success)
-    #expect(try HealthLog(decoding: host.received(512).span).criticalWarning == 1 << 3)
+    #expect(try HealthLog(decoding: host.received(512).span).criticalWarning == 0)
     #expect(try host.run(.identify(.namespace, namespace: 1)).status == .success)
     #expect(try IdentifyNamespace(decoding: host.received(4096).span).isWriteProtected)
   }
@@ -137,9 +137,78 @@ import VFIOUserTransport
     #expect(try host.next(&queue).status == .success)
     let completion = try host.next(&host.admin)
     #expect(completion.commandID == format && completion.status == .success)
-    #expect(engine.done == [.read, .zero(deallocate: true, durable: true)])
+    #expect(engine.done.prefix(2) == [.read, .zero(deallocate: true, durable: true)])
     guard shutsDown else { return #expect(try host.run(.io(.read), &queue).status == .success) }
     #expect(eventually { host.status.shutdown == 2 })
+  }
+}
+
+@Suite struct `Two formats at once` {
+  /// Two namespaces of a disk that does nothing before it is let go.
+  private struct Bench {
+    let engine = HeldEngine()
+    let host: TestHost
+    var queue: TestHost.Queue
+    let formats: [SubmissionEntry]
+
+    init() throws {
+      let engine = engine
+      host = try TestHost([StorageFile(memory: 1 << 20), StorageFile(memory: 1 << 20)]) {
+        $0.makeEngine = { engine }
+      }
+      try host.enable()
+      queue = try host.makeQueue()
+      formats = (1...2).map { .admin(.formatNVM, namespace: $0).with { $0.dword10 = 1 } }
+    }
+
+    /// Starts both formats, and returns what is under way then.
+    mutating func begin() throws -> [UInt16] {
+      let ids = formats.map { host.put($0, &host.admin) }
+      try host.ring(host.admin)
+      return ids
+    }
+  }
+
+  @Test func `keep everybody out of a namespace until its own has ended`() throws {
+    var bench = try Bench()
+    let host = bench.host
+    let ids = try bench.begin()
+    #expect(eventually { bench.engine.held.count == 2 })
+    let requests = bench.engine.takeHeld()
+    var ended: [UInt16] = []
+    for (place, request) in requests.enumerated() {
+      for (index, id) in ids.enumerated() {
+        let status = try host.run(.io(.read, namespace: UInt32(index + 1)), &bench.queue).status
+        #expect(status.means(ended.contains(id) ? .success : .formatInProgress))
+      }
+      bench.engine.carryOut(request)
+      ended.append(try host.next(&host.admin).commandID)
+      #expect(ended.count == place + 1)
+    }
+    #expect(Set(ended) == Set(ids))
+    for id: UInt32 in 1...2 {
+      #expect(try host.run(.identify(.namespace, namespace: id)).status == .success)
+      #expect(try IdentifyNamespace(decoding: host.received(4096).span).format.dataShift == 12)
+    }
+  }
+
+  @Test func `both begin when the commands that they wait for have ended`() throws {
+    var bench = try Bench()
+    let host = bench.host
+    for id: UInt32 in 1...2 { host.put(.io(.verify, namespace: id), &bench.queue) }
+    try host.ring(bench.queue)
+    #expect(eventually { bench.engine.held == [.read, .read] })
+    let ids = try bench.begin()
+    let all = host.put(.admin(.formatNVM, namespace: .max), &host.admin)
+    try host.ring(host.admin)
+    let refused = try host.next(&host.admin)
+    #expect(refused.commandID == all && refused.status.means(.formatInProgress))
+    bench.engine.letGo()
+    let ended = try (0..<2).map { _ in try host.next(&host.admin) }
+    #expect(Set(ended.map(\.commandID)) == Set(ids))
+    #expect(ended.allSatisfy { $0.status == .success })
+    for _ in 0..<2 { #expect(try host.next(&bench.queue).status == .success) }
+    #expect(bench.engine.done.count == 4)
   }
 }
 
@@ -181,8 +250,8 @@ import VFIOUserTransport
     let host = try TestHost { $0.makeEngine = { engine } }
     try host.enable()
     var queue = try host.makeQueue()
-    // Three megabytes are three requests, one after the other.
-    host.put(.io(.verify, blocks: 6144), &queue)
+    // 192 kilobytes are three requests, one after the other.
+    host.put(.io(.verify, blocks: 384), &queue)
     try host.ring(queue)
     #expect(eventually { engine.held == [.read] })
     host.device.controller?.mailbox.post(.close)

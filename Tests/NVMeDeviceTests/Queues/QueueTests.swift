@@ -110,19 +110,81 @@ import VFIOUserTransport
   }
 
   @Test func `an identifier that is in use is refused, and the first command goes on`() throws {
+    let engine = HeldEngine()
+    let host = try TestHost { $0.makeEngine = { engine } }
+    try host.enable()
+    var queue = try host.makeQueue()
+    let verify = SubmissionEntry.io(.verify).with { $0.commandID = 77 }
+    host.put(verify, &queue)
+    let refused = try host.run(.io(.read).with { $0.commandID = 77 }, &queue)
+    #expect(refused.status.means(.commandIDConflict) && refused.commandID == 77)
+    // The one that was refused has left it to the first.
+    #expect(try host.run(.io(.read).with { $0.commandID = 77 }, &queue).status == refused.status)
+    engine.letGo()
+    let first = try host.next(&queue)
+    #expect(first.commandID == 77 && first.status == .success)
+    #expect(try host.run(verify, &queue).status == .success)
+  }
+
+  @Test func `a request for events lends its identifier to others while it waits`() throws {
     let host = try TestHost()
     try host.enable()
-    var wait = SubmissionEntry.admin(.asynchronousEventRequest)
-    wait.commandID = 77
-    host.put(wait, &host.admin)
-    let completion = try host.run(.identify(.controller).with { $0.commandID = 77 })
-    #expect(completion.status.means(.commandIDConflict) && completion.commandID == 77)
+    host.put(.admin(.asynchronousEventRequest).with { $0.commandID = 77 }, &host.admin)
+    for _ in 0..<2 {
+      let other = try host.run(.identify(.controller).with { $0.commandID = 77 })
+      #expect(other.status == .success && other.commandID == 77)
+    }
     let abort = SubmissionEntry.admin(.abort).with { $0.dword10 = 77 << 16 }
     host.put(abort, &host.admin)
     try host.ring(host.admin)
-    let first = try host.next(&host.admin)
-    #expect(first.commandID == 77 && first.status.means(.abortRequested))
+    let request = try host.next(&host.admin)
+    #expect(request.commandID == 77 && request.status.means(.abortRequested))
     #expect(try host.next(&host.admin).result == 0)
+    #expect(try host.run(abort).result == 1)
+  }
+
+  @Test func `completions of a queue that was deleted are not those of the next`() throws {
+    let host = try TestHost()
+    try host.enable()
+    let (completions, submissions) = (host.place(4096), host.place(4096))
+    // There is room for one completion.
+    #expect(
+      try host.run(.createCompletionQueue(1, at: completions, entries: 2)).status == .success)
+    let create = SubmissionEntry.createSubmissionQueue(1, at: submissions, entries: 32)
+    #expect(try host.run(create).status == .success)
+    var sending = TestHost.Queue(
+      id: 1, submissions: submissions, completions: completions, entries: 32)
+    var taking = TestHost.Queue(
+      id: 1, submissions: submissions, completions: completions, entries: 2)
+    let old = (0..<6).map { _ in host.put(.io(.read), &sending) }
+    try host.ring(sending)
+    let controller = try #require(host.device.controller)
+    #expect(
+      eventually {
+        controller.turn.withLock { _ in controller.completionQueues[1]?.waiting.count == 5 }
+      })
+    let delete = SubmissionEntry.admin(.deleteSubmissionQueue).with { $0.dword10 = 1 }
+    #expect(try host.run(delete).status == .success)
+    #expect(try host.run(create).status == .success)
+    sending.tail = 0
+    let new = host.put(.io(.read), &sending)
+    try host.ring(sending)
+    // What was posted before the queue was deleted is there; then comes the new one's.
+    #expect(try host.next(&taking).commandID == old[0])
+    #expect(try host.next(&taking).commandID == new)
+    #expect(try host.run(.identify(.controller)).status == .success)
+    #expect(host.poll(&taking) == nil)
+  }
+
+  @Test func `doorbells from before there were queues are nothing to tell of`() throws {
+    let host = try TestHost()
+    for index in 0..<4 as Range<UInt16> { try host.store(9, RegisterOffset.submissionTail(index)) }
+    try host.enable()
+    host.put(.admin(.asynchronousEventRequest), &host.admin)
+    let log = try host.run(.log(.errors, bytes: 64))
+    #expect(log.status == .success)
+    #expect(try ErrorLogEntry(decoding: host.received(64).span).errorCount == 0)
+    #expect(host.poll(&host.admin) == nil)
   }
 
   @Test func `doorbells that make no sense are told of`() throws {
@@ -266,6 +328,36 @@ import VFIOUserTransport
         for _ in 0..<pause { _ = word(host, values) }
       }
       pause = (pause * 7 + 3) % 61
+      set(host, values + 12, queue.head)
+    }
+  }
+
+  @Test(arguments: [2, 3, 4] as [UInt32])
+  func `in a short queue no interrupt is kept back for what the host took untold`(
+    entries: UInt32
+  ) throws {
+    // What is kept back wrongly comes when the disk stops looking.
+    let host = try TestHost { $0.linger = .seconds(5) }
+    let counters = try (0..<5).map { _ in try EventCounter() }
+    try host.client.setTriggers(.msix, counters)
+    try host.enable()
+    let (values, indexes) = try host.shareDoorbells()
+    var queue = try host.makeQueue(1, entries: entries)
+    for round in 0..<600 {
+      // Most are found without an interrupt, and some of those before it would be due.
+      let waits = round % 4 == 3
+      if waits { _ = counters[1].take() }
+      let old = queue.tail
+      host.put(.io(.read), &queue)
+      set(host, values + 8, queue.tail)
+      if mustRing(word(host, indexes + 8), queue.tail, old) { try host.ring(queue) }
+      if waits { try #require(counters[1].wait(for: .seconds(2)) != nil, "round \(round)") }
+      var done = false
+      _ = eventually {
+        done = host.poll(&queue) != nil
+        return done
+      }
+      try #require(done)
       set(host, values + 12, queue.head)
     }
   }
