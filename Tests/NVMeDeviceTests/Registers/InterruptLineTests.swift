@@ -130,9 +130,12 @@ private final class Pin: Device {
 
   @Test mutating func `says when it could not look, and changes nothing`() {
     announce(3)
+    #expect(!line.takeMissed())
     #expect(!line.look(1) { nil })
     #expect(pin.level)
+    #expect(line.takeMissed() && !line.takeMissed())
     #expect(line.look(7) { nil })
+    #expect(!line.takeMissed())
   }
 
   @Test mutating func `knows nothing of an earlier queue of the same number`() {

@@ -39,7 +39,7 @@ extension Controller {
     line.look(queue.id) { announced(Doorbells.head(of: queue.id), queue: queue.id) }
   }
 
-  /// Looks how far the host has read where it may have said so in memory only.
+  /// Looks how far the host has read where nobody hears of it, or could not look.
   func updateHeads() {
     if doorbells.areMapped {
       // Those without anything to take as well, but seldom: what the host says of them makes no sense.
@@ -47,10 +47,8 @@ extension Controller {
       for case let queue? in completionQueues where isThorough || queue.totals.hasUntaken {
         updateHead(of: queue)
       }
-    } else if shadow != nil, line.needsHeads {
-      for case let queue? in completionQueues where queue.totals.hasUntaken {
-        updateHead(of: queue)
-      }
+    } else if line.takeMissed() {
+      for case let queue? in completionQueues { updateHead(of: queue) }
     }
   }
 

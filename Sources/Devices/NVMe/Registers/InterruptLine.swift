@@ -34,6 +34,8 @@ final class InterruptLine: Sendable {
 
   private let interrupts: Interrupts
   private let state: Monitor<State>
+  /// Whether a head could not be read by the thread that heard of it.
+  private let missed = Atomic<Bool>(false)
 
   init(_ interrupts: Interrupts, queues: Int) {
     self.interrupts = interrupts
@@ -96,7 +98,10 @@ final class InterruptLine: Sendable {
     guard needsHeads, state.withLock({ $0.queues.indices.contains(place) }) else { return true }
     while true {
       let looks = state.withLock { $0.queues[place].looks }
-      guard let value = head() else { return false }
+      guard let value = head() else {
+        missed.store(true, ordering: .releasing)
+        return false
+      }
       let counts = state.withLock { state in
         guard state.queues[place].looks == looks else { return false }
         take(&state, place, value)
@@ -104,6 +109,12 @@ final class InterruptLine: Sendable {
       }
       if counts { return true }
     }
+  }
+
+  /// Whether a look has failed since this was asked before.
+  func takeMissed() -> Bool {
+    guard missed.load(ordering: .relaxed) else { return false }
+    return missed.exchange(false, ordering: .acquiringAndReleasing)
   }
 
   private func take(_ state: inout State, _ place: Int, _ head: UInt32) {
