@@ -3,6 +3,7 @@ import TestSupport
 import Testing
 import VFIOUserClient
 import VFIOUserProtocol
+import VFIOUserTransport
 
 @testable import NVMeDevice
 
@@ -76,6 +77,22 @@ import VFIOUserProtocol
     #expect(try host.run(.identify(.controller)).status == .success)
   }
 
+  @Test func `a host that takes back what makes no sense is not told of it any more`() throws {
+    let host = try TestHost()
+    try host.configure { $0.commandSet = 6 }
+    #expect(eventually { host.status.isFatal })
+    let controller = try #require(host.device.controller)
+    // However long the controller's thread takes to hear of it.
+    try controller.turn.withLock { _ in
+      try host.store(0, RegisterOffset.configuration)
+      #expect(!host.status.isFatal)
+      try host.configure { $0.commandSet = 6 }
+      try host.store(0, RegisterOffset.configuration)
+      #expect(!host.status.isFatal)
+    }
+    try host.enable()
+  }
+
   @Test(arguments: [UInt8(1), 2])
   func `a shutdown ends, and enabling clears its state`(kind: UInt8) throws {
     let host = try TestHost()
@@ -83,6 +100,9 @@ import VFIOUserProtocol
     try host.configure { $0.shutdown = kind }
     #expect(eventually { host.status.shutdown == 2 })
     #expect(host.status.isReady)
+    // Only a reset takes back what the status says.
+    try host.configure { $0.shutdown = 0 }
+    #expect(host.status.shutdown == 2)
     try host.disable()
     #expect(host.status.shutdown == 0)
     try host.enable()
