@@ -82,7 +82,7 @@ plug() {
 
 # Starts a device in the background and waits until it listens: SOCKET ARGUMENT...
 serve() {
-  "$program" serve "${@:2}" --socket "$1" --log-level warning 2>> "$work/log" &
+  "$program" serve "${@:2}" --socket "$1" --log-level warning >> "$work/log" 2>&1 &
   pids+=($!)
   for _ in {1..200}; do
     [[ ! -S $1 ]] || return 0

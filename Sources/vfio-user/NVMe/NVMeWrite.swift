@@ -17,7 +17,9 @@ struct NVMeWrite: ParsableCommand {
 
   @OptionGroup var target: NVMeTarget
 
-  @Option(help: ArgumentHelp("Where to begin: bytes, whole blocks.", valueName: "size"))
+  @Option(
+    help: ArgumentHelp("Where to begin: bytes, whole blocks.", valueName: "size"),
+    transform: ByteCount.init(text:))
   var offset = ByteCount(0)
 
   @Option(name: .shortAndLong, help: ArgumentHelp("The file to read.", valueName: "path"))
