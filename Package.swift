@@ -154,6 +154,7 @@ let package = Package(
       "GuestTests",
       [
         "vfio-user", "NVMeDriver", "NVMeProtocol", "VFIOUserClient", "VFIOUserTransport", "CLinux",
+        arguments,
       ]),
   ]
 )

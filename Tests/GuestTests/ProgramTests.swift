@@ -1,7 +1,10 @@
 import Foundation
 import Glibc
+import SystemPackage
 import TestSupport
 import Testing
+import VFIOUserClient
+import VFIOUserTransport
 
 @testable import vfio_user
 
@@ -107,6 +110,21 @@ import Testing
 
       """
     try channel.receive(through: Array(said.utf8), within: .seconds(10))
+  }
+
+  /// At the log level that it has by itself.
+  @Test func `says that a client has forgotten to share its memory`() throws {
+    let scratch = try ScratchFolder()
+    let socket = scratch.path("s")
+    let process = try ChildProcess(
+      GuestEnvironment.program, ["serve", "scratch", "--socket", socket], log: scratch.path("log"))
+    defer { process.kill() }
+    try #require(eventually { FileManager.default.fileExists(atPath: socket) })
+    let client = try Client(connectingTo: FilePath(socket))
+    let memory = try SharedMemory(size: 64 << 20)
+    try client.map(memory, at: 0, size: memory.size, isShared: false)
+    #expect(eventually { process.whatItSaid.contains("share=on") }, "\(process.whatItSaid)")
+    client.disconnect()
   }
 
   @Test func `keeps standard output for the serial port that uses it`() throws {

@@ -1,3 +1,4 @@
+import ArgumentParser
 import CLinux
 import Foundation
 import Glibc
@@ -8,6 +9,8 @@ import TestSupport
 import Testing
 import VFIOUserClient
 import VFIOUserTransport
+
+@testable import vfio_user
 
 /// Needs no guest.
 @Suite(.timeLimit(.minutes(2))) struct `Devices of one configuration file` {
@@ -77,6 +80,36 @@ import VFIOUserTransport
     for name in ["controller-0", "controller-1", "z"] {
       #expect(!FileManager.default.fileExists(atPath: scratch.path(name)))
     }
+  }
+}
+
+@Suite(.timeLimit(.minutes(2))) struct `The example of a configuration file` {
+  private static func readme() throws -> String {
+    let text = try String(
+      contentsOf: GuestEnvironment.package.appending(path: "README.md"), encoding: .utf8)
+    let block = try #require(text.firstMatch(of: /```toml\n((?s).*?)```/))
+    return String(block.1)
+  }
+
+  @Test func `works when it is copied`() throws {
+    let scratch = try ScratchFolder()
+    let process = try DeviceProcess(
+      configuration: Self.readme(), sockets: ["one.sock", "two.sock", "port.sock"], in: scratch)
+    defer { process.kill() }
+    process.process.send(SIGTERM)
+    #expect(try process.process.exitCode() == 0)
+  }
+
+  @Test func `is the same in the help`() throws {
+    let lines = { (text: String) in
+      text.split(separator: "\n").map {
+        $0.prefix { $0 != "#" }.trimmingCharacters(in: .whitespaces)
+      }.filter { !$0.isEmpty }
+    }
+    let help = lines(Serve.helpMessage(columns: 200))
+    let first = try #require(help.firstIndex(of: "[[nvme]]"))
+    let last = try #require(help.firstIndex(of: "pty = true"))
+    #expect(Array(help[first...last]) == lines(try Self.readme()))
   }
 }
 
