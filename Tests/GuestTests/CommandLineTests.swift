@@ -94,7 +94,8 @@ struct WrongCommandLine: CustomTestStringConvertible, Sendable {
       "serve nvme --socket /tmp/a --namespace file=/x/b --namespace file=/x/b", 64,
       "its file /x/b is taken by the file of the same device"),
     .init("serve nvme --socket /tmp/vfio-user-c5 --file /nonexistent/b --size 1M", 1, "no folder"),
-    .init("nvme write /tmp/a --input /nonexistent/b", 1, "No such file or directory"),
+    .init(
+      "nvme write /tmp/a --input /nonexistent/b", 1, "cannot read /nonexistent/b: No such file"),
     .init("nvme bench /tmp/a --depth 0", 64, "1 to 1024"),
     .init("nvme bench /tmp/a --depth 1025", 64, "1 to 1024"),
     .init("nvme bench /tmp/a --read-share 101", 64, "0 to 100"),

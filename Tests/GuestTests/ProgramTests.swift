@@ -81,7 +81,7 @@ import VFIOUserTransport
         "-c", "ulimit -f 1024 && exec \"$0\" serve nvme --socket \(socket) --file \(file)",
         GuestEnvironment.program.path,
       ], log: scratch.path("log"))
-    try #require(eventually { FileManager.default.fileExists(atPath: socket) })
+    try #require(eventually { (try? ProgramRun(["info", socket]))?.exitCode == 0 })
     let write = try ProgramRun(
       ["nvme", "write", socket, "--offset", "2M", "--input", "/etc/passwd"])
     #expect(write.exitCode == 1)
@@ -119,12 +119,35 @@ import VFIOUserTransport
     let process = try ChildProcess(
       GuestEnvironment.program, ["serve", "scratch", "--socket", socket], log: scratch.path("log"))
     defer { process.kill() }
-    try #require(eventually { FileManager.default.fileExists(atPath: socket) })
+    try #require(eventually { (try? ProgramRun(["info", socket]))?.exitCode == 0 })
     let client = try Client(connectingTo: FilePath(socket))
     let memory = try SharedMemory(size: 64 << 20)
     try client.map(memory, at: 0, size: memory.size, isShared: false)
     #expect(eventually { process.whatItSaid.contains("share=on") }, "\(process.whatItSaid)")
     client.disconnect()
+  }
+
+  /// A pipe that is full and stays full.
+  @Test func `waits for nobody who does not read what it says`() throws {
+    let scratch = try ScratchFolder()
+    let socket = scratch.path("s")
+    let pipe = Pipe()
+    let end = pipe.fileHandleForWriting
+    _ = fcntl(end.fileDescriptor, F_SETFL, O_NONBLOCK)
+    let block = [UInt8](repeating: 0, count: 4096)
+    while unsafe write(end.fileDescriptor, block, block.count) > 0 {}
+    _ = fcntl(end.fileDescriptor, F_SETFL, 0)
+    let process = try ChildProcess(
+      URL(filePath: "/bin/bash"),
+      [
+        "-c", "exec \"$0\" serve edu --socket \(socket) < /dev/null", GuestEnvironment.program.path,
+      ],
+      standardIO: end, log: scratch.path("log"))
+    defer { process.kill() }
+    try #require(eventually { (try? ProgramRun(["info", socket]))?.exitCode == 0 })
+    process.send(SIGTERM)
+    #expect(try process.exitCode() == 0)
+    withExtendedLifetime(pipe) {}
   }
 
   @Test func `keeps standard output for the serial port that uses it`() throws {

@@ -1,6 +1,8 @@
 import ArgumentParser
+import CLinux
 import Foundation
 import Glibc
+import SystemPackage
 
 /// What the user is told when the devices are ready: where, and what to copy into QEMU's command line.
 struct Announcement {
@@ -25,15 +27,24 @@ struct Announcement {
     usesStandardError = devices.contains { $0.asked.command.usesStandardOutput }
   }
 
-  /// - Throws: when a notice cannot be printed; nobody could use the device without it.
+  /// Prints what is taken at once: devices do not wait for somebody who does not read.
+  ///
+  /// - Throws: when a notice is not taken; nobody could use the device without it.
   func print() throws {
-    let text = { (lines: [String]) in lines.joined(separator: "\n") }
-    if usesStandardError {
-      note(text(notices + lines))
-    } else {
-      if !notices.isEmpty { try say(text(notices)) }
-      try? say(text(lines))
+    let stream = usesStandardError ? FileDescriptor.standardError : .standardOutput
+    for notice in notices where !Self.offer(notice, to: stream) {
+      throw CommandFailure("standard output takes no more; it should have got: \(notice)")
     }
+    for line in lines where !Self.offer(line, to: stream) { return }
+  }
+
+  /// - Returns: whether it was taken.
+  private static func offer(_ line: String, to stream: FileDescriptor) -> Bool {
+    var interest = clinux_interest(
+      descriptor: stream.rawValue, wanted: Int16(CLINUX_WRITABLE), happened: 0)
+    // Sound: the structure is lent for the call. What is writable takes PIPE_BUF bytes without waiting.
+    guard unsafe clinux_poll(&interest, 1, 0) == 1, line.utf8.count < PIPE_BUF else { return false }
+    return (try? stream.writeAll(Array("\(line)\n".utf8))) != nil
   }
 }
 
