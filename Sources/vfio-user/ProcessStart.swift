@@ -1,4 +1,5 @@
 import CLinux
+import Glibc
 
 /// What the process needs before anything else happens in it.
 enum ProcessStart {
@@ -8,5 +9,8 @@ enum ProcessStart {
     // Each client brings as many eventfds as it has interrupts; the usual soft limit of 1024 is for programs
     // that call `select`, which we never do.
     _ = clinux_raise_descriptor_limit()
+    // A file that grows beyond the limit (ulimit -f) is a write that fails with EFBIG, and not the end of all
+    // devices of the process.
+    _ = signal(SIGXFSZ, SIG_IGN)
   }
 }

@@ -20,8 +20,5 @@ struct VFIOUserCommand: ParsableCommand {
     version: "0.1.0",
     subcommands: [Serve.self, Info.self, NVMeCommand.self, Demo.self])
 
-  static func main() {
-    ProcessStart.prepare()
-    main(nil)
-  }
+  static func main() { Program.run(Self.self) }
 }

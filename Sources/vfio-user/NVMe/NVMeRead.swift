@@ -17,11 +17,14 @@ struct NVMeRead: ParsableCommand {
 
   @OptionGroup var target: NVMeTarget
 
-  @Option(help: ArgumentHelp("Where to begin: bytes, whole blocks.", valueName: "size"))
+  @Option(
+    help: ArgumentHelp("Where to begin: bytes, whole blocks.", valueName: "size"),
+    transform: ByteCount.init(text:))
   var offset = ByteCount(0)
 
   @Option(
-    help: ArgumentHelp("How much; everything behind the offset if left out.", valueName: "size"))
+    help: ArgumentHelp("How much; everything behind the offset if left out.", valueName: "size"),
+    transform: ByteCount.init(text:))
   var count: ByteCount?
 
   @Option(name: .shortAndLong, help: ArgumentHelp("The file to write.", valueName: "path"))
@@ -42,17 +45,26 @@ struct NVMeRead: ParsableCommand {
         FilePath(path), .writeOnly, options: [.create, .truncate, .closeOnExec],
         permissions: [.ownerReadWrite, .groupRead, .otherRead])
     }
-    defer { try? file?.close() }
-    let target = file ?? .standardOutput
     let copy = try BlockCopy(disk)
-    try driving(self.target) {
-      try copy.read(range) { bytes in
-        // Sound: the span is valid for the length of the call.
-        _ = try unsafe bytes.withUnsafeBytes { unsafe try target.writeAll($0) }
-      }
+    do {
+      try driving(target) { try copy.read(range) { try (file ?? .standardOutput).append($0) } }
+      // A file system across a network may tell of a full disk only here.
+      try file?.close()
+    } catch Errno.brokenPipe where file == nil {
+      // Who read it has enough.
+    } catch let error as Errno {
+      throw CommandFailure(
+        "\(output ?? "standard output") takes no more: \(error). The copy is not complete.")
     }
     note(copy.report("read"))
     if Interruption.hasCome { throw ExitCode(130) }
+  }
+}
+
+extension FileDescriptor {
+  fileprivate func append(_ bytes: Span<UInt8>) throws {
+    // Sound: the span is valid for the length of the call.
+    _ = try unsafe bytes.withUnsafeBytes { unsafe try writeAll($0) }
   }
 }
 
