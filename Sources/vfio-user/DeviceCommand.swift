@@ -44,6 +44,8 @@ struct ServedDevice {
   var notice: String?
   /// Ends the device's threads and saves what has to be saved.
   var close: () -> Void = {}
+  /// Removes what was made for it just now, when it is not served after all.
+  var takeBack: () -> Void = {}
   /// What SIGHUP is for.
   var hangup: (@Sendable () -> Void)?
 }
@@ -62,7 +64,13 @@ func serve(_ command: some DeviceCommand) throws {
   let served = try command.makeDevice(log)
   defer { served.close() }
   if let notice = served.notice { say(notice) }
-  let server = try DeviceServer(served.device, log.serverOptions)
+  let server: DeviceServer
+  do {
+    server = try DeviceServer(served.device, log.serverOptions)
+  } catch {
+    served.takeBack()
+    throw error
+  }
   if let hangup = served.hangup { try onHangup(hangup) }
   try DetachedThread.start("signals") {
     _ = clinux_wait_for_termination()

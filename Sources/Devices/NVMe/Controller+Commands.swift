@@ -134,6 +134,7 @@ extension Controller {
       submitted -= 1
       let slot = slots[request.tag]
       slot.isSubmitted = false
+      noteKept(slot, request.outcome)
       takeBack(slot, request.outcome)
     }
     done.removeAll(keepingCapacity: true)
@@ -157,9 +158,10 @@ extension Controller {
   private func goOn(
     _ slot: CommandSlot, _ outcome: StorageRequest.Outcome
   ) throws(CommandFailure) -> Progress {
+    if let progress = try afterKeeping(slot, outcome) { return progress }
     try check(outcome, of: slot)
     switch slot.work {
-    case .once, .waiting: return .done()
+    case .once, .waiting, .keepFormat, .keepFeature: return .done()
     case .compare: return try compare(slot)
     case .verify(let next, let end): return try verify(slot, from: next, to: end)
     case .deallocate(let next): return try deallocate(slot, from: next)

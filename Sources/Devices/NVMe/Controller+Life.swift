@@ -109,7 +109,8 @@ extension Controller {
       for namespace in namespaces where !namespace.isReadOnly { flushNow(namespace) }
       stage = restingStage
       health.isPowered = false
-      save()
+      // The host may take the power away when it has heard that the disk is shut down.
+      saveNow()
       registers.setStatus(life: life) { $0.shutdown = 2 }
     case .leave:
       if health.isPowered { health.unsafeShutdowns += 1 }

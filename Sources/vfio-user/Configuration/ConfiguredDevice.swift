@@ -31,11 +31,6 @@ struct ConfiguredDevice {
   ) throws {
     place = file.table(kind.name, number)
     let keys = ConfigurationKey.keys(of: kind.command)
-    var table = table
-    // A guest takes a serial number once.
-    if kind.name == "nvme", table["serial"] == nil {
-      table["serial"] = .text("VFIOUSER" + String("\(10_000 + number)".dropFirst()))
-    }
     var arguments = [kind.name]
     for (name, value) in table.sorted(by: { $0.key < $1.key }) {
       guard let key = keys.first(where: { $0.name == name }) else {

@@ -7,13 +7,14 @@ extension NamespaceOptions {
     for (key, value) in table.sorted(by: { $0.key < $1.key }) {
       switch (key, value) {
       case ("block-size", .number(let number)): try set(key, "\(number)")
-      case ("read-only", .flag(let isSet)): if isSet { try set(key, nil) }
+      case ("read-only", .flag(let isSet)), ("raw", .flag(let isSet)):
+        if isSet { try set(key, nil) }
       case ("file", .text(let text)), ("size", .text(let text)), ("memory", .text(let text)),
         ("cache", .text(let text)), ("nguid", .text(let text)):
         try set(key, text)
       default:
         throw ValidationError(
-          "\(key) = \(value) is not for a namespace. It takes file, size, memory, cache and nguid as texts, block-size as a number, read-only as true or false."
+          "\(key) = \(value) is not for a namespace. It takes file, size, memory, cache and nguid as texts, block-size as a number, read-only and raw as true or false."
         )
       }
     }

@@ -11,7 +11,13 @@ func serve(_ file: ConfigurationFile) throws {
   clinux_block_hangup()
   var served: [ServedDevice] = []
   defer { served.forEach { $0.close() } }
-  let servers = try openAll(file.devices, &served)
+  let servers: [OpenDevice]
+  do {
+    servers = try openAll(file.devices, &served)
+  } catch {
+    served.forEach { $0.takeBack() }
+    throw error
+  }
   HandedOver.noteUnused()
   let ending = Monitor<Ending?>(nil)
   for one in servers {

@@ -31,8 +31,8 @@ extension Controller {
   ) throws(CommandFailure) -> Progress {
     let range = try BlockRange(slot.entry, namespace, limit: Self.mostBytes)
     try resolve(slot, range)
-    health.hostReads &+= 1
-    health.bytesRead &+= range.count
+    health.hostReads += 1
+    health.bytesRead += range.count
     return try run(slot, .read, range, namespace)
   }
 
@@ -42,8 +42,8 @@ extension Controller {
     try refuseReadOnly(namespace)
     let range = try BlockRange(slot.entry, namespace, limit: Self.mostBytes)
     try resolve(slot, range)
-    health.hostWrites &+= 1
-    health.bytesWritten &+= range.count
+    health.hostWrites += 1
+    health.bytesWritten += range.count
     return try run(slot, .write(durable: isDurable(slot.entry, namespace)), range, namespace)
   }
 
@@ -97,8 +97,8 @@ extension Controller {
     try resolve(slot, range)
     slot.request.buffer = try takeBuffer()
     slot.work = .compare
-    health.hostReads &+= 1
-    health.bytesRead &+= range.count
+    health.hostReads += 1
+    health.bytesRead += range.count
     return try run(slot, .read, range, namespace)
   }
 
@@ -128,7 +128,7 @@ extension Controller {
     slot.request.buffer = try takeBuffer()
     slot.request.operation = .read
     slot.request.file = namespace.file
-    health.bytesRead &+= range.count
+    health.bytesRead += range.count
     return try verify(slot, from: range.offset, to: range.offset + range.count)
   }
 
