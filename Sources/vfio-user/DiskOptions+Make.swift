@@ -25,9 +25,12 @@ extension DiskOptions {
     let options = try namespaces()
     do {
       for one in options { configuration.namespaces.append(try one.open()) }
+      for (one, namespace) in zip(options, configuration.namespaces) where one.raw != true {
+        try Self.checkFormat(of: namespace, isState: true)
+      }
       try open(statePlace(options), of: &configuration)
       for (one, namespace) in zip(options, configuration.namespaces) where one.raw != true {
-        try Self.checkFormat(of: namespace)
+        try Self.checkFormat(of: namespace, isState: false)
       }
       return MadeDisk(device: try makeDisk(configuration), namespaces: configuration.namespaces)
     } catch {
@@ -45,9 +48,11 @@ extension DiskOptions {
   }
 
   /// A disk that has been served before is a disk, whatever its guest has written to its beginning.
-  private static func checkFormat(of namespace: NamespaceConfiguration) throws {
+  ///
+  /// - Parameter isState: whether only the state of a disk is looked for; it has to be before that of this one is.
+  private static func checkFormat(of namespace: NamespaceConfiguration, isState: Bool) throws {
     guard !namespace.file.wasMade, namespace.store?.isKnown != true,
-      let format = ImageFormat(of: namespace.file)
+      let format = ImageFormat(of: namespace.file), format == .state || !isState
     else { return }
     throw CommandFailure(
       "\(namespace.file.name) looks like \(format.rawValue), and a guest would find that instead of the disk in it: \(format.remedy). --raw takes it for the disk itself."

@@ -132,7 +132,11 @@ struct DiskOptions: ParsableArguments {
       throw ValidationError("--size is for --file; a --namespace has its own, size=.")
     }
     try checkNumbers()
-    for one in try namespaces() { try one.check() }
+    let all = try namespaces()
+    for one in all { try one.check() }
+    guard state == nil || all.contains(where: { $0.file != nil }) else {
+      throw ValidationError("--state is for disks with a file; memory is gone with the process.")
+    }
   }
 
   /// The namespaces that are asked for, with what the disk's options say of all of them.

@@ -345,7 +345,7 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
       ": [[nvme]] number 1: its file /disks/d is taken by the file of the same device."
     ),
     (
-      "[[nvme]]\nsocket = \"a\"\nmemory = \"1M\"\nstate = \"s\"\n[[nvme]]\nsocket = \"b\"\nmemory = \"1M\"\nstate = \"s\"",
+      "[[nvme]]\nsocket = \"a\"\nfile = \"1\"\nstate = \"s\"\n[[nvme]]\nsocket = \"b\"\nfile = \"2\"\nstate = \"s\"",
       ": [[nvme]] number 2: its state /disks/s is taken by the state of [[nvme]] number 1."
     ),
     (

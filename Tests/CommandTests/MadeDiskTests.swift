@@ -76,6 +76,20 @@ import VFIOUserTransport
     #expect(folder.names == ["a", "a.nvme"])
   }
 
+  @Test func `gives a file its size back when it fails`() throws {
+    let file = folder("a")
+    try Data("data".utf8).write(to: URL(filePath: file))
+    #expect(refusal(["--file", file, "--size", "1M", "--state", "/dev/null"]) != "nothing")
+    #expect(try Data(contentsOf: URL(filePath: file)) == Data("data".utf8))
+  }
+
+  @Test func `is no state of another disk`() throws {
+    let files = ["vm", "vm.nvme"].flatMap { ["--namespace", "file=\(folder($0))"] }
+    _ = try make(["--file", folder("vm"), "--size", "1M"])
+    #expect(eventually { refusal(files).contains("vm.nvme looks like state") })
+    #expect(refusal(["--memory", "1M", "--state", folder("s")]).contains("--state is for disks"))
+  }
+
   private func eventuallyMade(_ arguments: [String]) throws -> MadeDisk {
     var disk: MadeDisk?
     #expect(
@@ -108,7 +122,7 @@ import VFIOUserTransport
       .state: Array("vfio-user disk\r\n".utf8),
     ]
     var bytes = try #require(beginnings[format])
-    bytes += [UInt8](repeating: 0, count: 8192 - bytes.count)
+    bytes += [UInt8](repeating: 0, count: 16384 - bytes.count)
     try Data(bytes).write(to: URL(filePath: folder("image")))
     let file = ["--file", folder("image")]
     for cache in ["write-back", "direct"] {

@@ -134,9 +134,12 @@ final class StateFile: Sendable {
       try draft.move(to: path, isInPlace: isInPlace)
       try path.folder.synchronizeFolder()
       return file
+    } catch StateFlaw.system(_, let failure) {
+      draft.remove()
+      throw failure
     } catch {
       draft.remove()
-      throw error as? SystemFailure ?? SystemFailure(call: "lock", code: .ioError)
+      throw error as? SystemFailure ?? SystemFailure(call: "open", code: .ioError)
     }
   }
 }

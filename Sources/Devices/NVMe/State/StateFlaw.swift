@@ -33,7 +33,7 @@ public enum StateFlaw: Error, Equatable, Sendable, CustomStringConvertible {
     case .system(let path, let failure):
       "\(path), the state of a disk: \(failure). Put that right, or keep the state elsewhere."
     case .elsewhere(let path, let wanted):
-      "the state of the disk is in \(path), not in \(wanted). Move it there, or leave it where it is and say so."
+      "the state of the disk is in \(path), not in \(wanted). Move it there, or say that it is where it is."
     case .ofAnother(let path, let image): "\(path) is the state of \(image), another disk."
     case .shared(let path, let images):
       "\(path) can keep the state of one file, not of \(images). Make it a folder."

@@ -35,8 +35,11 @@ public enum ImageFormat: String, CaseIterable, Sendable {
     let count = unsafe pread(file.descriptor.number, buffer.bytes(4096).baseAddress, 4096, 0)
     guard count > 0 else { return nil }
     let head = buffer.withBytes(count) { bytes in bytes.indices.map { bytes[$0] } }
+    let isState = try? file.size() == UInt64(StateSlots.fileSize)
     let found = Self.allCases.first { format in
-      format.marks.contains { head.dropFirst($0.offset).starts(with: $0.bytes) }
+      // All else that begins so is a disk whose guest has had an idea.
+      if format == .state, isState != true { return false }
+      return format.marks.contains { head.dropFirst($0.offset).starts(with: $0.bytes) }
     }
     guard let found else { return nil }
     self = found

@@ -9,6 +9,8 @@ struct OpenedFile: ~Copyable {
   let info: clinux_storage_info
   /// Whether it was not there before.
   let wasMade: Bool
+  /// How large it was before it was made larger.
+  let sizeBefore: UInt64?
 
   /// - Parameters:
   ///   - path: where it is.
@@ -23,12 +25,15 @@ struct OpenedFile: ~Copyable {
         "fcntl(F_OFD_SETLK)", clinux_storage_lock(descriptor.number, isWritable ? 1 : 0))
       var info = try Self.inspect(descriptor)
       guard info.kind != 0 else { throw SystemFailure(call: "open", code: .notSupported) }
+      var sizeBefore: UInt64?
       if let create, info.size < create, info.kind == 1 {
+        sizeBefore = info.size
         _ = try checked("ftruncate", clinux_storage_resize(descriptor.number, create))
         info = try Self.inspect(descriptor)
       }
       if wasMade { try Self.keep(path, descriptor) }
       self.info = info
+      self.sizeBefore = sizeBefore
     } catch {
       if wasMade { Self.remove(path) }
       throw error
@@ -80,8 +85,9 @@ struct OpenedFile: ~Copyable {
 }
 
 extension StorageFile {
-  /// Removes a file that was made just now, because it is of no use: the disk cannot be had.
+  /// Removes a file that was made just now, or gives it the size that it had, because the disk cannot be had.
   public func takeBack() {
+    if !wasMade, let sizeBefore { _ = clinux_storage_resize(descriptor.number, sizeBefore) }
     guard wasMade, let path, let mine = try? inspect() else { return }
     var there = clinux_storage_info()
     // Sound: string and result are lent for the calls. The name may be another file's by now.

@@ -48,6 +48,8 @@ public final class StorageFile: Sendable {
   let path: FilePath?
   /// Whether it was made just now, so that nobody has written to it before.
   public let wasMade: Bool
+  /// How large it was before it was made larger just now.
+  let sizeBefore: UInt64?
   /// The failure that the next flush still has to tell of; 0 for none.
   private let owed = Atomic<CInt>(0)
 
@@ -76,6 +78,7 @@ public final class StorageFile: Sendable {
     let opened = try OpenedFile(path, create: isReadOnly ? nil : create, how)
     let info = opened.info
     wasMade = opened.wasMade
+    sizeBefore = opened.sizeBefore
     descriptor = opened.descriptor()
     kind = info.kind == 2 ? .blockDevice : .file
     isInMemory = info.in_memory == 1
@@ -103,6 +106,7 @@ public final class StorageFile: Sendable {
     name = "memory"
     path = nil
     wasMade = true
+    sizeBefore = nil
   }
 
   /// Whether blocks of so many bytes can be read and written one by one.
