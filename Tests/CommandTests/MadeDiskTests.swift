@@ -162,6 +162,11 @@ import VFIOUserTransport
 
   @Test func `outlives a limit of the size of files`() async {
     await #expect(processExitsWith: .success) {
+      // The threads of tests block signals.
+      var signals = sigset_t()
+      unsafe sigemptyset(&signals)
+      unsafe sigaddset(&signals, SIGXFSZ)
+      #expect(unsafe pthread_sigmask(SIG_UNBLOCK, &signals, nil) == 0)
       clinux_block_termination_signals()
       let path = FilePath("/tmp/vfio-user-limit-\(UInt64.random(in: 0 ... .max))")
       let file = try StorageFile(path: path, create: 1 << 20)

@@ -165,7 +165,7 @@ extension TestHost {
     #expect(eventually { store.record.controller?.counters.isPowered == true })
     let jam = try Jam(store)
     try host.configure { $0.shutdown = 1 }
-    #expect(try host.load(RegisterOffset.status) >> 2 & 3 != 2)
+    #expect(!eventually(within: .milliseconds(300)) { host.status.shutdown == 2 })
     jam.end()
     #expect(eventually { host.status.shutdown == 2 })
     #expect(store.record.controller?.counters.isPowered == false)

@@ -141,8 +141,10 @@ import VFIOUserTransport
     #expect(throws: StateFlaw.foreign(folder("vm"))) { try records("vm", at: .file(folder("vm"))) }
     #expect(throws: StateFlaw.foreign("/dev/null")) { try records("vm", at: .file("/dev/null")) }
     #expect(throws: StateFlaw.foreign(folder.path)) { try records("vm", at: .file(folder.path)) }
+    // A link to what would do.
+    try records("vm", at: .file(folder("s")))
     try FileManager.default.createSymbolicLink(
-      atPath: folder("link").string, withDestinationPath: folder("vm").string)
+      atPath: folder("link").string, withDestinationPath: folder("s").string)
     let link = folder("link")
     #expect(throws: StateFlaw.foreign(link)) { try records("vm", at: .file(link)) }
     #expect(throws: StateFlaw.shared(folder("s"), images: 2)) {

@@ -25,7 +25,7 @@ extension NamespaceConfiguration {
       size != usedBlockSize
     else { return }
     logger.warning(
-      "the partition table is for blocks of another size: a guest will not find its partitions",
+      "the partition table is for blocks of another size, and a guest will not find its partitions; is the state of another image beside it, or missing? --block-size says what it has to be without one",
       metadata: [
         "file": "\(file.name)", "block size": "\(usedBlockSize)", "of the table": "\(size)",
       ])
