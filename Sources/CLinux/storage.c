@@ -95,9 +95,18 @@ int64_t clinux_storage_read(int descriptor, const void *slices, int count, uint6
 }
 
 int64_t clinux_storage_write(int descriptor, const void *slices, int count, uint64_t offset,
-                             int durable) {
+                             int durable, int nowait) {
+  const int flags = (durable ? RWF_DSYNC : 0) | (nowait ? RWF_NOWAIT : 0);
   ssize_t result;
-  RETRY(result, pwritev2(descriptor, slices, count, (off_t)offset, durable ? RWF_DSYNC : 0));
+  RETRY(result, pwritev2(descriptor, slices, count, (off_t)offset, flags));
+  // Old kernels, and others than Linux, do not know the flag: then it takes two calls.
+  if (result == -1 && durable && !nowait && (errno == EOPNOTSUPP || errno == ENOSYS)) {
+    RETRY(result, pwritev(descriptor, slices, count, (off_t)offset));
+    if (result != -1) {
+      const int synced = clinux_storage_sync(descriptor);
+      if (synced != 0) return synced;
+    }
+  }
   return result == -1 ? -errno : result;
 }
 

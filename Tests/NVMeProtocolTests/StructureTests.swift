@@ -20,11 +20,13 @@ import Testing
     controller.sglSupport = 1
     controller.subsystemName = "nqn.x"
     controller.submissionEntrySizes = 0x66
+    controller.shutdownLatency = 0x0102_0304
     let bytes = controller.bytes
     #expect(Array(bytes[0..<2]) == [0x36, 0x1B])
     #expect(Array(bytes[4..<24]) == Array("S1".utf8) + [UInt8](repeating: 0x20, count: 18))
     #expect(bytes[24] == UInt8(ascii: "M") && bytes[63] == 0x20 && bytes[64] == UInt8(ascii: "1"))
     #expect(bytes[77] == 5 && bytes[78] == 9 && bytes[82] == 1 && bytes[81] == 4)
+    #expect(Array(bytes[88..<92]) == [4, 3, 2, 1])
     #expect(bytes[93] == 1 && bytes[256] == 0b10 && bytes[257] == 1 && bytes[261] == 0b110)
     #expect(bytes[512] == 0x66 && bytes[516] == 2 && bytes[520] == 0x81 && bytes[525] == 7)
     #expect(bytes[536] == 1 && bytes[768] == UInt8(ascii: "n") && bytes[773] == 0)
@@ -50,6 +52,7 @@ import Testing
     namespace[format: 0] = LBAFormat(dataShift: 9, relativePerformance: 1)
     namespace[format: 1] = LBAFormat(dataShift: 12)
     namespace.isWriteProtected = true
+    namespace.optimalWriteSizeZeroBased = 7
     namespace.deallocation = 9
     namespace.globallyUniqueID = Array(1...16)
     namespace.extendedUniqueID = Array(17...24)
@@ -57,6 +60,7 @@ import Testing
     #expect(bytes[0] == 0x22 && bytes[1] == 0x11 && bytes[8] == 3 && bytes[16] == 2)
     #expect(bytes[25] == 1 && bytes[26] == 1 && bytes[33] == 9 && bytes[99] == 1)
     #expect(bytes[104] == 1 && bytes[119] == 16 && bytes[120] == 17 && bytes[127] == 24)
+    #expect(bytes[72] == 7 && bytes[73] == 0)
     #expect(bytes[130] == 9 && bytes[131] == 1 && bytes[134] == 12 && bytes[135] == 0)
     #expect(namespace.format.dataShift == 12)
   }

@@ -48,9 +48,10 @@ int clinux_storage_lock(int descriptor, int exclusive);
 /// for the disk.
 int64_t clinux_storage_read(int descriptor, const void *slices, int count, uint64_t offset,
                             int nowait);
-/// pwritev2; `durable` returns when the data is on the disk.
+/// pwritev2; `durable` returns when the data is on the disk, with fdatasync where pwritev2 cannot do that; `nowait`
+/// answers -EAGAIN where it would wait, -EOPNOTSUPP where that cannot be asked for.
 int64_t clinux_storage_write(int descriptor, const void *slices, int count, uint64_t offset,
-                             int durable);
+                             int durable, int nowait);
 /// fdatasync. The system tells of data that was lost once per open file: who asks again hears that all is well.
 int clinux_storage_sync(int descriptor);
 /// fsync of a folder: what was made, renamed or removed in it stays so.

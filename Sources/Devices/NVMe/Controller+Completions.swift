@@ -8,8 +8,8 @@ extension Controller {
   /// Posts a completion, or keeps it until the host has made room.
   func post(_ entry: CompletionEntry, to queue: CompletionQueue) {
     guard queue.waiting.isEmpty else { return queue.waiting.append(entry) }
-    if queue.isFull { updateHead(of: queue) }
-    guard queue.isFull else { return write(entry, to: queue) }
+    if queue.totals.isFull { updateHead(of: queue) }
+    guard queue.totals.isFull else { return write(entry, to: queue) }
     queue.waiting.append(entry)
     // Either the host's next write sees that it is waited for, or this look sees the write.
     mailbox.wantsHeads.store(true, ordering: .sequentiallyConsistent)
@@ -21,13 +21,17 @@ extension Controller {
     guard !queue.waiting.isEmpty else { return }
     updateHead(of: queue)
     var posted = 0
-    while posted < queue.waiting.count, !queue.isFull, stage != .failed, !isPaused {
+    while posted < queue.waiting.count, !queue.totals.isFull, stage != .failed, !isPaused {
       write(queue.waiting[posted], to: queue)
       posted += 1
     }
     queue.waiting.removeFirst(posted)
-    guard queue.waiting.isEmpty, !turns.contains(where: { !$0.completionQueue.waiting.isEmpty })
-    else { return }
+    noteNoneWaits()
+  }
+
+  /// Does not want to hear of heads any more, if there is nothing left that waits for room.
+  func noteNoneWaits() {
+    guard !turns.contains(where: { !$0.completionQueue.waiting.isEmpty }) else { return }
     mailbox.wantsHeads.store(false, ordering: .sequentiallyConsistent)
   }
 
@@ -35,9 +39,10 @@ extension Controller {
     guard isCurrent else { return }
     var entry = entry
     entry.phase = queue.phase
-    let address = queue.address &+ UInt64(queue.tail) * UInt64(CompletionEntry.wireSize)
-    let next = queue.places.next(after: queue.tail)
-    if line.needsHeads { line.expect(queue.id, tail: next, entries: queue.entries) }
+    let address = queue.address &+ UInt64(queue.totals.tail) * UInt64(CompletionEntry.wireSize)
+    var totals = queue.totals
+    totals.post()
+    if line.needsHeads { line.expect(queue.id, totals) }
     do throws(MemoryError) {
       try transfer.store(entry.firstHalf, at: address)
       // The phase, by which the host knows a new entry, must not be seen before the rest.
@@ -46,8 +51,8 @@ extension Controller {
     } catch {
       return fail(error, "a completion queue cannot be written")
     }
-    queue.tail = next
-    if next == 0 { queue.phase.toggle() }
+    queue.totals = totals
+    if totals.tail == 0 { queue.phase.toggle() }
     queue.untold += 1
     guard !queue.hasNews else { return }
     queue.hasNews = true
@@ -76,7 +81,7 @@ extension Controller {
       // A host that has not come to the end of what an earlier interrupt told of may find what is new
       // without another one. The thread looks again until it has, and tells before it sleeps.
       updateHead(of: queue)
-      if queue.hasUntaken { return false }
+      if queue.totals.hasUntaken { return false }
     }
     return queue.moderation.isDue(queue.untold, since: queue.newsSince, at: now)
   }
@@ -86,22 +91,17 @@ extension Controller {
     queue.moderation.told(queue.untold)
     queue.untold = 0
     guard queue.interrupts, isCurrent else { return }
-    queue.told = queue.tail
-    guard shadow != nil, queue.id != 0 else {
-      let index = Doorbells.head(of: queue.id)
-      return line.announce(queue.id, vector: queue.vector, tail: queue.tail) {
-        doorbells.value(of: index)
-      }
-    }
-    var rings: UInt32 = 0
+    queue.totals.tell()
     if line.needsHeads {
-      rings = line.rings(queue.id)
-      agreeOnHead(of: queue)
-    } else if queue.isEmpty {
+      if shadow != nil, queue.id != 0 {
+        agreeOnHead(of: queue)
+      } else if doorbells.areMapped {
+        updateHead(of: queue)
+      }
+    } else if shadow != nil, queue.id != 0, queue.totals.isEmpty {
       return  // the host has taken them already
     }
-    line.announce(
-      queue.id, vector: queue.vector, tail: queue.tail, seen: queue.head, rings: rings)
+    line.announce(queue.id, vector: queue.vector, queue.totals)
   }
 
   /// Has the host ring when it takes the next entry, so that the pin goes low then.
@@ -113,11 +113,11 @@ extension Controller {
     // A host in its right mind moves on once at most, to the tail.
     for _ in 0..<4 {
       announceHead(of: queue)
-      let announced = queue.head
+      let announced = queue.totals.head
       // Our store before our load, as the host's store of the head before its load of the index.
       atomicMemoryFence(ordering: .sequentiallyConsistent)
       updateHead(of: queue)
-      if queue.head == announced { return }
+      if queue.totals.head == announced { return }
     }
   }
 

@@ -10,6 +10,8 @@ extension Controller {
   /// CC.EN went from 0 to 1.
   func enable(_ order: RegisterBlock.Enabling) {
     guard stage == .disabled else { return }
+    // What was rung before there were queues is nothing to tell of.
+    _ = doorbells.takeFaults()
     transfer = order.transfer
     isPaused = false
     configuration = order.configuration
@@ -70,11 +72,12 @@ extension Controller {
   func adopt(_ transfer: Transfer) {
     self.transfer = transfer
     isPaused = false
+    doorbells.share(shadow, transfer)
     guard stage == .enabled else { return }
     sendEvents()
   }
 
-  /// Begins nothing new, and takes back from the engine what it has not begun.
+  /// Begins nothing new, and takes back from the engine what it has not begun; what takes long is given up.
   func quiesce(_ goal: Goal) {
     if goal == .shutDown, stage != .enabled { return finish(.shutDown) }
     stage = .quiescing(goal)
@@ -82,11 +85,10 @@ extension Controller {
     for slot in slots where slot.queue != nil {
       // Requests for events have no data: they wait on, for a client that goes on with the controller.
       if goal == .leave, events.holds(slot) { continue }
-      if !slot.isSubmitted {
+      if !slot.isSubmitted || cancel(slot) {
         release(slot)
-      } else if engine.cancel(slot.request) {
-        submitted -= 1
-        release(slot)
+      } else {
+        slot.request.abandon()
       }
     }
   }
@@ -105,13 +107,8 @@ extension Controller {
       tearDown()
       life = next
       mailbox.settled.update { $0.life = next }
-    case .shutDown:
-      for namespace in namespaces where !namespace.isReadOnly { flushNow(namespace) }
-      stage = restingStage
-      health.isPowered = false
-      // The host may take the power away when it has heard that the disk is shut down.
-      saveNow()
-      registers.setStatus(life: life) { $0.shutdown = 2 }
+    case .shutDown: flushForShutdown(from: 0, isSafe: true)
+    case .flushed(let next, let isSafe): flushForShutdown(from: next, isSafe: isSafe)
     case .leave:
       if health.isPowered { health.unsafeShutdowns += 1 }
       health.isPowered = false
@@ -121,15 +118,6 @@ extension Controller {
       isPaused = true
       stage = restingStage
     }
-  }
-
-  /// Flushes a namespace, and waits for that.
-  func flushNow(_ namespace: Namespace) {
-    let result = namespace.file.synchronize()
-    guard let error = result else { return }
-    logger.error(
-      "a namespace was not flushed",
-      metadata: ["namespace": "\(namespace.id)", "error": "\(error)"])
   }
 
   /// Forgets queues, events and everything else that a controller reset ends.
@@ -145,12 +133,11 @@ extension Controller {
     news = []
     firstTurn = 0
     shadow = nil
+    doorbells.share(nil, transfer)
     events.reset()
     features.reset()
     _ = doorbells.takeFaults()
     line.reset()
-    for namespace in namespaces { namespace.isFormatting = false }
-    formatting = nil
     stage = .disabled
     hasFailed = false
     isPaused = false
@@ -169,7 +156,7 @@ extension Controller {
     registers.setStatus(life: life) { $0.isFatal = true }
   }
 
-  private var restingStage: Stage {
+  var restingStage: Stage {
     hasFailed ? .failed : submissionQueues[0] == nil ? .disabled : .enabled
   }
 }

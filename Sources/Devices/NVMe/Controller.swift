@@ -25,6 +25,8 @@ final class Controller: @unchecked Sendable {
     case disable
     case reset(UInt64)
     case shutDown
+    /// To shut down, when the namespaces from `next` on are flushed; `isSafe` if those before were.
+    case flushed(next: Int, isSafe: Bool)
     case leave
   }
 
@@ -93,15 +95,11 @@ final class Controller: @unchecked Sendable {
   var shadow: ShadowDoorbells?
   /// Commands that switch the write cache off and wait for writes from before them.
   var cacheSwitches: [CommandSlot] = []
-  /// The Format NVM that waits or is under way; one at a time.
-  var formatting: CommandSlot?
 
   /// A page for queue entries and lists.
   let scratch: PageBuffer
-  /// Room for the guest's side of a comparison; made at the first.
-  var comparison: PageBuffer?
-  /// Buffers of commands that need one and are done.
-  var buffers: [PageBuffer] = []
+  /// For commands that need memory of ours.
+  var buffers = CommandBuffers()
 
   /// Most commands in flight; queues wait when there are more.
   static let mostSlots = 1024

@@ -195,9 +195,10 @@ extension NVMeDevice {
     let isSound = doorbells.write(value, to: index)
     adoptClient()
     if isSound, index % 2 == 1 {
-      line?.taken(index / 2, head: value)
+      let queue = UInt16(index / 2)
+      let isKnown = line?.look(queue) { doorbells.newestHead(of: queue) } ?? true
       // Hosts say all the time how far they have read; the controller seldom waits for that.
-      guard mailbox.wantsHeads.load(ordering: .sequentiallyConsistent) else { return }
+      guard !isKnown || mailbox.wantsHeads.load(ordering: .sequentiallyConsistent) else { return }
     } else if isSound, index > 0, controller?.visit() == true {
       return
     }
@@ -237,17 +238,25 @@ extension NVMeDevice {
     let life = number ?? lives.current
     line?.reset()
     mailbox.post(.reset(life))
+    let deadline = Deadline.after(Self.patience)
+    // Whatever is being copied to the client's memory, or read into it by a ring, is waited for however long it
+    // takes: the answer to a reset says that it has ended. See `ControllerLives`.
+    if !lives.waitForWriters(before: deadline) {
+      options.logger.warning("a reset waits for data that the disk reads into the guest's memory")
+      _ = lives.waitForWriters(before: .never)
+    }
     // With messages, the controller may be waiting for this very thread; what it writes from now on
     // it does not write, because its life is over.
     guard !mailbox.usesMessages.load(ordering: .sequentiallyConsistent) else { return }
-    let wait = Self.patience
     let settled: Void? = mailbox.settled.withLock(
-      when: { $0.life >= life || $0.isClosed }, before: .after(wait)
+      when: { $0.life >= life || $0.isClosed }, before: deadline
     ) { _ in }
     if settled == nil { options.logger.warning("a reset does not wait for the disk any longer") }
   }
 
-  /// How long a reset waits for the disk; the client waits as long.
+  /// How long a reset waits for what the disk does without touching the guest's memory; the client waits as long.
+  ///
+  /// The controller is not ready again before that has ended.
   private static let patience: Duration = .seconds(2)
 
   /// What the client had begun is dropped.

@@ -58,6 +58,11 @@ public struct IdentifyController: ByteStructure {
     get { NVMeVersion(rawValue: number(at: 80)) }
     set { put(newValue.rawValue, at: 80) }
   }
+  /// RTD3E: how long a shutdown may take at most, in microseconds; Linux waits as long, 5 s if it is 0.
+  public var shutdownLatency: UInt32 {
+    get { number(at: 88) }
+    set { put(newValue, at: 88) }
+  }
   /// OAES: events that can be sent; see ``EventConfiguration``.
   public var optionalEvents: UInt32 {
     get { number(at: 92) }

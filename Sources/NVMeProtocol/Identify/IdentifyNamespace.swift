@@ -75,6 +75,11 @@ public struct IdentifyNamespace: ByteStructure {
     get { number(at: 70) }
     set { put(newValue, at: 70) }
   }
+  /// NOWS: optimal write size in blocks, less one; a multiple of the preferred granularity.
+  public var optimalWriteSizeZeroBased: UInt16 {
+    get { number(at: 72) }
+    set { put(newValue, at: 72) }
+  }
   /// NSATTR: bit 0, the namespace is write protected.
   public var isWriteProtected: Bool {
     get { bytes[99] & 1 != 0 }

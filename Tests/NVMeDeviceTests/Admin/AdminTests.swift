@@ -38,6 +38,8 @@ import VFIOUserTransport
     #expect(identity.maximumTransfer == 8 && identity.controllerType == 1)
     #expect(identity.ioCommands.contains([.compare, .verify, .datasetManagement, .writeZeroes]))
     #expect(identity.adminCommands == [.format, .doorbellBuffer])
+    // As long as Linux waits for a shutdown.
+    #expect(identity.shutdownLatency == 30_000_000)
     #expect(identity.submissionEntrySizes == 0x66 && identity.completionEntrySizes == 0x44)
   }
 
@@ -48,10 +50,21 @@ import VFIOUserTransport
     let identity = try IdentifyNamespace(decoding: host.received(4096).span)
     #expect(identity.size == 2048 && identity.format.dataShift == 12)
     #expect(identity.multipath == 0 && identity.utilization == 0)
-    #expect(try host.run(.identify(.namespace, namespace: .max)).status == .success)
   }
 
-  @Test(arguments: [0, 3, 0xFFFF_FFFE] as [UInt32])
+  @Test(arguments: [512, 4096])
+  func `Identify says that writes of whole pages are best`(blockSize: Int) throws {
+    let host = try TestHost(blockSize: blockSize)
+    try host.enable()
+    #expect(try host.run(.identify(.namespace, namespace: 1)).status == .success)
+    let identity = try IdentifyNamespace(decoding: host.received(4096).span)
+    // Linux takes the first for the physical block size, and the second for the optimal one of I/O.
+    #expect((Int(identity.preferredWriteGranularityZeroBased) + 1) * blockSize == 4096)
+    #expect((Int(identity.optimalWriteSizeZeroBased) + 1) * blockSize == 4096)
+  }
+
+  // There is no namespace management, so nothing can be said of all namespaces.
+  @Test(arguments: [0, 3, 0xFFFF_FFFE, 0xFFFF_FFFF] as [UInt32])
   func `Identify refuses a namespace that is not there`(id: UInt32) throws {
     let host = try TestHost()
     try host.enable()
@@ -194,6 +207,18 @@ import VFIOUserTransport
     let host = try TestHost()
     try host.enable()
     #expect(try host.run(.log(page, bytes: count, offset: offset)).status.means(status))
+  }
+
+  @Test(arguments: [LogPage.errors, .health, .firmwareSlots, .changedNamespaces, .commandEffects])
+  func `all are the controller's, and none a namespace's`(page: LogPage) throws {
+    let host = try TestHost()
+    try host.enable()
+    for (id, status) in [(0, .success), (.max, .success), (1, .invalidField), (2, .invalidField)]
+      as [(UInt32, Status)]
+    {
+      let entry = SubmissionEntry.log(page, bytes: 64).with { $0.namespaceID = id }
+      #expect(try host.run(entry).status.means(status), "\(id)")
+    }
   }
 
   @Test func `what is asked for behind the end is zeros, and too much is refused`() throws {

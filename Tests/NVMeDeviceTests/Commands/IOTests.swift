@@ -93,9 +93,16 @@ import Testing
       let entry = SubmissionEntry.io(.read).with { $0.flags = CommandFlags(rawValue: flags) }
       #expect(try host.run(entry, &queue).status.means(.invalidField))
     }
-    let protected = SubmissionEntry.io(.read).with { $0.dword12 |= 1 << 29 }
-    #expect(
-      try host.run(protected, &queue).status.means(.invalidProtectionInformation))
+  }
+
+  @Test func `what to do with protection information is ignored, since there is none`() throws {
+    let host = try TestHost()
+    try host.enable()
+    var queue = try host.makeQueue()
+    for opcode: IOOpcode in [.write, .read, .compare, .writeZeroes, .verify] {
+      let entry = SubmissionEntry.io(opcode).with { $0.dword12 |= 0xF << 26 }
+      #expect(try host.run(entry, &queue).status == .success, "\(opcode)")
+    }
   }
 
   @Test func `Compare finds a difference, and none`() throws {
@@ -109,6 +116,27 @@ import Testing
     let difference = try host.run(.io(.compare, blocks: 8), &queue)
     #expect(difference.status.means(.compareFailure))
     #expect(try host.run(.io(.compare, blocks: 7), &queue).status == .success)
+  }
+
+  @Test(arguments: [0, 1023, 1024, 2047])
+  func `Compare finds a difference in any part of a megabyte`(block: Int) throws {
+    let host = try TestHost()
+    try host.enable()
+    var queue = try host.makeQueue()
+    // The first page is odd, so that no piece ends where a page does.
+    let places = (0...256).map { TestHost.data + UInt64($0) * 4096 }
+    list(Array(places.dropFirst()), host)
+    let whole = SubmissionEntry.io(.write, blocks: 2048).with {
+      $0.dataPointer1 += 512
+      $0.dataPointer2 = TestHost.lists
+    }
+    host.provide(pattern(1 << 20), at: TestHost.data + 512)
+    #expect(try host.run(whole, &queue).status == .success)
+    let compare = whole.with { $0.opcode = IOOpcode.compare.rawValue }
+    #expect(try host.run(compare, &queue).status == .success)
+    let place = TestHost.data + 512 + UInt64(block * 512)
+    host.provide(host.received(1, at: place).map { ~$0 }, at: place)
+    #expect(try host.run(compare, &queue).status.means(.compareFailure))
   }
 
   @Test(arguments: [false, true])

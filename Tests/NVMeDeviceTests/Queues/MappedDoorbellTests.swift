@@ -101,6 +101,17 @@ import VFIOUserTransport
     #expect(try host.run(.io(.read), &queue).status == .success)
   }
 
+  @Test func `that make no sense are told of though their queue is idle`() throws {
+    let host = try mappedHost()
+    try host.enable()
+    _ = try host.makeQueue()
+    host.put(.admin(.asynchronousEventRequest), &host.admin)
+    try host.ring(host.admin)
+    try host.store(.max, RegisterOffset.completionHead(1))
+    let event = try host.next(&host.admin)
+    #expect(AsynchronousEvent(rawValue: event.result) == .invalidDoorbellValue)
+  }
+
   @Test func `can be written by message all the same`() throws {
     let host = try TestHost { $0.doorbells = .mapped }
     try host.enable()

@@ -110,19 +110,81 @@ import VFIOUserTransport
   }
 
   @Test func `an identifier that is in use is refused, and the first command goes on`() throws {
+    let engine = HeldEngine()
+    let host = try TestHost { $0.makeEngine = { engine } }
+    try host.enable()
+    var queue = try host.makeQueue()
+    let verify = SubmissionEntry.io(.verify).with { $0.commandID = 77 }
+    host.put(verify, &queue)
+    let refused = try host.run(.io(.read).with { $0.commandID = 77 }, &queue)
+    #expect(refused.status.means(.commandIDConflict) && refused.commandID == 77)
+    // The one that was refused has left it to the first.
+    #expect(try host.run(.io(.read).with { $0.commandID = 77 }, &queue).status == refused.status)
+    engine.letGo()
+    let first = try host.next(&queue)
+    #expect(first.commandID == 77 && first.status == .success)
+    #expect(try host.run(verify, &queue).status == .success)
+  }
+
+  @Test func `a request for events lends its identifier to others while it waits`() throws {
     let host = try TestHost()
     try host.enable()
-    var wait = SubmissionEntry.admin(.asynchronousEventRequest)
-    wait.commandID = 77
-    host.put(wait, &host.admin)
-    let completion = try host.run(.identify(.controller).with { $0.commandID = 77 })
-    #expect(completion.status.means(.commandIDConflict) && completion.commandID == 77)
+    host.put(.admin(.asynchronousEventRequest).with { $0.commandID = 77 }, &host.admin)
+    for _ in 0..<2 {
+      let other = try host.run(.identify(.controller).with { $0.commandID = 77 })
+      #expect(other.status == .success && other.commandID == 77)
+    }
     let abort = SubmissionEntry.admin(.abort).with { $0.dword10 = 77 << 16 }
     host.put(abort, &host.admin)
     try host.ring(host.admin)
-    let first = try host.next(&host.admin)
-    #expect(first.commandID == 77 && first.status.means(.abortRequested))
+    let request = try host.next(&host.admin)
+    #expect(request.commandID == 77 && request.status.means(.abortRequested))
     #expect(try host.next(&host.admin).result == 0)
+    #expect(try host.run(abort).result == 1)
+  }
+
+  @Test func `completions of a queue that was deleted are not those of the next`() throws {
+    let host = try TestHost()
+    try host.enable()
+    let (completions, submissions) = (host.place(4096), host.place(4096))
+    // There is room for one completion.
+    #expect(
+      try host.run(.createCompletionQueue(1, at: completions, entries: 2)).status == .success)
+    let create = SubmissionEntry.createSubmissionQueue(1, at: submissions, entries: 32)
+    #expect(try host.run(create).status == .success)
+    var sending = TestHost.Queue(
+      id: 1, submissions: submissions, completions: completions, entries: 32)
+    var taking = TestHost.Queue(
+      id: 1, submissions: submissions, completions: completions, entries: 2)
+    let old = (0..<6).map { _ in host.put(.io(.read), &sending) }
+    try host.ring(sending)
+    let controller = try #require(host.device.controller)
+    #expect(
+      eventually {
+        controller.turn.withLock { _ in controller.completionQueues[1]?.waiting.count == 5 }
+      })
+    let delete = SubmissionEntry.admin(.deleteSubmissionQueue).with { $0.dword10 = 1 }
+    #expect(try host.run(delete).status == .success)
+    #expect(try host.run(create).status == .success)
+    sending.tail = 0
+    let new = host.put(.io(.read), &sending)
+    try host.ring(sending)
+    // What was posted before the queue was deleted is there; then comes the new one's.
+    #expect(try host.next(&taking).commandID == old[0])
+    #expect(try host.next(&taking).commandID == new)
+    #expect(try host.run(.identify(.controller)).status == .success)
+    #expect(host.poll(&taking) == nil)
+  }
+
+  @Test func `doorbells from before there were queues are nothing to tell of`() throws {
+    let host = try TestHost()
+    for index in 0..<4 as Range<UInt16> { try host.store(9, RegisterOffset.submissionTail(index)) }
+    try host.enable()
+    host.put(.admin(.asynchronousEventRequest), &host.admin)
+    let log = try host.run(.log(.errors, bytes: 64))
+    #expect(log.status == .success)
+    #expect(try ErrorLogEntry(decoding: host.received(64).span).errorCount == 0)
+    #expect(host.poll(&host.admin) == nil)
   }
 
   @Test func `doorbells that make no sense are told of`() throws {
@@ -189,134 +251,5 @@ import VFIOUserTransport
     }
     #expect(
       try host.run(.admin(.deleteCompletionQueue).with { $0.dword10 = 1 }).status == .success)
-  }
-}
-
-@Suite struct `Shadow doorbells` {
-  private func start(_ host: TestHost) throws -> (TestHost.Queue, UInt64, UInt64) {
-    try host.enable()
-    let (values, indexes) = try host.shareDoorbells()
-    return (try host.makeQueue(1, entries: 16), values, indexes)
-  }
-
-  private func word(_ host: TestHost, _ address: UInt64) -> UInt32 {
-    host.received(4, at: address).reversed().reduce(0) { $0 << 8 | UInt32($1) }
-  }
-
-  private func set(_ host: TestHost, _ address: UInt64, _ value: UInt32) {
-    host.provide((0..<4).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }, at: address)
-  }
-
-  /// As Linux does it: whether the host has to ring, by the index and the values before and after.
-  private func mustRing(_ index: UInt32, _ new: UInt32, _ old: UInt32) -> Bool {
-    let (index, new, old) = (UInt16(index), UInt16(new), UInt16(old))
-    return new &- index &- 1 < new &- old
-  }
-
-  @Test func `no wake-up is lost, and not every command rings`() throws {
-    let host = try TestHost()
-    var (queue, values, indexes) = try start(host)
-    var rings = 0
-    for round in 0..<300 {
-      let burst = round % 5 + 1
-      for _ in 0..<burst {
-        let old = queue.tail
-        host.put(.io(.read, block: UInt64(round)), &queue)
-        set(host, values + 8, queue.tail)
-        if mustRing(word(host, indexes + 8), queue.tail, old) {
-          rings += 1
-          try host.ring(queue)
-        }
-      }
-      for _ in 0..<burst {
-        var completion: CompletionEntry?
-        let came = eventually {
-          completion = host.poll(&queue)
-          return completion != nil
-        }
-        try #require(came)
-        #expect(completion?.status == .success)
-        set(host, values + 12, queue.head)
-      }
-    }
-    #expect(rings > 0 && rings <= 900)
-  }
-
-  @Test(arguments: [1, 2, 8])
-  func `a host that looks only when it is interrupted finds everything`(depth: Int) throws {
-    let host = try TestHost()
-    let counters = try (0..<5).map { _ in try EventCounter() }
-    try host.client.setTriggers(.msix, counters)
-    var (queue, values, indexes) = try start(host)
-    var inFlight = 0
-    var pause = 1
-    for _ in 0..<1000 {
-      while inFlight < depth {
-        let old = queue.tail
-        host.put(.io(.read), &queue)
-        set(host, values + 8, queue.tail)
-        if mustRing(word(host, indexes + 8), queue.tail, old) { try host.ring(queue) }
-        inFlight += 1
-      }
-      try #require(counters[1].wait(for: .seconds(10)) != nil)
-      // A handler takes all that it finds, and says so at its end; sometimes it is late.
-      while let completion = host.poll(&queue) {
-        #expect(completion.status == .success)
-        inFlight -= 1
-        for _ in 0..<pause { _ = word(host, values) }
-      }
-      pause = (pause * 7 + 3) % 61
-      set(host, values + 12, queue.head)
-    }
-  }
-
-  @Test func `a host that does not take completions is waited for`() throws {
-    let host = try TestHost()
-    var (queue, values, indexes) = try start(host)
-    for round in 0..<10 {
-      for _ in 0..<15 {
-        let old = queue.tail
-        host.put(.io(.read), &queue)
-        set(host, values + 8, queue.tail)
-        if mustRing(word(host, indexes + 8), queue.tail, old) { try host.ring(queue) }
-      }
-      _ = round
-      for _ in 0..<15 {
-        var done = false
-        _ = eventually {
-          done = host.poll(&queue) != nil
-          return done
-        }
-        try #require(done)
-      }
-      let old = word(host, values + 12)
-      set(host, values + 12, queue.head)
-      if mustRing(word(host, indexes + 12), queue.head, old) {
-        try host.store(queue.head, RegisterOffset.completionHead(1))
-      }
-    }
-  }
-
-  @Test(arguments: [(0, 4096), (4096, 0), (64, 4096), (4096, 64)] as [(UInt64, UInt64)])
-  func `buffers start a page and are there`(values: UInt64, indexes: UInt64) throws {
-    let host = try TestHost()
-    try host.enable()
-    let configure = SubmissionEntry.admin(.doorbellBufferConfig).with {
-      $0.dataPointer1 = values
-      $0.dataPointer2 = indexes
-    }
-    #expect(try host.run(configure).status.means(.invalidField))
-  }
-
-  @Test func `a value outside of the queue is told of`() throws {
-    let host = try TestHost()
-    var (queue, values, _) = try start(host)
-    host.put(.admin(.asynchronousEventRequest), &host.admin)
-    try host.ring(host.admin)
-    set(host, values + 8, 99)
-    queue.tail = 3
-    try host.ring(queue)
-    let event = try host.next(&host.admin)
-    #expect(AsynchronousEvent(rawValue: event.result) == .invalidDoorbellValue)
   }
 }

@@ -119,7 +119,7 @@ import VFIOUserTransport
     _ = try bench.hold()
     host.put(.admin(.formatNVM, namespace: 1), &host.admin)
     try host.ring(host.admin)
-    #expect(eventually { bench.state { $0.formatting != nil } })
+    #expect(eventually { bench.state { $0.namespaces[0].isFormatting } })
     bench.leave()
     bench.engine.letGo()
     #expect(eventually { bench.state(\.isPaused) })

@@ -32,69 +32,135 @@ private final class Pin: Device {
   }
 }
 
-@Suite struct `The interrupt line with shadow doorbells` {
+@Suite struct `The interrupt line` {
   private let pin = Pin()
   private let server: DeviceServer
   private let line: InterruptLine
+  private var totals = QueueTotals(entries: 8)
 
   init() throws {
     server = try DeviceServer(pin)
     line = InterruptLine(try #require(pin.interrupts), queues: 2)
   }
 
-  private func announce(tail: UInt32, head: UInt32, rings: UInt32) {
-    line.expect(1, tail: tail, entries: 8)
-    line.announce(1, vector: 0, tail: tail, seen: head, rings: rings)
+  /// Posts entries, and announces them.
+  private mutating func announce(_ count: Int) {
+    expect(count)
+    line.announce(1, vector: 0, totals)
   }
 
-  @Test func `is high while there is something to take, and low when the host says it took it`() {
-    announce(tail: 2, head: 0, rings: line.rings(1))
+  private mutating func expect(_ count: Int) {
+    for _ in 0..<count {
+      totals.post()
+      line.expect(1, totals)
+    }
+  }
+
+  /// The host says how far it is.
+  private func say(_ head: UInt32) {
+    let isKnown = line.look(1) { head }
+    #expect(isKnown)
+  }
+
+  @Test mutating func `is high while there is something to take, and low when it was taken`() {
+    announce(2)
     #expect(pin.level)
-    line.taken(1, head: 1)
+    say(1)
     #expect(pin.level)
-    line.taken(1, head: 2)
+    say(2)
     #expect(!pin.level)
   }
 
-  @Test func `stays low when the host took everything between the look and the announcement`() {
-    let rings = line.rings(1)
-    line.taken(1, head: 2)
-    announce(tail: 2, head: 0, rings: rings)
+  @Test mutating func `stays low when the host took everything before it was announced`() {
+    expect(2)
+    say(2)
+    line.announce(1, vector: 0, totals)
     #expect(!pin.level)
   }
 
-  @Test func `knows which of two heads is further, also around the end`() {
-    let rings = line.rings(1)
-    line.taken(1, head: 6)
-    announce(tail: 1, head: 1, rings: rings)
+  @Test mutating func `goes low when the host has taken more than was announced`() {
+    announce(2)
+    expect(1)
+    say(3)
     #expect(!pin.level)
-    announce(tail: 1, head: 7, rings: rings)
-    #expect(pin.level)
-  }
-
-  @Test func `takes no ring of an earlier lap for news`() {
-    line.taken(1, head: 5)
-    announce(tail: 5, head: 4, rings: line.rings(1))
-    #expect(pin.level)
-  }
-
-  @Test func `goes low when the host has taken more than was announced`() {
-    announce(tail: 2, head: 0, rings: line.rings(1))
-    line.expect(1, tail: 3, entries: 8)
-    line.taken(1, head: 3)
-    #expect(!pin.level)
-    announce(tail: 3, head: 3, rings: line.rings(1))
+    line.announce(1, vector: 0, totals)
     #expect(!pin.level)
   }
 
-  @Test func `stays high when the host has taken less than was announced, around the end`() {
-    announce(tail: 1, head: 5, rings: line.rings(1))
-    line.expect(1, tail: 2, entries: 8)
-    line.taken(1, head: 6)
+  @Test mutating func `counts on around the end`() {
+    for head in [5, 2, 7, 4, 1, 6] as [UInt32] {
+      announce(5)
+      #expect(pin.level)
+      say((head + 7) % 8)
+      #expect(pin.level)
+      say(head)
+      #expect(!pin.level)
+    }
+  }
+
+  @Test mutating func `does not believe an old head that comes after a newer one`() {
+    announce(5)
+    say(5)
+    announce(7)
+    var heads: [UInt32] = [5, 6]
+    let isKnown = line.look(1) {
+      let read = heads.removeFirst()
+      if read == 5 {
+        // While this thread holds an old head, another one is here with the newest, and there is room for one more.
+        line.look(1) { 6 }
+        expect(1)
+      }
+      return read
+    }
+    // Seven entries are there now, and the old head is one of seven places further on.
+    #expect(isKnown && heads.isEmpty && pin.level)
+    say(5)
+    #expect(!pin.level)
+  }
+
+  @Test mutating func `believes nothing that was not posted`() {
+    announce(3)
+    say(4)
+    say(8)
+    say(.max)
     #expect(pin.level)
-    line.taken(1, head: 0)
+    say(3)
+    #expect(!pin.level)
+  }
+
+  @Test mutating func `says when it could not look, and changes nothing`() {
+    announce(3)
+    #expect(!line.takeMissed())
+    #expect(!line.look(1) { nil })
     #expect(pin.level)
-    line.taken(1, head: 2)
+    #expect(line.takeMissed() && !line.takeMissed())
+    #expect(line.look(7) { nil })
+    #expect(!line.takeMissed())
+  }
+
+  @Test mutating func `knows nothing of an earlier queue of the same number`() {
+    announce(5)
+    line.forget(1)
+    #expect(!pin.level)
+    totals = QueueTotals(entries: 8)
+    announce(2)
+    #expect(pin.level)
+    say(2)
+    #expect(!pin.level)
+  }
+
+  @Test mutating func `catches up with a queue that interrupted otherwise for a while`() {
+    announce(3)
+    say(3)
+    // By MSI-X, nobody tells the line of entries.
+    for head in 4...20 as ClosedRange<UInt32> {
+      totals.post()
+      let isBelieved = totals.take(upTo: head % 8)
+      #expect(isBelieved)
+    }
+    announce(6)
+    #expect(pin.level)
+    say(2)
     #expect(!pin.level)
   }
 }

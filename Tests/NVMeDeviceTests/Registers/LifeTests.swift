@@ -83,6 +83,9 @@ import VFIOUserProtocol
     try host.configure { $0.shutdown = kind }
     #expect(eventually { host.status.shutdown == 2 })
     #expect(host.status.isReady)
+    // Only a reset takes back what the status says.
+    try host.configure { $0.shutdown = 0 }
+    #expect(host.status.shutdown == 2)
     try host.disable()
     #expect(host.status.shutdown == 0)
     try host.enable()

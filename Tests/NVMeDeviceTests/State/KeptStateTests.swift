@@ -90,8 +90,8 @@ extension TestHost {
     let host = try TestHost { $0.makeEngine = { engine } }
     try host.enable()
     var queue = try host.makeQueue()
-    // Three megabytes are three requests, one after the other.
-    host.put(.io(.verify, blocks: 6144), &queue)
+    // 192 kilobytes are three requests, one after the other.
+    host.put(.io(.verify, blocks: 384), &queue)
     try host.ring(queue)
     #expect(eventually { engine.held == [.read] })
     host.device.controller?.mailbox.post(.close)

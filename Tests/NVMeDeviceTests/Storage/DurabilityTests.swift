@@ -96,8 +96,8 @@ import VFIOUserTransport
     // The command after it is done, and it is not.
     #expect(try host.next(&host.admin).commandID == reading)
     #expect(engine.held == [.zero(deallocate: false, durable: false)])
-    // From now on everything is durable.
-    host.put(zeros, &queue)
+    // From now on everything is durable; other blocks, since what is about the same waits.
+    host.put(.io(.writeZeroes, block: 8, blocks: 8), &queue)
     try host.ring(queue)
     #expect(eventually { engine.held.count == 2 })
     engine.letGo()
@@ -108,6 +108,137 @@ import VFIOUserTransport
     #expect(engine.done.first == .zero(deallocate: false, durable: false))
     #expect(engine.done.contains(.zero(deallocate: false, durable: true)))
     #expect(engine.done.count == 3)
+  }
+
+  @Test func `is what a lack of room has nothing to do with, as long as nothing was lost`() async {
+    await #expect(processExitsWith: .success) {
+      let file = try TestFile(size: 1 << 20)
+      let host = try TestHost([StorageFile(path: file.path)])
+      try host.enable()
+      var queue = try host.makeQueue()
+      let durable = SubmissionEntry.io(.write, blocks: 8).with { $0.dword12 |= 1 << 30 }
+      let flush = SubmissionEntry(opcode: IOOpcode.flush.rawValue, namespaceID: 1)
+      #expect(filter_refuse_durable_writes(ENOSPC, 1) == 0)
+      #expect(try host.run(durable, &queue).status.means(.capacityExceeded))
+      // The write found no room, and that is all.
+      #expect(try host.run(flush, &queue).status == .success)
+      // The second open file hears of something else.
+      #expect(filter_refuse_syncs(ENOSPC) == 0)
+      #expect(try host.run(durable, &queue).status.means(.capacityExceeded))
+      #expect(filter_refuse_syncs(0) == 0)
+      #expect(try host.run(flush, &queue).status.means(.capacityExceeded))
+      #expect(try host.run(flush, &queue).status == .success)
+    }
+  }
+
+  @Test(arguments: [EOPNOTSUPP, ENOSYS])
+  func `is a write in two steps where one step cannot do it`(code: CInt) async {
+    await #expect(processExitsWith: .success) { [code = code as CInt] in
+      let file = try TestFile(size: 1 << 20)
+      let host = try TestHost([StorageFile(path: file.path)])
+      try host.enable()
+      var queue = try host.makeQueue()
+      host.provide(pattern(4096))
+      let durable = SubmissionEntry.io(.write, blocks: 8).with { $0.dword12 |= 1 << 30 }
+      #expect(filter_refuse_durable_writes(code, 1) == 0)
+      #expect(try host.run(durable, &queue).status == .success)
+      #expect(try host.run(.io(.compare, blocks: 8), &queue).status == .success)
+      let flush = SubmissionEntry(opcode: IOOpcode.flush.rawValue, namespaceID: 1)
+      #expect(try host.run(flush, &queue).status == .success)
+      #expect(filter_refuse_syncs(EIO) == 0)
+      #expect(try host.run(durable, &queue).status.means(.writeFault))
+    }
+  }
+
+  @Test func `is on the disk before it is read, compared or verified with FUA`() async {
+    await #expect(processExitsWith: .success) {
+      let (file, other) = (try TestFile(size: 1 << 20), try TestFile(size: 1 << 20))
+      let host = try TestHost([
+        StorageFile(path: file.path), StorageFile(path: other.path, cache: .writeThrough),
+      ])
+      try host.enable()
+      var queue = try host.makeQueue()
+      host.provide(pattern(4096))
+      for id: UInt32 in 1...2 {
+        #expect(try host.run(.io(.write, blocks: 8, namespace: id), &queue).status == .success)
+      }
+      let flush = SubmissionEntry(opcode: IOOpcode.flush.rawValue, namespaceID: 1)
+      for opcode: IOOpcode in [.read, .compare, .verify] {
+        let forced = SubmissionEntry.io(opcode, blocks: 8).with { $0.dword12 |= 1 << 30 }
+        #expect(try host.run(forced, &queue).status == .success)
+        #expect(filter_refuse_syncs(EIO) == 0)
+        #expect(try host.run(forced, &queue).status.means(.writeFault), "\(opcode)")
+        #expect(try host.run(.io(opcode, blocks: 8), &queue).status == .success)
+        // What has no cache is there already.
+        #expect(try host.run(forced.with { $0.namespaceID = 2 }, &queue).status == .success)
+        #expect(filter_refuse_syncs(0) == 0)
+        // It was no flush that failed, so the next one has to.
+        #expect(try host.run(flush, &queue).status.means(.writeFault))
+        #expect(try host.run(flush, &queue).status == .success)
+      }
+    }
+  }
+
+  @Test func `is what was deallocated, where there is no cache`() async {
+    await #expect(processExitsWith: .success) {
+      let (file, other) = (try TestFile(size: 1 << 20), try TestFile(size: 1 << 20))
+      let host = try TestHost([
+        StorageFile(path: file.path), StorageFile(path: other.path, cache: .writeThrough),
+      ])
+      try host.enable()
+      var queue = try host.makeQueue()
+      // Eight blocks from the start: 16 bytes of which only the count is not zero.
+      host.provide([0, 0, 0, 0, 8, 0, 0, 0] + [UInt8](repeating: 0, count: 8))
+      let deallocate = SubmissionEntry.io(.datasetManagement).with { $0.dword11 = 4 }
+      for id: UInt32 in 1...2 {
+        #expect(try host.run(deallocate.with { $0.namespaceID = id }, &queue).status == .success)
+      }
+      #expect(filter_refuse_syncs(EIO) == 0)
+      #expect(try host.run(deallocate, &queue).status == .success)
+      #expect(
+        try host.run(deallocate.with { $0.namespaceID = 2 }, &queue).status.means(.writeFault))
+    }
+  }
+
+  @Test func `is all of it when a shutdown is complete; else that is not complete`() async {
+    await #expect(processExitsWith: .success) {
+      let (file, other) = (try TestFile(size: 1 << 20), try TestFile(size: 1 << 20))
+      let host = try TestHost([StorageFile(path: file.path), StorageFile(path: other.path)])
+      try host.enable()
+      #expect(filter_refuse_syncs(EIO) == 0)
+      try host.configure { $0.shutdown = 1 }
+      #expect(eventually { host.status.isFatal })
+      #expect(host.status.shutdown == 1)
+      #expect(filter_refuse_syncs(0) == 0)
+      try host.disable()
+      #expect(!host.status.isFatal)
+      try host.enable()
+      var queue = try host.makeQueue()
+      for id: UInt32 in 1...2 {
+        let flush = SubmissionEntry(opcode: IOOpcode.flush.rawValue, namespaceID: id)
+        #expect(try host.run(flush, &queue).status.means(.writeFault))
+        #expect(try host.run(flush, &queue).status == .success)
+      }
+      try host.configure { $0.shutdown = 1 }
+      #expect(eventually { host.status.shutdown == 2 })
+      #expect(!host.status.isFatal)
+    }
+  }
+
+  @Test func `is flushed at a shutdown by the engine, one namespace after the other`() throws {
+    let engine = HeldEngine()
+    let host = try TestHost([StorageFile(memory: 1 << 20), StorageFile(memory: 1 << 20)]) {
+      $0.makeEngine = { engine }
+    }
+    try host.enable()
+    try host.configure { $0.shutdown = 1 }
+    for _ in 0..<2 {
+      #expect(eventually { engine.held == [.flush] })
+      #expect(host.status.shutdown == 1)
+      engine.letGo(andHold: true)
+    }
+    #expect(eventually { host.status.shutdown == 2 })
+    #expect(engine.done == [.flush, .flush])
   }
 
   @Test func `is not a write that failed once and went well when it was repeated`() async {

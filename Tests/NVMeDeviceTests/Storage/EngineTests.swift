@@ -30,7 +30,7 @@ import VFIOUserTransport
   func `makes zeros and holes`(kind: EngineKind) throws {
     let bench = try EngineBench(kind.make())
     #expect(bench.perform(.zero(deallocate: false, durable: true), 1, block: 3) == [.success])
-    #expect(bench.perform(.deallocate, 2, block: 4) == [.success])
+    #expect(bench.perform(.deallocate(durable: false), 2, block: 4) == [.success])
     #expect(try bench.content(of: 3) == [0])
     #expect(try bench.content(of: 4) == [0])
     #expect(try bench.content(of: 5) == [5])

@@ -51,6 +51,19 @@ final class HeldEngine: StorageEngine {
     }
   }
 
+  /// What is held, to be carried out one by one.
+  func takeHeld() -> [StorageRequest] {
+    state.update { state in
+      defer { state.held = [] }
+      return state.held
+    }
+  }
+
+  func carryOut(_ request: StorageRequest) {
+    var spare: PageBuffer?
+    request.complete(PlainCalls.perform(request, &spare))
+  }
+
   /// What waits to be let go.
   var held: [StorageRequest.Operation] { state.withLock { $0.held.map(\.operation) } }
   /// What was carried out.

@@ -154,7 +154,7 @@ import VFIOUserTransport
       let request = StorageRequest(
         tag: tag, file: file, transfer: bus.memory.begin(), receiver: collector, lives: lives)
       request.life = lives.current
-      request.operation = tag % 2 == 0 ? .flush : .deallocate
+      request.operation = tag % 2 == 0 ? .flush : .deallocate(durable: false)
       request.count = 4096
       pool.submit(request)
     }
@@ -232,11 +232,14 @@ import VFIOUserTransport
     let buffer = try PageBuffer(size: 1 << 20)
     unsafe buffer.bytes(1 << 20).initializeMemory(as: UInt8.self, repeating: 0x5A)
     var asked = 0
-    let isWhole = try buffer.scatter(to: Self.ranges, by: transfer) {
+    var ended = 0
+    let isWhole = try buffer.scatter(to: Self.ranges, by: transfer) { _ in
       asked += 1
       return asked <= pieces.asked
+    } end: { _ in
+      ended += 1
     }
-    #expect(!isWhole)
+    #expect(!isWhole && ended == pieces.asked)
     let written = Self.ranges.flatMap { host.received(Int($0.count), at: $0.address) }
     #expect(written.prefix(pieces.bytes).allSatisfy { $0 == 0x5A })
     #expect(written.dropFirst(pieces.bytes).allSatisfy { $0 == 0 })

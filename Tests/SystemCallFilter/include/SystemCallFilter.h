@@ -18,4 +18,16 @@ int filter_refuse_allocation(int code);
 /// pwritev2 with RWF_DSYNC and at least so many slices fails with `code`, in all threads.
 int filter_refuse_durable_writes(int code, int slices);
 
+/// preadv2, pwritev2 or fdatasync waits before the kernel begins with it, as it does with a slow disk, but for calls that ask
+/// not to wait (RWF_NOWAIT), in all threads. Returns the descriptor by which they are let go, or -errno.
+int filter_hold_reads(void);
+int filter_hold_writes(void);
+int filter_hold_syncs(void);
+
+/// Waits for a call to be held. Returns 0 and which one, or -errno, -ETIMEDOUT when there is none.
+int filter_next_held(int listener, int milliseconds, unsigned long long *call);
+
+/// Lets the kernel carry the call out. Returns 0, or -errno.
+int filter_let_go(int listener, unsigned long long call);
+
 #endif

@@ -71,14 +71,10 @@ extension Controller {
   private func abort(_ entry: SubmissionEntry) -> Progress {
     let queue = UInt16(truncatingIfNeeded: entry.dword10)
     let command = UInt16(truncatingIfNeeded: entry.dword10 >> 16)
-    for slot in slots where slot.queue?.id == queue && slot.entry.commandID == command {
-      if slot.isSubmitted {
-        guard engine.cancel(slot.request) else { break }
-        submitted -= 1
-        slot.isSubmitted = false
-      } else {
-        guard events.remove(slot) else { break }
-      }
+    let named = slots.filter { $0.queue?.id == queue && $0.entry.commandID == command }
+    // A request for events that waits has no claim to its identifier: a command of the same one is meant first.
+    for slot in named.filter(\.isSubmitted) + named.filter({ !$0.isSubmitted }) {
+      guard slot.isSubmitted ? cancel(slot) : events.remove(slot) else { continue }
       finish(slot, CommandFailure(.abortRequested))
       return .done(0)
     }
@@ -100,13 +96,14 @@ extension Controller {
         try transfer.store(queue.tail, at: new.value(Doorbells.tail(of: queue.id)))
         try transfer.store(queue.tail, at: new.eventIndex(Doorbells.tail(of: queue.id)))
         let head = Doorbells.head(of: queue.completionQueue.id)
-        try transfer.store(queue.completionQueue.head, at: new.value(head))
-        try transfer.store(queue.completionQueue.head, at: new.eventIndex(head))
+        try transfer.store(queue.completionQueue.totals.head, at: new.value(head))
+        try transfer.store(queue.completionQueue.totals.head, at: new.eventIndex(head))
       }
     } catch {
       throw dataFailure(error)
     }
     shadow = new
+    doorbells.share(new, transfer)
     noteMessages(at: values)
     noteMessages(at: indexes)
     return .done()

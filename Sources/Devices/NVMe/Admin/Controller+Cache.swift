@@ -51,7 +51,7 @@ extension Controller {
 
   private var holdsVolatileWrites: Bool {
     slots.contains { slot in
-      guard slot.isSubmitted else { return false }
+      guard slot.isSubmitted || slot.isWaitingForBlocks else { return false }
       switch slot.request.operation {
       case .write(durable: false), .zero(_, durable: false): return true
       default: return false

@@ -58,6 +58,8 @@ extension Controller {
       throw CommandFailure(Status.eventRequestLimitExceeded.final)
     }
     slot.work = .waiting
+    // It may wait for ever: other commands may have its identifier meanwhile, as some hosts' have.
+    slot.giveUpIdentifier()
     sendEvents()
     return .pending
   }

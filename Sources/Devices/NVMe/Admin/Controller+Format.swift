@@ -22,8 +22,7 @@ extension Controller {
     guard !targets.contains(where: \.isFormatting) else {
       throw CommandFailure(.formatInProgress)
     }
-    for target in targets { target.isFormatting = true }
-    formatting = slot
+    for target in targets { target.formatting = slot }
     slot.work = .format(next: 0, format: format)
     guard !targets.contains(where: { $0.inFlight > 0 }) else { return .pending }
     return try self.format(slot, from: 0, as: format)
@@ -36,8 +35,8 @@ extension Controller {
   }
 
   /// The last I/O command of a namespace that is to be formatted is done.
-  func formatGoesOn() {
-    guard let slot = formatting, case .format(let next, let format) = slot.work,
+  func formatGoesOn(_ namespace: Namespace) {
+    guard let slot = namespace.formatting, case .format(let next, let format) = slot.work,
       !slot.isSubmitted, stage == .enabled || stage == .quiescing(.shutDown),
       let targets = try? formatTargets(slot.entry.namespaceID),
       !targets.contains(where: { $0.inFlight > 0 })
@@ -92,9 +91,8 @@ extension Controller {
     return try carryOut(slot)
   }
 
-  /// The command is done, well or not, or nobody waits for it any more.
-  func endFormat() {
-    for namespace in namespaces { namespace.isFormatting = false }
-    formatting = nil
+  /// The command is done, well or not, or nobody waits for it any more: what it kept others out of is theirs again.
+  func endFormat(_ slot: CommandSlot) {
+    for namespace in namespaces where namespace.formatting === slot { namespace.formatting = nil }
   }
 }

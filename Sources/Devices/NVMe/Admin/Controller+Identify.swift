@@ -7,8 +7,10 @@ extension Controller {
     let id = entry.namespaceID
     let page: [UInt8]
     switch selector {
-    case .namespace: page = try describeNamespace(id, isBroadcastAllowed: true)
-    case .allocatedNamespace: page = try describeNamespace(id, isBroadcastAllowed: false)
+    case .namespace, .allocatedNamespace:
+      // What all namespaces have in common (FFFFFFFFh) is told by those that manage namespaces only (5.15.2.1).
+      guard let namespace = namespace(id) else { throw Self.noNamespace }
+      page = namespace.identity.bytes
     case .controller: page = describeController().bytes
     case .activeNamespaces, .allocatedNamespaces: page = try listNamespaces(after: id)
     case .namespaceIdentifiers: page = try nameNamespace(id)
@@ -23,21 +25,6 @@ extension Controller {
   }
 
   static let noNamespace = CommandFailure(Status.invalidNamespace.final, byte: 4)
-
-  private func describeNamespace(
-    _ id: UInt32, isBroadcastAllowed: Bool
-  ) throws(CommandFailure) -> [UInt8] {
-    if id == .max, isBroadcastAllowed {
-      // What all namespaces have in common.
-      var common = IdentifyNamespace()
-      common.formatsZeroBased = UInt8(NamespaceConfiguration.blockSizes.count - 1)
-      common[format: 0] = LBAFormat(dataShift: 9, relativePerformance: 1)
-      common[format: 1] = LBAFormat(dataShift: 12)
-      return common.bytes
-    }
-    guard let namespace = namespace(id) else { throw Self.noNamespace }
-    return namespace.identity.bytes
-  }
 
   private func listNamespaces(after id: UInt32) throws(CommandFailure) -> [UInt8] {
     guard id < 0xFFFF_FFFE else { throw Self.noNamespace }
@@ -82,6 +69,8 @@ extension Controller {
     identity.maximumTransfer = UInt8((Self.mostBytes / 4096).trailingZeroBitCount)
     identity.version = .v1_4
     identity.controllerType = 1
+    // A shutdown waits for the file to be flushed: as long as CAP.TO gives the disk for other things.
+    identity.shutdownLatency = 30_000_000
     identity.optionalEvents = EventConfiguration.namespaceAttributes.rawValue
     // Host identifiers of 128 bits.
     identity.attributes = 1

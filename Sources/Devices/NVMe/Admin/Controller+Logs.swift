@@ -8,7 +8,9 @@ extension Controller {
     let count = (dwords + 1) * 4
     let offset = UInt64(entry.dword13) << 32 | UInt64(entry.dword12)
     guard offset & 3 == 0 else { throw .field(48) }
-    let page = try page(of: log, namespace: entry.namespaceID)
+    // All logs are the controller's, none a namespace's: LPA bit 0 is clear (5.14.1.2).
+    guard [0, .max].contains(entry.namespaceID) else { throw .field(4) }
+    let page = try page(of: log)
     guard offset <= UInt64(page.count) else { throw .field(48) }
     guard count <= Self.mostBytes else { throw .field(42) }
     // Whatever is asked for behind the end of the log reads as zeros.
@@ -20,12 +22,10 @@ extension Controller {
     return .done()
   }
 
-  private func page(of log: LogPage, namespace id: UInt32) throws(CommandFailure) -> [UInt8] {
+  private func page(of log: LogPage) throws(CommandFailure) -> [UInt8] {
     switch log {
     case .errors: return errors.page
-    case .health:
-      guard id == 0 || id == .max || namespace(id) != nil else { throw Self.noNamespace }
-      return health.log(warning: criticalWarning).bytes
+    case .health: return health.log(warning: criticalWarning).bytes
     case .firmwareSlots:
       var slots = FirmwareSlotLog()
       slots.active = 1
@@ -50,16 +50,15 @@ extension Controller {
     sendEvents()
   }
 
-  /// Bit 1 the temperature, bit 3 read only.
+  /// Bit 1 is the temperature.
+  ///
+  /// Bit 3 is never set: it says that the media has worn out. A namespace that its owner lends for reading only is
+  /// write protected, and says so itself.
   var criticalWarning: UInt8 {
-    var warning: UInt8 = 0
-    if HealthCounters.temperature >= features.thresholds.over
-      || HealthCounters.temperature <= features.thresholds.under
-    {
-      warning |= 1 << 1
-    }
-    if namespaces.allSatisfy(\.isReadOnly) { warning |= 1 << 3 }
-    return warning
+    let isWithin =
+      HealthCounters.temperature < features.thresholds.over
+      && HealthCounters.temperature > features.thresholds.under
+    return isWithin ? 0 : 1 << 1
   }
 
   static let effects: CommandEffectsLog = {

@@ -23,8 +23,16 @@ extension Controller {
     doorbells.close(Doorbells.tail(of: queue.id))
     submissionQueues[Int(queue.id)] = nil
     queue.completionQueue.users -= 1
+    dropWaiting(of: queue)
     turns.removeAll { $0 === queue }
     firstTurn = 0
+  }
+
+  /// Completions that found no room go with their queue: the host has deleted it, so that its commands count as
+  /// aborted (NVMe 1.4, section 7.4.3), and the next queue of its number must not seem to have completed them.
+  private func dropWaiting(of queue: SubmissionQueue) {
+    queue.completionQueue.waiting.removeAll { $0.submissionQueue == queue.id }
+    noteNoneWaits()
   }
 
   func createCompletionQueue(_ entry: SubmissionEntry) throws(CommandFailure) -> Progress {
@@ -110,9 +118,7 @@ extension Controller {
       queue.deletion == nil
     else { throw CommandFailure(Status.invalidQueueID.final, byte: 40) }
     for other in slots where other.queue === queue && other.isSubmitted {
-      guard engine.cancel(other.request) else { continue }
-      submitted -= 1
-      other.isSubmitted = false
+      guard cancel(other) else { continue }
       finish(other, CommandFailure(.abortedByQueueDeletion))
     }
     guard queue.inFlight > 0 else {

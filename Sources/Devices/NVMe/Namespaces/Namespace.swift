@@ -47,8 +47,14 @@ final class Namespace {
   var blocks: UInt64
   /// I/O commands in flight.
   var inFlight = 0
-  /// A Format NVM waits for those, or is under way.
-  var isFormatting = false
+  /// The Format NVM that waits for those, or is under way: it alone ends that.
+  var formatting: CommandSlot?
+  /// What the engine does with which blocks.
+  var claims = BlockClaims()
+  /// Whether the controller's thread writes by itself.
+  var writing = InlineWriting()
+  /// When the log was last told that there is no room.
+  var saidFull: UInt64?
 
   init(
     id: UInt32, _ configuration: NamespaceConfiguration, globallyUniqueID: [UInt8], uuid: [UInt8]
@@ -63,6 +69,7 @@ final class Namespace {
   }
 
   var isReadOnly: Bool { file.isReadOnly }
+  var isFormatting: Bool { formatting != nil }
 
   /// Looks how large the file is now.
   ///
@@ -120,6 +127,8 @@ extension Namespace {
     identity.preferredWriteAlignmentZeroBased = perPage
     identity.preferredDeallocateGranularityZeroBased = perPage
     identity.preferredDeallocateAlignmentZeroBased = perPage
+    // No larger pieces are better than that.
+    identity.optimalWriteSizeZeroBased = perPage
     identity.isWriteProtected = isReadOnly
     identity.globallyUniqueID = globallyUniqueID
     // An EUI-64 begins with a number that the IEEE has given to somebody, and we have none.

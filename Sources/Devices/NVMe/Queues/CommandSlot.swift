@@ -7,8 +7,10 @@ final class CommandSlot {
   enum Work {
     /// Nothing: the command is done.
     case once
-    /// The data that was read has to be the same as the guest's.
-    case compare
+    /// What was written has been brought to the disk (FUA); now the blocks are read.
+    case commit(BlockRange, Reading)
+    /// The data that was read, from `done` bytes of the range on, has to be the same as the guest's.
+    case compare(done: UInt64, of: BlockRange)
     /// Blocks from `next` to `end` still have to be read, for Verify.
     case verify(next: UInt64, end: UInt64)
     /// Ranges from `next` on still have to be deallocated.
@@ -25,6 +27,15 @@ final class CommandSlot {
     case keepFeature(Feature, before: UInt32?, result: UInt32)
     /// No request: the command waits for an event, or for a queue to empty.
     case waiting
+    /// No command: a namespace is flushed because the host shuts down.
+    case shutDown
+  }
+
+  /// What is done with blocks that are read.
+  enum Reading {
+    case giveToHost
+    case compare
+    case verify
   }
 
   let request: StorageRequest
@@ -37,6 +48,24 @@ final class CommandSlot {
   var datasets: [DatasetRange] = []
   /// Whether the engine has the request.
   var isSubmitted = false
+  /// Whether the request waits for others that are about the same blocks.
+  var isWaitingForBlocks = false
+  /// Whether no other command of the queue may have the identifier.
+  private var ownsIdentifier = false
 
   init(request: StorageRequest) { self.request = request }
+
+  /// Takes the command's identifier.
+  ///
+  /// - Returns: false when another command in flight has it, which keeps it.
+  func takeIdentifier() -> Bool {
+    ownsIdentifier = queue?.begin(entry.commandID) == true
+    return ownsIdentifier
+  }
+
+  /// Leaves the identifier to others.
+  func giveUpIdentifier() {
+    if ownsIdentifier { queue?.end(entry.commandID) }
+    ownsIdentifier = false
+  }
 }

@@ -2,6 +2,7 @@ internal import NVMeProtocol
 internal import Synchronization
 internal import SystemPackage
 internal import VFIOUserServer
+internal import VFIOUserTransport
 
 /// What the host has written to its doorbells, as the controller's thread sees it.
 ///
@@ -27,6 +28,8 @@ final class Doorbells: @unchecked Sendable {
   /// The page, when clients may map it; set before the first client comes.
   private let mapped = Atomic<Bool>(false)
   nonisolated(unsafe) private var memory: RegionMemory?
+  /// Where the host keeps its doorbells in its own memory, if it does.
+  private let shared = Monitor<(places: ShadowDoorbells, transfer: Transfer)?>(nil)
 
   init(pairs: Int) {
     self.pairs = pairs
@@ -79,6 +82,21 @@ final class Doorbells: @unchecked Sendable {
   func value(of index: Int) -> UInt32 {
     guard areMapped else { return unsafe values[index].load(ordering: .sequentiallyConsistent) }
     return unsafe (try? memory?.load(at: RegisterOffset.doorbells + UInt64(4 * index))) ?? 0
+  }
+
+  /// The host keeps the doorbells of I/O queues in its memory, or does so no longer.
+  func share(_ places: ShadowDoorbells?, _ transfer: Transfer) {
+    shared.withLock { $0 = places.map { ($0, transfer) } }
+  }
+
+  /// How far the host has read a completion queue by its newest word, wherever it says that; nil when it cannot be
+  /// had on this thread.
+  func newestHead(of queue: UInt16) -> UInt32? {
+    let index = Self.head(of: queue)
+    guard queue != 0, let (places, transfer) = shared.withLock({ $0 }) else {
+      return value(of: index)
+    }
+    return try? transfer.load(at: places.value(index))
   }
 
   /// A queue of so many entries is there from now on.

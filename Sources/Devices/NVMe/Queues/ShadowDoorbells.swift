@@ -21,7 +21,7 @@ extension Controller {
     let index = Doorbells.tail(of: queue.id)
     guard let value = announced(index, queue: queue.id) else { return }
     guard value < queue.entries else { return refuse(value, &queue.refused) }
-    queue.refused = 0
+    queue.refused = nil
     queue.tail = value
   }
 
@@ -29,21 +29,31 @@ extension Controller {
   func updateHead(of queue: CompletionQueue) {
     guard let value = announced(Doorbells.head(of: queue.id), queue: queue.id) else { return }
     guard value < queue.entries else { return refuse(value, &queue.refused) }
-    queue.refused = 0
-    guard value != queue.head else { return }
-    queue.head = value
-    // Nobody heard the host ring: the pin goes low by what is found here.
-    if doorbells.areMapped, line.needsHeads { line.taken(Int(queue.id), head: value) }
+    queue.refused = nil
+    let before = queue.totals.taken
+    // A host that claims to have taken what is not there harms itself only; it is not believed.
+    guard queue.totals.take(upTo: value) else { return }
+    // Perhaps nobody heard the host ring: the pin goes low by what is found here.
+    guard queue.totals.taken != before, shadow != nil || doorbells.areMapped, line.needsHeads
+    else { return }
+    line.look(queue.id) { announced(Doorbells.head(of: queue.id), queue: queue.id) }
   }
 
-  /// Looks how far the host has read what it was told of, where it says so in memory only.
+  /// Looks how far the host has read where nobody hears of it, or could not look.
   func updateHeads() {
-    guard doorbells.areMapped else { return }
-    for case let queue? in completionQueues where queue.hasUntaken { updateHead(of: queue) }
+    if doorbells.areMapped {
+      // Those without anything to take as well, but seldom: what the host says of them makes no sense.
+      let isThorough = idleTurns & 63 == 1
+      for case let queue? in completionQueues where isThorough || queue.totals.hasUntaken {
+        updateHead(of: queue)
+      }
+    } else if line.takeMissed() {
+      for case let queue? in completionQueues { updateHead(of: queue) }
+    }
   }
 
   /// A value in memory makes no sense; it is told of once, however often it is looked at.
-  private func refuse(_ value: UInt32, _ last: inout UInt32) {
+  private func refuse(_ value: UInt32, _ last: inout UInt32?) {
     guard value != last else { return }
     last = value
     doorbells.note(.value)
@@ -73,19 +83,19 @@ extension Controller {
     atomicMemoryFence(ordering: .sequentiallyConsistent)
     var isQuiet = true
     for queue in turns where queue.id != 0 {
-      let (tail, head) = (queue.tail, queue.completionQueue.head)
+      let (tail, head) = (queue.tail, queue.completionQueue.totals.head)
       updateTail(of: queue)
       if queue.tail != tail { isQuiet = false }
       guard !queue.completionQueue.waiting.isEmpty else { continue }
       updateHead(of: queue.completionQueue)
-      if queue.completionQueue.head != head { isQuiet = false }
+      if queue.completionQueue.totals.head != head { isQuiet = false }
     }
     return isQuiet
   }
 
   /// The host shall ring when it takes the next entry.
   func announceHead(of queue: CompletionQueue) {
-    setEventIndex(Doorbells.head(of: queue.id), to: queue.head)
+    setEventIndex(Doorbells.head(of: queue.id), to: queue.totals.head)
   }
 
   private func setEventIndex(_ index: Int, to value: UInt32) {

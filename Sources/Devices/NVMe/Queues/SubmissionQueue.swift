@@ -13,8 +13,8 @@ final class SubmissionQueue {
   var head: UInt32 = 0
   /// One behind the last entry that the host has announced.
   var tail: UInt32 = 0
-  /// The value of the doorbell that was refused last, 0 if none since.
-  var refused: UInt32 = 0
+  /// The value of the doorbell that was refused last, if none was taken since.
+  var refused: UInt32?
   /// Commands that have no completion yet.
   var inFlight = 0
   /// The Delete command that waits for those.
@@ -48,51 +48,4 @@ final class SubmissionQueue {
   func end(_ identifier: UInt16) {
     identifiers[Int(identifier / 64)] &= ~(1 << UInt64(identifier % 64))
   }
-}
-
-/// A completion queue, as the controller's thread keeps it.
-final class CompletionQueue {
-  let id: UInt16
-  let address: UInt64
-  let entries: UInt32
-  let vector: UInt16
-  let interrupts: Bool
-  /// Where the next entry goes.
-  var tail: UInt32 = 0
-  var phase = true
-  /// The entry that the host will look at next, as far as it has said.
-  var head: UInt32 = 0
-  /// The value of the doorbell that was refused last, 0 if none since.
-  var refused: UInt32 = 0
-  /// Submission queues that complete here.
-  var users = 0
-  /// Completions that found no room; no commands are fetched for the queue while there are some.
-  var waiting: [CompletionEntry] = []
-  /// Whether entries were posted that no interrupt has told of.
-  var hasNews = false
-  /// Entries since the last interrupt.
-  var untold = 0
-  /// When the first of them was posted.
-  var newsSince: UInt64 = 0
-  var moderation = Moderation()
-  /// What was the tail at the last interrupt.
-  var told: UInt32 = 0
-
-  init(id: UInt16, address: UInt64, entries: UInt32, vector: UInt16, interrupts: Bool) {
-    self.id = id
-    self.address = address
-    self.entries = entries
-    self.vector = vector
-    self.interrupts = interrupts
-  }
-
-  var places: QueuePlaces { QueuePlaces(entries: entries) }
-
-  /// One place stays free, so that full and empty can be told apart.
-  var isFull: Bool { places.next(after: tail) == head }
-
-  var isEmpty: Bool { tail == head }
-
-  /// Whether the host has not taken all that it was told of.
-  var hasUntaken: Bool { places.isBehind(head, told: told, tail: tail) }
 }

@@ -13,17 +13,15 @@ final class InterruptLine: Sendable {
   private struct Queue {
     /// Whether there are entries that were announced and not taken.
     var isPending = false
-    /// Where the next entry goes.
-    var tail: UInt32 = 0
-    /// What was the tail when entries were announced last.
-    var announced: UInt32 = 0
-    var places = QueuePlaces(entries: 1)
+    var totals = QueueTotals(entries: 1)
+    /// Entries, since the queue was made, that were announced.
+    var announced: UInt64 = 0
     var vector: UInt16 = 0
-    /// What the host rang last, and how often it has rung.
-    var rung: UInt32 = 0
-    var rings: UInt32 = 0
+    /// Looks at the host's head that were taken to count.
+    var looks: UInt64 = 0
 
-    func isBehind(_ head: UInt32) -> Bool { places.isBehind(head, told: announced, tail: tail) }
+    /// What was read of a queue that has gone does not count for the next of its number.
+    mutating func forget() { self = Queue(looks: looks + 1) }
   }
 
   private struct State {
@@ -36,6 +34,8 @@ final class InterruptLine: Sendable {
 
   private let interrupts: Interrupts
   private let state: Monitor<State>
+  /// Whether a head could not be read by the thread that heard of it.
+  private let missed = Atomic<Bool>(false)
 
   init(_ interrupts: Interrupts, queues: Int) {
     self.interrupts = interrupts
@@ -47,63 +47,30 @@ final class InterruptLine: Sendable {
   /// Whether it has to be known when the host has taken entries: a vector of MSI-X is only signalled.
   var needsHeads: Bool { !interrupts.isEnabled(.msix) }
 
-  /// How often the host has rung to say what it has taken of a queue.
-  func rings(_ queue: UInt16) -> UInt32 { state.withLock { $0.queues[Int(queue)].rings } }
-
   /// An entry is about to be posted; told before the host can see it, if ``needsHeads``.
   ///
   /// - Parameters:
   ///   - queue: its number.
-  ///   - tail: where the entry after it goes.
-  ///   - entries: of the queue.
-  func expect(_ queue: UInt16, tail: UInt32, entries: UInt32) {
-    state.withLock { state in
-      state.queues[Int(queue)].tail = tail
-      state.queues[Int(queue)].places = QueuePlaces(entries: entries)
-    }
+  ///   - totals: with that entry.
+  func expect(_ queue: UInt16, _ totals: QueueTotals) {
+    state.withLock { $0.queues[Int(queue)].totals.follow(totals) }
   }
 
   /// Entries were posted to a queue.
   ///
-  /// What the host says about them is either known here or comes to ``taken(_:head:)`` later; else the pin
-  /// would stay high with nothing to take.
-  ///
-  /// - Parameters:
-  ///   - queue: its number.
-  ///   - vector: its vector.
-  ///   - tail: where its next entry goes.
-  ///   - head: how far the host has taken them by its doorbell; asked under the lock.
-  func announce(_ queue: UInt16, vector: UInt16, tail: UInt32, head: () -> UInt32) {
-    announce(queue, vector, tail) { _ in head() }
-  }
-
-  /// Entries were posted to a queue whose head the host leaves in a shadow doorbell, which cannot be read
-  /// under the lock: a ring since then counts, if it is further.
-  ///
-  /// - Parameters:
-  ///   - seen: the head in the shadow doorbell.
-  ///   - rings: ``rings(_:)`` from before it was read.
-  func announce(_ queue: UInt16, vector: UInt16, tail: UInt32, seen: UInt32, rings: UInt32) {
-    announce(queue, vector, tail) { queue in
-      guard queue.rings != rings else { return seen }
-      let (rung, places) = (queue.rung, queue.places)
-      return places.count(from: rung, to: tail) < places.count(from: seen, to: tail) ? rung : seen
-    }
-  }
-
-  private func announce(
-    _ number: UInt16, _ vector: UInt16, _ tail: UInt32, head: (Queue) -> UInt32
-  ) {
+  /// What the host has taken of them is either known here or comes by ``look(_:_:)`` later; else the pin would
+  /// stay high with nothing to take.
+  func announce(_ number: UInt16, vector: UInt16, _ totals: QueueTotals) {
     if interrupts.isEnabled(.msix) {
       return interrupts.signal(.msix, vector: Int(vector))
     }
     let bit = vector < 32 ? UInt32(1) << UInt32(vector) : 0
     let mustSignal = state.withLock { state in
       var queue = state.queues[Int(number)]
-      queue.tail = tail
-      queue.announced = tail
+      queue.totals.follow(totals)
+      queue.announced = totals.posted
       queue.vector = vector
-      queue.isPending = queue.isBehind(head(queue))
+      queue.isPending = queue.totals.taken < queue.announced
       state.queues[Int(number)] = queue
       if interrupts.isEnabled(.msi) { return state.mask & bit == 0 }
       settle(&state)
@@ -112,24 +79,59 @@ final class InterruptLine: Sendable {
     if mustSignal { interrupts.signal(.msi, vector: Int(vector % 32)) }
   }
 
-  /// The host has taken entries up to `head`.
-  func taken(_ number: Int, head: UInt32) {
-    state.withLock { state in
-      guard state.queues.indices.contains(number) else { return }
-      var queue = state.queues[number]
-      queue.rung = head
-      queue.rings &+= 1
-      let wasPending = queue.isPending
-      queue.isPending = wasPending && queue.isBehind(head)
-      state.queues[number] = queue
-      if wasPending { settle(&state) }
+  /// The host has said how far it has read a queue: finds out how far that is by now, and lowers the pin when
+  /// nothing is left.
+  ///
+  /// What a doorbell carries is not looked at: where the host keeps its heads in memory, two of its threads may ring
+  /// in another order than they write, and an old value cannot be told from one a lap ahead. So the newest value
+  /// is read here, without the lock, because it may be in the client's memory; it counts only if no other
+  /// look has come to its end meanwhile. A value that counts was therefore read after the one that
+  /// counted before it, and heads never go back.
+  ///
+  /// - Parameters:
+  ///   - number: the queue's.
+  ///   - head: reads the newest value.
+  /// - Returns: false when it could not be read; the controller's thread has to look then.
+  @discardableResult
+  func look(_ number: UInt16, _ head: () -> UInt32?) -> Bool {
+    let place = Int(number)
+    guard needsHeads, state.withLock({ $0.queues.indices.contains(place) }) else { return true }
+    while true {
+      let looks = state.withLock { $0.queues[place].looks }
+      guard let value = head() else {
+        missed.store(true, ordering: .releasing)
+        return false
+      }
+      let counts = state.withLock { state in
+        guard state.queues[place].looks == looks else { return false }
+        take(&state, place, value)
+        return true
+      }
+      if counts { return true }
     }
+  }
+
+  /// Whether a look has failed since this was asked before.
+  func takeMissed() -> Bool {
+    guard missed.load(ordering: .relaxed) else { return false }
+    return missed.exchange(false, ordering: .acquiringAndReleasing)
+  }
+
+  private func take(_ state: inout State, _ place: Int, _ head: UInt32) {
+    var queue = state.queues[place]
+    queue.looks += 1
+    let wasPending = queue.isPending
+    // What makes no sense is the controller's thread to complain of.
+    _ = queue.totals.take(upTo: head)
+    queue.isPending = wasPending && queue.totals.taken < queue.announced
+    state.queues[place] = queue
+    if wasPending { settle(&state) }
   }
 
   /// A queue has gone.
   func forget(_ queue: UInt16) {
     state.withLock { state in
-      state.queues[Int(queue)].isPending = false
+      state.queues[Int(queue)].forget()
       settle(&state)
     }
   }
@@ -137,7 +139,7 @@ final class InterruptLine: Sendable {
   /// Everything has gone, the masks too.
   func reset() {
     state.withLock { state in
-      for queue in state.queues.indices { state.queues[queue].isPending = false }
+      for queue in state.queues.indices { state.queues[queue].forget() }
       state.mask = 0
       settle(&state)
     }

@@ -100,9 +100,8 @@ final class RegisterBlock: Sendable {
     if new.shutdown != 0, new.shutdown != old.shutdown {
       state.status.shutdown = 1
       orders.append(.shutDown)
-    } else if new.shutdown == 0, old.shutdown != 0 {
-      state.status.shutdown = 0
     }
+    // SHN = 0 has no effect (figure 78): how the shutdown went is there until a reset.
     if old.isEnabled, !new.isEnabled { orders.append(.disable) }
     if !old.isEnabled, new.isEnabled {
       if new.shutdown == 0 { state.status.shutdown = 0 }

@@ -75,37 +75,50 @@ public final class PageBuffer: @unchecked Sendable {
   func gather(
     from ranges: [GuestRange], by transfer: Transfer, while isWanted: () -> Bool = { true }
   ) throws(MemoryError) -> Bool {
-    try forEachPiece(of: ranges, while: isWanted) { (address, place, count) throws(MemoryError) in
-      var span = unsafe MutableRawSpan(_unsafeStart: memory + place, byteCount: count)
-      try transfer.read(at: address, into: &span)
+    try forEachPiece(of: ranges) { (piece, place) throws(MemoryError) in
+      guard isWanted() else { return false }
+      var span = unsafe MutableRawSpan(
+        _unsafeStart: memory + place, byteCount: Int(piece.count))
+      try transfer.read(at: piece.address, into: &span)
+      return true
     }
   }
 
-  /// Writes the buffer to the client's memory, piece after piece, up to its end; the same holds as for
-  /// ``gather(from:by:while:)``.
-  @discardableResult
+  /// Writes the buffer to the client's memory, piece after piece, up to its end.
+  ///
+  /// - Parameters:
+  ///   - ranges: where the bytes go.
+  ///   - transfer: the client's memory.
+  ///   - begin: asked before each piece whether it is wanted.
+  ///   - end: called when such a piece was written, or could not be.
+  /// - Returns: whether all of them were wanted.
   func scatter(
-    to ranges: [GuestRange], by transfer: Transfer, while isWanted: () -> Bool = { true }
+    to ranges: [GuestRange], by transfer: Transfer, begin: (GuestRange) -> Bool,
+    end: (GuestRange) -> Void
   ) throws(MemoryError) -> Bool {
-    try forEachPiece(of: ranges, while: isWanted) { (address, place, count) throws(MemoryError) in
-      let span = unsafe RawSpan(_unsafeStart: memory + place, byteCount: count)
-      try transfer.write(at: address, from: span)
+    try forEachPiece(of: ranges) { (piece, place) throws(MemoryError) in
+      let span = unsafe RawSpan(_unsafeStart: memory + place, byteCount: Int(piece.count))
+      guard begin(piece) else { return false }
+      defer { end(piece) }
+      try transfer.write(at: piece.address, from: span)
+      return true
     }
   }
 
-  /// Gives `body` addresses of the client's, and the places and numbers of bytes in the buffer that belong to them.
+  /// Gives `body` pieces of the client's memory, and the places in the buffer that belong to them, until it returns
+  /// false.
   private func forEachPiece(
-    of ranges: [GuestRange], while isWanted: () -> Bool,
-    _ body: (UInt64, Int, Int) throws(MemoryError) -> Void
+    of ranges: [GuestRange], _ body: (GuestRange, Int) throws(MemoryError) -> Bool
   ) throws(MemoryError) -> Bool {
     var place = 0
     for range in ranges {
       let end = place + Int(clamping: min(range.count, UInt64(size - place)))
       var address = range.address
       while place < end {
-        guard isWanted() else { return false }
         let count = min(end - place, Self.mostAtOnce)
-        try body(address, place, count)
+        guard try body(GuestRange(address: address, count: UInt64(count)), place) else {
+          return false
+        }
         place += count
         address &+= UInt64(count)
       }

@@ -6,6 +6,11 @@ internal import VFIOUserServer
 internal import VFIOUserTransport
 
 /// Storage requests by system calls that wait until they are done.
+///
+/// Data that is at hand, in memory or in the page cache, goes straight into the client's memory. What has to be waited
+/// for is read into memory of ours and copied when it is there, if it is still wanted then: a disk may answer long
+/// after the controller was reset, and a system call cannot be told to forget where its data was to go. The copy
+/// costs little beside the wait.
 public enum PlainCalls {
   /// Tries a request on a thread that must not wait.
   ///
@@ -16,8 +21,8 @@ public enum PlainCalls {
     guard request.buffer == nil, request.file.cache == .writeBack else { return nil }
     guard request.isWanted else { return .abandoned }
     switch request.operation {
-    case .read: return move(request, nowait: !request.file.isInMemory)
-    case .write(durable: false): return move(request, nowait: true)
+    case .read: return readAtOnce(request)
+    case .write(durable: false): return write(request, nowait: true)
     default: return nil
     }
   }
@@ -32,50 +37,66 @@ public enum PlainCalls {
   ) -> StorageRequest.Outcome {
     guard request.isWanted else { return .abandoned }
     switch request.operation {
-    case .flush: return flush(request)
+    case .flush: return Zeros.flush(request)
     case .zero(let deallocate, let durable):
-      return zero(request, deallocate: deallocate, durable: durable, &spare)
-    case .deallocate: return punch(request)
-    case .read, .write:
+      return Zeros.zero(request, deallocate: deallocate, durable: durable)
+    case .deallocate(let durable): return Zeros.deallocate(request, durable: durable)
+    case .read:
       if let buffer = request.buffer { return moveBuffer(request, buffer) }
-      return move(request, nowait: false) ?? bounce(request, &spare)
+      return readAtOnce(request) ?? bounce(request, &spare)
+    case .write:
+      if let buffer = request.buffer { return moveBuffer(request, buffer) }
+      return write(request, nowait: false) ?? bounce(request, &spare)
     }
-  }
-
-  private static func flush(_ request: StorageRequest) -> StorageRequest.Outcome {
-    request.file.synchronize().map { .storage($0) } ?? .success
   }
 
   // MARK: Straight between file and guest
 
+  /// Nil when the data is not at hand, or this way does not lead there.
+  private static func readAtOnce(_ request: StorageRequest) -> StorageRequest.Outcome? {
+    guard request.file.cache != .direct, request.isAligned else { return nil }
+    guard request.beginWriting() else { return .abandoned }
+    defer { request.endWriting() }
+    let number = request.file.descriptor.number
+    // Memory cannot be asked not to wait, but does not.
+    let nowait: Int32 = request.file.isInMemory ? 0 : 1
+    return unsafe move(request, .writing) { slices in
+      // Sound: the slices are handed to one system call, inside of the scope that holds them.
+      unsafe clinux_storage_read(
+        number, slices.baseAddress, Int32(slices.count), request.offset, nowait)
+    }
+  }
+
   /// Nil when this way does not lead there, or not at once.
-  private static func move(
+  private static func write(
     _ request: StorageRequest, nowait: Bool
   ) -> StorageRequest.Outcome? {
     guard request.isAligned else { return nil }
     let number = request.file.descriptor.number
-    let (offset, wanted) = (request.offset, Int64(clamping: request.count))
+    let durable: Int32 = request.operation == .write(durable: true) ? 1 : 0
+    let canAsk = nowait && request.file.takesNowaitWrites
+    return unsafe move(request, .reading) { slices in
+      // Sound: as above.
+      let result = unsafe clinux_storage_write(
+        number, slices.baseAddress, Int32(slices.count), request.offset, durable,
+        canAsk ? 1 : 0)
+      guard canAsk, result == -Int64(EOPNOTSUPP) else { return result }
+      request.file.refuseNowaitWrites()
+      return unsafe clinux_storage_write(
+        number, slices.baseAddress, Int32(slices.count), request.offset, durable, 0)
+    }
+  }
+
+  @unsafe
+  private static func move(
+    _ request: StorageRequest, _ direction: Transfer.Direction,
+    _ call: (UnsafeBufferPointer<iovec>) -> Int64
+  ) -> StorageRequest.Outcome? {
     do throws(MemoryError) {
-      let result: Int64
-      switch request.operation {
-      case .write(let durable):
-        // Sound: the slices are handed to one system call, inside of the scope that holds them.
-        result = unsafe try request.transfer.withSystemCallSlices(
-          of: request.ranges, for: .reading
-        ) { slices in
-          unsafe clinux_storage_write(
-            number, slices.baseAddress, Int32(slices.count), offset, durable ? 1 : 0)
-        }
-      default:
-        // Sound: as above.
-        result = unsafe try request.transfer.withSystemCallSlices(
-          of: request.ranges, for: .writing
-        ) { slices in
-          unsafe clinux_storage_read(
-            number, slices.baseAddress, Int32(slices.count), offset, nowait ? 1 : 0)
-        }
-      }
-      if result == wanted { return .success }
+      // Sound: the slices go no further than to `call`.
+      let result = unsafe try request.transfer.withSystemCallSlices(
+        of: request.ranges, for: direction, call)
+      if result == Int64(clamping: request.count) { return .success }
       if let failure = failure(result), request.isFinal(failure) { return .storage(failure) }
       // A part of it, or none of it yet: the slow way does all of it again, and says what is wrong.
       return nil
@@ -108,28 +129,34 @@ public enum PlainCalls {
       }
       let outcome = moveBuffer(request, buffer)
       guard outcome == .success else { return outcome }
-      let isWhole = try buffer.scatter(to: request.ranges, by: request.transfer) {
-        request.isWanted
-      }
-      return isWhole ? .success : .abandoned
+      return try scatter(buffer, request) ? .success : .abandoned
     } catch {
       return .memory(error)
+    }
+  }
+
+  private static func scatter(
+    _ buffer: PageBuffer, _ request: StorageRequest
+  ) throws(MemoryError) -> Bool {
+    // What goes by message needs the client's thread, so a reset on that must not wait for it.
+    var isMessage = false
+    return try buffer.scatter(to: request.ranges, by: request.transfer) { piece in
+      isMessage = request.needsMessages(for: piece, .writing)
+      return isMessage ? request.isWanted : request.beginWriting()
+    } end: { _ in
+      if !isMessage { request.endWriting() }
     }
   }
 
   /// Tells the receiver if the client's thread will be needed to reach its memory.
   private static func noteMessages(_ request: StorageRequest) {
     let direction: Transfer.Direction = request.operation == .read ? .writing : .reading
-    do throws(MemoryError) {
-      // Sound: the slices are not used.
-      unsafe try request.transfer.withSystemCallSlices(of: request.ranges, for: direction) { _ in }
-    } catch .needsMapping {
-      request.receiver.needsMessages()
-      // Either a reset sees what was just noted, or the look at the life that follows sees the reset.
-      atomicMemoryFence(ordering: .sequentiallyConsistent)
-    } catch {
-      // The transfer will say what is wrong.
+    guard request.ranges.contains(where: { request.needsMessages(for: $0, direction) }) else {
+      return
     }
+    request.receiver.needsMessages()
+    // Either a reset sees what was just noted, or the look at the life that follows sees the reset.
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
   }
 
   /// Moves bytes between the file and a buffer, until all are through.
@@ -149,7 +176,7 @@ public enum PlainCalls {
       let result =
         switch request.operation {
         case .write(let durable):
-          unsafe clinux_storage_write(number, &slice, 1, offset, durable ? 1 : 0)
+          unsafe clinux_storage_write(number, &slice, 1, offset, durable ? 1 : 0, 0)
         default: unsafe clinux_storage_read(number, &slice, 1, offset, 0)
         }
       if let failure = failure(result) { return .storage(failure) }
@@ -160,60 +187,22 @@ public enum PlainCalls {
     return .success
   }
 
-  // MARK: Zeros
-
-  private static func punch(_ request: StorageRequest) -> StorageRequest.Outcome {
-    let result = clinux_storage_punch(
-      request.file.descriptor.number, request.offset, request.count)
-    // A hint, which a host may not be able to follow, or not for pieces of this size.
-    return result == -EOPNOTSUPP || result == -EINVAL ? .success : outcome(result)
-  }
-
-  private static func zero(
-    _ request: StorageRequest, deallocate: Bool, durable: Bool, _ spare: inout PageBuffer?
-  ) -> StorageRequest.Outcome {
-    let number = request.file.descriptor.number
-    var result =
-      deallocate
-      ? clinux_storage_punch(number, request.offset, request.count)
-      : clinux_storage_zero(number, request.offset, request.count)
-    if result == -EOPNOTSUPP, !deallocate {
-      result = clinux_storage_punch(number, request.offset, request.count)
-    }
-    if result == -EOPNOTSUPP || result == -EINVAL {
-      let written = writeZeros(request)
-      guard written == .success else { return written }
-      result = 0
-    }
-    return result == 0 && durable ? flush(request) : outcome(result)
-  }
-
-  /// For hosts that cannot make holes: writes zeros, a piece at a time.
-  private static func writeZeros(_ request: StorageRequest) -> StorageRequest.Outcome {
-    do throws(Errno) {
-      let zeros = try PageBuffer(size: 256 << 10)
-      var done: UInt64 = 0
-      while done < request.count {
-        let piece = min(request.count - done, UInt64(zeros.size))
-        var slice = unsafe iovec(
-          iov_base: zeros.bytes(Int(piece)).baseAddress, iov_len: Int(piece))
-        // Sound: the slice is the start of the buffer, which outlives the call.
-        let result = unsafe clinux_storage_write(
-          request.file.descriptor.number, &slice, 1, request.offset + done, 0)
-        guard result > 0 else { throw failure(result) ?? .ioError }
-        done += UInt64(result)
-      }
-      return .success
-    } catch {
-      return .storage(error)
-    }
-  }
-
-  private static func outcome(_ result: Int32) -> StorageRequest.Outcome {
-    result == 0 ? .success : .storage(Errno(rawValue: -result))
-  }
-
-  private static func failure(_ result: Int64) -> Errno? {
+  static func failure(_ result: Int64) -> Errno? {
     result < 0 ? Errno(rawValue: CInt(truncatingIfNeeded: -result)) : nil
+  }
+}
+
+extension StorageRequest {
+  /// Whether a piece of the client's memory can only be reached by messages.
+  func needsMessages(for range: GuestRange, _ direction: Transfer.Direction) -> Bool {
+    do throws(MemoryError) {
+      // Sound: the slices are not used.
+      unsafe try transfer.withSystemCallSlices(of: [range], for: direction) { _ in }
+    } catch .needsMapping {
+      return true
+    } catch {
+      // The transfer will say what is wrong.
+    }
+    return false
   }
 }

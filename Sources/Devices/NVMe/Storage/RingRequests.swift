@@ -12,6 +12,8 @@ final class RingRequests: Sendable {
   private final class Slot: @unchecked Sendable {
     var request: StorageRequest?
     var slices = PinnedSlices(capacity: 8)
+    /// Whether the kernel writes to the client's memory, which a reset waits for.
+    var isWriting = false
   }
 
   private struct State {
@@ -84,6 +86,10 @@ final class RingRequests: Sendable {
     case .write: direction = .reading
     }
     guard request.isAligned else { return false }
+    if direction == .writing {
+      guard request.beginWriting() else { return false }
+      slot.isWriting = true
+    }
     do throws(MemoryError) {
       for range in request.ranges {
         try slot.slices.pin(range, for: direction, of: request.transfer)
@@ -121,6 +127,8 @@ final class RingRequests: Sendable {
     let slot = slots[index]
     let request = slot.request.take()
     slot.slices.release()
+    if slot.isWriting { request?.endWriting() }
+    slot.isWriting = false
     state.withLock { $0.free.append(index) }
     return request
   }

@@ -52,6 +52,10 @@ public final class StorageFile: Sendable {
   let sizeBefore: UInt64?
   /// The failure that the next flush still has to tell of; 0 for none.
   private let owed = Atomic<CInt>(0)
+  /// Nil where nothing is written, or nothing can be lost.
+  private let witness: LossWitness?
+  /// Whether the file system has refused to write without waiting.
+  private let mayWait = Atomic<Bool>(false)
 
   /// Opens and locks a file or a block device.
   ///
@@ -84,6 +88,7 @@ public final class StorageFile: Sendable {
     isInMemory = info.in_memory == 1
     self.cache = cache
     self.isReadOnly = isReadOnly || info.is_read_only == 1
+    witness = isReadOnly ? nil : LossWitness(of: descriptor.number)
     alignment = cache == .direct ? max(Int(info.direct_alignment), leastAlignment) : 1
     name = path.string
     self.path = path
@@ -102,6 +107,7 @@ public final class StorageFile: Sendable {
     isInMemory = true
     cache = .writeBack
     self.isReadOnly = isReadOnly
+    witness = nil
     alignment = 1
     name = "memory"
     path = nil
@@ -123,6 +129,20 @@ public final class StorageFile: Sendable {
     // With this mode nobody has written anything that waits for a flush.
     if cache != .writeThrough { owed.store(failure.rawValue, ordering: .relaxed) }
   }
+
+  /// Whether a durable write that failed so may have told of data from before it; may wait for the disk.
+  ///
+  /// A lack of room usually has not: the write found none, and all else is where it was.
+  func mayHaveLostData(_ failure: Errno) -> Bool {
+    guard failure == .noSpace, let witness else { return true }
+    return witness.hasSeenLoss()
+  }
+
+  /// Whether a write can be asked not to wait, as far as is known.
+  var takesNowaitWrites: Bool { !mayWait.load(ordering: .relaxed) }
+
+  /// It cannot.
+  func refuseNowaitWrites() { mayWait.store(true, ordering: .relaxed) }
 
   /// The failure that a flush has to tell of, if any; told once.
   func takeOwedFailure() -> Errno? {

@@ -17,8 +17,8 @@ public final class StorageRequest: @unchecked Sendable {
     case flush
     /// Zeros, on the disk if `durable`; `deallocate` gives the room back to the host.
     case zero(deallocate: Bool, durable: Bool)
-    /// The room goes back to the host, if the host can do that.
-    case deallocate
+    /// The room goes back to the host, if the host can do that, and that is on the disk if `durable`.
+    case deallocate(durable: Bool)
   }
 
   /// How it went.
@@ -57,6 +57,8 @@ public final class StorageRequest: @unchecked Sendable {
   /// Which life of the controller it belongs to.
   var life: UInt64 = 0
   let lives: ControllerLives
+  /// Whether nobody waits for it any more, though the controller was not reset.
+  private let isAbandoned = Atomic<Bool>(false)
 
   init(
     tag: Int, file: StorageFile, transfer: Transfer, receiver: any StorageReceiver,
@@ -71,7 +73,27 @@ public final class StorageRequest: @unchecked Sendable {
 
   /// Whether the controller has not been reset since; an engine looks before it touches the client's
   /// memory.
-  public var isWanted: Bool { lives.current == life }
+  public var isWanted: Bool {
+    lives.current == life && !isAbandoned.load(ordering: .relaxed)
+  }
+
+  /// Makes it a request of this life of the controller and this client.
+  func begin(life: UInt64, transfer: Transfer) {
+    self.life = life
+    self.transfer = transfer
+    isAbandoned.store(false, ordering: .relaxed)
+  }
+
+  /// Has the engine end it early, if it has pieces; the controller's thread may say so while the engine has it.
+  func abandon() { isAbandoned.store(true, ordering: .relaxed) }
+
+  /// Begins to write to the client's memory, or lets the kernel do that, which a reset then waits for.
+  ///
+  /// - Returns: false when the request is not wanted any more; then nothing may be written.
+  func beginWriting() -> Bool { isWanted && lives.beginWriting(in: life) }
+
+  /// What ``beginWriting()`` has begun is done.
+  func endWriting() { lives.endWriting() }
 
   /// Whether it suits direct I/O, where the file wants that.
   var isAligned: Bool {
@@ -93,9 +115,10 @@ public final class StorageRequest: @unchecked Sendable {
     }
   }
 
-  /// Failures from before the file was asked.
+  /// Failures from before the file was asked, or because it cannot be asked so.
   private static let saysNothingOfData: [Errno] = [
     .resourceTemporarilyUnavailable, .interrupted, .canceled, .invalidArgument, .badAddress,
+    .notSupported, .noFunction,
   ]
 
   /// Gives the request back.
@@ -109,8 +132,11 @@ public final class StorageRequest: @unchecked Sendable {
   private func settled(_ outcome: Outcome) -> Outcome {
     switch (operation, outcome) {
     case (.write(durable: true), .storage(let failure)),
-      (.zero(_, durable: true), .storage(let failure)):
-      if !Self.saysNothingOfData.contains(failure) { file.oweFailure(failure) }
+      (.zero(_, durable: true), .storage(let failure)),
+      (.deallocate(durable: true), .storage(let failure)):
+      if !Self.saysNothingOfData.contains(failure), file.mayHaveLostData(failure) {
+        file.oweFailure(failure)
+      }
     case (.flush, .success):
       if let owed = file.takeOwedFailure() { return .storage(owed) }
     case (.flush, .storage): _ = file.takeOwedFailure()
@@ -118,13 +144,4 @@ public final class StorageRequest: @unchecked Sendable {
     }
     return outcome
   }
-}
-
-/// Counts the resets of a controller: what was begun before one must not touch memory after it.
-final class ControllerLives: Sendable {
-  private let number = Atomic<UInt64>(1)
-
-  var current: UInt64 { number.load(ordering: .acquiring) }
-
-  func end() { number.add(1, ordering: .acquiringAndReleasing) }
 }

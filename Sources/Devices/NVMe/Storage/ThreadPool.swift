@@ -4,30 +4,46 @@ public import VFIOUserTransport
 
 /// The engine that is always there: some threads that wait in `preadv` and `pwritev`.
 ///
-/// Each thread sleeps on a word of its own, so that a request wakes one of them and not all.
+/// Each thread sleeps on a word of its own, so that a request wakes one of them and not all. Flushes, zeros and holes,
+/// which may take seconds, never have all threads: some are left to reads and writes.
 public final class ThreadPool: StorageEngine {
   private struct State {
-    /// Requests that wait for a thread.
-    var waiting: Deque<StorageRequest> = []
+    /// Requests that wait for a thread: reads and writes, and those that may take long.
+    var quick: Deque<StorageRequest> = []
+    var long: Deque<StorageRequest> = []
     /// Threads that sleep.
     var idle: [Int] = []
+    /// Threads that carry out what may take long.
+    var busyLong = 0
+    let mostLong: Int
     var isClosing = false
-    var running = 0
+
+    init(threads: Int) { mostLong = max(1, threads / 2) }
+
+    mutating func take() -> StorageRequest? {
+      if busyLong < mostLong, let request = long.popFirst() {
+        busyLong += 1
+        return request
+      }
+      return quick.popFirst()
+    }
   }
 
-  private let state = Monitor(State())
+  private let state: Monitor<State>
   private let words: [WakeUp]
 
   /// Starts threads.
   ///
+  /// - Parameter threads: at least 1; of one alone, two are made.
   /// - Throws: when there are not so many to be had.
   public init(threads: Int) throws(SystemFailure) {
+    let threads = max(2, threads)
     words = (0..<threads).map { _ in WakeUp() }
+    state = Monitor(State(threads: threads))
     for index in 0..<threads {
       try DetachedThread.start("nvme-io") { [state, words] in
         Self.run(index, state, words[index])
       }
-      state.withLock { $0.running += 1 }
     }
   }
 
@@ -35,9 +51,13 @@ public final class ThreadPool: StorageEngine {
 
   /// Hands a request to a thread that sleeps, or leaves it for the next that is done.
   public func submit(_ request: StorageRequest) {
-    let sleeper = state.withLock { state in
-      state.waiting.append(request)
-      return state.idle.popLast()
+    let sleeper = state.withLock { state -> Int? in
+      guard request.operation.mayTakeLong else {
+        state.quick.append(request)
+        return state.idle.popLast()
+      }
+      state.long.append(request)
+      return state.busyLong < state.mostLong ? state.idle.popLast() : nil
     }
     if let sleeper { words[sleeper].signal() }
   }
@@ -48,10 +68,16 @@ public final class ThreadPool: StorageEngine {
   /// Takes a request back that no thread has begun with.
   public func cancel(_ request: StorageRequest) -> Bool {
     state.withLock { state in
-      guard let place = state.waiting.firstIndex(where: { $0 === request }) else { return false }
-      state.waiting.remove(at: place)
-      return true
+      Self.remove(request, from: &state.quick) || Self.remove(request, from: &state.long)
     }
+  }
+
+  private static func remove(
+    _ request: StorageRequest, from waiting: inout Deque<StorageRequest>
+  ) -> Bool {
+    guard let place = waiting.firstIndex(where: { $0 === request }) else { return false }
+    waiting.remove(at: place)
+    return true
   }
 
   /// Ends the threads when nothing waits any more.
@@ -64,20 +90,33 @@ public final class ThreadPool: StorageEngine {
     var spare: PageBuffer?
     while true {
       let (request, isClosing) = state.withLock { state in
-        let request = state.waiting.popFirst()
+        let request = state.take()
         if request == nil, !state.isClosing, !state.idle.contains(index) {
           state.idle.append(index)
         }
         return (request, state.isClosing)
       }
       if let request {
+        // Once it is complete it is the controller's, which may make another of it.
+        let isLong = request.operation.mayTakeLong
         request.complete(PlainCalls.perform(request, &spare))
+        if isLong { state.withLock { $0.busyLong -= 1 } }
       } else if isClosing {
-        break
+        // What may still wait is done by the threads that carry out the likes of it.
+        return
       } else {
         word.wait()
       }
     }
-    state.update { $0.running -= 1 }
+  }
+}
+
+extension StorageRequest.Operation {
+  /// Whether it may take a thread much longer than a read or a write.
+  fileprivate var mayTakeLong: Bool {
+    switch self {
+    case .flush, .zero, .deallocate: true
+    case .read, .write: false
+    }
   }
 }

@@ -1,0 +1,34 @@
+internal import NVMeProtocol
+
+/// Blocks of a namespace: holding one means that they are there.
+struct BlockRange {
+  /// Bytes from the start of the namespace.
+  let offset: UInt64
+  /// Bytes.
+  let count: UInt64
+
+  /// Reads first block and number of blocks from a command.
+  ///
+  /// - Parameters:
+  ///   - entry: the command.
+  ///   - namespace: where the blocks have to be.
+  ///   - limit: most bytes; nil for commands that move no data.
+  init(
+    _ entry: SubmissionEntry, _ namespace: Namespace, limit: UInt64? = nil
+  ) throws(CommandFailure) {
+    let blocks = UInt64(entry.dword12 & 0xFFFF) + 1
+    let (end, wraps) = entry.startingBlock.addingReportingOverflow(blocks)
+    guard !wraps, end <= namespace.blocks else {
+      throw CommandFailure(Status.lbaOutOfRange.final, byte: 40, block: entry.startingBlock)
+    }
+    count = blocks << UInt64(namespace.shift)
+    if let limit, count > limit { throw .field(48) }
+    // PRINFO says what to do with protection information (section 8.3); there is none, so it says nothing.
+    offset = entry.startingBlock << UInt64(namespace.shift)
+  }
+}
+
+extension SubmissionEntry {
+  /// FUA: what is written is on the disk before the command is done, what is read as well.
+  var forcesUnitAccess: Bool { dword12 & 1 << 30 != 0 }
+}

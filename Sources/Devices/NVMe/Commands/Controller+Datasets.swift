@@ -1,0 +1,51 @@
+internal import NVMeProtocol
+internal import VFIOUserServer
+
+/// Dataset Management (NVMe 1.4, section 6.7).
+extension Controller {
+  func startDeallocate(
+    _ slot: CommandSlot, _ namespace: Namespace
+  ) throws(CommandFailure) -> Progress {
+    let count = Int(slot.entry.dword10 & 0xFF) + 1
+    let attributes = DatasetAttributes(rawValue: slot.entry.dword11)
+    if attributes.contains(.deallocate) { try refuseReadOnly(namespace) }
+    let pointer = DataPointer(transfer: transfer, pageSize: pageSize, scratch: scratch)
+    try pointer.resolve(
+      slot.entry, count: UInt64(count * DatasetRange.wireSize), into: &slot.request.ranges)
+    let list = try buffers.shared()
+    do throws(MemoryError) {
+      try list.gather(from: slot.request.ranges, by: transfer)
+    } catch {
+      throw dataFailure(error)
+    }
+    slot.datasets.removeAll(keepingCapacity: true)
+    for index in 0..<count {
+      let first = list.number(at: 16 * index)
+      let range = DatasetRange(
+        start: list.number(at: 16 * index + 8), count: UInt32(truncatingIfNeeded: first >> 32),
+        attributes: UInt32(truncatingIfNeeded: first))
+      let (end, wraps) = range.start.addingReportingOverflow(UInt64(range.count))
+      guard !wraps, end <= namespace.blocks else {
+        throw CommandFailure(Status.lbaOutOfRange.final, byte: 24, block: range.start)
+      }
+      slot.datasets.append(range)
+    }
+    // The other attributes are hints that say nothing to a file.
+    guard attributes.contains(.deallocate) else { return .done() }
+    slot.request.file = namespace.file
+    return try deallocate(slot, from: 0)
+  }
+
+  func deallocate(_ slot: CommandSlot, from next: Int) throws(CommandFailure) -> Progress {
+    guard let namespace = slot.namespace else { return .done() }
+    var next = next
+    while next < slot.datasets.count, slot.datasets[next].count == 0 { next += 1 }
+    guard next < slot.datasets.count else { return .done() }
+    // Without a cache a command that is done is on the disk, whatever it was.
+    slot.request.operation = .deallocate(durable: !holdsVolatile(namespace))
+    slot.request.offset = slot.datasets[next].start << UInt64(namespace.shift)
+    slot.request.count = UInt64(slot.datasets[next].count) << UInt64(namespace.shift)
+    slot.work = .deallocate(next: next + 1)
+    return try carryOut(slot)
+  }
+}

@@ -1,0 +1,35 @@
+internal import NVMeProtocol
+
+/// A completion queue, as the controller's thread keeps it.
+final class CompletionQueue {
+  let id: UInt16
+  let address: UInt64
+  let vector: UInt16
+  let interrupts: Bool
+  /// How far it was filled, told of and taken from.
+  var totals: QueueTotals
+  var phase = true
+  /// The value of the doorbell that was refused last, if none was taken since.
+  var refused: UInt32?
+  /// Submission queues that complete here.
+  var users = 0
+  /// Completions that found no room; no commands are fetched for the queue while there are some.
+  var waiting: [CompletionEntry] = []
+  /// Whether entries were posted that no interrupt has told of.
+  var hasNews = false
+  /// Entries since the last interrupt.
+  var untold = 0
+  /// When the first of them was posted.
+  var newsSince: UInt64 = 0
+  var moderation = Moderation()
+
+  init(id: UInt16, address: UInt64, entries: UInt32, vector: UInt16, interrupts: Bool) {
+    self.id = id
+    self.address = address
+    totals = QueueTotals(entries: entries)
+    self.vector = vector
+    self.interrupts = interrupts
+  }
+
+  var entries: UInt32 { totals.entries }
+}

@@ -1,0 +1,145 @@
+import NVMeProtocol
+import SystemCallFilter
+import TestSupport
+import Testing
+import VFIOUserTransport
+
+@testable import NVMeDevice
+
+@Suite struct `Commands about the same blocks` {
+  private let engine = HeldEngine()
+  private let host: TestHost
+  private var queue: TestHost.Queue
+
+  init() throws {
+    let engine = engine
+    host = try TestHost { $0.makeEngine = { engine } }
+    try host.enable()
+    queue = try host.makeQueue(1, entries: 32)
+  }
+
+  private static func durable(_ block: UInt64, _ blocks: Int = 8) -> SubmissionEntry {
+    .io(.write, block: block, blocks: blocks).with { $0.dword12 |= 1 << 30 }
+  }
+
+  private mutating func give(_ entries: SubmissionEntry...) throws -> [UInt16] {
+    let ids = entries.map { host.put($0, &queue) }
+    try host.ring(queue)
+    return ids
+  }
+
+  private mutating func ended(_ count: Int) throws -> [UInt16] {
+    try (0..<count).map { _ in
+      let completion = try host.next(&queue)
+      #expect(completion.status == .success)
+      return completion.commandID
+    }
+  }
+
+  @Test mutating func `a read waits for a write, and one of the neighbours does not`() throws {
+    let ids = try give(
+      Self.durable(8), .io(.read, block: 15, blocks: 2), .io(.read, block: 16), .io(.read, block: 7)
+    )
+    #expect(try ended(2) == [ids[2], ids[3]])
+    #expect(engine.held == [.write(durable: true)])
+    engine.letGo()
+    #expect(try ended(2) == [ids[0], ids[1]])
+  }
+
+  @Test mutating func `a write waits for reads and writes, zeros and holes wait as well`() throws {
+    let verify = try give(.io(.verify, blocks: 8))
+    #expect(eventually { engine.held == [.read] })
+    // A write that the thread would do by itself, and those that come behind it.
+    let ids = try give(
+      .io(.write, blocks: 4), .io(.writeZeroes, block: 2, blocks: 4), .io(.verify, block: 20))
+    #expect(eventually { engine.held == [.read, .read] })
+    engine.letGo()
+    #expect(try Set(ended(4)) == Set(verify + ids))
+    // The write is not among them.
+    #expect(
+      engine.done.count == 3 && engine.done.contains(.zero(deallocate: false, durable: false)))
+  }
+
+  @Test mutating func `nobody overtakes a command that waits for the same blocks`() throws {
+    let first = try give(.io(.verify, blocks: 8))
+    let write = try give(Self.durable(0))
+    // Could go beside the first, but then a write would wait as long as there are reads.
+    let read = try give(.io(.read))
+    let free = try give(.io(.read, block: 8))
+    #expect(try ended(1) == free)
+    engine.letGo()
+    #expect(try ended(3) == first + write + read)
+  }
+
+  @Test mutating func `what waits goes with a reset, and nothing waits for it`() throws {
+    _ = try give(Self.durable(0), Self.durable(0), .io(.read))
+    #expect(eventually { engine.held == [.write(durable: true)] })
+    try host.store(0, RegisterOffset.configuration)
+    let controller = try #require(host.device.controller)
+    #expect(
+      eventually { controller.turn.withLock { _ in controller.stage == .quiescing(.disable) } })
+    engine.letGo()
+    #expect(eventually { !host.status.isReady })
+    #expect(engine.done == [.write(durable: true)])
+    try host.enable()
+    queue = try host.makeQueue(1, entries: 32)
+    let ids = try give(Self.durable(0), .io(.read))
+    #expect(try ended(2) == ids)
+  }
+
+  @Test mutating func `a namespace is not shut down before what waits is done`() throws {
+    let ids = try give(Self.durable(0), Self.durable(0))
+    #expect(eventually { engine.held.count == 1 })
+    try host.configure { $0.shutdown = 1 }
+    engine.letGo()
+    #expect(try ended(2) == ids)
+    #expect(eventually { host.status.shutdown == 2 })
+  }
+
+  @Test
+  mutating func `a write leaves the thread while something heavy is under way, a read does not`()
+    throws
+  {
+    _ = try give(.io(.writeZeroes, block: 64, blocks: 8))
+    #expect(eventually { engine.held.count == 1 })
+    let ids = try give(.io(.write), .io(.read, block: 8))
+    #expect(try ended(1) == [ids[1]])
+    #expect(eventually { engine.held.last == .write(durable: false) })
+    engine.letGo()
+    #expect(try ended(2).last == ids[0])
+    // Alone again, it is done at once.
+    let count = engine.done.count
+    _ = try host.run(.io(.write), &queue)
+    #expect(engine.done.count == count)
+  }
+
+  @Test func `after a write that took long, others write for a while`() {
+    var writing = InlineWriting()
+    #expect(writing.isAllowed(at: 0))
+    writing.took(from: 10, to: 10 + InlineWriting.longest)
+    #expect(writing.isAllowed(at: 11 + InlineWriting.longest))
+    writing.took(from: 10, to: 11 + InlineWriting.longest)
+    #expect(!writing.isAllowed(at: 10 + InlineWriting.longest + InlineWriting.pause))
+    #expect(writing.isAllowed(at: 11 + InlineWriting.longest + InlineWriting.pause))
+  }
+
+  @Test func `flushes that take long leave threads to reads`() async {
+    await #expect(processExitsWith: .success) {
+      let file = try TestFile(size: 1 << 20)
+      let host = try TestHost([StorageFile(path: file.path)])
+      try host.enable()
+      var queue = try host.makeQueue(1, entries: 32)
+      let calls = try HeldCalls(filter_hold_syncs)
+      let flush = SubmissionEntry(opcode: IOOpcode.flush.rawValue, namespaceID: 1)
+      for _ in 0..<8 { host.put(flush, &queue) }
+      try host.ring(queue)
+      let first = try #require(calls.next())
+      let second = try #require(calls.next())
+      #expect(calls.next(within: 100) == nil)
+      #expect(try host.run(.io(.verify, blocks: 8), &queue).status == .success)
+      for call in [first, second] { calls.letGo(call) }
+      calls.letAllGo()
+      for _ in 0..<8 { #expect(try host.next(&queue).status == .success) }
+    }
+  }
+}

@@ -1,0 +1,133 @@
+import KernelRing
+import NVMeProtocol
+import SystemCallFilter
+import SystemPackage
+import TestSupport
+import Testing
+import VFIOUserClient
+import VFIOUserTransport
+
+@testable import NVMeDevice
+
+/// What was begun before a reset, while the disk is slow.
+@Suite struct `What a slow disk does after a reset` {
+  /// A read of 8 blocks that the disk holds, to memory that is full of ones.
+  private struct SlowRead {
+    let host: TestHost
+    let calls: HeldCalls
+    let call: UInt64
+    private let file: TestFile
+
+    init() throws {
+      file = try TestFile(size: 1 << 20)
+      // Not even the page cache answers at once.
+      host = try TestHost([StorageFile(path: file.path, cache: .direct)], blockSize: 4096)
+      try host.enable()
+      var queue = try host.makeQueue()
+      host.provide([UInt8](repeating: 0xFF, count: 4096))
+      calls = try HeldCalls(filter_hold_reads)
+      host.put(.io(.read), &queue)
+      try host.ring(queue)
+      call = try #require(calls.next())
+    }
+
+    var isUntouched: Bool { host.received(4096).allSatisfy { $0 == 0xFF } }
+  }
+
+  @Test func `a read that comes after the reset was answered lands nowhere`() async {
+    await #expect(processExitsWith: .success) {
+      let slow = try SlowRead()
+      try slow.host.client.reset()
+      #expect(slow.isUntouched)
+      slow.calls.letGo(slow.call)
+      let mailbox = try #require(slow.host.device.controller).mailbox
+      #expect(eventually { mailbox.settled.withLock { $0.life } == 2 })
+      #expect(slow.isUntouched)
+      try slow.host.enable()
+    }
+  }
+
+  @Test func `a controller is not ready for the next before a read of the last has ended`() async {
+    await #expect(processExitsWith: .success) {
+      let slow = try SlowRead()
+      try slow.host.store(0, RegisterOffset.configuration)
+      #expect(slow.host.status.isReady)
+      slow.calls.letGo(slow.call)
+      #expect(eventually { !slow.host.status.isReady })
+      #expect(slow.isUntouched)
+    }
+  }
+
+  @Test
+  func `a read for a client that has gone does not reach the memory that its guest still has`()
+    async
+  {
+    await #expect(processExitsWith: .success) {
+      let slow = try SlowRead()
+      try slow.host.reconnect(keepingMemory: true)
+      slow.calls.letGo(slow.call)
+      let controller = try #require(slow.host.device.controller)
+      #expect(eventually { controller.turn.withLock { _ in controller.isPaused } })
+      #expect(slow.isUntouched)
+    }
+  }
+
+  @Test func `a reset waits for writers of its life, and later ones may not begin`() throws {
+    let lives = ControllerLives()
+    #expect(lives.beginWriting(in: 1) && lives.beginWriting(in: 1))
+    lives.end()
+    #expect(!lives.beginWriting(in: 1))
+    lives.endWriting()
+    #expect(!lives.waitForWriters(before: .after(.milliseconds(50))))
+    let isOver = Monitor(false)
+    try DetachedThread.start("reset") {
+      let isDone = lives.waitForWriters(before: .never)
+      isOver.update { $0 = isDone }
+    }
+    #expect(isOver.withLock { !$0 })
+    lives.endWriting()
+    #expect(eventually { isOver.withLock { $0 } })
+    #expect(lives.beginWriting(in: 2))
+    lives.endWriting()
+  }
+
+  @Test(.enabled(if: Ring.obstacle == nil, "this machine lets nobody have an io_uring"))
+  func `a reset waits for what a ring reads straight into the guest's memory`() throws {
+    let bench = try EngineBench(RingEngine())
+    // A pipe is a disk that answers when the test says so.
+    let pipe = try FileDescriptor.pipe()
+    _ = try pipe.readEnd.duplicate(as: FileDescriptor(rawValue: bench.storage.descriptor.number))
+    bench.submit(.read, 1)
+    bench.engine.flush()
+    bench.lives.end()
+    #expect(!bench.lives.waitForWriters(before: .after(.milliseconds(100))))
+    _ = try pipe.writeEnd.writeAll([UInt8](repeating: 7, count: EngineBench.blockSize))
+    #expect(bench.lives.waitForWriters(before: .after(.seconds(10))))
+    #expect(eventually { bench.outcomes[1] == [.abandoned] })
+    try pipe.readEnd.close()
+    try pipe.writeEnd.close()
+  }
+
+  @Test func `zeros that are written for want of holes end soon after nobody waits for them`() async
+  {
+    await #expect(processExitsWith: .success) {
+      let file = try TestFile(size: 64 << 20)
+      let storage = try StorageFile(path: file.path)
+      let host = try TestHost([storage], blockSize: 4096)
+      try host.enable()
+      var queue = try host.makeQueue()
+      #expect(filter_refuse_allocation(95) == 0)
+      let calls = try HeldCalls(filter_hold_writes)
+      host.put(.io(.writeZeroes, blocks: 16384), &queue)
+      try host.ring(queue)
+      let first = try #require(calls.next())
+      try host.store(0, RegisterOffset.configuration)
+      let controller = try #require(host.device.controller)
+      #expect(eventually { controller.turn.withLock { _ in controller.stage != .enabled } })
+      calls.letGo(first)
+      #expect(eventually { !host.status.isReady })
+      #expect(calls.next(within: 0) == nil)
+      #expect(try storage.allocated() <= 256 << 10)
+    }
+  }
+}
