@@ -18,7 +18,6 @@ let system = Target.Dependency.product(name: "SystemPackage", package: "swift-sy
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let deques = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
-let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
 
 func room(_ name: String, path: String? = nil, _ dependencies: [Target.Dependency]) -> Target {
   .target(name: name, dependencies: dependencies, path: path, swiftSettings: settings)
@@ -49,7 +48,6 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
-    .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
   ],
   targets: [
     .target(name: "CLinux"),
@@ -84,7 +82,7 @@ let package = Package(
       dependencies: [
         "VFIOUserServer", "VFIOUserClient", "SerialDevice", "EduDevice", "ScratchDevice",
         "NVMeDevice", "NVMeDriver", "NVMeProtocol", "KernelRing", "CLinux", system, logging,
-        arguments, toml,
+        arguments,
       ],
       swiftSettings: settings),
     .target(
@@ -158,6 +156,7 @@ let package = Package(
       "GuestTests",
       [
         "vfio-user", "NVMeDriver", "NVMeProtocol", "VFIOUserClient", "VFIOUserTransport", "CLinux",
+        arguments,
       ]),
   ]
 )

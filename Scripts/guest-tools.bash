@@ -1,5 +1,5 @@
 # For scripts that boot guests; sourced. Sets top, guest and program, and work, a folder that is gone at
-# the end together with the processes in pids. Needs .guest/ with --with nvme.
+# the end, unless keep is set, together with the processes in pids. Needs .guest/ with --with nvme.
 
 top=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd -P)
 guest=$top/.guest
@@ -8,9 +8,7 @@ program=${VFIO_USER:-$top/.build/release/vfio-user}
 tools=$guest/guestroot/usr
 libraries=$tools/lib/x86_64-linux-gnu
 
-if [[ -t 1 ]]; then bold=$'\e[1m' dim=$'\e[2m' plain=$'\e[0m'; else bold='' dim='' plain=''; fi
-step() { echo; echo "$bold$*$plain"; }
-show() { sed "s/^/  /"; }
+source "$top/Scripts/printing.bash"
 die() {
   echo "${0##*/}: $*" >&2
   [[ ! -s ${work-}/log ]] || { echo "What the programs said:"; cat "$work/log"; } >&2
@@ -26,7 +24,7 @@ work=$(mktemp -d /tmp/vfio-user-guest.XXXXXX)
 cleanup() {
   ((${#pids[@]} == 0)) || kill "${pids[@]}" 2> /dev/null || true
   wait
-  rm -rf -- "$work"
+  [[ -n ${keep-} ]] || rm -rf -- "$work"
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
@@ -82,7 +80,7 @@ plug() {
 
 # Starts a device in the background and waits until it listens: SOCKET ARGUMENT...
 serve() {
-  "$program" serve "${@:2}" --socket "$1" --log-level warning 2>> "$work/log" &
+  "$program" serve "${@:2}" --socket "$1" --log-level warning >> "$work/log" 2>&1 &
   pids+=($!)
   for _ in {1..200}; do
     [[ ! -S $1 ]] || return 0

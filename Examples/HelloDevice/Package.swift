@@ -1,7 +1,14 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// A device and a driver for it, as a package that uses this one.
+let client: [Target.Dependency] = [
+  .product(name: "VFIOUserClient", package: "swift-vfio-user"),
+  .product(name: "VFIOUserProtocol", package: "swift-vfio-user"),
+  .product(name: "VFIOUserTransport", package: "swift-vfio-user"),
+  .product(name: "SystemPackage", package: "swift-system"),
+]
+
+// A device, a driver for it, and what tries the device, as a package that uses this one.
 let package = Package(
   name: "HelloDevice",
   dependencies: [
@@ -18,11 +25,7 @@ let package = Package(
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
     .executableTarget(
-      name: "HelloDriver",
-      dependencies: [
-        .product(name: "VFIOUserClient", package: "swift-vfio-user"),
-        .product(name: "VFIOUserProtocol", package: "swift-vfio-user"),
-        .product(name: "VFIOUserTransport", package: "swift-vfio-user"),
-        .product(name: "SystemPackage", package: "swift-system"),
-      ]),
+      name: "HelloDriver", dependencies: client),
+    .executableTarget(
+      name: "HelloProbes", dependencies: client),
   ])

@@ -29,8 +29,8 @@ extension NVMeController {
       let count = try queue.wait(for: step) { answer in
         if answer.commandID == id {
           found = answer
-        } else if queue.id == 0, answer.status.isSuccess {
-          events.append(AsynchronousEvent(rawValue: answer.result))
+        } else if queue.id == 0 {
+          noteEvent(answer)
         }
       }
       guard found == nil, count == 0 else { continue }
@@ -176,19 +176,26 @@ extension NVMeController {
   /// Leaves a request for an event with the controller; what comes is added to ``events``.
   public func requestEvent() throws(NVMeDriverError) {
     guard let admin else { throw .unsuitable("the controller is not enabled") }
-    _ = try admin.submit(
-      SubmissionEntry(opcode: AdminOpcode.asynchronousEventRequest.rawValue))
+    eventRequests.insert(
+      try admin.submit(
+        SubmissionEntry(opcode: AdminOpcode.asynchronousEventRequest.rawValue)))
     try admin.ring()
+  }
+
+  /// Takes an answer that nobody waits for: an event, unless it is of a command whose time was up.
+  private func noteEvent(_ answer: CompletionEntry) {
+    guard eventRequests.remove(answer.commandID) != nil, answer.status.isSuccess else { return }
+    events.append(AsynchronousEvent(rawValue: answer.result))
   }
 
   /// Waits for an event.
   ///
   /// - Returns: the oldest that was not taken, nil when none comes in time.
   public func nextEvent(within timeout: Duration) throws(NVMeDriverError) -> AsynchronousEvent? {
-    if events.isEmpty, let admin {
-      _ = try admin.wait(for: timeout) { answer in
-        if answer.status.isSuccess { events.append(AsynchronousEvent(rawValue: answer.result)) }
-      }
+    let deadline = Deadline.after(timeout)
+    while events.isEmpty, let admin {
+      let rest = Duration.nanoseconds(max(0, deadline.remaining))
+      guard try admin.wait(for: rest, noteEvent) > 0 else { break }
     }
     return events.isEmpty ? nil : events.removeFirst()
   }

@@ -13,6 +13,7 @@ extension NVMeController {
     try disable()
     let admin = try makeQueue(0, entries: adminEntries, vector: 0)
     self.admin = admin
+    eventRequests = []
     try setRegister(
       RegisterOffset.adminQueueAttributes,
       AdminQueueAttributes(submissionEntries: adminEntries, completionEntries: adminEntries)

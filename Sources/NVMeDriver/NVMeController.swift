@@ -22,8 +22,10 @@ public final class NVMeController {
   /// The I/O queues that were created, by number.
   public internal(set) var queues: [UInt16: QueuePair] = [:]
   var shadow: ShadowDoorbells?
-  /// Answers on the admin queue that nobody waited for: events.
+  /// Events that the controller has answered requests with, and that nobody has taken.
   public internal(set) var events: [AsynchronousEvent] = []
+  /// The requests for events that are with the controller.
+  var eventRequests: Set<UInt16> = []
 
   /// How answers are noticed.
   public enum Noticing: Sendable {

@@ -1,10 +1,22 @@
 import ArgumentParser
 
 /// A number of bytes as people write it: 512, 64K, 10G.
-struct ByteCount: ExpressibleByArgument, Equatable {
+struct ByteCount: Equatable, CustomStringConvertible {
   let bytes: UInt64
 
   init(_ bytes: UInt64) { self.bytes = bytes }
+
+  /// Reads a size.
+  ///
+  /// - Throws: `ValidationError` with what would be right.
+  init(text: String) throws {
+    guard let count = ByteCount(argument: text) else {
+      throw ValidationError(
+        "'\(text)' is no size. Write a whole number of bytes, or one with K, M, G or T for powers of 1024: 512, 64K, 10G."
+      )
+    }
+    self = count
+  }
 
   init?(argument: String) {
     let units: [Character: UInt64] = ["K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40]
@@ -21,7 +33,8 @@ struct ByteCount: ExpressibleByArgument, Equatable {
     self.bytes = bytes
   }
 
-  var defaultValueDescription: String {
+  /// As it is written, for help.
+  var description: String {
     bytes % 1024 == 0 && bytes > 0 ? byteCount(bytes).replacing(" ", with: "") : "\(bytes)"
   }
 }

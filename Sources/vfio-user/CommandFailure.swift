@@ -19,12 +19,20 @@ struct CommandFailure: Error, CustomStringConvertible {
   }
 
   /// Why a device at `path` could not be reached or talked to.
-  init(_ error: ClientError, device path: String) {
+  ///
+  /// - Parameters:
+  ///   - path: its socket.
+  ///   - example: what would serve such a device there, behind `vfio-user serve`.
+  ///   - wasReached: whether it has answered before.
+  init(_ error: ClientError, device path: String, example: String, wasReached: Bool) {
     switch error {
+    case .disconnected where wasReached:
+      self.init(
+        "the device at \(path) is gone: its process has ended, or has closed the connection (\(error))."
+      )
     case .system(let failure) where failure.code == .noSuchFileOrDirectory:
       self.init(
-        "there is no socket at \(path). Start a device there first: vfio-user serve serial --socket \(path)"
-      )
+        "there is no socket at \(path). Start a device there first: vfio-user serve \(example)")
     case .system(let failure) where failure.code == .connectionRefused && !Self.isSocket(path):
       self.init("\(path) is not a socket.")
     case .system(let failure) where failure.code == .connectionRefused:

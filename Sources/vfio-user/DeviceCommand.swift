@@ -14,8 +14,20 @@ protocol DeviceCommand: ParsableCommand {
   /// What no other device of the process may have.
   var claims: [Claim] { get }
 
+  /// Whether the device has standard output to itself.
+  var usesStandardOutput: Bool { get }
+
+  /// Looks whether what the device is made of can be had, and makes nothing.
+  func look() throws
+
   /// Opens what the device is made of.
   func makeDevice(_ log: DeviceLog) throws -> ServedDevice
+}
+
+extension DeviceCommand {
+  var usesStandardOutput: Bool { false }
+
+  func look() throws {}
 }
 
 /// Says of what a device logs that it is of that device.
@@ -48,39 +60,6 @@ struct ServedDevice {
   var takeBack: () -> Void = {}
   /// What SIGHUP is for.
   var hangup: (@Sendable () -> Void)?
-}
-
-/// Serves the device of one command until SIGINT or SIGTERM; the socket is removed at the end.
-func serve(_ command: some DeviceCommand) throws {
-  guard command.parent.config == nil else {
-    throw ValidationError("--config FILE says what to serve; leave out the device behind it.")
-  }
-  command.log.bootstrap()
-  clinux_block_termination_signals()
-  clinux_block_hangup()
-  let listener = try command.socket.listen()
-  HandedOver.noteUnused()
-  let log = DeviceLog()
-  let served = try command.makeDevice(log)
-  defer { served.close() }
-  if let notice = served.notice { say(notice) }
-  let server: DeviceServer
-  do {
-    server = try DeviceServer(served.device, log.serverOptions)
-  } catch {
-    served.takeBack()
-    throw error
-  }
-  if let hangup = served.hangup { try onHangup(hangup) }
-  try DetachedThread.start("signals") {
-    _ = clinux_wait_for_termination()
-    server.stop()
-  }
-  do {
-    try server.run(on: listener)
-  } catch {
-    throw noMoreClients(command.socket.name, error)
-  }
 }
 
 /// Why a device's process ends when nobody has asked for it.

@@ -23,18 +23,30 @@ struct DeviceSummary: Codable {
   }
 
   struct Capability: Codable {
-    let offset: Int
-    let id: UInt8
+    let offset: HexNumber
+    let id: HexNumber
     let name: String
+    /// Of MSI-X only.
+    var vectorTable: VectorTable?
+  }
+
+  /// Where the table of MSI-X and its pending bits are (PCI 3.0, section 6.8.2).
+  struct VectorTable: Codable {
+    let vectors: Int
+    let tableRegion: Int
+    let tableOffset: HexNumber
+    let pendingRegion: Int
+    let pendingOffset: HexNumber
   }
 
   let version: String
-  let vendor: UInt16
-  let device: UInt16
-  let revision: UInt8
-  let classCode: [UInt8]
-  let subsystemVendor: UInt16
-  let subsystem: UInt16
+  let vendor: HexNumber
+  let device: HexNumber
+  let revision: HexNumber
+  /// Base class, subclass and programming interface.
+  let classCode: HexNumber
+  let subsystemVendor: HexNumber
+  let subsystem: HexNumber
   let resettable: Bool
   let regions: [Region]
   let interrupts: [Interrupt]
@@ -44,12 +56,12 @@ struct DeviceSummary: Codable {
     let info = try client.deviceInfo()
     let space = try client.read(.configuration, at: 0, count: 256)
     version = "\(client.server.major).\(client.server.minor)"
-    vendor = space.span.littleEndian(at: 0x00)
-    device = space.span.littleEndian(at: 0x02)
-    revision = space[0x08]
-    classCode = [space[0x0B], space[0x0A], space[0x09]]
-    subsystemVendor = space.span.littleEndian(at: 0x2C)
-    subsystem = space.span.littleEndian(at: 0x2E)
+    vendor = HexNumber(space.span.littleEndian(at: 0x00) as UInt16, bits: 16)
+    device = HexNumber(space.span.littleEndian(at: 0x02) as UInt16, bits: 16)
+    revision = HexNumber(UInt32(space[0x08]), bits: 8)
+    classCode = HexNumber((space.span.littleEndian(at: 0x08) as UInt32) >> 8, bits: 24)
+    subsystemVendor = HexNumber(space.span.littleEndian(at: 0x2C) as UInt16, bits: 16)
+    subsystem = HexNumber(space.span.littleEndian(at: 0x2E) as UInt16, bits: 16)
     resettable = info.flags.contains(.reset)
     capabilities = Self.capabilities(in: space)
     regions = try Self.regions(of: client, count: info.regionCount, space)
@@ -115,10 +127,25 @@ struct DeviceSummary: Codable {
     var offset = Int(space[0x34] & 0xFC)
     while offset >= 0x40, found.count < 48 {
       let id = space[offset]
-      found.append(Capability(offset: offset, id: id, name: name(ofCapability: id)))
+      found.append(
+        Capability(
+          offset: HexNumber(UInt32(offset), bits: 8), id: HexNumber(UInt32(id), bits: 8),
+          name: name(ofCapability: id), vectorTable: id == 0x11 ? vectorTable(offset, space) : nil))
       offset = Int(space[offset + 1] & 0xFC)
     }
     return found
+  }
+
+  /// Nil when the capability does not fit there.
+  private static func vectorTable(_ offset: Int, _ space: [UInt8]) -> VectorTable? {
+    guard offset + 12 <= space.count else { return nil }
+    let control: UInt16 = space.span.littleEndian(at: offset + 2)
+    let table: UInt32 = space.span.littleEndian(at: offset + 4)
+    let pending: UInt32 = space.span.littleEndian(at: offset + 8)
+    return VectorTable(
+      vectors: Int(control & 0x7FF) + 1, tableRegion: Int(table & 7),
+      tableOffset: HexNumber(table & ~7, bits: 4), pendingRegion: Int(pending & 7),
+      pendingOffset: HexNumber(pending & ~7, bits: 4))
   }
 
   private static func name(ofCapability id: UInt8) -> String {
@@ -133,64 +160,33 @@ struct DeviceSummary: Codable {
   }
 }
 
-extension DeviceSummary {
-  /// For programs.
-  func json() throws -> String {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-    return String(decoding: try encoder.encode(self), as: UTF8.self)
+/// A number that people write, and search for, in hexadecimal; a text in JSON.
+struct HexNumber: Codable, Equatable, CustomStringConvertible {
+  let value: UInt32
+  private let digits: Int
+
+  /// - Parameter bits: how wide it is, for leading zeros.
+  init(_ value: some FixedWidthInteger & UnsignedInteger, bits: Int) {
+    self.value = UInt32(truncatingIfNeeded: value)
+    digits = bits / 4
   }
 
-  /// For eyes, in the manner of `lspci -v`.
-  var text: String {
-    var lines = [
-      "\(className) [\(hex(classCode[0], 2))\(hex(classCode[1], 2))]: "
-        + "\(hex(vendor, 4)):\(hex(device, 4)) (rev \(hex(revision, 2)), "
-        + "prog-if \(hex(classCode[2], 2)))",
-      "  Subsystem: \(hex(subsystemVendor, 4)):\(hex(subsystem, 4))",
-      "  vfio-user \(version)\(resettable ? ", can be reset" : "")",
-    ]
-    lines += regions.map { region in
-      let access = "\(region.readable ? "r" : "-")\(region.writable ? "w" : "-")"
-      let details = [region.kind, access, region.mappable ? "mappable" : nil].compactMap { $0 }
-      return "  \(region.name): \(byteCount(region.size)) (\(details.joined(separator: ", ")))"
+  init(from decoder: any Decoder) throws {
+    let text = try decoder.singleValueContainer().decode(String.self)
+    guard text.hasPrefix("0x"), let value = UInt32(text.dropFirst(2), radix: 16) else {
+      throw DecodingError.dataCorrupted(
+        .init(
+          codingPath: decoder.codingPath, debugDescription: "'\(text)' is no number like 0x1af4"))
     }
-    lines += interrupts.map { interrupt in
-      let details = [
-        interrupt.maskable ? "maskable" : nil, interrupt.automasked ? "automasked" : nil,
-      ].compactMap { $0 }
-      let suffix = details.isEmpty ? "" : " (\(details.joined(separator: ", ")))"
-      return "  Interrupts: \(interrupt.name) x \(interrupt.count)\(suffix)"
-    }
-    lines += capabilities.map { "  Capabilities: [\(hex($0.offset, 2))] \($0.name)" }
-    if capabilities.isEmpty { lines.append("  Capabilities: none") }
-    return lines.joined(separator: "\n")
+    self.value = value
+    digits = text.count - 2
   }
 
-  private var className: String {
-    switch (classCode[0], classCode[1]) {
-    case (0x01, 0x08): "Non-Volatile memory controller"
-    case (0x02, 0x00): "Ethernet controller"
-    case (0x07, 0x00): "Serial controller"
-    default: "Class \(hex(classCode[0], 2))\(hex(classCode[1], 2)) device"
-    }
+  func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    try container.encode("0x\(description)")
   }
-}
 
-/// A number in hexadecimal, with leading zeros.
-func hex(_ number: some BinaryInteger, _ digits: Int) -> String {
-  let text = String(number, radix: 16)
-  return String(repeating: "0", count: max(0, digits - text.count)) + text
-}
-
-/// A number of bytes as people say it.
-func byteCount(_ count: UInt64) -> String {
-  let units = ["bytes", "KiB", "MiB", "GiB", "TiB"]
-  var value = count
-  var unit = 0
-  while value >= 1024, value % 1024 == 0, unit < units.count - 1 {
-    value /= 1024
-    unit += 1
-  }
-  return "\(value) \(units[unit])"
+  /// Without a prefix.
+  var description: String { hex(value, digits) }
 }

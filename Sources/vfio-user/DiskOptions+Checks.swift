@@ -24,7 +24,7 @@ extension NamespaceOptions {
     default:
       let part = value.map { "\(key)=\($0)" } ?? key
       throw ValidationError(
-        "--namespace takes file=PATH or memory=SIZE, and size=, block-size=, cache=, nguid=, read-only and raw; not '\(part)'."
+        "--namespace takes file=PATH or memory=SIZE, and size=, block-size=, cache=, nguid=, read-only and raw; not '\(part)'. A comma that belongs to a path is written twice."
       )
     }
   }
@@ -57,9 +57,16 @@ extension NamespaceOptions {
 
   private func byteCount() throws -> UInt64? {
     guard let size else { return nil }
+    let option = file == nil ? "--memory" : "--size"
     guard let count = ByteCount(argument: size), count.bytes > 0 else {
       throw ValidationError(
-        "\(file == nil ? "--memory" : "--size") takes a size, 512M or 10G for example, not '\(size)'."
+        "\(option) takes a size, 512M or 10G for example, not '\(size)'. The units are K, M, G and T, powers of 1024."
+      )
+    }
+    let block = UInt64(blockSize ?? 512)
+    guard count.bytes >= block, count.bytes % block == 0 else {
+      throw ValidationError(
+        "\(option) takes whole blocks of \(block) bytes, and '\(size)' is \(count.bytes) bytes. With a unit it is more: 512M, 10G."
       )
     }
     return count.bytes

@@ -22,12 +22,15 @@ struct Info: ParsableCommand {
 
   func run() throws {
     log.bootstrap()
+    var wasReached = false
     do {
       let client = try Client(connectingTo: FilePath(socket))
+      wasReached = true
       let summary = try DeviceSummary(of: client)
-      say(json ? try summary.json() : summary.text)
+      try say(json ? summary.json() : summary.text)
     } catch let error as ClientError {
-      throw CommandFailure(error, device: socket)
+      throw CommandFailure(
+        error, device: socket, example: "scratch --socket \(socket)", wasReached: wasReached)
     }
   }
 }

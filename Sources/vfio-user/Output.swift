@@ -2,8 +2,14 @@ import Foundation
 import SystemPackage
 
 /// Prints a line at once, also into a pipe; a reader that has gone is nobody's problem.
-func say(_ line: some CustomStringConvertible = "") {
-  _ = try? FileDescriptor.standardOutput.writeAll(Array("\(line)\n".utf8))
+///
+/// - Throws: ``CommandFailure`` when it cannot be printed: what nobody got must not look like a success.
+func say(_ line: some CustomStringConvertible = "") throws {
+  do {
+    try FileDescriptor.standardOutput.writeAll(Array("\(line)\n".utf8))
+  } catch let error as Errno where error != .brokenPipe {
+    throw CommandFailure("standard output takes no more: \(error). What it has is not complete.")
+  }
 }
 
 /// A line on standard error, for results whose data goes to standard output.

@@ -20,7 +20,7 @@ struct Serve: ParsableCommand {
         queues = 4
         namespace = [
           { file = "a.img", size = "1G", block-size = 4096 },
-          { file = "b.img", read-only = true },
+          { memory = "64M" },
         ]
 
         [[serial]]
@@ -40,11 +40,6 @@ struct Serve: ParsableCommand {
 
   func run() throws {
     guard let config else { throw CleanExit.helpRequest(self) }
-    do {
-      try serve(ConfigurationFile(at: config))
-    } catch let flaw as ConfigurationFlaw {
-      // What is wrong in the file is told like what is wrong on the command line.
-      throw ValidationError("\(flaw)")
-    }
+    try serve(ConfigurationFile(at: config))
   }
 }

@@ -17,6 +17,9 @@ struct ServeNVMe: DeviceCommand {
       The file is locked: no second process writes to it. Its state (the size of its blocks when the guest has \
       formatted it, its name, its counters) is kept beside it in FILE.nvme: take both when you move it. After it was made larger (truncate -s 20G), \
       SIGHUP makes the guest see the new size.
+
+      SPDK's initiator (the VFIOUSER transport) needs --doorbells mapped: it rings only in memory. A comma in a path is \
+      written twice in --namespace.
       """)
 
   @ParentCommand var parent: Serve

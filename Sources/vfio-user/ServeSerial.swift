@@ -46,6 +46,8 @@ struct ServeSerial: DeviceCommand {
     }
   }
 
+  var usesStandardOutput: Bool { stdio }
+
   func makeDevice(_ log: DeviceLog) throws -> ServedDevice {
     if pty {
       let terminal = try PseudoTerminal()

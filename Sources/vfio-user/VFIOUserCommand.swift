@@ -19,4 +19,6 @@ struct VFIOUserCommand: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [Serve.self, Info.self, NVMeCommand.self, Demo.self])
+
+  static func main() { Program.run(Self.self) }
 }

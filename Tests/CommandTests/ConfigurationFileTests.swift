@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import NVMeDevice
+import SystemPackage
 import Testing
 
 @testable import vfio_user
@@ -8,7 +9,7 @@ import Testing
 /// Reads a configuration that is said to be /disks/devices.toml.
 private func configuration(_ text: String) throws -> ConfigurationFile {
   try ConfigurationFile(
-    text, in: ConfigurationPlace(file: "devices.toml"), folder: URL(filePath: "/disks/"))
+    text, in: ConfigurationPlace(file: "devices.toml"), folder: "/disks")
 }
 
 @Suite struct `A configuration file` {
@@ -154,7 +155,7 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
         """
       let flaw = #expect(throws: ConfigurationFlaw.self) {
         _ = try ConfigurationFile(
-          text, in: ConfigurationPlace(file: "devices.toml"), folder: folder)
+          text, in: ConfigurationPlace(file: "devices.toml"), folder: FilePath(folder.path))
       }
       #expect(flaw?.description.contains("Only read-only disks can share a file.") == true)
     }
@@ -172,20 +173,20 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
   /// A file, and how the message about it begins behind the file's name.
   private static let flaws: [(text: String, message: String)] = [
     ("", ": there is no device in it. Begin one with [[nvme]]."),
-    ("socket = ", ", line 1: "),
-    ("\n[[nvme]\n", ", line 2: "),
+    ("socket = ", ": there has to be a value here"),
+    ("\n[[nvme]\n", ": the name of a table has to end with ]]"),
     (
       "[[nmve]]",
-      ": there is no device 'nmve'. The tables are nvme, serial, edu, scratch; the one key above them is log-level."
+      ": there is no device 'nmve'. Did you mean 'nvme'? The tables are nvme, serial, edu, scratch; the one key above them is log-level."
     ),
     ("loglevel = \"info\"", ": there is no device 'loglevel'."),
-    ("log-level = 3", ", log-level = 3: it takes a text, in quotes."),
+    ("log-level = 3", ": log-level = 3: it takes a text, in quotes."),
     (
       "log-level = \"loud\"",
       ": The value 'loud' is invalid for 'log-level'. Please provide one of the following:"
     ),
-    ("nvme = \"disk.img\"", ", nvme = \"disk.img\": a device is a table; begin it with [[nvme]]."),
-    ("nvme = [1]", ", nvme = 1: a device is a table; begin it with [[nvme]]."),
+    ("nvme = \"disk.img\"", ": nvme = \"disk.img\": a device is a table; begin it with [[nvme]]."),
+    ("nvme = [1]", ": nvme = 1: a device is a table; begin it with [[nvme]]."),
     (
       "[[edu]]\nsocket = \"a\"\nmask = 1",
       ": [[edu]] number 1: there is no key 'mask'. The keys are dma-mask, fd, mode, socket, systemd, systemd-name."
@@ -302,7 +303,7 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
     ),
     (
       "[[nvme]]\nsocket = \"a\"\nnamespace = [{ fil = \"x\" }]",
-      ": [[nvme]] number 1, namespace number 1: fil = \"x\" is not for a namespace. It takes file, size,"
+      ": [[nvme]] number 1, namespace number 1: fil = \"x\" is not for a namespace. Did you mean 'file'? It takes file, size,"
     ),
     (
       "[[nvme]]\nsocket = \"a\"\nnamespace = [{ memory = 5 }]",
@@ -371,6 +372,38 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
     _ text: String, _ message: String
   ) throws {
     let flaw = #expect(throws: ConfigurationFlaw.self) { _ = try configuration(text) }
-    #expect(flaw?.description.hasPrefix("devices.toml\(message)") == true, "\(flaw as Any)")
+    let said = flaw?.description.replacing(/, line [0-9]+/, with: "", maxReplacements: 1)
+    #expect(said?.hasPrefix("devices.toml\(message)") == true, "\(flaw as Any)")
+  }
+
+  /// A file, and the line that a message about it names.
+  @Test(
+    arguments: [
+      ("\n[[nvme]\n", 2), ("\n[[nmve]]", 2), ("\n\nlog-level = 3", 3),
+      ("\nlog-level = \"loud\"", 2),
+      ("\nnvme = [1]", 2), ("[[edu]]\nfd = 3\nmask = 1", 3), ("\n[[edu]]", 2),
+      ("[[edu]]\ndma-mask = 65\nfd = 3", 2), ("[[edu]]\nfd = 3\n\nmode = \"9\"", 4),
+      ("[[edu]]\nfd = 5\n[[edu]]\nfd = 5", 3),
+      ("[[nvme]]\nfd = 3\nmemory = \"1M\"\nsize = \"1M\"", 4),
+      ("[[nvme]]\nfd = 3\nnamespace = [\n{ memory = \"1M\" },\n{ fil = \"x\" }]", 5),
+      ("[[nvme]]\nfd = 3\n[[nvme.namespace]]\nmemory = \"big\"", 3),
+    ] as [(String, Int)])
+  func `that is wrong is refused with the line`(_ text: String, _ line: Int) {
+    let flaw = #expect(throws: ConfigurationFlaw.self) { _ = try configuration(text) }
+    #expect(flaw?.description.hasPrefix("devices.toml, line \(line): ") == true, "\(flaw as Any)")
+  }
+
+  @Test func `that is no text is refused with the line`() throws {
+    let path = "/tmp/vfio-user-bytes-\(UInt64.random(in: .min ... .max))"
+    try Data("a = 1\nb = \"".utf8 + [0xFF]).write(to: URL(filePath: path))
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let flaw = #expect(throws: ConfigurationFlaw.self) { _ = try ConfigurationFile(at: path) }
+    #expect(flaw?.description == "\(path), line 2: this is not UTF-8, which TOML is written in.")
+  }
+
+  @Test(arguments: [("/dev/zero", "more than 1048576 bytes"), ("/tmp", "Is a directory")])
+  func `that is no file is refused`(_ path: String, _ says: String) {
+    let failure = #expect(throws: CommandFailure.self) { _ = try ConfigurationFile(at: path) }
+    #expect(failure?.description.contains(says) == true, "\(failure as Any)")
   }
 }

@@ -114,6 +114,21 @@ import Testing
     )
   }
 
+  @Test(arguments: [true, false], [10, 100_001, 8192, 3] as [UInt64])
+  func `of several touches none of another's blocks, and stays inside`(random: Bool, blocks: UInt64)
+  {
+    let seen = (0..<2 as Range<UInt64>).map { number in
+      var workload = Workload(
+        blockSize: 4096, depth: 1, readShare: 100, isRandom: random, blocks: blocks, seconds: 1,
+        seed: 7)
+      workload.share = Workload.Share(number: number, of: 2)
+      var steps = WorkloadSteps(workload)
+      return Set((0..<20_000).map { _ in steps.step().block })
+    }
+    #expect(seen[0].isDisjoint(with: seen[1]))
+    #expect(seen.allSatisfy { $0.allSatisfy { $0 < blocks } && !$0.isEmpty })
+  }
+
   @Test func `goes round in order`() {
     var steps = WorkloadSteps(workload(reads: 100, random: false))
     let blocks = (0..<25).map { _ in steps.step().block }
@@ -126,5 +141,55 @@ import Testing
     #expect(all.allSatisfy { $0.block < 10 })
     #expect(Set(all.map(\.block)).count == 10)
     #expect(6700...7300 ~= all.count { $0.isRead })
+  }
+}
+
+/// A disk that notes what it is told to do.
+private final class NotingEngine: BlockEngine {
+  let depth = 4
+  private var under: [Int] = []
+  private(set) var flushes = 0
+
+  func start(_ slot: Int, isRead: Bool, at offset: UInt64, count: Int) { under.append(slot) }
+  func kick() {}
+  func wait(_ ended: (Int, String?) -> Void) { ended(under.removeFirst(), nil) }
+  func flush() { flushes += 1 }
+  func fill(_ slot: Int, _ bytes: Span<UInt8>) {}
+  func read(_ slot: Int, into bytes: inout MutableRawSpan) {}
+}
+
+@Suite struct `A pass over a disk` {
+  @Test func `that is interrupted says what it did, and not what it did not`() throws {
+    let engine = NotingEngine()
+    var asked = 0
+    var pass = PatternPass(engine, seed: 1, transfer: 4096, isShown: false) {
+      asked += 1
+      return asked > 6
+    }
+    let report = try pass.run(0..<100, writes: true)
+    #expect((report.blocksWritten, report.isFlushed, report.blocksRead) == (5, false, 0))
+    #expect(report.isInterrupted)
+    #expect(engine.flushes == 0)
+    #expect(report.checksum.isEmpty)
+    #expect(report.text.contains("wrote 20 KiB of 400 KiB, not flushed"), "\(report.text)")
+    #expect(report.text.hasSuffix("interrupted"), "\(report.text)")
+  }
+
+  @Test func `that loses every write finds none of them`() throws {
+    var pass = PatternPass(NotingEngine(), seed: 1, transfer: 4096, isShown: false) { false }
+    let report = try pass.run(0..<10, writes: true)
+    #expect((report.badBlocks, report.blocksRead, report.firstBadOffset) == (10, 10, 0))
+  }
+}
+
+@Suite struct `What was meant` {
+  @Test(
+    arguments: [
+      ("nvm", "nvme"), ("nmve", "nvme"), ("scrach", "scratch"), ("seriall", "serial"),
+      ("eud", "edu"),
+      ("fly", nil), ("", nil), ("nvmenvmenvme", nil),
+    ] as [(String, String?)])
+  func `is the name with the fewest changes, if they are few`(name: String, meant: String?) {
+    #expect(Suggestion.nearest(to: name, among: ["nvme", "serial", "edu", "scratch"]) == meant)
   }
 }

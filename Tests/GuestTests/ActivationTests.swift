@@ -120,7 +120,7 @@ private let scratch: UInt16 = 0x5C7C
       ("edu --systemd", "exec 3</dev/null; LISTEN_FDS=1 LISTEN_PID=$$", "and Accept=no"),
       (
         "--config FILE", "LISTEN_FDS=2 LISTEN_PID=$$ LISTEN_FDNAMES=a:b",
-        "devices.toml: [[edu]] number 1: systemd handed over no socket 'one', but 'a', 'b'"
+        "devices.toml, line 1: [[edu]] number 1: systemd handed over no socket 'one', but 'a', 'b'"
       ),
     ] as [(String, String, String)])
   func `says what is wrong with it and what would be right`(

@@ -80,30 +80,76 @@ import VFIOUserClient
 
   @Test func `verify a pattern, and find the one byte of it that was changed`() throws {
     let disk = try NVMeDisk(megabytes: 8)
-    let verify = try run("verify", disk, "--size", "4M", "--json")
+    let verify = try run("verify", disk, "--size", "4M", "--overwrite", "--json")
     #expect(verify.exitCode == 0, "\(verify.errors)")
     let written: PatternReport = try verify.decoded()
-    #expect((written.blocks, written.bytes, written.badBlocks) == (64, 4 << 20, 0))
+    #expect((written.blocks, written.blockSize, written.badBlocks) == (64, 1 << 16, 0))
+    #expect((written.blocksWritten, written.isFlushed, written.blocksRead) == (64, true, 64))
     #expect(written.writeMBPerSecond ?? 0 > 0)
-    let again = try run("verify", disk, "--size", "4M", "--read-only", "--json")
+    let earlier = ["--size", "4M", "--read-only", "--seed", "\(written.seed)"]
+    let again = try verified(disk, earlier + ["--json"])
     #expect(again.exitCode == 0)
     let found: PatternReport = try again.decoded()
     #expect(found.checksum == written.checksum)
     #expect(found.writeMBPerSecond == nil)
     // Another seed is another pattern.
-    let other = try run("verify", disk, "--size", "4M", "--read-only", "--seed", "2")
+    let other = try verified(
+      disk, ["--size", "4M", "--read-only", "--seed", "\(written.seed + 1)"])
     #expect(other.exitCode == 1)
-    #expect(other.text.contains("64 of 64 blocks are not as written, the first at 0"))
+    #expect(other.text.contains("64 of 64 blocks are not as written with seed"), "\(other.text)")
     let file = try FileHandle(forUpdating: URL(filePath: disk.file))
     let place = UInt64(3 * 65536 + 17)
     try file.seek(toOffset: place)
     let byte = try #require(try file.read(upToCount: 1)?.first)
     try file.seek(toOffset: place)
     try file.write(contentsOf: [byte ^ 1])
-    let broken = try run("verify", disk, "--size", "4M", "--read-only", "--json")
+    let broken = try verified(disk, earlier + ["--json"])
     #expect(broken.exitCode == 1)
     let report: PatternReport = try broken.decoded()
     #expect((report.badBlocks, report.firstBadOffset) == (1, 3 * 65536))
+  }
+
+  private func verified(_ disk: NVMeDisk, _ arguments: [String]) throws -> ProgramRun {
+    try ProgramRun(["nvme", "verify", disk.device.socket] + arguments)
+  }
+
+  @Test func `verify with another pattern each time, so that lost writes show`() throws {
+    let disk = try NVMeDisk(megabytes: 1)
+    let runs = try (0..<2).map { _ in
+      try run("verify", disk, "--size", "1M", "--overwrite", "--json").decoded(PatternReport.self)
+    }
+    #expect(runs[0].seed != runs[1].seed)
+    #expect(runs[0].checksum != runs[1].checksum)
+  }
+
+  @Test func `destroy nothing that they were not told to`() throws {
+    let disk = try NVMeDisk(megabytes: 1)
+    try disk.write([UInt8](repeating: 0xAB, count: 1 << 20))
+    let run = try run("verify", disk, "--size", "1M")
+    #expect(run.exitCode == 64)
+    #expect(run.errors.contains("allow it with --overwrite"), "\(run.errors)")
+    let content = try Data(contentsOf: URL(filePath: disk.file))
+    #expect(content.allSatisfy { $0 == 0xAB })
+  }
+
+  @Test func `say the depth that they measure at`() throws {
+    let disk = try NVMeDisk(megabytes: 16, options: ["--queue-entries", "4"])
+    let run = try run("bench", disk, "--seconds", "0.1", "--depth", "32", "--json")
+    #expect(run.exitCode == 0, "\(run.errors)")
+    #expect(try run.decoded(BenchReport.self).workload.hasSuffix("depth 3"))
+    #expect(run.errors.contains("take 3 operations at a time, not 32"), "\(run.errors)")
+  }
+
+  @Test func `say that the disk has gone in the middle`() throws {
+    let disk = try NVMeDisk(megabytes: 16)
+    let scratch = try ScratchFolder()
+    let bench = try ChildProcess(
+      GuestEnvironment.program, ["nvme", "bench", disk.device.socket, "--seconds", "600"],
+      log: scratch.path("bench.log"))
+    try #require(eventually { disk.device.whatItSaid.contains("a client connected") })
+    disk.device.kill()
+    #expect(try bench.exitCode() == 1)
+    #expect(bench.whatItSaid.contains("is gone: its process has ended"), "\(bench.whatItSaid)")
   }
 
   @Test func `measure it alone, and leave its content as it is`() throws {
@@ -171,7 +217,9 @@ import VFIOUserClient
       (["write", "--offset", "16776704", "--input", "/proc/self/exe"], "does not fit"),
       (["identify", "--namespace", "2"], "there is no namespace 2"),
       (["bench", "--span", "1K", "--seconds", "0.1"], "not even one block"),
-      (["verify", "--block-size", "2M"], "whole blocks of 512 bytes, at most 1 MiB"),
+      (
+        ["verify", "--overwrite", "--block-size", "2M"], "whole blocks of 512 bytes, at most 1 MiB"
+      ),
     ] as [([String], String)])
   func `say with exit code 1 what a disk cannot do`(arguments: [String], says: String) throws {
     let disk = try NVMeDisk(megabytes: 16)

@@ -1,3 +1,4 @@
+import Glibc
 import SerialDevice
 import SystemPackage
 import TestSupport
@@ -143,6 +144,46 @@ struct Connection {
     #expect(guest.receive(1) == [9])
     #expect(guest.send([4, 5]) == 2)
     #expect(second.read(2) == [4, 5])
+  }
+
+  @Test
+  func
+    `A program that has shut its reading still sends, and the next one gets all that was for it`()
+    throws
+  {
+    let path = FilePath("/tmp/serial-shut-\(UInt64.random(in: 0 ... .max))")
+    let guest = Guest(try SerialDevice(.socket(try ListeningSocket(path: path))))
+    guest.open()
+    for round in 1...3 as ClosedRange<UInt8> {
+      let program = try Program(connectingTo: path)
+      // What the last one did not want to read.
+      if round > 1 { #expect(program.read(2) == [round - 1, 77]) }
+      #expect(guest.send([99]) == 1)
+      #expect(program.read(1) == [99])
+      program.shut(Int32(SHUT_RD))
+      #expect(guest.send([round, 77]) == 2)
+      for byte in [round, 88] {
+        #expect(program.write([byte]) == 1)
+        #expect(guest.receive(1) == [byte])
+      }
+    }
+  }
+
+  @Test func `A program that has shut its writing still reads, and the next one does both`() throws
+  {
+    let path = FilePath("/tmp/serial-half-\(UInt64.random(in: 0 ... .max))")
+    let guest = Guest(try SerialDevice(.socket(try ListeningSocket(path: path))))
+    guest.open()
+    for round in 1...3 as ClosedRange<UInt8> {
+      let program = try Program(connectingTo: path)
+      #expect(program.write([round]) == 1)
+      program.shut(Int32(SHUT_WR))
+      #expect(guest.receive(1) == [round])
+      for byte in [round, round + 100] {
+        #expect(guest.send([byte]) == 1)
+        #expect(program.read(1) == [byte])
+      }
+    }
   }
 
   @Test func `What a program sends before it leaves arrives, however slow the guest`() throws {

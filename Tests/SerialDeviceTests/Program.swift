@@ -1,4 +1,5 @@
 import CLinux
+import Glibc
 import SystemPackage
 import TestSupport
 import VFIOUserTransport
@@ -60,6 +61,9 @@ final class Program: Sendable {
     }
     return bytes
   }
+
+  /// Ends one direction of a socket: SHUT_RD, SHUT_WR.
+  func shut(_ direction: CInt) { _ = shutdown(output.number, direction) }
 
   private func wait(_ number: Int32, _ wanted: Int32, _ patience: Duration) -> Bool {
     var interest = clinux_interest(descriptor: number, wanted: Int16(wanted), happened: 0)

@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#if __has_include("CLinuxProgram.h")
+#include "CLinuxProgram.h"
+#endif
 #if __has_include("CLinuxTerminal.h")
 #include "CLinuxTerminal.h"
 #endif

@@ -1,9 +1,11 @@
 import ArgumentParser
-import Foundation
-import TOMLKit
+import SystemPackage
 
 /// What `vfio-user serve --config` reads: devices, one table each, all of them checked.
 struct ConfigurationFile {
+  /// Bytes of the longest file; a device node would have no end.
+  static let mostBytes = 1 << 20
+
   let devices: [ConfiguredDevice]
   let log: LogOptions
 
@@ -12,15 +14,14 @@ struct ConfigurationFile {
   /// - Throws: ``CommandFailure`` when it cannot be read, ``ConfigurationFlaw`` when something in it is
   ///   wrong.
   init(at path: String) throws {
-    let text: String
-    do {
-      text = try String(contentsOf: URL(filePath: path), encoding: .utf8)
-    } catch {
-      let reason = (error as NSError).localizedFailureReason ?? error.localizedDescription
-      throw CommandFailure("cannot read \(path): \(reason)")
+    let place = ConfigurationPlace(file: path)
+    let bytes = try Self.content(of: path)
+    guard let text = String(validating: bytes, as: UTF8.self) else {
+      let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+      let line = lines.firstIndex { String(validating: $0, as: UTF8.self) == nil } ?? 0
+      throw ConfigurationFlaw(place.line(line + 1), "this is not UTF-8, which TOML is written in.")
     }
-    let folder = URL(filePath: path).absoluteURL.deletingLastPathComponent()
-    try self.init(text, in: ConfigurationPlace(file: path), folder: folder)
+    try self.init(text, in: place, folder: FilePath(path).removingLastComponent())
   }
 
   /// Reads the text of a file.
@@ -30,19 +31,12 @@ struct ConfigurationFile {
   ///   - place: how messages call the file.
   ///   - folder: what paths are relative to.
   /// - Throws: ``ConfigurationFlaw``.
-  init(_ text: String, in place: ConfigurationPlace, folder: URL) throws {
-    let entries = try Self.entries(text, place)
+  init(_ text: String, in place: ConfigurationPlace, folder: FilePath) throws {
+    let document = try Self.document(text, place)
+    let entries = document.entries
     log = try Self.logOptions(entries["log-level"], place)
-    let kinds = ConfiguredDevice.kinds
-    for name in entries.keys.sorted() where name != "log-level" {
-      guard kinds.contains(where: { $0.name == name }) else {
-        throw ConfigurationFlaw(
-          place,
-          "there is no device '\(name)'. The tables are \(kinds.map(\.name).joined(separator: ", ")); the one key above them is log-level."
-        )
-      }
-    }
-    devices = try kinds.flatMap { kind in
+    try Self.checkNames(of: document, place)
+    devices = try ConfiguredDevice.kinds.flatMap { kind in
       try Self.tables(entries[kind.name], kind.name, place).enumerated().map { index, table in
         try ConfiguredDevice(kind, number: index + 1, table, in: place, folder: folder)
       }
@@ -50,66 +44,85 @@ struct ConfigurationFile {
     guard !devices.isEmpty else {
       throw ConfigurationFlaw(place, "there is no device in it. Begin one with [[nvme]].")
     }
-    try Self.checkClaims(of: devices)
+    try checkClaims(of: devices.map { DeviceToServe($0.command, at: $0.place) })
   }
 
-  private static func entries(
-    _ text: String, _ place: ConfigurationPlace
-  ) throws -> [String: ConfigurationValue] {
+  private static func content(of path: String) throws -> [UInt8] {
     do {
-      return ConfigurationValue.entries(of: try TOMLTable(string: text))
-    } catch let error as TOMLParseError {
-      throw ConfigurationFlaw(place.line(error.source.begin.line), error.description)
+      let file = try FileDescriptor.open(FilePath(path), .readOnly, options: .closeOnExec)
+      return try file.closeAfter {
+        var bytes: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: 1 << 16)
+        while bytes.count <= mostBytes {
+          // Sound: the buffer is the array's own, for the length of the call.
+          let got = unsafe try piece.withUnsafeMutableBytes { unsafe try file.read(into: $0) }
+          guard got > 0 else { return bytes }
+          bytes += piece[..<got]
+        }
+        throw CommandFailure(
+          "\(path) has more than \(mostBytes) bytes, which no configuration file needs.")
+      }
+    } catch let error as Errno {
+      throw CommandFailure("cannot read \(path): \(error)")
+    }
+  }
+
+  private static func document(
+    _ text: String, _ place: ConfigurationPlace
+  ) throws -> ConfigurationTable {
+    var reader = TOMLReader(text)
+    do {
+      return try reader.document()
+    } catch {
+      throw ConfigurationFlaw(place.line(error.line), error.what)
+    }
+  }
+
+  private static func checkNames(
+    of document: ConfigurationTable, _ place: ConfigurationPlace
+  ) throws {
+    let kinds = ConfiguredDevice.kinds.map(\.name)
+    for (name, entry) in document.sorted where name != "log-level" && !kinds.contains(name) {
+      let hint = Suggestion.sentence(for: name, among: kinds + ["log-level"])
+      throw ConfigurationFlaw(
+        place.line(entry.line),
+        "there is no device '\(name)'.\(hint) The tables are \(kinds.joined(separator: ", ")); the one key above them is log-level."
+      )
     }
   }
 
   private static func logOptions(
-    _ value: ConfigurationValue?, _ place: ConfigurationPlace
+    _ entry: ConfigurationEntry?, _ place: ConfigurationPlace
   ) throws -> LogOptions {
-    guard let value else { return try LogOptions.parse([]) }
-    guard case .text(let level) = value else {
-      throw ConfigurationFlaw(place.key("log-level", value), "it takes a text, in quotes.")
+    guard let entry else { return try LogOptions.parse([]) }
+    guard case .text(let level) = entry.value else {
+      throw ConfigurationFlaw(place.key("log-level", entry), "it takes a text, in quotes.")
     }
     do {
       return try LogOptions.parse(["--log-level=\(level)"])
     } catch {
       throw ConfigurationFlaw(
-        place, ConfiguredDevice.inWordsOfTheFile(LogOptions.message(for: error)))
+        place.line(entry.line), ConfiguredDevice.inWordsOfTheFile(LogOptions.message(for: error)))
     }
   }
 
   /// The tables of a kind: `[[kind]]` any number of times, or `[kind]` once.
   private static func tables(
-    _ value: ConfigurationValue?, _ kind: String, _ place: ConfigurationPlace
-  ) throws -> [[String: ConfigurationValue]] {
-    let entries: [ConfigurationValue]
-    switch value {
-    case nil: entries = []
-    case .list(let several)?: entries = several
-    case let one?: entries = [one]
+    _ entry: ConfigurationEntry?, _ kind: String, _ place: ConfigurationPlace
+  ) throws -> [ConfigurationTable] {
+    let values: [ConfigurationValue]
+    switch entry?.value {
+    case nil: values = []
+    case .list(let several)?: values = several
+    case let one?: values = [one]
     }
-    return try entries.map { entry in
-      guard case .table(let table) = entry else {
+    return try values.map { value in
+      guard case .table(let table) = value else {
+        let wrong = ConfigurationEntry(line: entry?.line ?? 1, value: value)
         throw ConfigurationFlaw(
-          place.key(kind, entry), "a device is a table; begin it with [[\(kind)]].")
+          place.key(kind, wrong), "a device is a table; begin it with [[\(kind)]].")
       }
       return table
-    }
-  }
-
-  /// What one device has to itself no other may have.
-  private static func checkClaims(of devices: [ConfiguredDevice]) throws {
-    var taken: [String: (claim: Claim, place: ConfigurationPlace)] = [:]
-    for device in devices {
-      for claim in device.command.claims {
-        if let first = taken[claim.identity], !(claim.isShared && first.claim.isShared) {
-          let owner = first.place == device.place ? "the same device" : first.place.withinFile
-          throw ConfigurationFlaw(
-            device.place,
-            "its \(claim) is taken by the \(first.claim.what) of \(owner). \(claim.remedy)")
-        }
-        taken[claim.identity] = (claim, device.place)
-      }
     }
   }
 }

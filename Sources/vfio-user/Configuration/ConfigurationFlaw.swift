@@ -7,40 +7,48 @@ struct ConfigurationFlaw: Error, Equatable, CustomStringConvertible {
   }
 }
 
-/// A spot in a configuration file, as messages name it.
+/// A spot in a configuration file, as messages name it: "devices.toml, line 3: [[nvme]] number 1".
 struct ConfigurationPlace: Equatable, CustomStringConvertible {
   /// The file.
   let file: String
-  /// Where in it, as it follows the file's name.
-  private let rest: String
-
-  var description: String { file + rest }
-
+  /// Nil for the file as a whole.
+  private(set) var line: Int?
   /// The spot, where the file is clear.
-  var withinFile: String { String(rest.trimmingPrefix(#/[:,] /#)) }
+  private(set) var withinFile = ""
 
   /// The file as a whole.
-  init(file: String) { self.init(file, "") }
+  init(file: String) { self.file = file }
 
-  private init(_ file: String, _ rest: String) { (self.file, self.rest) = (file, rest) }
+  var description: String {
+    let place = line.map { "\(file), line \($0)" } ?? file
+    return withinFile.isEmpty ? place : "\(place): \(withinFile)"
+  }
 
-  /// A line of the file, from 1.
+  /// The same in a line, from 1.
   func line(_ number: Int) -> ConfigurationPlace {
-    ConfigurationPlace(file, "\(rest), line \(number)")
+    var place = self
+    place.line = number
+    return place
   }
 
   /// A table of the file; the first of its kind has number 1.
   func table(_ kind: String, _ number: Int) -> ConfigurationPlace {
-    ConfigurationPlace(file, "\(rest): [[\(kind)]] number \(number)")
+    adding("[[\(kind)]] number \(number)")
   }
 
   /// A table within a table.
   func entry(_ key: String, _ number: Int) -> ConfigurationPlace {
-    ConfigurationPlace(file, "\(rest), \(key) number \(number)")
+    adding("\(key) number \(number)")
   }
 
   /// A key and what it was set to.
-  func key(_ key: String, _ value: ConfigurationValue) -> ConfigurationPlace {
-    ConfigurationPlace(file, "\(rest), \(key) = \(value)")
+  func key(_ key: String, _ entry: ConfigurationEntry) -> ConfigurationPlace {
+    adding("\(key) = \(entry.value)").line(entry.line)
+  }
+
+  private func adding(_ part: String) -> ConfigurationPlace {
+    var place = self
+    place.withinFile += withinFile.isEmpty ? part : ", \(part)"
+    return place
   }
 }

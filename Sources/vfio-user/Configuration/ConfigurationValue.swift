@@ -1,37 +1,26 @@
-import TOMLKit
-
-/// A value of a configuration file, whatever language it was written in.
-enum ConfigurationValue: Equatable {
+/// A value of a configuration file.
+enum ConfigurationValue: Equatable, Sendable {
   case text(String)
   case number(Int)
   case flag(Bool)
   case list([ConfigurationValue])
-  case table([String: ConfigurationValue])
+  case table(ConfigurationTable)
   /// Something that no key takes: a date, or a number with a fraction.
   case other(String)
+}
 
-  init(_ value: any TOMLValueConvertible) {
-    self =
-      if let text = value.string {
-        .text(text)
-      } else if let flag = value.bool {
-        .flag(flag)
-      } else if let number = value.int {
-        .number(number)
-      } else if let list = value.array {
-        .list(list.map { ConfigurationValue($0) })
-      } else if let table = value.table {
-        .table(Self.entries(of: table))
-      } else {
-        .other(value.debugDescription)
-      }
-  }
+/// What the keys of a table are set to.
+struct ConfigurationTable: Equatable, Sendable {
+  /// Where it begins, from 1.
+  let line: Int
+  var entries: [String: ConfigurationEntry]
+}
 
-  static func entries(of table: TOMLTable) -> [String: ConfigurationValue] {
-    var entries: [String: ConfigurationValue] = [:]
-    for (key, value) in table { entries[key] = ConfigurationValue(value) }
-    return entries
-  }
+/// A value, and where it was set.
+struct ConfigurationEntry: Equatable, Sendable {
+  /// From 1.
+  let line: Int
+  let value: ConfigurationValue
 }
 
 extension ConfigurationValue: CustomStringConvertible {
@@ -42,9 +31,16 @@ extension ConfigurationValue: CustomStringConvertible {
     case .number(let number): "\(number)"
     case .flag(let flag): "\(flag)"
     case .list(let values): "[\(values.map(\.description).joined(separator: ", "))]"
-    case .table(let entries):
-      "{ \(entries.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value)" }.joined(separator: ", ")) }"
+    case .table(let table):
+      "{ \(table.sorted.map { "\($0.key) = \($0.entry.value)" }.joined(separator: ", ")) }"
     case .other(let text): text
     }
+  }
+}
+
+extension ConfigurationTable {
+  /// In the order of the keys.
+  var sorted: [(key: String, entry: ConfigurationEntry)] {
+    entries.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
   }
 }

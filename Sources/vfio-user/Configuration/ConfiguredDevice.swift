@@ -1,5 +1,5 @@
 import ArgumentParser
-import Foundation
+import SystemPackage
 
 /// A device of a configuration file.
 ///
@@ -27,33 +27,44 @@ struct ConfiguredDevice {
   /// - Throws: ``ConfigurationFlaw``.
   init(
     _ kind: (name: String, command: any DeviceCommand.Type), number: Int,
-    _ table: [String: ConfigurationValue], in file: ConfigurationPlace, folder: URL
+    _ table: ConfigurationTable, in file: ConfigurationPlace, folder: FilePath
   ) throws {
-    place = file.table(kind.name, number)
+    place = file.table(kind.name, number).line(table.line)
     let keys = ConfigurationKey.keys(of: kind.command)
     var arguments = [kind.name]
-    for (name, value) in table.sorted(by: { $0.key < $1.key }) {
+    for (name, entry) in table.sorted {
       guard let key = keys.first(where: { $0.name == name }) else {
-        let hint = name == "log-level" ? " It belongs to the file, above all tables." : ""
-        throw ConfigurationFlaw(
-          place,
-          "there is no key '\(name)'.\(hint) The keys are \(keys.map(\.name).joined(separator: ", "))."
-        )
+        throw ConfigurationFlaw(place.line(entry.line), Self.unknownKey(name, keys.map(\.name)))
       }
-      arguments += try Self.arguments(key, value, at: place, folder)
+      arguments += try Self.arguments(key, entry, at: place, folder)
     }
-    command = try Self.parse(arguments, at: place)
+    command = try Self.parse(arguments, table, at: place)
+  }
+
+  private static func unknownKey(_ name: String, _ names: [String]) -> String {
+    let hint =
+      name == "log-level"
+      ? " It belongs to the file, above all tables." : Suggestion.sentence(for: name, among: names)
+    return "there is no key '\(name)'.\(hint) The keys are \(names.joined(separator: ", "))."
   }
 
   private static func parse(
-    _ arguments: [String], at place: ConfigurationPlace
+    _ arguments: [String], _ table: ConfigurationTable, at place: ConfigurationPlace
   ) throws -> any DeviceCommand {
     do {
       if let command = try Serve.parseAsRoot(arguments) as? any DeviceCommand { return command }
     } catch {
-      throw ConfigurationFlaw(place, inWordsOfTheFile(Serve.message(for: error)))
+      let message = Serve.message(for: error)
+      throw ConfigurationFlaw(
+        place.line(line(of: message, table)), inWordsOfTheFile(message))
     }
     throw ConfigurationFlaw(place, "this is not a device.")
+  }
+
+  /// The line of the first option that a message names and the table sets, or of the table.
+  private static func line(of message: String, _ table: ConfigurationTable) -> Int {
+    let names = message.matches(of: /--([a-z][a-z-]*)/).map { String($0.1) }
+    return names.compactMap { table.entries[$0]?.line }.first ?? table.line
   }
 
   /// A message about options as one about keys: `'--cache <cache>'` becomes `'cache'`.
@@ -63,26 +74,27 @@ struct ConfiguredDevice {
   }
 
   private static func arguments(
-    _ key: ConfigurationKey, _ value: ConfigurationValue, at place: ConfigurationPlace,
-    _ folder: URL
+    _ key: ConfigurationKey, _ entry: ConfigurationEntry, at place: ConfigurationPlace,
+    _ folder: FilePath
   ) throws -> [String] {
-    switch (key.kind, value) {
+    switch (key.kind, entry.value) {
     case (.text, .text(let text)):
       return ["--\(key.name)=\(paths.contains(key.name) ? absolute(text, folder) : text)"]
     case (.number, .number(let number)): return ["--\(key.name)=\(number)"]
     case (.flag, .flag(let isSet)): return isSet ? ["--\(key.name)"] : []
-    case (.list, .list(let entries)):
-      return try entries.enumerated().map { index, entry in
-        let place = place.entry(key.name, index + 1)
-        return "--\(key.name)=\(try namespace(entry, at: place, folder))"
+    case (.list, .list(let values)):
+      return try values.enumerated().map { index, value in
+        var place = place.line(entry.line).entry(key.name, index + 1)
+        if case .table(let table) = value { place = place.line(table.line) }
+        return "--\(key.name)=\(try namespace(value, at: place, folder))"
       }
     default:
-      throw ConfigurationFlaw(place.key(key.name, value), "it takes \(key.kind.expectation).")
+      throw ConfigurationFlaw(place.key(key.name, entry), "it takes \(key.kind.expectation).")
     }
   }
 
   private static func namespace(
-    _ entry: ConfigurationValue, at place: ConfigurationPlace, _ folder: URL
+    _ entry: ConfigurationValue, at place: ConfigurationPlace, _ folder: FilePath
   ) throws -> String {
     var options: NamespaceOptions
     do {
@@ -101,10 +113,8 @@ struct ConfiguredDevice {
     return options.description
   }
 
-  private static func absolute(_ path: String, _ folder: URL) -> String {
-    guard !path.isEmpty else { return path }
-    let base = URL(filePath: folder.path, directoryHint: .isDirectory)
-    return URL(filePath: path, relativeTo: base).standardizedFileURL.path
+  private static func absolute(_ path: String, _ folder: FilePath) -> String {
+    path.isEmpty ? path : folder.pushing(FilePath(path)).lexicallyNormalized().string
   }
 }
 

@@ -1,11 +1,15 @@
 import ArgumentParser
 
 extension NamespaceOptions {
+  private static let keys = [
+    "file", "size", "memory", "cache", "nguid", "block-size", "read-only", "raw",
+  ]
+
   /// Reads `{ file = "a.img", size = "10G", block-size = 4096, read-only = true }`.
-  init(_ table: [String: ConfigurationValue]) throws {
+  init(_ table: ConfigurationTable) throws {
     self.init(file: nil, size: nil, blockSize: nil, readOnly: nil, cache: nil)
-    for (key, value) in table.sorted(by: { $0.key < $1.key }) {
-      switch (key, value) {
+    for (key, entry) in table.sorted {
+      switch (key, entry.value) {
       case ("block-size", .number(let number)): try set(key, "\(number)")
       case ("read-only", .flag(let isSet)), ("raw", .flag(let isSet)):
         if isSet { try set(key, nil) }
@@ -14,7 +18,7 @@ extension NamespaceOptions {
         try set(key, text)
       default:
         throw ValidationError(
-          "\(key) = \(value) is not for a namespace. It takes file, size, memory, cache and nguid as texts, block-size as a number, read-only and raw as true or false."
+          "\(key) = \(entry.value) is not for a namespace.\(Suggestion.sentence(for: key, among: Self.keys)) It takes file, size, memory, cache and nguid as texts, block-size as a number, read-only and raw as true or false."
         )
       }
     }

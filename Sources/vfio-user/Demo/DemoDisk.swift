@@ -14,10 +14,14 @@ struct DemoDisk: ParsableCommand {
       line that attaches the same disk to a virtual machine.
       """)
 
-  @Option(help: ArgumentHelp("How large the disk is.", valueName: "size"))
+  @Option(
+    help: ArgumentHelp("How large the disk is.", valueName: "size"),
+    transform: ByteCount.init(text:))
   var size = ByteCount(1 << 30)
 
-  @Option(help: ArgumentHelp("How much is written and read back.", valueName: "size"))
+  @Option(
+    help: ArgumentHelp("How much is written and read back.", valueName: "size"),
+    transform: ByteCount.init(text:))
   var verified = ByteCount(128 << 20)
 
   @Option(help: ArgumentHelp("How long each measurement takes.", valueName: "seconds"))
@@ -46,7 +50,7 @@ struct DemoDisk: ParsableCommand {
       let arguments = ["--file", file.string, "--size", String(size.bytes)]
       let first = try DemoProcess("nvme", arguments, socket: socket)
       defer { first.kill() }
-      say("1. A device process (pid \(first.pid)) serves an NVMe disk on \(socket)")
+      try say("1. A device process (pid \(first.pid)) serves an NVMe disk on \(socket)")
       let target = try NVMeTarget.parse([socket.string])
       try identify(target)
       let written = try verify(
@@ -63,8 +67,8 @@ struct DemoDisk: ParsableCommand {
       try checkGoesOn()
       try measure(target)
     }
-    say("\n6. The same disk in a virtual machine (QEMU 10.1 or newer; or: make demo-vm)")
-    say(Self.commandLines)
+    try say("\n6. The same disk in a virtual machine (QEMU 10.1 or newer; or: make demo-vm)")
+    try say(Self.commandLines)
   }
 
   private func checkGoesOn() throws {
@@ -72,15 +76,15 @@ struct DemoDisk: ParsableCommand {
   }
 
   private func identify(_ target: NVMeTarget) throws {
-    say("\n2. What a driver finds there")
+    try say("\n2. What a driver finds there")
     let disk = try Disk(target, depth: 1, transfer: DMAArena.pageSize)
     defer { disk.close() }
-    say(indented(try driving(target) { try DiskSummary(of: disk).text }))
+    try say(indented(driving(target) { try DiskSummary(of: disk).text }))
   }
 
   /// - Returns: the checksum.
   private func verify(_ target: NVMeTarget, _ title: String, writes: Bool) throws -> String {
-    say("\n\(title)")
+    try say("\n\(title)")
     let transfer = 64 << 10
     let disk = try Disk(target, depth: 16, transfer: transfer)
     defer { disk.close() }
@@ -89,7 +93,7 @@ struct DemoDisk: ParsableCommand {
       var pass = PatternPass(engine, seed: 1, transfer: transfer, isShown: true)
       return try pass.run(0..<verified.bytes / UInt64(transfer), writes: writes)
     }
-    say(indented(report.text))
+    try say(indented(report.text))
     guard report.badBlocks == 0 else {
       throw CommandFailure("the disk did not keep what was written.")
     }
@@ -97,7 +101,7 @@ struct DemoDisk: ParsableCommand {
   }
 
   private func measure(_ target: NVMeTarget) throws {
-    say("\n5. How fast it is (both processes share this machine's cores with everything else)")
+    try say("\n5. How fast it is (both processes share this machine's cores with everything else)")
     let shapes: [(block: Int, depth: Int, reads: Int, isRandom: Bool)] = [
       (4096, 1, 100, true), (4096, 32, 100, true), (4096, 1, 0, true), (4096, 32, 0, true),
       (131072, 8, 100, false), (131072, 8, 0, false),
@@ -122,7 +126,7 @@ struct DemoDisk: ParsableCommand {
       rows.append([workload.title] + Self.row(result))
     }
     progress.clear()
-    say(table(rows).map { " " + $0 }.joined(separator: "\n"))
+    try say(table(rows).map { " " + $0 }.joined(separator: "\n"))
     try checkGoesOn()
   }
 

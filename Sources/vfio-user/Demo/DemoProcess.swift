@@ -17,6 +17,8 @@ final class DemoProcess {
   init(_ device: String, _ arguments: [String], socket: FilePath) throws {
     process.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
     process.arguments = ["serve", device, "--socket", socket.string] + arguments
+    // What it says when it is ready is for people who start it themselves.
+    process.standardOutput = FileHandle.nullDevice
     try process.run()
     let deadline = ContinuousClock.now + .seconds(10)
     while !Self.listens(socket) {

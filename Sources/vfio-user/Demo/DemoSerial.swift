@@ -34,36 +34,38 @@ struct DemoSerial: ParsableCommand {
       let farEnd = folder.appending("far.sock")
       let process = try DemoProcess("serial", ["--listen", farEnd.string], socket: socket)
       defer { process.stop() }
-      say("1. A device process (pid \(process.pid)) serves a serial port on \(socket)")
+      try say("1. A device process (pid \(process.pid)) serves a serial port on \(socket)")
       do {
         let client = try Client(connectingTo: socket)
-        say("\n2. What a VMM finds there")
-        say(try DeviceSummary(of: client).text)
+        try say("\n2. What a VMM finds there")
+        try say(DeviceSummary(of: client).text)
         try exercise(client, farEnd)
         try measure(client)
       } catch let error as ClientError {
-        throw CommandFailure(error, device: socket.string)
+        throw CommandFailure(
+          error, device: socket.string, example: "serial --pty --socket \(socket)", wasReached: true
+        )
       }
     }
-    say("\n5. The same device in a virtual machine (QEMU 10.1 or newer)")
-    say(Self.commandLines)
+    try say("\n5. The same device in a virtual machine (QEMU 10.1 or newer)")
+    try say(Self.commandLines)
   }
 
   private func exercise(_ client: Client, _ farEnd: FilePath) throws {
-    say("\n3. \(bytes) random bytes each way through its registers, with interrupts")
+    try say("\n3. \(bytes) random bytes each way through its registers, with interrupts")
     let far = try FarProgram(farEnd)
     var driver = try SerialDriver(client)
     let toDevice = try pass(bytes) { piece in
       try driver.send(piece)
       return try far.receive(piece.count)
     }
-    say("   to the far end:   \(toDevice), \(driver.interrupts) interrupts")
+    try say("   to the far end:   \(toDevice), \(driver.interrupts) interrupts")
     let before = driver.interrupts
     let fromDevice = try pass(bytes) { piece in
       try far.send(piece)
       return try driver.receive(piece.count)
     }
-    say("   from the far end: \(fromDevice), \(driver.interrupts - before) interrupts")
+    try say("   from the far end: \(fromDevice), \(driver.interrupts - before) interrupts")
   }
 
   /// Passes random bytes in pieces, and compares what comes out with what went in.
@@ -82,13 +84,14 @@ struct DemoSerial: ParsableCommand {
   }
 
   private func measure(_ client: Client) throws {
-    say("\n4. How long it takes (both processes share this machine's cores with everything else)")
+    try say(
+      "\n4. How long it takes (both processes share this machine's cores with everything else)")
     let rounds = 10_000
     let scratch: UInt64 = 7
     let reads = try Timings(rounds) { _ = try client.load(.bar0, at: scratch, as: UInt8.self) }
-    say("   register read,  round trip: \(reads)")
+    try say("   register read,  round trip: \(reads)")
     let writes = try Timings(rounds) { try client.store(UInt8(0x55), .bar0, at: scratch) }
-    say("   register write, round trip: \(writes)")
+    try say("   register write, round trip: \(writes)")
   }
 
   private static let commandLines = """

@@ -29,7 +29,8 @@ final class BlockCopy {
   /// For example "1 MiB read, CRC-32C 1a2b3c4d, 512 MB/s".
   func report(_ verb: String) -> String {
     let rate = elapsed == 0 ? 0 : Double(bytes) / Double(elapsed) * 1000
-    return "\(byteCount(bytes)) \(verb), CRC-32C \(hex(sum.value, 8)), \(Int(rate)) MB/s"
+    let begin = Interruption.hasCome ? "interrupted; " : ""
+    return "\(begin)\(byteCount(bytes)) \(verb), CRC-32C \(hex(sum.value, 8)), \(Int(rate)) MB/s"
   }
 
   /// Reads a range and passes it on in order.

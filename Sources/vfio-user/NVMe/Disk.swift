@@ -22,8 +22,13 @@ final class Disk {
   init(
     _ target: NVMeTarget, depth: Int, transfer: Int, _ driving: NVMeDriving? = nil
   ) throws {
+    let client: Client
     do {
-      let client = try Client(connectingTo: FilePath(target.socket))
+      client = try Client(connectingTo: FilePath(target.socket))
+    } catch {
+      throw CommandFailure(error, disk: target.socket, wasReached: false)
+    }
+    do {
       let perCommand = transfer + 3 * DMAArena.pageSize
       let memory = (1 << 20) + depth * (perCommand + 128)
       controller = try NVMeController(
@@ -38,9 +43,7 @@ final class Disk {
       if usesShadow { try controller.useShadowDoorbells() }
       queue = try controller.createQueue(
         1, entries: min(controller.mostEntries, max(2, depth + 1)))
-    } catch let error as ClientError {
-      throw CommandFailure(error, device: target.socket)
-    } catch let error as NVMeDriverError {
+    } catch {
       throw CommandFailure(error, device: target.socket)
     }
   }
@@ -54,10 +57,16 @@ final class Disk {
 }
 
 extension CommandFailure {
+  fileprivate init(_ error: ClientError, disk path: String, wasReached: Bool) {
+    self.init(
+      error, device: path, example: "nvme --socket \(path) --file disk.img --size 10G",
+      wasReached: wasReached)
+  }
+
   /// Why a disk could not be driven.
   init(_ error: NVMeDriverError, device path: String) {
     switch error {
-    case .client(let error): self.init(error, device: path)
+    case .client(let error): self.init(error, disk: path, wasReached: true)
     case .unsuitable(let why): self.init("\(path): \(why).")
     default: self.init("\(path): \(error).")
     }
@@ -71,6 +80,6 @@ func driving<Result>(_ target: NVMeTarget, _ body: () throws -> Result) throws -
   } catch let error as NVMeDriverError {
     throw CommandFailure(error, device: target.socket)
   } catch let error as ClientError {
-    throw CommandFailure(error, device: target.socket)
+    throw CommandFailure(error, disk: target.socket, wasReached: true)
   }
 }

@@ -18,7 +18,8 @@ struct NVMeBench: ParsableCommand {
         vfio-user nvme bench /tmp/disk.sock --compare disk.img
 
       With --compare the same workload also runs on a file through io_uring directly, in turns with the disk, \
-      and the ratio is printed. Let the file be of the same kind as the one that is served (for reading it may be \
+      and the ratio is printed. Each has every other 16 MiB to itself, so that neither reads what the other has brought \
+      into the cache. Let the file be of the same kind as the one that is served (for reading it may be \
       the very same) and use --direct when the disk is served with --cache direct.
       """)
 
@@ -55,17 +56,20 @@ struct NVMeBench: ParsableCommand {
         "--block-size has to be whole blocks of \(space.blockSize) bytes, at most "
           + "\(byteCount(UInt64(space.mostBytes))).")
     }
-    let file = try compare.map {
-      try FileEngine(
-        $0, depth: shape.depth, transfer: transfer, isWritable: shape.readShare < 100,
-        isDirect: direct)
-    }
-    let workload = try shape.workload(over: min(space.size, file?.size ?? .max))
     let report = try driving(target) {
       let engine = try DiskEngine(disk, depth: shape.depth, transfer: transfer)
-      return try measure(workload, engine, file)
+      if engine.depth < shape.depth {
+        note("the disk's queues take \(engine.depth) operations at a time, not \(shape.depth).")
+      }
+      let file = try compare.map {
+        try FileEngine(
+          $0, depth: engine.depth, transfer: transfer, isWritable: shape.readShare < 100,
+          isDirect: direct)
+      }
+      let size = min(space.size, try file?.size ?? .max)
+      return try measure(try shape.workload(over: size, depth: engine.depth), engine, file)
     }
-    say(json ? try prettyJSON(report) : report.text)
+    try say(json ? prettyJSON(report) : report.text)
     if Interruption.hasCome { throw ExitCode(130) }
   }
 
@@ -74,29 +78,43 @@ struct NVMeBench: ParsableCommand {
   ) throws -> BenchReport {
     var progress = ProgressLine(!json)
     defer { progress.clear() }
-    var ours = WorkloadRun(engine, workload)
     guard let file else {
+      var ours = WorkloadRun(engine, workload)
       let result = try ours.run(seconds: workload.seconds) { share, so in
         progress.show(Self.progress("disk", share, so))
       }
       return BenchReport(workload, [("disk", result)])
     }
-    // In turns, so that both see the same machine.
+    var ours = WorkloadRun(engine, try Self.part(0, of: workload))
+    var direct = WorkloadRun(file, try Self.part(1, of: workload))
+    // In turns, so that both see the same machine, and each begins as often as the other.
     let rounds = 4
     let each = workload.seconds / Double(2 * rounds)
-    var direct = WorkloadRun(file, workload)
     var (diskTotal, fileTotal) = (WorkloadResult(), WorkloadResult())
-    for round in 0..<rounds where !Interruption.hasCome {
-      diskTotal.add(
-        try ours.run(seconds: each) { share, so in
-          progress.show("round \(round + 1): " + Self.progress("disk", share, so))
-        })
-      fileTotal.add(
-        try direct.run(seconds: each) { share, so in
-          progress.show("round \(round + 1): " + Self.progress("file", share, so))
-        })
+    for turn in 0..<2 * rounds where !Interruption.hasCome {
+      let isDisk = turn % 4 == 0 || turn % 4 == 3
+      let tell = { (share: Double, so: WorkloadResult) in
+        progress.show(
+          "round \(turn / 2 + 1): " + Self.progress(isDisk ? "disk" : "file", share, so))
+      }
+      if isDisk {
+        diskTotal.add(try ours.run(seconds: each, tell))
+      } else {
+        fileTotal.add(try direct.run(seconds: each, tell))
+      }
     }
     return BenchReport(workload, [("disk", diskTotal), ("file", fileTotal)])
+  }
+
+  private static func part(_ number: UInt64, of workload: Workload) throws -> Workload {
+    var part = workload
+    part.share = Workload.Share(number: number, of: 2)
+    guard part.ownBlocks > 0 else {
+      throw CommandFailure(
+        "to compare takes two blocks of \(byteCount(UInt64(workload.blockSize))), one for each side."
+      )
+    }
+    return part
   }
 
   private static func progress(
@@ -108,7 +126,9 @@ struct NVMeBench: ParsableCommand {
 
 /// What is run on a disk.
 struct WorkloadOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("Bytes of one operation.", valueName: "size"))
+  @Option(
+    help: ArgumentHelp("Bytes of one operation.", valueName: "size"),
+    transform: ByteCount.init(text:))
   var blockSize = ByteCount(4096)
 
   @Option(help: ArgumentHelp("Operations under way at a time.", valueName: "number"))
@@ -124,7 +144,9 @@ struct WorkloadOptions: ParsableArguments {
     name: [.long, .customLong("duration")], help: ArgumentHelp("How long.", valueName: "seconds"))
   var seconds = 5.0
 
-  @Option(help: ArgumentHelp("Only the first part of the disk.", valueName: "size"))
+  @Option(
+    help: ArgumentHelp("Only the first part of the disk.", valueName: "size"),
+    transform: ByteCount.init(text:))
   var span: ByteCount?
 
   @Option(help: ArgumentHelp("What the random numbers are made from.", valueName: "number"))
@@ -151,8 +173,8 @@ struct WorkloadOptions: ParsableArguments {
     }
   }
 
-  /// The workload over the first `size` bytes.
-  func workload(over size: UInt64) throws -> Workload {
+  /// The workload over the first `size` bytes, with so many operations at a time.
+  func workload(over size: UInt64, depth: Int) throws -> Workload {
     let blocks = min(size, span?.bytes ?? .max) / blockSize.bytes
     guard blocks > 0 else {
       throw CommandFailure("not even one block of \(byteCount(blockSize.bytes)) fits there.")

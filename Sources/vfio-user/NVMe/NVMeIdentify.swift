@@ -21,7 +21,7 @@ struct NVMeIdentify: ParsableCommand {
     let disk = try Disk(target, depth: 1, transfer: DMAArena.pageSize)
     defer { disk.close() }
     let summary = try driving(target) { try DiskSummary(of: disk) }
-    say(json ? try summary.json() : summary.text)
+    try say(json ? summary.json() : summary.text)
   }
 }
 

@@ -18,11 +18,14 @@ struct NVMeRead: ParsableCommand {
 
   @OptionGroup var target: NVMeTarget
 
-  @Option(help: ArgumentHelp("Where to begin: bytes, whole blocks.", valueName: "size"))
+  @Option(
+    help: ArgumentHelp("Where to begin: bytes, whole blocks.", valueName: "size"),
+    transform: ByteCount.init(text:))
   var offset = ByteCount(0)
 
   @Option(
-    help: ArgumentHelp("How much; everything behind the offset if left out.", valueName: "size"))
+    help: ArgumentHelp("How much; everything behind the offset if left out.", valueName: "size"),
+    transform: ByteCount.init(text:))
   var count: ByteCount?
 
   @Option(name: .shortAndLong, help: ArgumentHelp("The file to write.", valueName: "path"))
@@ -39,14 +42,16 @@ struct NVMeRead: ParsableCommand {
     defer { disk.close() }
     let range = try blockRange(of: disk.namespace, offset, count)
     let file = try output.map(openOutput)
-    defer { try? file?.close() }
-    let target = file ?? .standardOutput
     let copy = try BlockCopy(disk)
-    try driving(self.target) {
-      try copy.read(range) { bytes in
-        // Sound: the span is valid for the length of the call.
-        _ = try unsafe bytes.withUnsafeBytes { unsafe try target.writeAll($0) }
-      }
+    do {
+      try driving(target) { try copy.read(range) { try (file ?? .standardOutput).append($0) } }
+      // A file system across a network may tell of a full disk only here.
+      try file?.close()
+    } catch Errno.brokenPipe where file == nil {
+      // Who read it has enough.
+    } catch let error as Errno {
+      throw CommandFailure(
+        "\(output ?? "standard output") takes no more: \(error). The copy is not complete.")
     }
     note(copy.report("read"))
     if Interruption.hasCome { throw ExitCode(130) }
@@ -79,6 +84,13 @@ func openOutput(_ path: String) throws -> FileDescriptor {
     throw error
   }
   return file
+}
+
+extension FileDescriptor {
+  fileprivate func append(_ bytes: Span<UInt8>) throws {
+    // Sound: the span is valid for the length of the call.
+    _ = try unsafe bytes.withUnsafeBytes { unsafe try writeAll($0) }
+  }
 }
 
 /// The bytes that a command is about.

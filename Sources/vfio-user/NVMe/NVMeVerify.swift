@@ -8,9 +8,13 @@ struct NVMeVerify: ParsableCommand {
     commandName: "verify",
     abstract: "Write a pattern with checksums over a disk, and read it back.",
     discussion: """
-      Destroys what is on the disk. Each block carries its own address and a checksum (CRC-32C); after the \
-      writing comes a flush. With --read-only nothing is written: the same seed and size look for the pattern \
-      of an earlier run, for example after the device process was killed.
+      Destroys what is on the disk, which --overwrite has to allow. Each block carries its own address and a checksum \
+      (CRC-32C); after the writing comes a flush. The pattern is another one each time, so that what an earlier run has \
+      left is not taken for this one's. With --read-only nothing is written: seed and size of an earlier run, which \
+      has printed them, look for its pattern, for example after the device process was killed.
+
+        vfio-user nvme verify /tmp/disk.sock --overwrite
+        vfio-user nvme verify /tmp/disk.sock --read-only --seed 4711
 
       Exit codes: 0 all is as written, 1 it is not, 130 interrupted.
       """)
@@ -18,18 +22,26 @@ struct NVMeVerify: ParsableCommand {
   @OptionGroup var target: NVMeTarget
 
   @Option(
-    help: ArgumentHelp("How much from the start of the disk, at most all of it.", valueName: "size")
-  )
+    help: ArgumentHelp(
+      "How much from the start of the disk, at most all of it.", valueName: "size"),
+    transform: ByteCount.init(text:))
   var size = ByteCount(64 << 20)
 
-  @Option(help: ArgumentHelp("Bytes of one command.", valueName: "size"))
+  @Option(
+    help: ArgumentHelp("Bytes of one command.", valueName: "size"),
+    transform: ByteCount.init(text:))
   var blockSize = ByteCount(64 << 10)
 
   @Option(help: ArgumentHelp("Commands under way at a time.", valueName: "number"))
   var depth = 16
 
-  @Option(help: ArgumentHelp("What the pattern is made from.", valueName: "number"))
-  var seed: UInt64 = 1
+  @Option(
+    help: ArgumentHelp("What the pattern is made from; by chance if left out.", valueName: "number")
+  )
+  var seed: UInt64?
+
+  @Flag(help: "Allow that what is on the disk is destroyed.")
+  var overwrite = false
 
   @Flag(help: "Only look for the pattern of an earlier run.")
   var readOnly = false
@@ -42,6 +54,14 @@ struct NVMeVerify: ParsableCommand {
   @OptionGroup var log: LogOptions
 
   func validate() throws {
+    guard readOnly != overwrite else {
+      throw ValidationError(
+        "the pattern destroys what is on the disk; allow it with --overwrite. Or look for that of an earlier run with --read-only --seed NUMBER."
+      )
+    }
+    guard !readOnly || seed != nil else {
+      throw ValidationError("--read-only needs the --seed that the earlier run has printed.")
+    }
     guard 1...1024 ~= depth else {
       throw ValidationError("--depth takes a number from 1 to 1024.")
     }
@@ -66,10 +86,11 @@ struct NVMeVerify: ParsableCommand {
     }
     let report = try driving(target) {
       let engine = try DiskEngine(disk, depth: depth, transfer: transfer)
+      let seed = seed ?? UInt64(UInt32.random(in: .min ... .max))
       var pass = PatternPass(engine, seed: seed, transfer: transfer, isShown: !json)
       return try pass.run(range, writes: !readOnly)
     }
-    say(json ? try prettyJSON(report) : report.text)
+    try say(json ? prettyJSON(report) : report.text)
     if report.isInterrupted { throw ExitCode(130) }
     guard report.badBlocks == 0 else { throw ExitCode(1) }
   }

@@ -17,7 +17,9 @@ struct NVMeWrite: ParsableCommand {
 
   @OptionGroup var target: NVMeTarget
 
-  @Option(help: ArgumentHelp("Where to begin: bytes, whole blocks.", valueName: "size"))
+  @Option(
+    help: ArgumentHelp("Where to begin: bytes, whole blocks.", valueName: "size"),
+    transform: ByteCount.init(text:))
   var offset = ByteCount(0)
 
   @Option(name: .shortAndLong, help: ArgumentHelp("The file to read.", valueName: "path"))
@@ -30,8 +32,10 @@ struct NVMeWrite: ParsableCommand {
   func run() throws {
     log.bootstrap()
     try Interruption.watch()
-    let source = try input.map {
-      try FileDescriptor.open(FilePath($0), .readOnly, options: .closeOnExec)
+    let source = try input.map { path in
+      try reading(path) {
+        try FileDescriptor.open(FilePath(path), .readOnly, options: .closeOnExec)
+      }
     }
     defer { try? source?.close() }
     let file = source ?? .standardInput
@@ -43,9 +47,11 @@ struct NVMeWrite: ParsableCommand {
       try copy.write(range) { bytes in
         var filled = 0
         while filled < bytes.count {
-          // Sound: the array's own buffer, for the length of the call.
-          let got = try unsafe bytes.withUnsafeMutableBytes { buffer in
-            unsafe try file.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[filled...]))
+          let got = try reading(input ?? "standard input") {
+            // Sound: the array's own buffer, for the length of the call.
+            try unsafe bytes.withUnsafeMutableBytes { buffer in
+              unsafe try file.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[filled...]))
+            }
           }
           guard got > 0 else { break }
           filled += got
@@ -55,5 +61,14 @@ struct NVMeWrite: ParsableCommand {
     }
     note(copy.report("written and flushed"))
     if Interruption.hasCome { throw ExitCode(130) }
+  }
+
+  /// Says which file it is that cannot be read.
+  private func reading<Result>(_ name: String, _ body: () throws -> Result) throws -> Result {
+    do {
+      return try body()
+    } catch let error as Errno {
+      throw CommandFailure("cannot read \(name): \(error)")
+    }
   }
 }

@@ -1,44 +1,12 @@
 import CLinux
 
-/// What a pass over a disk found.
-struct PatternReport: Codable {
-  let blocks: UInt64
-  let bytes: UInt64
-  let seed: UInt64
-  var writeMBPerSecond: Double?
-  var readMBPerSecond: Double?
-  var badBlocks: UInt64 = 0
-  /// Bytes from the start of the disk.
-  var firstBadOffset: UInt64?
-  /// CRC-32C over the checksums of all blocks, in order.
-  var checksum = ""
-  var isInterrupted = false
-
-  var text: String {
-    var lines: [String] = []
-    if let rate = writeMBPerSecond {
-      lines.append("wrote \(byteCount(bytes)) and flushed, \(Int(rate)) MB/s")
-    }
-    if let rate = readMBPerSecond {
-      lines.append("read  \(byteCount(bytes)) back, \(Int(rate)) MB/s")
-    }
-    if let offset = firstBadOffset {
-      lines.append("\(badBlocks) of \(blocks) blocks are not as written, the first at \(offset)")
-    } else if isInterrupted {
-      lines.append("interrupted")
-    } else {
-      lines.append("all \(blocks) blocks are as written, CRC-32C \(checksum)")
-    }
-    return lines.joined(separator: "\n")
-  }
-}
-
 /// Writes blocks that can be recognised, and recognises them.
 struct PatternPass<Engine: BlockEngine> {
   private let engine: Engine
   private let seed: UInt64
   private let transfer: Int
   private let isShown: Bool
+  private let isInterrupted: () -> Bool
   /// What a block has to be.
   private var data: [UInt8]
   /// What it is.
@@ -46,10 +14,14 @@ struct PatternPass<Engine: BlockEngine> {
   private var blockOf: [UInt64]
   private var free: [Int]
   private var sums: [UInt32] = []
-  private var report = PatternReport(blocks: 0, bytes: 0, seed: 0)
+  private var report = PatternReport(blocks: 0, blockSize: 0, seed: 0, hasWritten: false)
   private var failure: String?
 
-  init(_ engine: Engine, seed: UInt64, transfer: Int, isShown: Bool) {
+  init(
+    _ engine: Engine, seed: UInt64, transfer: Int, isShown: Bool,
+    isInterrupted: @escaping () -> Bool = { Interruption.hasCome }
+  ) {
+    self.isInterrupted = isInterrupted
     self.engine = engine
     self.seed = seed
     self.transfer = transfer
@@ -63,36 +35,44 @@ struct PatternPass<Engine: BlockEngine> {
   /// Writes a range of blocks, if wanted, and reads it back.
   mutating func run(_ blocks: Range<UInt64>, writes: Bool) throws -> PatternReport {
     let total = UInt64(blocks.count)
-    report = PatternReport(blocks: total, bytes: total * UInt64(transfer), seed: seed)
+    report = PatternReport(blocks: total, blockSize: transfer, seed: seed, hasWritten: writes)
     sums = Array(repeating: 0, count: blocks.count)
     if writes {
       let begin = clinux_now()
-      try pass(blocks, isRead: false)
-      if !Interruption.hasCome { try engine.flush() }
-      report.writeMBPerSecond = rate(since: begin)
+      report.blocksWritten = try pass(blocks, isRead: false)
+      if report.blocksWritten == total, !isInterrupted() {
+        try engine.flush()
+        report.isFlushed = true
+      }
+      report.writeMBPerSecond = rate(report.blocksWritten, since: begin)
     }
-    if !Interruption.hasCome {
+    if !isInterrupted() {
       let begin = clinux_now()
-      try pass(blocks, isRead: true)
-      report.readMBPerSecond = rate(since: begin)
+      report.blocksRead = try pass(blocks, isRead: true)
+      report.readMBPerSecond = rate(report.blocksRead, since: begin)
     }
-    report.isInterrupted = Interruption.hasCome
-    var all = CRC32C()
-    for sum in sums { all.update(littleEndian: sum) }
-    report.checksum = hex(all.value, 8)
+    report.isInterrupted = report.blocksRead < total
+    if !report.isInterrupted {
+      var all = CRC32C()
+      for sum in sums { all.update(littleEndian: sum) }
+      report.checksum = hex(all.value, 8)
+    }
     return report
   }
 
-  private func rate(since begin: UInt64) -> Double {
-    Double(report.bytes) / Double(max(1, clinux_now() - begin)) * 1000
+  private func rate(_ blocks: UInt64, since begin: UInt64) -> Double {
+    Double(blocks * UInt64(transfer)) / Double(max(1, clinux_now() - begin)) * 1000
   }
 
-  private mutating func pass(_ blocks: Range<UInt64>, isRead: Bool) throws {
+  /// Goes over the blocks.
+  ///
+  /// - Returns: how many it came to before it was interrupted.
+  private mutating func pass(_ blocks: Range<UInt64>, isRead: Bool) throws -> UInt64 {
     var progress = ProgressLine(isShown)
     var next = blocks.lowerBound
     var ended: UInt64 = 0
     while ended < UInt64(blocks.count) {
-      while next < blocks.upperBound, !Interruption.hasCome, let slot = free.popLast() {
+      while next < blocks.upperBound, !isInterrupted(), let slot = free.popLast() {
         blockOf[slot] = next
         if !isRead {
           Pattern.fill(&data, block: next, seed: seed)
@@ -113,6 +93,7 @@ struct PatternPass<Engine: BlockEngine> {
       progress.show("\(isRead ? "reading" : "writing"): \(ended * 100 / UInt64(blocks.count)) %")
     }
     progress.clear()
+    return ended
   }
 
   /// Compares what was read with what must be there.

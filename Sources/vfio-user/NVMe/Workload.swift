@@ -7,10 +7,38 @@ struct Workload {
   /// Of a hundred operations, how many read.
   let readShare: Int
   let isRandom: Bool
-  /// The blocks of `blockSize` that are touched start at 0.
+  /// The blocks of `blockSize` that are touched lie in the first so many.
   let blocks: UInt64
   let seconds: Double
   let seed: UInt64
+  /// Which of them are touched.
+  var share = Share.all
+
+  /// The parts of a disk that belong to one of several who measure: each has every so many-th stripe, so that
+  /// none reads what another has just brought into the cache.
+  struct Share {
+    static let all = Share(number: 0, of: 1)
+    /// Read-ahead reaches across the end of a stripe, but that is a small part of it.
+    static let mostBytes: UInt64 = 16 << 20
+
+    /// From 0.
+    let number: UInt64
+    let of: UInt64
+  }
+
+  /// Blocks of a stripe.
+  private var stripe: UInt64 {
+    max(1, min(Share.mostBytes / UInt64(blockSize), blocks / share.of))
+  }
+
+  /// How many blocks belong to the share.
+  var ownBlocks: UInt64 { share.of == 1 ? blocks : blocks / (stripe * share.of) * stripe }
+
+  /// One of these blocks, as a number on the disk.
+  func place(of block: UInt64) -> UInt64 {
+    let (row, rest) = block.quotientAndRemainder(dividingBy: stripe)
+    return (row * share.of + share.number) * stripe + rest
+  }
 
   /// For example "4 KiB random read, depth 32".
   var title: String {
@@ -28,11 +56,13 @@ struct Workload {
 /// The operations of a workload, one after the other.
 struct WorkloadSteps {
   private let workload: Workload
+  private let own: UInt64
   private var random: SplitMix
   private var next: UInt64 = 0
 
   init(_ workload: Workload) {
     self.workload = workload
+    own = workload.ownBlocks
     random = SplitMix(seed: workload.seed)
   }
 
@@ -44,9 +74,9 @@ struct WorkloadSteps {
       case 0: false
       default: random.next(below: 100) < UInt64(workload.readShare)
       }
-    if workload.isRandom { return (isRead, random.next(below: workload.blocks)) }
-    defer { next = next + 1 == workload.blocks ? 0 : next + 1 }
-    return (isRead, next)
+    if workload.isRandom { return (isRead, workload.place(of: random.next(below: own))) }
+    defer { next = next + 1 == own ? 0 : next + 1 }
+    return (isRead, workload.place(of: next))
   }
 }
 

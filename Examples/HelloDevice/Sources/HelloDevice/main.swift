@@ -1,4 +1,3 @@
-import Synchronization
 import SystemPackage
 import VFIOUserProtocol
 import VFIOUserServer
@@ -13,8 +12,14 @@ final class HelloDevice: Device {
     bars: [0: BaseAddressRegister(.memory32(prefetchable: false), size: 4096)],
     hasInterruptPin: true)
 
+  /// What threads share: the bus, and how often the device began anew.
+  private struct State {
+    var bus: DeviceBus?
+    var life = 0
+  }
+
   private let registers: RegisterFile
-  private let bus = Mutex<DeviceBus?>(nil)
+  private let state = Monitor(State())
 
   init() throws {
     registers = try RegisterFile(
@@ -22,12 +27,13 @@ final class HelloDevice: Device {
       [
         Register("identity", at: 0x00, .bits32, reset: 0x6F6C_6548),
         Register("address", at: 0x08, .bits64, writable: .max),
-        Register("greet", at: 0x10, .bits32),
+        Register("greet", at: 0x10, .bits32, writable: 1),
         Register("interrupt", at: 0x14, .bits32, clearedByOne: 1),
+        Register("failed", at: 0x18, .bits32, clearedByOne: 1),
       ])
   }
 
-  func attach(to bus: DeviceBus) { self.bus.withLock { $0 = bus } }
+  func attach(to bus: DeviceBus) { state.withLock { $0.bus = bus } }
 
   func read(_ access: RegionAccess, into bytes: inout MutableRawSpan) throws(Errno) {
     registers.read(at: access.offset, into: &bytes)
@@ -35,17 +41,38 @@ final class HelloDevice: Device {
 
   func write(_ access: RegionAccess, from bytes: Span<UInt8>) throws(Errno) {
     registers.write(at: access.offset, from: bytes)
-    guard let bus = bus.withLock({ $0 }) else { return }
-    if access.offset == 0x10 { try greet(bus) }
+    let now = state.withLock { $0 }
+    guard let bus = now.bus else { return }
+    // The access may have covered other registers as well, so it is the register that says what to do.
+    var isAsked = false
+    registers.update(at: 0x10) { greet in
+      isAsked = greet != 0
+      greet = 0
+    }
+    if isAsked { try greet(bus, now.life) }
     // The driver may have acknowledged.
     registers.update(at: 0x14) { bus.interrupts.setLevel($0 != 0) }
   }
 
   /// Goes on after the reply: the guest waits for it, and may have to answer for its memory.
-  private func greet(_ bus: DeviceBus) throws(Errno) {
+  private func greet(_ bus: DeviceBus, _ life: Int) throws(Errno) {
     let address = registers.value(at: 0x08) ?? 0
-    try bus.perform { [registers] memory in
-      try? memory.write(at: address, from: Array("Hello, guest!".utf8))
+    try bus.perform { [self] memory in
+      let mayWrite = bus.isBusMaster && state.withLock { $0.life == life }
+      let hello = Array("Hello, guest!".utf8)
+      let isWritten = mayWrite && (try? memory.write(at: address, from: hello)) != nil
+      finish(bus, life, isWritten)
+    }
+  }
+
+  private func finish(_ bus: DeviceBus, _ life: Int, _ isWritten: Bool) {
+    state.withLock { state in
+      // After a reset, and with the next client, nobody waits for this greeting.
+      guard state.life == life else { return }
+      guard isWritten else {
+        registers.update(at: 0x18) { $0 = 1 }
+        return
+      }
       registers.update(at: 0x14) { interrupt in
         interrupt = 1
         bus.interrupts.setLevel(true)
@@ -53,7 +80,16 @@ final class HelloDevice: Device {
     }
   }
 
-  func reset() { registers.reset() }
+  func reset() {
+    state.withLock { state in
+      state.life += 1
+      registers.reset()
+      state.bus?.interrupts.setLevel(false)
+    }
+  }
+
+  /// The next client finds a device that nobody has used.
+  func clientLeft() { reset() }
 }
 
 let path = FilePath(CommandLine.arguments.dropFirst().first ?? "/tmp/hello.sock")

@@ -1,0 +1,96 @@
+import ArgumentParser
+import CLinux
+import Glibc
+import SystemPackage
+
+/// From the arguments of the process to its exit code.
+enum Program {
+  /// Runs a command and ends the process.
+  static func run(_ root: any ParsableCommand.Type) -> Never {
+    // A file that grows beyond the limit (ulimit -f) is a write that fails with EFBIG, and not the end of all
+    // devices of the process.
+    _ = signal(SIGXFSZ, SIG_IGN)
+    do {
+      let arguments = try arguments()
+      try UnknownCommand.check(arguments, root)
+      var command = try root.parseAsRoot(arguments)
+      try command.run()
+    } catch {
+      end(root, error)
+    }
+    exit(EXIT_SUCCESS)
+  }
+
+  /// What follows the program's name.
+  ///
+  /// - Throws: ``CommandFailure`` for what is no text: turned into one it would be another file's name.
+  private static func arguments() throws -> [String] {
+    let count = clinux_argument_count()
+    guard count > 0 else { return Array(CommandLine.arguments.dropFirst()) }
+    return try (1..<max(1, count)).map { index in
+      // Sound: the process's arguments stay where they are.
+      let bytes = unsafe clinux_argument(index).map { unsafe content(of: $0) } ?? []
+      guard let text = String(validating: bytes, as: UTF8.self) else {
+        throw UsageFailure(
+          "argument \(index) is not UTF-8: \(escaped(bytes)). Give a file such a name that is, or a link to it (ln -s)."
+        )
+      }
+      return text
+    }
+  }
+
+  private static func content(of text: UnsafePointer<CChar>) -> [UInt8] {
+    // Sound: it ends with a NUL.
+    unsafe UnsafeBufferPointer(start: text, count: strlen(text)).map { UInt8(bitPattern: $0) }
+  }
+
+  private static func escaped(_ bytes: [UInt8]) -> String {
+    let parts = bytes.map { byte in
+      0x20..<0x7F ~= byte ? String(Character(UnicodeScalar(byte))) : "\\x\(hex(byte, 2))"
+    }
+    return parts.joined()
+  }
+
+  /// Says why a command has ended, and ends the process.
+  private static func end(_ root: any ParsableCommand.Type, _ error: any Error) -> Never {
+    if error is UsageFailure || error is ConfigurationFlaw {
+      note("Error: \(error)")
+      exit(ExitCode.validationFailure.rawValue)
+    }
+    let code = root.exitCode(for: error)
+    let message = root.fullMessage(for: error)
+    if code == .success {
+      // Help, that is.
+      do { try say(message) } catch { end(root, error) }
+    } else if !message.isEmpty {
+      note(message)
+    }
+    exit(code.rawValue)
+  }
+}
+
+/// What is wrong with a command line, said without the text about its usage.
+struct UsageFailure: Error, CustomStringConvertible {
+  let description: String
+
+  init(_ description: String) { self.description = description }
+}
+
+/// Commands that do not exist; the parser would complain of the first option behind one.
+enum UnknownCommand {
+  /// Looks at the words in front of the first option, as far as they have to be commands.
+  static func check(_ arguments: [String], _ root: any ParsableCommand.Type) throws {
+    var command = root
+    for word in arguments {
+      let commands = command.configuration.subcommands
+      guard !commands.isEmpty, !word.hasPrefix("-"), word != "help" else { return }
+      let names = commands.map { $0._commandName }
+      guard let known = commands.first(where: { $0._commandName == word }) else {
+        throw UsageFailure(
+          "there is no command '\(word)'.\(Suggestion.sentence(for: word, among: names)) The commands are \(names.joined(separator: ", "))."
+        )
+      }
+      command = known
+    }
+  }
+}

@@ -1,0 +1,83 @@
+import ArgumentParser
+import CLinux
+import Foundation
+import Glibc
+import SystemPackage
+
+/// What the user is told when the devices are ready: where, and what to copy into QEMU's command line.
+struct Announcement {
+  private let notices: [String]
+  private let lines: [String]
+  private let usesStandardError: Bool
+
+  init(of devices: [OpenDevice]) {
+    let isAlone = devices.count == 1
+    notices = devices.compactMap { one in
+      one.served.notice.map { isAlone ? $0 : "\(one.asked.command.socket.name): \($0)" }
+    }
+    lines =
+      devices.map { one in
+        let kind = type(of: one.asked.command).configuration.commandName ?? "device"
+        let socket = one.asked.command.socket
+        guard case .path(let path)? = socket.place else {
+          return "\(kind) is ready on \(socket.name)"
+        }
+        return "\(kind) is ready on \(path): -device \(QEMU.device(socket: path))"
+      } + ["guest memory has to be shared: \(QEMU.sharedMemory)"]
+    usesStandardError = devices.contains { $0.asked.command.usesStandardOutput }
+  }
+
+  /// Prints what is taken at once: devices do not wait for somebody who does not read.
+  ///
+  /// - Throws: when a notice is not taken; nobody could use the device without it.
+  func print() throws {
+    let stream = usesStandardError ? FileDescriptor.standardError : .standardOutput
+    for notice in notices where !Self.offer(notice, to: stream) {
+      throw CommandFailure("standard output takes no more; it should have got: \(notice)")
+    }
+    for line in lines where !Self.offer(line, to: stream) { return }
+  }
+
+  /// - Returns: whether it was taken.
+  private static func offer(_ line: String, to stream: FileDescriptor) -> Bool {
+    var interest = clinux_interest(
+      descriptor: stream.rawValue, wanted: Int16(CLINUX_WRITABLE), happened: 0)
+    // Sound: the structure is lent for the call. What is writable takes PIPE_BUF bytes without waiting.
+    guard unsafe clinux_poll(&interest, 1, 0) == 1, line.utf8.count < PIPE_BUF else { return false }
+    return (try? stream.writeAll(Array("\(line)\n".utf8))) != nil
+  }
+}
+
+/// Parts of QEMU's command line, as a shell takes them.
+enum QEMU {
+  /// The memory that a device needs to reach the guest without asking; the size is an example.
+  static let sharedMemory =
+    "-object memory-backend-memfd,id=mem,size=512M,share=on -machine q35,memory-backend=mem"
+
+  /// The value of -device for the device behind a socket, quoted.
+  static func device(socket path: String) -> String {
+    let json =
+      #"{"driver":"vfio-user-pci","socket":{"type":"unix","path":\#(quotedJSON(absolute(path)))}}"#
+    return "'\(json.replacing("'", with: #"'\''"#))'"
+  }
+
+  private static func quotedJSON(_ text: String) -> String {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = .withoutEscapingSlashes
+    return (try? encoder.encode(text)).map { String(decoding: $0, as: UTF8.self) } ?? "\"\(text)\""
+  }
+
+  /// QEMU may run in another folder.
+  private static func absolute(_ path: String) -> String {
+    guard !path.hasPrefix("/"), let folder = workingFolder else { return path }
+    return folder == "/" ? "/\(path)" : "\(folder)/\(path)"
+  }
+
+  /// Nil when its name is no text.
+  private static var workingFolder: String? {
+    // Sound: the C library allocates the string, and we free it.
+    guard let folder = unsafe getcwd(nil, 0) else { return nil }
+    defer { unsafe free(folder) }
+    return unsafe String(validatingCString: folder)
+  }
+}

@@ -1,0 +1,50 @@
+import VFIOUserServer
+import VFIOUserTransport
+
+/// A device that is ready to be served.
+struct OpenDevice {
+  let asked: DeviceToServe
+  let served: ServedDevice
+  let server: DeviceServer
+  let listener: ListeningSocket
+}
+
+/// Opens all devices, or none.
+///
+/// Everything that can be looked at is, before the first thing is made; then come the sockets. When one device
+/// cannot be had nevertheless, the others are closed, and the files that were made for them are removed.
+func openAll(_ devices: [DeviceToServe]) throws -> [OpenDevice] {
+  for device in devices { try device.explaining { try device.command.look() } }
+  var opened: [OpenDevice] = []
+  do {
+    let listeners = try devices.map { device in
+      try device.explaining { try device.command.socket.listen() }
+    }
+    for (device, listener) in zip(devices, listeners) {
+      try device.explaining { opened.append(try open(device, listener)) }
+    }
+    return opened
+  } catch {
+    opened.forEach { $0.served.giveUp() }
+    throw error
+  }
+}
+
+private func open(_ device: DeviceToServe, _ listener: ListeningSocket) throws -> OpenDevice {
+  let served = try device.command.makeDevice(device.log)
+  do {
+    let server = try DeviceServer(served.device, device.log.serverOptions)
+    return OpenDevice(asked: device, served: served, server: server, listener: listener)
+  } catch {
+    served.giveUp()
+    throw error
+  }
+}
+
+extension ServedDevice {
+  /// Closes a device that nobody has seen.
+  fileprivate func giveUp() {
+    close()
+    takeBack()
+  }
+}

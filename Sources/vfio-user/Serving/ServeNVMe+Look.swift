@@ -1,0 +1,39 @@
+import Glibc
+import SystemPackage
+
+extension ServeNVMe {
+  /// The files of the namespaces: they are there, or there is a folder for them.
+  func look() throws {
+    for one in try disk.namespaces() {
+      guard let file = one.file else { continue }
+      try Self.look(file, isMade: one.size != nil && one.readOnly != true, one.readOnly == true)
+    }
+  }
+
+  private static func look(_ file: String, isMade: Bool, _ isReadOnly: Bool) throws {
+    guard let reason = refusal(file, isReadOnly ? R_OK : R_OK | W_OK) else { return }
+    guard reason == .noSuchFileOrDirectory else {
+      throw CommandFailure("\(file) cannot be \(isReadOnly ? "read" : "written"): \(reason)")
+    }
+    guard isMade else {
+      let remedy =
+        isReadOnly ? "A read-only disk makes none." : "With --size 10G for example it is made."
+      throw CommandFailure("there is no file \(file). \(remedy)")
+    }
+    let folder = FilePath(file).removingLastComponent()
+    let name = folder.isEmpty ? "." : folder.string
+    switch refusal(name, W_OK | X_OK) {
+    case nil: break
+    case .noSuchFileOrDirectory?:
+      throw CommandFailure("there is no folder \(name) for \(file). Make it first.")
+    case let reason?:
+      throw CommandFailure("\(file) cannot be made in the folder \(name): \(reason)")
+    }
+  }
+
+  /// Why something cannot be used like this; nil when it can.
+  private static func refusal(_ path: String, _ use: Int32) -> Errno? {
+    // Sound: the string is lent for the call.
+    unsafe access(path, use) == 0 ? nil : Errno(rawValue: errno)
+  }
+}
