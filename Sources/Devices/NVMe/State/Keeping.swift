@@ -71,7 +71,7 @@ extension Controller {
     slot.work = next
     guard let store, let keeper = keeping.keeper else { return false }
     // The keeper is an engine with regard to this: a reset waits for it.
-    slot.request.operation = .deallocate
+    slot.request.operation = .read
     slot.isSubmitted = true
     submitted += 1
     keeper.keep(store, for: slot.request, change)
