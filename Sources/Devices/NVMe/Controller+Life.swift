@@ -20,7 +20,7 @@ extension Controller {
       logger.warning("the guest enables the controller wrongly", metadata: ["reason": "\(reason)"])
       stage = .failed
       hasFailed = true
-      return registers.setStatus(life: life) { $0.isFatal = true }
+      return registers.refuse(order, life: life)
     }
     mailbox.usesMessages.store(false, ordering: .relaxed)
     features.reset()

@@ -25,14 +25,16 @@ extension Controller {
   /// Carries a request out on this thread, if it does not wait there.
   private func attempt(_ slot: CommandSlot) -> StorageRequest.Outcome? {
     let request = slot.request
-    guard request.count <= Self.mostInlineBytes, request.file.cache == .writeBack,
-      let namespace = slot.namespace
-    else { return nil }
+    guard request.count <= Self.mostInlineBytes else { return nil }
     switch request.operation {
     case .read: return PlainCalls.attempt(request)
     case .write(durable: false):
+      guard let namespace = slot.namespace else { return nil }
+      guard !namespace.claims.holdsHeavy else { return nil }
+      // Memory makes nobody wait.
+      guard !request.file.isInMemory else { return PlainCalls.attempt(request) }
       let start = Deadline.now
-      guard !namespace.claims.holdsHeavy, namespace.writing.isAllowed(at: start) else { return nil }
+      guard namespace.writing.isAllowed(at: start) else { return nil }
       defer { namespace.writing.took(from: start, to: Deadline.now) }
       return PlainCalls.attempt(request)
     default: return nil
@@ -48,7 +50,7 @@ extension Controller {
     engine.submit(slot.request)
   }
 
-  /// Takes a request back that the engine has not begun with.
+  /// Takes a request back that the engine has not begun with; commands may be waiting for it (``beginReady()``).
   ///
   /// - Returns: whether it has not.
   func cancel(_ slot: CommandSlot) -> Bool {
@@ -68,20 +70,25 @@ extension Controller {
   /// - Returns: whether there were any.
   func takeBackRequests() -> Bool {
     mailbox.takeDone(&done)
+    guard !done.isEmpty else { return false }
     for request in done {
       let slot = slots[request.tag]
       isBack(slot)
       noteKept(slot, request.outcome)
       takeBack(slot, request.outcome)
     }
-    let wereAny = !done.isEmpty
     done.removeAll(keepingCapacity: true)
+    beginReady()
+    return true
+  }
+
+  /// Begins with commands that waited for others, when those have ended.
+  func beginReady() {
     for namespace in namespaces {
       while let slot = namespace.claims.takeReady() {
         proceed(slot) { () throws(CommandFailure) in try beginRequest(slot) }
       }
     }
-    return wereAny
   }
 
   private func takeBack(_ slot: CommandSlot, _ outcome: StorageRequest.Outcome) {

@@ -87,6 +87,32 @@ import VFIOUserTransport
     #expect(try ended(2) == ids)
   }
 
+  @Test(arguments: [false, true])
+  mutating func `what waits can be aborted, alone or with its queue`(deletesQueue: Bool) throws {
+    let ids = try give(Self.durable(0), Self.durable(0), .io(.read))
+    #expect(eventually { engine.held == [.write(durable: true)] })
+    if deletesQueue {
+      let delete = SubmissionEntry.admin(.deleteSubmissionQueue).with { $0.dword10 = 1 }
+      host.put(delete, &host.admin)
+      try host.ring(host.admin)
+    } else {
+      for id in ids.dropFirst() {
+        let abort = SubmissionEntry.admin(.abort).with { $0.dword10 = 1 | UInt32(id) << 16 }
+        #expect(try host.run(abort).result == 0)
+      }
+    }
+    for id in ids.dropFirst() {
+      let aborted = try host.next(&queue)
+      #expect(aborted.commandID == id)
+      #expect(
+        aborted.status.means(deletesQueue ? .abortedByQueueDeletion : .abortRequested))
+    }
+    engine.letGo()
+    #expect(try ended(1) == [ids[0]])
+    if deletesQueue { #expect(try host.next(&host.admin).status == .success) }
+    #expect(engine.done == [.write(durable: true)])
+  }
+
   @Test mutating func `a namespace is not shut down before what waits is done`() throws {
     let ids = try give(Self.durable(0), Self.durable(0))
     #expect(eventually { engine.held.count == 1 })

@@ -3,6 +3,7 @@ import TestSupport
 import Testing
 import VFIOUserClient
 import VFIOUserProtocol
+import VFIOUserTransport
 
 @testable import NVMeDevice
 
@@ -74,6 +75,22 @@ import VFIOUserProtocol
     #expect(eventually { !host.status.isFatal })
     try host.enable()
     #expect(try host.run(.identify(.controller)).status == .success)
+  }
+
+  @Test func `a host that takes back what makes no sense is not told of it any more`() throws {
+    let host = try TestHost()
+    try host.configure { $0.commandSet = 6 }
+    #expect(eventually { host.status.isFatal })
+    let controller = try #require(host.device.controller)
+    // However long the controller's thread takes to hear of it.
+    try controller.turn.withLock { _ in
+      try host.store(0, RegisterOffset.configuration)
+      #expect(!host.status.isFatal)
+      try host.configure { $0.commandSet = 6 }
+      try host.store(0, RegisterOffset.configuration)
+      #expect(!host.status.isFatal)
+    }
+    try host.enable()
   }
 
   @Test(arguments: [UInt8(1), 2])

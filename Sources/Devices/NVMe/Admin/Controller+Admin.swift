@@ -74,8 +74,10 @@ extension Controller {
     let named = slots.filter { $0.queue?.id == queue && $0.entry.commandID == command }
     // A request for events that waits has no claim to its identifier: a command of the same one is meant first.
     for slot in named.filter(\.isSubmitted) + named.filter({ !$0.isSubmitted }) {
-      guard slot.isSubmitted ? cancel(slot) : events.remove(slot) else { continue }
+      let isBegun = slot.isSubmitted ? !cancel(slot) : !slot.isWaitingForBlocks
+      guard !isBegun || events.remove(slot) else { continue }
       finish(slot, CommandFailure(.abortRequested))
+      beginReady()
       return .done(0)
     }
     return .done(1)

@@ -117,10 +117,11 @@ extension Controller {
     guard id != 0, id < submissionQueues.count, let queue = submissionQueues[id],
       queue.deletion == nil
     else { throw CommandFailure(Status.invalidQueueID.final, byte: 40) }
-    for other in slots where other.queue === queue && other.isSubmitted {
-      guard cancel(other) else { continue }
+    for other in slots where other.queue === queue {
+      guard other.isWaitingForBlocks || (other.isSubmitted && cancel(other)) else { continue }
       finish(other, CommandFailure(.abortedByQueueDeletion))
     }
+    beginReady()
     guard queue.inFlight > 0 else {
       remove(queue)
       return .done()

@@ -28,14 +28,13 @@ extension Controller {
   /// Looks how far the host has read a completion queue.
   func updateHead(of queue: CompletionQueue) {
     guard let value = announced(Doorbells.head(of: queue.id), queue: queue.id) else { return }
+    guard value != queue.totals.head else { return }
     guard value < queue.entries else { return refuse(value, &queue.refused) }
     queue.refused = nil
-    let before = queue.totals.taken
     // A host that claims to have taken what is not there harms itself only; it is not believed.
     guard queue.totals.take(upTo: value) else { return }
     // Perhaps nobody heard the host ring: the pin goes low by what is found here.
-    guard queue.totals.taken != before, shadow != nil || doorbells.areMapped, line.needsHeads
-    else { return }
+    guard shadow != nil || doorbells.areMapped, line.needsHeads else { return }
     line.look(queue.id) { announced(Doorbells.head(of: queue.id), queue: queue.id) }
   }
 

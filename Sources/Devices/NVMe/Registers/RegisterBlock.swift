@@ -13,6 +13,8 @@ final class RegisterBlock: Sendable {
     var completionQueue: UInt64 = 0
     /// Which resets the controller's thread has to know of before it may change the status.
     var life: UInt64 = 1
+    /// How often the controller was enabled in this life.
+    var enablings: UInt64 = 0
   }
 
   /// What a write asks of the controller.
@@ -30,6 +32,8 @@ final class RegisterBlock: Sendable {
     var submissionQueue: UInt64
     var completionQueue: UInt64
     var transfer: Transfer
+    /// Which one in its life.
+    var number: UInt64
   }
 
   let capabilities: ControllerCapabilities
@@ -102,15 +106,21 @@ final class RegisterBlock: Sendable {
       orders.append(.shutDown)
     }
     // SHN = 0 has no effect (figure 78): how the shutdown went is there until a reset.
-    if old.isEnabled, !new.isEnabled { orders.append(.disable) }
+    if old.isEnabled, !new.isEnabled {
+      // One that has not become ready has nothing to end that a host could wait for: what was wrong with how it was
+      // enabled is over at once.
+      if !state.status.isReady { state.status.isFatal = false }
+      orders.append(.disable)
+    }
     if !old.isEnabled, new.isEnabled {
+      state.enablings += 1
       if new.shutdown == 0 { state.status.shutdown = 0 }
       orders.append(
         .enable(
           Enabling(
             configuration: new, attributes: state.attributes,
             submissionQueue: state.submissionQueue, completionQueue: state.completionQueue,
-            transfer: transfer)))
+            transfer: transfer, number: state.enablings)))
     }
     return orders
   }
@@ -128,6 +138,15 @@ final class RegisterBlock: Sendable {
     state.withLock { state in
       Self.reset(&state)
       return state.life
+    }
+  }
+
+  /// Says that the controller was enabled wrongly, unless the host has taken that back.
+  func refuse(_ order: Enabling, life: UInt64) {
+    state.withLock { state in
+      guard state.life == life, state.enablings == order.number, state.configuration.isEnabled
+      else { return }
+      state.status.isFatal = true
     }
   }
 

@@ -19,10 +19,10 @@ public enum PlainCalls {
   /// - Returns: how it went, or nil when it would have to wait, or cannot be done without a buffer.
   static func attempt(_ request: StorageRequest) -> StorageRequest.Outcome? {
     guard request.buffer == nil, request.file.cache == .writeBack else { return nil }
-    guard request.isWanted else { return .abandoned }
     switch request.operation {
     case .read: return readAtOnce(request)
-    case .write(durable: false): return write(request, nowait: true)
+    case .write(durable: false):
+      return request.isWanted ? write(request, nowait: true) : .abandoned
     default: return nil
     }
   }
@@ -54,12 +54,13 @@ public enum PlainCalls {
 
   /// Nil when the data is not at hand, or this way does not lead there.
   private static func readAtOnce(_ request: StorageRequest) -> StorageRequest.Outcome? {
-    guard request.file.cache != .direct, request.isAligned else { return nil }
+    let file = request.file
+    guard file.cache != .direct else { return nil }
     guard request.beginWriting() else { return .abandoned }
     defer { request.endWriting() }
-    let number = request.file.descriptor.number
+    let number = file.descriptor.number
     // Memory cannot be asked not to wait, but does not.
-    let nowait: Int32 = request.file.isInMemory ? 0 : 1
+    let nowait: Int32 = file.isInMemory ? 0 : 1
     return unsafe move(request, .writing) { slices in
       // Sound: the slices are handed to one system call, inside of the scope that holds them.
       unsafe clinux_storage_read(
