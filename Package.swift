@@ -156,7 +156,9 @@ let package = Package(
         "AllocationCounter", "NVMeDevice", "NVMeDriver", "NVMeProtocol", "VFIOUserClient",
         "VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol",
       ]),
-    tests("CommandTests", ["vfio-user", "NVMeDevice", arguments]),
+    tests(
+      "CommandTests",
+      ["vfio-user", "NVMeDevice", "VFIOUserTransport", "CLinux", logging, arguments]),
     tests(
       "GuestTests",
       [

@@ -8,10 +8,12 @@
 #include <linux/magic.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -22,9 +24,15 @@
   } while ((result) == -1 && errno == EINTR)
 
 int clinux_storage_open(const char *path, int how) {
-  int flags = O_CLOEXEC | ((how & CLINUX_OPEN_WRITABLE) ? O_RDWR : O_RDONLY);
+  // Opening a pipe may wait, and opening a terminal or a driver's node may do anything.
+  struct stat status;
+  if (stat(path, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
+    return -EOPNOTSUPP;
+  int flags = O_CLOEXEC | O_NOCTTY | ((how & CLINUX_OPEN_WRITABLE) ? O_RDWR : O_RDONLY);
   if (how & CLINUX_OPEN_DIRECT) flags |= O_DIRECT;
-  if (how & CLINUX_OPEN_CREATE) flags |= O_CREAT;
+  if (how & CLINUX_OPEN_NEW) flags |= O_CREAT | O_EXCL;
+  // Without O_CREAT this concerns block devices only: -EBUSY when one is mounted or claimed, by whatever node.
+  else if (how & CLINUX_OPEN_WRITABLE) flags |= O_EXCL;
   int result;
   RETRY(result, open(path, flags, 0644));
   return result == -1 ? -errno : result;
@@ -35,14 +43,21 @@ int clinux_storage_inspect(int descriptor, struct clinux_storage_info *info) {
   if (fstat(descriptor, &status) == -1) return -errno;
   memset(info, 0, sizeof *info);
   info->direct_alignment = 512;
+  info->device = S_ISBLK(status.st_mode) ? status.st_rdev : status.st_dev;
+  info->inode = status.st_ino;
   if (S_ISREG(status.st_mode)) {
     info->kind = 1;
     info->size = (uint64_t)status.st_size;
     info->allocated = (uint64_t)status.st_blocks * 512;
     struct statfs system;
     info->in_memory = fstatfs(descriptor, &system) == 0 && system.f_type == TMPFS_MAGIC;
-#ifdef STATX_DIOALIGN
     struct statx more;
+    if (statx(descriptor, "", AT_EMPTY_PATH, STATX_BTIME, &more) == 0 && (more.stx_mask & STATX_BTIME)) {
+      info->is_birth_known = 1;
+      info->birth_seconds = more.stx_btime.tv_sec;
+      info->birth_nanoseconds = more.stx_btime.tv_nsec;
+    }
+#ifdef STATX_DIOALIGN
     if (statx(descriptor, "", AT_EMPTY_PATH, STATX_DIOALIGN, &more) == 0 &&
         (more.stx_mask & STATX_DIOALIGN) && more.stx_dio_offset_align > 0)
       info->direct_alignment = more.stx_dio_offset_align > more.stx_dio_mem_align
@@ -55,6 +70,8 @@ int clinux_storage_inspect(int descriptor, struct clinux_storage_info *info) {
     if (ioctl(descriptor, BLKGETSIZE64, &size) == -1) return -errno;
     if (ioctl(descriptor, BLKSSZGET, &sector) == 0 && sector > 0)
       info->direct_alignment = (uint32_t)sector;
+    int read_only = 0;
+    info->is_read_only = ioctl(descriptor, BLKROGET, &read_only) == 0 && read_only != 0;
     info->kind = 2;
     info->size = size;
     info->allocated = size;
@@ -99,6 +116,36 @@ int clinux_storage_sync(int descriptor) {
   return result == -1 ? -errno : 0;
 }
 
+int clinux_sync_folder(const char *path) {
+  int folder;
+  RETRY(folder, open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (folder == -1) return -errno;
+  int result;
+  RETRY(result, fsync(folder));
+  int code = result == -1 ? errno : 0;
+  close(folder);
+  // Some file systems have no use for it.
+  return code == EINVAL ? 0 : -code;
+}
+
+int clinux_place(const char *from, const char *to, int swap) {
+  int result;
+  RETRY(result, renameat2(AT_FDCWD, from, AT_FDCWD, to, swap ? RENAME_EXCHANGE : RENAME_NOREPLACE));
+  if (result == 0) return 0;
+  if (errno != EINVAL || swap) return -errno;
+  // Not every file system knows the flag; a link replaces nothing either.
+  RETRY(result, link(from, to));
+  if (result == -1) return -errno;
+  unlink(from);
+  return 0;
+}
+
+int clinux_replace(const char *from, const char *to) {
+  int result;
+  RETRY(result, rename(from, to));
+  return result == -1 ? -errno : 0;
+}
+
 int clinux_storage_punch(int descriptor, uint64_t offset, uint64_t size) {
   int result;
   RETRY(result, fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
@@ -118,6 +165,9 @@ int clinux_storage_resize(int descriptor, uint64_t size) {
   RETRY(result, ftruncate(descriptor, (off_t)size));
   return result == -1 ? -errno : 0;
 }
+
+uint32_t clinux_major(uint64_t device) { return major(device); }
+uint32_t clinux_minor(uint64_t device) { return minor(device); }
 
 void *clinux_aligned_memory(size_t alignment, size_t size) {
   void *memory = NULL;

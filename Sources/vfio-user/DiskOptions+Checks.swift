@@ -20,10 +20,11 @@ extension NamespaceOptions {
     case ("cache", let value?): cache = value
     case ("nguid", let value?): nguid = value
     case ("read-only", nil): readOnly = true
+    case ("raw", nil): raw = true
     default:
       let part = value.map { "\(key)=\($0)" } ?? key
       throw ValidationError(
-        "--namespace takes file=PATH or memory=SIZE, and size=, block-size=, cache=, nguid= and read-only; not '\(part)'. A comma that belongs to a path is written twice."
+        "--namespace takes file=PATH or memory=SIZE, and size=, block-size=, cache=, nguid=, read-only and raw; not '\(part)'. A comma that belongs to a path is written twice."
       )
     }
   }
@@ -87,6 +88,9 @@ extension NamespaceOptions {
     guard digits.count == 32, nguid.count == 32 else {
       throw ValidationError("nguid= takes 32 hexadecimal digits, not '\(nguid)'.")
     }
+    guard digits.contains(where: { $0 != 0 }) else {
+      throw ValidationError("nguid= takes a number; all zeros say that there is none.")
+    }
     return (0..<16).map { UInt8(digits[2 * $0] << 4 | digits[2 * $0 + 1]) }
   }
 }
@@ -101,6 +105,7 @@ extension NamespaceOptions: CustomStringConvertible {
     if let cache { parts.append("cache=\(cache)") }
     if let nguid { parts.append("nguid=\(nguid)") }
     if readOnly == true { parts.append("read-only") }
+    if raw == true { parts.append("raw") }
     return parts.joined(separator: ",")
   }
 }
@@ -120,6 +125,11 @@ extension DiskOptions {
     }
     if let serial, !(1...20 ~= serial.utf8.count) {
       throw ValidationError("--serial takes 1 to 20 characters, not '\(serial)'.")
+    }
+    if let serial, !NVMeConfiguration.isSound(serialNumber: serial) {
+      throw ValidationError(
+        "--serial takes ASCII without a blank at either end, not '\(serial)': a guest could not tell it from others."
+      )
     }
     guard namespace.count <= NVMeConfiguration.mostNamespaces else {
       throw ValidationError(

@@ -1,8 +1,5 @@
 public import ArgumentParser
-import Logging
 public import NVMeDevice
-import SystemPackage
-import VFIOUserTransport
 
 extension CacheMode: ExpressibleByArgument {}
 extension NVMeConfiguration.DoorbellMode: ExpressibleByArgument {}
@@ -20,6 +17,8 @@ struct NamespaceOptions: Codable, Equatable {
   var cache: String?
   /// 32 hexadecimal digits.
   var nguid: String?
+  /// Whether the file is the disk, whatever it looks like.
+  var raw: Bool?
 
   /// Reads "file=PATH,size=10G,block-size=4096,read-only,cache=direct"; a comma in a path is doubled.
   init(parsing text: String) throws {
@@ -35,48 +34,6 @@ struct NamespaceOptions: Codable, Equatable {
     self.blockSize = blockSize
     self.readOnly = readOnly
     self.cache = cache
-  }
-
-  /// Opens and locks what the namespace is made of.
-  func open() throws -> NamespaceConfiguration {
-    let checked = try check()
-    var configuration = NamespaceConfiguration(
-      try open(checked.bytes, checked.cache), blockSize: checked.blockSize)
-    if let id = checked.globallyUniqueID { configuration.globallyUniqueID = id }
-    return configuration
-  }
-
-  private func open(_ bytes: UInt64?, _ cache: CacheMode) throws -> StorageFile {
-    guard let file else {
-      guard let bytes else { throw CommandFailure("a disk in memory needs a size.") }
-      do {
-        return try StorageFile(memory: bytes, isReadOnly: readOnly ?? false)
-      } catch {
-        throw CommandFailure("no memory for the disk: \(error)")
-      }
-    }
-    do {
-      return try StorageFile(
-        path: FilePath(file), create: bytes, cache: cache, isReadOnly: readOnly ?? false)
-    } catch {
-      throw CommandFailure(Self.explain(error, file, isReadOnly: readOnly ?? false))
-    }
-  }
-
-  private static func explain(
-    _ failure: SystemFailure, _ file: String, isReadOnly: Bool
-  ) -> String {
-    switch (failure.call, failure.code) {
-    case ("open", .noSuchFileOrDirectory):
-      "there is no file \(file). With --size 10G for example it is made."
-    case ("open", .notSupported): "\(file) is neither a file nor a block device."
-    case ("open", .invalidArgument): "the file system of \(file) has no direct I/O."
-    case ("fcntl(F_OFD_SETLK)", _):
-      isReadOnly
-        ? "somebody else writes to \(file)."
-        : "somebody else uses \(file); only --read-only disks can share a file."
-    default: "\(file): \(failure)"
-    }
   }
 }
 
@@ -96,7 +53,7 @@ struct DiskOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "A namespace, once for each: file=PATH or memory=SIZE, and size=, block-size=, cache=, nguid=, read-only, with commas between. What it does not say, --block-size and --cache say; --read-only is for all of them.",
+      "A namespace, once for each: file=PATH or memory=SIZE, and size=, block-size=, cache=, nguid=, read-only, raw, with commas between. What it does not say, --block-size and --cache say; --read-only and --raw are for all of them.",
       valueName: "description"))
   var namespace: [String] = []
 
@@ -105,6 +62,12 @@ struct DiskOptions: ParsableArguments {
 
   @Flag(help: "Refuse writes.")
   var readOnly = false
+
+  @Flag(
+    help:
+      "Take the file for the disk itself although it looks like an image of another format (qcow2, vmdk, gzip ...)."
+  )
+  var raw = false
 
   @Option(
     help:
@@ -118,7 +81,10 @@ struct DiskOptions: ParsableArguments {
   @Option(help: "Entries of a queue, 2 to 4096.")
   var queueEntries = 1024
 
-  @Option(help: ArgumentHelp("The serial number, up to 20 characters.", valueName: "text"))
+  @Option(
+    help: ArgumentHelp(
+      "The serial number, up to 20 characters of ASCII; else one is made with the disk and kept.",
+      valueName: "text"))
   var serial: String?
 
   @Option(help: "Threads that wait for the disk.")
@@ -150,7 +116,7 @@ struct DiskOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Where counters and settings are kept; PATH.nvme beside the first file unless told otherwise.",
+      "Where the block size, the name and the counters of the disk are kept: a folder, or for a single file a file of its own. Otherwise it is FILE.nvme beside each file, and a folder of the system for block devices.",
       valueName: "path"))
   var state: String?
 
@@ -166,7 +132,11 @@ struct DiskOptions: ParsableArguments {
       throw ValidationError("--size is for --file; a --namespace has its own, size=.")
     }
     try checkNumbers()
-    for one in try namespaces() { try one.check() }
+    let all = try namespaces()
+    for one in all { try one.check() }
+    guard state == nil || all.contains(where: { $0.file != nil }) else {
+      throw ValidationError("--state is for disks with a file; memory is gone with the process.")
+    }
   }
 
   /// The namespaces that are asked for, with what the disk's options say of all of them.
@@ -179,51 +149,9 @@ struct DiskOptions: ParsableArguments {
       one.blockSize = one.blockSize ?? blockSize
       one.cache = one.cache ?? cache.rawValue
       one.readOnly = one.readOnly == true || readOnly
+      one.raw = one.raw == true || raw
       return one
     }
   }
 
-  /// Opens the files and makes the disk.
-  func makeDevice(_ logger: Logger) throws -> NVMeDevice {
-    let namespaces = try namespaces()
-    var configuration = NVMeConfiguration(namespaces: try namespaces.map { try $0.open() })
-    configuration.logger = logger
-    configuration.queues = queues
-    configuration.queueEntries = queueEntries
-    configuration.threads = threads
-    configuration.doorbells = doorbells
-    configuration.linger = .microseconds(linger)
-    configuration.interrupts = interrupts
-    configuration.use(engine)
-    if let serial { configuration.serialNumber = serial }
-    configuration.statePath = statePath(namespaces)
-    return try makeDisk(configuration)
-  }
-
-  /// Where the state is kept, if anywhere.
-  func statePath(_ namespaces: [NamespaceOptions]) -> FilePath? {
-    if let state { return FilePath(state) }
-    guard let first = namespaces.first, let file = first.file, first.readOnly != true,
-      !file.hasPrefix("/dev/")
-    else { return nil }
-    return FilePath(file + ".nvme")
-  }
-}
-
-/// Makes a disk, or says why not in words for the user.
-func makeDisk(_ configuration: NVMeConfiguration) throws -> NVMeDevice {
-  do {
-    return try NVMeDevice(configuration)
-  } catch NVMeDevice.Flaw.outOfRange(let what, let value, let range) {
-    throw CommandFailure(
-      "\(value) \(what): it has to be \(range.lowerBound) to \(range.upperBound).")
-  } catch NVMeDevice.Flaw.empty(let name) {
-    throw CommandFailure("\(name) is smaller than one block. With --size it is made larger.")
-  } catch NVMeDevice.Flaw.unaligned(let name, let size, let alignment) {
-    throw CommandFailure(
-      "\(name) has blocks of \(size) bytes, and direct I/O with it needs pieces of \(alignment). Choose --block-size \(alignment), unless the guest has formatted it, or another --cache."
-    )
-  } catch {
-    throw CommandFailure("\(error)")
-  }
 }

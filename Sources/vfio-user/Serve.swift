@@ -27,9 +27,9 @@ struct Serve: ParsableCommand {
         socket = "port.sock"
         pty = true
 
-      The tables are nvme, serial, edu and scratch. Paths are relative to the file. Disks without a serial \
-      number get VFIOUSER0001, VFIOUSER0002 and so on, because a guest takes each number once. When one device \
-      cannot be had, none is served.
+      The tables are nvme, serial, edu and scratch. Paths are relative to the file. A disk without a \
+      serial number gets one that stays with its first file, wherever that is in the list. When one device cannot be \
+      had, none is served.
       """,
     subcommands: [ServeSerial.self, ServeEdu.self, ServeScratch.self, ServeNVMe.self])
 

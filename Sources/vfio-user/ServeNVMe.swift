@@ -14,7 +14,8 @@ struct ServeNVMe: DeviceCommand {
         vfio-user serve nvme --socket /tmp/disk.sock --memory 1G
         vfio-user serve nvme --socket /tmp/disk.sock --namespace file=a.img --namespace file=b.img,read-only
 
-      The file is locked: no second process writes to it. After it was made larger (truncate -s 20G), \
+      The file is locked: no second process writes to it. Its state (the size of its blocks when the guest has \
+      formatted it, its name, its counters) is kept beside it in FILE.nvme: take both when you move it. After it was made larger (truncate -s 20G), \
       SIGHUP makes the guest see the new size.
 
       SPDK's initiator (the VFIOUSER transport) needs --doorbells mapped: it rings only in memory. A comma in a path is \
@@ -27,8 +28,10 @@ struct ServeNVMe: DeviceCommand {
   @OptionGroup var log: LogOptions
 
   func makeDevice(_ log: DeviceLog) throws -> ServedDevice {
-    let device = try disk.makeDevice(log.logger("nvme"))
-    return ServedDevice(device: device, close: device.close, hangup: device.measure)
+    let made = try disk.makeDevice(log.logger("nvme"), socket: socket.name)
+    return ServedDevice(
+      device: made.device, close: made.device.close, takeBack: made.takeBack,
+      hangup: made.device.measure)
   }
 
   func run() throws { try serve(self) }

@@ -33,7 +33,7 @@ import Testing
 
   @Test func `keep no state beside a file that is only read`() throws {
     let disk = try disk(["--namespace", "file=/disks/b", "--read-only"])
-    #expect(disk.statePath(try disk.namespaces()) == nil)
+    #expect(disk.stateFiles(try disk.namespaces()) == [])
   }
 
   @Test func `have no size for all namespaces`() {

@@ -1,4 +1,3 @@
-import CLinux
 import Logging
 import NVMeProtocol
 import SystemPackage
@@ -50,7 +49,7 @@ final class TestHost {
 
   init(
     _ files: [StorageFile]? = nil, blockSize: Int = 512, isShared: Bool = true,
-    _ change: (inout NVMeConfiguration) -> Void = { _ in }
+    _ change: (inout NVMeConfiguration) throws -> Void = { _ in }
   ) throws {
     let files = try files ?? [StorageFile(memory: 8 << 20)]
     var options = NVMeConfiguration(
@@ -58,7 +57,7 @@ final class TestHost {
     options.queues = 4
     options.queueEntries = 64
     options.logger.logLevel = .critical
-    change(&options)
+    try change(&options)
     device = try NVMeDevice(options)
     var serverOptions = ServerOptions()
     serverOptions.logger.logLevel = .critical
@@ -333,21 +332,5 @@ func pattern(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
   return (0..<count).map { _ in
     state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
     return UInt8(truncatingIfNeeded: state >> 33)
-  }
-}
-
-/// A file in a folder of its own, removed with the object.
-final class TestFile {
-  let path: FilePath
-
-  init(size: UInt64? = nil) throws {
-    path = FilePath("/tmp/nvme-test-\(clinux_process_id())-\(UInt64.random(in: 0 ... .max))")
-    if let size { _ = try StorageFile(path: path, create: size) }
-  }
-
-  deinit {
-    for suffix in ["", ".nvme"] {
-      _ = unsafe FilePath(path.string + suffix).withPlatformString { unsafe clinux_unlink($0) }
-    }
   }
 }

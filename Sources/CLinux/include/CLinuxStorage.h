@@ -11,9 +11,11 @@ extern "C" {
 
 #define CLINUX_OPEN_WRITABLE 1
 #define CLINUX_OPEN_DIRECT 2
-#define CLINUX_OPEN_CREATE 4
+/// Makes a file that is not there yet; -EEXIST when it is.
+#define CLINUX_OPEN_NEW 4
 
-/// Opens a file for a disk, close-on-exec; CLINUX_OPEN_* say how.
+/// Opens a file for a disk, close-on-exec; CLINUX_OPEN_* say how. A block device that is written to is held
+/// exclusively. -EOPNOTSUPP for what is neither a file nor a block device.
 int clinux_storage_open(const char *path, int how);
 
 struct clinux_storage_info {
@@ -26,6 +28,15 @@ struct clinux_storage_info {
   int kind;
   /// 1 when it is a file in memory (tmpfs), which knows no RWF_NOWAIT and waits for no disk.
   int in_memory;
+  /// 1 when it is a block device that takes no writes, however it was opened.
+  int is_read_only;
+  /// The file system's number, or the block device's.
+  uint64_t device;
+  uint64_t inode;
+  /// When the file was made, where the file system knows that.
+  int is_birth_known;
+  int64_t birth_seconds;
+  uint32_t birth_nanoseconds;
 };
 int clinux_storage_inspect(int descriptor, struct clinux_storage_info *info);
 
@@ -43,6 +54,16 @@ int64_t clinux_storage_write(int descriptor, const void *slices, int count, uint
                              int durable, int nowait);
 /// fdatasync. The system tells of data that was lost once per open file: who asks again hears that all is well.
 int clinux_storage_sync(int descriptor);
+/// fsync of a folder: what was made, renamed or removed in it stays so.
+int clinux_sync_folder(const char *path);
+/// Renames a file to a name that is free (-EEXIST when it is not), or swaps two.
+int clinux_place(const char *from, const char *to, int swap);
+/// Renames a file, in place of whatever has the name.
+int clinux_replace(const char *from, const char *to);
+/// The parts of a device's number.
+uint32_t clinux_major(uint64_t device);
+uint32_t clinux_minor(uint64_t device);
+
 /// Gives blocks back to the host; they read as zeros.
 int clinux_storage_punch(int descriptor, uint64_t offset, uint64_t size);
 /// Makes blocks zeros and keeps the room for them.

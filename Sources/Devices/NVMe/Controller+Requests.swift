@@ -74,6 +74,7 @@ extension Controller {
     for request in done {
       let slot = slots[request.tag]
       isBack(slot)
+      noteKept(slot, request.outcome)
       takeBack(slot, request.outcome)
     }
     done.removeAll(keepingCapacity: true)
@@ -115,9 +116,10 @@ extension Controller {
   private func goOn(
     _ slot: CommandSlot, _ outcome: StorageRequest.Outcome
   ) throws(CommandFailure) -> Progress {
+    if let progress = try afterKeeping(slot, outcome) { return progress }
     try check(outcome, of: slot)
     switch slot.work {
-    case .once, .waiting, .shutDown: return .done()
+    case .once, .waiting, .shutDown, .keepFormat, .keepFeature: return .done()
     case .commit(let range, let reading): return try beginReading(slot, range, reading)
     case .compare(let done, let range): return try compare(slot, from: done, of: range)
     case .verify(let next, let end): return try verify(slot, from: next, to: end)

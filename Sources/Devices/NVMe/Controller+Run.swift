@@ -65,7 +65,8 @@ extension Controller {
           engine.flush()
           if !takeBackRequests() { mailbox.wake.wait() }
         }
-        save()
+        saveNow()
+        keeping.keeper?.close()
         engine.close()
         return false
       }

@@ -50,7 +50,8 @@ extension Controller {
       return registers.setStatus(life: life) { $0.isFatal = true }
     }
     health.isPowered = false
-    save()
+    // The host may take the power away when it has heard that the disk is shut down.
+    saveNow()
     registers.setStatus(life: life) { $0.shutdown = 2 }
   }
 }

@@ -53,8 +53,6 @@ final class Controller: @unchecked Sendable {
   var configuration = ControllerConfiguration(rawValue: 0)
 
   var namespaces: [Namespace]
-  /// Bytes of a block that a host has chosen, by the namespaces' keys.
-  var formats: [String: Int]
   /// By number; the admin queue is 0.
   var submissionQueues: [SubmissionQueue?]
   var completionQueues: [CompletionQueue?]
@@ -92,9 +90,7 @@ final class Controller: @unchecked Sendable {
   var events = EventQueue()
   var errors = ErrorLog()
   var health: HealthCounters
-  /// When the counters were saved, on their own clock, and how many commands there were.
-  var savedAt: UInt64 = 0
-  var savedCommands: UInt64 = 0
+  var keeping: Keeping
   var changedNamespaces: [UInt32] = []
   var shadow: ShadowDoorbells?
   /// Commands that switch the write cache off and wait for writes from before them.
@@ -117,7 +113,7 @@ final class Controller: @unchecked Sendable {
   init(
     _ options: NVMeConfiguration, mailbox: Mailbox, doorbells: Doorbells, registers: RegisterBlock,
     lives: ControllerLives, bus: DeviceBus, line: InterruptLine, engine: any StorageEngine,
-    saved: SavedState
+    keeping: Keeping
   ) throws {
     self.options = options
     lingering = Deadline.nanoseconds(options.linger)
@@ -132,48 +128,33 @@ final class Controller: @unchecked Sendable {
     scratch = try PageBuffer(size: 4096)
     submissionQueues = Array(repeating: nil, count: options.queues + 1)
     completionQueues = Array(repeating: nil, count: options.queues + 1)
-    formats = saved.formats ?? [:]
+    self.keeping = keeping
+    let saved = keeping.controller
     features = Features(
       saved: Dictionary(
         saved.features.compactMap { entry in UInt8(entry.key).map { ($0, entry.value) } }
       ) { $1 },
       hasCache: options.namespaces.contains { $0.file.cache != .writeThrough })
-    health = HealthCounters(saved)
-    namespaces = try Self.makeNamespaces(options, saved)
+    health = HealthCounters(saved.counters)
+    namespaces = try Self.makeNamespaces(options, keeping.identity)
   }
 
   private static func makeNamespaces(
-    _ options: NVMeConfiguration, _ saved: SavedState
+    _ options: NVMeConfiguration, _ identity: DiskIdentity
   ) throws -> [Namespace] {
-    var namespaces: [Namespace] = []
-    for (index, one) in options.namespaces.enumerated() {
-      let blockSize = saved.blockSize(of: one, among: options.namespaces)
-      if blockSize != one.blockSize {
+    try options.namespaces.enumerated().map { index, one in
+      if one.usedBlockSize != one.blockSize {
         options.logger.notice(
           "a guest has formatted a namespace, which counts",
           metadata: [
-            "file": "\(one.file.name)", "block size": "\(blockSize)",
+            "file": "\(one.file.name)", "block size": "\(one.usedBlockSize)",
             "instead of": "\(one.blockSize)",
           ])
       }
-      namespaces.append(
-        try Namespace(
-          id: UInt32(index + 1), one, shift: blockSize == 4096 ? 12 : 9,
-          uniqueID: Self.uniqueID(options.serialNumber, namespace: index + 1),
-          key: one.key(among: options.namespaces)))
+      return try Namespace(
+        id: UInt32(index + 1), one, globallyUniqueID: identity.globallyUniqueIDs[index],
+        uuid: identity.uuids[index])
     }
-    return namespaces
-  }
-
-  /// A name that is the same each time: the serial number, hashed (FNV-1a), and the namespace's number.
-  static func uniqueID(_ serial: String, namespace: Int) -> [UInt8] {
-    var words: [UInt64] = [0xCBF2_9CE4_8422_2325, 0x8422_2325_CBF2_9CE4]
-    for byte in serial.utf8 {
-      for index in words.indices { words[index] = (words[index] ^ UInt64(byte)) &* 0x100_0000_01B3 }
-    }
-    words[1] ^= UInt64(namespace)
-    // The second half is an EUI-64 too; all zeros would mean that there is none.
-    return words.flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> (8 * $0)) } }
   }
 
   func namespace(_ id: UInt32) -> Namespace? {

@@ -1,5 +1,4 @@
 public import Logging
-public import SystemPackage
 
 /// What kind of disk to be.
 public struct NVMeConfiguration: Sendable {
@@ -31,8 +30,10 @@ public struct NVMeConfiguration: Sendable {
 
   /// The namespaces, at least one; the first has number 1.
   public var namespaces: [NamespaceConfiguration]
-  /// At most 20 characters of ASCII.
-  public var serialNumber: String
+  /// At most 20 characters of ASCII, no blank at either end; nil for one that is made once and kept.
+  public var serialNumber: String?
+  /// What tells this disk from others that read the same files at the same time; the name of its socket, for example.
+  public var readerName = ""
   /// At most 40 characters of ASCII.
   public var modelNumber = "swift-vfio-user NVMe disk"
   /// Pairs of I/O queues, 1 to ``mostQueues``.
@@ -50,15 +51,13 @@ public struct NVMeConfiguration: Sendable {
   /// It keeps a core busy for as long as the guest keeps the disk busy; zero for never. Only guests with
   /// shadow doorbells, as Linux has them, are looked after so.
   public var linger: Duration = .microseconds(400)
-  /// Where counters and saved features are kept; nil to forget them with the process.
-  public var statePath: FilePath?
   /// Makes the engine that reads and writes; nil for a ``ThreadPool``.
   public var makeEngine: (@Sendable () throws -> any StorageEngine)?
   /// Where the disk says what it does.
   public var logger = Logger(label: "nvme")
 
-  /// A disk with the defaults.
-  public init(namespaces: [NamespaceConfiguration], serialNumber: String = "VFIOUSER0001") {
+  /// A disk with the defaults, which keeps nothing before ``openState(_:)``.
+  public init(namespaces: [NamespaceConfiguration], serialNumber: String? = nil) {
     self.namespaces = namespaces
     self.serialNumber = serialNumber
   }

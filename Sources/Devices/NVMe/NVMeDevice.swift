@@ -22,6 +22,10 @@ public final class NVMeDevice: Device {
     case empty(String)
     /// Direct I/O with a file is in larger pieces than the blocks that the namespace has.
     case unaligned(String, blockSize: Int, alignment: Int)
+    /// A serial number that would reach the guest as another one: it has ASCII only, and no blanks at its ends.
+    case serialNumber(String)
+    /// A namespace cannot have this NGUID: it says nothing, or another namespace has it.
+    case globallyUniqueID(namespace: Int, String)
   }
 
   static let vendor: UInt16 = 0x1234
@@ -29,7 +33,7 @@ public final class NVMeDevice: Device {
   private static let doorbellsEnd: UInt64 = 0x2000
 
   private let options: NVMeConfiguration
-  private let saved: SavedState
+  private let keeping: Keeping
   private let mailbox = Mailbox()
   private let doorbells: Doorbells
   private let registers: RegisterBlock
@@ -51,11 +55,10 @@ public final class NVMeDevice: Device {
   ///
   /// - Throws: ``Flaw``, or what the system says when there are no threads to be had.
   public init(_ options: NVMeConfiguration) throws {
-    try Self.check(options)
-    let saved = SavedState.load(options.statePath, logger: options.logger)
-    try Self.checkAlignment(options, saved)
+    try options.check()
     self.options = options
-    self.saved = saved
+    keeping = try Keeping(options)
+    try options.check(keeping.identity)
     doorbells = Doorbells(pairs: options.queues + 1)
     var capabilities = ControllerCapabilities(rawValue: 0)
     capabilities.maximumQueueEntriesZeroBased = UInt16(options.queueEntries - 1)
@@ -67,35 +70,6 @@ public final class NVMeDevice: Device {
     capabilities.maximumPageSize = 4
     registers = RegisterBlock(capabilities: capabilities)
     engine = try options.makeEngine?() ?? ThreadPool(threads: options.threads)
-  }
-
-  private static func check(_ options: NVMeConfiguration) throws {
-    let limits = [
-      ("queues", options.queues, 1...NVMeConfiguration.mostQueues),
-      ("queue entries", options.queueEntries, 2...NVMeConfiguration.mostEntries),
-      ("namespaces", options.namespaces.count, 1...NVMeConfiguration.mostNamespaces),
-      ("threads", options.threads, 1...64),
-      ("characters of the serial number", options.serialNumber.utf8.count, 1...20),
-    ]
-    for (what, value, range) in limits where !range.contains(value) {
-      throw Flaw.outOfRange(what: what, value: value, range: range)
-    }
-    for one in options.namespaces {
-      guard NamespaceConfiguration.blockSizes.contains(one.blockSize) else {
-        throw Flaw.blockSize(one.blockSize)
-      }
-      guard try one.file.size() >= UInt64(one.blockSize) else { throw Flaw.empty(one.file.name) }
-    }
-  }
-
-  /// Blocks may have been chosen by a guest when the file was opened otherwise.
-  private static func checkAlignment(_ options: NVMeConfiguration, _ saved: SavedState) throws {
-    for one in options.namespaces {
-      let size = saved.blockSize(of: one, among: options.namespaces)
-      guard one.file.takes(blockSize: size) else {
-        throw Flaw.unaligned(one.file.name, blockSize: size, alignment: one.file.alignment)
-      }
-    }
   }
 
   /// An NVMe controller with MSI-X, MSI and an interrupt pin, unless there are to be fewer.
@@ -138,7 +112,7 @@ public final class NVMeDevice: Device {
     do {
       let controller = try Controller(
         options, mailbox: mailbox, doorbells: doorbells, registers: registers, lives: lives,
-        bus: bus, line: line, engine: engine, saved: saved)
+        bus: bus, line: line, engine: engine, keeping: keeping)
       plug.withLock { $0.controller = controller }
       try DetachedThread.start("nvme") { controller.run() }
     } catch {
@@ -153,6 +127,9 @@ public final class NVMeDevice: Device {
     mailbox.post(.close)
     _ = mailbox.settled.withLock(when: { $0.isClosed }, before: .after(.seconds(10))) { _ in }
   }
+
+  /// What the guest knows the disk by.
+  public var serialNumber: String { keeping.identity.serialNumber }
 
   /// Looks whether files have another size by now, and tells the guest of it; from any thread.
   public func measure() { mailbox.post(.measure) }

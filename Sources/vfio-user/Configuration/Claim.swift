@@ -93,7 +93,13 @@ extension ServeNVMe {
           "file", path: file, isShared: one.readOnly == true,
           remedy: "Only read-only disks can share a file."))
     }
-    if let state = disk.statePath(namespaces) { claims.append(Claim("state", path: state.string)) }
+    claims += disk.stateFiles(namespaces).map {
+      Claim("state", path: $0, remedy: "Name the file otherwise, or keep the state in a folder.")
+    }
+    claims += namespaces.compactMap(\.nguid).map {
+      Claim(
+        "nguid", $0.lowercased(), remedy: "A guest takes only one of two namespaces with the same.")
+    }
     if let serial = disk.serial {
       claims.append(
         Claim("serial", serial, remedy: "A guest takes only one of two disks with the same."))

@@ -38,10 +38,6 @@ struct ConfiguredDevice {
       }
       arguments += try Self.arguments(key, entry, at: place, folder)
     }
-    // A guest takes a serial number once.
-    if kind.name == "nvme", table.entries["serial"] == nil {
-      arguments.append("--serial=VFIOUSER" + String("\(10_000 + number)".dropFirst()))
-    }
     command = try Self.parse(arguments, table, at: place)
   }
 

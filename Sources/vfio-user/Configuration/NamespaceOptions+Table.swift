@@ -1,7 +1,9 @@
 import ArgumentParser
 
 extension NamespaceOptions {
-  private static let keys = ["file", "size", "memory", "cache", "nguid", "block-size", "read-only"]
+  private static let keys = [
+    "file", "size", "memory", "cache", "nguid", "block-size", "read-only", "raw",
+  ]
 
   /// Reads `{ file = "a.img", size = "10G", block-size = 4096, read-only = true }`.
   init(_ table: ConfigurationTable) throws {
@@ -9,13 +11,14 @@ extension NamespaceOptions {
     for (key, entry) in table.sorted {
       switch (key, entry.value) {
       case ("block-size", .number(let number)): try set(key, "\(number)")
-      case ("read-only", .flag(let isSet)): if isSet { try set(key, nil) }
+      case ("read-only", .flag(let isSet)), ("raw", .flag(let isSet)):
+        if isSet { try set(key, nil) }
       case ("file", .text(let text)), ("size", .text(let text)), ("memory", .text(let text)),
         ("cache", .text(let text)), ("nguid", .text(let text)):
         try set(key, text)
       default:
         throw ValidationError(
-          "\(key) = \(entry.value) is not for a namespace.\(Suggestion.sentence(for: key, among: Self.keys)) It takes file, size, memory, cache and nguid as texts, block-size as a number, read-only as true or false."
+          "\(key) = \(entry.value) is not for a namespace.\(Suggestion.sentence(for: key, among: Self.keys)) It takes file, size, memory, cache and nguid as texts, block-size as a number, read-only and raw as true or false."
         )
       }
     }

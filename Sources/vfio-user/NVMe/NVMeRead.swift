@@ -1,4 +1,5 @@
 import ArgumentParser
+import CLinux
 import Foundation
 import NVMeDriver
 import SystemPackage
@@ -40,11 +41,7 @@ struct NVMeRead: ParsableCommand {
     let disk = try Disk(target, depth: BlockCopy.depth, transfer: BlockCopy.transfer, driver)
     defer { disk.close() }
     let range = try blockRange(of: disk.namespace, offset, count)
-    let file = try output.map { path in
-      try FileDescriptor.open(
-        FilePath(path), .writeOnly, options: [.create, .truncate, .closeOnExec],
-        permissions: [.ownerReadWrite, .groupRead, .otherRead])
-    }
+    let file = try output.map(openOutput)
     let copy = try BlockCopy(disk)
     do {
       try driving(target) { try copy.read(range) { try (file ?? .standardOutput).append($0) } }
@@ -59,6 +56,34 @@ struct NVMeRead: ParsableCommand {
     note(copy.report("read"))
     if Interruption.hasCome { throw ExitCode(130) }
   }
+}
+
+/// Opens a file for a copy, and empties it, unless it is somebody's disk: that may be the very one that is copied.
+func openOutput(_ path: String) throws -> FileDescriptor {
+  let file: FileDescriptor
+  do {
+    file = try FileDescriptor.open(
+      FilePath(path), .writeOnly, options: [.create, .closeOnExec],
+      permissions: [.ownerReadWrite, .groupRead, .otherRead])
+  } catch {
+    throw CommandFailure("\(path) cannot be written: \(error)")
+  }
+  do {
+    // Held while the file is open; disks hold the same. A pipe or a terminal cannot be locked.
+    let result = clinux_storage_lock(file.rawValue, 1)
+    guard result != -Errno.resourceTemporarilyUnavailable.rawValue else {
+      throw CommandFailure("\(path) is a disk that somebody serves. Choose another file.")
+    }
+    var info = clinux_storage_info()
+    // Sound: the result is lent for the call. A device has no size to be changed.
+    if unsafe clinux_storage_inspect(file.rawValue, &info) == 0, info.kind == 1 {
+      try file.resize(to: 0)
+    }
+  } catch {
+    try? file.close()
+    throw error
+  }
+  return file
 }
 
 extension FileDescriptor {

@@ -100,7 +100,8 @@ import VFIOUserTransport
     }
     #expect(names[0].globallyUniqueID != nil && names[0].uuid != nil)
     #expect(names[0].globallyUniqueID != names[1].globallyUniqueID)
-    #expect(names[0].extendedUniqueID != names[1].extendedUniqueID)
+    #expect(names[0].uuid != names[1].uuid)
+    #expect(names.allSatisfy { $0.extendedUniqueID == nil })
   }
 
   @Test(arguments: [0x04, 0x05, 0x06, 0x14, 0x15, 0x1F, 0xFF] as [UInt8])

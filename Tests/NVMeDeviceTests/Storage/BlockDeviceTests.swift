@@ -15,20 +15,23 @@ final class LoopDevice {
   /// - Throws: when this process may not make one.
   init(size: UInt64) throws {
     file = try TestFile(size: size)
-    path = FilePath(try Self.losetup("--find", "--show", file.path.string))
+    path = FilePath(try Self.run(Self.losetup, "--find", "--show", file.path.string))
   }
 
-  deinit { _ = try? Self.losetup("--detach", path.string) }
+  deinit { _ = try? Self.run(Self.losetup, "--detach", path.string) }
 
   /// Tells the kernel that the file has another size.
-  func measure() throws { _ = try Self.losetup("--set-capacity", path.string) }
+  func measure() throws { try Self.run(Self.losetup, "--set-capacity", path.string) }
+
+  private static let losetup = "/usr/sbin/losetup"
 
   private struct Refused: Error, CustomStringConvertible { let description: String }
 
   /// - Returns: what it printed, without the newline.
-  private static func losetup(_ arguments: String...) throws -> String {
+  @discardableResult
+  static func run(_ program: String, _ arguments: String...) throws -> String {
     let process = Process()
-    process.executableURL = URL(filePath: "/usr/sbin/losetup")
+    process.executableURL = URL(filePath: program)
     process.arguments = arguments
     let output = Pipe()
     process.standardOutput = output
@@ -37,7 +40,7 @@ final class LoopDevice {
     let said = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
     process.waitUntilExit()
     guard process.terminationStatus == 0 else {
-      throw Refused(description: "losetup ends with \(process.terminationStatus)")
+      throw Refused(description: "\(program) ends with \(process.terminationStatus)")
     }
     return said.trimmingCharacters(in: .newlines)
   }
@@ -120,13 +123,60 @@ struct `A disk that is a block device` {
     }
   }
 
-  @Test func `is locked like a file`() throws {
+  @Test func `is one disk under each of its nodes`() throws {
     let loop = try LoopDevice(size: 1 << 20)
-    let writer = try StorageFile(path: loop.path)
-    #expect(
-      throws: SystemFailure(call: "fcntl(F_OFD_SETLK)", code: .resourceTemporarilyUnavailable)
-    ) { _ = try StorageFile(path: loop.path) }
-    #expect(writer.alignment == 1)
+    let folder = try TestFolder()
+    let other = folder("node")
+    try LoopDevice.run("/bin/cp", "--archive", loop.path.string, other.string)
+    var writer: StorageFile? = try StorageFile(path: loop.path)
+    for path in [loop.path, other] {
+      #expect(throws: SystemFailure(call: "open", code: .resourceBusy)) {
+        _ = try StorageFile(path: path)
+      }
+    }
+    #expect(writer?.alignment == 1)
+    writer = nil
+    writer = try StorageFile(path: other)
+  }
+
+  @Test func `is not served while it is mounted`() throws {
+    let loop = try LoopDevice(size: 4 << 20)
+    try LoopDevice.run("/sbin/mke2fs", "-q", loop.path.string)
+    let folder = try TestFolder()
+    try LoopDevice.run("/bin/mount", loop.path.string, folder.path.string)
+    defer { _ = try? LoopDevice.run("/bin/umount", folder.path.string) }
+    #expect(throws: SystemFailure(call: "open", code: .resourceBusy)) {
+      _ = try StorageFile(path: loop.path)
+    }
+  }
+
+  @Test func `is write-protected when the kernel takes no writes for it`() throws {
+    let loop = try LoopDevice(size: 1 << 20)
+    #expect(try !StorageFile(path: loop.path).isReadOnly)
+    try LoopDevice.run("/sbin/blockdev", "--setro", loop.path.string)
+    defer { _ = try? LoopDevice.run("/sbin/blockdev", "--setrw", loop.path.string) }
+    // Some kernels let it be opened for writing.
+    let opened = try? StorageFile(path: loop.path)
+    #expect(opened?.isReadOnly != false)
+    if opened == nil {
+      #expect(throws: SystemFailure(call: "open", code: .permissionDenied)) {
+        _ = try StorageFile(path: loop.path)
+      }
+    }
+  }
+
+  @Test func `keeps its blocks and its name in a folder, whatever number it has`() throws {
+    let (loop, state) = (try LoopDevice(size: 1 << 20), try TestFolder())
+    var ids: [[UInt8]] = []
+    for place in [StatePlace.beside(otherwise: state.path), .folder(state.path)] {
+      let host = try keptHost([loop.path], at: place)
+      try host.enable()
+      if ids.isEmpty { #expect(try host.format() == .success) }
+      let identity = try host.identity(of: 1)
+      #expect(identity.format.dataShift == 12)
+      ids.append(identity.globallyUniqueID)
+    }
+    #expect(ids[0] == ids[1] && state.names.count == 1)
   }
 
   @Test func `is not made larger by a size that is asked for`() throws {

@@ -67,8 +67,8 @@ import VFIOUserTransport
 
   @Test func `is everything before the cache is switched off, or it stays on`() async {
     await #expect(processExitsWith: .success) {
-      let (file, state) = (try TestFile(size: 1 << 20), try TestFile())
-      let host = try TestHost([StorageFile(path: file.path)]) { $0.statePath = state.path }
+      let file = try TestFile(size: 1 << 20)
+      let host = try keptHost([file.path])
       try host.enable()
       #expect(try host.run(.set(.volatileWriteCache, 0)).status == .success)
       #expect(try host.run(.get(.volatileWriteCache)).result == 0)

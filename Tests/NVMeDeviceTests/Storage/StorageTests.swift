@@ -84,11 +84,8 @@ import VFIOUserTransport
     options.namespaces[0].blockSize = 4096
     _ = try NVMeDevice(options)
     // What a guest has chosen counts, not what the owner says.
-    let state = FilePath(file.path.string + ".nvme")
-    var saved = SavedState()
-    saved.formats = [try #require(options.namespaces[0].key(among: options.namespaces)): 512]
-    saved.store(state, logger: options.logger)
-    options.statePath = state
+    try options.openState(.beside(otherwise: nil))
+    try #require(options.namespaces[0].store).update { $0.blockSize = 512 }
     #expect(throws: flaw) { _ = try NVMeDevice(options) }
   }
 
@@ -121,6 +118,18 @@ import VFIOUserTransport
     }
     refuse(.outOfRange(what: "namespaces", value: 0, range: 1...64)) { $0.namespaces = [] }
     refuse(.blockSize(1024)) { $0.namespaces[0].blockSize = 1024 }
+    for serial in ["дом", "ends ", " begins", "tab\t"] {
+      refuse(.serialNumber(serial)) { $0.serialNumber = serial }
+    }
+    let zeros = [UInt8](repeating: 0, count: 16)
+    refuse(.globallyUniqueID(namespace: 1, String(repeating: "0", count: 32))) {
+      $0.namespaces[0].globallyUniqueID = zeros
+    }
+    refuse(.globallyUniqueID(namespace: 2, String(repeating: "01", count: 16))) {
+      $0.namespaces[0].globallyUniqueID = zeros.map { $0 + 1 }
+      $0.namespaces.append($0.namespaces[0])
+    }
+    refuse(.globallyUniqueID(namespace: 1, "0101")) { $0.namespaces[0].globallyUniqueID = [1, 1] }
     let small = try StorageFile(memory: 1024)
     refuse(.empty("memory")) {
       $0.namespaces = [NamespaceConfiguration(small, blockSize: 4096)]

@@ -35,11 +35,8 @@ extension Controller {
     var next = next
     while next < namespaces.count, namespaces[next].isReadOnly { next += 1 }
     guard next < namespaces.count else {
-      if slot.entry.dword10 >> 31 != 0 {
-        features.save(.volatileWriteCache)
-        save()
-      }
-      return .done()
+      let saves = slot.entry.dword10 >> 31 != 0
+      return saves ? saveFeature(.volatileWriteCache, for: slot) : .done()
     }
     slot.work = .cacheOff(next: next + 1)
     slot.request.operation = .flush

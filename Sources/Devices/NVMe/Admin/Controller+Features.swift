@@ -5,7 +5,7 @@ internal import VFIOUserTransport
 extension Controller {
   func getFeatures(_ entry: SubmissionEntry) throws(CommandFailure) -> Progress {
     let feature = Feature(rawValue: UInt8(truncatingIfNeeded: entry.dword10))
-    guard let capabilities = Features.capabilities[feature] else { throw .field(40) }
+    guard let capabilities = capabilities(of: feature) else { throw .field(40) }
     if feature == .volatileWriteCache, !features.hasCache { throw .field(40) }
     let selector = FeatureSelector(rawValue: UInt8(truncatingIfNeeded: entry.dword10 >> 8))
     switch selector {
@@ -66,7 +66,7 @@ extension Controller {
     let entry = slot.entry
     let feature = Feature(rawValue: UInt8(truncatingIfNeeded: entry.dword10))
     let saves = entry.dword10 >> 31 != 0
-    guard let capabilities = Features.capabilities[feature] else { throw .field(40) }
+    guard let capabilities = capabilities(of: feature) else { throw .field(40) }
     if feature == .volatileWriteCache, !features.hasCache { throw .field(40) }
     guard !saves || capabilities.contains(.saveable) else {
       throw CommandFailure(Status.featureNotSaveable.final, byte: 43)
@@ -76,11 +76,7 @@ extension Controller {
     }
     if feature == .volatileWriteCache, entry.dword11 & 1 == 0 { return try switchCacheOff(slot) }
     let result = try change(feature, entry)
-    if saves {
-      features.save(feature)
-      save()
-    }
-    return .done(result)
+    return saves ? saveFeature(feature, for: slot, result: result) : .done(result)
   }
 
   /// - Returns: dword 0 of the completion.

@@ -13,7 +13,7 @@ extension Controller {
     guard value >> 9 & 7 <= 1 else { throw .field(41) }
     let targets = try formatTargets(slot.entry.namespaceID)
     let blockSize = NamespaceConfiguration.blockSizes[Int(format)]
-    guard targets.allSatisfy({ $0.file.takes(blockSize: blockSize) }) else {
+    guard targets.allSatisfy({ $0.offers(blockSize: blockSize) }) else {
       throw CommandFailure(Status.invalidFormat.final, byte: 40)
     }
     guard !targets.contains(where: \.isReadOnly) else {
@@ -49,25 +49,44 @@ extension Controller {
   }
 
   /// Erases namespaces one after the other; the one before `next` is done.
+  ///
+  /// The size of blocks is written down first: a disk that does not know it any more cannot be read.
   func format(
     _ slot: CommandSlot, from next: Int, as format: UInt8
   ) throws(CommandFailure) -> Progress {
     let targets = try formatTargets(slot.entry.namespaceID)
-    if next > 0 {
-      let done = targets[next - 1]
-      done.shift = format == 0 ? 9 : 12
-      _ = done.measure()
-      if let key = done.key {
-        formats[key] = 1 << Int(done.shift)
-        save()
-      }
-    }
     guard next < targets.count else { return .done() }
+    let blockSize = NamespaceConfiguration.blockSizes[Int(format)]
+    let store = targets[next].store
+    if store?.record.blockSize != blockSize {
+      let waits = keep(in: store, for: slot, then: .keepFormat(next: next, format: format)) {
+        $0.blockSize = blockSize
+      }
+      if waits { return .pending }
+      formatIsKept(slot, next: next, format: format)
+    }
+    return try erase(slot, next: next, format: format)
+  }
+
+  /// The namespace has blocks of the new size from here on, whatever becomes of the command.
+  func formatIsKept(_ slot: CommandSlot, next: Int, format: UInt8) {
+    guard let targets = try? formatTargets(slot.entry.namespaceID), next < targets.count else {
+      return
+    }
+    targets[next].use(blockSize: NamespaceConfiguration.blockSizes[Int(format)])
+  }
+
+  func erase(
+    _ slot: CommandSlot, next: Int, format: UInt8
+  ) throws(CommandFailure) -> Progress {
+    let target = try formatTargets(slot.entry.namespaceID)[next]
+    // Also if this size was written down before, by a command that was reset then.
+    target.use(blockSize: NamespaceConfiguration.blockSizes[Int(format)])
     let request = slot.request
     request.operation = .zero(deallocate: true, durable: true)
-    request.file = targets[next].file
+    request.file = target.file
     request.offset = 0
-    request.count = targets[next].blocks << UInt64(targets[next].shift)
+    request.count = target.erasableBytes
     slot.work = .format(next: next + 1, format: format)
     return try carryOut(slot)
   }

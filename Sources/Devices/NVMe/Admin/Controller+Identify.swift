@@ -35,14 +35,9 @@ extension Controller {
 
   private func nameNamespace(_ id: UInt32) throws(CommandFailure) -> [UInt8] {
     guard let namespace = namespace(id) else { throw Self.noNamespace }
-    var uuid = namespace.globallyUniqueID
-    // A name by hash (RFC 4122, version 5), as far as the bits that say so go.
-    uuid[6] = uuid[6] & 0x0F | 0x50
-    uuid[8] = uuid[8] & 0x3F | 0x80
     return Self.page { bytes in
       NamespaceIdentifiers(
-        extendedUniqueID: Array(namespace.globallyUniqueID.suffix(8)),
-        globallyUniqueID: namespace.globallyUniqueID, uuid: uuid
+        globallyUniqueID: namespace.globallyUniqueID, uuid: namespace.uuid
       ).encode(into: &bytes)
     }
   }
@@ -67,7 +62,7 @@ extension Controller {
     var identity = IdentifyController()
     identity.vendor = NVMeDevice.vendor
     identity.subsystemVendor = NVMeDevice.vendor
-    identity.serialNumber = options.serialNumber
+    identity.serialNumber = keeping.identity.serialNumber
     identity.modelNumber = options.modelNumber
     identity.firmwareRevision = Self.firmwareRevision
     identity.arbitrationBurst = 5
@@ -97,7 +92,7 @@ extension Controller {
     // Flush takes all namespaces at once; whether there is a cache to flush is the files' matter.
     identity.volatileWriteCache = 0b110 | (features.hasCache ? 1 : 0)
     identity.sglSupport = 1
-    identity.subsystemName = "nqn.2024-01.io.github.swift-vfio-user:\(options.serialNumber)"
+    identity.subsystemName = "nqn.2024-01.io.github.swift-vfio-user:" + identity.serialNumber
     identity.maximumPower = 100
     return identity
   }

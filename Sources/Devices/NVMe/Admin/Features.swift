@@ -63,6 +63,11 @@ struct Features {
 
   mutating func save(_ feature: Feature) { saved[feature.rawValue] = self[feature] }
 
+  /// Goes back to what was saved before, nil for nothing.
+  mutating func undoSaving(_ feature: Feature, _ before: UInt32?) {
+    saved[feature.rawValue] = before
+  }
+
   /// After a reset the saved values count.
   mutating func reset() {
     current = defaults

@@ -1,6 +1,25 @@
 internal import NVMeProtocol
 internal import VFIOUserTransport
 
+/// A count that stays at its end when it has come there, wherever it began: a trap would end all devices of the
+/// process, and a new beginning would be a lie.
+struct Tally: Equatable {
+  private(set) var value: UInt64
+
+  init(_ value: UInt64) { self.value = value }
+
+  static func += (tally: inout Tally, more: UInt64) {
+    let (sum, isOver) = tally.value.addingReportingOverflow(more)
+    tally.value = isOver ? .max : sum
+  }
+
+  static func + (tally: Tally, more: UInt64) -> Tally {
+    var tally = tally
+    tally += more
+    return tally
+  }
+}
+
 /// What the SMART log counts (NVMe 1.4, section 5.14.1.2).
 struct HealthCounters {
   /// Kelvins; a file does not get warm.
@@ -11,39 +30,49 @@ struct HealthCounters {
   static let criticalTemperature: UInt16 = 353
 
   /// Bytes.
-  var bytesRead: UInt64
+  var bytesRead: Tally
   /// Bytes.
-  var bytesWritten: UInt64
-  var hostReads: UInt64
-  var hostWrites: UInt64
-  var powerCycles: UInt64
-  var unsafeShutdowns: UInt64
-  var mediaErrors: UInt64
-  var errorLogEntries: UInt64
+  var bytesWritten: Tally
+  var hostReads: Tally
+  var hostWrites: Tally
+  var powerCycles: Tally
+  var unsafeShutdowns: Tally
+  var mediaErrors: Tally
+  var errorLogEntries: Tally
   /// Nanoseconds with commands in flight.
-  var busyTime: UInt64
+  var busyTime: Tally
   /// Nanoseconds, of the processes before this one.
-  private let earlierPowerOn: UInt64
+  private let earlierPowerOn: Tally
   private let started = Deadline.now
   /// Whether a host has enabled the controller and not shut it down.
   var isPowered = false
   private var busySince: UInt64?
 
-  init(_ saved: SavedState) {
-    bytesRead = saved.bytesRead
-    bytesWritten = saved.bytesWritten
-    hostReads = saved.hostReads
-    hostWrites = saved.hostWrites
-    powerCycles = saved.powerCycles &+ 1
-    unsafeShutdowns = saved.unsafeShutdowns &+ (saved.isPowered ? 1 : 0)
-    mediaErrors = saved.mediaErrors
-    errorLogEntries = saved.errorLogEntries
-    busyTime = saved.busyTime
-    earlierPowerOn = saved.powerOnTime
+  init(_ saved: CounterRecord) {
+    bytesRead = Tally(saved.bytesRead)
+    bytesWritten = Tally(saved.bytesWritten)
+    hostReads = Tally(saved.hostReads)
+    hostWrites = Tally(saved.hostWrites)
+    powerCycles = Tally(saved.powerCycles) + 1
+    unsafeShutdowns = Tally(saved.unsafeShutdowns) + (saved.isPowered ? 1 : 0)
+    mediaErrors = Tally(saved.mediaErrors)
+    errorLogEntries = Tally(saved.errorLogEntries)
+    busyTime = Tally(saved.busyTime)
+    earlierPowerOn = Tally(saved.powerOnTime)
+  }
+
+  /// What is kept of it.
+  var record: CounterRecord {
+    CounterRecord(
+      bytesRead: bytesRead.value, bytesWritten: bytesWritten.value, hostReads: hostReads.value,
+      hostWrites: hostWrites.value, powerCycles: powerCycles.value,
+      unsafeShutdowns: unsafeShutdowns.value, mediaErrors: mediaErrors.value,
+      errorLogEntries: errorLogEntries.value, busyTime: busyTime.value, powerOnTime: powerOnTime,
+      isPowered: isPowered)
   }
 
   /// Nanoseconds, over all processes.
-  var powerOnTime: UInt64 { earlierPowerOn &+ (Deadline.now &- started) }
+  var powerOnTime: UInt64 { (earlierPowerOn + (Deadline.now &- started)).value }
 
   /// There is something to do.
   mutating func begin() {
@@ -53,7 +82,7 @@ struct HealthCounters {
   /// There is nothing to do any more.
   mutating func end() {
     guard let since = busySince.take() else { return }
-    busyTime &+= Deadline.now &- since
+    busyTime += Deadline.now &- since
   }
 
   /// The log page.
@@ -63,16 +92,16 @@ struct HealthCounters {
     log.temperature = Self.temperature
     log.availableSpare = 100
     log.spareThreshold = 10
-    log.dataUnitsRead = Self.units(bytesRead)
-    log.dataUnitsWritten = Self.units(bytesWritten)
-    log.hostReads = hostReads
-    log.hostWrites = hostWrites
-    log.busyTime = busyTime / 60_000_000_000
-    log.powerCycles = powerCycles
+    log.dataUnitsRead = Self.units(bytesRead.value)
+    log.dataUnitsWritten = Self.units(bytesWritten.value)
+    log.hostReads = hostReads.value
+    log.hostWrites = hostWrites.value
+    log.busyTime = busyTime.value / 60_000_000_000
+    log.powerCycles = powerCycles.value
     log.powerOnHours = powerOnTime / 3_600_000_000_000
-    log.unsafeShutdowns = unsafeShutdowns
-    log.mediaErrors = mediaErrors
-    log.errorLogEntries = errorLogEntries
+    log.unsafeShutdowns = unsafeShutdowns.value
+    log.mediaErrors = mediaErrors.value
+    log.errorLogEntries = errorLogEntries.value
     return log
   }
 
@@ -91,10 +120,10 @@ struct ErrorLog {
   private var next = 0
 
   /// Adds one; `count` goes up and becomes its number.
-  mutating func add(_ entry: ErrorLogEntry, count: inout UInt64) {
+  mutating func add(_ entry: ErrorLogEntry, count: inout Tally) {
     var entry = entry
-    count &+= 1
-    entry.errorCount = count
+    count += 1
+    entry.errorCount = count.value
     if kept.count < Self.entries {
       kept.append(entry)
     } else {

@@ -32,8 +32,8 @@ extension Controller {
     try refuseReadOnly(namespace)
     let range = try BlockRange(slot.entry, namespace, limit: Self.mostBytes)
     try resolve(slot, range)
-    health.hostWrites &+= 1
-    health.bytesWritten &+= range.count
+    health.hostWrites += 1
+    health.bytesWritten += range.count
     return try run(slot, .write(durable: isDurable(slot.entry, namespace)), range, namespace)
   }
 

@@ -11,10 +11,10 @@ extension Controller {
     case .giveToHost, .compare:
       range = try BlockRange(slot.entry, namespace, limit: Self.mostBytes)
       try resolve(slot, range)
-      health.hostReads &+= 1
+      health.hostReads += 1
     case .verify: range = try BlockRange(slot.entry, namespace)
     }
-    health.bytesRead &+= range.count
+    health.bytesRead += range.count
     slot.request.file = namespace.file
     guard slot.entry.forcesUnitAccess, holdsVolatile(namespace), !namespace.isReadOnly else {
       return try beginReading(slot, range, reading)

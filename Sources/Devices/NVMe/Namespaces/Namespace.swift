@@ -11,14 +11,25 @@ public struct NamespaceConfiguration: Sendable {
   public var file: StorageFile
   /// Bytes of a block until it is formatted otherwise: 512 or 4096.
   public var blockSize: Int
-  /// NGUID, 16 bytes; nil for one that is made from the serial number.
+  /// NGUID, 16 bytes; nil for one that is made once and kept.
   public var globallyUniqueID: [UInt8]?
+  /// Where is kept what a host makes of it; nil where nothing can be kept.
+  public var store: StateStore?
 
   /// Describes a namespace.
   public init(_ file: StorageFile, blockSize: Int = 512, globallyUniqueID: [UInt8]? = nil) {
     self.file = file
     self.blockSize = blockSize
     self.globallyUniqueID = globallyUniqueID
+  }
+
+  /// The size of its blocks: what a host has formatted it to, else what its owner says.
+  var usedBlockSize: Int { store?.record.blockSize ?? blockSize }
+
+  /// Removes what was made just now for a disk that cannot be had.
+  public func takeBack() {
+    store?.takeBack()
+    file.takeBack()
   }
 }
 
@@ -27,8 +38,9 @@ final class Namespace {
   let id: UInt32
   let file: StorageFile
   let globallyUniqueID: [UInt8]
-  /// What it is called where the state is kept; nil for one that is gone with the process.
-  let key: String?
+  let uuid: [UInt8]
+  /// Where the size of its blocks is kept; nil where it is not.
+  let store: StateStore?
   /// Blocks have 1 << shift bytes.
   var shift: UInt8
   /// Blocks.
@@ -45,14 +57,14 @@ final class Namespace {
   var saidFull: UInt64?
 
   init(
-    id: UInt32, _ configuration: NamespaceConfiguration, shift: UInt8, uniqueID: [UInt8],
-    key: String?
+    id: UInt32, _ configuration: NamespaceConfiguration, globallyUniqueID: [UInt8], uuid: [UInt8]
   ) throws(SystemFailure) {
     self.id = id
-    self.key = key
+    store = configuration.store
     file = configuration.file
-    self.shift = shift
-    globallyUniqueID = configuration.globallyUniqueID ?? uniqueID
+    shift = UInt8(configuration.usedBlockSize.trailingZeroBitCount)
+    self.globallyUniqueID = globallyUniqueID
+    self.uuid = uuid
     blocks = try configuration.file.size() >> UInt64(shift)
   }
 
@@ -68,6 +80,28 @@ final class Namespace {
     defer { blocks = new }
     return new != blocks
   }
+
+  /// Whether it can be formatted to blocks of so many bytes.
+  ///
+  /// The file has to take them and to hold one, and they have to be there at the next start. Memory is not there then,
+  /// nor is what was on it.
+  func offers(blockSize: Int) -> Bool {
+    let isKept = store?.isWritable == true || file.kind == .memory
+    let size = (try? file.size()) ?? 0
+    return file.takes(blockSize: blockSize) && size >= UInt64(blockSize)
+      && (isKept || blockSize == 1 << Int(shift))
+  }
+
+  func use(blockSize: Int) {
+    shift = UInt8(blockSize.trailingZeroBitCount)
+    _ = measure()
+  }
+
+  /// What can be erased, which is more than whole blocks of 4096 bytes.
+  var erasableBytes: UInt64 {
+    let unit = UInt64(max(512, file.alignment))
+    return ((try? file.size()) ?? blocks << UInt64(shift)) / unit * unit
+  }
 }
 
 extension Namespace {
@@ -81,9 +115,9 @@ extension Namespace {
     identity.features = [.thin, .optimalPerformance]
     identity.formatsZeroBased = UInt8(NamespaceConfiguration.blockSizes.count - 1)
     // A shift of 0 says that there is no such format.
-    let hasSmall = file.takes(blockSize: 512)
-    identity[format: 0] = LBAFormat(dataShift: hasSmall ? 9 : 0, relativePerformance: 1)
-    identity[format: 1] = LBAFormat(dataShift: 12)
+    identity[format: 0] = LBAFormat(
+      dataShift: offers(blockSize: 512) ? 9 : 0, relativePerformance: 1)
+    identity[format: 1] = LBAFormat(dataShift: offers(blockSize: 4096) ? 12 : 0)
     identity.formattedAs = shift == 9 ? 0 : 1
     // Deallocated blocks read as zeros, and Write Zeroes can deallocate.
     identity.deallocation = 0b1001
@@ -97,7 +131,7 @@ extension Namespace {
     identity.optimalWriteSizeZeroBased = perPage
     identity.isWriteProtected = isReadOnly
     identity.globallyUniqueID = globallyUniqueID
-    identity.extendedUniqueID = Array(globallyUniqueID.suffix(8))
+    // An EUI-64 begins with a number that the IEEE has given to somebody, and we have none.
     identity.totalCapacity = blocks << UInt64(shift)
     return identity
   }

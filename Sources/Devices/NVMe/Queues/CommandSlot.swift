@@ -21,6 +21,10 @@ final class CommandSlot {
     case cacheOff(next: Int)
     /// The namespaces to format, from `next` on, as `format`.
     case format(next: Int, format: UInt8)
+    /// The size of blocks is being written down, before the namespace `next` is formatted.
+    case keepFormat(next: Int, format: UInt8)
+    /// A feature is being written down; `before` was what was saved, `result` is what the command says.
+    case keepFeature(Feature, before: UInt32?, result: UInt32)
     /// No request: the command waits for an event, or for a queue to empty.
     case waiting
     /// No command: a namespace is flushed because the host shuts down.

@@ -17,7 +17,8 @@ public enum CacheMode: String, CaseIterable, Sendable {
 /// A file, a block device or memory that a namespace is made of, open and locked.
 ///
 /// Two controllers, in whatever process, never write the same file: those who write hold an
-/// exclusive lock, those who only read share one.
+/// exclusive lock, those who only read share one. A block device that is written to is claimed besides, so
+/// that it cannot be mounted meanwhile, nor be served under another name.
 public final class StorageFile: Sendable {
   /// What it is.
   public enum Kind: Equatable, Sendable {
@@ -43,6 +44,12 @@ public final class StorageFile: Sendable {
   public let alignment: Int
   /// What to call it in messages.
   public let name: String
+  /// Where it was opened; nil for memory.
+  let path: FilePath?
+  /// Whether it was made just now, so that nobody has written to it before.
+  public let wasMade: Bool
+  /// How large it was before it was made larger just now.
+  let sizeBefore: UInt64?
   /// The failure that the next flush still has to tell of; 0 for none.
   private let owed = Atomic<CInt>(0)
   /// Nil where nothing is written, or nothing can be lost.
@@ -58,7 +65,8 @@ public final class StorageFile: Sendable {
   ///     written to.
   ///   - cache: when written data is on the disk.
   ///   - isReadOnly: whether it must not be written to.
-  /// - Throws: what the system says; `EAGAIN` from the lock when somebody else serves it.
+  /// - Throws: what the system says; `EAGAIN` from the lock when somebody else serves it, `EBUSY` for a block
+  ///   device that is mounted or claimed.
   public convenience init(
     path: FilePath, create: UInt64? = nil, cache: CacheMode = .writeBack, isReadOnly: Bool = false
   ) throws(SystemFailure) {
@@ -70,26 +78,20 @@ public final class StorageFile: Sendable {
     _ path: FilePath, _ create: UInt64? = nil, _ cache: CacheMode, isReadOnly: Bool = false,
     leastAlignment: Int
   ) throws(SystemFailure) {
-    var how = isReadOnly ? 0 : CLINUX_OPEN_WRITABLE
-    if cache == .direct { how |= CLINUX_OPEN_DIRECT }
-    if create != nil, !isReadOnly { how |= CLINUX_OPEN_CREATE }
-    let number = unsafe path.withPlatformString { unsafe clinux_storage_open($0, how) }
-    descriptor = OwnedDescriptor(adopting: try checked("open", number))
-    var info = clinux_storage_info()
-    _ = try checked("fstat", unsafe clinux_storage_inspect(descriptor.number, &info))
-    guard info.kind != 0 else { throw SystemFailure(call: "open", code: .notSupported) }
-    _ = try checked(
-      "fcntl(F_OFD_SETLK)", clinux_storage_lock(descriptor.number, isReadOnly ? 0 : 1))
-    if let create, info.size < create, info.kind == 1, !isReadOnly {
-      _ = try checked("ftruncate", clinux_storage_resize(descriptor.number, create))
-    }
+    let how = (isReadOnly ? 0 : CLINUX_OPEN_WRITABLE) | (cache == .direct ? CLINUX_OPEN_DIRECT : 0)
+    let opened = try OpenedFile(path, create: isReadOnly ? nil : create, how)
+    let info = opened.info
+    wasMade = opened.wasMade
+    sizeBefore = opened.sizeBefore
+    descriptor = opened.descriptor()
     kind = info.kind == 2 ? .blockDevice : .file
     isInMemory = info.in_memory == 1
     self.cache = cache
-    self.isReadOnly = isReadOnly
+    self.isReadOnly = isReadOnly || info.is_read_only == 1
     witness = isReadOnly ? nil : LossWitness(of: descriptor.number)
     alignment = cache == .direct ? max(Int(info.direct_alignment), leastAlignment) : 1
     name = path.string
+    self.path = path
   }
 
   /// Memory of `size` bytes, all zeros; what is not written to takes no room.
@@ -108,6 +110,9 @@ public final class StorageFile: Sendable {
     witness = nil
     alignment = 1
     name = "memory"
+    path = nil
+    wasMade = true
+    sizeBefore = nil
   }
 
   /// Whether blocks of so many bytes can be read and written one by one.
@@ -156,9 +161,7 @@ public final class StorageFile: Sendable {
     return result == 0 ? nil : Errno(rawValue: -result)
   }
 
-  private func inspect() throws(SystemFailure) -> clinux_storage_info {
-    var info = clinux_storage_info()
-    _ = try checked("fstat", unsafe clinux_storage_inspect(descriptor.number, &info))
-    return info
+  func inspect() throws(SystemFailure) -> clinux_storage_info {
+    try OpenedFile.inspect(descriptor)
   }
 }

@@ -1,0 +1,102 @@
+internal import Logging
+public import SystemPackage
+internal import VFIOUserTransport
+
+/// What is kept of one image, in a file of its own that this process holds open and locked from the start to the end.
+///
+/// It belongs to the image and not to its place in a disk: wherever the image is found again, as whatever namespace
+/// of whatever disk, its blocks and its name are what they were.
+public final class StateStore: Sendable {
+  /// Where it is.
+  public let path: FilePath
+  /// Whether this image has been served before, and is the same file.
+  public let isKnown: Bool
+  /// What a program before this one had kept there, of a whole disk.
+  let old: OldState?
+  private let file: StateFile?
+  private let wasMade: Bool
+  /// What is in the file; never held while the disk is waited for.
+  private let kept: Monitor<StateRecord>
+  /// Held by who writes: how often that was done.
+  private let generation: Monitor<UInt64>
+
+  init(
+    _ path: FilePath, _ record: StateRecord, generation: UInt64, file: StateFile?,
+    isKnown: Bool = false, wasMade: Bool = false, old: OldState? = nil
+  ) {
+    self.path = path
+    self.file = file
+    self.isKnown = isKnown
+    self.wasMade = wasMade
+    self.old = old
+    kept = Monitor(record)
+    self.generation = Monitor(generation)
+  }
+
+  /// Whether it can be changed.
+  public var isWritable: Bool { file != nil }
+
+  /// What is in the file.
+  var record: StateRecord { kept.withLock { $0 } }
+
+  /// Changes what is kept, which is on the disk afterwards; or nothing is changed.
+  ///
+  /// Waits for the disk.
+  func update(_ change: (inout StateRecord) -> Void) throws(SystemFailure) {
+    guard let file else { throw SystemFailure(call: "open", code: .readOnlyFileSystem) }
+    try generation.withLock { (generation) throws(SystemFailure) in
+      var new = record
+      change(&new)
+      // After a failure the same slot is written again: the other one is whole.
+      try file.write(new, generation: generation &+ 1)
+      generation &+= 1
+      kept.withLock { $0 = new }
+    }
+  }
+
+  /// Removes a file that was made just now, because the disk cannot be had.
+  public func takeBack() {
+    if wasMade { path.remove() }
+  }
+}
+
+/// Where the state of images is kept.
+public enum StatePlace: Equatable, Sendable {
+  /// Beside each image, as IMAGE.nvme; that of devices, and of images in folders that cannot be written to, in another
+  /// folder, if there is one to be had. It is made when it is needed.
+  case beside(otherwise: FilePath?)
+  /// In a folder.
+  case folder(FilePath)
+  /// In this file, of a disk with one image.
+  case file(FilePath)
+}
+
+extension NVMeConfiguration {
+  /// Opens the state of all namespaces, or makes it.
+  ///
+  /// What cannot be kept is said in the log, and is not offered to the host.
+  public mutating func openState(_ place: StatePlace) throws(StateFlaw) {
+    let images = namespaces.count { $0.file.kind != .memory }
+    if case .file(let path) = place, images > 1 { throw .shared(path, images: images) }
+    for index in namespaces.indices where namespaces[index].file.kind != .memory {
+      let search = StateSearch(namespaces[index].file, at: place, logger: logger)
+      namespaces[index].store = try search.open()
+    }
+    try bringFormatsOver()
+  }
+
+  /// A disk once had one state for all its namespaces: each takes what is its own.
+  private func bringFormatsOver() throws(StateFlaw) {
+    guard let old = namespaces.lazy.compactMap({ $0.store?.old }).first else { return }
+    for one in namespaces {
+      guard let store = one.store, store.isWritable, store.record.blockSize == nil,
+        let size = old.blockSize(of: one)
+      else { continue }
+      do throws(SystemFailure) {
+        try store.update { $0.blockSize = size }
+      } catch {
+        throw .system(store.path, error)
+      }
+    }
+  }
+}

@@ -1,0 +1,116 @@
+internal import CLinux
+internal import SystemPackage
+internal import VFIOUserTransport
+
+/// A file or a block device on its way to become a ``StorageFile``: opened, locked, then looked at, in this
+/// order, so that nobody changes what was seen.
+struct OpenedFile: ~Copyable {
+  private let own: OwnedDescriptor
+  let info: clinux_storage_info
+  /// Whether it was not there before.
+  let wasMade: Bool
+  /// How large it was before it was made larger.
+  let sizeBefore: UInt64?
+
+  /// - Parameters:
+  ///   - path: where it is.
+  ///   - create: the size of a file to be made if there is none; one that is smaller grows to it.
+  ///   - how: CLINUX_OPEN_*.
+  init(_ path: FilePath, create: UInt64?, _ how: CInt) throws(SystemFailure) {
+    let (number, wasMade) = try Self.open(path, mayCreate: create != nil, how)
+    let descriptor = OwnedDescriptor(adopting: number)
+    do throws(SystemFailure) {
+      let isWritable = how & CLINUX_OPEN_WRITABLE != 0
+      _ = try checked(
+        "fcntl(F_OFD_SETLK)", clinux_storage_lock(descriptor.number, isWritable ? 1 : 0))
+      var info = try Self.inspect(descriptor)
+      guard info.kind != 0 else { throw SystemFailure(call: "open", code: .notSupported) }
+      var sizeBefore: UInt64?
+      if let create, info.size < create, info.kind == 1 {
+        sizeBefore = info.size
+        _ = try checked("ftruncate", clinux_storage_resize(descriptor.number, create))
+        info = try Self.inspect(descriptor)
+      }
+      if wasMade { try Self.keep(path, descriptor) }
+      self.info = info
+      self.sizeBefore = sizeBefore
+    } catch {
+      if wasMade { Self.remove(path) }
+      throw error
+    }
+    self.wasMade = wasMade
+    own = descriptor
+  }
+
+  consuming func descriptor() -> OwnedDescriptor { own }
+
+  /// - Returns: the descriptor, and whether the file was not there before.
+  private static func open(
+    _ path: FilePath, mayCreate: Bool, _ how: CInt
+  ) throws(SystemFailure) -> (number: CInt, wasMade: Bool) {
+    func attempt(_ how: CInt) -> CInt {
+      // Sound: the string is lent for the call.
+      unsafe path.withPlatformString { unsafe clinux_storage_open($0, how) }
+    }
+    var number = attempt(how)
+    if number == -Errno.noSuchFileOrDirectory.rawValue, mayCreate {
+      number = attempt(how | CLINUX_OPEN_NEW)
+      if number >= 0 { return (number, true) }
+      // Somebody else has made it in between.
+      if number == -Errno.fileExists.rawValue { number = attempt(how) }
+    }
+    return (try checked("open", number), false)
+  }
+
+  /// The size and the name of a new file outlive the machine's power.
+  private static func keep(
+    _ path: FilePath, _ descriptor: borrowing OwnedDescriptor
+  ) throws(SystemFailure) {
+    _ = try checked("fdatasync", clinux_storage_sync(descriptor.number))
+    try path.folder.synchronizeFolder()
+  }
+
+  private static func remove(_ path: FilePath) {
+    // Sound: the string is lent for the call.
+    _ = unsafe path.withPlatformString { unsafe clinux_unlink($0) }
+  }
+
+  static func inspect(
+    _ descriptor: borrowing OwnedDescriptor
+  ) throws(SystemFailure) -> clinux_storage_info {
+    var info = clinux_storage_info()
+    _ = try checked("fstat", unsafe clinux_storage_inspect(descriptor.number, &info))
+    return info
+  }
+}
+
+extension StorageFile {
+  /// Removes a file that was made just now, or gives it the size that it had, because the disk cannot be had.
+  public func takeBack() {
+    if !wasMade, let sizeBefore { _ = clinux_storage_resize(descriptor.number, sizeBefore) }
+    guard wasMade, let path, let mine = try? inspect() else { return }
+    var there = clinux_storage_info()
+    // Sound: string and result are lent for the calls. The name may be another file's by now.
+    let number = unsafe path.withPlatformString { unsafe clinux_storage_open($0, 0) }
+    guard number >= 0 else { return }
+    let descriptor = OwnedDescriptor(adopting: number)
+    guard unsafe clinux_storage_inspect(descriptor.number, &there) == 0,
+      there.device == mine.device, there.inode == mine.inode
+    else { return }
+    _ = unsafe path.withPlatformString { unsafe clinux_unlink($0) }
+  }
+}
+
+extension FilePath {
+  /// The folder that the path is in.
+  var folder: FilePath {
+    let parent = removingLastComponent()
+    return parent.isEmpty ? "." : parent
+  }
+
+  /// What was made, renamed or removed in a folder stays so.
+  func synchronizeFolder() throws(SystemFailure) {
+    // Sound: the string is lent for the call.
+    _ = try checked("fsync", unsafe withPlatformString { unsafe clinux_sync_folder($0) })
+  }
+}

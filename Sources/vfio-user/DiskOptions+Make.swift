@@ -1,0 +1,183 @@
+import ArgumentParser
+import Foundation
+import Glibc
+import Logging
+import NVMeDevice
+import SystemPackage
+import VFIOUserTransport
+
+extension DiskOptions {
+  /// Opens the files and makes the disk; what was made for nothing is removed.
+  ///
+  /// - Parameter socket: the name of the disk's socket.
+  func makeDevice(_ logger: Logger, socket: String) throws -> MadeDisk {
+    var configuration = NVMeConfiguration(namespaces: [])
+    configuration.logger = logger
+    configuration.queues = queues
+    configuration.queueEntries = queueEntries
+    configuration.threads = threads
+    configuration.doorbells = doorbells
+    configuration.linger = .microseconds(linger)
+    configuration.interrupts = interrupts
+    configuration.use(engine)
+    configuration.serialNumber = serial
+    configuration.readerName = socket
+    let options = try namespaces()
+    do {
+      for one in options { configuration.namespaces.append(try one.open()) }
+      for (one, namespace) in zip(options, configuration.namespaces) where one.raw != true {
+        try Self.checkFormat(of: namespace, isState: true)
+      }
+      try open(statePlace(options), of: &configuration)
+      for (one, namespace) in zip(options, configuration.namespaces) where one.raw != true {
+        try Self.checkFormat(of: namespace, isState: false)
+      }
+      return MadeDisk(device: try makeDisk(configuration), namespaces: configuration.namespaces)
+    } catch {
+      configuration.namespaces.forEach { $0.takeBack() }
+      throw error
+    }
+  }
+
+  private func open(_ place: StatePlace, of configuration: inout NVMeConfiguration) throws {
+    do {
+      try configuration.openState(place)
+    } catch {
+      throw CommandFailure("\(error) --state says where it is kept.")
+    }
+  }
+
+  /// A disk that has been served before is a disk, whatever its guest has written to its beginning.
+  ///
+  /// - Parameter isState: whether only the state of a disk is looked for; it has to be before that of this one is.
+  private static func checkFormat(of namespace: NamespaceConfiguration, isState: Bool) throws {
+    guard !namespace.file.wasMade, namespace.store?.isKnown != true,
+      let format = ImageFormat(of: namespace.file), format == .state || !isState
+    else { return }
+    throw CommandFailure(
+      "\(namespace.file.name) looks like \(format.rawValue), and a guest would find that instead of the disk in it: \(format.remedy). --raw takes it for the disk itself."
+    )
+  }
+
+  /// Where the state is kept.
+  func statePlace(_ namespaces: [NamespaceOptions]) -> StatePlace {
+    guard let state else { return .beside(otherwise: Self.stateFolder) }
+    return Self.isFolder(state) ? .folder(FilePath(state)) : .file(FilePath(state))
+  }
+
+  /// Files that hold the state, as far as their names are clear before anything is opened.
+  func stateFiles(_ namespaces: [NamespaceOptions]) -> [String] {
+    switch statePlace(namespaces) {
+    case .file(let path): [path.string]
+    case .folder: []
+    case .beside:
+      namespaces.compactMap { one in
+        guard let file = one.file, one.readOnly != true, !file.hasPrefix("/dev/") else {
+          return nil
+        }
+        return URL(filePath: file).resolvingSymlinksInPath().path + ".nvme"
+      }
+    }
+  }
+
+  /// The folder for what has no place beside itself: what systemd says (StateDirectory=), else the usual one.
+  private static var stateFolder: FilePath? {
+    let environment = ProcessInfo.processInfo.environment
+    if let given = environment["STATE_DIRECTORY"]?.split(separator: ":").first {
+      return FilePath(String(given))
+    }
+    if geteuid() == 0 { return "/var/lib/vfio-user" }
+    let base =
+      environment["XDG_STATE_HOME"] ?? environment["HOME"].map { $0 + "/.local/state" }
+    return base.map { FilePath($0 + "/vfio-user") }
+  }
+
+  private static func isFolder(_ path: String) -> Bool {
+    var isFolder: ObjCBool = false
+    // Sound: the result is lent for the call.
+    return unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+      && isFolder.boolValue
+  }
+}
+
+/// A disk, and what was opened for it.
+struct MadeDisk {
+  let device: NVMeDevice
+  let namespaces: [NamespaceConfiguration]
+
+  /// Removes files that were made for it, when it is not served after all.
+  func takeBack() { namespaces.forEach { $0.takeBack() } }
+}
+
+extension NamespaceOptions {
+  /// Opens and locks what the namespace is made of.
+  func open() throws -> NamespaceConfiguration {
+    let checked = try check()
+    return NamespaceConfiguration(
+      try open(checked.bytes, checked.cache), blockSize: checked.blockSize,
+      globallyUniqueID: checked.globallyUniqueID)
+  }
+
+  private func open(_ bytes: UInt64?, _ cache: CacheMode) throws -> StorageFile {
+    guard let file else {
+      guard let bytes else { throw CommandFailure("a disk in memory needs a size.") }
+      do {
+        return try StorageFile(memory: bytes, isReadOnly: readOnly ?? false)
+      } catch {
+        throw CommandFailure("no memory for the disk: \(error)")
+      }
+    }
+    do {
+      return try StorageFile(
+        path: FilePath(file), create: bytes, cache: cache, isReadOnly: readOnly ?? false)
+    } catch {
+      throw CommandFailure(explain(error, file))
+    }
+  }
+
+  private func explain(_ failure: SystemFailure, _ file: String) -> String {
+    switch (failure.call, failure.code) {
+    case ("open", .noSuchFileOrDirectory):
+      size == nil
+        ? "there is no file \(file). With --size 10G for example it is made."
+        : "there is no folder for \(file). Make it first."
+    case ("open", .notSupported): "\(file) is neither a file nor a block device."
+    case ("open", .invalidArgument): "the file system of \(file) has no direct I/O."
+    case ("open", .resourceBusy):
+      "\(file) is in use: it is mounted, part of another device, or served under another name. Unmount it, or serve it --read-only."
+    case ("open", .permissionDenied), ("open", .readOnlyFileSystem):
+      "\(file) cannot be written to: \(failure.code). Change that, or serve it --read-only."
+    case ("fcntl(F_OFD_SETLK)", .resourceTemporarilyUnavailable):
+      readOnly == true
+        ? "somebody else writes to \(file)."
+        : "somebody else uses \(file); only --read-only disks can share a file."
+    case ("fcntl(F_OFD_SETLK)", _):
+      "\(file) cannot be locked: \(failure.code). Two processes could write to it, so it is not served."
+    case ("ftruncate", .fileTooLarge):
+      "\(file) cannot become so large: the file system or a limit of the process (ulimit -f) is against it."
+    default: "\(file): \(failure)"
+    }
+  }
+}
+
+/// Makes a disk, or says why not in words for the user.
+func makeDisk(_ configuration: NVMeConfiguration) throws -> NVMeDevice {
+  do {
+    return try NVMeDevice(configuration)
+  } catch NVMeDevice.Flaw.outOfRange(let what, let value, let range) {
+    throw CommandFailure(
+      "\(value) \(what): it has to be \(range.lowerBound) to \(range.upperBound).")
+  } catch NVMeDevice.Flaw.empty(let name) {
+    throw CommandFailure("\(name) is smaller than one block. With --size it is made larger.")
+  } catch NVMeDevice.Flaw.unaligned(let name, let size, let alignment) {
+    throw CommandFailure(
+      "\(name) has blocks of \(size) bytes, and direct I/O with it needs pieces of \(alignment). Choose --block-size \(alignment), unless the guest has formatted it, or another --cache."
+    )
+  } catch NVMeDevice.Flaw.globallyUniqueID(let namespace, let digits) {
+    throw CommandFailure(
+      "namespace \(namespace) has the NGUID \(digits), which is none or another one's. Give it its own with nguid=."
+    )
+  } catch {
+    throw CommandFailure("\(error)")
+  }
+}

@@ -1,0 +1,183 @@
+import ArgumentParser
+import CLinux
+import Foundation
+import Logging
+import NVMeDevice
+import SystemPackage
+import TestSupport
+import Testing
+import VFIOUserTransport
+
+@testable import vfio_user
+
+@Suite struct `A disk that is started` {
+  /// Removed with all that is in it.
+  private final class Folder {
+    let path = "/tmp/vfio-user-made-\(UInt64.random(in: 0 ... .max))"
+    init() throws {
+      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+    }
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+    func callAsFunction(_ name: String) -> String { "\(path)/\(name)" }
+    var names: [String] {
+      ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted()
+    }
+  }
+
+  private let folder: Folder
+
+  init() throws { folder = try Folder() }
+
+  private func make(_ arguments: [String]) throws -> MadeDisk {
+    let command = try Serve.parseAsRoot(["nvme", "--socket", "/disks/a"] + arguments)
+    var logger = Logger(label: "test")
+    logger.logLevel = .critical
+    return try #require(command as? ServeNVMe).disk.makeDevice(logger, socket: "/disks/a")
+  }
+
+  /// What a start says that fails.
+  private func refusal(_ arguments: [String]) -> String {
+    do {
+      _ = try make(arguments)
+      return "nothing"
+    } catch {
+      return "\(error)"
+    }
+  }
+
+  @Test func `leaves nothing behind when it fails`() throws {
+    let made = "file=\(folder("a")),size=1M"
+    let failures = [
+      ["--namespace", made, "--namespace", "file=\(folder("b"))"],
+      ["--namespace", made, "--namespace", "file=\(folder("none/b")),size=1M"],
+      ["--namespace", made, "--namespace", "memory=100"],
+      [
+        "--namespace", made + ",nguid=00000000000000000000000000000001", "--namespace",
+        "memory=1M,nguid=00000000000000000000000000000001",
+      ],
+      ["--file", folder("a"), "--size", "1M", "--state", "/dev/null"],
+      ["--file", folder("a"), "--size", "100"],
+      ["--file", folder("a"), "--size", "\(Int64.max)"],
+    ]
+    for arguments in failures {
+      #expect(refusal(arguments) != "nothing")
+      #expect(folder.names == [], "\(arguments)")
+    }
+  }
+
+  @Test func `takes back what it has made when it is not served after all`() throws {
+    let disk = try make(["--file", folder("a"), "--size", "1M"])
+    #expect(folder.names == ["a", "a.nvme"])
+    disk.takeBack()
+    #expect(folder.names == [])
+    // What was there is left there.
+    _ = try make(["--file", folder("a"), "--size", "1M"])
+    _ = try eventuallyMade(["--file", folder("a"), "--size", "1M"]).takeBack()
+    #expect(folder.names == ["a", "a.nvme"])
+  }
+
+  @Test func `gives a file its size back when it fails`() throws {
+    let file = folder("a")
+    try Data("data".utf8).write(to: URL(filePath: file))
+    #expect(refusal(["--file", file, "--size", "1M", "--state", "/dev/null"]) != "nothing")
+    #expect(try Data(contentsOf: URL(filePath: file)) == Data("data".utf8))
+  }
+
+  @Test func `is no state of another disk`() throws {
+    let files = ["vm", "vm.nvme"].flatMap { ["--namespace", "file=\(folder($0))"] }
+    _ = try make(["--file", folder("vm"), "--size", "1M"])
+    #expect(eventually { refusal(files).contains("vm.nvme looks like state") })
+    #expect(refusal(["--memory", "1M", "--state", folder("s")]).contains("--state is for disks"))
+  }
+
+  private func eventuallyMade(_ arguments: [String]) throws -> MadeDisk {
+    var disk: MadeDisk?
+    #expect(
+      eventually {
+        disk = try? make(arguments)
+        return disk != nil
+      })
+    return try #require(disk)
+  }
+
+  @Test func `is no file that was given for the state of another`() throws {
+    let files = ["--file", folder("vm"), "--size", "1M"]
+    try Data("precious".utf8).write(to: URL(filePath: folder("vm.nvme")))
+    #expect(refusal(files).contains("vm.nvme is no state of a disk"))
+    #expect(refusal(files).contains("--state"))
+    #expect(try Data(contentsOf: URL(filePath: folder("vm.nvme"))) == Data("precious".utf8))
+    #expect(folder.names == ["vm.nvme"])
+  }
+
+  @Test(arguments: ImageFormat.allCases) func `is no image of another format`(
+    format: ImageFormat
+  ) throws {
+    let beginnings: [ImageFormat: [UInt8]] = [
+      .qcow2: Array("QFI".utf8) + [0xFB], .qed: Array("QED\0".utf8), .vmdk: Array("KDMV".utf8),
+      .vhdx: Array("vhdxfile".utf8), .vhd: Array("conectix".utf8),
+      .vdi: [UInt8](repeating: 0x20, count: 64) + [0x7F, 0x10, 0xDA, 0xBE],
+      .parallels: Array("WithoutFreeSpace".utf8), .gzip: [0x1F, 0x8B, 8],
+      .xz: [0xFD, 0x37, 0x7A, 0x58, 0x5A, 0], .zstd: [0x28, 0xB5, 0x2F, 0xFD],
+      .bzip2: Array("BZh9".utf8), .zip: [0x50, 0x4B, 3, 4],
+      .state: Array("vfio-user disk\r\n".utf8),
+    ]
+    var bytes = try #require(beginnings[format])
+    bytes += [UInt8](repeating: 0, count: 16384 - bytes.count)
+    try Data(bytes).write(to: URL(filePath: folder("image")))
+    let file = ["--file", folder("image")]
+    for cache in ["write-back", "direct"] {
+      let said = refusal(file + ["--cache", cache])
+      #expect(said.contains("looks like \(format.rawValue)") && said.contains("--raw"), "\(said)")
+      #expect(folder.names == ["image"])
+    }
+    #expect(refusal(["--namespace", "file=\(folder("image")),read-only"]).contains("looks like"))
+    _ = try make(file + ["--raw"])
+    // A guest may write there whatever it likes: the disk is known. A file of just 16 KiB is looked at before.
+    let again = format == .state ? ["--raw"] : []
+    _ = try eventuallyMade(file + again)
+  }
+
+  @Test func `takes a serial number that a guest sees as it is`() throws {
+    for serial in ["дом", " a", "a ", "a\u{7}"] {
+      #expect(throws: (any Error).self) { try make(["--memory", "1M", "--serial", serial]) }
+    }
+    #expect(try make(["--memory", "1M", "--serial", "a b"]).device.serialNumber == "a b")
+    #expect(throws: (any Error).self) {
+      let zeros = String(repeating: "0", count: 32)
+      _ = try make(["--namespace", "memory=1M,nguid=\(zeros)"])
+    }
+  }
+
+  @Test func `is not emptied by a copy of itself`() throws {
+    let disk = try make(["--file", folder("a"), "--size", "1M"])
+    #expect(throws: CommandFailure.self) { try openOutput(folder("a")) }
+    #expect(try FileManager.default.attributesOfItem(atPath: folder("a"))[.size] as? Int == 1 << 20)
+    #expect(throws: CommandFailure.self) { try openOutput(folder("a.nvme")) }
+    _ = disk
+    try Data("old and long".utf8).write(to: URL(filePath: folder("b")))
+    let copy = try openOutput(folder("b"))
+    try copy.closeAfter { _ = try copy.writeAll(Array("new".utf8)) }
+    #expect(try Data(contentsOf: URL(filePath: folder("b"))) == Data("new".utf8))
+    try openOutput("/dev/null").close()
+  }
+
+  @Test func `outlives a limit of the size of files`() async {
+    await #expect(processExitsWith: .success) {
+      // The threads of tests block signals.
+      var signals = sigset_t()
+      unsafe sigemptyset(&signals)
+      unsafe sigaddset(&signals, SIGXFSZ)
+      #expect(unsafe pthread_sigmask(SIG_UNBLOCK, &signals, nil) == 0)
+      clinux_block_termination_signals()
+      let path = FilePath("/tmp/vfio-user-limit-\(UInt64.random(in: 0 ... .max))")
+      let file = try StorageFile(path: path, create: 1 << 20)
+      defer { file.takeBack() }
+      var limit = rlimit(rlim_cur: 4096, rlim_max: 4096)
+      #expect(unsafe setrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit) == 0)
+      let descriptor = FileDescriptor(rawValue: file.descriptor.number)
+      #expect(throws: Errno.fileTooLarge) {
+        try descriptor.writeAll(toAbsoluteOffset: 8192, [1, 2, 3])
+      }
+    }
+  }
+}

@@ -1,0 +1,73 @@
+import Foundation
+import Testing
+
+@testable import NVMeDevice
+
+@Suite struct `The file of a state` {
+  private let record = StateRecord(
+    identity: .random(), image: "file 1 made 2.3", path: "/disks/a", blockSize: 4096,
+    controller: ControllerRecord(
+      counters: CounterRecord(bytesRead: .max, powerOnTime: .max, isPowered: true),
+      features: ["1": .max, "999": 1]))
+
+  /// A file whose slots have these generations.
+  private func file(_ generations: [UInt64], _ change: (inout [UInt8]) -> Void = { _ in }) throws
+    -> [UInt8]
+  {
+    var bytes = try generations.flatMap {
+      try #require(StateSlots.encode(record, generation: $0))
+    }
+    change(&bytes)
+    return bytes
+  }
+
+  @Test func `gives back what was put in, up to the largest numbers`() throws {
+    let bytes = try file([1, 2])
+    #expect(bytes.count == StateSlots.fileSize)
+    #expect(StateSlots.decode(bytes) == .record(record, generation: 2))
+    #expect(try StateSlots.decode(file([.max, .max - 1])) == .record(record, generation: .max))
+  }
+
+  @Test(arguments: [0, 16, 20, 24, 32, 39, 64, 100])
+  func `is the other slot when one is torn`(place: Int) throws {
+    let torn = try file([4, 5]) { $0[StateSlots.slotSize + place] ^= 1 }
+    #expect(StateSlots.decode(torn) == .record(record, generation: 4))
+  }
+
+  @Test func `is damaged when both slots are torn`() throws {
+    let torn = try file([4, 5]) {
+      $0[100] ^= 1
+      $0[StateSlots.slotSize + 100] ^= 1
+    }
+    #expect(StateSlots.decode(torn) == .damaged)
+  }
+
+  @Test func `is damaged when its numbers mean nothing`() throws {
+    for size in [0, -1, 513, 1 << 40] {
+      var strange = record
+      strange.blockSize = size
+      let slot = try #require(StateSlots.encode(strange, generation: 1))
+      #expect(StateSlots.decode(slot + slot) == .damaged)
+    }
+  }
+
+  @Test func `is left to a newer program, also when only one slot is of that`() throws {
+    let newer = try file([8, 9]) { $0[StateSlots.slotSize + 16] = 2 }
+    #expect(StateSlots.decode(newer) == .newer(version: 2))
+  }
+
+  @Test func `is nothing else`() throws {
+    let strangers: [[UInt8]] = [
+      [], Array("{}".utf8), [UInt8](repeating: 0, count: StateSlots.fileSize),
+      try file([1, 2]) { $0[0] ^= 1 }, try file([1, 2]) { $0.removeLast() },
+      try file([1, 2]) { $0.append(0) },
+    ]
+    for bytes in strangers { #expect(StateSlots.decode(bytes) == .foreign) }
+  }
+
+  @Test func `has no room for a path that fills it`() {
+    var long = record
+    long.path = String(repeating: "/", count: StateSlots.slotSize)
+    #expect(StateSlots.encode(long, generation: 1) == nil)
+  }
+}
