@@ -51,6 +51,12 @@ import VFIOUserTransport
     await #expect(processExitsWith: .success) {
       let slow = try SlowRead()
       try slow.host.store(0, RegisterOffset.configuration)
+      let controller = try #require(slow.host.device.controller)
+      // Before the thread has heard of it, the read may still end as if nothing had happened.
+      #expect(
+        eventually {
+          controller.turn.withLock { _ in controller.stage == .quiescing(.disable) }
+        })
       #expect(slow.host.status.isReady)
       slow.calls.letGo(slow.call)
       #expect(eventually { !slow.host.status.isReady })
