@@ -21,7 +21,7 @@ enum Program {
 
   /// What follows the program's name.
   ///
-  /// - Throws: ``CommandFailure`` for what is no text: turned into one it would be another file's name.
+  /// - Throws: ``UsageFailure`` for what is no text: turned into one it would be another file's name.
   private static func arguments() throws -> [String] {
     let count = clinux_argument_count()
     guard count > 0 else { return Array(CommandLine.arguments.dropFirst()) }

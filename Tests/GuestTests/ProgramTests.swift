@@ -68,6 +68,17 @@ import VFIOUserTransport
     #expect(run.errors.contains("there is no command 'fly'"), "\(run.errors)")
   }
 
+  /// The main thread is the one that the signal would end; the test runner ignores it, and what it starts does then.
+  @Test func `says that a file would be larger than the limit`() throws {
+    let scratch = try ScratchFolder()
+    let file = scratch.path("disk.img")
+    let run = try shell(
+      "(ulimit -f 1024; env --default-signal=XFSZ $0 serve nvme --socket \(scratch.path("s")) --file \(file) --size 4M)"
+    )
+    #expect(run.code == 1)
+    #expect(run.errors.contains("Error: \(file)"), "\(run.errors)")
+  }
+
   /// Beyond the limit a write fails, and the process goes on.
   @Test func `outlives the limit on the size of files`() throws {
     let scratch = try ScratchFolder()
