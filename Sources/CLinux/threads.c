@@ -142,8 +142,6 @@ void clinux_block_termination_signals(void) {
   const sigset_t set = termination_signals();
   pthread_sigmask(SIG_BLOCK, &set, NULL);
   signal(SIGPIPE, SIG_IGN);
-  // Past `ulimit -f` a write fails with EFBIG then, which the guest of the one disk hears of.
-  signal(SIGXFSZ, SIG_IGN);
 }
 
 int clinux_wait_for_termination(void) {

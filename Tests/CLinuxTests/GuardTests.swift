@@ -151,21 +151,22 @@ private let fault = -EFAULT
     await #expect(processExitsWith: .success) {
       bench_install_handler(1)
       let before = bench_handler()
-      let (file, transfer) = try lend()
+      let (client, file, transfer) = try lend()
       #expect(bench_handler() == before)
       // Memory that is there works as ever.
       try transfer.store(7 as UInt32, at: 0)
       #expect(try transfer.load(at: 0) == 7 as UInt32)
-      withExtendedLifetime(file) {}
+      withExtendedLifetime((client, file)) {}
     }
   }
 
   @Test func `dies of them when the program does not handle them either`() async {
     await #expect(processExitsWith: .signal(SIGBUS)) {
       signal(SIGBUS, SIG_DFL)
-      let (file, transfer) = try lend()
+      let (client, file, transfer) = try lend()
       file.resize(to: 0)
       _ = try transfer.load(at: 0) as UInt32
+      withExtendedLifetime(client) {}
     }
   }
 }
@@ -185,8 +186,8 @@ private func map(_ address: UInt64) -> DMAMap {
   DMAMap(flags: [.readable, .writable], address: address, size: 0x1000)
 }
 
-/// A client that lends a page to a server that does not handle memory faults.
-private func lend() throws -> (TruncatableMemory, Transfer) {
+/// A client that lends a page to a server that does not handle memory faults; the licence ends with it.
+private func lend() throws -> (ScriptedPeer, TruncatableMemory, Transfer) {
   let (mine, theirs) = try MessageSocket.pair()
   var options = ServerOptions()
   options.handlesMemoryFaults = false
@@ -201,5 +202,5 @@ private func lend() throws -> (TruncatableMemory, Transfer) {
   let answer = try peer.ask(message(.dmaMap, bytes(of: map(0))), descriptors: descriptors)
   try #require(answer.errno == nil)
   let bus = try #require(device.bus.withLock { $0 })
-  return (file, bus.memory.begin())
+  return (peer, file, bus.memory.begin())
 }

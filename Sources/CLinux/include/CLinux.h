@@ -344,7 +344,7 @@ void *clinux_allocate(size_t size);
 
 // MARK: Signals
 
-/// Blocks SIGINT and SIGTERM in the calling thread and those it starts; SIGPIPE and SIGXFSZ are ignored.
+/// Blocks SIGINT and SIGTERM in the calling thread and those it starts; SIGPIPE is ignored.
 void clinux_block_termination_signals(void);
 /// Waits for SIGINT or SIGTERM and returns its number.
 int clinux_wait_for_termination(void);
