@@ -32,22 +32,9 @@ enum { QUEUE_LENGTH = 64, MOST_TRIES = 8 };
 static struct {
   aio_context_t context;
   int nothing;
-  int error;
+  /// 1 when the kernel signals for us, 0 when that is not known yet, else why not.
+  atomic_int state;
 } operations;
-
-static void set_up(void) {
-  operations.nothing = memfd_create("nothing", MFD_CLOEXEC);
-  const int failed = operations.nothing < 0 ||
-                     syscall(SYS_io_setup, QUEUE_LENGTH, &operations.context) < 0;
-  operations.error = failed ? errno : 0;
-}
-
-/// 0 when the kernel signals for us, else why not.
-static int prepare(void) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, set_up);
-  return -operations.error;
-}
 
 /// Takes all completions, of which nobody wants to know anything. Threads that do so at the same time
 /// may set the head back for a moment, which only lets the queue look fuller than it is.
@@ -68,6 +55,53 @@ static long submit(int counter, uint64_t address, uint64_t size) {
   operation.aio_resfd = (uint32_t)counter;
   struct iocb *list[] = {&operation};
   return syscall(SYS_io_submit, operations.context, 1, list) < 0 ? -errno : 0;
+}
+
+/// Whether the kernel really does it: one that takes operations and carries none out would swallow signals.
+static int try_out(void) {
+  struct completions *queue = (struct completions *)operations.context;
+  const int counter = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (counter < 0) return -EAGAIN;
+  uint64_t value = 0;
+  const uint32_t tail = atomic_load(&queue->tail);
+  const long result = submit(counter, 0, 0);
+  const int is_signalled = read(counter, &value, sizeof value) == sizeof value && value == 1;
+  close(counter);
+  if (result < 0) return (int)result;
+  return is_signalled && atomic_load(&queue->tail) != tail ? 1 : -ENOSYS;
+}
+
+static int set_up(void) {
+  if (operations.nothing <= 0) operations.nothing = memfd_create("nothing", MFD_CLOEXEC);
+  if (operations.nothing < 0) return -EAGAIN;
+  operations.context = 0;
+  if (syscall(SYS_io_setup, QUEUE_LENGTH, &operations.context) < 0) return -errno;
+  const int result = try_out();
+  forget_completions();
+  if (result < 0) syscall(SYS_io_destroy, operations.context);
+  return result;
+}
+
+/// A child has none of its parent's contexts.
+static void forget_context(void) { atomic_store(&operations.state, 0); }
+
+/// 0 when the kernel signals for us, else why not. What is short now (fs.aio-max-nr is for the machine) is asked
+/// for again the next time.
+static int prepare(void) {
+  const int known = atomic_load_explicit(&operations.state, memory_order_acquire);
+  if (known != 0) return known > 0 ? 0 : known;
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  static int is_watching_forks;
+  pthread_mutex_lock(&lock);
+  int state = atomic_load(&operations.state);
+  if (state == 0) {
+    if (!is_watching_forks) is_watching_forks = pthread_atfork(NULL, NULL, forget_context) == 0;
+    state = set_up();
+    if (state != -EAGAIN && state != -ENOMEM)
+      atomic_store_explicit(&operations.state, state, memory_order_release);
+  }
+  pthread_mutex_unlock(&lock);
+  return state > 0 ? 0 : state;
 }
 
 /// For kernels and system call filters without asynchronous operations: a peer that fills its counter
@@ -115,7 +149,11 @@ int clinux_signals_without_waiting(void) { return prepare() == 0; }
 /// fails in any case, and how tells what the descriptor is.
 static int asked_of_the_kernel(int descriptor) {
   if (prepare() < 0) return -ENOSYS;
-  const long result = submit(descriptor, UINT64_MAX - 4095, 1);
+  long result = -EAGAIN;
+  for (int tries = 0; tries < MOST_TRIES && result == -EAGAIN; tries++) {
+    result = submit(descriptor, UINT64_MAX - 4095, 1);
+    if (result == -EAGAIN) forget_completions();
+  }
   if (result == -EFAULT) return 1;
   return result == -EINVAL ? 0 : -ENOSYS;
 }

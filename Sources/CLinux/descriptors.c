@@ -22,18 +22,16 @@ int clinux_close(int descriptor) { return close(descriptor) < 0 ? -errno : 0; }
 
 int clinux_is_memory_file(int descriptor) { return fcntl(descriptor, F_GET_SEALS) >= 0; }
 
-static int is_unix_socket_with_nothing_in_it(int descriptor) {
-  int domain = 0, unread = 0;
-  socklen_t size = sizeof domain;
-  if (getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 || domain != AF_UNIX)
+int clinux_is_empty_stream(int descriptor) {
+  int type = 0, unread = 0;
+  socklen_t size = sizeof type;
+  if (getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_STREAM)
     return 0;
-  // What is in the queue may carry descriptors, whose files are closed with the socket.
   return ioctl(descriptor, SIOCINQ, &unread) == 0 && unread == 0;
 }
 
 int clinux_closes_at_once(int descriptor) {
-  return clinux_is_memory_file(descriptor) || clinux_is_eventfd(descriptor) ||
-         is_unix_socket_with_nothing_in_it(descriptor);
+  return clinux_is_memory_file(descriptor) || clinux_is_eventfd(descriptor);
 }
 
 int clinux_duplicate(int descriptor) {

@@ -180,7 +180,8 @@ public final class DeviceServer: Sendable {
       return nil
     }
     do throws(SystemFailure) {
-      let socket = MessageSocket(adopting: try listener.accept(), peer: peer)
+      let socket = MessageSocket(
+        adopting: try listener.accept(), peer: PeerDescriptors(countedBy: peer))
       pause.accepted()
       return socket
     } catch {
@@ -199,13 +200,17 @@ public final class DeviceServer: Sendable {
   ///
   /// - Returns: whether the place becomes free.
   private func evictSilentClient() -> Bool {
-    guard !endpoint.hasNegotiated.load(ordering: .relaxed) else { return false }
-    let client = state.withLock { state -> MessageSocket? in
-      guard state.silenceDeadline.hasPassed else { return nil }
+    let (isFree, client) = state.withLock { state -> (Bool, MessageSocket?) in
+      guard let client = state.client else { return (true, nil) }
+      // One whose VERSION lies unread, because there is too little processor, has spoken.
+      guard state.silenceDeadline.hasPassed, !client.isReadable,
+        !endpoint.hasSpoken.load(ordering: .relaxed)
+      else { return (false, nil) }
+      let isNew = !state.isClientLeaving
       state.isClientLeaving = true
-      return state.client
+      return (true, isNew ? client : nil)
     }
-    guard let client else { return false }
+    guard let client else { return isFree }
     logger.notice("a client that says nothing gives its place to another")
     client.shutdown()
     return true
@@ -227,7 +232,7 @@ public final class DeviceServer: Sendable {
       state.client = socket
       state.isClientLeaving = false
       state.silenceDeadline = .after(Refusals.grace)
-      endpoint.hasNegotiated.store(false, ordering: .relaxed)
+      endpoint.hasSpoken.store(false, ordering: .relaxed)
       return true
     }
   }

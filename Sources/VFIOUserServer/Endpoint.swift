@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Logging
 internal import Synchronization
 internal import SystemPackage
@@ -18,10 +19,10 @@ final class Endpoint: Sendable {
   /// What DEVICE_FEATURE can do, by feature.
   let features: [FeatureIndex: any DeviceFeatureHandler]
   var logger: Logger { options.logger }
-  /// Where descriptors of clients end; one for all of them, so that reconnecting gains nothing.
+  /// Counts descriptors of all clients that wait to be closed, so that connecting again gains nothing.
   let peerDescriptors = PeerDescriptors()
-  /// Whether the version was agreed with this client.
-  let hasNegotiated = Atomic(false)
+  /// Whether this client has sent its first message.
+  let hasSpoken = Atomic(false)
   /// The most descriptors that this client takes with one message.
   let clientDescriptorLimit = Atomic(1)
   /// Whether this client's unshared memory was mentioned in the log.
@@ -39,6 +40,13 @@ final class Endpoint: Sendable {
     options.logger = options.logger.limited
     self.options = options
     self.features = features
+    if clinux_signals_without_waiting() == 0 {
+      options.logger.warning(
+        """
+        the kernel refuses asynchronous I/O (io_setup: fs.aio-max-nr, or a system call filter); so a client \
+        can make a signal to its eventfd wait
+        """)
+    }
     device.attach(to: bus)
   }
 
@@ -53,9 +61,10 @@ final class Endpoint: Sendable {
   ) -> PendingUnmap? {
     guard !header.flags.isReply else { return nil }
     do {
-      try admit(header, surplus: surplus)
+      try admit(header)
       if header.command == .dmaUnmap { return try unmapMemory(header, payload, into: &outbox) }
-      try dispatch(header, payload, &descriptors, into: &outbox)
+      // Of descriptors that were to be used none may be missing.
+      try dispatch(header, payload, &descriptors, surplus: surplus, into: &outbox)
       armIfSetUp(header, payload)
     } catch {
       refuse(header, error, into: &outbox)
@@ -67,16 +76,14 @@ final class Endpoint: Sendable {
   ///
   /// Descriptors that a command does not need are closed and no reason to refuse it: SPDK's initiator sends
   /// one with each DMA_UNMAP.
-  private func admit(_ header: Header, surplus: Bool) throws(Errno) {
+  private func admit(_ header: Header) throws(Errno) {
     guard header.flags.reserved == 0, !header.flags.contains(.error) else {
       throw .invalidArgument
     }
-    let needsDescriptors = header.command == .dmaMap || header.command == .deviceSetIRQs
-    guard !surplus || !needsDescriptors else { throw .invalidArgument }
   }
 
   private func dispatch(
-    _ header: Header, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList,
+    _ header: Header, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList, surplus: Bool,
     into outbox: inout Outbox
   ) throws(Errno) {
     switch header.command {
@@ -86,7 +93,7 @@ final class Endpoint: Sendable {
     case .deviceGetInfo: try getInfo(header, payload, into: &outbox)
     case .deviceGetRegionInfo: try getRegionInfo(header, payload, into: &outbox)
     case .deviceGetIRQInfo: try getInterruptInfo(header, payload, into: &outbox)
-    case .deviceSetIRQs: try setInterrupts(header, payload, &descriptors, into: &outbox)
+    case .deviceSetIRQs: try setInterrupts(header, payload, &descriptors, surplus: surplus, into: &outbox)
     case .dmaMap: try mapMemory(header, payload, &descriptors, into: &outbox)
     case .deviceReset: try resetDevice(header, payload, into: &outbox)
     case .version: throw .invalidArgument  // once, and that was the first message

@@ -90,9 +90,9 @@ public final class PolledServer {
   }
 
   private func evictSilentClient() -> Bool {
-    guard let client, client.session.channel == nil, client.silenceDeadline.hasPassed else {
-      return false
-    }
+    guard let client, client.session.channel == nil, client.silenceDeadline.hasPassed,
+      !client.socket.isReadable
+    else { return client == nil }
     leave(.deadlinePassed(during: .negotiating))
     return true
   }

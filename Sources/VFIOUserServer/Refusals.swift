@@ -19,13 +19,16 @@ struct Refusals: ~Copyable {
     var hopesUntil: Deadline?
     /// By when one that is to be refused must have spoken.
     var deadline = Deadline.never
+    /// When to look again at one that has begun to speak: its socket is readable all the time.
+    var nextLook: Deadline?
 
     init(_ socket: MessageSocket, hopesUntil: Deadline) {
       self.socket = socket
       self.hopesUntil = hopesUntil
     }
 
-    var nextDeadline: Deadline { hopesUntil ?? deadline }
+    var isOver: Bool { hopesUntil == nil && deadline.hasPassed }
+    var nextDeadline: Deadline { hopesUntil ?? min(deadline, nextLook ?? .never) }
   }
 
   /// How long a caller hopes, and how long a client may be silent when somebody wants its place.
@@ -44,7 +47,9 @@ struct Refusals: ~Copyable {
 
   /// What to poll: those that are to be refused.
   var numbers: [Int32] {
-    callers.compactMap { $0.hopesUntil == nil ? $0.socket.descriptor.number : nil }
+    callers.compactMap {
+      $0.hopesUntil == nil && $0.nextLook == nil ? $0.socket.descriptor.number : nil
+    }
   }
 
   /// When something has to be done about one of them.
@@ -53,9 +58,14 @@ struct Refusals: ~Copyable {
   /// Whether somebody waits for the client to turn out dead.
   var hasHope: Bool { callers.contains { $0.hopesUntil != nil } }
 
-  /// Takes a caller in; with too many waiting it is closed without a word.
+  /// Takes a caller in; with too many waiting one that has said nothing is closed, or this one.
   mutating func add(_ socket: MessageSocket) {
-    guard callers.count < limit else { return socket.shutdown() }
+    if callers.count >= limit {
+      guard let silent = callers.firstIndex(where: { !$0.socket.isReadable }) else {
+        return socket.shutdown()
+      }
+      callers.remove(at: silent).socket.shutdown()
+    }
     callers.append(Caller(socket, hopesUntil: .after(Self.grace)))
   }
 
@@ -90,7 +100,8 @@ struct Refusals: ~Copyable {
         Self.refuse(caller, header)
       }
     }
-    callers.removeAll { $0.hopesUntil == nil && $0.deadline.hasPassed }
+    for caller in callers where caller.isOver { caller.socket.shutdown() }
+    callers.removeAll(where: \.isOver)
   }
 
   /// Looks at what a caller has sent and leaves it where it is, with the descriptors that came with it: to
@@ -104,6 +115,7 @@ struct Refusals: ~Copyable {
     if count == 0 || count < 0 && count != -Int(Errno.resourceTemporarilyUnavailable.rawValue) {
       caller.deadline = .after(.zero)
     }
+    caller.nextLook = 0 < count && count < bytes.count ? .after(.milliseconds(10)) : nil
     guard count == bytes.count else { return nil }
     return try? Header(decoding: bytes.span)
   }

@@ -42,7 +42,7 @@ struct Session: ~Copyable {
       socket: socket,
       assembler: FrameAssembler(
         messageLimit: Limits.messageBeforeNegotiation,
-        descriptorLimit: options.maxMessageDescriptors),
+        descriptorLimit: min(options.maxMessageDescriptors, Limits.kernelMessageDescriptors)),
       messageTimeout: options.messageTimeout)
     messageDeadline = .after(options.negotiationTimeout)
   }
@@ -187,11 +187,11 @@ struct Session: ~Copyable {
   ///
   /// - Throws: `closedByUs` when there is no agreement; the client was told why.
   mutating func negotiate(_ frame: consuming Frame) throws(StreamFailure) {
+    endpoint.hasSpoken.store(true, ordering: .relaxed)
     let channel = Self.negotiate(frame, of: receiver.assembler, endpoint, sender, into: &outbox)
     try flush()
     guard let channel else { throw .closedByUs }
     self.channel = channel
-    endpoint.hasNegotiated.store(true, ordering: .relaxed)
     endpoint.bus.memory.connect(channel)
     receiver.assembler.messageLimit = endpoint.options.messageLimit
     messageDeadline = .never

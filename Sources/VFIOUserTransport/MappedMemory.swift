@@ -12,7 +12,8 @@ package final class MappedMemory: @unchecked Sendable {
   // other processes do to the bytes at the same time is no business of the language's memory model,
   // because only the shim touches them.
   private let mapped: UnsafeMutableRawPointer
-  private let mappedSize: UInt64
+  /// Bytes of address space.
+  package let mappedSize: UInt64
   private let start: UnsafeMutableRawPointer
   package let size: UInt64
 

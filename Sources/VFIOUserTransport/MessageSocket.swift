@@ -15,8 +15,16 @@ public final class MessageSocket: Sendable {
 
   /// Takes over a connected socket to a peer some of whose descriptors there may be already.
   package init(adopting descriptor: consuming OwnedDescriptor, peer: PeerDescriptors) {
-    self.descriptor = OwnedDescriptor(adopting: descriptor.release(), from: peer)
+    self.descriptor = descriptor
     self.peer = peer
+  }
+
+  deinit {
+    // What nobody has read may carry descriptors, which are closed with the last descriptor of the socket: that
+    // is another one then. Whoever ends a connection has shut it down, so that nothing more comes.
+    guard clinux_is_empty_stream(descriptor.number) == 0 else { return }
+    let number = clinux_duplicate(descriptor.number)
+    if number >= 0 { peer.closeElsewhere(number) }
   }
 
   /// Connects to the socket at `path`.
@@ -59,7 +67,9 @@ public final class MessageSocket: Sendable {
     try pair(peer: PeerDescriptors())
   }
 
-  /// Two sockets that are connected to each other, the second of which is for a peer.
+  /// Two sockets that are connected to each other.
+  ///
+  /// - Parameter peer: holds what comes over the first one.
   package static func pair(
     peer: PeerDescriptors
   ) throws(SystemFailure) -> (MessageSocket, MessageSocket) {

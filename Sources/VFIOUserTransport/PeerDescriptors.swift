@@ -9,7 +9,8 @@ internal import Synchronization
 /// thread that does nothing else, which exists as long as there is something to close. How many may wait for
 /// it is bounded, by ending the connection of the peer that sends more (``isOverdrawn``).
 ///
-/// One for each server of a device, and for each client: nobody waits for the descriptors of another's peer.
+/// One for each connection: nobody waits for the descriptors of another's peer. Those of a device's clients are
+/// counted together as well (``init(countedBy:)``), so that connecting again gains nothing.
 package final class PeerDescriptors: Sendable {
   private struct State {
     var waiting: [Int32] = []
@@ -21,12 +22,17 @@ package final class PeerDescriptors: Sendable {
 
   private let state = Monitor(State())
   private let waitingCount = Atomic(0)
+  private let total: PeerDescriptors?
 
-  package init() {}
+  /// - Parameter total: counts those of several peers.
+  package init(countedBy total: PeerDescriptors? = nil) { self.total = total }
 
   deinit {
-    // Nobody is left who could start a thread; the thread itself holds a reference, so it has no more to do.
-    for number in state.withLock({ $0.waiting }) { _ = clinux_close(number) }
+    // A thread holds a reference, so there was none to be had; these may wait.
+    for number in state.withLock({ $0.waiting }) {
+      _ = clinux_close(number)
+      count(-1)
+    }
   }
 
   /// How many descriptors wait to be closed, the one that is being closed included.
@@ -40,29 +46,35 @@ package final class PeerDescriptors: Sendable {
   /// - Returns: what `close` says of one that was closed at once, else 0.
   func close(_ number: Int32) -> Int32 {
     guard clinux_closes_at_once(number) == 0 else { return clinux_close(number) }
-    waitingCount.add(1, ordering: .relaxed)
-    let mustStart = state.withLock { state in
-      state.waiting.append(number)
-      defer { state.hasThread = true }
-      return !state.hasThread
-    }
-    if mustStart { startThread() }
+    closeElsewhere(number)
     return 0
   }
 
-  private func startThread() {
-    do throws(SystemFailure) {
-      try DetachedThread.start("vfio-user-close") { [self] in closeAll() }
-    } catch {
-      // The next descriptor tries again.
-      state.withLock { $0.hasThread = false }
+  /// Closes a descriptor on another thread.
+  func closeElsewhere(_ number: Int32) {
+    count(1)
+    state.withLock { state in
+      state.waiting.append(number)
+      startThread(&state)
     }
+  }
+
+  private func count(_ more: Int) {
+    waitingCount.add(more, ordering: .relaxed)
+    total?.count(more)
+  }
+
+  /// Under the lock, so that nothing waits for a thread which did not start; the next descriptor tries again.
+  private func startThread(_ state: inout State) {
+    guard !state.hasThread else { return }
+    state.hasThread =
+      (try? DetachedThread.start("vfio-user-close") { [self] in closeAll() }) != nil
   }
 
   private func closeAll() {
     while let number = takeNext() {
       _ = clinux_close(number)
-      waitingCount.subtract(1, ordering: .relaxed)
+      count(-1)
     }
   }
 

@@ -38,7 +38,7 @@ struct DeviceLog {
   func logger(_ label: String) -> Logger {
     var logger = Logger(label: label)
     if let name { logger[metadataKey: "device"] = "\(name)" }
-    return logger
+    return logger.limited
   }
 
   /// For the device's server.

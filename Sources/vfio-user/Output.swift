@@ -12,9 +12,13 @@ func say(_ line: some CustomStringConvertible = "") throws {
   }
 }
 
-/// A line on standard error, for results whose data goes to standard output.
-func note(_ line: some CustomStringConvertible) {
-  _ = try? FileDescriptor.standardError.writeAll(Array("\(line)\n".utf8))
+/// Lines on standard error, for results whose data goes to standard output; waits for nobody who does not read
+/// them.
+func note(_ lines: some CustomStringConvertible) {
+  for line in "\(lines)".split(separator: "\n", omittingEmptySubsequences: false) {
+    LogQueue.standardError.write("\(line)\n")
+  }
+  LogQueue.standardError.flush(for: .seconds(2))
 }
 
 /// A value as JSON for programs.

@@ -62,6 +62,6 @@ private final class Pipe: Sendable {
   @Test func `shows what a peer says without letting it steer the terminal`() {
     let bytes = LogQueue.printable("device \u{1B}[2Jname\nforged line\u{7F}\n")
     let text = String(decoding: bytes, as: UTF8.self)
-    #expect(text == #"device \x1B[2Jname\x0Aforged line\x7F"# + "\n")
+    #expect(text == #"device \x1b[2Jname\x0aforged line\x7f"# + "\n")
   }
 }

@@ -168,7 +168,7 @@ import VFIOUserTransport
       unsafe sigemptyset(&signals)
       unsafe sigaddset(&signals, SIGXFSZ)
       #expect(unsafe pthread_sigmask(SIG_UNBLOCK, &signals, nil) == 0)
-      clinux_block_termination_signals()
+      ProcessStart.prepare()
       let path = FilePath("/tmp/vfio-user-limit-\(UInt64.random(in: 0 ... .max))")
       let file = try StorageFile(path: path, create: 1 << 20)
       defer { file.takeBack() }

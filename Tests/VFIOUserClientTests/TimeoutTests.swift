@@ -68,8 +68,12 @@ import VFIOUserTransport
       let caller = Monitor<pthread_t?>(nil)
       let outcome = Monitor<(error: ClientError?, time: Duration)?>(nil)
       signal(SIGUSR1) { _ in }
-      // Threads of ours have signals blocked; callers of the client are anybody's.
+      // Threads of ours have signals blocked, and those of the test's; callers of the client are anybody's.
       let thread = Thread {
+        var signals = sigset_t()
+        _ = unsafe sigemptyset(&signals)
+        _ = unsafe sigaddset(&signals, SIGUSR1)
+        _ = unsafe pthread_sigmask(SIG_UNBLOCK, &signals, nil)
         caller.update { $0 = pthread_self() }
         let start = ContinuousClock.now
         let error = failure { () throws(ClientError) in try client.reset() }

@@ -130,7 +130,7 @@ extension CommandCase {
     .init(.dmaMap, "neither to read nor to write", map(0, 1, flags: 0), .refused(.invalidArgument)),
     .init(.dmaMap, "with an unknown flag", map(0, 1, flags: 0x13), .refused(.invalidArgument)),
     .init(.dmaMap, "past 2^64", map(.max, 2), .refused(.invalidArgument)),
-    .init(.dmaMap, "with two files", map(0, 4096), luggage: .memory(2), .refused(.invalidArgument)),
+    .init(.dmaMap, "with two files", map(0, 4096), luggage: .memory(2), .bytes(0)),
     .init(
       .dmaMap, "what is no memory", map(0, 4096), luggage: .pipe,
       .refused(.notSupported)),

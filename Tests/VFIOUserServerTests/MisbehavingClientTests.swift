@@ -153,9 +153,6 @@ private func longs(_ longs: [UInt64]) -> [UInt8] {
       "maps at a file offset that wraps", message(.dmaMap, map(0, 4096, offset: .max - 4095)),
       descriptors: 1, .refused(.invalidArgument)),
     .init(
-      "maps with two descriptors", message(.dmaMap, map(0, 4096)), descriptors: 2,
-      .refused(.invalidArgument)),
-    .init(
       "cuts a map short", message(.dmaMap, Array(map(0, 4096)[..<31])), .refused(.invalidArgument)),
     .init(
       "unmaps what was never mapped", message(.dmaUnmap, words([24, 0]) + longs([0, 4096])),

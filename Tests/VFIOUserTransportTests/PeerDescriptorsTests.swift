@@ -11,20 +11,17 @@ private func list(_ sockets: [LingeringSocket], from sender: PeerDescriptors) ->
 @Suite struct `Descriptors that a peer sent` {
   @Test func `that close at once are closed where they are let go`() async {
     await #expect(processExitsWith: .success) {
-      let (one, other) = try MessageSocket.pair()
       let counter = try EventCounter()
       _ = EventCounter.isCounter(counter.descriptor)
       let before = settledDescriptors()
       let sender = PeerDescriptors()
       let numbers = [
         taggedDescriptor(1).release(), try counter.descriptor.duplicate().release(),
-        try one.descriptor.duplicate().release(),
       ]
-      #expect(openDescriptors() == before + 3)
+      #expect(openDescriptors() == before + 2)
       do { _ = DescriptorList(adopting: numbers, from: sender) }
       #expect(openDescriptors() == before)
       #expect(sender.count == 0)
-      other.shutdown()
     }
   }
 
@@ -72,6 +69,17 @@ private func list(_ sockets: [LingeringSocket], from sender: PeerDescriptors) ->
     }
     for socket in sockets { socket.end() }
     #expect(eventually { sender.count == 0 })
+  }
+
+  @Test func `of one connection are counted with those of others, and end only their own`() {
+    let total = PeerDescriptors()
+    let (one, other) = (PeerDescriptors(countedBy: total), PeerDescriptors(countedBy: total))
+    let sockets = (0...PeerDescriptors.limit).map { _ in LingeringSocket() }
+    _ = list(Array(sockets[1...]), from: one)
+    _ = list([sockets[0]], from: other)
+    #expect(!one.isOverdrawn && !other.isOverdrawn && total.isOverdrawn)
+    for socket in sockets { socket.end() }
+    #expect(eventually { total.count == 0 && one.count == 0 && other.count == 0 })
   }
 
   @Test func `of one peer do not wait for those of another`() {

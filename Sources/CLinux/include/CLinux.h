@@ -123,9 +123,11 @@ int clinux_oneshot_wait(int oneshot, int wake, uint64_t deadline);
 
 int clinux_close(int descriptor);
 int clinux_duplicate(int descriptor);
-/// 1 when closing the descriptor cannot wait: memory files, eventfds, and UNIX sockets with nothing in them.
-/// Files of a file system that somebody serves, and sockets that linger, can keep `close` for ever.
+/// 1 when closing the descriptor cannot wait: memory files and eventfds. Files of a file system that somebody
+/// serves, and sockets that linger or have such files in their queue, can keep `close` for ever.
 int clinux_closes_at_once(int descriptor);
+/// 1 for a stream socket in which nothing waits to be read, so that no descriptor is closed with it.
+int clinux_is_empty_stream(int descriptor);
 /// 1 when the file is memory of this kernel (memfd, tmpfs, hugetlbfs), whose pages nobody has to deliver.
 /// Asks no file system.
 int clinux_is_memory_file(int descriptor);

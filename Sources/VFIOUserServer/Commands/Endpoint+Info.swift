@@ -68,10 +68,11 @@ extension Endpoint {
 
   /// `VFIO_USER_DEVICE_SET_IRQS`.
   func setInterrupts(
-    _ header: Header, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList,
+    _ header: Header, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList, surplus: Bool,
     into outbox: inout Outbox
   ) throws(Errno) {
     let request = try decode(SetInterrupts.self, payload)
+    guard !surplus || request.data != .eventDescriptors else { throw .invalidArgument }
     try bus.interrupts.set(request, payload, &descriptors)
     acknowledge(header, into: &outbox)
   }

@@ -11,7 +11,6 @@ extension Endpoint {
     into outbox: inout Outbox
   ) throws(Errno) {
     let request = try decode(DMAMap.self, payload)
-    guard descriptors.count <= 1 else { throw .invalidArgument }
     let isShared = !descriptors.isEmpty
     do {
       try bus.memory.add(

@@ -35,7 +35,8 @@ extension Endpoint {
   /// Makes the socket for our own commands; the client's end goes with the reply.
   private func makeTwin(_ descriptors: inout DescriptorList) -> MessageSocket? {
     do throws(SystemFailure) {
-      let (ours, theirs) = try MessageSocket.pair(peer: peerDescriptors)
+      let (ours, theirs) = try MessageSocket.pair(
+        peer: PeerDescriptors(countedBy: peerDescriptors))
       descriptors.append(try theirs.descriptor.duplicate())
       return ours
     } catch {

@@ -30,7 +30,10 @@ extension GuestMemory {
     var claim: MappingBudget.Claim?
     if let lent = consume descriptor, request.flags.allowsMapping {
       claim = try budget.claim(bytes: request.size)
-      mapping = try MappedMemory(lent, request, guarded: isGuarded, files: files)
+      let mapped = try MappedMemory(lent, request, guarded: isGuarded, files: files)
+      // A window in a file of huge pages takes whole ones.
+      if mapped.mappedSize > request.size { claim = try budget.claim(bytes: mapped.mappedSize) }
+      mapping = mapped
     }
     let window = Window(request, mapping, claim)
     try state.update { state throws(Errno) in

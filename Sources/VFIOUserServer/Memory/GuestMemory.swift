@@ -115,10 +115,10 @@ public final class GuestMemory: Sendable {
       let windows = exchange(&state.table, with: WindowTable())
       return (windows, state.channel.take(), state.generation)
     }
-    _ = consume windows
     armed.store(false, ordering: .relaxed)
     receivingThread.store(0, ordering: .relaxed)
     channel?.close()
+    _ = consume windows
     return generation
   }
 }

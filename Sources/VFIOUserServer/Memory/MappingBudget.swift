@@ -7,7 +7,8 @@ internal import VFIOUserTransport
 ///
 /// A client that maps a sparse file of terabytes, or tens of thousands of windows, would leave nothing for
 /// the windows of other devices' clients, nor for stacks and buffers. So a part is never given away, and of the
-/// rest each device is sure of an equal share of one half; the other half goes to whoever comes first.
+/// rest each device that is there is sure of an equal share of one half; the other half goes to whoever comes
+/// first.
 final class MappingBudget: Sendable {
   /// What a client takes, or the process has.
   struct Amount: Equatable, Sendable {
@@ -17,19 +18,22 @@ final class MappingBudget: Sendable {
 
   /// What the clients of one device have taken.
   final class Share: Sendable {
-    fileprivate let used = Monitor(Amount(mappings: 0, bytes: 0))
+    fileprivate let used: Monitor<Amount>
     private let budget: MappingBudget
 
-    fileprivate init(_ budget: MappingBudget) { self.budget = budget }
+    fileprivate init(_ budget: MappingBudget, _ used: Monitor<Amount>) {
+      self.budget = budget
+      self.used = used
+    }
 
-    deinit { budget.forget(self) }
+    deinit { budget.forget(used) }
 
     /// Takes what a window needs.
     ///
     /// - Returns: gives it back with its last reference.
     /// - Throws: `ENOMEM` when there is too little address space, `ENOSPC` when there are too few mappings.
     func claim(bytes: UInt64) throws(Errno) -> Claim {
-      try budget.take(bytes, for: self)
+      try budget.take(bytes, for: used)
       return Claim(self, bytes)
     }
   }
@@ -55,42 +59,38 @@ final class MappingBudget: Sendable {
   /// The one of this process.
   static let process = MappingBudget(.ofProcess)
 
-  private struct WeakShare {
-    weak var share: Share?
-  }
-
   private let total: Amount
-  private let shares = Monitor<[WeakShare]>([])
+  /// What each share has taken; not the shares themselves, one of which could end under this lock.
+  private let shares = Monitor<[Monitor<Amount>]>([])
 
   init(_ total: Amount) { self.total = total }
 
   /// The share of one more device.
   func newShare() -> Share {
-    let share = Share(self)
-    shares.withLock { $0.append(WeakShare(share: share)) }
-    return share
+    let used = Monitor(Amount(mappings: 0, bytes: 0))
+    shares.withLock { $0.append(used) }
+    return Share(self, used)
   }
 
-  private func forget(_ share: Share) {
-    shares.withLock { $0.removeAll { $0.share == nil || $0.share === share } }
+  private func forget(_ share: Monitor<Amount>) {
+    shares.withLock { $0.removeAll { $0 === share } }
   }
 
-  private func take(_ bytes: UInt64, for share: Share) throws(Errno) {
+  private func take(_ bytes: UInt64, for share: Monitor<Amount>) throws(Errno) {
     try shares.withLock { shares throws(Errno) in
       let count = UInt64(shares.count)
       let sure = Amount(
         mappings: total.mappings / (2 * shares.count), bytes: total.bytes / (2 * count))
       var free = total
-      for entry in shares {
-        guard let other = entry.share else { continue }
-        let used = other.used.withLock { $0 }
+      for other in shares {
+        let used = other.withLock { $0 }
         let kept = other === share ? used : used.atLeast(sure)
         free.mappings -= min(kept.mappings, free.mappings)
         free.bytes -= min(kept.bytes, free.bytes)
       }
       guard free.mappings > 0 else { throw .noSpace }
       guard bytes <= free.bytes else { throw .noMemory }
-      share.used.withLock { used in
+      share.withLock { used in
         used.mappings += 1
         used.bytes += bytes
       }

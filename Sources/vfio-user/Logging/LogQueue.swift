@@ -49,9 +49,9 @@ final class LogQueue: Sendable, TextOutputStream {
   }
 
   /// Waits until everything is written, but not for long.
-  func flush() {
+  func flush(for time: Duration = LogQueue.patience) {
     _ = state.withLock(
-      when: { $0.lines.isEmpty && !$0.isWriting }, before: .after(Self.patience)
+      when: { $0.lines.isEmpty && !$0.isWriting }, before: .after(time)
     ) { _ in }
   }
 
@@ -106,19 +106,15 @@ final class LogQueue: Sendable, TextOutputStream {
 
   /// What a peer says may be in a line: nothing of it steers a terminal or looks like a line of ours.
   static func printable(_ line: String) -> [UInt8] {
+    let text = line.hasSuffix("\n") ? line.dropLast() : line[...]
     var bytes: [UInt8] = []
-    for byte in line.utf8.dropLast(line.utf8.last == 0x0A ? 1 : 0) {
-      if byte < 0x20 || byte == 0x7F {
-        bytes += Array("\\x\(String(byte, radix: 16, uppercase: true).leftPadded)".utf8)
+    for scalar in text.unicodeScalars {
+      if scalar.properties.generalCategory == .control {
+        bytes += Array("\\x\(hex(scalar.value, 2))".utf8)
       } else {
-        bytes.append(byte)
+        bytes += Array(String(scalar).utf8)
       }
     }
     return bytes + [0x0A]
   }
-}
-
-extension String {
-  /// Two hexadecimal digits.
-  fileprivate var leftPadded: String { count < 2 ? "0\(self)" : self }
 }
