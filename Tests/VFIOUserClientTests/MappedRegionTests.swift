@@ -187,6 +187,21 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
     #expect(try client.deviceInfo().regionCount == 9)
   }
 
+  @Test func `may have areas that touch, and no access goes across`() throws {
+    let file = try TruncatableMemory(size: 0x8000)
+    let client = try client([(0x2000, 0x1000), (0x1000, 0x1000)], file: file)
+    let mapped = try client.map(.bar0)
+    defer { client.disconnect() }
+    #expect(mapped.areas.map(\.offset) == [0x1000, 0x2000])
+    try mapped.store(UInt32(1), at: 0x1FFC)
+    try mapped.store(UInt32(2), at: 0x2000)
+    #expect(try mapped.load(at: 0x1FFC) == UInt32(1))
+    #expect(try mapped.load(at: 0x2000) == UInt32(2))
+    #expect(throws: ClientError.notMapped(.bar0, offset: 0x1FFE, count: 4)) {
+      try mapped.load(at: 0x1FFE, as: UInt32.self)
+    }
+  }
+
   @Test func `needs a file`() throws {
     let client = try client { server in
       let (mine, theirs) = try MessageSocket.pair()

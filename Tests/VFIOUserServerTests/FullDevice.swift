@@ -135,9 +135,9 @@ final class Bench {
 
   func client() throws -> Client { try Client(connect()) }
 
-  func peer() throws -> ScriptedPeer {
+  func peer(_ version: [UInt8] = ScriptedPeer.versionOfQEMU) throws -> ScriptedPeer {
     let peer = ScriptedPeer(try connect())
-    _ = try peer.ask(ScriptedPeer.versionOfQEMU)
+    _ = try peer.ask(version)
     return peer
   }
 }

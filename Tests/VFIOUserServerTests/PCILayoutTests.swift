@@ -259,6 +259,19 @@ private func backed(_ backing: RegionBacking) -> BaseAddressRegister {
     #expect(try client.interruptInfo(.msix).count == 2048)
   }
 
+  @Test func `may have parts that touch`() throws {
+    var description = FullDevice.description
+    let areas: [Range<UInt64>] = [0x1000..<0x2000, 0..<0x1000, 0x2000..<0x3000]
+    description.bars = [0: backed(.memoryAreas(areas))]
+    description.signalAreas = []
+    description.capabilities = [
+      .msix(MSIX(vectors: 2, bar: 0, tableOffset: 0x3000, pendingOffset: 0x3020))
+    ]
+    let region = try Bench(FullDevice(description)).client().region(.bar0)
+    #expect(region.mappableAreas.map(\.offset).sorted() == [0, 0x1000, 0x2000])
+    #expect(region.mappableAreas.allSatisfy { $0.size == 0x1000 })
+  }
+
   @Test func `has 4096 bytes of configuration space for Express or extended capabilities only`()
     throws
   {

@@ -92,6 +92,18 @@ import VFIOUserTransport
     #expect(answer.descriptorCount == 0)
   }
 
+  @Test func `are no more than the client takes descriptors with a message`() throws {
+    let proposal = Array(#"{"capabilities":{"max_msg_fds":1}}"#.utf8)
+    let peer = try Bench().peer(message(.version, [0, 0, 1, 0] + proposal + [0]))
+    let answer = try peer.ask(request(0))
+    #expect(answer.descriptorCount == 1)
+    // Both areas of the first descriptor; that of the second is written to by messages.
+    let reply = try RegionIOFDsReply(decoding: answer.payload.span)
+    #expect(reply.subRegions.map(\.offset) == [0x10, 0x14])
+    #expect(reply.subRegions.map(\.descriptorIndex) == [0, 0])
+    #expect(reply.count == 2 && reply.argumentSize == 16 + 2 * 40)
+  }
+
   @Test func `are none in most regions`() throws {
     let peer = try Bench().peer()
     for index: UInt32 in [1, 2, 3, 4, 6, 7, 8, 9] {
