@@ -93,7 +93,8 @@ final class Endpoint: Sendable {
     case .deviceGetInfo: try getInfo(header, payload, into: &outbox)
     case .deviceGetRegionInfo: try getRegionInfo(header, payload, into: &outbox)
     case .deviceGetIRQInfo: try getInterruptInfo(header, payload, into: &outbox)
-    case .deviceSetIRQs: try setInterrupts(header, payload, &descriptors, surplus: surplus, into: &outbox)
+    case .deviceSetIRQs:
+      try setInterrupts(header, payload, &descriptors, surplus: surplus, into: &outbox)
     case .dmaMap: try mapMemory(header, payload, &descriptors, into: &outbox)
     case .deviceReset: try resetDevice(header, payload, into: &outbox)
     case .version: throw .invalidArgument  // once, and that was the first message

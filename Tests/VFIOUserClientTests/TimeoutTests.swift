@@ -1,11 +1,15 @@
 import Foundation
 import Glibc
+import Synchronization
 import TestSupport
 import Testing
 import VFIOUserProtocol
 import VFIOUserTransport
 
 @testable import VFIOUserClient
+
+/// How often a signal has interrupted a wait; what a handler may touch.
+private let interruptions = Atomic<Int>(0)
 
 @Suite struct `A command's time` {
   @Test func `is that of the connection, or its own`() throws {
@@ -67,7 +71,7 @@ import VFIOUserTransport
       }
       let caller = Monitor<pthread_t?>(nil)
       let outcome = Monitor<(error: ClientError?, time: Duration)?>(nil)
-      signal(SIGUSR1) { _ in }
+      signal(SIGUSR1) { _ in interruptions.add(1, ordering: .relaxed) }
       // Threads of ours have signals blocked, and those of the test's; callers of the client are anybody's.
       let thread = Thread {
         var signals = sigset_t()
@@ -88,6 +92,8 @@ import VFIOUserTransport
       #expect(isDone)
       #expect(outcome.withLock { $0?.error } == .timedOut(.deviceReset))
       #expect(outcome.withLock { $0?.time ?? .seconds(9) } < .seconds(4))
+      // Several in each slice of time that a receive waits.
+      #expect(interruptions.load(ordering: .relaxed) > 100)
     }
   }
 

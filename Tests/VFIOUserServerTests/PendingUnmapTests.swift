@@ -156,6 +156,8 @@ import VFIOUserTransport
         client.peer.send(
           Client.map(address, 0x1000, id: 100 + number), descriptors: descriptors)
       }
+      // Released earlier, it would let nothing be parked.
+      #expect(client.allIsReceived(), "in round \(round)")
       client.holder.release()
       #expect(try client.next(1) == [[10, nil]])
       #expect(try client.next(40) == (0..<40).map { [100 + $0, nil] }, "in round \(round)")

@@ -1,3 +1,4 @@
+import Glibc
 import SystemPackage
 import TestSupport
 import Testing
@@ -125,6 +126,16 @@ final class ServedClient {
 
   /// Sends without waiting.
   func send(_ messages: [UInt8]...) { for message in messages { peer.send(message) } }
+
+  /// Waits until the server has received all that was sent: none of it is in its socket any more.
+  func allIsReceived() -> Bool {
+    eventually {
+      var unread: Int32 = 0
+      // Sound: the number is lent for the call, which writes a C int.
+      let result = peer.socket.withDescriptor { unsafe ioctl($0, UInt(TIOCOUTQ), &unread) }
+      return result == 0 && unread == 0
+    }
+  }
 
   /// Ids of the next replies, and the errors.
   func next(_ count: Int) throws -> [[UInt32?]] {

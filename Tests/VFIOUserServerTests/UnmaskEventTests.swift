@@ -1,3 +1,4 @@
+import SystemPackage
 import TestSupport
 import Testing
 import VFIOUserClient
@@ -60,6 +61,18 @@ import VFIOUserTransport
     #expect(trigger.take() == 1)
     unmask.signal()
     #expect(trigger.wait(for: .milliseconds(20)) == nil)
+  }
+
+  /// While the level is high the two would go round and round.
+  @Test func `is not the pin's own, whichever of them comes first`() throws {
+    let refused = ClientError.refused(.deviceSetIRQs, .invalidArgument)
+    #expect(throws: refused) { try client.setEvent(.unmask, .intx, trigger) }
+    try client.setEvent(.unmask, .intx, unmask)
+    #expect(throws: refused) { try client.setTrigger(.intx, unmask) }
+    device.setLevel(true)
+    #expect(trigger.wait(for: .seconds(10)) == 1)
+    unmask.signal()
+    #expect(trigger.wait(for: .seconds(10)) == 1)
   }
 
   @Test func `cannot hold anybody up, full and blocking`() throws {
