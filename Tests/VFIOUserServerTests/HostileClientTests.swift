@@ -52,8 +52,9 @@ private func checkThatNothingOfItStays() throws {
   try attackOnce(bench)
   let before = Footprint()
   for _ in 0..<2 { try attackOnce(bench) }
-  #expect(eventually { Footprint().isNoLarger(than: before) })
-  if !Footprint().isNoLarger(than: before) { print("before: \(before), after: \(Footprint())") }
+  // Sockets that linger are closed by threads of their own, at their leisure.
+  let isBack = eventually(within: .seconds(60)) { Footprint().isNoLarger(than: before) }
+  #expect(isBack, "before: \(before), after: \(Footprint())")
 }
 
 private func attackOnce(_ bench: HostileBench) throws {
