@@ -116,12 +116,13 @@ struct DescriptorMaker: CustomTestStringConvertible, Sendable {
     try? DetachedThread.start("filler") {
       while !isOver.load(ordering: .relaxed) {
         _ = clinux_eventfd_take(number)
-        _ = clinux_eventfd_add(number, .max - 1)
-        rounds.add(1, ordering: .relaxed)
-        let before = done.load(ordering: .relaxed)
-        while done.load(ordering: .relaxed) < before + 2, !isOver.load(ordering: .relaxed) {
-          sched_yield()
+        // Nearly full, so that this does not wait for what was signalled since; then the last ones,
+        // which the signaller wants too.
+        _ = clinux_eventfd_add(number, .max - 1000)
+        for _ in 0..<2000 where !isOver.load(ordering: .relaxed) {
+          _ = clinux_eventfd_add(number, 1)
         }
+        rounds.add(1, ordering: .relaxed)
       }
       ended.add(1, ordering: .relaxed)
     }

@@ -1,5 +1,6 @@
 internal import CLinux
 internal import FoundationEssentials
+internal import HostileFiles
 public import VFIOUserTransport
 
 /// Descriptors that this process has open right now.
@@ -77,6 +78,9 @@ public func residentKilobytes() -> Int {
   let line = status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
   return line?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
 }
+
+/// Bytes that malloc has handed out in this process, whether it keeps more for later or not.
+public func allocatedBytes() -> Int { Int(hostile_allocated_bytes()) }
 
 /// A file that came with a message, mapped to be looked at and changed.
 @safe

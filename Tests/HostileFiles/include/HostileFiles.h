@@ -1,6 +1,7 @@
 // Descriptors with which a peer can hold up whoever touches or closes them.
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 /// A TCP socket with unsent data and SO_LINGER: closing it waits until its other end is closed, or for
@@ -29,3 +30,6 @@ void hostile_unmount(struct hostile_file_system *files);
 int hostile_tell_of_bad_memory(void);
 /// Blocks SIGBUS in the calling thread.
 void hostile_block_sigbus(void);
+
+/// Bytes that malloc has handed out, in all its arenas; those that it keeps for later do not count.
+size_t hostile_allocated_bytes(void);
