@@ -82,6 +82,9 @@ public func residentKilobytes() -> Int {
 /// Bytes that malloc has handed out in this process, whether it keeps more for later or not.
 public func allocatedBytes() -> Int { Int(hostile_allocated_bytes()) }
 
+/// Pages of a file that are in the page cache and not yet on the disk; negative where the kernel does not tell.
+public func dirtyPages(of path: String) -> Int { unsafe hostile_dirty_pages(path) }
+
 /// A file that came with a message, mapped to be looked at and changed.
 @safe
 public final class MappedFile: @unchecked Sendable {

@@ -3,7 +3,7 @@ import Testing
 extension Guests {
   /// What the kernel's own driver, 8250_pci, makes of the port.
   @Suite(.timeLimit(.minutes(5))) struct `A serial port in a guest` {
-    @Test(arguments: Machine.all)
+    @Test(arguments: Machine.eachTwo)
     func `is a 16550A that interrupts and carries 64 KiB each way`(_ machine: Machine) throws {
       try withGuest(machine, .socket) { guest, far in
         #expect(guest.portMessage.hasSuffix("is a 16550A"))

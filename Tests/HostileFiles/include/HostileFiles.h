@@ -33,3 +33,6 @@ void hostile_block_sigbus(void);
 
 /// Bytes that malloc has handed out, in all its arenas; those that it keeps for later do not count.
 size_t hostile_allocated_bytes(void);
+
+/// Pages of a file that are in the page cache and not yet on the disk; -errno where the kernel does not tell.
+long hostile_dirty_pages(const char *path);

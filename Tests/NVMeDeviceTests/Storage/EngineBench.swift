@@ -58,11 +58,16 @@ final class EngineBench: StorageReceiver, @unchecked Sendable {
   }
 
   /// Makes the file shorter behind the engine's back.
-  func truncate(to blocks: Int) throws {
+  func truncate(to blocks: Int) throws { try truncate(toBytes: blocks * Self.blockSize) }
+
+  func truncate(toBytes bytes: Int) throws {
     let content = try FileDescriptor.open(file.path, .writeOnly)
-    try content.resize(to: Int64(blocks * Self.blockSize))
+    try content.resize(to: Int64(bytes))
     try content.close()
   }
+
+  /// Pages of the file that are in the page cache only.
+  func dirtyPages() -> Int { TestSupport.dirtyPages(of: file.path.string) }
 
   /// What stands in a block of the file.
   func content(of block: Int) throws -> Set<UInt8> {
@@ -121,4 +126,13 @@ final class EngineBench: StorageReceiver, @unchecked Sendable {
 
   /// How the requests that have come back went, each of them.
   var outcomes: [Int: [StorageRequest.Outcome]] { done.withLock { $0 } }
+}
+
+extension EngineBench {
+  /// Whether the kernel tells of dirty pages, and the test files are on a disk.
+  static let seesDirtyPages: Bool = {
+    guard let bench = try? EngineBench(ThreadPool(threads: 1), blocks: 1) else { return false }
+    let before = bench.dirtyPages()
+    return before == 1 && bench.perform(.flush) == [.success] && bench.dirtyPages() == 0
+  }()
 }

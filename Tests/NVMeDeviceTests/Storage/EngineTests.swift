@@ -58,6 +58,28 @@ import VFIOUserTransport
     #expect(bench.perform(.read, 1, block: 7) == [.success])
     #expect(bench.perform(.read, 2, block: 8) == [.storage(.ioError)])
     #expect(bench.perform(.read, 3, block: 60) == [.storage(.ioError)])
+    // In the middle of a block: what is there does not count as the whole.
+    if cache != .direct {
+      try bench.truncate(toBytes: 7 * EngineBench.blockSize + 100)
+      #expect(bench.perform(.read, 4, block: 7) == [.storage(.ioError)])
+    }
+  }
+
+  @Test(
+    .enabled(if: EngineBench.seesDirtyPages, "the dirty pages of files in /tmp are not told"),
+    arguments: EngineKind.available)
+  func `leaves nothing dirty of a durable write`(kind: EngineKind) throws {
+    let bench = try EngineBench(kind.make())
+    #expect(bench.perform(.flush, 1) == [.success])
+    #expect(bench.dirtyPages() == 0)
+    bench.provide(0xA7, 2)
+    #expect(bench.perform(.write(durable: true), 2, block: 9) == [.success])
+    #expect(bench.dirtyPages() == 0)
+    bench.provide(0xB8, 3)
+    #expect(bench.perform(.write(durable: false), 3, block: 10) == [.success])
+    #expect(bench.dirtyPages() == 1)
+    #expect(bench.perform(.flush, 4) == [.success])
+    #expect(bench.dirtyPages() == 0)
   }
 
   @Test(arguments: EngineKind.available)
