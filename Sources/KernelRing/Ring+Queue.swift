@@ -5,7 +5,7 @@ public import SystemPackage
 
 extension Ring {
   /// Most slices of one operation (`IOV_MAX`).
-  public static let mostSlices = 1024
+  public static let maxSlices = 1024
 
   /// Queues a `preadv`.
   ///
@@ -92,7 +92,7 @@ extension Ring {
   private func check(_ slices: UnsafeBufferPointer<iovec>, _ offset: UInt64) throws(RingError) {
     try checkRoom()
     let count = slices.count
-    guard count <= Self.mostSlices else { throw .tooManySlices(count, limit: Self.mostSlices) }
+    guard count <= Self.maxSlices else { throw .tooManySlices(count, limit: Self.maxSlices) }
     guard offset <= Int64.max else { throw .outOfRange(offset: offset, length: 0) }
   }
 

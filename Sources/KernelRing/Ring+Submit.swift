@@ -14,7 +14,7 @@ extension Ring {
   public func submit(waitingFor least: Int = 0) throws(RingError) -> Int {
     guard queued > 0 || least > 0 else { return 0 }
     let result = unsafe clinux_ring_submit(ring, UInt32(max(0, min(least, inFlight))))
-    do throws(SystemFailure) {
+    do throws(SystemCallError) {
       return Int(try checked("io_uring_enter", result))
     } catch {
       throw .system(error)
@@ -43,7 +43,7 @@ extension Ring {
 
   /// Waits until there is a completion to take, or a signal comes; from any thread.
   public func wait() throws(RingError) {
-    do throws(SystemFailure) {
+    do throws(SystemCallError) {
       _ = try checked("io_uring_enter", clinux_ring_wait(descriptor))
     } catch {
       throw .system(error)

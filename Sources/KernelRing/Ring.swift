@@ -32,7 +32,7 @@ public struct Ring: ~Copyable, @unchecked Sendable {
     let result = unsafe clinux_ring_create(UInt32(entries), &created)
     guard result == 0, let created = unsafe created else {
       let code = Errno(rawValue: 0 &- result)
-      throw .unavailable(SystemFailure(call: "io_uring_setup", code: code))
+      throw .unavailable(SystemCallError(call: "io_uring_setup", code: code))
     }
     unsafe ring = created
     capacity = Int(unsafe clinux_ring_capacity(created))
@@ -46,7 +46,7 @@ public struct Ring: ~Copyable, @unchecked Sendable {
   }
 
   /// Whether this process can have a ring, and if not why.
-  public static var obstacle: RingError? {
+  public static var unavailability: RingError? {
     do throws(RingError) {
       _ = try Ring(entries: 1)
       return nil
@@ -65,9 +65,9 @@ public struct Ring: ~Copyable, @unchecked Sendable {
   public var descriptor: Int32 { unsafe clinux_ring_descriptor(ring) }
 
   /// Has a counter signalled with each completion, or none any more.
-  public func notify(_ counter: EventCounter?) throws(RingError) {
+  public func notify(_ counter: EventFD?) throws(RingError) {
     let result = unsafe clinux_ring_notify(ring, counter?.descriptor.number ?? -1)
-    do throws(SystemFailure) {
+    do throws(SystemCallError) {
       _ = try checked("io_uring_register", result)
     } catch {
       throw .system(error)

@@ -4,7 +4,7 @@ public import VFIOUserTransport
 public enum RingError: Error, Equatable, Sendable, CustomStringConvertible {
   /// The kernel has no io_uring that is good enough (`ENOSYS`), or does not let this process have one
   /// (`EPERM`, as in most containers); plain system calls do the same work.
-  case unavailable(SystemFailure)
+  case unavailable(SystemCallError)
   /// As many operations are under way as the ring holds.
   case full(limit: Int)
   /// More slices than one operation takes.
@@ -12,7 +12,7 @@ public enum RingError: Error, Equatable, Sendable, CustomStringConvertible {
   /// A range that files cannot have.
   case outOfRange(offset: UInt64, length: UInt64)
   /// The kernel did not take what was queued; it stays queued.
-  case system(SystemFailure)
+  case system(SystemCallError)
 
   /// In words.
   public var description: String {

@@ -22,7 +22,7 @@ public final class DMAArena {
     _ client: Client, size: Int, at address: UInt64 = 1 << 20, isShared: Bool = true
   ) throws(NVMeDriverError) {
     precondition(size > 0 && size % Self.pageSize == 0, "\(size) bytes are not whole pages")
-    do throws(SystemFailure) {
+    do throws(SystemCallError) {
       memory = try SharedMemory(size: UInt64(size))
     } catch {
       throw .system(error)

@@ -8,15 +8,15 @@ public struct DataBuffer: Sendable {
   let list: DMABuffer?
 
   /// Most bytes: a list in one page.
-  public static let mostBytes = 512 * DMAArena.pageSize
+  public static let maxBytes = 512 * DMAArena.pageSize
 
   /// Allocates room for `count` bytes.
   ///
-  /// - Throws: ``NVMeDriverError/transferTooLong(_:limit:)`` for more than ``mostBytes``;
+  /// - Throws: ``NVMeDriverError/transferTooLong(_:limit:)`` for more than ``maxBytes``;
   ///   ``NVMeDriverError/outOfMemory(needed:largest:)``.
   public init(_ count: Int, in arena: DMAArena) throws(NVMeDriverError) {
-    guard count <= Self.mostBytes else {
-      throw .transferTooLong(count, limit: Self.mostBytes)
+    guard count <= Self.maxBytes else {
+      throw .transferTooLong(count, limit: Self.maxBytes)
     }
     data = try arena.allocate(count)
     let pages = data.size / DMAArena.pageSize

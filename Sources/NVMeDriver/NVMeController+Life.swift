@@ -86,10 +86,10 @@ extension NVMeController {
   func makeQueue(
     _ id: UInt16, entries: Int, vector: UInt32
   ) throws(NVMeDriverError) -> QueuePair {
-    var counter: EventCounter?
+    var counter: EventFD?
     if noticing == .interrupts {
-      do throws(SystemFailure) {
-        counter = try EventCounter()
+      do throws(SystemCallError) {
+        counter = try EventFD()
       } catch {
         throw .system(error)
       }

@@ -2,7 +2,7 @@ public import NVMeProtocol
 
 extension NVMeController {
   /// Most entries of an I/O queue that the controller takes.
-  public var mostEntries: Int { Int(capabilities.maximumQueueEntriesZeroBased) + 1 }
+  public var maxEntries: Int { Int(capabilities.maximumQueueEntriesZeroBased) + 1 }
 
   /// Asks for numbers of I/O queues.
   ///
@@ -16,7 +16,7 @@ extension NVMeController {
   ///
   /// - Parameters:
   ///   - id: their number, from 1; it is also their vector.
-  ///   - entries: entries of each, 2 to ``mostEntries``.
+  ///   - entries: entries of each, 2 to ``maxEntries``.
   public func createQueue(_ id: UInt16, entries: Int) throws(NVMeDriverError) -> QueuePair {
     let queue = try makeQueue(id, entries: entries, vector: UInt32(id))
     do throws(NVMeDriverError) {

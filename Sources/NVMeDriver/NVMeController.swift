@@ -16,7 +16,7 @@ public final class NVMeController {
   /// CAP, as it was in the beginning.
   public let capabilities: ControllerCapabilities
   /// How the answers to commands are noticed.
-  public let noticing: Noticing
+  public let noticing: CompletionMode
   /// The admin queue, while the controller is enabled.
   public internal(set) var admin: QueuePair?
   /// The I/O queues that were created, by number.
@@ -28,7 +28,7 @@ public final class NVMeController {
   var eventRequests: Set<UInt16> = []
 
   /// How answers are noticed.
-  public enum Noticing: Sendable {
+  public enum CompletionMode: Sendable {
     /// By MSI-X interrupts, one vector for each queue.
     case interrupts
     /// By looking, again and again.
@@ -44,7 +44,7 @@ public final class NVMeController {
   ///   - isShared: whether the device gets the memory itself, or reaches it by messages.
   /// - Throws: ``NVMeDriverError/unsuitable(_:)`` for a device that is not an NVMe controller.
   public init(
-    _ client: Client, memorySize: Int = 16 << 20, noticing: Noticing = .interrupts,
+    _ client: Client, memorySize: Int = 16 << 20, noticing: CompletionMode = .interrupts,
     isShared: Bool = true
   ) throws(NVMeDriverError) {
     self.client = client

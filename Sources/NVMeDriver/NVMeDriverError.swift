@@ -7,7 +7,7 @@ public enum NVMeDriverError: Error, Equatable, Sendable {
   /// The connection to the device does not work.
   case client(ClientError)
   /// A system call failed.
-  case system(SystemFailure)
+  case system(SystemCallError)
   /// What is at the other end cannot be driven; the text says why.
   case unsuitable(String)
   /// The controller has given up (CSTS.CFS); only a reset helps.

@@ -9,7 +9,7 @@ public struct NVMeNamespace: Sendable {
   /// Blocks.
   public let blocks: UInt64
   /// Most bytes of one command, for the controller and for a ``DataBuffer``.
-  public let mostBytes: Int
+  public let maxBytes: Int
   /// What the controller says of it.
   public let description: IdentifyNamespace
 
@@ -34,8 +34,8 @@ public struct NVMeNamespace: Sendable {
     blockSize = 1 << Int(shift)
     blocks = description.size
     let controllerLimit =
-      limit == 0 || limit > 20 ? DataBuffer.mostBytes : DMAArena.pageSize << Int(limit)
-    mostBytes = min(DataBuffer.mostBytes, controllerLimit, 65536 << Int(shift))
+      limit == 0 || limit > 20 ? DataBuffer.maxBytes : DMAArena.pageSize << Int(limit)
+    maxBytes = min(DataBuffer.maxBytes, controllerLimit, 65536 << Int(shift))
   }
 
   /// Bytes.

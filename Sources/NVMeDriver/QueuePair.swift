@@ -16,7 +16,7 @@ public final class QueuePair {
   /// Where the answers stand, 16 bytes each.
   public let completion: DMABuffer
   /// What the controller signals when there are answers; nil for a queue that is polled.
-  public let interrupt: EventCounter?
+  public let interrupt: EventFD?
   let client: Client
   let stride: UInt8
   /// The shadow doorbells, when they are in use.
@@ -38,7 +38,7 @@ public final class QueuePair {
 
   init(
     id: UInt16, entries: Int, arena: DMAArena, client: Client, stride: UInt8,
-    interrupt: EventCounter?
+    interrupt: EventFD?
   ) throws(NVMeDriverError) {
     precondition(2...65536 ~= entries, "a queue of \(entries) entries")
     self.id = id

@@ -59,7 +59,7 @@ extension SubmissionEntry {
   public static func datasetManagement(
     _ namespace: UInt32, ranges: Int, _ attributes: DatasetAttributes
   ) -> SubmissionEntry {
-    precondition(1...DatasetRange.mostRanges ~= ranges, "\(ranges) ranges")
+    precondition(1...DatasetRange.maxRanges ~= ranges, "\(ranges) ranges")
     var entry = SubmissionEntry(
       opcode: IOOpcode.datasetManagement.rawValue, namespaceID: namespace)
     entry.dword10 = UInt32(ranges - 1)

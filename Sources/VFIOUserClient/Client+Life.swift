@@ -15,7 +15,7 @@ extension Client {
     let outcome = await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         guard waiter.begin(continuation) else { return }
-        do throws(SystemFailure) {
+        do throws(SystemCallError) {
           try DetachedThread.start("vfio-user-life") {
             do throws(ClientError) {
               waiter.resume(.success(try Client(connectingTo: path, options: options)))
@@ -42,9 +42,9 @@ extension Client {
 
   private static func elsewhere<Value: Sendable>(
     _ body: @escaping @Sendable () -> Value
-  ) async -> Result<Value, SystemFailure> {
+  ) async -> Result<Value, SystemCallError> {
     await withCheckedContinuation { continuation in
-      do throws(SystemFailure) {
+      do throws(SystemCallError) {
         try DetachedThread.start("vfio-user-life") {
           continuation.resume(returning: .success(body()))
         }

@@ -7,10 +7,10 @@ extension Client {
   func watch(_ policy: ReconnectionPolicy) throws(ClientError) {
     let identity = try DeviceIdentity(of: self)
     let reconnector = Reconnector(
-      link: link, factory: factory, events: events, policy: policy, identity: identity)
-    try reconnector.watch(link.last.connection)
-    do throws(SystemFailure) {
-      try link.watch { reconnector.run() }
+      supervisor: supervisor, factory: factory, events: events, policy: policy, identity: identity)
+    try reconnector.watch(supervisor.last.connection)
+    do throws(SystemCallError) {
+      try supervisor.watch { reconnector.run() }
     } catch {
       throw .system(error)
     }
@@ -24,7 +24,7 @@ struct DeviceIdentity: Equatable, Sendable {
   private let interrupts: [InterruptInfo]
 
   init(of client: Client) throws(ClientError) {
-    try self.init(client.link.last.connection, before: .never)
+    try self.init(client.supervisor.last.connection, before: .never)
   }
 
   /// Asks the device behind a connection.
@@ -85,13 +85,13 @@ extension Connection {
 /// The thread that waits for losses and undoes them.
 final class Reconnector: Sendable {
   private struct Loss {
-    let reason: StreamFailure
+    let reason: StreamError
     let moment: UInt64
     /// When to give up.
     let deadline: Deadline
   }
 
-  private let link: Link
+  private let supervisor: ConnectionSupervisor
   private let factory: ConnectionFactory
   private let events: EventRegistry
   private let policy: ReconnectionPolicy
@@ -99,10 +99,11 @@ final class Reconnector: Sendable {
   private let loss = Monitor<Loss?>(nil)
 
   init(
-    link: Link, factory: ConnectionFactory, events: EventRegistry, policy: ReconnectionPolicy,
+    supervisor: ConnectionSupervisor, factory: ConnectionFactory, events: EventRegistry,
+    policy: ReconnectionPolicy,
     identity: DeviceIdentity
   ) {
-    self.link = link
+    self.supervisor = supervisor
     self.factory = factory
     self.events = events
     self.policy = policy
@@ -113,16 +114,16 @@ final class Reconnector: Sendable {
   func watch(_ connection: Connection) throws(ClientError) {
     connection.onLoss { [weak self] failure in self?.note(failure) }
     // Whoever calls until the loss waits as well: what cannot be sent is for the next connection.
-    connection.onServerGone { [weak self] in _ = self?.link.beginReconnecting() }
+    connection.onServerGone { [weak self] in _ = self?.supervisor.beginReconnecting() }
     try connection.state.update { state throws(ClientError) in
       try connection.addBackgroundUser(&state)
     }
   }
 
   /// Takes note of a loss, before anybody else hears of it: whoever calls from now on waits.
-  private func note(_ failure: StreamFailure) {
-    _ = link.beginReconnecting()
-    let deadline = policy.giveUpAfter.map { Deadline.after($0) } ?? .never
+  private func note(_ failure: StreamError) {
+    _ = supervisor.beginReconnecting()
+    let deadline = policy.maxDowntime.map { Deadline.after($0) } ?? .never
     let noted = Loss(reason: failure, moment: Deadline.now, deadline: deadline)
     loss.update { $0 = noted }
   }
@@ -135,10 +136,10 @@ final class Reconnector: Sendable {
         defer { loss = nil }
         return loss
       }
-      guard let loss = noted ?? nil, link.beginReconnecting() else { return }
+      guard let loss = noted ?? nil, supervisor.beginReconnecting() else { return }
       // Both of its sockets. It also has this thread wait until everybody has heard of the loss, and what
       // was under way is undone.
-      link.last.end(loss.reason)
+      supervisor.last.end(loss.reason)
       tell(.lost(loss.reason))
       do throws(ClientError) {
         if pace.lost(at: loss.moment), pause(&pace, before: loss.deadline) { return }
@@ -147,8 +148,8 @@ final class Reconnector: Sendable {
         factory.trace.record(.reconnected(attempts: attempts))
         tell(.restored(attempts: attempts))
       } catch {
-        guard !link.isClosed else { return }
-        link.giveUp(error)
+        guard !supervisor.isClosed else { return }
+        supervisor.stopReconnecting(error)
         tell(.gaveUp(error))
         return
       }
@@ -167,11 +168,11 @@ final class Reconnector: Sendable {
     _ pace: inout ReconnectionPace, before deadline: Deadline
   ) throws(ClientError) -> Int? {
     var attempts = 0
-    while !link.isClosed {
+    while !supervisor.isClosed {
       attempts += 1
       do throws(ClientError) {
-        let socket = try link.open(within: min(factory.options.timeout, deadline.rest))
-        let agreement = try Agreement(socket, factory, before: deadline)
+        let socket = try supervisor.open(within: min(factory.options.timeout, deadline.rest))
+        let agreement = try NegotiatedConnection(socket, factory, before: deadline)
         try restore(agreement, before: deadline)
         if take(agreement) { return attempts }
       } catch {
@@ -187,16 +188,16 @@ final class Reconnector: Sendable {
   ///
   /// - Returns: whether the client was closed meanwhile.
   private func pause(_ pace: inout ReconnectionPace, before deadline: Deadline) -> Bool {
-    link.pause(min(pace.next(), deadline.rest))
+    supervisor.pause(min(pace.next(), deadline.rest))
   }
 
   /// Puts an agreement in place of the one before.
   ///
   /// - Returns: false when it is of no use any more.
-  private func take(_ agreement: Agreement) -> Bool {
+  private func take(_ agreement: NegotiatedConnection) -> Bool {
     // Before anybody can use it: whoever sees it lost finds that the search has begun.
     let isWatched = (try? watch(agreement.connection)) != nil
-    if isWatched, link.replace(with: agreement) { return true }
+    if isWatched, supervisor.replace(with: agreement) { return true }
     agreement.disconnect()
     // Nobody else reports one: the connection before is lost, and of this one no thread is left.
     loss.update { $0 = nil }
@@ -205,11 +206,11 @@ final class Reconnector: Sendable {
 
   /// Most windows that are on their way at once: each takes an identifier, a descriptor, and time that
   /// the device has for all of them together.
-  private static let mostAtOnce = 256
+  private static let maxAtOnce = 256
 
   /// Checks that it is the same device, and registers everything again.
   private func restore(
-    _ agreement: Agreement, before deadline: Deadline
+    _ agreement: NegotiatedConnection, before deadline: Deadline
   ) throws(ClientError) {
     let connection = agreement.connection
     do throws(ClientError) {
@@ -218,9 +219,9 @@ final class Reconnector: Sendable {
       }
       // In order: what is being changed on the lost connection fails, and is undone by then.
       let windows = try factory.memory.inOrder { factory.memory.all }
-      for start in stride(from: 0, to: windows.count, by: Self.mostAtOnce) {
+      for start in stride(from: 0, to: windows.count, by: Self.maxAtOnce) {
         let group = FenceGroup()
-        for window in windows[start...].prefix(Self.mostAtOnce) {
+        for window in windows[start...].prefix(Self.maxAtOnce) {
           try connection.sendMap(window, in: group)
         }
         try connection.fence(group, timeout: connection.rest(before: deadline))

@@ -22,7 +22,7 @@ public final class Client: Sendable {
   let dispatcher = Monitor<EventDispatcher?>(nil)
   /// What runs of the callbacks of the user's.
   let callbacks = Callbacks()
-  let link: Link
+  let supervisor: ConnectionSupervisor
 
   /// Connects to the device at `path` and agrees on version and capabilities.
   ///
@@ -37,7 +37,7 @@ public final class Client: Sendable {
   ) throws(ClientError) {
     // One for all connections: descriptors of the server that cannot be closed are counted together.
     let peer = PeerDescriptors()
-    try self.init(options) { (deadline, isWanted) throws(SystemFailure) in
+    try self.init(options) { (deadline, isWanted) throws(SystemCallError) in
       try MessageSocket(connectingTo: path, peer: peer, before: deadline, while: isWanted)
     }
     if case .on(let policy) = options.reconnection { try watch(policy) }
@@ -48,19 +48,19 @@ public final class Client: Sendable {
   public convenience init(
     _ socket: MessageSocket, options: ClientOptions = ClientOptions()
   ) throws(ClientError) {
-    try self.init(options) { (_, _) throws(SystemFailure) in socket }
+    try self.init(options) { (_, _) throws(SystemCallError) in socket }
   }
 
   private init(
-    _ options: ClientOptions, _ opening: @escaping Link.Opening
+    _ options: ClientOptions, _ opening: @escaping ConnectionSupervisor.Opening
   ) throws(ClientError) {
     let options = options.bounded
     self.options = options
     trace = TracePoint(options.trace)
-    memory = MemoryService(largestTransfer: options.proposal.effectiveMaxDataTransfer)
-    link = Link(opening)
-    let socket = try link.open(within: options.timeout)
-    link.begin(with: try Agreement(socket, factory))
+    memory = MemoryService(maxTransfer: options.proposal.effectiveMaxDataTransfer)
+    supervisor = ConnectionSupervisor(opening)
+    let socket = try supervisor.open(within: options.timeout)
+    supervisor.begin(with: try NegotiatedConnection(socket, factory))
   }
 
   /// The version and the capabilities of the server, as it answered last, without those that were not
@@ -68,10 +68,10 @@ public final class Client: Sendable {
   ///
   /// Its numbers are limits of its own, for what the client sends, and may be larger than those that
   /// were proposed, which are the client's.
-  public var server: VersionMessage { link.last.version }
+  public var server: VersionMessage { supervisor.last.version }
 
   /// Why the connection is lost, nil while it stands.
-  public var failure: StreamFailure? { link.last.connection.failure }
+  public var failure: StreamError? { supervisor.last.connection.failure }
 
   /// Ends the connection.
   ///
@@ -83,7 +83,7 @@ public final class Client: Sendable {
   /// when this returns, and ``state`` is ``ClientState/closed`` once those that run have returned.
   public func disconnect() {
     let isCallback = callbacks.close()
-    link.close(waits: !isCallback)
+    supervisor.close(waits: !isCallback)
     // Its thread ends when the callback that it may be in has returned.
     _ = dispatcher.withLock { $0.take() }
     if !isCallback { callbacks.wait() }
@@ -98,14 +98,14 @@ public final class Client: Sendable {
 
   /// The connection, to be used for one operation.
   func connection(within limit: TimeLimit = TimeLimit(nil)) throws(ClientError) -> Connection {
-    try link.current(options, limit.rest)
+    try supervisor.current(options, limit.rest)
   }
 
   /// The connection, to be used for one operation of a task.
   func connection(
     within limit: TimeLimit = TimeLimit(nil)
   ) async throws(ClientError) -> Connection {
-    try await link.current(options, limit.rest)
+    try await supervisor.current(options, limit.rest)
   }
 
   /// Carries an exchange out on this thread.
@@ -123,7 +123,7 @@ public final class Client: Sendable {
     let limit = TimeLimit(timeout)
     let connection = try connection(within: limit)
     _ = try connection.perform(exchange, timeout: limit.rest)
-    try link.note(on: connection, change)
+    try supervisor.note(on: connection, change)
   }
 
   /// Carries an exchange out while the task is suspended, and notes what the device agreed to with it.
@@ -133,7 +133,7 @@ public final class Client: Sendable {
     let limit = TimeLimit(timeout)
     let connection = try await connection(within: limit)
     _ = try await connection.perform(exchange, timeout: limit.rest)
-    try link.note(on: connection, change)
+    try supervisor.note(on: connection, change)
   }
 
   /// Carries an exchange out while the task is suspended.

@@ -33,9 +33,9 @@ public enum ClientError: Error, Equatable, Sendable {
   /// Somebody listens at the device's path and has accepted nobody for as long.
   case notAccepting(within: Duration)
   /// The connection is lost.
-  case disconnected(StreamFailure)
+  case disconnected(StreamError)
   /// A system call failed.
-  case system(SystemFailure)
+  case system(SystemCallError)
 }
 
 extension ClientError: CustomStringConvertible {

@@ -6,15 +6,15 @@ public struct ClientOptions: Sendable {
   /// What the VERSION message proposes.
   ///
   /// `max_data_xfer_size` also bounds the DMA requests that the server may send; no more than
-  /// ``Limits/largestDataTransfer`` is proposed.
+  /// ``Limits/maxDataTransfer`` is proposed.
   public var proposal: Capabilities
   /// How long a command may take from sending to reply, unless a call says otherwise.
   public var timeout: Duration = .seconds(5)
   /// How long a message of the server may take from its first byte to its last.
   public var messageTimeout: Duration = .seconds(10)
   /// Most bytes of one region access that are asked for, whatever the server would take; no more than
-  /// ``Limits/largestDataTransfer``.
-  public var largestAccess: UInt32 = Limits.defaultDataTransfer
+  /// ``Limits/maxDataTransfer``.
+  public var maxAccess: UInt32 = Limits.defaultDataTransfer
   /// Most requests of the server that wait for the handler; one more is answered with `EBUSY`.
   public var requestLimit = 64
   /// Gets what registered memory does not answer; without it such requests get `ENOSYS`.
@@ -46,9 +46,9 @@ extension ClientOptions {
   var bounded: ClientOptions {
     var options = self
     options.proposal.maxDataTransfer = proposal.maxDataTransfer.map {
-      min($0, Limits.largestDataTransfer)
+      min($0, Limits.maxDataTransfer)
     }
-    options.largestAccess = min(largestAccess, Limits.largestDataTransfer)
+    options.maxAccess = min(maxAccess, Limits.maxDataTransfer)
     return options
   }
 }

@@ -5,9 +5,9 @@ public enum ClientState: Equatable, Sendable {
   /// It works.
   case connected
   /// It is lost for this reason, and the client looks for another.
-  case reconnecting(StreamFailure)
+  case reconnecting(StreamError)
   /// It is lost for this reason, for good.
-  case lost(StreamFailure)
+  case lost(StreamError)
   /// It is being closed by us; a callback may still run.
   case closing
   /// It was closed by us, and no callback runs any more.
@@ -16,5 +16,5 @@ public enum ClientState: Equatable, Sendable {
 
 extension Client {
   /// What the connection is doing right now.
-  public var state: ClientState { link.clientState(callbacks) }
+  public var state: ClientState { supervisor.clientState(callbacks) }
 }

@@ -6,7 +6,7 @@ internal import VFIOUserTransport
 ///
 /// Kept across reconnections: what is registered here is what a new connection restores.
 final class MemoryService: Sendable {
-  final class Window: AddressWindow {
+  final class DMAWindow: AddressWindow {
     let address: UInt64
     let size: UInt64
     let memory: SharedMemory
@@ -57,14 +57,14 @@ final class MemoryService: Sendable {
   }
 
   /// Most bytes of one request.
-  let largestTransfer: UInt32
+  let maxTransfer: UInt32
   private let windows = Monitor(RegisteredWindows())
   /// Held from a change of the windows until its message is in the queue, so that the device hears of
   /// changes in the order in which they were made.
   private let order = Monitor(())
 
-  init(largestTransfer: UInt32) {
-    self.largestTransfer = largestTransfer
+  init(maxTransfer: UInt32) {
+    self.maxTransfer = maxTransfer
   }
 
   /// Makes a change and queues its message, apart from others.
@@ -78,13 +78,13 @@ final class MemoryService: Sendable {
   }
 
   /// All windows that are registered, ordered by address.
-  var all: [Window] { windows.withLock { $0.registered.all } }
+  var all: [DMAWindow] { windows.withLock { $0.registered.all } }
 
   /// How many windows are registered.
   var count: Int { windows.withLock { $0.registered.count } }
 
   /// The registered window that begins and ends exactly there.
-  func window(at address: UInt64, size: UInt64) -> Window? {
+  func window(at address: UInt64, size: UInt64) -> DMAWindow? {
     let (last, wraps) = address.addingReportingOverflow(size &- 1)
     guard size > 0, !wraps else { return nil }
     return windows.withLock { $0.registered.window(address, through: last) }

@@ -22,9 +22,9 @@ public struct ReconnectionPolicy: Sendable {
   /// back is lost again soon.
   public var firstDelay: Duration = .milliseconds(20)
   /// The longest wait between two attempts; a connection that has stood for as long ends the doubling.
-  public var longestDelay: Duration = .seconds(1)
+  public var maxDelay: Duration = .seconds(1)
   /// When to give up, counted from the loss; nil means never.
-  public var giveUpAfter: Duration?
+  public var maxDowntime: Duration?
   /// What becomes of calls that come meanwhile.
   public var callsMeanwhile = CallsMeanwhile.wait
   /// Hears of losses and returns, on the thread of the client's that looks for connections, and holds it up
@@ -49,7 +49,7 @@ public struct ReconnectionPolicy: Sendable {
 /// What an observer hears.
 public enum ReconnectionEvent: Sendable {
   /// The connection was lost.
-  case lost(StreamFailure)
+  case lost(StreamError)
   /// It is back, and everything is registered again.
   case restored(attempts: Int)
   /// It will not come back: the time is up, or another device answers.

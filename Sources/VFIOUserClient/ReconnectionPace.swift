@@ -16,7 +16,7 @@ struct ReconnectionPace {
   }
 
   /// There is a connection again.
-  mutating func restored() { proven = Deadline.after(policy.longestDelay).instant }
+  mutating func restored() { proven = Deadline.after(policy.maxDelay).instant }
 
   /// It is lost.
   ///
@@ -29,7 +29,7 @@ struct ReconnectionPace {
 
   /// The next wait.
   mutating func next() -> Duration {
-    defer { delay = min(delay * 2, policy.longestDelay) }
+    defer { delay = min(delay * 2, policy.maxDelay) }
     return delay
   }
 }

@@ -18,13 +18,13 @@ public final class SharedMemory: @unchecked Sendable {
   /// Allocates memory, all zeros.
   ///
   /// - Parameter size: bytes, not zero; a multiple of the page size to be mappable in whole.
-  public init(size: UInt64) throws(SystemFailure) {
+  public init(size: UInt64) throws(SystemCallError) {
     let file = unsafe clinux_memory_file("vfio-user-client", size)
     descriptor = OwnedDescriptor(adopting: try checked("memfd_create", file))
     var mapped: UnsafeMutableRawPointer?
     _ = try checked("mmap", unsafe clinux_map(file, 0, size, 1, 1, &mapped))
     guard let mapped = unsafe mapped else {
-      throw SystemFailure(call: "mmap", code: .noMemory)
+      throw SystemCallError(call: "mmap", code: .noMemory)
     }
     unsafe address = mapped
     self.size = size

@@ -31,7 +31,7 @@ public enum TraceEvent: Sendable {
   /// Posted writes go out in one message (`vfio_user_wrmulti`).
   case coalesced(writes: Int)
   /// The connection is lost.
-  case lost(StreamFailure)
+  case lost(StreamError)
   /// The connection is back, after as many attempts.
   case reconnected(attempts: Int)
 }

@@ -5,16 +5,16 @@ extension Capabilities {
   ]
 
   /// Largest count that is taken for one.
-  private static let largestCount = UInt64(UInt32.max)
+  private static let maxCount = UInt64(UInt32.max)
 
   /// Reads the fields, each within its limits.
   init(_ fields: JSONFields) throws(WireError) {
     self.init()
-    maxMessageDescriptors = try fields.whole("max_msg_fds", in: 1...Self.largestCount)
+    maxMessageDescriptors = try fields.whole("max_msg_fds", in: 1...Self.maxCount)
       .map { Int(clamping: $0) }
     // A larger number is a limit as well: one that is never reached.
     maxDataTransfer = try fields.whole("max_data_xfer_size", in: 1...UInt64.max)
-      .map { UInt32(clamping: min($0, UInt64(Limits.largestDataTransfer))) }
+      .map { UInt32(clamping: min($0, UInt64(Limits.maxDataTransfer))) }
     maxDMAWindows = try fields.whole("max_dma_maps", in: 1...UInt64.max)
       .map { Int(clamping: $0) }
     pageSizes = try fields.pageSizes("pgsizes", smallest: Limits.defaultPageSizes)
@@ -22,7 +22,7 @@ extension Capabilities {
     if let twin = try fields.object("twin_socket") {
       twinSocket = TwinSocket(
         supported: try twin.boolean("supported") ?? false,
-        descriptorIndex: try twin.whole("fd_index", in: 0...Self.largestCount)
+        descriptorIndex: try twin.whole("fd_index", in: 0...Self.maxCount)
           .map { Int(clamping: $0) })
     }
     if let limits = try fields.object("migration") {

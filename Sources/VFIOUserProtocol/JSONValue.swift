@@ -15,15 +15,15 @@ enum JSONValue: Equatable {
   case unrepresentable
 
   /// The most bytes that are given to the parser.
-  static let largestText = 4096
+  static let maxText = 4096
   /// The deepest nesting that is given to the parser.
   static let deepestNesting = 8
 
   /// Parses a text after its size, its nesting and its encoding were checked.
   static func parse(_ bytes: [UInt8]) throws(WireError) -> JSONValue {
-    guard bytes.count <= largestText else {
+    guard bytes.count <= maxText else {
       throw .malformedVersionData(
-        "JSON of \(bytes.count) bytes, at most \(largestText) are accepted")
+        "JSON of \(bytes.count) bytes, at most \(maxText) are accepted")
     }
     guard let text = String(validating: bytes, as: UTF8.self) else {
       throw .malformedVersionData("not UTF-8")

@@ -5,7 +5,7 @@ public enum Limits {
   /// `max_data_xfer_size` when a peer names none (specification, "Version").
   public static let defaultDataTransfer: UInt32 = 1 << 20
   /// Most that we take for `max_data_xfer_size`; QEMU refuses more.
-  public static let largestDataTransfer: UInt32 = 64 << 20
+  public static let maxDataTransfer: UInt32 = 64 << 20
   /// `max_msg_fds` when a peer names none.
   public static let defaultMessageDescriptors = 1
   /// `max_dma_maps` when a peer names none, and the most that we take.

@@ -22,10 +22,10 @@ public struct RegionWrites: ~Escapable {
     count = (payload.count - Self.fixedSize) / RegionWrite.wireSize
     for index in 0..<count {
       let length: UInt32 = payload.littleEndian(at: Self.place(of: index) + 12)
-      guard length <= RegionWrite.largestCount else {
+      guard length <= RegionWrite.maxCount else {
         throw .countTooLarge(
           field: "count of write \(index)", value: UInt64(length),
-          limit: UInt64(RegionWrite.largestCount))
+          limit: UInt64(RegionWrite.maxCount))
       }
     }
   }
@@ -65,7 +65,7 @@ public struct RegionWrite: Equatable, Sendable {
   /// Bytes on the wire.
   public static let wireSize = 24
   /// The most bytes that one write can have.
-  public static let largestCount = 8
+  public static let maxCount = 8
 
   /// Where in which region, and how many bytes.
   public let access: RegionAccess
@@ -74,10 +74,10 @@ public struct RegionWrite: Equatable, Sendable {
 
   /// Describes a write of up to eight bytes.
   ///
-  /// - Precondition: `count` is at most ``largestCount``.
+  /// - Precondition: `count` is at most ``maxCount``.
   @inlinable
   public init(offset: UInt64, region: RegionIndex, count: UInt32, value: UInt64) {
-    precondition(count <= Self.largestCount, "\(count) bytes do not fit in a coalesced write")
+    precondition(count <= Self.maxCount, "\(count) bytes do not fit in a coalesced write")
     access = RegionAccess(offset: offset, region: region, count: count)
     self.value = count == 8 ? value : value & ((1 << (UInt64(count) * 8)) - 1)
   }

@@ -31,9 +31,9 @@ public struct VersionMessage: WireMessage {
 
   private static func capabilities(decoding text: Span<UInt8>) throws(WireError) -> Capabilities {
     guard text.count > 0 else { return Capabilities() }
-    guard text.count <= JSONValue.largestText + 1 else {
+    guard text.count <= JSONValue.maxText + 1 else {
       throw .malformedVersionData(
-        "JSON of \(text.count) bytes, at most \(JSONValue.largestText) are accepted")
+        "JSON of \(text.count) bytes, at most \(JSONValue.maxText) are accepted")
     }
     guard text[text.count - 1] == 0 else {
       throw .malformedVersionData("the text does not end in a NUL byte")

@@ -9,7 +9,7 @@ public import VFIOUserProtocol
 /// All callbacks run on the thread of the connection, one at a time, and outside of any lock of the
 /// framework: a device may take locks of its own. A callback must not wait for anything that the
 /// client has to do, because the client may be waiting for the callback. Other threads of the device
-/// use the ``DeviceBus``, which is safe from everywhere.
+/// use the ``DeviceContext``, which is safe from everywhere.
 public protocol Device: AnyObject, Sendable {
   /// What the device looks like on the bus; the same each time it is asked.
   var pci: PCIDescription { get }
@@ -21,7 +21,7 @@ public protocol Device: AnyObject, Sendable {
   var fillsReads: Bool { get }
 
   /// Hands over the bus, once, before the first client comes.
-  func attach(to bus: DeviceBus)
+  func attach(to bus: DeviceContext)
 
   /// Reads from a region.
   ///
@@ -47,7 +47,7 @@ public protocol Device: AnyObject, Sendable {
   /// reset values already. Memory behind regions is as it was.
   func reset()
 
-  /// Software has written to configuration space; ``DeviceBus`` says what it has chosen.
+  /// Software has written to configuration space; ``DeviceContext`` says what it has chosen.
   ///
   /// - Parameter access: where, and how many bytes.
   func configurationWritten(_ access: RegionAccess)
@@ -79,7 +79,7 @@ extension Device {
   /// False.
   public var fillsReads: Bool { false }
   /// Does nothing.
-  public func attach(to bus: DeviceBus) {}
+  public func attach(to bus: DeviceContext) {}
   /// Does nothing.
   public func configurationWritten(_ access: RegionAccess) {}
   /// Does nothing.

@@ -22,20 +22,20 @@ public final class DeviceServer: Sendable {
     var runners = 0
   }
 
-  let endpoint: Endpoint
+  let dispatcher: CommandDispatcher
   let state = Monitor(State())
   private let wakeUp: OwnedDescriptor
-  var logger: Logger { endpoint.logger }
+  var logger: Logger { dispatcher.logger }
 
   /// How long a restarted client waits for its predecessor, whose connection has ended, to be cleared
   /// away.
   static let handover: Duration = .seconds(2)
   /// Most clients that wait for their refusal at the same time; more are closed without a word.
-  static let mostRefusals = 16
+  static let maxRefusals = 16
 
   /// Makes a server, and attaches the device to its bus.
   ///
-  /// - Throws: ``PCIDescription/Flaw`` when the device's description contradicts itself.
+  /// - Throws: ``PCIDescription/ValidationError`` when the device's description contradicts itself.
   public convenience init(_ device: any Device, _ options: ServerOptions = ServerOptions()) throws {
     try self.init(device, options, features: [:])
   }
@@ -45,14 +45,14 @@ public final class DeviceServer: Sendable {
     _ device: any Device, _ options: ServerOptions = ServerOptions(),
     features: [FeatureIndex: any DeviceFeatureHandler]
   ) throws {
-    endpoint = try Endpoint(device, options, features: features, quiet: EventCounter())
+    dispatcher = try CommandDispatcher(device, options, features: features, quiet: EventFD())
     wakeUp = OwnedDescriptor(adopting: try checked("eventfd", clinux_eventfd()))
   }
 
   /// Accepts and serves clients until ``stop()``; the socket is removed at the end.
   ///
   /// - Throws: when waiting for clients fails; a client that fails ends only itself.
-  public func run(on listener: ListeningSocket) throws(SystemFailure) {
+  public func run(on listener: ListeningSocket) throws(SystemCallError) {
     state.update { $0.runners += 1 }
     try acceptClients(on: listener)
   }
@@ -66,12 +66,12 @@ public final class DeviceServer: Sendable {
   /// - Throws: `EAGAIN` when the process may have no more threads.
   public func start(
     on listener: ListeningSocket,
-    onFailure: @escaping @Sendable (SystemFailure) -> Void = { _ in }
-  ) throws(SystemFailure) {
+    onFailure: @escaping @Sendable (SystemCallError) -> Void = { _ in }
+  ) throws(SystemCallError) {
     state.update { $0.runners += 1 }
-    do throws(SystemFailure) {
+    do throws(SystemCallError) {
       try DetachedThread.start("vfio-user-run") { [self] in
-        do throws(SystemFailure) {
+        do throws(SystemCallError) {
           try acceptClients(on: listener)
         } catch {
           logger.error("no more clients are accepted", metadata: ["error": "\(error)"])
@@ -96,22 +96,22 @@ public final class DeviceServer: Sendable {
   }
 
   /// - Precondition: counted among the runners.
-  private func acceptClients(on listener: ListeningSocket) throws(SystemFailure) {
+  private func acceptClients(on listener: ListeningSocket) throws(SystemCallError) {
     defer {
       endClient(of: listener)
       state.update { $0.runners -= 1 }
     }
     listener.neverWait()
-    var refusals = Refusals(
-      limit: Self.mostRefusals, timeout: .seconds(1), logger: logger)
+    var waitingClients = WaitingClients(
+      limit: Self.maxRefusals, timeout: .seconds(1), logger: logger)
     var pause = AcceptPause(logger: logger)
     while !state.withLock({ $0.isStopping }) {
-      let isCallerWaiting = try wait(for: listener, &refusals, pause)
-      if !hasClient, let next = refusals.takeHopeful() { admit(next, &refusals) }
-      refusals.proceed(evicting: evictSilentClient)
+      let isCallerWaiting = try wait(for: listener, &waitingClients, pause)
+      if !hasClient, let next = waitingClients.takeNext() { admit(next, &waitingClients) }
+      waitingClients.proceed(evicting: evictSilentClient)
       _ = pause.endIfDue()
       guard isCallerWaiting, let socket = try accept(from: listener, &pause) else { continue }
-      admit(socket, &refusals)
+      admit(socket, &waitingClients)
     }
   }
 
@@ -119,7 +119,7 @@ public final class DeviceServer: Sendable {
   ///
   /// - Returns: why it ended; `closedByUs` at once when another client is being served.
   @discardableResult
-  public func serve(_ socket: MessageSocket) -> StreamFailure {
+  public func serve(_ socket: MessageSocket) -> StreamError {
     guard claim(for: socket) else { return .closedByUs }
     return session(socket)
   }
@@ -142,21 +142,22 @@ public final class DeviceServer: Sendable {
   ///
   /// - Returns: whether somebody wants to be accepted.
   private func wait(
-    for listener: ListeningSocket, _ refusals: inout Refusals, _ pause: AcceptPause
-  ) throws(SystemFailure) -> Bool {
+    for listener: ListeningSocket, _ waitingClients: inout WaitingClients, _ pause: AcceptPause
+  ) throws(SystemCallError) -> Bool {
     // Somebody hopes that the client is dead: then it is watched for hanging up.
-    let holder = refusals.hasHope ? state.withLock { $0.isClientLeaving ? nil : $0.client } : nil
-    var polled = ([wakeUp.number] + refusals.numbers).map { Self.interest($0) }
+    let holder =
+      waitingClients.isGraceRunning ? state.withLock { $0.isClientLeaving ? nil : $0.client } : nil
+    var polled = ([wakeUp.number] + waitingClients.numbers).map { Self.interest($0) }
     if let holder { polled.append(Self.interest(holder.descriptor.number, wanted: 0)) }
     if !pause.isOn { polled.append(Self.interest(listener.descriptor.number)) }
-    let deadline = min(refusals.deadline, pause.deadline)
+    let deadline = min(waitingClients.deadline, pause.deadline)
     _ = try checked("ppoll", unsafe clinux_poll(&polled, Int32(polled.count), deadline.remaining))
     _ = clinux_eventfd_take(wakeUp.number)
-    if let holder, polled[1 + refusals.numbers.count].happened != 0 {
+    if let holder, polled[1 + waitingClients.numbers.count].happened != 0 {
       // A restarted VMM must not race its own predecessor.
       state.withLock { $0.isClientLeaving = $0.client === holder }
       holder.shutdown()
-      refusals.prolongHope(until: .after(Self.handover))
+      waitingClients.prolongHope(until: .after(Self.handover))
     }
     return !pause.isOn && polled[polled.count - 1].happened != 0
   }
@@ -172,14 +173,14 @@ public final class DeviceServer: Sendable {
   /// - Returns: nil also when the caller has changed its mind, or another process has taken it.
   func accept(
     from listener: ListeningSocket, _ pause: inout AcceptPause
-  ) throws(SystemFailure) -> MessageSocket? {
-    let peer = endpoint.peerDescriptors
+  ) throws(SystemCallError) -> MessageSocket? {
+    let peer = dispatcher.peerDescriptors
     guard !peer.isOverdrawn else {
       pause.begin(
         "\(peer.count) descriptors that clients sent wait for somebody to let them be closed")
       return nil
     }
-    do throws(SystemFailure) {
+    do throws(SystemCallError) {
       let socket = MessageSocket(
         adopting: try listener.accept(), peer: PeerDescriptors(countedBy: peer))
       pause.accepted()
@@ -191,7 +192,9 @@ public final class DeviceServer: Sendable {
       }
       guard error.code == .resourceTemporarilyUnavailable || error.code == .connectionAbort
       else { throw error }
-      guard !listener.isShutDown else { throw SystemFailure(call: "accept", code: .socketShutdown) }
+      guard !listener.isShutDown else {
+        throw SystemCallError(call: "accept", code: .socketShutdown)
+      }
       return nil
     }
   }
@@ -204,7 +207,7 @@ public final class DeviceServer: Sendable {
       guard let client = state.client else { return (true, nil) }
       // One whose VERSION lies unread, because there is too little processor, has spoken.
       guard state.silenceDeadline.hasPassed, !client.isReadable,
-        !endpoint.hasSpoken.load(ordering: .relaxed)
+        !dispatcher.hasSpoken.load(ordering: .relaxed)
       else { return (false, nil) }
       let isNew = !state.isClientLeaving
       state.isClientLeaving = true
@@ -216,8 +219,8 @@ public final class DeviceServer: Sendable {
     return true
   }
 
-  private func admit(_ socket: MessageSocket, _ refusals: inout Refusals) {
-    guard claim(for: socket) else { return refusals.add(socket) }
+  private func admit(_ socket: MessageSocket, _ waitingClients: inout WaitingClients) {
+    guard claim(for: socket) else { return waitingClients.add(socket) }
     do {
       try DetachedThread.start("vfio-user") { _ = self.session(socket) }
     } catch {
@@ -231,24 +234,24 @@ public final class DeviceServer: Sendable {
       guard state.client == nil, !state.isStopping else { return false }
       state.client = socket
       state.isClientLeaving = false
-      state.silenceDeadline = .after(Refusals.grace)
-      endpoint.hasSpoken.store(false, ordering: .relaxed)
+      state.silenceDeadline = .after(WaitingClients.grace)
+      dispatcher.hasSpoken.store(false, ordering: .relaxed)
       return true
     }
   }
 
-  private func session(_ socket: MessageSocket) -> StreamFailure {
-    let reason = Session.serve(socket, endpoint)
+  private func session(_ socket: MessageSocket) -> StreamError {
+    let reason = Session.serve(socket, dispatcher)
     // Threads of the device that send to this client or wait for it must not go on doing so.
     socket.shutdown()
-    endpoint.clientLeft()
+    dispatcher.clientLeft()
     note(reason)
     release()
     return reason
   }
 
   /// Says why a client has gone; what somebody can do something about is said louder.
-  func note(_ reason: StreamFailure) {
+  func note(_ reason: StreamError) {
     let level: Logger.Level =
       switch reason {
       case .controlDataTruncated, .descriptorsNotClosing, .system: .error
@@ -268,7 +271,7 @@ public final class DeviceServer: Sendable {
   }
 }
 
-extension SystemFailure {
+extension SystemCallError {
   /// Whether accepting failed because the process or the machine has run out of something, which may
   /// come back.
   var isShortage: Bool {

@@ -2,7 +2,7 @@ internal import SystemPackage
 internal import VFIOUserProtocol
 
 /// What both sides agreed on in their first messages.
-struct Agreement: Equatable, Sendable {
+struct NegotiatedVersion: Equatable, Sendable {
   /// What the client receives at most.
   let client: Capabilities
   /// The answer to the client.
@@ -20,7 +20,7 @@ extension ServerOptions {
   /// larger ones, and gives up on a reply that is longer than its own message.
   ///
   /// - Throws: `EPROTONOSUPPORT` for another major version.
-  func answer(_ proposal: VersionMessage) throws(Errno) -> Agreement {
+  func answer(_ proposal: VersionMessage) throws(Errno) -> NegotiatedVersion {
     guard proposal.major == Self.major else { throw .protocolNotSupported }
     let theirs = proposal.capabilities
     var ours = Capabilities()
@@ -32,7 +32,7 @@ extension ServerOptions {
     if offersTwinSocket, theirs.twinSocket?.supported == true {
       ours.twinSocket = TwinSocket(supported: true, descriptorIndex: 0)
     }
-    return Agreement(
+    return NegotiatedVersion(
       client: theirs,
       reply: VersionMessage(
         major: Self.major, minor: min(proposal.minor, Self.minor), capabilities: ours))

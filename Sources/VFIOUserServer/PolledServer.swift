@@ -22,11 +22,11 @@ public final class PolledServer {
     /// Whether the device is polled for letting go of memory.
     var awaitsDevice = false
     /// From when on it may have to give up its place if it has not sent its VERSION.
-    let silenceDeadline = Deadline.after(Refusals.grace)
+    let silenceDeadline = Deadline.after(WaitingClients.grace)
 
-    init(_ socket: MessageSocket, _ endpoint: Endpoint) {
+    init(_ socket: MessageSocket, _ dispatcher: CommandDispatcher) {
       self.socket = socket
-      session = Session(socket, endpoint, hasThread: false)
+      session = Session(socket, dispatcher, hasThread: false)
     }
   }
 
@@ -35,7 +35,7 @@ public final class PolledServer {
   private let poll: OwnedDescriptor
   private let timer: OwnedDescriptor
   private var client: Client?
-  private var refusals: Refusals
+  private var waitingClients: WaitingClients
   private var refused: [Int32] = []
   private var timerInstant: UInt64 = 0
   private var pause: AcceptPause
@@ -47,11 +47,11 @@ public final class PolledServer {
   public var hasClient: Bool { client != nil }
 
   /// Takes a server that nobody runs, and the socket on which its clients come.
-  public init(_ server: DeviceServer, on listener: ListeningSocket) throws(SystemFailure) {
+  public init(_ server: DeviceServer, on listener: ListeningSocket) throws(SystemCallError) {
     self.server = server
     pause = AcceptPause(logger: server.logger)
-    refusals = Refusals(
-      limit: DeviceServer.mostRefusals, timeout: .seconds(1), logger: server.logger)
+    waitingClients = WaitingClients(
+      limit: DeviceServer.maxRefusals, timeout: .seconds(1), logger: server.logger)
     self.listener = listener
     listener.neverWait()
     poll = OwnedDescriptor(adopting: try checked("epoll_create1", clinux_epoll()))
@@ -65,22 +65,22 @@ public final class PolledServer {
   /// Serves what is there.
   ///
   /// - Throws: when accepting clients fails; a client that fails ends only itself.
-  public func processWhatIsThere() throws(SystemFailure) {
+  public func processWhatIsThere() throws(SystemCallError) {
     // The client first: one that has gone makes room for its successor.
     proceed()
-    if client == nil, let next = refusals.takeHopeful() { admit(next) }
+    if client == nil, let next = waitingClients.takeNext() { admit(next) }
     try acceptNext()
     for number in refused { _ = clinux_epoll_remove(poll.number, number) }
-    refusals.proceed(evicting: evictSilentClient)
-    if client == nil, let next = refusals.takeHopeful() { admit(next) }
-    refused = refusals.numbers
+    waitingClients.proceed(evicting: evictSilentClient)
+    if client == nil, let next = waitingClients.takeNext() { admit(next) }
+    refused = waitingClients.numbers
     for number in refused { _ = clinux_epoll_add(poll.number, number) }
     setTimer()
   }
 
   /// Takes a caller that waits; after a shortage of descriptors not before a while has passed, during
   /// which the listener is not polled.
-  private func acceptNext() throws(SystemFailure) {
+  private func acceptNext() throws(SystemCallError) {
     if pause.isOn {
       guard pause.endIfDue() else { return }
       _ = clinux_epoll_add(poll.number, listener.descriptor.number)
@@ -105,14 +105,14 @@ public final class PolledServer {
   }
 
   private func admit(_ socket: MessageSocket) {
-    guard server.claim(for: socket) else { return refusals.add(socket) }
-    client = Client(socket, server.endpoint)
+    guard server.claim(for: socket) else { return waitingClients.add(socket) }
+    client = Client(socket, server.dispatcher)
     proceed()
   }
 
   private func proceed() {
     guard let client else { return }
-    do throws(StreamFailure) {
+    do throws(StreamError) {
       try client.session.proceed()
       watch(client)
     } catch {
@@ -132,23 +132,23 @@ public final class PolledServer {
     guard awaitsDevice != client.awaitsDevice else { return }
     client.awaitsDevice = awaitsDevice
     _ = clinux_epoll_watch(
-      poll.number, server.endpoint.quiet.descriptor.number, awaitsDevice ? CLINUX_READABLE : 0)
+      poll.number, server.dispatcher.quiet.descriptor.number, awaitsDevice ? CLINUX_READABLE : 0)
   }
 
-  private func leave(_ reason: StreamFailure) {
+  private func leave(_ reason: StreamError) {
     guard let client else { return }
     _ = clinux_epoll_remove(poll.number, client.socket.descriptor.number)
-    _ = clinux_epoll_remove(poll.number, server.endpoint.quiet.descriptor.number)
+    _ = clinux_epoll_remove(poll.number, server.dispatcher.quiet.descriptor.number)
     client.socket.shutdown()
     self.client = nil
-    server.endpoint.clientLeft()
+    server.dispatcher.clientLeft()
     server.note(reason)
     server.release()
   }
 
   private func setTimer() {
     let next = min(
-      client?.session.deadline ?? .never, refusals.deadline, pause.deadline)
+      client?.session.deadline ?? .never, waitingClients.deadline, pause.deadline)
     let instant = next == .never ? 0 : next.instant
     guard instant != timerInstant else { return }
     timerInstant = instant

@@ -4,7 +4,7 @@ internal import VFIOUserTransport
 
 extension Session {
   /// Most reads of one ``proceed()``: other clients of the same thread want to be served too.
-  private static let mostReads = 16
+  private static let maxReads = 16
 
   /// What to watch the socket for; nothing while what waits behind an unmap is all that is taken.
   var wanted: Readiness {
@@ -28,13 +28,13 @@ extension Session {
   var awaitsDevice: Bool { unmap != nil && sendDeadline == nil }
 
   /// Serves what is there.
-  mutating func proceed() throws(StreamFailure) {
-    endpoint.bus.memory.enterReceivingThread()
+  mutating func proceed() throws(StreamError) {
+    dispatcher.bus.memory.enterReceivingThread()
     guard try hasRoomForReplies() else { return }
-    try settleUnmap()
+    try finishUnmap()
     try serveAndFlush()
     var reads = 0
-    while isReady, reads < Self.mostReads {
+    while isReady, reads < Self.maxReads {
       let socket = receiver.socket
       guard try socket.receive(into: &receiver.assembler, wait: false) else { break }
       reads += 1
@@ -44,7 +44,7 @@ extension Session {
     try checkMessageDeadline()
   }
 
-  private mutating func serveAndFlush() throws(StreamFailure) {
+  private mutating func serveAndFlush() throws(StreamError) {
     if channel == nil {
       guard let frame = try receiver.nextInHand() else { return }
       try negotiate(frame)
@@ -57,19 +57,19 @@ extension Session {
   ///
   /// Meanwhile it receives ahead: two peers that only send, each waiting for the other to read, would
   /// wait for ever.
-  private mutating func hasRoomForReplies() throws(StreamFailure) -> Bool {
+  private mutating func hasRoomForReplies() throws(StreamError) -> Bool {
     guard let sendDeadline else { return true }
     try flush()
     guard self.sendDeadline != nil else { return true }
     let socket = receiver.socket
-    for _ in 0..<Self.mostReads {
+    for _ in 0..<Self.maxReads {
       guard try socket.receive(into: &receiver.assembler, wait: false) else { break }
     }
     guard !sendDeadline.hasPassed else { throw .deadlinePassed(during: .sending) }
     return false
   }
 
-  private mutating func checkMessageDeadline() throws(StreamFailure) {
+  private mutating func checkMessageDeadline() throws(StreamError) {
     if channel != nil { messageDeadline = isReady ? receiver.messageDue() ?? .never : .never }
     if messageDeadline.hasPassed {
       throw .deadlinePassed(during: channel == nil ? .negotiating : .receiving)

@@ -15,7 +15,7 @@ internal import VFIOUserTransport
 /// is served with another map than the client meant. Everything waits behind an unmap with No_reply, since
 /// the next reply tells the client that it has happened (specification, "Command Concurrency").
 struct Session: ~Copyable {
-  let endpoint: Endpoint
+  let dispatcher: CommandDispatcher
   let sender: MessageSender
   var receiver: FrameReceiver
   var outbox = Outbox()
@@ -33,10 +33,10 @@ struct Session: ~Copyable {
   /// When to try again what the socket has refused for want of something that no event tells of.
   var retryDeadline: Deadline?
 
-  init(_ socket: MessageSocket, _ endpoint: Endpoint, hasThread: Bool) {
-    self.endpoint = endpoint
+  init(_ socket: MessageSocket, _ dispatcher: CommandDispatcher, hasThread: Bool) {
+    self.dispatcher = dispatcher
     self.hasThread = hasThread
-    let options = endpoint.options
+    let options = dispatcher.options
     sender = MessageSender(socket)
     receiver = FrameReceiver(
       socket: socket,
@@ -51,17 +51,17 @@ struct Session: ~Copyable {
   /// is closed and freed but the socket itself.
   ///
   /// - Returns: why it ended.
-  static func serve(_ socket: MessageSocket, _ endpoint: Endpoint) -> StreamFailure {
-    var session = Session(socket, endpoint, hasThread: true)
-    do throws(StreamFailure) {
+  static func serve(_ socket: MessageSocket, _ dispatcher: CommandDispatcher) -> StreamError {
+    var session = Session(socket, dispatcher, hasThread: true)
+    do throws(StreamError) {
       try session.run()
     } catch {
       return error
     }
   }
 
-  private mutating func run() throws(StreamFailure) -> Never {
-    endpoint.bus.memory.enterReceivingThread()
+  private mutating func run() throws(StreamError) -> Never {
+    dispatcher.bus.memory.enterReceivingThread()
     try negotiate(receiver.next(before: messageDeadline, during: .negotiating))
     while true {
       try serveWhatIsInHand()
@@ -71,12 +71,12 @@ struct Session: ~Copyable {
   }
 
   /// Waits for the device to let go of windows, and for the client at the same time.
-  private mutating func wait(beside unmap: PendingUnmap) throws(StreamFailure) {
+  private mutating func wait(beside unmap: PendingUnmap) throws(StreamError) {
     let socket = receiver.socket
     let isReading = !parked.isFull
     let due = isReading ? receiver.messageDue() ?? .never : .never
     let happened = try socket.wait(
-      for: isReading ? .readable : [], or: endpoint.quiet, before: min(due, unmap.deadline))
+      for: isReading ? .readable : [], or: dispatcher.quiet, before: min(due, unmap.deadline))
     if !isReading {
       if happened.contains(.hangUp) { throw .closedByPeer }
     } else if !happened.isEmpty {
@@ -84,20 +84,20 @@ struct Session: ~Copyable {
     } else if due.hasPassed {
       throw .deadlinePassed(during: .receiving)
     }
-    try settleUnmap()
+    try finishUnmap()
   }
 
   /// Whether another command can be served now.
   var isReady: Bool { sendDeadline == nil && !parked.isFull }
 
-  mutating func serveWhatIsInHand() throws(StreamFailure) {
-    endpoint.bus.worker.hold()
+  mutating func serveWhatIsInHand() throws(StreamError) {
+    dispatcher.bus.worker.hold()
     while isReady, var frame = try receiver.nextInHand() {
       if frame.header.flags.isReply {
         receive(reply: frame)
       } else if !parked.isEmpty || unmap?.keepsWaiting(frame.header.command) == true {
         parked.append(Self.park(&frame, of: receiver.assembler))
-      } else if let begun = Self.serve(&frame, of: receiver.assembler, endpoint, into: &outbox) {
+      } else if let begun = Self.serve(&frame, of: receiver.assembler, dispatcher, into: &outbox) {
         unmap = begun
       }
       if outbox.isFull { try flushAmidst() }
@@ -105,16 +105,16 @@ struct Session: ~Copyable {
   }
 
   /// Answers the unmap that waits, if it can be answered, and then serves what has waited behind it.
-  mutating func settleUnmap() throws(StreamFailure) {
+  mutating func finishUnmap() throws(StreamError) {
     guard let pending = unmap, sendDeadline == nil else { return }
-    _ = endpoint.quiet.take()
-    endpoint.bus.worker.hold()
-    unmap = endpoint.settle(pending, into: &outbox)
+    _ = dispatcher.quiet.take()
+    dispatcher.bus.worker.hold()
+    unmap = dispatcher.finishUnmap(pending, into: &outbox)
     while sendDeadline == nil, let command = parked.nextCommand,
       unmap?.keepsWaiting(command) != true, let message = parked.takeFirst()
     {
       let payload = message.payload
-      let begun = endpoint.serve(
+      let begun = dispatcher.serve(
         message.header, payload.span, &message.descriptors, surplus: message.surplus,
         into: &outbox)
       if let begun { unmap = begun }
@@ -123,19 +123,19 @@ struct Session: ~Copyable {
   }
 
   /// Sends what is there while more is to be served.
-  private mutating func flushAmidst() throws(StreamFailure) {
+  private mutating func flushAmidst() throws(StreamError) {
     try flush()
-    if sendDeadline == nil { endpoint.bus.worker.hold() }
+    if sendDeadline == nil { dispatcher.bus.worker.hold() }
   }
 
   // A span of the assembler's would borrow the whole session, so those who use one beside the outbox
   // take the two apart.
 
   private static func serve(
-    _ frame: inout Frame, of assembler: borrowing FrameAssembler, _ endpoint: Endpoint,
+    _ frame: inout Frame, of assembler: borrowing FrameAssembler, _ dispatcher: CommandDispatcher,
     into outbox: inout Outbox
   ) -> PendingUnmap? {
-    endpoint.serve(
+    dispatcher.serve(
       frame.header, assembler.payload(of: frame), &frame.descriptors,
       surplus: frame.hadSurplusDescriptors, into: &outbox)
   }
@@ -149,10 +149,11 @@ struct Session: ~Copyable {
   }
 
   private static func negotiate(
-    _ frame: borrowing Frame, of assembler: borrowing FrameAssembler, _ endpoint: Endpoint,
+    _ frame: borrowing Frame, of assembler: borrowing FrameAssembler,
+    _ dispatcher: CommandDispatcher,
     _ sender: MessageSender, into outbox: inout Outbox
   ) -> DMAChannel? {
-    endpoint.negotiate(frame.header, assembler.payload(of: frame), sender, into: &outbox)
+    dispatcher.negotiate(frame.header, assembler.payload(of: frame), sender, into: &outbox)
   }
 
   /// A reply answers a DMA message; with a twin socket none is due here.
@@ -162,7 +163,7 @@ struct Session: ~Copyable {
   }
 
   /// Sends everything; while the socket is full, goes on receiving, or leaves the rest to ``proceed()``.
-  mutating func flush() throws(StreamFailure) {
+  mutating func flush() throws(StreamError) {
     if !outbox.isEmpty, try !sender.send(&outbox) {
       let deadline = Deadline.after(receiver.messageTimeout)
       guard hasThread else {
@@ -174,10 +175,10 @@ struct Session: ~Copyable {
     }
     sendDeadline = nil
     retryDeadline = nil
-    endpoint.bus.worker.release()
+    dispatcher.bus.worker.release()
   }
 
-  private mutating func waitForRoom(before deadline: Deadline) throws(StreamFailure) {
+  private mutating func waitForRoom(before deadline: Deadline) throws(StreamError) {
     guard outbox.lacksReferences else { return try receiver.waitUntilWritable(before: deadline) }
     guard !deadline.hasPassed else { throw .deadlinePassed(during: .sending) }
     _ = try receiver.socket.wait(for: [], before: .after(Outbox.pause))
@@ -186,14 +187,14 @@ struct Session: ~Copyable {
   /// The first message: version and capabilities, once.
   ///
   /// - Throws: `closedByUs` when there is no agreement; the client was told why.
-  mutating func negotiate(_ frame: consuming Frame) throws(StreamFailure) {
-    endpoint.hasSpoken.store(true, ordering: .relaxed)
-    let channel = Self.negotiate(frame, of: receiver.assembler, endpoint, sender, into: &outbox)
+  mutating func negotiate(_ frame: consuming Frame) throws(StreamError) {
+    dispatcher.hasSpoken.store(true, ordering: .relaxed)
+    let channel = Self.negotiate(frame, of: receiver.assembler, dispatcher, sender, into: &outbox)
     try flush()
     guard let channel else { throw .closedByUs }
     self.channel = channel
-    endpoint.bus.memory.connect(channel)
-    receiver.assembler.messageLimit = endpoint.options.messageLimit
+    dispatcher.bus.memory.connect(channel)
+    receiver.assembler.messageLimit = dispatcher.options.messageLimit
     messageDeadline = .never
   }
 }

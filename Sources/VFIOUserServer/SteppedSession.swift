@@ -11,17 +11,17 @@ package struct SteppedSession: ~Copyable {
   package init(_ server: DeviceServer, _ socket: MessageSocket) {
     self.server = server
     self.socket = socket
-    session = Session(socket, server.endpoint, hasThread: false)
+    session = Session(socket, server.dispatcher, hasThread: false)
   }
 
   /// Serves what is there.
   ///
   /// - Throws: why the connection has to end.
-  package mutating func proceed() throws(StreamFailure) { try session.proceed() }
+  package mutating func proceed() throws(StreamError) { try session.proceed() }
 
   /// The client has gone.
   package consuming func end() {
     socket.shutdown()
-    server.endpoint.clientLeft()
+    server.dispatcher.clientLeft()
   }
 }

@@ -10,7 +10,7 @@ package enum DetachedThread {
   /// - Throws: `EAGAIN` when the process may have no more threads.
   package static func start(
     _ name: String, _ body: @escaping @Sendable () -> Void
-  ) throws(SystemFailure) {
+  ) throws(SystemCallError) {
     let box = unsafe Unmanaged.passRetained(Body(body))
     let result = unsafe clinux_thread_start(
       String(name.utf8.prefix(15).map { Character(UnicodeScalar($0)) }), runBody, box.toOpaque())

@@ -9,7 +9,7 @@ extension FrameAssembler {
   /// - Throws: `ENOMEM`.
   public mutating func append(
     _ bytes: Span<UInt8>, descriptors: consuming DescriptorList = DescriptorList()
-  ) throws(StreamFailure) -> Bool {
+  ) throws(StreamError) -> Bool {
     var done = 0
     while done < bytes.count {
       let room = unsafe try prepareRoom()
@@ -30,7 +30,7 @@ extension FrameAssembler {
   /// progress, whose size was compared with the limit.
   ///
   /// - Throws: `ENOMEM`.
-  package mutating func prepareRoom() throws(StreamFailure) -> UnsafeMutableRawBufferPointer {
+  package mutating func prepareRoom() throws(StreamError) -> UnsafeMutableRawBufferPointer {
     guard credits.count < Self.descriptorsAhead else {
       return unsafe UnsafeMutableRawBufferPointer(start: nil, count: 0)
     }
@@ -109,10 +109,10 @@ extension FrameAssembler {
 
   /// The peer chooses the size, within limits, and what it has us map may leave no memory for it: so no
   /// allocation that ends the process when it fails.
-  private mutating func grow(to size: Int) throws(StreamFailure) {
+  private mutating func grow(to size: Int) throws(StreamError) {
     guard size > capacity else { return }
     guard let start = unsafe clinux_allocate(size) else {
-      throw .system(SystemFailure(call: "malloc", code: .noMemory))
+      throw .system(SystemCallError(call: "malloc", code: .noMemory))
     }
     let larger = unsafe UnsafeMutableRawBufferPointer(start: start, count: size)
     unsafe larger.copyMemory(from: UnsafeRawBufferPointer(rebasing: storage[..<tail]))

@@ -11,7 +11,7 @@ internal import VFIOUserProtocol
 /// true when bytes move.
 @safe
 public struct FrameAssembler: ~Copyable {
-  /// Most bytes of a message, header included; more is ``StreamFailure/sizeAboveLimit(_:limit:)``.
+  /// Most bytes of a message, header included; more is ``StreamError/sizeAboveLimit(_:limit:)``.
   public var messageLimit: Int
   /// Most descriptors kept for a message; a surplus is closed on arrival.
   public var descriptorLimit: Int
@@ -75,8 +75,8 @@ public struct FrameAssembler: ~Copyable {
 
   /// The next complete message, or nil when more has to be received first.
   ///
-  /// - Throws: ``StreamFailure`` as soon as the header in front is unsound, again at each call.
-  public mutating func next() throws(StreamFailure) -> Frame? {
+  /// - Throws: ``StreamError`` as soon as the header in front is unsound, again at each call.
+  public mutating func next() throws(StreamError) -> Frame? {
     guard let header = header(at: head) else { return nil }
     try validate(header)
     let end = head + Int(header.size)
@@ -113,7 +113,7 @@ public struct FrameAssembler: ~Copyable {
     return unsafe try? Header(decoding: Span(_unsafeBytes: bytes))
   }
 
-  func validate(_ header: Header) throws(StreamFailure) {
+  func validate(_ header: Header) throws(StreamError) {
     try validateFraming(header)
     guard Int(header.size) <= messageLimit else {
       throw .sizeAboveLimit(header.size, limit: messageLimit)
@@ -121,7 +121,7 @@ public struct FrameAssembler: ~Copyable {
   }
 
   /// What holds whatever limit was agreed: the end of a message can be told from its header.
-  func validateFraming(_ header: Header) throws(StreamFailure) {
+  func validateFraming(_ header: Header) throws(StreamError) {
     guard header.size >= Header.wireSize else { throw .sizeBelowHeader(header.size) }
     guard header.flags.type <= 1 else { throw .unknownType(header.flags.type) }
   }

@@ -18,7 +18,7 @@ public struct FrameReceiver: ~Copyable {
   }
 
   /// The next message that is complete already, nil when the socket has to be read first.
-  public mutating func nextInHand() throws(StreamFailure) -> Frame? {
+  public mutating func nextInHand() throws(StreamError) -> Frame? {
     guard let frame = try assembler.next() else { return nil }
     messageDeadline = nil
     return frame
@@ -27,7 +27,7 @@ public struct FrameReceiver: ~Copyable {
   /// Reads the socket once, waiting for something to come.
   ///
   /// Between messages it waits in the read itself; within one it waits no longer than the deadline.
-  public mutating func receive() throws(StreamFailure) {
+  public mutating func receive() throws(StreamError) {
     while true {
       if !assembler.isInsideMessage {
         if try socket.receive(into: &assembler, wait: true) { return }
@@ -41,8 +41,8 @@ public struct FrameReceiver: ~Copyable {
 
   /// Waits for the next message.
   package mutating func next(
-    before deadline: Deadline, during activity: StreamFailure.Activity
-  ) throws(StreamFailure) -> Frame {
+    before deadline: Deadline, during activity: StreamError.Activity
+  ) throws(StreamError) -> Frame {
     while true {
       if let frame = try nextInHand() { return frame }
       guard try !socket.wait(for: .readable, before: deadline).isEmpty else {
@@ -54,7 +54,7 @@ public struct FrameReceiver: ~Copyable {
 
   /// Waits for room in the socket, and receives ahead meanwhile: two peers that only send, each
   /// waiting for the other to read, would wait for ever.
-  package mutating func waitUntilWritable(before deadline: Deadline) throws(StreamFailure) {
+  package mutating func waitUntilWritable(before deadline: Deadline) throws(StreamError) {
     var wanted: Readiness = [.readable, .writable]
     while true {
       let happened = try socket.wait(for: wanted, before: deadline)
@@ -76,7 +76,7 @@ public struct FrameReceiver: ~Copyable {
     return deadline
   }
 
-  private mutating func waitForRest() throws(StreamFailure) {
+  private mutating func waitForRest() throws(StreamError) {
     let deadline = messageDeadline ?? .after(messageTimeout)
     messageDeadline = deadline
     guard try !socket.wait(for: .readable, before: deadline).isEmpty else {

@@ -5,7 +5,7 @@ extension ListeningSocket {
   /// First descriptor that a supervisor hands over (`SD_LISTEN_FDS_START`).
   private static let firstInherited: Int32 = 3
   /// More sockets than any unit has.
-  private static let mostInherited: Int32 = 256
+  private static let maxInherited: Int32 = 256
 
   /// The sockets that systemd, or another supervisor that does it the same way, hands over: in
   /// `LISTEN_FDS` how many there are from descriptor 3 on, in `LISTEN_PID` for which process, and in
@@ -15,26 +15,26 @@ extension ListeningSocket {
   ///
   /// - Parameter variable: gives the value of a variable of the environment.
   /// - Returns: none when nothing was handed to this process.
-  public static func handedOver(
+  public static func activated(
     _ variable: (String) -> String? = environmentVariable
-  ) throws(Failure) -> [ListeningSocket] {
-    try handedOver(from: firstInherited, variable)
+  ) throws(ListenError) -> [ListeningSocket] {
+    try activated(from: firstInherited, variable)
   }
 
   /// The same with another first descriptor.
-  package static func handedOver(
+  package static func activated(
     from first: Int32, _ variable: (String) -> String?
-  ) throws(Failure) -> [ListeningSocket] {
+  ) throws(ListenError) -> [ListeningSocket] {
     let count = handedOverCount(variable)
     // Empty names count, so that the others stay with their sockets.
     let names = (variable("LISTEN_FDNAMES") ?? "")
       .split(separator: ":", omittingEmptySubsequences: false).map(String.init)
     var sockets: [ListeningSocket] = []
-    var failure: Failure?
+    var failure: ListenError?
     for place in 0..<count {
       let number = first + Int32(place)
       let name = place < names.count && !names[place].isEmpty ? names[place] : nil
-      do throws(Failure) {
+      do throws(ListenError) {
         guard clinux_set_close_on_exec(number) == 0 else { throw .notListening(number) }
         sockets.append(
           try ListeningSocket(adopting: OwnedDescriptor(adopting: number), name: name))
@@ -52,7 +52,7 @@ extension ListeningSocket {
   ) -> Int {
     guard let process = variable("LISTEN_PID").flatMap({ Int32($0) }),
       process == clinux_process_id(),
-      let count = variable("LISTEN_FDS").flatMap({ Int32($0) }), 1...mostInherited ~= count
+      let count = variable("LISTEN_FDS").flatMap({ Int32($0) }), 1...maxInherited ~= count
     else { return 0 }
     return Int(count)
   }

@@ -11,7 +11,7 @@ public final class ListeningSocket: Sendable {
   private let inode: UInt64
 
   /// Why a socket could not be opened for listening.
-  public enum Failure: Error, Equatable, Sendable {
+  public enum ListenError: Error, Equatable, Sendable {
     /// Another process listens there.
     case inUse(FilePath)
     /// There is something at the path that is not a socket; it is left alone.
@@ -21,7 +21,7 @@ public final class ListeningSocket: Sendable {
     /// The path has more bytes than a socket address holds.
     case pathTooLong(FilePath, limit: Int)
     /// A system call failed.
-    case system(SystemFailure, FilePath)
+    case system(SystemCallError, FilePath)
   }
 
   /// Creates the socket at `path`.
@@ -34,7 +34,7 @@ public final class ListeningSocket: Sendable {
   ///   - mode: who may connect; by default the user alone.
   public init(
     path: FilePath, mode: FilePermissions = [.ownerReadWrite]
-  ) throws(Failure) {
+  ) throws(ListenError) {
     let limit = Int(clinux_socket_path_limit())
     guard path.string.utf8.count <= limit else { throw .pathTooLong(path, limit: limit) }
     let lock = unsafe clinux_lock_folder_of(path.string)
@@ -55,7 +55,7 @@ public final class ListeningSocket: Sendable {
   ///   - name: what the supervisor calls it.
   public init(
     adopting descriptor: consuming OwnedDescriptor, name: String? = nil
-  ) throws(Failure) {
+  ) throws(ListenError) {
     let number = descriptor.number
     guard clinux_is_listening(number) == 1 else { throw .notListening(number) }
     self.descriptor = descriptor
@@ -73,7 +73,7 @@ public final class ListeningSocket: Sendable {
   deinit { remove() }
 
   /// Takes the next client that waits.
-  package func accept() throws(SystemFailure) -> OwnedDescriptor {
+  package func accept() throws(SystemCallError) -> OwnedDescriptor {
     OwnedDescriptor(adopting: try checked("accept", clinux_accept(descriptor.number)))
   }
 
@@ -89,7 +89,7 @@ public final class ListeningSocket: Sendable {
   /// client between a poll and the accepting.
   package func neverWait() { _ = clinux_set_nonblocking(descriptor.number, 1) }
 
-  private static func removeStaleSocket(_ path: FilePath) throws(Failure) {
+  private static func removeStaleSocket(_ path: FilePath) throws(ListenError) {
     guard let there = identity(path) else { return }
     guard there.is_socket != 0 else { throw .notASocket(path) }
     let probe = unsafe clinux_connect(path.string, 0)
@@ -105,12 +105,12 @@ public final class ListeningSocket: Sendable {
     return unsafe clinux_identify(path.string, &identity) == 0 ? identity : nil
   }
 
-  private static func failure(_ call: String, _ result: Int32, _ path: FilePath) -> Failure {
-    .system(SystemFailure(call: call, code: Errno(rawValue: -result)), path)
+  private static func failure(_ call: String, _ result: Int32, _ path: FilePath) -> ListenError {
+    .system(SystemCallError(call: call, code: Errno(rawValue: -result)), path)
   }
 }
 
-extension ListeningSocket.Failure: CustomStringConvertible {
+extension ListeningSocket.ListenError: CustomStringConvertible {
   /// Cause and remedy.
   public var description: String {
     switch self {

@@ -27,7 +27,7 @@ package final class MappedMemory: @unchecked Sendable {
   package init(
     _ descriptor: borrowing OwnedDescriptor, at offset: UInt64, size: UInt64, readable: Bool,
     writable: Bool, guarded: Bool = true, files: MemoryFiles = .memory
-  ) throws(MappingFailure) {
+  ) throws(MappingError) {
     // First of all: any other question about the file goes to the file system, which may not answer.
     guard files == .any || clinux_is_memory_file(descriptor.number) == 1 else {
       throw .notMemory
@@ -57,7 +57,7 @@ package final class MappedMemory: @unchecked Sendable {
           descriptor.number, offset - lead, rounded / unit * unit, readable ? 1 : 0,
           writable ? 1 : 0, &address)))
     guard let address = unsafe address else {
-      throw .system(SystemFailure(call: "mmap", code: .noMemory))
+      throw .system(SystemCallError(call: "mmap", code: .noMemory))
     }
     unsafe mapped = address
     mappedSize = rounded / unit * unit
@@ -69,10 +69,10 @@ package final class MappedMemory: @unchecked Sendable {
 
   private static func checked(
     _ call: String, _ result: Int64
-  ) throws(MappingFailure) -> UInt64 {
+  ) throws(MappingError) -> UInt64 {
     guard result < 0 else { return UInt64(result) }
     throw .system(
-      SystemFailure(call: call, code: Errno(rawValue: CInt(truncatingIfNeeded: -result))))
+      SystemCallError(call: call, code: Errno(rawValue: CInt(truncatingIfNeeded: -result))))
   }
 
   /// The address of a range, for a system call or the shim.
@@ -122,7 +122,7 @@ package final class MappedMemory: @unchecked Sendable {
 }
 
 /// Why a peer's file cannot be mapped.
-package enum MappingFailure: Error, Equatable, Sendable {
+package enum MappingError: Error, Equatable, Sendable {
   /// The file is on a file system, and only memory may be mapped.
   case notMemory
   /// The part is not inside of the file.
@@ -130,10 +130,10 @@ package enum MappingFailure: Error, Equatable, Sendable {
   /// The part does not begin and end on a page, or is empty.
   case misaligned(offset: UInt64, size: UInt64, page: UInt64)
   /// The file is not one that can be mapped, or the kernel refuses.
-  case system(SystemFailure)
+  case system(SystemCallError)
 }
 
-extension MappingFailure: CustomStringConvertible {
+extension MappingError: CustomStringConvertible {
   /// What is wrong, with the numbers.
   package var description: String {
     switch self {

@@ -22,9 +22,9 @@ package final class MessageSender: Sendable {
   /// Sends what the socket takes of an outbox; for one thread only.
   ///
   /// - Returns: whether everything is sent; false when the socket is full.
-  package func send(_ outbox: inout Outbox) throws(StreamFailure) -> Bool {
+  package func send(_ outbox: inout Outbox) throws(StreamError) -> Bool {
     let (isDone, mustWake) = try state.withLock {
-      (state) throws(StreamFailure) -> (Bool, Bool) in
+      (state) throws(StreamError) -> (Bool, Bool) in
       guard try sendRemainder(&state) else { return (false, false) }
       let wasCut = state.isReplyCut
       let isDone = try outbox.send(to: socket)
@@ -43,12 +43,12 @@ package final class MessageSender: Sendable {
   ///   - deadline: when to give up; a message that has begun then ends the connection.
   package func send(
     _ head: UnsafeRawBufferPointer, _ tail: UnsafeRawBufferPointer, before deadline: Deadline
-  ) throws(StreamFailure) {
+  ) throws(StreamError) {
     while true {
       let taken: Int? = try state.withLock(
         when: { !$0.isReplyCut || $0.isClosed }, before: deadline
       ) {
-        (state) throws(StreamFailure) -> Int in
+        (state) throws(StreamError) -> Int in
         guard !state.isClosed else { throw .closedByUs }
         guard try sendRemainder(&state) else { return 0 }
         let taken = unsafe try socket.trySend(head, tail)
@@ -73,8 +73,8 @@ package final class MessageSender: Sendable {
   }
 
   /// Sees to it that the rest of a message is sent.
-  private func finish(before deadline: Deadline) throws(StreamFailure) {
-    while try !state.withLock({ (state) throws(StreamFailure) in try sendRemainder(&state) }) {
+  private func finish(before deadline: Deadline) throws(StreamError) {
+    while try !state.withLock({ (state) throws(StreamError) in try sendRemainder(&state) }) {
       guard try !socket.wait(for: .writable, before: deadline).isEmpty else {
         // Half a message holds up everything behind it.
         socket.shutdown()
@@ -83,10 +83,10 @@ package final class MessageSender: Sendable {
     }
   }
 
-  private func sendRemainder(_ state: inout State) throws(StreamFailure) -> Bool {
+  private func sendRemainder(_ state: inout State) throws(StreamError) -> Bool {
     while !state.remainder.isEmpty {
       let sent = try unsafe state.remainder.span.withUnsafeBytes {
-        (bytes) throws(StreamFailure) -> Int in
+        (bytes) throws(StreamError) -> Int in
         unsafe try socket.trySend(bytes)
       }
       guard sent > 0 else { return false }

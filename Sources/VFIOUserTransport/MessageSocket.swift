@@ -34,7 +34,7 @@ public final class MessageSocket: Sendable {
   ///   somebody listens and accepts nobody, `EACCES`, `ENAMETOOLONG` beyond 107 bytes.
   public convenience init(
     connectingTo path: FilePath, timeout: Duration = .seconds(5)
-  ) throws(SystemFailure) {
+  ) throws(SystemCallError) {
     try self.init(connectingTo: path, before: .after(timeout)) { true }
   }
 
@@ -44,7 +44,7 @@ public final class MessageSocket: Sendable {
   package convenience init(
     connectingTo path: FilePath, peer: PeerDescriptors = PeerDescriptors(),
     before deadline: Deadline, while isWanted: () -> Bool
-  ) throws(SystemFailure) {
+  ) throws(SystemCallError) {
     while true {
       let slice = min(deadline, .after(Self.connectSlice)).remaining
       let number = unsafe path.withPlatformString { unsafe clinux_connect($0, slice) }
@@ -54,8 +54,8 @@ public final class MessageSocket: Sendable {
           adopting: OwnedDescriptor(adopting: try checked("connect", number)), peer: peer)
         return
       }
-      guard isWanted() else { throw SystemFailure(call: "connect", code: .canceled) }
-      guard !deadline.hasPassed else { throw SystemFailure(call: "connect", code: .timedOut) }
+      guard isWanted() else { throw SystemCallError(call: "connect", code: .canceled) }
+      guard !deadline.hasPassed else { throw SystemCallError(call: "connect", code: .timedOut) }
     }
   }
 
@@ -63,7 +63,7 @@ public final class MessageSocket: Sendable {
   private static let connectSlice = Duration.milliseconds(20)
 
   /// Two sockets that are connected to each other.
-  public static func pair() throws(SystemFailure) -> (MessageSocket, MessageSocket) {
+  public static func pair() throws(SystemCallError) -> (MessageSocket, MessageSocket) {
     try pair(peer: PeerDescriptors())
   }
 
@@ -72,7 +72,7 @@ public final class MessageSocket: Sendable {
   /// - Parameter peer: holds what comes over the first one.
   package static func pair(
     peer: PeerDescriptors
-  ) throws(SystemFailure) -> (MessageSocket, MessageSocket) {
+  ) throws(SystemCallError) -> (MessageSocket, MessageSocket) {
     var ends: [Int32] = [-1, -1]
     _ = try checked("socketpair", unsafe clinux_socket_pair(&ends))
     return (
@@ -128,7 +128,7 @@ public final class MessageSocket: Sendable {
   ///   sockets of the user together (`ETOOMANYREFS`): they may be received any time, but no event tells when.
   package func trySend(
     _ bytes: UnsafeRawBufferPointer, descriptors: [Int32]
-  ) throws(StreamFailure) -> Int? {
+  ) throws(StreamError) -> Int? {
     var slice = unsafe clinux_slice(
       base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), length: bytes.count)
     let sent = unsafe clinux_send(
@@ -141,7 +141,7 @@ public final class MessageSocket: Sendable {
   /// Sends what the socket takes at once.
   ///
   /// - Returns: bytes taken, 0 when the socket is full.
-  package func trySend(_ bytes: UnsafeRawBufferPointer) throws(StreamFailure) -> Int {
+  package func trySend(_ bytes: UnsafeRawBufferPointer) throws(StreamError) -> Int {
     var slice = unsafe clinux_slice(
       base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), length: bytes.count)
     let sent = unsafe clinux_send(descriptor.number, &slice, 1, nil, 0, 0)
@@ -154,7 +154,7 @@ public final class MessageSocket: Sendable {
   /// - Returns: bytes taken, 0 when the socket is full.
   package func trySend(
     _ head: UnsafeRawBufferPointer, _ tail: UnsafeRawBufferPointer
-  ) throws(StreamFailure) -> Int {
+  ) throws(StreamError) -> Int {
     // Sound: sendmsg only reads what the slices point to.
     var slices: [2 of clinux_slice] = unsafe [
       clinux_slice(base: UnsafeMutableRawPointer(mutating: head.baseAddress), length: head.count),
@@ -176,12 +176,12 @@ public final class MessageSocket: Sendable {
   /// - Returns: whether anything was received; false too when the assembler has no room.
   package func receive(
     into assembler: inout FrameAssembler, wait: Bool
-  ) throws(StreamFailure) -> Bool {
+  ) throws(StreamError) -> Bool {
     let room = unsafe try assembler.prepareRoom()
     guard unsafe !room.isEmpty else { return false }
     return try unsafe withUnsafeTemporaryAllocation(
       of: Int32.self, capacity: Int(CLINUX_MAX_DESCRIPTORS)
-    ) { (numbers) throws(StreamFailure) -> Bool in
+    ) { (numbers) throws(StreamError) -> Bool in
       var slice = unsafe clinux_slice(base: room.baseAddress, length: room.count)
       let result = unsafe clinux_receive(
         descriptor.number, &slice, 1, numbers.baseAddress, wait ? 1 : 0)
@@ -204,7 +204,7 @@ public final class MessageSocket: Sendable {
   /// - Returns: what happened, empty when the deadline came first.
   package func wait(
     for wanted: Readiness, before deadline: Deadline
-  ) throws(StreamFailure) -> Readiness {
+  ) throws(StreamError) -> Readiness {
     while true {
       var interest = clinux_interest(
         descriptor: descriptor.number, wanted: wanted.rawValue, happened: 0)
@@ -218,8 +218,8 @@ public final class MessageSocket: Sendable {
   ///
   /// - Returns: what happened at the socket; the count is for the caller to take.
   package func wait(
-    for wanted: Readiness, or counter: EventCounter, before deadline: Deadline
-  ) throws(StreamFailure) -> Readiness {
+    for wanted: Readiness, or counter: EventFD, before deadline: Deadline
+  ) throws(StreamError) -> Readiness {
     while true {
       var interests: [2 of clinux_interest] = [
         clinux_interest(descriptor: descriptor.number, wanted: wanted.rawValue, happened: 0),
@@ -235,13 +235,13 @@ public final class MessageSocket: Sendable {
     }
   }
 
-  private func endOfStream(_ assembler: borrowing FrameAssembler) -> StreamFailure {
+  private func endOfStream(_ assembler: borrowing FrameAssembler) -> StreamError {
     if isShutDown.withLock({ $0 }) { return .closedByUs }
     return assembler.isInsideMessage ? .endInsideMessage(had: assembler.buffered) : .closedByPeer
   }
 
   /// Nil when the socket only had nothing for us, or no room; a peer that died is a peer that closed.
-  private func unlessEmpty(_ call: String, _ result: Int) throws(StreamFailure) -> Int? {
+  private func unlessEmpty(_ call: String, _ result: Int) throws(StreamError) -> Int? {
     let failure = failure(call, result)
     switch failure.code {
     // A signal: only the caller knows how long it still wants to wait.
@@ -252,8 +252,8 @@ public final class MessageSocket: Sendable {
     }
   }
 
-  private func failure(_ call: String, _ result: Int) -> SystemFailure {
-    SystemFailure(call: call, code: Errno(rawValue: CInt(truncatingIfNeeded: -result)))
+  private func failure(_ call: String, _ result: Int) -> SystemCallError {
+    SystemCallError(call: call, code: Errno(rawValue: CInt(truncatingIfNeeded: -result)))
   }
 }
 

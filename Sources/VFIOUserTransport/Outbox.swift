@@ -182,9 +182,9 @@ public struct Outbox: ~Copyable {
   ///
   /// - Returns: whether everything is sent; false when the socket is full.
   /// - Throws: `ENOMEM` when a message was lost for want of memory; what the socket says.
-  public mutating func send(to socket: MessageSocket) throws(StreamFailure) -> Bool {
+  public mutating func send(to socket: MessageSocket) throws(StreamError) -> Bool {
     lacksReferences = false
-    guard !lacksMemory else { throw .system(SystemFailure(call: "malloc", code: .noMemory)) }
+    guard !lacksMemory else { throw .system(SystemCallError(call: "malloc", code: .noMemory)) }
     if nextClosed < closed.count, try !sendClosed(to: socket) { return false }
     while !open.isEmpty {
       let bytes = unsafe UnsafeRawBufferPointer(rebasing: storage[open])
@@ -206,7 +206,7 @@ public struct Outbox: ~Copyable {
     unsafe storage = UnsafeMutableRawBufferPointer(start: nil, count: 0)
   }
 
-  private mutating func sendClosed(to socket: MessageSocket) throws(StreamFailure) -> Bool {
+  private mutating func sendClosed(to socket: MessageSocket) throws(StreamError) -> Bool {
     while nextClosed < closed.count {
       let next = closed[nextClosed]
       let bytes = unsafe UnsafeRawBufferPointer(rebasing: storage[next.unsent])

@@ -46,7 +46,7 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
   /// A second descriptor for the same open file, close-on-exec (`F_DUPFD_CLOEXEC`).
   ///
   /// - Throws: `EMFILE` or `ENFILE` when the process or the machine has none left.
-  public borrowing func duplicate() throws(SystemFailure) -> OwnedDescriptor {
+  public borrowing func duplicate() throws(SystemCallError) -> OwnedDescriptor {
     OwnedDescriptor(adopting: try checked("fcntl(F_DUPFD_CLOEXEC)", clinux_duplicate(number)))
   }
 

@@ -12,7 +12,7 @@ protocol DeviceCommand: ParsableCommand {
   var log: LogOptions { get }
 
   /// What no other device of the process may have.
-  var claims: [Claim] { get }
+  var claims: [ExclusiveResource] { get }
 
   /// Whether the device has standard output to itself.
   var usesStandardOutput: Bool { get }
@@ -57,14 +57,14 @@ struct ServedDevice {
   /// Ends the device's threads and saves what has to be saved.
   var close: () -> Void = {}
   /// Removes what was made for it just now, when it is not served after all.
-  var takeBack: () -> Void = {}
+  var removeMadeFiles: () -> Void = {}
   /// What SIGHUP is for.
   var hangup: (@Sendable () -> Void)?
 }
 
 /// Why a device's process ends when nobody has asked for it.
-func noMoreClients(_ socket: String, _ failure: SystemFailure) -> CommandFailure {
-  CommandFailure(
+func noMoreClients(_ socket: String, _ failure: SystemCallError) -> CommandError {
+  CommandError(
     "\(socket): no more clients are accepted: \(failure). Has somebody shut the socket down?")
 }
 

@@ -114,10 +114,10 @@ extension DiskOptions {
   /// Checks the limits of the disk.
   func checkNumbers() throws {
     let limits = [
-      ("--queues", queues, 1...NVMeConfiguration.mostQueues),
-      ("--queue-entries", queueEntries, 2...NVMeConfiguration.mostEntries),
+      ("--queues", queues, 1...NVMeConfiguration.maxQueues),
+      ("--queue-entries", queueEntries, 2...NVMeConfiguration.maxEntries),
       ("--threads", threads, 1...64),
-      ("--linger", linger, 0...100_000),
+      ("--busyPoll", busyPoll, 0...100_000),
     ]
     for (option, value, range) in limits where !range.contains(value) {
       throw ValidationError(
@@ -131,9 +131,9 @@ extension DiskOptions {
         "--serial takes ASCII without a blank at either end, not '\(serial)': a guest could not tell it from others."
       )
     }
-    guard namespace.count <= NVMeConfiguration.mostNamespaces else {
+    guard namespace.count <= NVMeConfiguration.maxNamespaces else {
       throw ValidationError(
-        "--namespace can be given \(NVMeConfiguration.mostNamespaces) times, not \(namespace.count)."
+        "--namespace can be given \(NVMeConfiguration.maxNamespaces) times, not \(namespace.count)."
       )
     }
   }

@@ -17,7 +17,7 @@ extension DiskOptions {
     configuration.queueEntries = queueEntries
     configuration.threads = threads
     configuration.doorbells = doorbells
-    configuration.linger = .microseconds(linger)
+    configuration.busyPoll = .microseconds(busyPoll)
     configuration.interrupts = interrupts
     configuration.use(engine)
     configuration.serialNumber = serial
@@ -34,7 +34,7 @@ extension DiskOptions {
       }
       return MadeDisk(device: try makeDisk(configuration), namespaces: configuration.namespaces)
     } catch {
-      configuration.namespaces.forEach { $0.takeBack() }
+      configuration.namespaces.forEach { $0.removeMadeFiles() }
       throw error
     }
   }
@@ -43,7 +43,7 @@ extension DiskOptions {
     do {
       try configuration.openState(place)
     } catch {
-      throw CommandFailure("\(error) --state says where it is kept.")
+      throw CommandError("\(error) --state says where it is kept.")
     }
   }
 
@@ -54,7 +54,7 @@ extension DiskOptions {
     guard !namespace.file.wasMade, namespace.store?.isKnown != true,
       let format = ImageFormat(of: namespace.file), format == .state || !isState
     else { return }
-    throw CommandFailure(
+    throw CommandError(
       "\(namespace.file.name) looks like \(format.rawValue), and a guest would find that instead of the disk in it: \(format.remedy). --raw takes it for the disk itself."
     )
   }
@@ -106,7 +106,7 @@ struct MadeDisk {
   let namespaces: [NamespaceConfiguration]
 
   /// Removes files that were made for it, when it is not served after all.
-  func takeBack() { namespaces.forEach { $0.takeBack() } }
+  func removeMadeFiles() { namespaces.forEach { $0.removeMadeFiles() } }
 }
 
 extension NamespaceOptions {
@@ -120,22 +120,22 @@ extension NamespaceOptions {
 
   private func open(_ bytes: UInt64?, _ cache: CacheMode) throws -> StorageFile {
     guard let file else {
-      guard let bytes else { throw CommandFailure("a disk in memory needs a size.") }
+      guard let bytes else { throw CommandError("a disk in memory needs a size.") }
       do {
         return try StorageFile(memory: bytes, isReadOnly: readOnly ?? false)
       } catch {
-        throw CommandFailure("no memory for the disk: \(error)")
+        throw CommandError("no memory for the disk: \(error)")
       }
     }
     do {
       return try StorageFile(
         path: FilePath(file), create: bytes, cache: cache, isReadOnly: readOnly ?? false)
     } catch {
-      throw CommandFailure(explain(error, file))
+      throw CommandError(explain(error, file))
     }
   }
 
-  private func explain(_ failure: SystemFailure, _ file: String) -> String {
+  private func explain(_ failure: SystemCallError, _ file: String) -> String {
     switch (failure.call, failure.code) {
     case ("open", .noSuchFileOrDirectory):
       size == nil
@@ -164,20 +164,20 @@ extension NamespaceOptions {
 func makeDisk(_ configuration: NVMeConfiguration) throws -> NVMeDevice {
   do {
     return try NVMeDevice(configuration)
-  } catch NVMeDevice.Flaw.outOfRange(let what, let value, let range) {
-    throw CommandFailure(
+  } catch NVMeDevice.ValidationError.outOfRange(let what, let value, let range) {
+    throw CommandError(
       "\(value) \(what): it has to be \(range.lowerBound) to \(range.upperBound).")
-  } catch NVMeDevice.Flaw.empty(let name) {
-    throw CommandFailure("\(name) is smaller than one block. With --size it is made larger.")
-  } catch NVMeDevice.Flaw.unaligned(let name, let size, let alignment) {
-    throw CommandFailure(
+  } catch NVMeDevice.ValidationError.empty(let name) {
+    throw CommandError("\(name) is smaller than one block. With --size it is made larger.")
+  } catch NVMeDevice.ValidationError.unaligned(let name, let size, let alignment) {
+    throw CommandError(
       "\(name) has blocks of \(size) bytes, and direct I/O with it needs pieces of \(alignment). Choose --block-size \(alignment), unless the guest has formatted it, or another --cache."
     )
-  } catch NVMeDevice.Flaw.globallyUniqueID(let namespace, let digits) {
-    throw CommandFailure(
+  } catch NVMeDevice.ValidationError.globallyUniqueID(let namespace, let digits) {
+    throw CommandError(
       "namespace \(namespace) has the NGUID \(digits), which is none or another one's. Give it its own with nguid=."
     )
   } catch {
-    throw CommandFailure("\(error)")
+    throw CommandError("\(error)")
   }
 }

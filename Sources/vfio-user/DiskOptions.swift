@@ -106,7 +106,7 @@ struct DiskOptions: ParsableArguments {
     help: ArgumentHelp(
       "How long the disk looks for commands by itself while the guest keeps it busy, in microseconds up to 100000; 0 leaves the processor to others and makes each command slower.",
       valueName: "microseconds"))
-  var linger = 400
+  var busyPoll = 400
 
   @Option(
     help:

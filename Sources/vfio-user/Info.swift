@@ -29,7 +29,7 @@ struct Info: ParsableCommand {
       let summary = try DeviceSummary(of: client)
       try say(json ? summary.json() : summary.text)
     } catch let error as ClientError {
-      throw CommandFailure(
+      throw CommandError(
         error, device: socket, example: "scratch --socket \(socket)", wasReached: wasReached)
     }
   }

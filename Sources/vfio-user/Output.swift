@@ -3,12 +3,12 @@ import SystemPackage
 
 /// Prints a line at once, also into a pipe; a reader that has gone is nobody's problem.
 ///
-/// - Throws: ``CommandFailure`` when it cannot be printed: what nobody got must not look like a success.
+/// - Throws: ``CommandError`` when it cannot be printed: what nobody got must not look like a success.
 func say(_ line: some CustomStringConvertible = "") throws {
   do {
     try FileDescriptor.standardOutput.writeAll(Array("\(line)\n".utf8))
   } catch let error as Errno where error != .brokenPipe {
-    throw CommandFailure("standard output takes no more: \(error). What it has is not complete.")
+    throw CommandError("standard output takes no more: \(error). What it has is not complete.")
   }
 }
 

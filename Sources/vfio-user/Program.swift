@@ -11,6 +11,7 @@ enum Program {
     do {
       let arguments = try arguments()
       try UnknownCommand.check(arguments, root)
+      try RenamedOptions.check(arguments)
       var command = try root.parseAsRoot(arguments)
       try command.run()
     } catch {
@@ -21,7 +22,7 @@ enum Program {
 
   /// What follows the program's name.
   ///
-  /// - Throws: ``UsageFailure`` for what is no text: turned into one it would be another file's name.
+  /// - Throws: ``UsageError`` for what is no text: turned into one it would be another file's name.
   private static func arguments() throws -> [String] {
     let count = clinux_argument_count()
     guard count > 0 else { return Array(CommandLine.arguments.dropFirst()) }
@@ -29,7 +30,7 @@ enum Program {
       // Sound: the process's arguments stay where they are.
       let bytes = unsafe clinux_argument(index).map { unsafe content(of: $0) } ?? []
       guard let text = String(validating: bytes, as: UTF8.self) else {
-        throw UsageFailure(
+        throw UsageError(
           "argument \(index) is not UTF-8: \(escaped(bytes)). Give a file such a name that is, or a link to it (ln -s)."
         )
       }
@@ -51,7 +52,7 @@ enum Program {
 
   /// Says why a command has ended, and ends the process.
   private static func end(_ root: any ParsableCommand.Type, _ error: any Error) -> Never {
-    if error is UsageFailure || error is ConfigurationFlaw {
+    if error is UsageError || error is ConfigurationError {
       note("Error: \(error)")
       exit(ExitCode.validationFailure.rawValue)
     }
@@ -68,7 +69,7 @@ enum Program {
 }
 
 /// What is wrong with a command line, said without the text about its usage.
-struct UsageFailure: Error, CustomStringConvertible {
+struct UsageError: Error, CustomStringConvertible {
   let description: String
 
   init(_ description: String) { self.description = description }
@@ -84,7 +85,7 @@ enum UnknownCommand {
       guard !commands.isEmpty, !word.hasPrefix("-"), word != "help" else { return }
       let names = commands.map { $0._commandName }
       guard let known = commands.first(where: { $0._commandName == word }) else {
-        throw UsageFailure(
+        throw UsageError(
           "there is no command '\(word)'.\(Suggestion.sentence(for: word, among: names)) The commands are \(names.joined(separator: ", "))."
         )
       }

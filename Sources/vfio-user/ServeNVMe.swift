@@ -30,7 +30,7 @@ struct ServeNVMe: DeviceCommand {
   func makeDevice(_ log: DeviceLog) throws -> ServedDevice {
     let made = try disk.makeDevice(log.logger("nvme"), socket: socket.name)
     return ServedDevice(
-      device: made.device, close: made.device.close, takeBack: made.takeBack,
+      device: made.device, close: made.device.close, removeMadeFiles: made.removeMadeFiles,
       hangup: made.device.measure)
   }
 

@@ -85,7 +85,7 @@ struct SocketOptions: ParsableArguments {
   /// Opens the socket.
   func listen() throws -> ListeningSocket {
     switch place {
-    case .systemd(let name)?: return try HandedOver.take(named: name)
+    case .systemd(let name)?: return try ActivatedSockets.take(named: name)
     case .descriptor(let number)?: return try Self.inherited(number)
     case .path, nil:
       return try listeningSocket(
@@ -95,16 +95,16 @@ struct SocketOptions: ParsableArguments {
   }
 
   private static func inherited(_ number: Int32) throws -> ListeningSocket {
-    guard number > 2 else { throw CommandFailure("--fd takes an inherited descriptor above 2.") }
-    if HandedOver.holds(number) { return try HandedOver.take(number) }
+    guard number > 2 else { throw CommandError("--fd takes an inherited descriptor above 2.") }
+    if ActivatedSockets.holds(number) { return try ActivatedSockets.take(number) }
     guard clinux_set_close_on_exec(number) == 0 else {
-      throw CommandFailure(
+      throw CommandError(
         "descriptor \(number) is not open. Whoever starts vfio-user has to pass it on.")
     }
     do {
       return try ListeningSocket(adopting: OwnedDescriptor(adopting: number))
     } catch {
-      throw CommandFailure("\(error) Hand over one that listens, as systemd does with Accept=no.")
+      throw CommandError("\(error) Hand over one that listens, as systemd does with Accept=no.")
     }
   }
 }
@@ -116,6 +116,6 @@ func listeningSocket(
   do {
     return try ListeningSocket(path: path, mode: mode)
   } catch {
-    throw CommandFailure("\(error)")
+    throw CommandError("\(error)")
   }
 }

@@ -2,6 +2,9 @@
 enum Suggestion {
   /// "Did you mean 'nvme'?" with a space in front; empty when nothing is near.
   static func sentence(for name: String, among names: [String]) -> String {
+    if let new = RenamedOptions.names[name], names.contains(new) {
+      return " It is called '\(new)' now."
+    }
     guard !names.contains(name), let nearest = nearest(to: name, among: names) else { return "" }
     return " Did you mean '\(nearest)'?"
   }

@@ -29,8 +29,8 @@ private final class Registers: Device {
     ],
     hasInterruptPin: true, capabilities: [.msix(MSIX(vectors: 8))])
   let allocations = Atomic<UInt64>(0)
-  let bus = Monitor<DeviceBus?>(nil)
-  func attach(to bus: DeviceBus) { self.bus.update { $0 = bus } }
+  let bus = Monitor<DeviceContext?>(nil)
+  func attach(to bus: DeviceContext) { self.bus.update { $0 = bus } }
 
   func read(_ access: RegionAccess, into bytes: inout MutableRawSpan) throws(Errno) {
     allocations.store(allocation_count(), ordering: .relaxed)
@@ -161,7 +161,7 @@ struct `Allocations at rest` {
     let counted = try countServer(
       200, { client in try client.map(memory, at: 0x10000, size: memory.size, isShared: false) }
     ) { _, device in
-      let transfer = device.bus.withLock { $0?.memory.begin() }
+      let transfer = device.bus.withLock { $0?.memory.access() }
       let before = allocation_count()
       var span = buffer.mutableSpan
       var raw = unsafe span.mutableBytes
@@ -175,14 +175,14 @@ struct `Allocations at rest` {
   }
 
   @Test func `are none for interrupts`() throws {
-    let counters = try (0..<4).map { _ in try EventCounter() }
+    let counters = try (0..<4).map { _ in try EventFD() }
     var mine: UInt64 = 0
     var rounds = 0
     let counted = try countServer(
       1000,
       { client in
         try client.setTriggers(.msix, counters)
-        try client.setTrigger(.intx, try EventCounter())
+        try client.setTrigger(.intx, try EventFD())
       }
     ) { client, device in
       let bus = device.bus.withLock { $0 }
@@ -197,7 +197,7 @@ struct `Allocations at rest` {
   }
 
   @Test func `are none for masking and triggering`() throws {
-    let counters = try (0..<4).map { _ in try EventCounter() }
+    let counters = try (0..<4).map { _ in try EventFD() }
     let counted = try countServer(
       1000, { client in try client.setTriggers(.msix, counters) }
     ) { client, _ in

@@ -175,8 +175,8 @@ private final class Plain: Device {
   let pci = PCIDescription(
     identity: PCIIdentity(
       vendor: 1, device: 1, classCode: PCIClass(base: 0xFF, sub: 0, programmingInterface: 0)))
-  let bus = Monitor<DeviceBus?>(nil)
-  func attach(to bus: DeviceBus) { self.bus.update { $0 = bus } }
+  let bus = Monitor<DeviceContext?>(nil)
+  func attach(to bus: DeviceContext) { self.bus.update { $0 = bus } }
   func read(_ access: RegionAccess, into bytes: inout MutableRawSpan) {}
   func write(_ access: RegionAccess, from bytes: Span<UInt8>) {}
   func reset() {}
@@ -187,7 +187,7 @@ private func map(_ address: UInt64) -> DMAMap {
 }
 
 /// A client that lends a page to a server that does not handle memory faults; the licence ends with it.
-private func lend() throws -> (ScriptedPeer, TruncatableMemory, Transfer) {
+private func lend() throws -> (ScriptedPeer, TruncatableMemory, GuestMemoryAccess) {
   let (mine, theirs) = try MessageSocket.pair()
   var options = ServerOptions()
   options.handlesMemoryFaults = false
@@ -202,5 +202,5 @@ private func lend() throws -> (ScriptedPeer, TruncatableMemory, Transfer) {
   let answer = try peer.ask(message(.dmaMap, bytes(of: map(0))), descriptors: descriptors)
   try #require(answer.errno == nil)
   let bus = try #require(device.bus.withLock { $0 })
-  return (peer, file, bus.memory.begin())
+  return (peer, file, bus.memory.access())
 }

@@ -31,7 +31,7 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
       serial = "ONE"
       threads = 2
       doorbells = "mapped"
-      linger = 50
+      busy-poll = 50
       interrupts = "msi"
       state = "one.state"
 
@@ -65,7 +65,7 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
     #expect(nvme.disk.cache == .direct)
     #expect(nvme.disk.serial == "ONE")
     #expect((nvme.disk.doorbells, nvme.disk.interrupts) == (.mapped, .msi))
-    #expect(nvme.disk.linger == 50)
+    #expect(nvme.disk.busyPoll == 50)
     #expect(nvme.disk.state == "/disks/one.state")
     let serial = try #require(file.devices[1].command as? ServeSerial)
     #expect((serial.socket.socket, serial.listen) == ("/disks/port.sock", "/disks/far.sock"))
@@ -153,7 +153,7 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
         socket = "b"
         file = "\(other)"
         """
-      let flaw = #expect(throws: ConfigurationFlaw.self) {
+      let flaw = #expect(throws: ConfigurationError.self) {
         _ = try ConfigurationFile(
           text, in: ConfigurationPlace(file: "devices.toml"), folder: FilePath(folder.path))
       }
@@ -194,6 +194,10 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
     (
       "[[edu]]\nsocket = \"a\"\nlog-level = \"info\"",
       ": [[edu]] number 1: there is no key 'log-level'. It belongs to the file, above all tables."
+    ),
+    (
+      "[[nvme]]\nsocket = \"a\"\nlinger = 50",
+      ": [[nvme]] number 1: there is no key 'linger'. It is called 'busy-poll' now."
     ),
     ("[[edu]]\nsocket = \"a\"\nhelp = true", ": [[edu]] number 1: there is no key 'help'."),
     (
@@ -371,7 +375,7 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
   func `that is wrong is refused with the place, the value, and what is allowed`(
     _ text: String, _ message: String
   ) throws {
-    let flaw = #expect(throws: ConfigurationFlaw.self) { _ = try configuration(text) }
+    let flaw = #expect(throws: ConfigurationError.self) { _ = try configuration(text) }
     let said = flaw?.description.replacing(/, line [0-9]+/, with: "", maxReplacements: 1)
     #expect(said?.hasPrefix("devices.toml\(message)") == true, "\(flaw as Any)")
   }
@@ -389,7 +393,7 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
       ("[[nvme]]\nfd = 3\n[[nvme.namespace]]\nmemory = \"big\"", 3),
     ] as [(String, Int)])
   func `that is wrong is refused with the line`(_ text: String, _ line: Int) {
-    let flaw = #expect(throws: ConfigurationFlaw.self) { _ = try configuration(text) }
+    let flaw = #expect(throws: ConfigurationError.self) { _ = try configuration(text) }
     #expect(flaw?.description.hasPrefix("devices.toml, line \(line): ") == true, "\(flaw as Any)")
   }
 
@@ -397,13 +401,13 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
     let path = "/tmp/vfio-user-bytes-\(UInt64.random(in: .min ... .max))"
     try Data("a = 1\nb = \"".utf8 + [0xFF]).write(to: URL(filePath: path))
     defer { try? FileManager.default.removeItem(atPath: path) }
-    let flaw = #expect(throws: ConfigurationFlaw.self) { _ = try ConfigurationFile(at: path) }
+    let flaw = #expect(throws: ConfigurationError.self) { _ = try ConfigurationFile(at: path) }
     #expect(flaw?.description == "\(path), line 2: this is not UTF-8, which TOML is written in.")
   }
 
   @Test(arguments: [("/dev/zero", "more than 1048576 bytes"), ("/tmp", "Is a directory")])
   func `that is no file is refused`(_ path: String, _ says: String) {
-    let failure = #expect(throws: CommandFailure.self) { _ = try ConfigurationFile(at: path) }
+    let failure = #expect(throws: CommandError.self) { _ = try ConfigurationFile(at: path) }
     #expect(failure?.description.contains(says) == true, "\(failure as Any)")
   }
 }

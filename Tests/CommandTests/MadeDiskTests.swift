@@ -68,11 +68,11 @@ import VFIOUserTransport
   @Test func `takes back what it has made when it is not served after all`() throws {
     let disk = try make(["--file", folder("a"), "--size", "1M"])
     #expect(folder.names == ["a", "a.nvme"])
-    disk.takeBack()
+    disk.removeMadeFiles()
     #expect(folder.names == [])
     // What was there is left there.
     _ = try make(["--file", folder("a"), "--size", "1M"])
-    _ = try eventuallyMade(["--file", folder("a"), "--size", "1M"]).takeBack()
+    _ = try eventuallyMade(["--file", folder("a"), "--size", "1M"]).removeMadeFiles()
     #expect(folder.names == ["a", "a.nvme"])
   }
 
@@ -150,9 +150,9 @@ import VFIOUserTransport
 
   @Test func `is not emptied by a copy of itself`() throws {
     let disk = try make(["--file", folder("a"), "--size", "1M"])
-    #expect(throws: CommandFailure.self) { try openOutput(folder("a")) }
+    #expect(throws: CommandError.self) { try openOutput(folder("a")) }
     #expect(try FileManager.default.attributesOfItem(atPath: folder("a"))[.size] as? Int == 1 << 20)
-    #expect(throws: CommandFailure.self) { try openOutput(folder("a.nvme")) }
+    #expect(throws: CommandError.self) { try openOutput(folder("a.nvme")) }
     _ = disk
     try Data("old and long".utf8).write(to: URL(filePath: folder("b")))
     let copy = try openOutput(folder("b"))
@@ -171,7 +171,7 @@ import VFIOUserTransport
       ProcessStart.prepare()
       let path = FilePath("/tmp/vfio-user-limit-\(UInt64.random(in: 0 ... .max))")
       let file = try StorageFile(path: path, create: 1 << 20)
-      defer { file.takeBack() }
+      defer { file.removeMadeFiles() }
       var limit = rlimit(rlim_cur: 4096, rlim_max: 4096)
       #expect(unsafe setrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit) == 0)
       let descriptor = FileDescriptor(rawValue: file.descriptor.number)

@@ -88,7 +88,7 @@ extension ConfigurationTable {
       ("[[a]", 1, "]]"), ("a.", 1, "a key"), ("\u{FEFF}\u{FEFF}a = 1", 1, "a key"),
     ] as [(String, Int, String)])
   func `that is none is refused with its line`(text: String, line: Int, says: String) {
-    let flaw = #expect(throws: TOMLFlaw.self) { try read(text) }
+    let flaw = #expect(throws: TOMLError.self) { try read(text) }
     #expect(flaw?.line == line)
     #expect(flaw?.what.contains(says) == true, "\(flaw as Any)")
   }
@@ -98,7 +98,7 @@ extension ConfigurationTable {
   func `cannot be nested as deep as it likes`(_ part: String) {
     let many = String(repeating: part, count: 100_000)
     for text in [many, "a=\(many)", "[\(many)"] {
-      #expect(throws: TOMLFlaw.self) { try read(text) }
+      #expect(throws: TOMLError.self) { try read(text) }
     }
   }
 
@@ -140,7 +140,7 @@ extension ConfigurationTable {
       let lines = whole.utf8.count { $0 == UInt8(ascii: "\n") } + 1
       do {
         _ = try read(whole).entries.description
-      } catch let flaw as TOMLFlaw {
+      } catch let flaw as TOMLError {
         #expect(1...lines ~= flaw.line)
       } catch {
         Issue.record(error)

@@ -7,11 +7,11 @@ import VFIOUserTransport
 
 @Suite struct `Interrupts of edu` {
   let client: Client
-  let counter: EventCounter
+  let counter: EventFD
 
   init() throws {
     client = try Bench().connect()
-    counter = try EventCounter()
+    counter = try EventFD()
   }
 
   /// Bit 3 of the PCI status register: the level, whatever the masks.
@@ -89,7 +89,7 @@ import VFIOUserTransport
   }
 
   @Test func `leave the pin when the guest switches MSI on, and come back to it`() throws {
-    let pin = try EventCounter()
+    let pin = try EventFD()
     try client.setTrigger(.intx, pin)
     try client.set(0x60, 1)
     #expect(pin.take() == 1)

@@ -113,7 +113,7 @@ private struct SlowClient {
     try first.write(5, .bar0, 0x08, 4)
     first.peer.socket.shutdown()
     let driver = try Driver(bench.connect())
-    let counter = try EventCounter()
+    let counter = try EventFD()
     try driver.client.setTrigger(.intx, counter)
     #expect(try driver.client.register(0x98) == 0x4)
     #expect(try driver.client.register(0x20) == 0)

@@ -130,7 +130,7 @@ import VFIOUserTransport
   }
 
   @Test func `raises an interrupt if asked to`() throws {
-    let counter = try EventCounter()
+    let counter = try EventFD()
     try client.setTrigger(.intx, counter)
     try client.set(0x20, 0x80)
     try client.set(0x08, 5)

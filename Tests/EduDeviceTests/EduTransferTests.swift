@@ -62,7 +62,7 @@ import VFIOUserTransport
 
   @Test func `raises an interrupt at the end if asked to, and none otherwise`() throws {
     let driver = try Driver(Bench().connect())
-    let counter = try EventCounter()
+    let counter = try EventFD()
     try driver.client.setTrigger(.msi, counter)
     try driver.transfer(from: Driver.base, to: Self.buffer, count: 8, 0x1)
     #expect(try driver.client.register(0x24) == 0)

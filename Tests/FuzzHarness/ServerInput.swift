@@ -14,7 +14,7 @@ internal import VFIOUserTransport
 public final class ServerInput {
   private let server: DeviceServer
   private let memory: TruncatableMemory
-  private let counter: EventCounter
+  private let counter: EventFD
   private var runs = 0
   private var expectedDescriptors = 0
 
@@ -26,7 +26,7 @@ public final class ServerInput {
     options.maxDMAWindows = 16
     server = try DeviceServer(FuzzedDevice(), options)
     memory = try TruncatableMemory(size: 0x10000)
-    counter = try EventCounter()
+    counter = try EventFD()
   }
 
   /// Runs one input, and stops the process when something is not as it should be.
@@ -120,7 +120,7 @@ public final class ServerInput {
 
 /// Registers, memory, all kinds of interrupts, and DMA at an address that the client writes.
 private final class FuzzedDevice: Device {
-  let bus = Monitor<DeviceBus?>(nil)
+  let bus = Monitor<DeviceContext?>(nil)
   let pci = PCIDescription(
     identity: PCIIdentity(
       vendor: 0x1234, device: 0x5678,
@@ -138,9 +138,9 @@ private final class FuzzedDevice: Device {
     ],
     extendedCapabilities: [.serialNumber(1)],
     deviceRegions: [DeviceRegion(type: RegionType(type: 1, subtype: 1), size: 16)],
-    signalAreas: [SignalArea("bell", in: .bar0, at: 0x800)])
+    ioEventAreas: [IOEventArea("bell", in: .bar0, at: 0x800)])
 
-  func attach(to bus: DeviceBus) { self.bus.withLock { $0 = bus } }
+  func attach(to bus: DeviceContext) { self.bus.withLock { $0 = bus } }
   func read(_ access: RegionAccess, into bytes: inout MutableRawSpan) throws(Errno) {}
   func reset() {}
 
@@ -148,7 +148,7 @@ private final class FuzzedDevice: Device {
     guard let bus = bus.withLock({ $0 }), access.region == .bar0 else { return }
     let number = bytes.indices.prefix(8).reversed().reduce(0) { $0 << 8 | UInt64(bytes[$1]) }
     do throws(MemoryError) {
-      let transfer = bus.memory.begin()
+      let transfer = bus.memory.access()
       switch access.offset % 6 {
       case 0: _ = try transfer.load(at: number) as UInt32
       case 1: try transfer.write(at: number, from: try transfer.read(at: number, count: 300))

@@ -37,6 +37,7 @@ struct WrongCommandLine: CustomTestStringConvertible, Sendable {
     .init("serve serial --socket /tmp/\(long) --pty", 1, "a socket path has at most 107"),
     .init("serve serial --fd 1 --pty", 1, "above 2"),
     .init("serve edu", 64, "--socket PATH, --fd NUMBER or --systemd"),
+    .init("serve nvme --socket /tmp/a --linger 5", 64, "--linger is called --busy-poll now"),
     .init("serve edu --systemd --socket /tmp/a", 64, "--socket PATH, --fd NUMBER or --systemd"),
     .init("serve edu --systemd", 1, "systemd handed over no socket"),
     .init("serve edu --systemd-name disk", 1, "systemd handed over no socket"),

@@ -32,7 +32,7 @@ import VFIOUserClient
     let summary: DiskSummary = try programs.decoded()
     #expect(summary.serial == "DRIVEN-1")
     #expect(summary.queues == 16)
-    #expect(summary.largestQueue == 1024)
+    #expect(summary.maxQueue == 1024)
     #expect(summary.hasVolatileCache)
     #expect(summary.commands.contains("doorbell buffer"))
     let space = try #require(summary.namespaces.first)

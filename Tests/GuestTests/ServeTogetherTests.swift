@@ -182,7 +182,7 @@ private final class BusyDisks {
       try all(round, isRead: true)
       for slot in buffers.indices {
         guard buffers[slot].data.read(count: Self.bytes) == content(round, slot) else {
-          throw HarnessFailure("round \(round), slot \(slot): other data than was written")
+          throw HarnessError("round \(round), slot \(slot): other data than was written")
         }
       }
       round += 1
@@ -221,9 +221,9 @@ private final class BusyDisks {
       let count = try queue.wait(for: .seconds(20)) { answer in
         if !answer.status.isSuccess { refused = answer.status }
       }
-      guard count > 0 else { throw HarnessFailure("\(left) commands do not end") }
+      guard count > 0 else { throw HarnessError("\(left) commands do not end") }
       left -= count
     }
-    if let refused { throw HarnessFailure("refused: \(refused)") }
+    if let refused { throw HarnessError("refused: \(refused)") }
   }
 }

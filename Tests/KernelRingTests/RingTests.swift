@@ -72,7 +72,7 @@ extension Ring {
   }
 }
 
-@Suite(.enabled(if: Ring.obstacle == nil, "this machine lets nobody have an io_uring"))
+@Suite(.enabled(if: Ring.unavailability == nil, "this machine lets nobody have an io_uring"))
 struct `A ring` {
   @Test(arguments: [false, true])
   func `writes and reads many slices at once`(direct: Bool) throws {
@@ -246,7 +246,7 @@ struct `A ring` {
 
   @Test func `signals a counter, and its descriptor becomes readable`() throws {
     let ring = try Ring(entries: 2)
-    let counter = try EventCounter()
+    let counter = try EventFD()
     try ring.notify(counter)
     #expect(!EventPoll.isReadable(ring.descriptor, for: .zero))
     try ring.nothing(id: 1)
@@ -310,8 +310,8 @@ struct `A ring` {
     await #expect(processExitsWith: .success) {
       #expect(filter_refuse_rings(EPERM) == 0)
       let expected = RingError.unavailable(
-        SystemFailure(call: "io_uring_setup", code: .notPermitted))
-      #expect(Ring.obstacle == expected)
+        SystemCallError(call: "io_uring_setup", code: .notPermitted))
+      #expect(Ring.unavailability == expected)
     }
   }
 
@@ -319,8 +319,8 @@ struct `A ring` {
     await #expect(processExitsWith: .success) {
       #expect(filter_refuse_rings(ENOSYS) == 0)
       let expected = RingError.unavailable(
-        SystemFailure(call: "io_uring_setup", code: .noFunction))
-      #expect(Ring.obstacle == expected)
+        SystemCallError(call: "io_uring_setup", code: .noFunction))
+      #expect(Ring.unavailability == expected)
     }
   }
 }

@@ -108,8 +108,8 @@ struct NoSuchCapability: Error {
   let id: UInt8
 }
 
-func counters(_ count: Int) throws -> [EventCounter] {
-  try (0..<count).map { _ in try EventCounter() }
+func counters(_ count: Int) throws -> [EventFD] {
+  try (0..<count).map { _ in try EventFD() }
 }
 
 /// Bytes that differ from place to place.

@@ -154,9 +154,9 @@ import VFIOUserTransport
     let peer = try Bench().script()
     let request = message(.deviceGetRegionIOFDs, words([4096, 0, 0, 0]))
     peer.send(request)
-    var found: EventCounter?
+    var found: EventFD?
     let answer = try peer.receive { descriptors in
-      if let descriptor = descriptors.takeFirst() { found = EventCounter(adopting: descriptor) }
+      if let descriptor = descriptors.takeFirst() { found = EventFD(adopting: descriptor) }
     }
     let areas = try RegionIOFDsReply(decoding: answer.payload.span).subRegions
     #expect(areas == [SubRegion(kind: .event, offset: 0x2C, size: 4, descriptorIndex: 0)])
@@ -256,7 +256,7 @@ import VFIOUserTransport
     _ = try ringThrice(peer)
     peer.socket.shutdown()
     let driver = try Driver(bench.connect())
-    let eventfd = try EventCounter()
+    let eventfd = try EventFD()
     try driver.client.setTrigger(.intx, eventfd)
     #expect(try driver.client.register(Place.status) == 0)
     let copy = Copy(source: Driver.base, destination: Driver.base + 64, count: 64)
@@ -268,9 +268,9 @@ import VFIOUserTransport
   @Test func `by the descriptor of a client that has gone are not heard`() throws {
     let (bench, peer) = try start()
     peer.send(message(.deviceGetRegionIOFDs, words([4096, 0, 0, 0])))
-    var found: EventCounter?
+    var found: EventFD?
     _ = try peer.receive { descriptors in
-      if let descriptor = descriptors.takeFirst() { found = EventCounter(adopting: descriptor) }
+      if let descriptor = descriptors.takeFirst() { found = EventFD(adopting: descriptor) }
     }
     let bell = try #require(found)
     try peer.write(at: Place.control, words([0x2_0000]))

@@ -13,7 +13,7 @@ import VFIOUserTransport
   init() throws { client = try Bench().connect() }
 
   @Test func `go by the pin while nothing else is on`() throws {
-    let eventfd = try EventCounter()
+    let eventfd = try EventFD()
     try client.setTrigger(.intx, eventfd)
     try client.set(Place.raise, 5)
     #expect(eventfd.take() == 1)
@@ -31,7 +31,7 @@ import VFIOUserTransport
 
   @Test func `tell of copies, by the pin`() throws {
     let driver = try Driver(client)
-    let eventfd = try EventCounter()
+    let eventfd = try EventFD()
     try client.setTrigger(.intx, eventfd)
     let copy = Copy(
       source: Driver.base, destination: Driver.base + 8, count: 8, control: 0x1_0000)
@@ -150,7 +150,7 @@ import VFIOUserTransport
   }
 
   @Test func `are silent after a reset`() throws {
-    let eventfd = try EventCounter()
+    let eventfd = try EventFD()
     try client.setTrigger(.intx, eventfd)
     try client.set(Place.raise, 0)
     #expect(eventfd.take() == 1)

@@ -24,7 +24,7 @@ import VFIOUserTransport
 
   /// Proves that a leak would be seen.
   private static func openWithLeak(of count: Int) throws -> Int {
-    let leak = try (0..<count).map { _ in try EventCounter() }
+    let leak = try (0..<count).map { _ in try EventFD() }
     return withExtendedLifetime(leak) { openDescriptors() }
   }
 

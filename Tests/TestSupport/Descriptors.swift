@@ -55,7 +55,7 @@ public func mappingsOfRegions() -> Int {
   Int(unsafe clinux_count_mappings("/memfd:vfio-user-region"))
 }
 
-extension EventCounter {
+extension EventFD {
   /// What a hostile peer does to a counter that it shares: full, and blocking.
   public func fillAndBlock() {
     _ = clinux_set_nonblocking(descriptor.number, 0)

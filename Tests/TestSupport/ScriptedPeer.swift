@@ -34,21 +34,21 @@ public final class ScriptedPeer {
   }
 
   /// Waits for the next message of the other side.
-  public func receive(within timeout: Duration = .seconds(10)) throws(StreamFailure) -> Answer {
+  public func receive(within timeout: Duration = .seconds(10)) throws(StreamError) -> Answer {
     try Self.receive(&receiver, .after(timeout)) { _ in }
   }
 
   /// Waits for the next message of the other side; `take` may keep what came along with it.
   public func receive(
     taking take: (inout DescriptorList) -> Void
-  ) throws(StreamFailure) -> Answer {
+  ) throws(StreamError) -> Answer {
     try Self.receive(&receiver, .after(.seconds(10)), take)
   }
 
   private static func receive(
     _ receiver: inout FrameReceiver, _ deadline: Deadline,
     _ take: (inout DescriptorList) -> Void
-  ) throws(StreamFailure) -> Answer {
+  ) throws(StreamError) -> Answer {
     var frame = try receiver.next(before: deadline, during: .receiving)
     let payload = receiver.assembler.payload(of: frame)
     let answer = Answer(
@@ -61,7 +61,7 @@ public final class ScriptedPeer {
   /// Sends a message and waits for the answer.
   public func ask(
     _ bytes: [UInt8], descriptors: consuming DescriptorList = DescriptorList()
-  ) throws(StreamFailure) -> Answer {
+  ) throws(StreamError) -> Answer {
     send(bytes, descriptors: descriptors)
     return try receive()
   }

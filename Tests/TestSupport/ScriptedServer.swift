@@ -50,7 +50,7 @@ public final class ScriptedServer {
   }
 
   /// Waits for the next message of the client.
-  public func receive(within timeout: Duration = .seconds(120)) throws(StreamFailure) -> Message {
+  public func receive(within timeout: Duration = .seconds(120)) throws(StreamError) -> Message {
     let (message, arrived) = try Self.receive(&receiver, .after(timeout))
     descriptors = arrived.take()
     return message
@@ -58,7 +58,7 @@ public final class ScriptedServer {
 
   private static func receive(
     _ receiver: inout FrameReceiver, _ deadline: Deadline
-  ) throws(StreamFailure) -> (Message, CarriedList) {
+  ) throws(StreamError) -> (Message, CarriedList) {
     var frame = try receiver.next(before: deadline, during: .receiving)
     let payload = receiver.assembler.payload(of: frame)
     let bytes = unsafe payload.withUnsafeBytes { unsafe Array($0) }
@@ -104,19 +104,19 @@ public final class ScriptedServer {
   public func agree(
     _ json: String = usualCapabilities, minor: UInt8 = 1,
     descriptors: consuming DescriptorList = DescriptorList()
-  ) throws(StreamFailure) {
+  ) throws(StreamError) {
     let version = try receive()
     reply(
       to: version, [0, 0, minor, 0] + Array(json.utf8) + [0], descriptors: descriptors)
   }
 
   /// Answers as a plausible device does, until the client goes.
-  public func serve() throws(StreamFailure) {
+  public func serve() throws(StreamError) {
     while true { answer(try receive()) }
   }
 
   /// Asks the client for something and waits for the answer; messages of the client's that come first are answered.
-  public func ask(_ bytes: [UInt8]) throws(StreamFailure) -> Message {
+  public func ask(_ bytes: [UInt8]) throws(StreamError) -> Message {
     send(bytes)
     while true {
       let message = try receive()
@@ -184,7 +184,7 @@ public final class RunningScript: Sendable {
   /// Runs a script at one end of a new connection; the connection is closed when it ends.
   public init(
     _ script: @escaping @Sendable (ScriptedServer) throws -> Void
-  ) throws(SystemFailure) {
+  ) throws(SystemCallError) {
     let (mine, theirs) = try MessageSocket.pair()
     clientEnd = theirs
     let hasEnded = hasEnded

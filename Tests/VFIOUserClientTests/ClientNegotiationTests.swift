@@ -123,7 +123,7 @@ private let refusedFields: [(field: String, value: String)] = [
     var options = ClientOptions()
     options.proposal.maxMessageDescriptors = 2
     options.proposal.maxDataTransfer = 4096
-    options.largestAccess = 1 << 20
+    options.maxAccess = 1 << 20
     let json = #"{"capabilities":{"max_msg_fds":5,"max_data_xfer_size":8192,"max_dma_maps":70000}}"#
     let seen = Notes<[Int]>()
     let client = try client(options, of: json) { server in
@@ -137,7 +137,7 @@ private let refusedFields: [(field: String, value: String)] = [
       seen.add([Int(answer.header.error)])
       try server.serve()
     }
-    let counter = try EventCounter()
+    let counter = try EventFD()
     try client.setTriggers(.msix, Array(repeating: counter, count: 5))
     #expect(try client.read(.bar0, at: 0, count: 8192).count == 8192)
     let memory = try SharedMemory(size: 8192)
@@ -149,8 +149,8 @@ private let refusedFields: [(field: String, value: String)] = [
   @Test func `proposes no more data than it can take`() throws {
     var options = ClientOptions()
     options.proposal.maxDataTransfer = .max
-    options.largestAccess = .max
-    let most = UInt64(Limits.largestDataTransfer)
+    options.maxAccess = .max
+    let most = UInt64(Limits.maxDataTransfer)
     let proposed = Notes<String>()
     let answers = Notes<UInt32>()
     let running = try RunningScript { server in
@@ -167,7 +167,7 @@ private let refusedFields: [(field: String, value: String)] = [
     let client = try Client(running.clientEnd, options: options)
     let memory = try SharedMemory(size: 4 << 30)
     try client.map(memory, at: 0, size: 4 << 30)
-    #expect(answers.wait(for: 3) == [7, 7, 16 + 16 + Limits.largestDataTransfer])
+    #expect(answers.wait(for: 3) == [7, 7, 16 + 16 + Limits.maxDataTransfer])
     #expect(proposed.all.first?.contains(#""max_data_xfer_size":67108864"#) == true)
   }
 
@@ -205,7 +205,7 @@ private let refusedFields: [(field: String, value: String)] = [
 
   @Test func `finds nobody at a path where nobody listens`() {
     let path = FilePath("/tmp/vfio-user-nobody-\(UInt64.random(in: 0 ... .max)).sock")
-    let error = SystemFailure(call: "connect", code: .noSuchFileOrDirectory)
+    let error = SystemCallError(call: "connect", code: .noSuchFileOrDirectory)
     #expect(throws: ClientError.system(error)) { try Client(connectingTo: path) }
   }
 }

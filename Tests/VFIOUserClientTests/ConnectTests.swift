@@ -48,7 +48,7 @@ import VFIOUserTransport
     #expect(await late.value == .cancelled)
     let server = ScriptedServer(try device.acceptOneMore())
     try server.agree()
-    let failure = #expect(throws: StreamFailure.self) { try server.receive() }
+    let failure = #expect(throws: StreamError.self) { try server.receive() }
     #expect(failure == .closedByPeer)
   }
 
@@ -75,7 +75,7 @@ import VFIOUserTransport
     }
     var policy = ReconnectionPolicy()
     policy.firstDelay = .milliseconds(1)
-    policy.giveUpAfter = .milliseconds(100)
+    policy.maxDowntime = .milliseconds(100)
     let errors = Notes<ClientError>()
     policy.observer = { if case .gaveUp(let error) = $0 { errors.add(error) } }
     var options = options(timeout: .seconds(30))

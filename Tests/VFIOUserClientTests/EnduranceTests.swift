@@ -63,7 +63,7 @@ private func connect(to host: Host) throws {
 private func connectWithMemory() throws {
   let client = try client { try $0.serve() }
   try client.map(try SharedMemory(size: 4096), at: 0, size: 4096)
-  try client.setTrigger(.intx, try EventCounter())
+  try client.setTrigger(.intx, try EventFD())
 }
 
 private func connectWithTwin() throws {

@@ -59,7 +59,7 @@ import VFIOUserTransport
 
   @Test(
     arguments: [
-      (message(.regionRead, flags: .reply, size: 0), StreamFailure.sizeBelowHeader(0)),
+      (message(.regionRead, flags: .reply, size: 0), StreamError.sizeBelowHeader(0)),
       (message(.regionRead, flags: .reply, size: 15), .sizeBelowHeader(15)),
       (message(.regionRead, size: 15), .sizeBelowHeader(15)),
       (
@@ -72,9 +72,9 @@ import VFIOUserTransport
       ),
       (message(.regionRead, flags: MessageFlags(rawValue: 2)), .unknownType(2)),
       (message(.regionRead, flags: MessageFlags(rawValue: 15)), .unknownType(15)),
-    ] as [([UInt8], StreamFailure)])
+    ] as [([UInt8], StreamError)])
   func `end the connection when the header cannot be`(
-    _ header: [UInt8], _ reason: StreamFailure
+    _ header: [UInt8], _ reason: StreamError
   ) throws {
     let client = try client { server in
       _ = try server.receive()

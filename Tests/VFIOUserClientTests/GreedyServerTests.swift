@@ -47,7 +47,7 @@ import VFIOUserTransport
       server.send(Array(ScriptedServer.reply(to: request)[..<9]))
       while true { _ = try server.receive() }
     }
-    let reason = StreamFailure.deadlinePassed(during: .receiving)
+    let reason = StreamError.deadlinePassed(during: .receiving)
     let isLost = eventually {
       failure { () throws(ClientError) in try client.reset(timeout: .milliseconds(20)) }
         == .disconnected(reason)

@@ -9,7 +9,7 @@ import VFIOUserTransport
   @Test func `is called with the count, also of what was signalled before`() throws {
     let counts = Notes<UInt64>()
     let dispatcher = try EventDispatcher()
-    let counter = try EventCounter()
+    let counter = try EventFD()
     counter.signal()
     counter.signal()
     let binding = try dispatcher.bind(counter) { counts.add($0) }
@@ -30,7 +30,7 @@ import VFIOUserTransport
     var bindings: [EventBinding] = []
     for number in 0..<16 {
       bindings.append(
-        try dispatcher.bind(EventCounter()) { count in
+        try dispatcher.bind(EventFD()) { count in
           let others = inside.withLock { value in
             value += 1
             return value - 1
@@ -50,7 +50,7 @@ import VFIOUserTransport
 
   @Test func `has returned when unbinding returns`() throws {
     let dispatcher = try EventDispatcher()
-    let counter = try EventCounter()
+    let counter = try EventFD()
     let entered = Gate()
     let leave = Gate()
     let hasLeft = Notes<Void>()
@@ -72,7 +72,7 @@ import VFIOUserTransport
 
   @Test func `may unbind itself, and others`() throws {
     let dispatcher = try EventDispatcher()
-    let (one, other) = (try EventCounter(), try EventCounter())
+    let (one, other) = (try EventFD(), try EventFD())
     let kept = Notes<EventBinding>()
     let called = Notes<Int>()
     kept.add(try dispatcher.bind(other) { _ in called.add(2) })
@@ -90,9 +90,9 @@ import VFIOUserTransport
 
   @Test func `of a counter that is bound already is refused`() throws {
     let dispatcher = try EventDispatcher()
-    let counter = try EventCounter()
+    let counter = try EventFD()
     let binding = try dispatcher.bind(counter) { _ in }
-    #expect(throws: SystemFailure(call: "epoll_ctl", code: .fileExists)) {
+    #expect(throws: SystemCallError(call: "epoll_ctl", code: .fileExists)) {
       try dispatcher.bind(counter) { _ in }
     }
     binding.unbind()
@@ -114,7 +114,7 @@ import VFIOUserTransport
 private func bindAndForget(_ name: String) throws {
   let dispatcher = try EventDispatcher(name)
   let called = Gate()
-  let counter = try EventCounter()
+  let counter = try EventFD()
   let binding = try dispatcher.bind(counter) { _ in called.open() }
   counter.signal()
   #expect(called.wait())
@@ -123,17 +123,17 @@ private func bindAndForget(_ name: String) throws {
 
 @Suite struct `Counters` {
   @Test func `are waited for together`() throws {
-    let counters = try (0..<5).map { _ in try EventCounter() }
-    #expect(EventCounter.wait(forAnyOf: counters, for: .milliseconds(5)) == [])
+    let counters = try (0..<5).map { _ in try EventFD() }
+    #expect(EventFD.wait(forAnyOf: counters, for: .milliseconds(5)) == [])
     counters[1].signal()
     counters[4].signal()
-    #expect(EventCounter.wait(forAnyOf: counters, for: .seconds(60)) == [1, 4])
+    #expect(EventFD.wait(forAnyOf: counters, for: .seconds(60)) == [1, 4])
     #expect(counters[1].take() == 1)
-    #expect(EventCounter.wait(forAnyOf: counters, for: .seconds(60)) == [4])
+    #expect(EventFD.wait(forAnyOf: counters, for: .seconds(60)) == [4])
   }
 
   @Test func `lend their descriptor for polling`() throws {
-    let counter = try EventCounter()
+    let counter = try EventFD()
     #expect(!counter.withDescriptor { EventPoll.isReadable($0, for: .zero) })
     counter.signal()
     #expect(counter.withDescriptor { EventPoll.isReadable($0, for: .zero) })
@@ -167,14 +167,14 @@ struct InterruptRequest: Equatable, Sendable {
 
 /// A client whose server notes what it is told of interrupts, and keeps the counters.
 private func client(
-  _ seen: Notes<InterruptRequest>, _ kept: Notes<EventCounter> = Notes(),
+  _ seen: Notes<InterruptRequest>, _ kept: Notes<EventFD> = Notes(),
   of json: String = #"{"capabilities":{"max_msg_fds":3}}"#
 ) throws -> Client {
   try client(of: json) { server in
     while true {
       let message = try server.receive()
       while let descriptor = server.takeDescriptor() {
-        kept.add(EventCounter(adopting: descriptor))
+        kept.add(EventFD(adopting: descriptor))
       }
       if message.command == .deviceSetIRQs { seen.add(InterruptRequest(message)) }
       server.answer(message)
@@ -189,7 +189,7 @@ private let trigger: UInt32 = 0b100_000
 
 @Suite struct `Interrupts of a device` {
   @Test func `call back`() throws {
-    let kept = Notes<EventCounter>()
+    let kept = Notes<EventFD>()
     let seen = Notes<InterruptRequest>()
     let client = try client(seen, kept)
     let counts = Notes<UInt64>()
@@ -205,11 +205,11 @@ private let trigger: UInt32 = 0b100_000
   }
 
   @Test func `of the pin are unmasked after the callback`() throws {
-    let kept = Notes<EventCounter>()
+    let kept = Notes<EventFD>()
     let seen = Notes<InterruptRequest>()
     let client = try client(seen, kept)
     let handled = Notes<Int>()
-    let binding = try client.bindPin { handled.add(seen.all.count) }
+    let binding = try client.bindINTx { handled.add(seen.all.count) }
     kept.all[0].signal()
     #expect(seen.wait(for: 2).last == InterruptRequest(0b001 | unmask, 0, 0, 1, 0))
     #expect(handled.all == [1])
@@ -219,15 +219,15 @@ private let trigger: UInt32 = 0b100_000
   }
 
   @Test func `of the pin are waited for, and unmasked by a message or by an eventfd`() throws {
-    let kept = Notes<EventCounter>()
+    let kept = Notes<EventFD>()
     let seen = Notes<InterruptRequest>()
     let client = try client(seen, kept)
-    let pin = try client.interruptPin()
+    let pin = try client.intx()
     #expect(!pin.wait(for: .milliseconds(5)))
     kept.all[0].signal()
     #expect(pin.wait(for: .seconds(60)))
     try pin.unmask()
-    let other = try client.interruptPin(resampling: true)
+    let other = try client.intx(resampling: true)
     try other.unmask()
     #expect(kept.all[2].wait(for: .seconds(60)) == 1)
     #expect(
@@ -255,7 +255,7 @@ private let trigger: UInt32 = 0b100_000
   @Test func `are set by the thousand in batches`() throws {
     let seen = Notes<InterruptRequest>()
     let client = try client(seen, of: #"{"capabilities":{"max_msg_fds":16}}"#)
-    let counter = try EventCounter()
+    let counter = try EventFD()
     try client.setTriggers(.msix, Array(repeating: counter, count: 2048))
     #expect(seen.all.count == 128)
     #expect(seen.all.allSatisfy { $0.count == 16 && $0.descriptors == 16 })
@@ -266,7 +266,7 @@ private let trigger: UInt32 = 0b100_000
     let seen = Notes<InterruptRequest>()
     let client = try client(seen)
     for start: UInt32 in [.max, .max - 1] {
-      let counters: [EventCounter?] = [nil, nil, nil]
+      let counters: [EventFD?] = [nil, nil, nil]
       let errors = [
         failure { () throws(ClientError) in
           try client.setTriggers(.msix, start: start, counters)
@@ -300,8 +300,8 @@ private let trigger: UInt32 = 0b100_000
     var options = options(timeout: .seconds(30))
     options.reconnection = .on(policy)
     let client = try Client(connectingTo: host.path, options: options)
-    let pin = try client.interruptPin(resampling: true)
-    let counters = try (0..<6).map { try $0 == 4 ? nil : EventCounter() }
+    let pin = try client.intx(resampling: true)
+    let counters = try (0..<6).map { try $0 == 4 ? nil : EventFD() }
     try client.setTriggers(.msix, start: 1, counters)
     let before = seen.all.count
     host.stop()

@@ -31,7 +31,7 @@ struct ServerMisbehaviour: CustomTestStringConvertible, Sendable {
   /// Whether the connection still works afterwards.
   enum Aftermath: Equatable, Sendable {
     case inStep
-    case lost(StreamFailure)
+    case lost(StreamError)
   }
 
   typealias Deed = @Sendable (ScriptedServer, ScriptedServer.Message) throws -> Void
@@ -69,7 +69,7 @@ struct ServerMisbehaviour: CustomTestStringConvertible, Sendable {
 
   /// A server that loses the connection by what it does.
   static func losing(
-    _ name: String, _ reason: StreamFailure, deed: @escaping Deed
+    _ name: String, _ reason: StreamError, deed: @escaping Deed
   ) -> ServerMisbehaviour {
     .init(name, .info, .disconnected(reason), .lost(reason), deed: deed)
   }

@@ -105,7 +105,7 @@ private func silentClient(_ asked: Notes<Command> = Notes()) throws -> Client {
         server.answer(request)
       }
     }
-    let connection = client.link.last.connection
+    let connection = client.supervisor.last.connection
     let data = [UInt8](repeating: 1, count: 256 << 10)
     let access = RegionAccess(offset: 0, region: .bar0, count: UInt32(data.count))
     var posted = 0

@@ -162,12 +162,12 @@ struct Operation: CustomTestStringConvertible, Sendable {
       { (c, t) async throws in _ = try await c.bind(.msix, timeout: t) { _ in } }),
     .init(
       "bind the pin", .deviceSetIRQs,
-      { (c, t) throws(ClientError) in _ = try c.bindPin(timeout: t) {} },
-      { (c, t) async throws in _ = try await c.bindPin(timeout: t) {} }),
+      { (c, t) throws(ClientError) in _ = try c.bindINTx(timeout: t) {} },
+      { (c, t) async throws in _ = try await c.bindINTx(timeout: t) {} }),
     .init(
       "interrupt pin", .deviceSetIRQs,
-      { (c, t) throws(ClientError) in _ = try c.interruptPin(timeout: t) },
-      { (c, t) async throws in _ = try await c.interruptPin(timeout: t) }),
+      { (c, t) throws(ClientError) in _ = try c.intx(timeout: t) },
+      { (c, t) async throws in _ = try await c.intx(timeout: t) }),
   ]
 
   static let features: [Operation] = [
@@ -231,7 +231,7 @@ struct Operation: CustomTestStringConvertible, Sendable {
 extension Client {
   /// Has a window at 0, unless there is one, of which the device was not told.
   fileprivate func pretendToHaveMapped() throws(ClientError) {
-    let window = MemoryService.Window(
+    let window = MemoryService.DMAWindow(
       address: 0, size: 4096, memory: try .ofOnePage(), offset: 0, flags: .readable,
       isShared: false)
     memory.update { if $0.add(window) { $0.arrived(window) } }

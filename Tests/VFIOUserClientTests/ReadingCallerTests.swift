@@ -29,8 +29,8 @@ import VFIOUserTransport
       }
     }
     #expect(wrong.all == [])
-    #expect(client.link.last.connection.state.withLock { $0.hasReader } == false)
-    #expect(client.link.last.connection.state.withLock { $0.firstAsleep } == -1)
+    #expect(client.supervisor.last.connection.state.withLock { $0.hasReader } == false)
+    #expect(client.supervisor.last.connection.state.withLock { $0.firstAsleep } == -1)
   }
 
   @Test func `hands the role on when its own reply comes first`() throws {
@@ -44,7 +44,7 @@ import VFIOUserTransport
   @Test func `leaves no thread of its own behind when nobody needs one`() throws {
     let client = try client { try $0.serve() }
     for _ in 0..<100 { _ = try client.load(.bar0, at: 0, as: UInt32.self) }
-    #expect(client.link.last.connection.state.withLock { $0.threads } == 0)
+    #expect(client.supervisor.last.connection.state.withLock { $0.threads } == 0)
   }
 
   @Test func `sleeps no longer than its own time`() throws {
@@ -57,7 +57,7 @@ import VFIOUserTransport
       try server.serve()
     }
     let reader = try Later { try? client.load(.bar0, at: 5, as: UInt32.self) }
-    let state = client.link.last.connection.state
+    let state = client.supervisor.last.connection.state
     #expect(eventually { state.withLock { $0.hasReader } })
     #expect(throws: ClientError.timedOut(.deviceReset)) {
       try client.reset(timeout: .milliseconds(10))
@@ -81,7 +81,7 @@ import VFIOUserTransport
       late.wait()
       try server.serve()
     }
-    let state = client.link.last.connection.state
+    let state = client.supervisor.last.connection.state
     let readers = try (0..<3).map { number in
       let reader = try Later { try? client.load(.bar0, at: UInt64(number), as: UInt32.self) }
       #expect(eventually { state.withLock { $0.calls.inFlight } == number + 1 })

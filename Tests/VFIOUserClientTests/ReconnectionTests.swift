@@ -20,7 +20,7 @@ private func reconnecting(
 ) -> ClientOptions {
   var policy = ReconnectionPolicy()
   policy.firstDelay = .milliseconds(2)
-  policy.longestDelay = .milliseconds(10)
+  policy.maxDelay = .milliseconds(10)
   policy.observer = { events.add(word($0)) }
   change(&policy)
   var options = options(timeout: .seconds(30))
@@ -73,7 +73,7 @@ private func servePlainly(_ server: ScriptedServer) throws {
     try host.start { try serveUntilReset($0) }
     let events = Notes<String>()
     let client = try Client(connectingTo: host.path, options: reconnecting(events))
-    let connection = client.link.last.connection
+    let connection = client.supervisor.last.connection
     #expect(eventually { connection.state.update { connection.becomeReader(&$0) } })
     let group = FenceGroup()
     try connection.send(.deviceReset, payload: 0, in: group) { _ in }
@@ -101,9 +101,9 @@ private func servePlainly(_ server: ScriptedServer) throws {
     try client.map(memory, at: 0x20000, size: 4096, offset: 4096, .readable, isShared: false)
     try client.map(memory, at: 0x30000, size: 4096)
     try client.unmap(at: 0x30000, size: 4096)
-    let counter = try EventCounter()
+    let counter = try EventFD()
     try client.setTrigger(.msix, vector: 2, counter)
-    try client.setTrigger(.msix, vector: 3, EventCounter())
+    try client.setTrigger(.msix, vector: 3, EventFD())
     try client.setTrigger(.msix, vector: 3, nil)
     host.stop()
     #expect(eventually { client.failure != nil })
@@ -134,12 +134,12 @@ private func servePlainly(_ server: ScriptedServer) throws {
     let host = Host()
     try host.start { try servePlainly($0) }
     let events = Notes<String>()
-    let options = reconnecting(events) { $0.giveUpAfter = .milliseconds(60) }
+    let options = reconnecting(events) { $0.maxDowntime = .milliseconds(60) }
     let client = try Client(connectingTo: host.path, options: options)
     let start = ContinuousClock.now
     host.stop()
     let nobody = ClientError.system(
-      SystemFailure(call: "connect", code: .noSuchFileOrDirectory))
+      SystemCallError(call: "connect", code: .noSuchFileOrDirectory))
     #expect(throws: nobody) { while true { try waitAndAsk(client) } }
     #expect(ContinuousClock.now - start >= .milliseconds(60))
     #expect(events.wait(for: 2) == ["lost", "gave up: \(nobody)"])
@@ -152,11 +152,11 @@ private func servePlainly(_ server: ScriptedServer) throws {
     let host = Host()
     try host.start { try servePlainly($0) }
     let events = Notes<String>()
-    var options = reconnecting(events) { $0.giveUpAfter = .milliseconds(800) }
+    var options = reconnecting(events) { $0.maxDowntime = .milliseconds(800) }
     options.timeout = .seconds(600)
     let client = try Client(connectingTo: host.path, options: options)
     try client.map(.ofOnePage(), at: 0, size: 4096)
-    try client.setTrigger(.intx, EventCounter())
+    try client.setTrigger(.intx, EventFD())
     host.stop()
     try host.start { server in
       if silence != .version { try server.agree() }
@@ -173,7 +173,7 @@ private func servePlainly(_ server: ScriptedServer) throws {
     try host.start { try servePlainly($0) }
     let (events, mayReturn, visits) = (Notes<String>(), Gate(), Notes<Void>())
     let options = reconnecting(events) { policy in
-      policy.giveUpAfter = .milliseconds(200)
+      policy.maxDowntime = .milliseconds(200)
       policy.observer = { event in
         events.add(word(event))
         if case .lost = event { mayReturn.wait() }
@@ -283,7 +283,7 @@ private func servePlainly(_ server: ScriptedServer) throws {
       visits.add(())
       try server.agree()
       while events.all.last != "restored" {
-        do throws(StreamFailure) {
+        do throws(StreamError) {
           server.answer(try server.receive(within: .milliseconds(2)))
         } catch {
           guard case .deadlinePassed = error else { throw error }
@@ -292,7 +292,7 @@ private func servePlainly(_ server: ScriptedServer) throws {
     }
     let options = reconnecting(events) { policy in
       policy.firstDelay = .seconds(60)
-      policy.longestDelay = .seconds(60)
+      policy.maxDelay = .seconds(60)
     }
     let client = try Client(connectingTo: host.path, options: options)
     host.disconnectAll()
@@ -307,7 +307,7 @@ private func servePlainly(_ server: ScriptedServer) throws {
     let events = Notes<String>()
     let options = reconnecting(events) { policy in
       policy.firstDelay = .seconds(600)
-      policy.longestDelay = .milliseconds(20)
+      policy.maxDelay = .milliseconds(20)
     }
     let client = try Client(connectingTo: host.path, options: options)
     for round in 1...3 {
@@ -366,7 +366,7 @@ private func serveAndNote(_ server: ScriptedServer, _ seen: Notes<String>) throw
       seen.add(
         "irqs \(request.word(at: 8)) \(request.word(at: 12)) \(request.word(at: 16)) \(request.descriptorCount)"
       )
-      if let descriptor = server.takeDescriptor() { EventCounter(adopting: descriptor).signal() }
+      if let descriptor = server.takeDescriptor() { EventFD(adopting: descriptor).signal() }
     case .deviceReset:
       seen.add("reset")
       let answer = try server.ask(message(.dmaRead, longs([0x20000, 3])))

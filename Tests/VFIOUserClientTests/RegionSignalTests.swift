@@ -11,12 +11,12 @@ enum Enclosure: Sendable {
 }
 
 /// Descriptors of the kinds; a test keeps the eventfds to see what is counted.
-private func list(_ enclosures: [Enclosure], _ kept: Notes<EventCounter>) throws -> DescriptorList {
+private func list(_ enclosures: [Enclosure], _ kept: Notes<EventFD>) throws -> DescriptorList {
   var list = DescriptorList()
   for enclosure in enclosures {
     switch enclosure {
     case .event:
-      let counter = try EventCounter()
+      let counter = try EventFD()
       kept.add(counter)
       list.append(try counter.descriptor.duplicate())
     case .socket:
@@ -40,7 +40,7 @@ private func answer(_ parts: [[UInt8]], index: UInt32 = 0) -> [UInt8] {
 
 /// A client whose server has one region of 4 KiB, and answers the question for its signals like this.
 private func client(
-  _ payload: [UInt8], _ enclosures: [Enclosure], _ kept: Notes<EventCounter> = Notes(),
+  _ payload: [UInt8], _ enclosures: [Enclosure], _ kept: Notes<EventFD> = Notes(),
   posts: Notes<UInt32> = Notes()
 ) throws -> (Client, Region) {
   let client = try client { server in
@@ -59,7 +59,7 @@ private func client(
 
 @Suite struct `Signals of a region` {
   @Test func `are counters and sockets, shared where the device shares them`() throws {
-    let kept = Notes<EventCounter>()
+    let kept = Notes<EventFD>()
     let posts = Notes<UInt32>()
     let payload = answer([
       part(0x10, 4, descriptor: 1), part(0x14, 4, descriptor: 1, flags: 1, value: 5),

@@ -83,7 +83,7 @@ import VFIOUserTransport
     let payload = regionWithChain(first: 32, list)
     var options = ClientOptions()
     options.proposal.maxDataTransfer = 4096
-    options.largestAccess = 4096
+    options.maxAccess = 4096
     let client = try client(options) { server in
       let first = try server.receive()
       rooms.add(first.word(at: 0))
@@ -128,16 +128,16 @@ import VFIOUserTransport
         server.answer(request)
       }
     }
-    let counters = try (0..<7).map { try $0 == 4 ? nil : EventCounter() }
+    let counters = try (0..<7).map { try $0 == 4 ? nil : EventFD() }
     try client.setTriggers(.msix, start: 10, counters)
     #expect(seen.all == [[10, 3, 3], [13, 1, 1], [14, 1, 0], [15, 2, 2]])
   }
 
   @Test func `arrive through the counters that were set`() throws {
-    let counter = try EventCounter()
+    let counter = try EventFD()
     let client = try client { server in
       let request = try server.receive()
-      if let descriptor = server.takeDescriptor() { EventCounter(adopting: descriptor).signal() }
+      if let descriptor = server.takeDescriptor() { EventFD(adopting: descriptor).signal() }
       server.answer(request)
       try server.serve()
     }

@@ -5,15 +5,15 @@ import VFIOUserTransport
 @testable import VFIOUserClient
 
 /// A window of pages.
-private func window(_ first: UInt64, pages: UInt64 = 1) throws -> MemoryService.Window {
-  MemoryService.Window(
+private func window(_ first: UInt64, pages: UInt64 = 1) throws -> MemoryService.DMAWindow {
+  MemoryService.DMAWindow(
     address: first << 12, size: pages << 12, memory: try .ofOnePage(), offset: 0,
     flags: .readable, isShared: false)
 }
 
 @Suite struct `The windows of a client` {
   /// Windows that the device has.
-  private func windows(_ all: [MemoryService.Window]) throws -> RegisteredWindows {
+  private func windows(_ all: [MemoryService.DMAWindow]) throws -> RegisteredWindows {
     var windows = RegisteredWindows()
     for window in all {
       try add(window, to: &windows)
@@ -22,7 +22,7 @@ private func window(_ first: UInt64, pages: UInt64 = 1) throws -> MemoryService.
     return windows
   }
 
-  private func add(_ window: MemoryService.Window, to windows: inout RegisteredWindows) throws {
+  private func add(_ window: MemoryService.DMAWindow, to windows: inout RegisteredWindows) throws {
     let isAdded = windows.add(window)
     try #require(isAdded)
   }
@@ -30,7 +30,7 @@ private func window(_ first: UInt64, pages: UInt64 = 1) throws -> MemoryService.
   @Test func `come back when those are refused that were to take their place`() throws {
     let (old, others) = (try window(0, pages: 2), [try window(0), try window(1)])
     var windows = try windows([old])
-    windows.takeBack(old)
+    windows.beginUnmap(old)
     for other in others { try add(other, to: &windows) }
     #expect(windows.count == 3)
     windows.stays(old)
@@ -62,7 +62,7 @@ private func window(_ first: UInt64, pages: UInt64 = 1) throws -> MemoryService.
     try add(other, to: &windows)
     windows.arrivedUnwanted(late)
     windows.arrived(other)
-    windows.takeBack(other)
+    windows.beginUnmap(other)
     let unwanted = windows.takeUnwanted()
     #expect(unwanted.isEmpty)
   }
@@ -70,7 +70,7 @@ private func window(_ first: UInt64, pages: UInt64 = 1) throws -> MemoryService.
   @Test func `do not come back when the device has taken others in their place`() throws {
     let (old, other) = (try window(0, pages: 2), try window(1))
     var windows = try windows([old])
-    windows.takeBack(old)
+    windows.beginUnmap(old)
     try add(other, to: &windows)
     windows.stays(old)
     windows.arrived(other)
@@ -82,7 +82,7 @@ private func window(_ first: UInt64, pages: UInt64 = 1) throws -> MemoryService.
   @Test func `leave late when they were thought to stay, and only once`() throws {
     let (old, other) = (try window(0), try window(0))
     var windows = try windows([old])
-    windows.takeBack(old)
+    windows.beginUnmap(old)
     windows.stays(old)
     #expect(windows.registered.count == 1)
     windows.left(old)
@@ -98,7 +98,7 @@ private func window(_ first: UInt64, pages: UInt64 = 1) throws -> MemoryService.
     let new = try window(0)
     var windows = RegisteredWindows()
     try add(new, to: &windows)
-    windows.takeBack(new)
+    windows.beginUnmap(new)
     windows.refused(new)
     windows.stays(new)
     #expect(windows.count == 0)
@@ -107,9 +107,9 @@ private func window(_ first: UInt64, pages: UInt64 = 1) throws -> MemoryService.
   @Test func `may leave one place one after the other`() throws {
     let (first, second) = (try window(0), try window(0))
     var windows = try windows([first])
-    windows.takeBack(first)
+    windows.beginUnmap(first)
     try add(second, to: &windows)
-    windows.takeBack(second)
+    windows.beginUnmap(second)
     #expect(windows.window(holding: 0) === first)
     windows.left(first)
     windows.arrived(second)
@@ -120,7 +120,7 @@ private func window(_ first: UInt64, pages: UInt64 = 1) throws -> MemoryService.
   @Test func `come back at once when others arrive elsewhere`() throws {
     let (old, other) = (try window(0), try window(1))
     var windows = try windows([old])
-    windows.takeBack(old)
+    windows.beginUnmap(old)
     try add(other, to: &windows)
     windows.stays(old)
     #expect(windows.registered.count == 2)
@@ -129,7 +129,7 @@ private func window(_ first: UInt64, pages: UInt64 = 1) throws -> MemoryService.
   @Test func `that leave late do not come back when others are refused`() throws {
     let (old, other) = (try window(0), try window(0))
     var windows = try windows([old])
-    windows.takeBack(old)
+    windows.beginUnmap(old)
     try add(other, to: &windows)
     windows.stays(old)
     windows.left(old)
@@ -141,10 +141,10 @@ private func window(_ first: UInt64, pages: UInt64 = 1) throws -> MemoryService.
   @Test func `do not come back where others arrive that are taken back already`() throws {
     let (old, others) = (try window(0), [try window(0), try window(0)])
     var windows = try windows([old])
-    windows.takeBack(old)
+    windows.beginUnmap(old)
     for other in others {
       try add(other, to: &windows)
-      windows.takeBack(other)
+      windows.beginUnmap(other)
     }
     windows.stays(old)
     #expect(windows.registered.count == 0)

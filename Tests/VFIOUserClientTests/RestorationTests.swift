@@ -46,16 +46,16 @@ private let plain: @Sendable (ScriptedServer) throws -> Void = { server in
     let host = Host()
     try host.start(plain)
     let client = try reconnecting(to: host)
-    let (before, notes) = (client.link.last.connection, Notes<Int>())
-    try client.link.note(on: before) { notes.add(1) }
+    let (before, notes) = (client.supervisor.last.connection, Notes<Int>())
+    try client.supervisor.note(on: before) { notes.add(1) }
     host.stop()
     #expect(eventually { client.state == .reconnecting(.closedByPeer) })
     let gone = ClientError.disconnected(.closedByPeer)
-    #expect(throws: gone) { try client.link.note(on: before) { notes.add(2) } }
+    #expect(throws: gone) { try client.supervisor.note(on: before) { notes.add(2) } }
     try host.start(plain)
     #expect(eventually { client.state == .connected })
-    #expect(throws: gone) { try client.link.note(on: before) { notes.add(3) } }
-    try client.link.note(on: client.link.last.connection) { notes.add(4) }
+    #expect(throws: gone) { try client.supervisor.note(on: before) { notes.add(3) } }
+    try client.supervisor.note(on: client.supervisor.last.connection) { notes.add(4) }
     #expect(notes.all == [1, 4])
   }
 
@@ -89,7 +89,7 @@ private let plain: @Sendable (ScriptedServer) throws -> Void = { server in
       try server.agree()
       var held: [ScriptedServer.Message] = []
       while true {
-        do throws(StreamFailure) {
+        do throws(StreamError) {
           let request = try server.receive(within: .milliseconds(held.isEmpty ? 60_000 : 40))
           if request.command == .dmaMap { held.append(request) } else { server.answer(request) }
         } catch {
@@ -110,14 +110,14 @@ private let plain: @Sendable (ScriptedServer) throws -> Void = { server in
     let host = Host()
     try host.start(plain)
     let client = try reconnecting(to: host)
-    try client.setTriggers(.msix, [EventCounter(), EventCounter()])
+    try client.setTriggers(.msix, [EventFD(), EventFD()])
     try client.act(.mask, on: .msix, vector: 0, count: 10)
     try client.act(.unmask, on: .msix, vector: 2, count: 3)
     try client.act(.mask, on: .msix, start: 20, where: [true, false, true])
     try client.act(.unmask, on: .msix, start: 8, where: [false, true])
     try client.act(.trigger, on: .msix, vector: 30)
     // A counter may have unmasked it.
-    let pin = try client.interruptPin(resampling: true)
+    let pin = try client.intx(resampling: true)
     try client.act(.mask, on: .intx)
     try client.act(.mask, on: .msi, vector: .max - 1, count: 1)
     try client.act(.mask, on: .err)
@@ -145,10 +145,10 @@ private let plain: @Sendable (ScriptedServer) throws -> Void = { server in
 
   @Test func `the pin is masked again, unless its counter was set since`() throws {
     let client = try client { try $0.serve() }
-    try client.setTrigger(.intx, EventCounter())
+    try client.setTrigger(.intx, EventFD())
     try client.act(.mask, on: .intx)
     #expect(client.events.maskRequests.map(\.index) == [.intx])
-    try client.setTrigger(.intx, EventCounter())
+    try client.setTrigger(.intx, EventFD())
     #expect(client.events.maskRequests.isEmpty)
   }
 }

@@ -32,7 +32,7 @@ private func sendWithTooManyDescriptors() throws {
     }
     try server.serve()
   }
-  let connection = client.link.last.connection
+  let connection = client.supervisor.last.connection
   let group = FenceGroup()
   if geteuid() == 0 { #expect(setuid(65534) == 0) }
   var limit = rlimit(rlim_cur: rlim_t(atOnce - 1), rlim_max: rlim_t(atOnce - 1))
@@ -68,6 +68,6 @@ private func callWithoutThreads() async throws {
   }
   #expect(failure.code == .resourceTemporarilyUnavailable)
   // And nothing of it is left in the way.
-  #expect(another.link.last.connection.state.withLock { $0.calls.inFlight == 0 })
+  #expect(another.supervisor.last.connection.state.withLock { $0.calls.inFlight == 0 })
   #expect(try await another.deviceInfo().regionCount == 9)
 }

@@ -55,7 +55,7 @@ import VFIOUserTransport
       let message = try server.receive()
       if let error { server.reply(to: message, error: error) }
     }
-    let connection = client.link.last.connection
+    let connection = client.supervisor.last.connection
     let group = FenceGroup()
     try connection.send(.deviceReset, payload: 0, in: group) { _ in }
     #expect(eventually { connection.socket.peerHasHungUp })
@@ -85,7 +85,7 @@ import VFIOUserTransport
 
   @Test func `is lost at once when nothing is on its way`() throws {
     let client = try VFIOUserClientTests.client { _ in }
-    let connection = client.link.last.connection
+    let connection = client.supervisor.last.connection
     #expect(eventually { connection.socket.peerHasHungUp })
     #expect(failure { () throws(ClientError) in try client.post(UInt32(1), .bar0, at: 0) } == nil)
     #expect(client.state == .lost(.closedByPeer))
@@ -168,7 +168,8 @@ import VFIOUserTransport
         try client.store(UInt32(10_000), .bar0, at: 0)
       }
     }
-    #expect(eventually { client.link.last.connection.state.withLock { $0.calls.inFlight == 1 } })
+    #expect(
+      eventually { client.supervisor.last.connection.state.withLock { $0.calls.inFlight == 1 } })
     gate.open()
     #expect(try stored.get() == nil)
     #expect(seen.wait(for: 1).first?.values == (0...10_000).map { UInt64($0) })
@@ -185,7 +186,7 @@ import VFIOUserTransport
     }
     let posted = try Later {
       _ = eventually {
-        client.link.last.connection.state.withLock { $0.outbox.unsentCount > 2 << 20 }
+        client.supervisor.last.connection.state.withLock { $0.outbox.unsentCount > 2 << 20 }
       }
       return failure { () throws(ClientError) in try client.post(UInt32(1), .bar0, at: 0) }
     }
@@ -266,7 +267,7 @@ import VFIOUserTransport
         }
       }
     }
-    let state = client.link.last.connection.state
+    let state = client.supervisor.last.connection.state
     #expect(eventually { state.withLock { $0.outbox.count > Connection.backlogLimit } })
     stuck.open()
     #expect(try failed.get() == nil)

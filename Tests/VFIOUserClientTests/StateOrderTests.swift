@@ -53,7 +53,7 @@ private func options(
   var policy = ReconnectionPolicy()
   policy.observer = { if case .restored = $0 { restored.add(()) } }
   policy.firstDelay = .milliseconds(2)
-  policy.longestDelay = .milliseconds(10)
+  policy.maxDelay = .milliseconds(10)
   change(&policy)
   var options = VFIOUserClientTests.options(timeout: .seconds(30))
   options.handler = busy.handler
@@ -121,7 +121,7 @@ private func servePlainly(_ server: ScriptedServer) throws {
     try host.start(servePlainly)
     let gaveUp = Gate()
     let options = options(BusyHandler()) { policy in
-      policy.giveUpAfter = .milliseconds(100)
+      policy.maxDowntime = .milliseconds(100)
       policy.observer = { if case .gaveUp = $0 { gaveUp.open() } }
     }
     let client = try Client(connectingTo: host.path, options: options)
@@ -247,7 +247,7 @@ private func servePlainly(_ server: ScriptedServer) throws {
 private func serve(_ server: ScriptedServer, until breaks: Gate) throws {
   try server.agree()
   while !breaks.isOpen {
-    do throws(StreamFailure) {
+    do throws(StreamError) {
       server.answer(try server.receive(within: .milliseconds(2)))
     } catch {
       guard case .deadlinePassed = error else { throw error }
@@ -267,7 +267,7 @@ private func serveAndAsk(_ server: ScriptedServer, _ asks: Gate) throws {
       server.send(message(custom))
       hasAsked = true
     }
-    do throws(StreamFailure) {
+    do throws(StreamError) {
       server.answer(try server.receive(within: .milliseconds(2)))
     } catch {
       guard case .deadlinePassed = error else { throw error }

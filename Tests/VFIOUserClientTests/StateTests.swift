@@ -92,7 +92,7 @@ import VFIOUserTransport
     await client.close()
     #expect(client.state == .closed)
     let path = FilePath("/tmp/vfio-user-nobody-\(UInt64.random(in: 0 ... .max)).sock")
-    let error = SystemFailure(call: "connect", code: .noSuchFileOrDirectory)
+    let error = SystemCallError(call: "connect", code: .noSuchFileOrDirectory)
     #expect(await taskFailure { try await Client.connect(to: path) } == .system(error))
   }
 
@@ -123,7 +123,7 @@ import VFIOUserTransport
 extension SharedMemory {
   /// A page; for places where only client errors may be thrown.
   static func ofOnePage() throws(ClientError) -> SharedMemory {
-    do throws(SystemFailure) {
+    do throws(SystemCallError) {
       return try SharedMemory(size: 4096)
     } catch {
       throw .system(error)

@@ -117,7 +117,7 @@ private let interruptions = Atomic<Int>(0)
       try server.serve()
     }
     let reading = try Later { try? client.load(.bar0, at: 3, as: UInt8.self) }
-    let state = client.link.last.connection.state
+    let state = client.supervisor.last.connection.state
     #expect(eventually { state.withLock { $0.hasReader } })
     let failure = await taskFailure { try await client.reset(timeout: .milliseconds(20)) }
     #expect(failure == .timedOut(.deviceReset))
@@ -158,7 +158,7 @@ private let interruptions = Atomic<Int>(0)
     try await asked.opened()
     task.cancel()
     #expect(await task.value == .cancelled)
-    let state = client.link.last.connection.state
+    let state = client.supervisor.last.connection.state
     #expect(state.withLock { $0.calls.abandonedCount } == 1)
     #expect(state.withLock { $0.backgroundUsers } == 0)
     cancelled.open()

@@ -82,7 +82,7 @@ private struct Recorder: TraceSink {
       try client.map(try SharedMemory(size: 4096), at: 4096, size: 4096)
       try client.unmap(at: 4096, size: 4096)
       try client.act(.mask, on: .intx)
-      try client.setTriggers(.msix, try [EventCounter(), EventCounter()])
+      try client.setTriggers(.msix, try [EventFD(), EventFD()])
     }
     #expect(
       seen == [

@@ -86,7 +86,7 @@ import VFIOUserTransport
     let client = try client(
       options, of: #"{"capabilities":{"twin_socket":{"supported":true,"fd_index":5}}}"#
     ) { try $0.serve() }
-    #expect(client.link.last.twin == nil)
+    #expect(client.supervisor.last.twin == nil)
     #expect(try client.deviceInfo().regionCount == 9)
   }
 
@@ -106,7 +106,7 @@ import VFIOUserTransport
       if eventually({ twin.socket.peerHasHungUp }) { hasEnded.open() }
       _ = try server.receive()
     }
-    let agreement = client.link.last
+    let agreement = client.supervisor.last
     #expect(throws: ClientError.disconnected(.sizeBelowHeader(3))) { try client.deviceInfo() }
     #expect(hasEnded.wait())
     #expect(agreement.twin?.serves == false)

@@ -62,7 +62,7 @@ extension Client {
     try client.unmapAll()
     #expect(client.reads(until: { seen.all.count == 4 }))
     #expect(seen.all == [[10, 11], [nil, 11], [nil, 11], [nil, nil]])
-    let state = client.link.last.connection.state
+    let state = client.supervisor.last.connection.state
     #expect(state.withLock { $0.backgroundUsers } == 0)
   }
 
@@ -180,9 +180,9 @@ extension Client {
     #expect(client.reads(until: { seen.all.count == 2 }))
     #expect(seen.all == [[10], error == 0 ? [nil] : [10]])
     #expect(client.pages == (error == 0 ? [] : [0]))
-    let state = client.link.last.connection.state
+    let state = client.supervisor.last.connection.state
     #expect(eventually { state.withLock { $0.servesMemory } == (error != 0) })
-    #expect(state.withLock { $0.lateSettlements.isEmpty })
+    #expect(state.withLock { $0.lateCompletions.isEmpty })
   }
 
   @Test func `stays when the connection is lost, and is registered with the next`() throws {
@@ -286,7 +286,7 @@ extension Client {
     #expect(client.pages == [])
     try register(client, 1)
     #expect(seen.all == [.dmaUnmap, .dmaMap])
-    #expect(client.link.last.connection.state.withLock { $0.calls.inFlight == 0 })
+    #expect(client.supervisor.last.connection.state.withLock { $0.calls.inFlight == 0 })
   }
 
   /// Such a device has forgotten the first.

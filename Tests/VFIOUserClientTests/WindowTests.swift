@@ -103,7 +103,7 @@ import VFIOUserTransport
 
   @Test func `need the background reader for as long as there is one`() throws {
     let client = try client { try $0.serve() }
-    let state = client.link.last.connection.state
+    let state = client.supervisor.last.connection.state
     let memory = try SharedMemory(size: 4096)
     #expect(state.withLock { $0.backgroundUsers } == 0)
     for _ in 0..<3 {

@@ -10,7 +10,7 @@ private final class Mailbox: Sendable {
   struct State {
     var reads: [String] = []
     var writes: [Register.Write] = []
-    var bus: DeviceBus?
+    var bus: DeviceContext?
     var progress: UInt64 = 0x3130
   }
 
@@ -32,7 +32,7 @@ private final class Mailbox: Sendable {
   func request(at offset: Int) -> Register {
     Register(
       "request", at: offset, .bits16, reset: 5, writable: 0xFFFF,
-      settle: { $0.value == 7 ? 1 : $0.value < 8 ? $0.value : $0.previous },
+      restrict: { $0.value == 7 ? 1 : $0.value < 8 ? $0.value : $0.previous },
       onWrite: { [state] write in
         let bus = state.withLock { state in
           state.writes.append(write)

@@ -123,7 +123,7 @@ import VFIOUserTransport
   @Test func `reset the function by bit 15 of device control`() throws {
     let express = try client.offset(ofCapability: 0x10)
     #expect(try long(express + 4) == 1 << 28 | 1 << 15)
-    let eventfd = try EventCounter()
+    let eventfd = try EventFD()
     try client.setTrigger(.msix, eventfd)
     try set(0x0006, at: 0x04)
     #expect(try device.bus.isBusMaster)

@@ -59,12 +59,12 @@ struct CommandCase: CustomTestStringConvertible, Sendable {
   }
 
   /// The eventfds that come along, to be looked at afterwards.
-  func luggageKept() throws -> [EventCounter] {
+  func luggageKept() throws -> [EventFD] {
     if case .counters(let count) = luggage { try counters(count) } else { [] }
   }
 
   /// What comes along, with these eventfds.
-  func descriptors(_ kept: [EventCounter]) throws -> DescriptorList {
+  func descriptors(_ kept: [EventFD]) throws -> DescriptorList {
     guard case .counters = luggage else { return try descriptors() }
     var list = DescriptorList()
     for counter in kept { list.append(try counter.descriptor.duplicate()) }
@@ -77,7 +77,7 @@ struct CommandCase: CustomTestStringConvertible, Sendable {
     case .nothing: break
     case .memory(let count): for _ in 0..<count { list.append(taggedDescriptor(0x10000)) }
     case .counters(let count):
-      for _ in 0..<count { list.append(try EventCounter().descriptor.duplicate()) }
+      for _ in 0..<count { list.append(try EventFD().descriptor.duplicate()) }
     case .pipe: list.append(try MessageSocket.pair().0.descriptor.duplicate())
     }
     return list

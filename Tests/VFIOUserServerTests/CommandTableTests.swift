@@ -25,7 +25,7 @@ private final class DenyingDevice: Device {
   var pci: PCIDescription { device.pci }
   let isReset = Monitor(false)
 
-  func attach(to bus: DeviceBus) { device.attach(to: bus) }
+  func attach(to bus: DeviceContext) { device.attach(to: bus) }
   func read(_ access: RegionAccess, into bytes: inout MutableRawSpan) throws(Errno) {
     if access.region == .bar5, access.offset == 3 { throw .permissionDenied }
     try device.read(access, into: &bytes)
@@ -56,7 +56,7 @@ private struct Effects: Equatable {
   private let device = DenyingDevice()
   private let feature = SomeBytes(8)
   private let peer: ScriptedPeer
-  private let vectors: [EventCounter]
+  private let vectors: [EventFD]
 
   init() throws {
     var options = ServerOptions()
@@ -79,7 +79,7 @@ private struct Effects: Equatable {
   }
 
   /// Ends what is looked at: interrupts are signalled.
-  private func effects(_ luggage: [EventCounter] = []) throws -> Effects {
+  private func effects(_ luggage: [EventFD] = []) throws -> Effects {
     let bus = try device.device.bus
     var configuration = [UInt8](repeating: 0, count: 4096)
     var span = configuration.mutableSpan
@@ -203,7 +203,7 @@ private struct Effects: Equatable {
     device.state.withLock { state in
       state.onWrite = { bus in
         try? held.pin(
-          GuestRange(address: 0x10800, count: 0x1000), for: .writing, of: bus.memory.begin())
+          GuestRange(address: 0x10800, count: 0x1000), for: .writing, of: bus.memory.access())
       }
     }
     let write = bytes(of: RegionAccess(offset: 0, region: .bar0, count: 4)) + [1, 2, 3, 4]
@@ -218,7 +218,7 @@ private struct Effects: Equatable {
     #expect(try peer.ask(unmap).errno == UInt32(Errno.resourceBusy.rawValue))
     #expect(
       device.state.withLock { $0.quiesced } == [[GuestRange(address: 0x10000, count: 0x10000)]])
-    #expect(try device.bus.memory.begin().load(at: 0x10000) == 0 as UInt8)
+    #expect(try device.bus.memory.access().load(at: 0x10000) == 0 as UInt8)
     held.drop()
     #expect(try peer.ask(unmap).errno == nil)
     #expect(device.state.withLock { $0.quiesced }.count == 1)

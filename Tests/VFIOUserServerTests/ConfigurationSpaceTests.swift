@@ -71,12 +71,12 @@ private final class Described: Device {
 }
 
 @Suite struct `A device description` {
-  func flaw(_ bars: [Int: BaseAddressRegister]) -> PCIDescription.Flaw? {
+  func flaw(_ bars: [Int: BaseAddressRegister]) -> PCIDescription.ValidationError? {
     do {
       _ = try DeviceServer(Described(bars))
       return nil
     } catch {
-      return error as? PCIDescription.Flaw
+      return error as? PCIDescription.ValidationError
     }
   }
 

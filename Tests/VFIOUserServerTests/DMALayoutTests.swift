@@ -96,7 +96,7 @@ private let likeQEMU =
   {
     let map = DMAMap(flags: .readable, address: 0x1000, size: 0x1000)
     #expect(try main.ask(message(.dmaMap, bytes(of: map))).errno == nil)
-    let transfer = try device.bus.memory.begin()
+    let transfer = try device.bus.memory.access()
     return try Outcome { () throws(MemoryError) in try transfer.read(at: 0x1000, count: 4) }
   }
 
@@ -134,7 +134,7 @@ private let likeQEMU =
     _ = try twin.receive()
     main.socket.shutdown()
     #expect(outcome.error == .stale)
-    #expect(throws: StreamFailure.closedByPeer) { try twin.receive() }
+    #expect(throws: StreamError.closedByPeer) { try twin.receive() }
   }
 
   @Test func `is not offered when it is switched off, or not asked for`() throws {

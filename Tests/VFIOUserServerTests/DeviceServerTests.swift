@@ -166,7 +166,7 @@ private func mapHundredWindows(_ device: TestDevice, _ mappings: Int) throws {
   for page: UInt64 in 0..<100 {
     try client.map(memory, at: page << 13, size: 4096, offset: page << 12)
   }
-  try client.setTrigger(.intx, EventCounter())
+  try client.setTrigger(.intx, EventFD())
   #expect(mappingsOfClients() == mappings + 101)
 }
 
@@ -194,7 +194,7 @@ private func mapHundredWindows(_ device: TestDevice, _ mappings: Int) throws {
     let server = try RunningServer()
     let first = try Client(connectingTo: server.path)
     let silent = ScriptedPeer(try MessageSocket(connectingTo: server.path))
-    #expect(throws: StreamFailure.closedByPeer) { try silent.receive() }
+    #expect(throws: StreamError.closedByPeer) { try silent.receive() }
     #expect(try first.load(.bar2, at: 0, as: UInt32.self) == 0)
   }
 
@@ -214,7 +214,7 @@ private func mapHundredWindows(_ device: TestDevice, _ mappings: Int) throws {
     server.stop()
     #expect(
       eventually { (try? MessageSocket(connectingTo: server.path)) == nil })
-    #expect(throws: SystemFailure(call: "connect", code: .noSuchFileOrDirectory)) {
+    #expect(throws: SystemCallError(call: "connect", code: .noSuchFileOrDirectory)) {
       try MessageSocket(connectingTo: server.path)
     }
   }

@@ -18,7 +18,7 @@ final class FullDevice: Device {
     var configurationWrites: [RegionAccess] = []
     var resets = 0
     var departures = 0
-    var bus: DeviceBus?
+    var bus: DeviceContext?
   }
 
   static let rom = (0..<3000).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ 1) }
@@ -62,14 +62,14 @@ final class FullDevice: Device {
     deviceRegions: [
       DeviceRegion(type: RegionType(type: 7, subtype: 8), size: 4096, backing: .memory())
     ],
-    signalAreas: [
-      SignalArea("doorbell", in: .bar0, at: 0x10, size: 4),
-      SignalArea("doorbell", in: .bar0, at: 0x14, size: 4, .event(matching: 5)),
-      SignalArea("queue", in: .bar0, at: 0x20),
-      SignalArea("ports", in: .bar5, at: 0, size: 32, .accesses(userData: 99, posted: true)),
+    ioEventAreas: [
+      IOEventArea("doorbell", in: .bar0, at: 0x10, size: 4),
+      IOEventArea("doorbell", in: .bar0, at: 0x14, size: 4, .event(matching: 5)),
+      IOEventArea("queue", in: .bar0, at: 0x20),
+      IOEventArea("ports", in: .bar5, at: 0, size: 32, .accesses(userData: 99, posted: true)),
     ])
 
-  func attach(to bus: DeviceBus) { state.withLock { $0.bus = bus } }
+  func attach(to bus: DeviceContext) { state.withLock { $0.bus = bus } }
 
   /// Reads as the low byte of each offset.
   func read(_ access: RegionAccess, into bytes: inout MutableRawSpan) throws(Errno) {
@@ -92,7 +92,7 @@ final class FullDevice: Device {
   }
   func memoryWritten(_ access: RegionAccess) { state.withLock { $0.memoryWrites.append(access) } }
 
-  var bus: DeviceBus {
+  var bus: DeviceContext {
     get throws { try state.withLock { $0.bus }.orThrow() }
   }
 
@@ -142,8 +142,8 @@ final class Bench {
   }
 }
 
-func counters(_ count: Int) throws -> [EventCounter] {
-  try (0..<count).map { _ in try EventCounter() }
+func counters(_ count: Int) throws -> [EventFD] {
+  try (0..<count).map { _ in try EventFD() }
 }
 
 func words(_ words: [UInt32]) -> [UInt8] {

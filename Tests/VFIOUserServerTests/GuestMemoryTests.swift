@@ -124,22 +124,22 @@ extension GuestMemory {
   @Test func `crosses windows, whose files lie elsewhere`() throws {
     try addWindow(memory, 0x1000, 0x1000, file: file, offset: 0x3000)
     try addWindow(memory, 0x2000, 0x2000, file: file, offset: 0)
-    let transfer = memory.begin()
+    let transfer = memory.access()
     let bytes = (0..<0x2800).map { UInt8(truncatingIfNeeded: $0 &* 7) }
     try transfer.write(at: 0x1400, from: bytes)
     #expect(try transfer.read(at: 0x1400, count: bytes.count) == bytes)
     try memory.removeSoon(0x1000, 0x1000)
     try memory.removeSoon(0x2000, 0x2000)
     try addWindow(memory, 0, 0x4000, file: file)
-    #expect(try memory.begin().read(at: 0x3400, count: 0xC00) == Array(bytes[..<0xC00]))
-    #expect(try memory.begin().read(at: 0, count: 0x1C00) == Array(bytes[0xC00...]))
+    #expect(try memory.access().read(at: 0x3400, count: 0xC00) == Array(bytes[..<0xC00]))
+    #expect(try memory.access().read(at: 0, count: 0x1C00) == Array(bytes[0xC00...]))
   }
 
   @Test func `keeps to each window's permissions`() throws {
     try addWindow(memory, 0x1000, 0x1000, file: file)
     try addWindow(memory, 0x2000, 0x1000, .readable, file: file, offset: 0x1000)
     try addWindow(memory, 0x3000, 0x1000, .writable, file: file, offset: 0x2000)
-    let transfer = memory.begin()
+    let transfer = memory.access()
     #expect(throws: MemoryError.notPermitted(at: 0x2000)) {
       try transfer.write(at: 0x1FFF, from: [1, 2])
     }
@@ -159,18 +159,18 @@ extension GuestMemory {
   @Test func `names the address where nothing is`() throws {
     try addWindow(memory, 0x1000, 0x1000, file: file)
     #expect(throws: MemoryError.unmapped(at: 0x2000)) {
-      try memory.begin().read(at: 0x1FF0, count: 0x20)
+      try memory.access().read(at: 0x1FF0, count: 0x20)
     }
     #expect(throws: MemoryError.wraps(at: .max, count: 2)) {
-      try memory.begin().read(at: .max, count: 2)
+      try memory.access().read(at: .max, count: 2)
     }
-    #expect(try memory.begin().read(at: 0, count: 0) == [])
+    #expect(try memory.access().read(at: 0, count: 0) == [])
   }
 
   @Test func `loads and stores numbers, also across windows and out of line`() throws {
     try addWindow(memory, 0x1000, 0x1000, file: file)
     try addWindow(memory, 0x2000, 0x1000, file: file, offset: 0x5000)
-    let transfer = memory.begin()
+    let transfer = memory.access()
     for address: UInt64 in [0x1000, 0x1003, 0x1FF8, 0x1FFC, 0x1FFF] {
       try transfer.store(0x1122_3344_5566_7788 as UInt64, at: address)
       #expect(try transfer.load(at: address) == 0x1122_3344_5566_7788 as UInt64)
@@ -184,7 +184,7 @@ extension GuestMemory {
 
   @Test func `changes numbers atomically`() throws {
     try addWindow(memory, 0x1000, 0x1000, file: file)
-    let transfer = memory.begin()
+    let transfer = memory.access()
     #expect(try transfer.exchange(5 as UInt64, at: 0x1008) == 0)
     #expect(try transfer.compareExchange(expected: 4 as UInt64, desired: 9, at: 0x1008) == 5)
     #expect(try transfer.compareExchange(expected: 5 as UInt64, desired: 9, at: 0x1008) == 5)
@@ -201,7 +201,7 @@ extension GuestMemory {
   @Test func `lends slices for system calls`() throws {
     try addWindow(memory, 0x1000, 0x1000, file: file)
     try addWindow(memory, 0x2000, 0x1000, file: file, offset: 0x5000)
-    let transfer = memory.begin()
+    let transfer = memory.access()
     var ends: [Int32] = [-1, -1]
     let opened = unsafe pipe(&ends)
     #expect(opened == 0)
@@ -225,8 +225,9 @@ extension GuestMemory {
   @Test func `refuses a scatter list that it cannot lend`() throws {
     try addWindow(memory, 0x1000, 0x1000, .readable, file: file)
     try addWindow(memory, 0x2000, 0x1000)
-    func lend(_ ranges: [GuestRange], _ direction: Transfer.Direction) throws(MemoryError) {
-      try unsafe memory.begin().withSystemCallSlices(of: ranges, for: direction) { _ in }
+    func lend(_ ranges: [GuestRange], _ direction: GuestMemoryAccess.Direction) throws(MemoryError)
+    {
+      try unsafe memory.access().withSystemCallSlices(of: ranges, for: direction) { _ in }
     }
     let one = GuestRange(address: 0x1000, count: 4)
     #expect(throws: MemoryError.notPermitted(at: 0x1000)) { try lend([one], .writing) }
@@ -249,20 +250,20 @@ extension GuestMemory {
 
   @Test func `ends with its client`() throws {
     try addWindow(memory, 0x1000, 0x1000, file: file)
-    let transfer = memory.begin()
+    let transfer = memory.access()
     memory.disconnect()
     try addWindow(memory, 0x1000, 0x1000, file: file)
-    memory.arm()
+    memory.allowDMA()
     #expect(throws: MemoryError.stale) { try transfer.write(at: 0x1000, from: [1]) }
     #expect(throws: MemoryError.stale) { try transfer.load(at: 0x1000) as UInt32 }
     #expect(!transfer.isAlive)
-    #expect(try memory.begin().load(at: 0x1000) == 0 as UInt32)
+    #expect(try memory.access().load(at: 0x1000) == 0 as UInt32)
   }
 
   @Test func `says whether holes may close in a moment`() throws {
     try addWindow(memory, 0x1000, 0x1000, file: file)
     try addWindow(memory, 0x2000, 0x1000, file: file)
-    let transfer = memory.begin()
+    let transfer = memory.access()
     #expect(transfer.isSettled)
     try memory.remove(address: 0x1000, size: 0x1000, before: .after(.zero))
     let since = Deadline.now
@@ -271,7 +272,7 @@ extension GuestMemory {
     #expect(eventually { transfer.isSettled })
     #expect(Deadline.now - since > Deadline.nanoseconds(GuestMemory.holePatience) / 2)
     // One that waits for an access is none that is over after a while.
-    let counter = try EventCounter()
+    let counter = try EventFD()
     try unsafe transfer.withSystemCallSlices(
       of: [GuestRange(address: 0x2000, count: 4)], for: .reading
     ) { _ in
@@ -279,7 +280,7 @@ extension GuestMemory {
       #expect(removal != nil)
       memory.state.withLock { $0.holesMayCloseUntil = 0 }
       #expect(!transfer.isSettled)
-      if let removal { memory.giveUp(removal) }
+      if let removal { memory.cancel(removal) }
     }
     #expect(transfer.isSettled)
     memory.disconnect()
@@ -289,9 +290,9 @@ extension GuestMemory {
   @Test func `waits until a new client has armed the device`() throws {
     memory.disconnect()
     try addWindow(memory, 0x1000, 0x1000, file: file)
-    let transfer = memory.begin()
-    #expect(throws: MemoryError.notArmed) { try transfer.store(1 as UInt8, at: 0x1000) }
-    memory.arm()
+    let transfer = memory.access()
+    #expect(throws: MemoryError.dmaNotAllowed) { try transfer.store(1 as UInt8, at: 0x1000) }
+    memory.allowDMA()
     try transfer.store(1 as UInt8, at: 0x1000)
   }
 
@@ -300,7 +301,7 @@ extension GuestMemory {
     try addWindow(memory, 0x2000, 0x1000, file: file)
     let seen = Monitor<[UInt64: UInt64]>([:])
     memory.observeWrites { address, count in seen.withLock { $0[address] = count } }
-    let transfer = memory.begin()
+    let transfer = memory.access()
     try transfer.write(at: 0x1FFE, from: [1, 2, 3])
     try transfer.store(1 as UInt32, at: 0x1100)
     _ = try transfer.fetchOr(1 as UInt64, at: 0x1200)

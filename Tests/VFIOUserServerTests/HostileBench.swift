@@ -28,7 +28,7 @@ final class Victim: Device {
   }
 
   struct State {
-    var bus: DeviceBus?
+    var bus: DeviceContext?
     var held: [Holder] = []
     var isGateOpen = false
     var isWaiting = false
@@ -52,9 +52,9 @@ final class Victim: Device {
       .powerManagement(PowerManagement(noSoftReset: false)), .express(Express()),
       .msi(MSI(vectors: 4, perVectorMasking: true)), .msix(MSIX(vectors: 16, bar: 4)),
     ],
-    signalAreas: [SignalArea("bell", in: .bar0, at: 0x800)])
+    ioEventAreas: [IOEventArea("bell", in: .bar0, at: 0x800)])
 
-  func attach(to bus: DeviceBus) { state.withLock { $0.bus = bus } }
+  func attach(to bus: DeviceContext) { state.withLock { $0.bus = bus } }
   func read(_ access: RegionAccess, into bytes: inout MutableRawSpan) throws(Errno) {}
 
   func write(_ access: RegionAccess, from bytes: Span<UInt8>) throws(Errno) {
@@ -65,15 +65,15 @@ final class Victim: Device {
     try carryOut(order, bytes.indices.reversed().reduce(0) { $0 << 8 | UInt64(bytes[$1]) }, bus)
   }
 
-  private func carryOut(_ order: Order, _ number: UInt64, _ bus: DeviceBus) throws(Errno) {
+  private func carryOut(_ order: Order, _ number: UInt64, _ bus: DeviceContext) throws(Errno) {
     do throws(MemoryError) {
       switch order {
-      case .load: _ = try bus.memory.begin().load(at: number) as UInt64
+      case .load: _ = try bus.memory.access().load(at: number) as UInt64
       case .copy: try perform(number, bus)
       case .hold:
         let held = Holder()
         try held.pin(
-          GuestRange(address: number, count: 4096), for: .writing, of: bus.memory.begin())
+          GuestRange(address: number, count: 4096), for: .writing, of: bus.memory.access())
         state.withLock { $0.held.append(held) }
       case .wait:
         state.update { $0.isWaiting = true }
@@ -87,9 +87,9 @@ final class Victim: Device {
     }
   }
 
-  private func perform(_ address: UInt64, _ bus: DeviceBus) throws(MemoryError) {
+  private func perform(_ address: UInt64, _ bus: DeviceContext) throws(MemoryError) {
     do throws(Errno) {
-      try bus.perform { transfer in
+      try bus.afterReply { transfer in
         if let bytes = try? transfer.read(at: address, count: 64 << 10) {
           try? transfer.write(at: address, from: bytes)
         }

@@ -351,7 +351,7 @@ extension Hostility {
     Hostility("of a vector, full as well", .blockingEventfd) { bench in
       let peer = try bench.connect()
       for (index, order) in [(0, Victim.Order.raise), (2, .vector)] as [(UInt32, Victim.Order)] {
-        let counter = try EventCounter()
+        let counter = try EventFD()
         counter.fillAndBlock()
         var descriptors = DescriptorList()
         descriptors.append(try counter.descriptor.duplicate())

@@ -104,7 +104,7 @@ extension Hostility {
     },
     .init("fills its eventfd, which blocks, in the middle of signals") { bench in
       let peer = try bench.connect()
-      let counter = try EventCounter()
+      let counter = try EventFD()
       let set = try peer.ask(oneEventfd, descriptors: list(counter.descriptor.duplicate()))
       #expect(set.errno == nil)
       let isOver = Atomic(false)
@@ -131,7 +131,7 @@ extension Hostility {
       for _ in 0..<8 { peer.send(read) }
       let worst = Atomic(0)
       for _ in 0..<64 {
-        let numbers = try (0..<16).map { _ in try EventCounter().descriptor.duplicate().release() }
+        let numbers = try (0..<16).map { _ in try EventFD().descriptor.duplicate().release() }
         guard peer.socket.sendsAtOnce(message(.deviceReset), numbers) else { break }
         worst.max(openDescriptors(), ordering: .relaxed)
       }

@@ -268,7 +268,7 @@ extension Hostility {
     .init("maps what is no memory") { bench in
       let peer = try bench.connect()
       let strange: [() throws -> OwnedNumber] = [
-        { OwnedNumber(try EventCounter().descriptor.duplicate()) },
+        { OwnedNumber(try EventFD().descriptor.duplicate()) },
         { OwnedNumber(try MessageSocket.pair().0.descriptor.duplicate()) },
         { OwnedNumber(try peer.socket.descriptor.duplicate()) },
         { OwnedNumber(try open("/dev/null")) },
@@ -355,7 +355,7 @@ extension Hostility {
   static let signals: [Hostility] = [
     .init("gives one eventfd to every vector of every index") { bench in
       let peer = try bench.connect()
-      let counter = try EventCounter()
+      let counter = try EventFD()
       for (index, count) in [(0, 1), (1, 4), (2, 16), (3, 1), (4, 1)] as [(UInt32, UInt32)] {
         let descriptors = try list {
           try (0..<count).map { _ in OwnedNumber(try counter.descriptor.duplicate()) }
@@ -381,7 +381,7 @@ extension Hostility {
     },
     .init("lets an eventfd unmask the interrupt that it signals") { bench in
       let peer = try bench.connect()
-      let counter = try EventCounter()
+      let counter = try EventFD()
       func set(_ flags: UInt32) throws -> UInt32? {
         var lent = DescriptorList()
         lent.append(try counter.descriptor.duplicate())

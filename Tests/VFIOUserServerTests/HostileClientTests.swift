@@ -95,7 +95,7 @@ private func checkTruncatedControlData() throws {
   // The receiving side finds room for four: those of the message are behind, and soon closed here.
   let room = numberAfterFreeOnes(4)
   var descriptors = DescriptorList()
-  for _ in 0..<16 { descriptors.append(try EventCounter().descriptor.duplicate()) }
+  for _ in 0..<16 { descriptors.append(try EventFD().descriptor.duplicate()) }
   var limit = rlimit()
   #expect(unsafe getrlimit(__rlimit_resource_t(7), &limit) == 0)
   let usual = limit.rlim_cur
@@ -124,11 +124,11 @@ private func checkCloseOnExec() throws {
   let memory = try TruncatableMemory(size: 0x10000)
   try HostileBench.map(peer, memory)
   var descriptors = DescriptorList()
-  for _ in 0..<16 { descriptors.append(try EventCounter().descriptor.duplicate()) }
+  for _ in 0..<16 { descriptors.append(try EventFD().descriptor.duplicate()) }
   let set = message(.deviceSetIRQs, words([20, 0x24, 2, 0, 16]))
   #expect(try peer.ask(set, descriptors: descriptors).errno == nil)
   var unmask = DescriptorList()
-  unmask.append(try EventCounter().descriptor.duplicate())
+  unmask.append(try EventFD().descriptor.duplicate())
   let watch = message(.deviceSetIRQs, words([20, 0x14, 0, 0, 1]))
   #expect(try peer.ask(watch, descriptors: unmask).errno == nil)
   #expect((0..<1024 as Range<Int32>).filter { isInherited($0) } == inherited)

@@ -8,11 +8,11 @@ import VFIOUserTransport
 @Suite struct `INTx` {
   let device = TestDevice()
   let client: Client
-  let counter: EventCounter
+  let counter: EventFD
 
   init() throws {
     client = try clientOfTestDevice(device)
-    counter = try EventCounter()
+    counter = try EventFD()
   }
 
   @Test func `is described as maskable and masking itself`() throws {

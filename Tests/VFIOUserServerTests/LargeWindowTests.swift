@@ -13,7 +13,7 @@ import VFIOUserTransport
     description.bars = [
       2: BaseAddressRegister(.memory64(prefetchable: true), size: 8 << 30, backing: backing)
     ]
-    description.signalAreas = []
+    description.ioEventAreas = []
     description.capabilities = []
     let client = try Bench(FullDevice(description)).client()
     try client.store(UInt64.max, .configuration, at: 0x18)

@@ -20,7 +20,7 @@ import VFIOUserTransport
     let isOver = Monitor(false)
     let turns = Monitor(0)
     // The neighbour works all the while, on its session's thread, its worker and one of its own.
-    let transfer = try neighbour.bus.memory.begin()
+    let transfer = try neighbour.bus.memory.access()
     let worker = try Outcome { () throws(MemoryError) -> Int in
       var done = 0
       while !isOver.withLock({ $0 }) {
@@ -40,7 +40,7 @@ import VFIOUserTransport
     }
     // A system call gets EFAULT instead.
     bad.memory.resize(to: 0)
-    let written = try unsafe victim.bus.memory.begin().withSystemCallSlices(
+    let written = try unsafe victim.bus.memory.access().withSystemCallSlices(
       of: [GuestRange(address: 0x10000, count: 4096)], for: .reading
     ) { slices in
       let null = unsafe open("/dev/shm/vfio-user-\(getpid())", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
@@ -58,8 +58,8 @@ import VFIOUserTransport
   }
 
   /// What the callback of either device does: loads, copies, and notes how it went.
-  private static func copyAround(_ bus: DeviceBus, _ device: CallbackDevice) {
-    let transfer = bus.memory.begin()
+  private static func copyAround(_ bus: DeviceContext, _ device: CallbackDevice) {
+    let transfer = bus.memory.access()
     var failure: MemoryError?
     do throws(MemoryError) {
       _ = try transfer.load(at: 0x14000) as UInt64
@@ -130,7 +130,7 @@ private func serveMany(_ count: Int) throws {
   }
   for server in servers { server.stop() }
   for server in servers { #expect(server.waitUntilStopped()) }
-  for peer in peers { #expect(throws: StreamFailure.closedByPeer) { try peer.receive() } }
+  for peer in peers { #expect(throws: StreamError.closedByPeer) { try peer.receive() } }
   for path in paths {
     #expect((try? MessageSocket(connectingTo: path)) == nil)
   }

@@ -23,7 +23,7 @@ import Testing
   @Test func `keeps a part for each other device, whatever one takes`() throws {
     let budget = MappingBudget(.init(mappings: 100, bytes: 100 << 20))
     let shares = (0..<5).map { _ in budget.newShare() }
-    var greedy: [MappingBudget.Claim] = []
+    var greedy: [MappingBudget.Reservation] = []
     while let claim = try? shares[0].claim(bytes: 1 << 20) { greedy.append(claim) }
     // Half of the budget is for whoever comes first, a tenth is everybody's own.
     #expect(greedy.count == 60)

@@ -8,8 +8,8 @@ import VFIOUserTransport
 /// A device with a page of registers, whose callback does what a test wants.
 final class CallbackDevice: Device {
   struct State {
-    var bus: DeviceBus?
-    var onWrite: (@Sendable (DeviceBus) -> Void)?
+    var bus: DeviceContext?
+    var onWrite: (@Sendable (DeviceContext) -> Void)?
     var onQuiesce: (@Sendable () -> Void)?
     var quiesced: [[GuestRange]] = []
     var lastFailure: MemoryError?
@@ -33,7 +33,7 @@ final class CallbackDevice: Device {
       bars: bars)
   }
 
-  func attach(to bus: DeviceBus) { state.withLock { $0.bus = bus } }
+  func attach(to bus: DeviceContext) { state.withLock { $0.bus = bus } }
   func read(_ access: RegionAccess, into bytes: inout MutableRawSpan) throws(Errno) {}
   func write(_ access: RegionAccess, from bytes: Span<UInt8>) throws(Errno) {
     let (body, bus) = state.withLock { ($0.onWrite, $0.bus) }
@@ -50,7 +50,7 @@ final class CallbackDevice: Device {
   func clientLeft() { state.update { $0.departures += 1 } }
 
   /// The bus; it is there once the server is.
-  var bus: DeviceBus {
+  var bus: DeviceContext {
     get throws { try #require(state.withLock { $0.bus }) }
   }
 }
@@ -123,7 +123,7 @@ final class MessageClient {
 
   /// The device reads, on a thread of its own.
   func startRead(_ count: Int, at offset: UInt64 = 0) throws -> Outcome<[UInt8]> {
-    let transfer = try device.bus.memory.begin()
+    let transfer = try device.bus.memory.access()
     return try Outcome { () throws(MemoryError) in
       try transfer.read(at: Self.base + offset, count: count)
     }
@@ -131,7 +131,7 @@ final class MessageClient {
 
   /// The device writes, on a thread of its own.
   func startWrite(_ bytes: [UInt8], at offset: UInt64 = 0) throws -> Outcome<Void> {
-    let transfer = try device.bus.memory.begin()
+    let transfer = try device.bus.memory.access()
     return try Outcome { () throws(MemoryError) in
       try transfer.write(at: Self.base + offset, from: bytes)
     }
@@ -185,7 +185,7 @@ extension GuestMemory {
     guard let removal else { return }
     while !finish(removal) {
       guard !deadline.hasPassed else {
-        giveUp(removal)
+        cancel(removal)
         throw Errno.resourceBusy
       }
       _ = eventually(within: .milliseconds(1)) { false }

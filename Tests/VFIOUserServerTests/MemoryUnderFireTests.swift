@@ -10,7 +10,7 @@ import VFIOUserTransport
 
   /// A thread that holds the window at 0x1000 until it is let go.
   private func hold(_ gate: Monitor<Bool>, _ isHeld: Monitor<Bool>) throws -> Outcome<Void> {
-    let transfer = memory.begin()
+    let transfer = memory.access()
     return try Outcome { () throws(MemoryError) in
       try unsafe transfer.withSystemCallSlices(
         of: [GuestRange(address: 0x1000, count: 16)], for: .reading
@@ -33,7 +33,7 @@ import VFIOUserTransport
       mappings.update { $0 = true }
     }
     // Nothing new begins meanwhile.
-    #expect(eventually { (try? memory.begin().load(at: 0x1000) as UInt8) == nil })
+    #expect(eventually { (try? memory.access().load(at: 0x1000) as UInt8) == nil })
     #expect(!removal.isThere)
     #expect(memory.windowCount == 1)
     gate.update { $0 = true }
@@ -54,7 +54,7 @@ import VFIOUserTransport
     }
     #expect(throws: Errno.resourceBusy) { try memory.removeAll(before: .after(.milliseconds(10))) }
     #expect(memory.windowCount == 2)
-    #expect(try memory.begin().load(at: 0x1000) == 0 as UInt8)
+    #expect(try memory.access().load(at: 0x1000) == 0 as UInt8)
     gate.update { $0 = true }
     try holder.get()
     try memory.removeAll(before: .after(.seconds(5)))
@@ -72,7 +72,7 @@ import VFIOUserTransport
     let map = DMAMap(flags: .readable, address: 0x1000, size: 0x1000)
     #expect(try peer.ask(message(.dmaMap, bytes(of: map)), descriptors: descriptors).errno == nil)
     let (gate, isHeld) = (Monitor(false), Monitor(false))
-    let transfer = try device.bus.memory.begin()
+    let transfer = try device.bus.memory.access()
     let holder = try Outcome { () throws(MemoryError) in
       try unsafe transfer.withSystemCallSlices(
         of: [GuestRange(address: 0x1000, count: 16)], for: .reading
@@ -93,11 +93,11 @@ import VFIOUserTransport
     let size: UInt64 = 0x10000
     let file = try TruncatableMemory(size: size)
     try addWindow(memory, 0, size, file: file)
-    try memory.begin().write(
+    try memory.access().write(
       at: 0, from: (0..<Int(size)).map { UInt8(truncatingIfNeeded: $0 >> 8) })
     let isOver = Monitor(false)
     let workers = try (0..<4).map { number in
-      let transfer = memory.begin()
+      let transfer = memory.access()
       return try Outcome { () throws(MemoryError) -> Int in
         var random = SplitMix64(seed: UInt64(number))
         var turns = 0
@@ -134,7 +134,7 @@ import VFIOUserTransport
     let (file, other) = (try TruncatableMemory(size: 0x10000), try TruncatableMemory(size: 0x10000))
     try addWindow(memory, 0, 0x10000, file: file)
     try addWindow(neighbour, 0, 0x10000, file: other)
-    let transfer = memory.begin()
+    let transfer = memory.access()
     try transfer.store(7 as UInt64, at: 0x8000)
     file.resize(to: 0x1000)
     #expect(throws: MemoryError.truncated(at: 0x8000)) { try transfer.load(at: 0x8000) as UInt8 }
@@ -158,8 +158,8 @@ import VFIOUserTransport
     #expect(throws: MemoryError.truncated(at: 0x8000)) {
       try transfer.fetchOr(1 as UInt64, at: 0x8000)
     }
-    try neighbour.begin().store(9 as UInt64, at: 0x8000)
-    #expect(try neighbour.begin().load(at: 0x8000) == 9 as UInt64)
+    try neighbour.access().store(9 as UInt64, at: 0x8000)
+    #expect(try neighbour.access().load(at: 0x8000) == 9 as UInt64)
     file.resize(to: 0x10000)
     #expect(try transfer.load(at: 0x8000) == 0 as UInt64)
   }
@@ -169,7 +169,7 @@ import VFIOUserTransport
     let file = try TruncatableMemory(size: 0x10000)
     try addWindow(memory, 0, 0x10000, file: file)
     let isOver = Monitor(false)
-    let transfer = memory.begin()
+    let transfer = memory.access()
     let workers = try (0..<4).map { number in
       try Outcome { () throws(MemoryError) -> Int in
         var faults = 0
@@ -215,7 +215,7 @@ import VFIOUserTransport
       #expect(mappingsOfClients() > mappings)
       // They are the file that they were: what is written to one is in it.
       for page in 0..<8 as Range<UInt64> {
-        try memory.begin().store(UInt32(page + 1), at: page << 16)
+        try memory.access().store(UInt32(page + 1), at: page << 16)
       }
       let whole = try #require(MappedFile(try file.lent()))
       #expect((0..<8).map { whole[$0 << 13] } == [1, 2, 3, 4, 5, 6, 7, 8])
@@ -255,7 +255,7 @@ private func leaveInTheMiddle() throws {
     #expect(
       try client.peer.ask(message(.dmaMap, bytes(of: map)), descriptors: descriptors).errno == nil)
   }
-  let transfer = try client.device.bus.memory.begin()
+  let transfer = try client.device.bus.memory.access()
   let copying = try Outcome { () throws(MemoryError) in
     while true { _ = try transfer.read(at: 1 << 32, count: 4096) }
   }

@@ -22,7 +22,7 @@ import VFIOUserTransport
     let client = try MessageClient(#"{"max_data_xfer_size":1000}"#) { $0.dmaMessagesInFlight = 3 }
     let outcome = try client.startWrite(Array(repeating: 7, count: 5000))
     for _ in 0..<3 { #expect(try client.expect(.dmaWrite).access.count == 1000) }
-    #expect(throws: StreamFailure.deadlinePassed(during: .receiving)) {
+    #expect(throws: StreamError.deadlinePassed(during: .receiving)) {
       try client.peer.receive(within: .milliseconds(50))
     }
     #expect(!outcome.isThere)
@@ -177,7 +177,7 @@ import VFIOUserTransport
     var errors: [MemoryError?] = []
     for _ in 0..<70 { errors.append(try client.startRead(1).error) }
     #expect(errors.prefix(60).allSatisfy { $0 == .timedOut })
-    #expect(errors.last == .stale || errors.last == .notArmed)
+    #expect(errors.last == .stale || errors.last == .dmaNotAllowed)
     #expect(eventually { client.device.state.withLock { $0.departures } == 1 })
   }
 
@@ -196,10 +196,10 @@ import VFIOUserTransport
     client.device.state.withLock { state in
       state.onWrite = { bus in
         let inside = Result { () throws(MemoryError) in
-          try bus.memory.begin().read(at: MessageClient.base, count: 8)
+          try bus.memory.access().read(at: MessageClient.base, count: 8)
         }
         if case .failure(let error) = inside { seen.update { $0.inside = error } }
-        try? bus.perform { transfer in
+        try? bus.afterReply { transfer in
           let later = try? transfer.read(at: MessageClient.base, count: 8)
           seen.update { $0.later = later }
         }

@@ -207,7 +207,7 @@ private func longs(_ longs: [UInt64]) -> [UInt8] {
       #expect(good.header.id == 77)
       #expect(good.errno == nil)
     case .closed:
-      #expect(throws: StreamFailure.closedByPeer) { try peer.receive() }
+      #expect(throws: StreamError.closedByPeer) { try peer.receive() }
     }
   }
 
@@ -261,14 +261,14 @@ private func longs(_ longs: [UInt64]) -> [UInt8] {
     if case .refused(let errno) = misbehaviour.outcome {
       #expect(try peer.receive().errno == UInt32(errno.rawValue))
     }
-    #expect(throws: StreamFailure.closedByPeer) { try peer.receive() }
+    #expect(throws: StreamError.closedByPeer) { try peer.receive() }
   }
 
   @Test func `is closed when it says nothing`() throws {
     var options = ServerOptions()
     options.negotiationTimeout = .milliseconds(50)
     let peer = try connect(negotiated: false, options: options)
-    #expect(throws: StreamFailure.closedByPeer) { try peer.receive() }
+    #expect(throws: StreamError.closedByPeer) { try peer.receive() }
   }
 
   @Test func `is closed when it stops in the middle of a message`() throws {
@@ -276,7 +276,7 @@ private func longs(_ longs: [UInt64]) -> [UInt8] {
     options.messageTimeout = .milliseconds(50)
     let peer = try connect(options: options)
     peer.send(Array(message(.deviceGetInfo, words([16, 0, 0, 0]))[..<20]))
-    #expect(throws: StreamFailure.closedByPeer) { try peer.receive() }
+    #expect(throws: StreamError.closedByPeer) { try peer.receive() }
   }
 
   @Test func `is closed when it never reads its replies`() throws {

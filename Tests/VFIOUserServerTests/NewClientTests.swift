@@ -19,7 +19,7 @@ import VFIOUserTransport
     #expect(try peer.ask(ScriptedPeer.versionOfQEMU).errno == nil)
     task.cancel()
     try await task.value
-    #expect(throws: StreamFailure.closedByPeer) { try peer.receive() }
+    #expect(throws: StreamError.closedByPeer) { try peer.receive() }
     #expect(device.state.withLock { $0.departures } == 1)
   }
 }
@@ -46,7 +46,7 @@ import VFIOUserTransport
     #expect(eventually { !server.hasClient })
     let peer = try connect()
     let bus = try #require(device.state.withLock { $0.bus })
-    #expect(!bus.memory.begin().isAlive)
+    #expect(!bus.memory.access().isAlive)
     switch how {
     case "reset": _ = try peer.ask(message(.deviceReset))
     case "bus master": _ = try peer.ask(message(.regionWrite, master))
@@ -59,12 +59,12 @@ import VFIOUserTransport
       let set = SetInterrupts(
         data: .eventDescriptors, action: .trigger, index: .intx, start: 0, count: 1)
       var descriptors = DescriptorList()
-      descriptors.append(try EventCounter().descriptor.duplicate())
+      descriptors.append(try EventFD().descriptor.duplicate())
       #expect(
         try peer.ask(message(.deviceSetIRQs, bytes(of: set)), descriptors: descriptors).errno == nil
       )
     default: _ = try peer.ask(message(.deviceGetInfo, Array(repeating: 0, count: 16)))
     }
-    #expect(bus.memory.begin().isAlive == ["reset", "eventfd", "bus master"].contains(how))
+    #expect(bus.memory.access().isAlive == ["reset", "eventfd", "bus master"].contains(how))
   }
 }

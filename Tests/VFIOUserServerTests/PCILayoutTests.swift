@@ -8,11 +8,11 @@ import VFIOUserServer
 struct Contradiction: CustomTestStringConvertible, Sendable {
   let testDescription: String
   let description: PCIDescription
-  let flaw: PCIDescription.Flaw
+  let flaw: PCIDescription.ValidationError
   let sentence: String
 
   init(
-    _ name: String, _ flaw: PCIDescription.Flaw, _ sentence: String,
+    _ name: String, _ flaw: PCIDescription.ValidationError, _ sentence: String,
     _ change: (inout PCIDescription) -> Void
   ) {
     testDescription = name
@@ -212,21 +212,21 @@ private func backed(_ backing: RegionBacking) -> BaseAddressRegister {
     Contradiction(
       "signals behind the end of a region", .signalOutside("a", .bar1, 30..<34, size: 32),
       "a is at 0x1e..<0x22, outside of the 0x20 bytes of BAR1"
-    ) { $0.signalAreas = [SignalArea("a", in: .bar1, at: 30, size: 4)] },
+    ) { $0.ioEventAreas = [IOEventArea("a", in: .bar1, at: 30, size: 4)] },
     Contradiction(
       "signals at the end of numbers",
       .signalOutside("a", .bar1, (.max - 1)..<(.max), size: 32),
       "a is at 0xfffffffffffffffe..<0xffffffffffffffff, outside of the 0x20 bytes of BAR1"
-    ) { $0.signalAreas = [SignalArea("a", in: .bar1, at: .max - 1, size: 4)] },
+    ) { $0.ioEventAreas = [IOEventArea("a", in: .bar1, at: .max - 1, size: 4)] },
     Contradiction(
       "signals in a region that is not there", .signalOutside("a", .vga, 0..<4, size: 0),
       "a is at 0x0..<0x4, outside of the 0x0 bytes of VGA"
-    ) { $0.signalAreas = [SignalArea("a", in: .vga, at: 0, size: 4)] },
+    ) { $0.ioEventAreas = [IOEventArea("a", in: .vga, at: 0, size: 4)] },
     Contradiction(
       "signals both ways under one name", .signalsDisagree("a"), "a is both a counter and a socket"
     ) {
-      $0.signalAreas = [
-        SignalArea("a", in: .bar0, at: 0), SignalArea("a", in: .bar0, at: 4, .accesses()),
+      $0.ioEventAreas = [
+        IOEventArea("a", in: .bar0, at: 0), IOEventArea("a", in: .bar0, at: 4, .accesses()),
       ]
     },
     Contradiction(
@@ -234,7 +234,7 @@ private func backed(_ backing: RegionBacking) -> BaseAddressRegister {
       .tooManySignals(.bar0, count: 17, allowed: 16),
       "BAR0 has 17 descriptors for signals, clients take 16"
     ) {
-      $0.signalAreas = (0..<17).map { SignalArea("\($0)", in: .bar0, at: UInt64($0)) }
+      $0.ioEventAreas = (0..<17).map { IOEventArea("\($0)", in: .bar0, at: UInt64($0)) }
     },
   ]
 
@@ -249,7 +249,7 @@ private func backed(_ backing: RegionBacking) -> BaseAddressRegister {
   @Test func `puts MSI-X into a BAR of its own if none is named`() throws {
     var description = FullDevice.description
     description.bars = [0: BaseAddressRegister(.memory64(prefetchable: false), size: 4096)]
-    description.signalAreas = []
+    description.ioEventAreas = []
     description.capabilities = [.msix(MSIX(vectors: 2048))]
     let client = try Bench(FullDevice(description)).client()
     #expect(try client.region(.bar2).size == 64 << 10)
@@ -263,7 +263,7 @@ private func backed(_ backing: RegionBacking) -> BaseAddressRegister {
     var description = FullDevice.description
     let areas: [Range<UInt64>] = [0x1000..<0x2000, 0..<0x1000, 0x2000..<0x3000]
     description.bars = [0: backed(.memoryAreas(areas))]
-    description.signalAreas = []
+    description.ioEventAreas = []
     description.capabilities = [
       .msix(MSIX(vectors: 2, bar: 0, tableOffset: 0x3000, pendingOffset: 0x3020))
     ]

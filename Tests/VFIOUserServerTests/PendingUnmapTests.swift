@@ -62,7 +62,7 @@ import VFIOUserTransport
     let busy = UInt32(Errno.resourceBusy.rawValue)
     #expect(try client.next(3) == [[10, busy], [11, nil], [12, nil]])
     // It stays, and can be used and taken back.
-    #expect(try client.device.bus.memory.begin().load(at: Client.base) == 0 as UInt8)
+    #expect(try client.device.bus.memory.access().load(at: Client.base) == 0 as UInt8)
     client.holder.release()
     client.send(Client.unmap(id: 13))
     #expect(try client.next(1) == [[13, nil]])
@@ -106,7 +106,7 @@ import VFIOUserTransport
     client.send(Client.map(0x8000_0000, 0x1000, id: 2))
     #expect(try client.next(1) == [[2, nil]])
     try client.pin()
-    let transfer = try client.device.bus.memory.begin()
+    let transfer = try client.device.bus.memory.access()
     let outcome = try Outcome { () throws(MemoryError) in
       try transfer.read(at: 0x8000_0000, count: 4)
     }
@@ -130,7 +130,7 @@ import VFIOUserTransport
       client.send(Client.map(0x8000_0000 + UInt64(number) << 12, 0x1000, id: UInt16(100 + number)))
     }
     #expect(
-      eventually { (try? client.device.bus.memory.begin().load(at: Client.base) as UInt8) == nil })
+      eventually { (try? client.device.bus.memory.access().load(at: Client.base) as UInt8) == nil })
     let before = client.loop?.turns ?? 0
     client.holder.release()
     let expected = [[10, nil]] + (0..<count).map { [UInt32(100 + $0), nil] }
@@ -174,7 +174,7 @@ import VFIOUserTransport
     device.state.withLock { state in
       state.onWrite = { bus in
         try? holder.pin(
-          GuestRange(address: Client.base, count: 16), for: .reading, of: bus.memory.begin())
+          GuestRange(address: Client.base, count: 16), for: .reading, of: bus.memory.access())
       }
     }
     var options = ServerOptions()

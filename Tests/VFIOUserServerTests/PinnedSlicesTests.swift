@@ -11,7 +11,7 @@ final class Holder: Sendable {
   private let slices = Monitor<PinnedSlices?>(PinnedSlices())
 
   func pin(
-    _ range: GuestRange, for direction: Transfer.Direction, of transfer: Transfer
+    _ range: GuestRange, for direction: GuestMemoryAccess.Direction, of transfer: GuestMemoryAccess
   ) throws(MemoryError) {
     try slices.withLock { slices throws(MemoryError) in
       try slices?.pin(range, for: direction, of: transfer)
@@ -57,7 +57,7 @@ final class Holder: Sendable {
   }
 
   @Test func `show the kernel what lies in the windows, in order`() throws {
-    let transfer = memory.begin()
+    let transfer = memory.access()
     try transfer.write(at: 0x4FFE, from: [1, 2, 3, 4])
     try transfer.write(at: 0x1000, from: [5])
     try holder.pin(GuestRange(address: 0x4FFE, count: 4), for: .reading, of: transfer)
@@ -67,7 +67,7 @@ final class Holder: Sendable {
   }
 
   @Test func `join ranges that follow each other`() throws {
-    let transfer = memory.begin()
+    let transfer = memory.access()
     for page in 1...4 as ClosedRange<UInt64> {
       try holder.pin(GuestRange(address: page << 12, count: 0x1000), for: .reading, of: transfer)
     }
@@ -81,7 +81,7 @@ final class Holder: Sendable {
 
   @Test(arguments: [4, 5, 1023, 1024])
   func `take up to as many pieces as a system call`(_ pieces: Int) throws {
-    let transfer = memory.begin()
+    let transfer = memory.access()
     for piece in 0..<UInt64(pieces) {
       try holder.pin(
         GuestRange(address: 0x1000 + 8 * (piece % 1024), count: 4), for: .writing, of: transfer)
@@ -92,7 +92,7 @@ final class Holder: Sendable {
   }
 
   @Test func `refuse one more, and then hold nothing`() throws {
-    let transfer = memory.begin()
+    let transfer = memory.access()
     for piece in 0..<1024 as Range<UInt64> {
       try holder.pin(GuestRange(address: 0x1000 + 8 * piece, count: 4), for: .writing, of: transfer)
     }
@@ -106,7 +106,7 @@ final class Holder: Sendable {
   @Test func `hold nothing after a range that is refused`() throws {
     try addWindow(memory, 0x6000, 0x1000, .readable, file: file)
     try addWindow(memory, 0x7000, 0x1000)
-    let transfer = memory.begin()
+    let transfer = memory.access()
     let refused: [(UInt64, UInt64, MemoryError)] = [
       (0x5FFF, 2, .notPermitted(at: 0x6000)), (0x7000, 1, .needsMapping(at: 0x7000)),
       (0x8000, 1, .unmapped(at: 0x8000)), (.max, 2, .wraps(at: .max, count: 2)),
@@ -124,12 +124,12 @@ final class Holder: Sendable {
   @Test(arguments: [false, true])
   func `make unmapping wait until they let go`(byEnding: Bool) throws {
     let (memory, holder) = (memory, holder)
-    try holder.pin(GuestRange(address: 0x1000, count: 16), for: .writing, of: memory.begin())
+    try holder.pin(GuestRange(address: 0x1000, count: 16), for: .writing, of: memory.access())
     let removal = try Outcome { () throws(MemoryError) in
       try? memory.remove(address: 0x1000, size: 0x4000, before: .after(.seconds(10)))
     }
     // Nothing new begins meanwhile.
-    #expect(eventually { (try? memory.begin().load(at: 0x1000) as UInt8) == nil })
+    #expect(eventually { (try? memory.access().load(at: 0x1000) as UInt8) == nil })
     #expect(!removal.isThere)
     #expect(memory.windowCount == 2)
     if byEnding { holder.drop() } else { holder.release() }
@@ -138,7 +138,7 @@ final class Holder: Sendable {
   }
 
   @Test func `make unmapping fail when they do not let go in time`() throws {
-    try holder.pin(GuestRange(address: 0x1000, count: 16), for: .writing, of: memory.begin())
+    try holder.pin(GuestRange(address: 0x1000, count: 16), for: .writing, of: memory.access())
     #expect(throws: Errno.resourceBusy) {
       try memory.remove(address: 0x1000, size: 0x4000, before: .after(.milliseconds(10)))
     }
@@ -152,7 +152,7 @@ final class Holder: Sendable {
       let memory = GuestMemory(guarded: true)
       let file = try TruncatableMemory(size: 0x1000)
       try addWindow(memory, 0x1000, 0x1000, file: file)
-      let transfer = memory.begin()
+      let transfer = memory.access()
       try transfer.write(at: 0x1000, from: [1, 2, 3])
       let holder = Holder()
       try holder.pin(GuestRange(address: 0x1000, count: 3), for: .reading, of: transfer)
@@ -163,11 +163,11 @@ final class Holder: Sendable {
       #expect(mappingsOfClients() == 0)
       // A licence of the client that has gone pins nothing.
       try addWindow(memory, 0x1000, 0x1000, file: file)
-      memory.arm()
+      memory.allowDMA()
       #expect(throws: MemoryError.stale) {
         try holder.pin(GuestRange(address: 0x1000, count: 3), for: .reading, of: transfer)
       }
-      try holder.pin(GuestRange(address: 0x1000, count: 3), for: .reading, of: memory.begin())
+      try holder.pin(GuestRange(address: 0x1000, count: 3), for: .reading, of: memory.access())
       memory.disconnect()
       holder.drop()
       #expect(mappingsOfClients() == 0)
@@ -177,7 +177,7 @@ final class Holder: Sendable {
   @Test func `report their writes when they let go`() throws {
     let seen = Monitor<[UInt64: UInt64]>([:])
     memory.observeWrites { address, count in seen.withLock { $0[address] = count } }
-    let transfer = memory.begin()
+    let transfer = memory.access()
     try holder.pin(GuestRange(address: 0x1000, count: 9), for: .reading, of: transfer)
     holder.release()
     try holder.pin(GuestRange(address: 0x4F00, count: 0x200), for: .writing, of: transfer)

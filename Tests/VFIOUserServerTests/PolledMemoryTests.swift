@@ -11,14 +11,14 @@ import VFIOUserTransport
   private let device = CallbackDevice()
   private let store = bytes(of: RegionAccess(offset: 0, region: .bar0, count: 4)) + [1, 2, 3, 4]
 
-  private func onWrite(_ body: @escaping @Sendable (DeviceBus) -> Void) {
+  private func onWrite(_ body: @escaping @Sendable (DeviceContext) -> Void) {
     device.state.withLock { $0.onWrite = body }
   }
 
   @Test func `reaches memory that is shared from its callbacks`() throws {
     let client = try ServedClient(.loop, device)
     onWrite { bus in
-      let transfer = bus.memory.begin()
+      let transfer = bus.memory.access()
       try? transfer.write(
         at: ServedClient.base + 8, from: transfer.read(at: ServedClient.base, count: 4))
     }
@@ -28,7 +28,7 @@ import VFIOUserTransport
     #expect((0..<4).map { file[8 + $0] } == [0x40, 0x41, 0x42, 0x43])
     #expect(try client.peer.ask(ServedClient.unmap(id: 5)).errno == nil)
     #expect(throws: MemoryError.self) {
-      try device.bus.memory.begin().read(at: ServedClient.base, count: 4)
+      try device.bus.memory.access().read(at: ServedClient.base, count: 4)
     }
   }
 
@@ -39,11 +39,11 @@ import VFIOUserTransport
     let seen = Monitor<(inside: MemoryError?, later: [UInt8]?)>((nil, nil))
     onWrite { bus in
       do throws(MemoryError) {
-        _ = try bus.memory.begin().read(at: base, count: 8)
+        _ = try bus.memory.access().read(at: base, count: 8)
       } catch {
         seen.update { $0.inside = error }
       }
-      try? bus.perform { transfer in
+      try? bus.afterReply { transfer in
         let bytes = try? transfer.read(at: base, count: 3)
         seen.update { $0.later = bytes }
       }
@@ -75,7 +75,7 @@ import VFIOUserTransport
     let memory = try SharedMemory(size: 1 << 20)
     memory.write(Array("before".utf8), at: 0)
     try client.map(memory, at: 0x10000, size: memory.size, isShared: false)
-    let transfer = try device.bus.memory.begin()
+    let transfer = try device.bus.memory.access()
     let outcome = try Outcome { () throws(MemoryError) -> [UInt8] in
       let large = [UInt8](repeating: 0x5A, count: 300_000)
       try transfer.write(at: 0x10000 + 100, from: large)
@@ -93,7 +93,7 @@ import VFIOUserTransport
     let loop = try Loop { [try PolledServer(server, on: listener)] }
     defer { loop.stop() }
     let client = try Client(connectingTo: path)
-    let counter = try EventCounter()
+    let counter = try EventFD()
     try client.setTrigger(.intx, counter)
     device.setLevel(true)
     #expect(counter.wait(for: .seconds(10)) == 1)
@@ -124,7 +124,7 @@ import VFIOUserTransport
     #expect(try peers[0].ask(map, descriptors: descriptors).errno == nil)
     try holder.pin(
       GuestRange(address: ServedClient.base, count: 1), for: .reading,
-      of: device.bus.memory.begin())
+      of: device.bus.memory.access())
     peers[0].send(ServedClient.unmap(id: 10))
     #expect(eventually { device.state.withLock { !$0.quiesced.isEmpty } })
     #expect(try peers[1].ask(ServedClient.read(id: 3)).header.id == 3)

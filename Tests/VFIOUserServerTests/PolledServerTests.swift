@@ -84,7 +84,7 @@ import VFIOUserTransport
     _ = try first.ask(ScriptedPeer.versionOfQEMU)
     let second = try connect(path)
     #expect(try second.ask(ScriptedPeer.versionOfQEMU).errno == UInt32(Errno.resourceBusy.rawValue))
-    #expect(throws: StreamFailure.closedByPeer) { try second.receive() }
+    #expect(throws: StreamError.closedByPeer) { try second.receive() }
     #expect(try first.ask(message(.deviceReset, id: 2)).header.id == 2)
   }
 
@@ -93,7 +93,7 @@ import VFIOUserTransport
     let (loop, peer) = try startImpatient(negotiating: bytes == 20)
     defer { loop.stop() }
     peer.send(Array(message(.regionRead, Array(repeating: 0, count: 16))[..<bytes]))
-    #expect(throws: StreamFailure.closedByPeer) { try peer.receive() }
+    #expect(throws: StreamError.closedByPeer) { try peer.receive() }
   }
 
   @Test(arguments: [0, 5, 20])
@@ -114,8 +114,8 @@ import VFIOUserTransport
     let peer = try connect(path)
     _ = try peer.ask(ScriptedPeer.versionOfQEMU)
     loop.stop()
-    #expect(throws: StreamFailure.closedByPeer) { try peer.receive() }
-    #expect(throws: SystemFailure.self) { try MessageSocket(connectingTo: path) }
+    #expect(throws: StreamError.closedByPeer) { try peer.receive() }
+    #expect(throws: SystemCallError.self) { try MessageSocket(connectingTo: path) }
   }
 
   @Test func `lets the second client in when the first one goes`() throws {
@@ -142,7 +142,7 @@ import VFIOUserTransport
     _ = try other.ask(ScriptedPeer.versionOfQEMU)
     _ = try hostile.ask(ScriptedPeer.versionOfQEMU)
     hostile.send(bytes)
-    #expect(throws: StreamFailure.closedByPeer) { try hostile.receive() }
+    #expect(throws: StreamError.closedByPeer) { try hostile.receive() }
     try write(7, other)
     #expect(try read(other) == 7)
     // And there is room for the next one.
@@ -156,7 +156,7 @@ import VFIOUserTransport
     let server = try PolledServer(DeviceServer(TestDevice()), on: listener)
     try server.processWhatIsThere()
     listener.shutDownForTests()
-    #expect(throws: SystemFailure(call: "accept", code: .socketShutdown)) {
+    #expect(throws: SystemCallError(call: "accept", code: .socketShutdown)) {
       try server.processWhatIsThere()
     }
     server.stop()
@@ -165,11 +165,13 @@ import VFIOUserTransport
   @Test func `says so to whoever runs it on a thread, too`() throws {
     let listener = try ListeningSocket(path: socketPath())
     let server = try DeviceServer(TestDevice())
-    let failure = Monitor<SystemFailure?>(nil)
+    let failure = Monitor<SystemCallError?>(nil)
     try server.start(on: listener) { error in failure.update { $0 = error } }
     listener.shutDownForTests()
     #expect(
-      eventually { failure.withLock { $0 } == SystemFailure(call: "accept", code: .socketShutdown) }
+      eventually {
+        failure.withLock { $0 } == SystemCallError(call: "accept", code: .socketShutdown)
+      }
     )
     #expect(server.waitUntilStopped())
   }

@@ -101,10 +101,10 @@ extension RegisterFile {
     #expect(file.value(at: 0) == 1)
   }
 
-  @Test func `lets a hook settle a field in which not every value is possible`() throws {
+  @Test func `lets a hook restrict a field in which not every value is possible`() throws {
     let file = try RegisterFile(
       size: 1,
-      [Register("a", at: 0, .bits8, writable: 0xFF, settle: { min($0.value, 5) })])
+      [Register("a", at: 0, .bits8, writable: 0xFF, restrict: { min($0.value, 5) })])
     file.put([200], at: 0)
     #expect(file.value(at: 0) == 5)
   }
@@ -138,9 +138,9 @@ extension RegisterFile {
 
   struct Mistake: Sendable {
     let lines: [Register]
-    let flaw: RegisterFile.Flaw
+    let flaw: RegisterFile.ValidationError
     let text: String
-    init(_ lines: [Register], _ flaw: RegisterFile.Flaw, _ text: String) {
+    init(_ lines: [Register], _ flaw: RegisterFile.ValidationError, _ text: String) {
       self.lines = lines
       self.flaw = flaw
       self.text = text
@@ -174,7 +174,7 @@ extension RegisterFile {
   }
 
   @Test func `survives an offset at the end of numbers`() {
-    #expect(throws: RegisterFile.Flaw.self) {
+    #expect(throws: RegisterFile.ValidationError.self) {
       try RegisterFile(size: 8, [Register("a", at: .max, .bits64)])
     }
   }

@@ -127,15 +127,16 @@ private func mapUntilRefused() throws {
   let one = try ServedClient(.thread)
   let other = try ServedClient(.thread)
   let file = try TruncatableMemory(size: 1 << 30)
-  var refusals: [UInt32?] = []
+  var waitingClients: [UInt32?] = []
   for number in 0..<128 as Range<UInt64> {
     var descriptors = DescriptorList()
     descriptors.append(try file.lent())
     let map = ServedClient.map((1 << 40) + number << 30, 1 << 30, id: 5)
     let answer = try one.peer.ask(map, descriptors: descriptors)
-    if answer.errno != nil { refusals.append(answer.errno) }
+    if answer.errno != nil { waitingClients.append(answer.errno) }
   }
-  #expect(!refusals.isEmpty && refusals.allSatisfy { $0 == UInt32(Errno.noMemory.rawValue) })
+  #expect(
+    !waitingClients.isEmpty && waitingClients.allSatisfy { $0 == UInt32(Errno.noMemory.rawValue) })
   var descriptors = DescriptorList()
   descriptors.append(try file.lent())
   let map = ServedClient.map(1 << 40, 1 << 30, id: 6)

@@ -12,7 +12,7 @@ import VFIOUserTransport
     let file = try TruncatableMemory(size: 0x2000)
     try addWindow(memory, 0x1000, 0x1000, file: file)
     try addWindow(memory, 0x8000, 0x1000, file: file, offset: 0x1000)
-    let transfer = memory.begin()
+    let transfer = memory.access()
     let list = [
       GuestRange(address: 0x1FFE, count: 2), GuestRange(address: 0x8000, count: 3),
       GuestRange(address: 0x9000, count: 0), GuestRange(address: 0x1000, count: 2),

@@ -13,7 +13,7 @@ import VFIOUserTransport
     #expect(try first.ask(ScriptedPeer.versionOfQEMU).errno == nil)
     let second = ScriptedPeer(try MessageSocket(connectingTo: server.path))
     second.send(ScriptedPeer.versionOfQEMU)
-    #expect(throws: StreamFailure.deadlinePassed(during: .receiving)) {
+    #expect(throws: StreamError.deadlinePassed(during: .receiving)) {
       try second.receive(within: .milliseconds(20))
     }
     first.socket.shutdown()
@@ -32,7 +32,7 @@ import VFIOUserTransport
     for other in others { other.send(ScriptedPeer.versionOfQEMU) }
     for other in others {
       #expect(try other.receive().errno == UInt32(Errno.resourceBusy.rawValue))
-      #expect(throws: StreamFailure.closedByPeer) { try other.receive() }
+      #expect(throws: StreamError.closedByPeer) { try other.receive() }
     }
     #expect(ContinuousClock.now - start < .milliseconds(900))
     #expect(try first.ask(message(.deviceReset)).errno == nil)

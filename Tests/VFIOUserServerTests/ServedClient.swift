@@ -121,7 +121,7 @@ final class ServedClient {
   /// The device begins something with the client's memory that ends with the holder's release.
   func pin() throws {
     try holder.pin(
-      GuestRange(address: Self.base, count: 16), for: .reading, of: device.bus.memory.begin())
+      GuestRange(address: Self.base, count: 16), for: .reading, of: device.bus.memory.access())
   }
 
   /// Sends without waiting.

@@ -142,7 +142,7 @@ private let trigger: UInt32 = 0b100_000
     let request = SetIRQs(2, event | trigger, 0, 2, nil).message
     #expect(try peer.ask(request, descriptors: descriptors).errno == nil)
     var bad = DescriptorList()
-    bad.append(try EventCounter().descriptor.duplicate())
+    bad.append(try EventFD().descriptor.duplicate())
     bad.append(taggedDescriptor(4096))
     #expect(try peer.ask(request, descriptors: bad).errno == UInt32(Errno.invalidArgument.rawValue))
     try bench.device.signal(.msix, 0)

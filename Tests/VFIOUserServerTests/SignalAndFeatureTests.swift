@@ -39,10 +39,10 @@ import VFIOUserTransport
     let bench = try Bench()
     let peer = try bench.peer()
     peer.send(request(0))
-    var clients: [EventCounter] = []
+    var clients: [EventFD] = []
     _ = try peer.receive { descriptors in
       while let descriptor = descriptors.takeFirst() {
-        clients.append(EventCounter(adopting: descriptor))
+        clients.append(EventFD(adopting: descriptor))
       }
     }
     clients[0].signal()

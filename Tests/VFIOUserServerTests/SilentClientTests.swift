@@ -52,7 +52,7 @@ enum Runner: CaseIterable {
     let start = ContinuousClock.now
     #expect(try client.ask(ScriptedPeer.versionOfQEMU).errno == nil)
     #expect(ContinuousClock.now - start < .seconds(3))
-    #expect(throws: StreamFailure.closedByPeer) { try silent.receive() }
+    #expect(throws: StreamError.closedByPeer) { try silent.receive() }
     #expect(try client.ask(message(.deviceReset)).errno == nil)
   }
 

@@ -10,23 +10,23 @@ import VFIOUserTransport
   @Test func `does not reach the next`() throws {
     let bench = try Bench()
     let first = try bench.client()
-    let eventfd = try EventCounter()
+    let eventfd = try EventFD()
     // Answered, so that the device knows of the client: what begins before that is for nobody.
     try first.setTrigger(.msix, vector: 3, eventfd)
-    let old = try bench.device.bus.memory.begin()
+    let old = try bench.device.bus.memory.access()
     try bench.device.bus.interrupts.signal(.msix, vector: 3, for: old)
     #expect(eventfd.take() == 1)
     first.disconnect()
     let device = bench.device
     #expect(eventually { device.state.withLock { $0.departures } == 1 })
-    let between = try bench.device.bus.memory.begin()
+    let between = try bench.device.bus.memory.access()
     let second = try bench.client()
     try second.setTrigger(.msix, vector: 3, eventfd)
     for transfer in [old, between] {
       try bench.device.bus.interrupts.signal(.msix, vector: 3, for: transfer)
     }
     #expect(eventfd.take() == 0)
-    let own = try bench.device.bus.memory.begin()
+    let own = try bench.device.bus.memory.access()
     try bench.device.bus.interrupts.signal(.msix, vector: 3, for: own)
     #expect(eventfd.take() == 1)
   }

@@ -12,7 +12,7 @@ final class TestDevice: Device {
     var memory: [UInt32: [UInt8]] = [:]
     var resets = 0
     var departures = 0
-    var bus: DeviceBus?
+    var bus: DeviceContext?
   }
 
   let state = Monitor(State())
@@ -38,7 +38,7 @@ final class TestDevice: Device {
     }
   }
 
-  func attach(to bus: DeviceBus) { state.withLock { $0.bus = bus } }
+  func attach(to bus: DeviceContext) { state.withLock { $0.bus = bus } }
 
   func read(_ access: RegionAccess, into bytes: inout MutableRawSpan) throws(Errno) {
     guard access.region != .bar0 || access.offset != 255 else { throw .permissionDenied }

@@ -9,13 +9,13 @@ import VFIOUserTransport
 @Suite struct `The unmask eventfd` {
   let device = TestDevice()
   let client: Client
-  let trigger: EventCounter
-  let unmask: EventCounter
+  let trigger: EventFD
+  let unmask: EventFD
 
   init() throws {
     client = try clientOfTestDevice(device)
-    trigger = try EventCounter()
-    unmask = try EventCounter()
+    trigger = try EventFD()
+    unmask = try EventFD()
     try client.setTrigger(.intx, trigger)
   }
 
@@ -42,7 +42,7 @@ import VFIOUserTransport
   }
 
   @Test func `is replaced by another`() throws {
-    let second = try EventCounter()
+    let second = try EventFD()
     try client.setEvent(.unmask, .intx, unmask)
     try client.setEvent(.unmask, .intx, second)
     device.setLevel(true)
@@ -95,7 +95,7 @@ private func checkThatWatchersEnd() throws {
   let threads = threadsNamed("unmask")
   for _ in 0..<20 {
     let client = try clientOfTestDevice(device)
-    for _ in 0..<5 { try client.setEvent(.unmask, .intx, EventCounter()) }
+    for _ in 0..<5 { try client.setEvent(.unmask, .intx, EventFD()) }
     #expect(threadsNamed("unmask") > threads)
     client.disconnect()
   }

@@ -34,7 +34,7 @@ import VFIOUserTransport
   }
 
   @Test func `may share an eventfd`() throws {
-    let shared = try EventCounter()
+    let shared = try EventFD()
     try client.setTriggers(.msix, Array(repeating: shared, count: 3))
     for vector in 0..<3 { try device.signal(.msix, vector) }
     #expect(shared.take() == 3)
@@ -45,7 +45,7 @@ import VFIOUserTransport
 
   @Test(arguments: [InterruptIndex.err, .req])
   func `tell of errors and of the wish to be released`(index: InterruptIndex) throws {
-    let eventfd = try EventCounter()
+    let eventfd = try EventFD()
     try device.signal(index)
     try client.setTrigger(index, eventfd)
     #expect(eventfd.take() == 0)
@@ -104,7 +104,7 @@ import VFIOUserTransport
   }
 
   @Test func `wait for an eventfd if the guest has enabled them already`() throws {
-    let eventfd = try EventCounter()
+    let eventfd = try EventFD()
     try device.signal(.msix, 5)
     let control = try client.offset(ofCapability: 0x11) + 2
     try client.store(UInt16(0x8000), .configuration, at: control)
@@ -121,7 +121,7 @@ import VFIOUserTransport
     let interrupts = try device.bus.interrupts
     for index in [InterruptIndex.intx, .msi, .msix, .err, .req] {
       #expect(!interrupts.isEnabled(index))
-      try client.setTrigger(index, EventCounter())
+      try client.setTrigger(index, EventFD())
       #expect(interrupts.isEnabled(index))
       try client.setTrigger(index, nil)
       #expect(!interrupts.isEnabled(index))
@@ -150,7 +150,7 @@ import VFIOUserTransport
   }
 
   @Test func `of one client do not reach the next`() throws {
-    let eventfd = try EventCounter()
+    let eventfd = try EventFD()
     try client.setTrigger(.msix, vector: 3, eventfd)
     try client.act(.mask, on: .msix, vector: 4, count: 2)
     try device.signal(.msix, 4)
@@ -189,7 +189,7 @@ import VFIOUserTransport
   let bench: Bench
   let device: FullDevice
   let client: Client
-  let eventfds: [EventCounter]
+  let eventfds: [EventFD]
   static let table: UInt64 = 0x1000
   static let pending: UInt64 = 0x1800
 
@@ -305,7 +305,7 @@ import VFIOUserTransport
     try setMask(0, true)
     client.disconnect()
     let next = try bench.client()
-    let eventfd = try EventCounter()
+    let eventfd = try EventFD()
     try next.setTrigger(.msix, vector: 0, eventfd)
     try device.signal(.msix, 0)
     #expect(eventfd.take() == 1)

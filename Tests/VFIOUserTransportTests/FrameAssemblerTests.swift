@@ -112,14 +112,14 @@ func assemble(
 
   @Test(arguments: [0, 1, 15])
   func `refuses a size that does not hold the header`(size: UInt32) {
-    #expect(throws: StreamFailure.sizeBelowHeader(size)) {
+    #expect(throws: StreamError.sizeBelowHeader(size)) {
       try assemble([Sent(bytes: message(.deviceReset, size: size))])
     }
   }
 
   @Test(arguments: [65_537, .max] as [UInt32])
   func `refuses a size above the limit before the body comes`(size: UInt32) {
-    #expect(throws: StreamFailure.sizeAboveLimit(size, limit: 65_536)) {
+    #expect(throws: StreamError.sizeAboveLimit(size, limit: 65_536)) {
       try assemble([Sent(bytes: message(.deviceReset, size: size))])
     }
   }
@@ -131,7 +131,7 @@ func assemble(
 
   @Test(arguments: 2...15)
   func `refuses a type that is neither command nor reply`(type: UInt32) {
-    #expect(throws: StreamFailure.unknownType(type)) {
+    #expect(throws: StreamError.unknownType(type)) {
       try assemble([Sent(bytes: message(.deviceReset, flags: MessageFlags(rawValue: type)))])
     }
   }

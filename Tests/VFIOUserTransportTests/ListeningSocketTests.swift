@@ -19,17 +19,17 @@ import VFIOUserTransport
 
   @Test func `leaves a socket alone on which somebody listens`() throws {
     let first = try ListeningSocket(path: path)
-    #expect(throws: ListeningSocket.Failure.inUse(path)) { try ListeningSocket(path: path) }
+    #expect(throws: ListeningSocket.ListenError.inUse(path)) { try ListeningSocket(path: path) }
     _ = try MessageSocket(connectingTo: path)
     first.remove()
   }
 
   @Test func `leaves a socket alone on which somebody listens whose queue is full`() throws {
     let busy = try FullListener(backlog: 0)
-    #expect(throws: ListeningSocket.Failure.inUse(busy.path)) {
+    #expect(throws: ListeningSocket.ListenError.inUse(busy.path)) {
       try ListeningSocket(path: busy.path)
     }
-    #expect(throws: SystemFailure(call: "connect", code: .timedOut)) {
+    #expect(throws: SystemCallError(call: "connect", code: .timedOut)) {
       try MessageSocket(connectingTo: busy.path, timeout: .milliseconds(5))
     }
   }
@@ -39,17 +39,19 @@ import VFIOUserTransport
       path, .writeOnly, options: [.create], permissions: .ownerReadWrite)
     defer { _ = unsafe clinux_unlink(path.string) }
     try file.close()
-    #expect(throws: ListeningSocket.Failure.notASocket(path)) { try ListeningSocket(path: path) }
+    #expect(throws: ListeningSocket.ListenError.notASocket(path)) {
+      try ListeningSocket(path: path)
+    }
   }
 
   @Test func `names the folder that is missing and the path that is too long`() {
     let nowhere = FilePath("/nonexistent/folder/socket")
     #expect(
-      throws: ListeningSocket.Failure.system(
-        SystemFailure(call: "bind", code: .noSuchFileOrDirectory), nowhere)
+      throws: ListeningSocket.ListenError.system(
+        SystemCallError(call: "bind", code: .noSuchFileOrDirectory), nowhere)
     ) { try ListeningSocket(path: nowhere) }
     let long = FilePath("/tmp/" + String(repeating: "x", count: 103))
-    #expect(throws: ListeningSocket.Failure.pathTooLong(long, limit: 107)) {
+    #expect(throws: ListeningSocket.ListenError.pathTooLong(long, limit: 107)) {
       try ListeningSocket(path: long)
     }
   }
@@ -74,7 +76,7 @@ import VFIOUserTransport
     #expect(listener.path == nil)
     _ = unsafe clinux_unlink(path.string)
     let event = clinux_eventfd()
-    #expect(throws: ListeningSocket.Failure.notListening(event)) {
+    #expect(throws: ListeningSocket.ListenError.notListening(event)) {
       try ListeningSocket(adopting: OwnedDescriptor(adopting: event))
     }
   }
@@ -97,7 +99,7 @@ import VFIOUserTransport
     ] as [[String: String]])
   func `are none when they are not for this process`(variables: [String: String]) throws {
     let process = String(clinux_process_id())
-    let sockets = try ListeningSocket.handedOver {
+    let sockets = try ListeningSocket.activated {
       variables[$0] == "self" ? process : variables[$0]
     }
     #expect(sockets.isEmpty)
@@ -108,15 +110,15 @@ import VFIOUserTransport
     let path = FilePath("/tmp/vfio-user-handed-\(UInt64.random(in: .min ... .max)).sock")
     let listener = try ListeningSocket(path: path)
     let first = try listener.descriptor.duplicate().release()
-    let sockets = try ListeningSocket.handedOver(from: first) { environment[$0] }
+    let sockets = try ListeningSocket.activated(from: first) { environment[$0] }
     #expect(sockets.count == 1)
     #expect(sockets[0].name == nil)
     let client = try MessageSocket(connectingTo: path)
     let accepted = try MessageSocket(adopting: sockets[0].accept())
     #expect(!client.peerHasHungUp)
     let other = try accepted.descriptor.duplicate().release()
-    #expect(throws: ListeningSocket.Failure.notListening(other)) {
-      try ListeningSocket.handedOver(from: other) { environment[$0] }
+    #expect(throws: ListeningSocket.ListenError.notListening(other)) {
+      try ListeningSocket.activated(from: other) { environment[$0] }
     }
   }
 
@@ -137,7 +139,7 @@ import VFIOUserTransport
     let environment = [
       "LISTEN_FDS": "2", "LISTEN_PID": String(clinux_process_id()), "LISTEN_FDNAMES": names,
     ]
-    let sockets = try ListeningSocket.handedOver(from: first) { environment[$0] }
+    let sockets = try ListeningSocket.activated(from: first) { environment[$0] }
     #expect(sockets.map(\.name) == expected)
   }
 }

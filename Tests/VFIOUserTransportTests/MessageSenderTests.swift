@@ -13,8 +13,8 @@ import VFIOUserTransport
       messageTimeout: .seconds(10))
   }
 
-  private func failure(_ body: () throws(StreamFailure) -> Void) -> StreamFailure? {
-    do throws(StreamFailure) {
+  private func failure(_ body: () throws(StreamError) -> Void) -> StreamError? {
+    do throws(StreamError) {
       try body()
       return nil
     } catch {
@@ -24,8 +24,8 @@ import VFIOUserTransport
 
   private func sendRequest(
     _ sender: MessageSender, _ bytes: [UInt8], before deadline: Deadline
-  ) throws(StreamFailure) {
-    try unsafe bytes.span.withUnsafeBytes { (all) throws(StreamFailure) in
+  ) throws(StreamError) {
+    try unsafe bytes.span.withUnsafeBytes { (all) throws(StreamError) in
       try unsafe sender.send(
         UnsafeRawBufferPointer(rebasing: all[..<16]), UnsafeRawBufferPointer(rebasing: all[16...]),
         before: deadline)
@@ -42,7 +42,7 @@ import VFIOUserTransport
     let isSent = Monitor<Bool?>(nil)
     let request = request
     try DetachedThread.start("request") {
-      let failure = failure { () throws(StreamFailure) in
+      let failure = failure { () throws(StreamError) in
         try sendRequest(sender, request, before: .after(.seconds(60)))
       }
       isSent.update { $0 = failure == nil }
@@ -66,7 +66,7 @@ import VFIOUserTransport
     let large = message(.dmaWrite, id: 9, [UInt8](repeating: 0x33, count: 1 << 20))
     let outcome = Monitor<Bool?>(nil)
     try DetachedThread.start("request") {
-      let failure = failure { () throws(StreamFailure) in
+      let failure = failure { () throws(StreamError) in
         try sendRequest(sender, large, before: .after(.seconds(30)))
       }
       outcome.update { $0 = failure == nil }

@@ -14,7 +14,7 @@ func receiver(
     messageTimeout: timeout)
 }
 
-func next(_ receiver: inout FrameReceiver) throws(StreamFailure) -> Frame {
+func next(_ receiver: inout FrameReceiver) throws(StreamError) -> Frame {
   while true {
     if let frame = try receiver.nextInHand() { return frame }
     try receiver.receive()
@@ -120,7 +120,7 @@ func next(_ receiver: inout FrameReceiver) throws(StreamFailure) -> Frame {
     var receiver = receiver(other)
     try send(Array(message(.deviceReset, [1, 2, 3, 4])[..<sent]), to: one)
     one.shutdown()
-    #expect(throws: StreamFailure.endInsideMessage(had: sent)) { _ = try next(&receiver) }
+    #expect(throws: StreamError.endInsideMessage(had: sent)) { _ = try next(&receiver) }
   }
 
   @Test func `reports the end between two messages as the peer's goodbye`() throws {
@@ -129,15 +129,15 @@ func next(_ receiver: inout FrameReceiver) throws(StreamFailure) -> Frame {
     try send(message(.deviceReset), to: one)
     one.shutdown()
     #expect(try next(&receiver).header.command == .deviceReset)
-    #expect(throws: StreamFailure.closedByPeer) { _ = try next(&receiver) }
+    #expect(throws: StreamError.closedByPeer) { _ = try next(&receiver) }
   }
 
   @Test func `wakes a reader when this side shuts down`() throws {
     let (one, other) = try MessageSocket.pair()
-    let reason = Monitor<StreamFailure?>(nil)
+    let reason = Monitor<StreamError?>(nil)
     try DetachedThread.start("reader") {
       var receiver = receiver(other)
-      do throws(StreamFailure) {
+      do throws(StreamError) {
         _ = try next(&receiver)
       } catch {
         reason.update { $0 = error }
@@ -152,7 +152,7 @@ func next(_ receiver: inout FrameReceiver) throws(StreamFailure) -> Frame {
     let (one, other) = try MessageSocket.pair()
     var receiver = receiver(other, timeout: .milliseconds(30))
     try send(Array(message(.deviceReset)[..<8]), to: one)
-    #expect(throws: StreamFailure.deadlinePassed(during: .receiving)) { _ = try next(&receiver) }
+    #expect(throws: StreamError.deadlinePassed(during: .receiving)) { _ = try next(&receiver) }
   }
 
   @Test func `gives up on a peer that does not read after the deadline`() throws {
@@ -161,7 +161,7 @@ func next(_ receiver: inout FrameReceiver) throws(StreamFailure) -> Frame {
     var outbox = Outbox()
     outbox.append(Header(id: 0, command: .regionWrite, size: 0, flags: []), payload: 4 << 20) { _ in
     }
-    #expect(throws: StreamFailure.deadlinePassed(during: .sending)) {
+    #expect(throws: StreamError.deadlinePassed(during: .sending)) {
       while try !outbox.send(to: one) {
         try sender.waitUntilWritable(before: .after(.milliseconds(30)))
       }

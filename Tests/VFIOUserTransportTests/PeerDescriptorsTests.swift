@@ -11,8 +11,8 @@ private func list(_ sockets: [LingeringSocket], from sender: PeerDescriptors) ->
 @Suite struct `Descriptors that a peer sent` {
   @Test func `that close at once are closed where they are let go`() async {
     await #expect(processExitsWith: .success) {
-      let counter = try EventCounter()
-      _ = EventCounter.isCounter(counter.descriptor)
+      let counter = try EventFD()
+      _ = EventFD.isCounter(counter.descriptor)
       let before = settledDescriptors()
       let sender = PeerDescriptors()
       let numbers = [
@@ -61,7 +61,7 @@ private func list(_ sockets: [LingeringSocket], from sender: PeerDescriptors) ->
     try send(taggedDescriptor(1), over: theirs)
     if count > PeerDescriptors.limit {
       #expect(
-        throws: StreamFailure.descriptorsNotClosing(
+        throws: StreamError.descriptorsNotClosing(
           waiting: count, limit: PeerDescriptors.limit)
       ) { _ = try mine.receive(into: &assembler, wait: true) }
     } else {

@@ -38,7 +38,8 @@ struct ClientBenchmark: ParsableCommand {
     report("client, no background reader", alone, raw)
     report("client, memory registered", watched, raw)
     report("client, no background reader, traced", traced, raw)
-    print("  a sink that does nothing, against no sink: \(fixed(median(traced) / median(alone), 3))")
+    print(
+      "  a sink that does nothing, against no sink: \(fixed(median(traced) / median(alone), 3))")
     try dmaLatency()
   }
 

@@ -10,7 +10,7 @@ internal import VFIOUserTransport
 extension EduDevice {
   /// Changes the registers and shows the interrupt, in the order of the changes.
   @discardableResult
-  func change(_ body: (inout EduRegisters) -> EduEffect) -> (EduEffect, DeviceBus?) {
+  func change(_ body: (inout EduRegisters) -> EduEffect) -> (EduEffect, DeviceContext?) {
     state.withLock { state in
       let effect = body(&state.registers)
       if let bus = state.bus { Self.show(effect, state.registers, on: bus.interrupts) }
@@ -32,22 +32,22 @@ extension EduDevice {
   ///
   /// - Throws: `EBUSY` when a client has begun and reset more than the worker's queue holds; the work is
   ///   given up then.
-  func start(_ work: EduEffect, on bus: DeviceBus?) throws(Errno) {
+  func start(_ work: EduEffect, on bus: DeviceContext?) throws(Errno) {
     guard let bus else { return }
     do {
       switch work {
       case .none, .raised, .acknowledged: break
-      case .compute(let work): try bus.perform { _ in self.change { $0.finish(work) } }
-      case .transfer(let work): try bus.perform { self.carryOut(work, $0, bus) }
+      case .compute(let work): try bus.afterReply { _ in self.change { $0.finish(work) } }
+      case .transfer(let work): try bus.afterReply { self.carryOut(work, $0, bus) }
       }
     } catch {
-      change { $0.giveUp(work) }
+      change { $0.abandonTransfer(work) }
       throw error
     }
   }
 
-  private func carryOut(_ work: EduTransfer, _ memory: Transfer, _ bus: DeviceBus) {
-    do throws(EduTransferFailure) {
+  private func carryOut(_ work: EduTransfer, _ memory: GuestMemoryAccess, _ bus: DeviceContext) {
+    do throws(EduTransferError) {
       try move(work, memory, bus)
     } catch .memory(.stale) {
       return  // Its client has gone; `clientLeft` has come, or is about to.
@@ -58,8 +58,8 @@ extension EduDevice {
   }
 
   private func move(
-    _ work: EduTransfer, _ memory: Transfer, _ bus: DeviceBus
-  ) throws(EduTransferFailure) {
+    _ work: EduTransfer, _ memory: GuestMemoryAccess, _ bus: DeviceContext
+  ) throws(EduTransferError) {
     guard bus.isBusMaster else { throw .notBusMaster }
     guard let range = work.bufferRange else {
       throw .outsideBuffer(source: work.source, destination: work.destination, count: work.count)
@@ -83,7 +83,7 @@ extension EduDevice {
 }
 
 /// Why a transfer did not happen.
-enum EduTransferFailure: Error, CustomStringConvertible {
+enum EduTransferError: Error, CustomStringConvertible {
   /// Software has not set the bus master bit of the command register.
   case notBusMaster
   /// The device's end of the transfer is not inside of its buffer.

@@ -37,7 +37,7 @@ internal import VFIOUserTransport
 public final class EduDevice: Device {
   struct State {
     var registers = EduRegisters()
-    var bus: DeviceBus?
+    var bus: DeviceContext?
   }
 
   /// The bits that an address in memory can have.
@@ -69,7 +69,7 @@ public final class EduDevice: Device {
   }
 
   /// Takes the bus.
-  public func attach(to bus: DeviceBus) { state.withLock { $0.bus = bus } }
+  public func attach(to bus: DeviceContext) { state.withLock { $0.bus = bus } }
 
   /// Reads a register; ones where there is none, or none of this width.
   public func read(_ access: RegionAccess, into bytes: inout MutableRawSpan) throws(Errno) {

@@ -11,7 +11,7 @@ struct EduRegisters: Sendable {
   static let transferInterrupt: UInt32 = 0x100
 
   /// Counts the resets and the departures of clients.
-  private(set) var epoch: UInt64 = 0
+  private(set) var generation: UInt64 = 0
   private(set) var interruptStatus: UInt32 = 0
   /// What transfers reach at 0x40000 of the device's own addresses; not visible in the BAR.
   private(set) var buffer = [UInt8](repeating: 0, count: EduTransfer.bufferSize)
@@ -101,7 +101,7 @@ struct EduRegisters: Sendable {
     guard !isComputing else { return .none }
     factorial = number
     isComputing = true
-    return .compute(EduFactorial(epoch: epoch, number: number))
+    return .compute(EduFactorial(generation: generation, number: number))
   }
 
   private var isTransferring: Bool { command.contains(.run) }
@@ -112,14 +112,15 @@ struct EduRegisters: Sendable {
     command = new
     return .transfer(
       EduTransfer(
-        epoch: epoch, source: source, destination: destination, count: count, command: new))
+        generation: generation, source: source, destination: destination, count: count, command: new
+      ))
   }
 
   // MARK: Work that comes back
 
   /// The factorial is there.
   mutating func finish(_ work: EduFactorial) -> EduEffect {
-    guard work.epoch == epoch else { return .none }
+    guard work.generation == generation else { return .none }
     factorial = work.result
     isComputing = false
     return interruptsAfterFactorial ? raise(Self.factorialInterrupt) : .none
@@ -127,7 +128,7 @@ struct EduRegisters: Sendable {
 
   /// The transfer has ended, well or not; the device has no register that would tell.
   mutating func finish(_ work: EduTransfer) -> EduEffect {
-    guard work.epoch == epoch else { return .none }
+    guard work.generation == generation else { return .none }
     command.remove(.run)
     return command.contains(.interrupt) ? raise(Self.transferInterrupt) : .none
   }
@@ -136,20 +137,20 @@ struct EduRegisters: Sendable {
   ///
   /// - Precondition: `range` lies in the buffer, and `bytes` fill it.
   mutating func fill(_ range: Range<Int>, with bytes: [UInt8], for work: EduTransfer) {
-    guard work.epoch == epoch else { return }
+    guard work.generation == generation else { return }
     buffer.replaceSubrange(range, with: bytes)
   }
 
   /// What a transfer takes away; nil when nobody wants it any more.
   func content(of range: Range<Int>, for work: EduTransfer) -> [UInt8]? {
-    work.epoch == epoch ? Array(buffer[range]) : nil
+    work.generation == generation ? Array(buffer[range]) : nil
   }
 
   /// Work that could not be started.
-  mutating func giveUp(_ work: EduEffect) -> EduEffect {
+  mutating func abandonTransfer(_ work: EduEffect) -> EduEffect {
     switch work {
-    case .compute(let work) where work.epoch == epoch: isComputing = false
-    case .transfer(let work) where work.epoch == epoch: command.remove(.run)
+    case .compute(let work) where work.generation == generation: isComputing = false
+    case .transfer(let work) where work.generation == generation: command.remove(.run)
     default: break
     }
     return .none
@@ -157,16 +158,16 @@ struct EduRegisters: Sendable {
 
   /// Work that is under way concerns nobody any more; all else stays.
   mutating func abandonWork() {
-    epoch &+= 1
+    generation &+= 1
     isComputing = false
     command.remove(.run)
   }
 
   /// As after power-on; nothing that is under way comes back.
   mutating func reset() {
-    let next = epoch &+ 1
+    let next = generation &+ 1
     self = EduRegisters()
-    epoch = next
+    generation = next
   }
 }
 

@@ -8,10 +8,11 @@ extension Controller {
   /// A slot for a command, nil when there are too many in flight.
   func takeSlot() -> CommandSlot? {
     if let slot = freeSlots.popLast() { return slot }
-    guard slots.count < Self.mostSlots, let file = namespaces.first?.file else { return nil }
+    guard slots.count < Self.maxSlots, let file = namespaces.first?.file else { return nil }
     let slot = CommandSlot(
       request: StorageRequest(
-        tag: slots.count, file: file, transfer: transfer, receiver: mailbox, lives: lives))
+        tag: slots.count, file: file, transfer: transfer, receiver: mailbox,
+        generations: generations))
     slots.append(slot)
     return slot
   }
@@ -24,9 +25,9 @@ extension Controller {
     slot.work = .once
     queue.inFlight += 1
     guard slot.takeIdentifier() else {
-      return finish(slot, CommandFailure(Status.commandIDConflict.final, byte: 2))
+      return finish(slot, CommandError(Status.commandIDConflict.final, byte: 2))
     }
-    do throws(CommandFailure) {
+    do throws(CommandError) {
       if entry.flags.fusedOperation != 0 { throw .field(1) }
       let progress = queue.id == 0 ? try startAdmin(slot) : try startIO(slot)
       if case .done(let result) = progress { finish(slot, nil, result: result) }
@@ -36,7 +37,7 @@ extension Controller {
   }
 
   /// Completes a command: the one place where outcomes become entries of a completion queue.
-  func finish(_ slot: CommandSlot, _ failure: CommandFailure?, result: UInt32 = 0) {
+  func finish(_ slot: CommandSlot, _ failure: CommandError?, result: UInt32 = 0) {
     guard let queue = slot.queue else { return }
     var status = Status.success
     if let failure { status = note(failure, of: slot) }
@@ -59,7 +60,7 @@ extension Controller {
   func release(_ slot: CommandSlot) {
     guard let queue = slot.queue else { return }
     if queue.id == 0 { endFormat(slot) }
-    slot.giveUpIdentifier()
+    slot.releaseIdentifier()
     queue.inFlight -= 1
     if let namespace = slot.namespace {
       namespace.claims.forget(slot)
@@ -78,7 +79,7 @@ extension Controller {
   }
 
   /// Counts and logs a failure.
-  private func note(_ failure: CommandFailure, of slot: CommandSlot) -> Status {
+  private func note(_ failure: CommandError, of slot: CommandSlot) -> Status {
     // What the host asked for is not an error.
     if failure.status.means(.abortRequested) || failure.status.means(.abortedByQueueDeletion) {
       return failure.status

@@ -53,43 +53,43 @@ extension Controller {
     }
     queue.totals = totals
     if totals.tail == 0 { queue.phase.toggle() }
-    queue.untold += 1
+    queue.unsignalled += 1
     guard !queue.hasNews else { return }
     queue.hasNews = true
-    queue.newsSince = now
-    news.append(queue)
+    queue.unsignalledSince = now
+    unsignalledQueues.append(queue)
   }
 
   /// Raises each vector once, whatever number of completions was posted.
-  func tellNews() {
-    guard !news.isEmpty else { return }
+  func signalCompletions() {
+    guard !unsignalledQueues.isEmpty else { return }
     guard coalescing == nil else { return tellCoalesced() }
-    swap(&news, &telling)
+    swap(&unsignalledQueues, &telling)
     for queue in telling {
-      if isDue(queue) { tell(queue) } else { news.append(queue) }
+      if isDue(queue) { tell(queue) } else { unsignalledQueues.append(queue) }
     }
     telling.removeAll(keepingCapacity: true)
   }
 
   /// Whether there are completions that the host is not told of yet, and the thread has to look when it is time.
-  var keepsNews: Bool { !news.isEmpty && coalescing == nil }
+  var holdsBackCompletions: Bool { !unsignalledQueues.isEmpty && coalescing == nil }
 
   /// Whether the host has to be told now.
   private func isDue(_ queue: CompletionQueue) -> Bool {
     guard queue.id != 0, queue.interrupts, !line.needsHeads else { return true }
-    if isLingering {
+    if isBusyPolling {
       // A host that has not come to the end of what an earlier interrupt told of may find what is new
       // without another one. The thread looks again until it has, and tells before it sleeps.
       updateHead(of: queue)
       if queue.totals.hasUntaken { return false }
     }
-    return queue.moderation.isDue(queue.untold, since: queue.newsSince, at: now)
+    return queue.moderation.isDue(queue.unsignalled, since: queue.unsignalledSince, at: now)
   }
 
   private func tell(_ queue: CompletionQueue) {
     queue.hasNews = false
-    queue.moderation.told(queue.untold)
-    queue.untold = 0
+    queue.moderation.told(queue.unsignalled)
+    queue.unsignalled = 0
     guard queue.interrupts, isCurrent else { return }
     queue.totals.tell()
     if line.needsHeads {
@@ -136,8 +136,8 @@ extension Controller {
     if coalescedSince == nil { coalescedSince = now }
     let isDue = coalescedSince.map { now >= $0 &+ time } ?? true
     var kept: [CompletionQueue] = []
-    for queue in news {
-      if queue.id == 0 || isDue || queue.untold >= entries
+    for queue in unsignalledQueues {
+      if queue.id == 0 || isDue || queue.unsignalled >= entries
         || features.isCoalescingDisabled(vector: queue.vector)
       {
         tell(queue)
@@ -145,13 +145,13 @@ extension Controller {
         kept.append(queue)
       }
     }
-    news = kept
+    unsignalledQueues = kept
     if kept.isEmpty { coalescedSince = nil }
   }
 
   /// When completions that were kept back have to be told.
   var coalescingDeadline: Deadline {
-    guard !news.isEmpty, let since = coalescedSince, let (_, time) = coalescing else {
+    guard !unsignalledQueues.isEmpty, let since = coalescedSince, let (_, time) = coalescing else {
       return .never
     }
     return Deadline(instant: since &+ time)

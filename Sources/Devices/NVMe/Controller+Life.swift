@@ -20,7 +20,7 @@ extension Controller {
       logger.warning("the guest enables the controller wrongly", metadata: ["reason": "\(reason)"])
       stage = .failed
       hasFailed = true
-      return registers.refuse(order, life: life)
+      return registers.refuse(order, generation: generation)
     }
     mailbox.usesMessages.store(false, ordering: .relaxed)
     features.reset()
@@ -38,7 +38,7 @@ extension Controller {
       // A process that is killed from now on leaves a disk behind that was not shut down.
       save()
     }
-    registers.setStatus(life: life) { $0.isReady = true }
+    registers.setStatus(generation: generation) { $0.isReady = true }
   }
 
   private func flaw(of order: RegisterBlock.Enabling) -> String? {
@@ -69,7 +69,7 @@ extension Controller {
   }
 
   /// A client that has not reset the controller rings for its commands: it goes on.
-  func adopt(_ transfer: Transfer) {
+  func adopt(_ transfer: GuestMemoryAccess) {
     self.transfer = transfer
     isPaused = false
     doorbells.share(shadow, transfer)
@@ -98,15 +98,15 @@ extension Controller {
     switch goal {
     case .disable:
       tearDown()
-      registers.setStatus(life: life) { status in
+      registers.setStatus(generation: generation) { status in
         status.isReady = false
         status.isFatal = false
         status.shutdown = 0
       }
     case .reset(let next):
       tearDown()
-      life = next
-      mailbox.settled.update { $0.life = next }
+      generation = next
+      mailbox.ended.update { $0.generation = next }
     case .shutDown: flushForShutdown(from: 0, isSafe: true)
     case .flushed(let next, let isSafe): flushForShutdown(from: next, isSafe: isSafe)
     case .leave:
@@ -130,7 +130,7 @@ extension Controller {
       completionQueues[queue] = nil
     }
     turns = []
-    news = []
+    unsignalledQueues = []
     firstTurn = 0
     shadow = nil
     doorbells.share(nil, transfer)
@@ -145,7 +145,7 @@ extension Controller {
 
   /// Something went wrong that the host has to be reset for, unless the client has just gone.
   func fail(_ error: MemoryError, _ what: String) {
-    if error == .stale || error == .notArmed {
+    if error == .stale || error == .dmaNotAllowed {
       isPaused = true
       return
     }
@@ -153,7 +153,7 @@ extension Controller {
     logger.error("\(what)", metadata: ["error": "\(error)"])
     stage = .failed
     hasFailed = true
-    registers.setStatus(life: life) { $0.isFatal = true }
+    registers.setStatus(generation: generation) { $0.isFatal = true }
   }
 
   var restingStage: Stage {

@@ -7,8 +7,8 @@ internal import VFIOUserTransport
 /// Requests of commands to the files: done at once where that does not wait, else by the engine.
 extension Controller {
   /// Has the slot's request carried out, when nothing in flight is about the same blocks.
-  func carryOut(_ slot: CommandSlot) throws(CommandFailure) -> Progress {
-    slot.request.begin(life: life, transfer: transfer)
+  func carryOut(_ slot: CommandSlot) throws(CommandError) -> Progress {
+    slot.request.begin(generation: generation, transfer: transfer)
     if let namespace = slot.namespace, namespace.claims.mustWait(slot.request) {
       namespace.claims.wait(slot)
       return .pending
@@ -16,7 +16,7 @@ extension Controller {
     return try beginRequest(slot)
   }
 
-  private func beginRequest(_ slot: CommandSlot) throws(CommandFailure) -> Progress {
+  private func beginRequest(_ slot: CommandSlot) throws(CommandError) -> Progress {
     if let outcome = attempt(slot) { return try goOn(slot, outcome) }
     submit(slot)
     return .pending
@@ -25,25 +25,25 @@ extension Controller {
   /// Carries a request out on this thread, if it does not wait there.
   private func attempt(_ slot: CommandSlot) -> StorageRequest.Outcome? {
     let request = slot.request
-    guard request.count <= Self.mostInlineBytes else { return nil }
+    guard request.count <= Self.maxInlineBytes else { return nil }
     switch request.operation {
-    case .read: return PlainCalls.attempt(request)
+    case .read: return BlockingIO.attempt(request)
     case .write(durable: false):
       guard let namespace = slot.namespace else { return nil }
       guard !namespace.claims.holdsHeavy else { return nil }
       // Memory makes nobody wait.
-      guard !request.file.isInMemory else { return PlainCalls.attempt(request) }
+      guard !request.file.isInMemory else { return BlockingIO.attempt(request) }
       let start = Deadline.now
       guard namespace.writing.isAllowed(at: start) else { return nil }
       defer { namespace.writing.took(from: start, to: Deadline.now) }
-      return PlainCalls.attempt(request)
+      return BlockingIO.attempt(request)
     default: return nil
     }
   }
 
   /// Gives a request to the engine.
   func submit(_ slot: CommandSlot) {
-    slot.request.begin(life: life, transfer: transfer)
+    slot.request.begin(generation: generation, transfer: transfer)
     slot.isSubmitted = true
     submitted += 1
     slot.namespace?.claims.add(slot.request)
@@ -68,14 +68,14 @@ extension Controller {
   /// Takes requests back that the engine is done with, and begins with those that waited for them.
   ///
   /// - Returns: whether there were any.
-  func takeBackRequests() -> Bool {
+  func reapRequests() -> Bool {
     mailbox.takeDone(&done)
     guard !done.isEmpty else { return false }
     for request in done {
       let slot = slots[request.tag]
       isBack(slot)
       noteKept(slot, request.outcome)
-      takeBack(slot, request.outcome)
+      reap(slot, request.outcome)
     }
     done.removeAll(keepingCapacity: true)
     beginReady()
@@ -86,26 +86,26 @@ extension Controller {
   func beginReady() {
     for namespace in namespaces {
       while let slot = namespace.claims.takeReady() {
-        proceed(slot) { () throws(CommandFailure) in try beginRequest(slot) }
+        proceed(slot) { () throws(CommandError) in try beginRequest(slot) }
       }
     }
   }
 
-  private func takeBack(_ slot: CommandSlot, _ outcome: StorageRequest.Outcome) {
-    if case .shutDown = slot.work { return takeBackShutdownFlush(slot, outcome) }
-    proceed(slot) { () throws(CommandFailure) in try goOn(slot, outcome) }
+  private func reap(_ slot: CommandSlot, _ outcome: StorageRequest.Outcome) {
+    if case .shutDown = slot.work { return reapShutdownFlush(slot, outcome) }
+    proceed(slot) { () throws(CommandError) in try goOn(slot, outcome) }
   }
 
   /// Does the next thing of a command and completes it if that was the last, unless nobody wants it any more.
   private func proceed(
-    _ slot: CommandSlot, _ next: () throws(CommandFailure) -> Progress
+    _ slot: CommandSlot, _ next: () throws(CommandError) -> Progress
   ) {
     switch stage {
     case .quiescing(.shutDown), .enabled: break
     default: return release(slot)
     }
     guard isCurrent else { return release(slot) }
-    do throws(CommandFailure) {
+    do throws(CommandError) {
       if case .done(let result) = try next() { finish(slot, nil, result: result) }
     } catch {
       finish(slot, error)
@@ -115,7 +115,7 @@ extension Controller {
   /// What comes after a request: the end of the command, or its next request.
   private func goOn(
     _ slot: CommandSlot, _ outcome: StorageRequest.Outcome
-  ) throws(CommandFailure) -> Progress {
+  ) throws(CommandError) -> Progress {
     if let progress = try afterKeeping(slot, outcome) { return progress }
     try check(outcome, of: slot)
     switch slot.work {
@@ -132,30 +132,30 @@ extension Controller {
 
   private func check(
     _ outcome: StorageRequest.Outcome, of slot: CommandSlot
-  ) throws(CommandFailure) {
+  ) throws(CommandError) {
     switch outcome {
     case .success: return
-    case .abandoned: throw CommandFailure(.abortRequested)
+    case .abandoned: throw CommandError(.abortRequested)
     case .memory(let error):
-      if error == .stale || error == .notArmed { isPaused = true }
-      throw CommandFailure(.dataTransferError, byte: 24)
+      if error == .stale || error == .dmaNotAllowed { isPaused = true }
+      throw CommandError(.dataTransferError, byte: 24)
     case .storage(let error): throw failure(error, of: slot)
     }
   }
 
-  private func failure(_ error: Errno, of slot: CommandSlot) -> CommandFailure {
+  private func failure(_ error: Errno, of slot: CommandSlot) -> CommandError {
     let block = slot.entry.startingBlock
     switch slot.work {
     case .cacheOff, .commit:
       // It was no Flush, but Linux tells of what was lost only once: the next Flush has to fail as well.
-      slot.request.file.oweFailure(error)
+      slot.request.file.deferFlushError(error)
       if case .cacheOff = slot.work { keepCache() }
     default: break
     }
     logFailure(error, of: slot)
-    if error == .noSpace { return CommandFailure(Status.capacityExceeded.final, block: block) }
+    if error == .noSpace { return CommandError(Status.capacityExceeded.final, block: block) }
     let isRead = slot.request.operation == .read
-    return CommandFailure(isRead ? .unrecoveredReadError : .writeFault, block: block)
+    return CommandError(isRead ? .unrecoveredReadError : .writeFault, block: block)
   }
 
   /// Tells the log, of a lack of room once in a while: a guest that goes on writing makes it fail as often as it likes.

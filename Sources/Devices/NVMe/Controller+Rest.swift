@@ -12,7 +12,7 @@ extension Controller {
   enum Rest {
     case lookAgain
     /// Lets others run, and looks again.
-    case giveWay
+    case yield
     /// Sleeps until it is woken, or until then.
     case sleep(Deadline)
     case end
@@ -24,25 +24,25 @@ extension Controller {
   private static let patience = 50
 
   /// Whether the thread will look at the queues again in a moment, whatever the host does.
-  var isLingering: Bool { now < lingersUntil }
+  var isBusyPolling: Bool { now < busyPollsUntil }
 
   /// Commands were found in a queue.
   func noteFind(in queue: SubmissionQueue) {
     guard queue.id != 0 else { return }
     queue.completionQueue.moderation.found(at: now)
-    let isClose = now &- foundAt < lingering
+    let isClose = now &- foundAt < busyPollTime
     foundAt = now
     guard isClose, shadow != nil, !mailbox.usesMessages.load(ordering: .relaxed) else { return }
-    lingersUntil = now &+ lingering
+    busyPollsUntil = now &+ busyPollTime
   }
 
   /// How long to sleep until there is something to do.
   func rest() -> Rest {
     if submitted == 0 { health.end() }
     let isServing = stage == .enabled && !isPaused
-    let looksOn = isServing && (doorbells.areMapped || isLingering || keepsNews)
+    let looksOn = isServing && (doorbells.areMapped || isBusyPolling || holdsBackCompletions)
     if looksOn, idleTurns <= Self.patience { return .lookAgain }
-    if isServing, isLingering { return .giveWay }
+    if isServing, isBusyPolling { return .yield }
     if isTimeToSave { save() }
     guard isServing else { return .sleep(.never) }
     if looksOn { return .sleep(.after(Self.nap)) }

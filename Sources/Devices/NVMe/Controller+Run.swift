@@ -13,16 +13,16 @@ extension Controller {
     while true {
       switch turn.withLock({ _ in takeTurn() }) {
       case .lookAgain: continue
-      case .giveWay: sched_yield()
+      case .yield: sched_yield()
       case .sleep(let deadline): mailbox.wake.wait(before: deadline)
-      case .end: return mailbox.settled.update { $0.isClosed = true }
+      case .end: return mailbox.ended.update { $0.isClosed = true }
       }
     }
   }
 
   private func takeTurn() -> Rest {
     now = Deadline.now
-    var isBusy = takeBackRequests()
+    var isBusy = reapRequests()
     guard handleEvents() else { return .end }
     if !cacheSwitches.isEmpty { cacheSwitchesGoOn() }
     if stage == .enabled, !isPaused {
@@ -32,7 +32,7 @@ extension Controller {
       noteFaults()
     }
     idleTurns = isBusy ? 0 : idleTurns + 1
-    tellNews()
+    signalCompletions()
     engine.flush()
     guard isBusy else { return rest() }
     health.begin()
@@ -55,7 +55,7 @@ extension Controller {
       case .order(.disable): quiesce(.disable)
       case .order(.shutDown): quiesce(.shutDown)
       case .order(.resetSubsystem): break  // the event of the reset follows
-      case .reset(let life): quiesce(.reset(life))
+      case .reset(let generation): quiesce(.reset(generation))
       case .clientLeft: quiesce(.leave)
       case .adopt(let transfer): adopt(transfer)
       case .measure: measureNamespaces()
@@ -63,7 +63,7 @@ extension Controller {
         while submitted > 0 {
           // What has come back may have led to more.
           engine.flush()
-          if !takeBackRequests() { mailbox.wake.wait() }
+          if !reapRequests() { mailbox.wake.wait() }
         }
         saveNow()
         keeping.keeper?.close()
@@ -86,7 +86,7 @@ extension Controller {
       guard index < turns.count, stage == .enabled, !isPaused, isCurrent else { break }
       let place = firstTurn + index
       let queue = turns[place < turns.count ? place : place % turns.count]
-      if isVisited, queue.id == 0 { continue }
+      if isInline, queue.id == 0 { continue }
       drain(queue.completionQueue)
       found = fetch(queue) || found
     }
@@ -115,7 +115,7 @@ extension Controller {
       let entries = scratchEntries(Int(count))
       for index in 0..<Int(count) {
         guard hasSlots, stage == .enabled, isCurrent, queue.deletion == nil else { return true }
-        guard !isVisited || isQuick(entries[index]) else { return true }
+        guard !isInline || isQuick(entries[index]) else { return true }
         queue.head = queue.places.next(after: queue.head)
         start(entries[index], from: queue)
       }
@@ -137,5 +137,5 @@ extension Controller {
     return fetched
   }
 
-  private var hasSlots: Bool { !freeSlots.isEmpty || slots.count < Self.mostSlots }
+  private var hasSlots: Bool { !freeSlots.isEmpty || slots.count < Self.maxSlots }
 }

@@ -28,7 +28,7 @@ extension Controller {
   }
 
   /// One of those flushes is done.
-  func takeBackShutdownFlush(_ slot: CommandSlot, _ outcome: StorageRequest.Outcome) {
+  func reapShutdownFlush(_ slot: CommandSlot, _ outcome: StorageRequest.Outcome) {
     slot.work = .once
     freeSlots.append(slot)
     guard case .storage(let error) = outcome else { return }
@@ -36,7 +36,7 @@ extension Controller {
       "a namespace was not flushed",
       metadata: ["file": "\(slot.request.file.name)", "error": "\(error)"])
     // Linux does not tell of it again, and whoever wrote asks by a flush.
-    slot.request.file.oweFailure(error)
+    slot.request.file.deferFlushError(error)
     guard case .quiescing(.flushed(let next, _)) = stage else { return }
     stage = .quiescing(.flushed(next: next, isSafe: false))
   }
@@ -47,11 +47,11 @@ extension Controller {
       // "Complete" would be a lie, and there is no command that could fail (CSTS.CFS, section 3.1.6).
       stage = .failed
       hasFailed = true
-      return registers.setStatus(life: life) { $0.isFatal = true }
+      return registers.setStatus(generation: generation) { $0.isFatal = true }
     }
     health.isPowered = false
     // The host may take the power away when it has heard that the disk is shut down.
     saveNow()
-    registers.setStatus(life: life) { $0.shutdown = 2 }
+    registers.setStatus(generation: generation) { $0.shutdown = 2 }
   }
 }

@@ -6,7 +6,7 @@ internal import VFIOUserTransport
 
 /// The controller: takes commands out of submission queues, has them carried out, posts completions.
 ///
-/// One thread at a time has the ``turn``: that of ``run()``, or for a ``visit()`` the connection's. What
+/// One thread at a time has the ``turn``: that of ``run()``, or for a ``serveInline()`` the connection's. What
 /// others have to say comes by the ``Mailbox``, the ``Doorbells`` and the ``RegisterBlock``. In each turn
 /// everything that has come is dealt with, and each interrupt vector is raised once.
 final class Controller: @unchecked Sendable {
@@ -31,20 +31,20 @@ final class Controller: @unchecked Sendable {
   }
 
   let options: NVMeConfiguration
-  /// ``NVMeConfiguration/linger`` in nanoseconds.
-  let lingering: UInt64
+  /// ``NVMeConfiguration/busyPoll`` in nanoseconds.
+  let busyPollTime: UInt64
   let mailbox: Mailbox
   let doorbells: Doorbells
   let registers: RegisterBlock
-  let lives: ControllerLives
-  let line: InterruptLine
+  let generations: ControllerGenerations
+  let line: CompletionInterrupts
   let engine: any StorageEngine
   let logger: Logger
 
   var stage = Stage.disabled
   /// The life that this thread is in; a reset on the connection's thread is ahead of it for a moment.
-  var life: UInt64 = 1
-  var transfer: Transfer
+  var generation: UInt64 = 1
+  var transfer: GuestMemoryAccess
   /// Whether the client that enabled the controller has gone, or its memory cannot be had for now.
   var isPaused = false
   /// Whether the controller is in the state that only a reset ends.
@@ -62,7 +62,7 @@ final class Controller: @unchecked Sendable {
   /// Held by the thread that touches any of this.
   let turn = Monitor(())
   /// Whether that is the connection's.
-  var isVisited = false
+  var isInline = false
   /// When the turn began, as the instants of deadlines are.
   var now: UInt64 = 0
   /// Looks in a row that found nothing to do.
@@ -70,9 +70,9 @@ final class Controller: @unchecked Sendable {
   /// When commands were found last.
   var foundAt: UInt64 = 0
   /// Until when the thread looks by itself.
-  var lingersUntil: UInt64 = 0
+  var busyPollsUntil: UInt64 = 0
   /// Completion queues with something to tell.
-  var news: [CompletionQueue] = []
+  var unsignalledQueues: [CompletionQueue] = []
   /// Those that are being told of; empty in between.
   var telling: [CompletionQueue] = []
   /// Since when some of them wait for more, because the host wants few interrupts; nanoseconds.
@@ -102,29 +102,30 @@ final class Controller: @unchecked Sendable {
   var buffers = CommandBuffers()
 
   /// Most commands in flight; queues wait when there are more.
-  static let mostSlots = 1024
+  static let maxSlots = 1024
   /// Most entries that are taken from one queue before the next has its turn.
   static let burst = 32
   /// Most bytes of one command.
-  static let mostBytes: UInt64 = 1 << 20
+  static let maxBytes: UInt64 = 1 << 20
   /// Most bytes that this thread moves by itself when the host's page cache has them.
-  static let mostInlineBytes: UInt64 = 128 << 10
+  static let maxInlineBytes: UInt64 = 128 << 10
 
   init(
     _ options: NVMeConfiguration, mailbox: Mailbox, doorbells: Doorbells, registers: RegisterBlock,
-    lives: ControllerLives, bus: DeviceBus, line: InterruptLine, engine: any StorageEngine,
+    generations: ControllerGenerations, bus: DeviceContext, line: CompletionInterrupts,
+    engine: any StorageEngine,
     keeping: Keeping
   ) throws {
     self.options = options
-    lingering = Deadline.nanoseconds(options.linger)
+    busyPollTime = Deadline.nanoseconds(options.busyPoll)
     self.mailbox = mailbox
     self.doorbells = doorbells
     self.registers = registers
-    self.lives = lives
+    self.generations = generations
     self.line = line
     self.engine = engine
     logger = options.logger
-    transfer = bus.memory.begin()
+    transfer = bus.memory.access()
     scratch = try PageBuffer(size: 4096)
     submissionQueues = Array(repeating: nil, count: options.queues + 1)
     completionQueues = Array(repeating: nil, count: options.queues + 1)
@@ -163,5 +164,5 @@ final class Controller: @unchecked Sendable {
   }
 
   /// Whether the device has not been reset since this life began.
-  var isCurrent: Bool { lives.current == life }
+  var isCurrent: Bool { generations.current == generation }
 }

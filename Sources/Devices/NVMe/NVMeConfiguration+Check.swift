@@ -3,32 +3,32 @@ internal import Logging
 extension NVMeConfiguration {
   /// What can be said before anything is made of it.
   ///
-  /// - Throws: ``NVMeDevice/Flaw``, or what the system says of a file.
+  /// - Throws: ``NVMeDevice/ValidationError``, or what the system says of a file.
   func check() throws {
     let limits = [
-      ("queues", queues, 1...Self.mostQueues),
-      ("queue entries", queueEntries, 2...Self.mostEntries),
-      ("namespaces", namespaces.count, 1...Self.mostNamespaces),
+      ("queues", queues, 1...Self.maxQueues),
+      ("queue entries", queueEntries, 2...Self.maxEntries),
+      ("namespaces", namespaces.count, 1...Self.maxNamespaces),
       ("threads", threads, 1...64),
       ("characters of the serial number", serialNumber?.utf8.count ?? 1, 1...20),
     ]
     for (what, value, range) in limits where !range.contains(value) {
-      throw NVMeDevice.Flaw.outOfRange(what: what, value: value, range: range)
+      throw NVMeDevice.ValidationError.outOfRange(what: what, value: value, range: range)
     }
     if let serialNumber, !Self.isSound(serialNumber: serialNumber) {
-      throw NVMeDevice.Flaw.serialNumber(serialNumber)
+      throw NVMeDevice.ValidationError.serialNumber(serialNumber)
     }
     for one in namespaces {
       guard NamespaceConfiguration.blockSizes.contains(one.blockSize) else {
-        throw NVMeDevice.Flaw.blockSize(one.blockSize)
+        throw NVMeDevice.ValidationError.blockSize(one.blockSize)
       }
       // A guest may have chosen the blocks when the file was opened otherwise, or was longer.
       let size = one.usedBlockSize
       guard try one.file.size() >= UInt64(size) else {
-        throw NVMeDevice.Flaw.empty(one.file.name)
+        throw NVMeDevice.ValidationError.empty(one.file.name)
       }
       guard one.file.takes(blockSize: size) else {
-        throw NVMeDevice.Flaw.unaligned(
+        throw NVMeDevice.ValidationError.unaligned(
           one.file.name, blockSize: size, alignment: one.file.alignment)
       }
       one.warnOfOtherBlocks(logger)
@@ -47,7 +47,7 @@ extension NVMeConfiguration {
     for (index, id) in identity.globallyUniqueIDs.enumerated() {
       let isNew = seen.insert(id).inserted
       guard isNew, id.count == 16, id.contains(where: { $0 != 0 }) else {
-        throw NVMeDevice.Flaw.globallyUniqueID(
+        throw NVMeDevice.ValidationError.globallyUniqueID(
           namespace: index + 1, UniqueID.hexadecimal(id))
       }
     }

@@ -22,11 +22,11 @@ public struct NVMeConfiguration: Sendable {
   }
 
   /// Most pairs of I/O queues.
-  public static let mostQueues = 64
+  public static let maxQueues = 64
   /// Most entries of an I/O queue.
-  public static let mostEntries = 4096
+  public static let maxEntries = 4096
   /// Most namespaces.
-  public static let mostNamespaces = 64
+  public static let maxNamespaces = 64
 
   /// The namespaces, at least one; the first has number 1.
   public var namespaces: [NamespaceConfiguration]
@@ -36,9 +36,9 @@ public struct NVMeConfiguration: Sendable {
   public var readerName = ""
   /// At most 40 characters of ASCII.
   public var modelNumber = "swift-vfio-user NVMe disk"
-  /// Pairs of I/O queues, 1 to ``mostQueues``.
+  /// Pairs of I/O queues, 1 to ``maxQueues``.
   public var queues = 16
-  /// Entries of an I/O queue, 2 to ``mostEntries``.
+  /// Entries of an I/O queue, 2 to ``maxEntries``.
   public var queueEntries = 1024
   /// How doorbells are rung.
   public var doorbells = DoorbellMode.trapped
@@ -50,7 +50,7 @@ public struct NVMeConfiguration: Sendable {
   ///
   /// It keeps a core busy for as long as the guest keeps the disk busy; zero for never. Only guests with
   /// shadow doorbells, as Linux has them, are looked after so.
-  public var linger: Duration = .microseconds(400)
+  public var busyPoll: Duration = .microseconds(400)
   /// Makes the engine that reads and writes; nil for a ``ThreadPool``.
   public var makeEngine: (@Sendable () throws -> any StorageEngine)?
   /// Where the disk says what it does.

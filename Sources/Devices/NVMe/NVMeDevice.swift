@@ -13,7 +13,7 @@ internal import VFIOUserTransport
 /// the client's memory where that is mapped.
 public final class NVMeDevice: Device {
   /// Why a disk cannot be made.
-  public enum Flaw: Error, Equatable, Sendable {
+  public enum ValidationError: Error, Equatable, Sendable {
     /// A number is out of its range.
     case outOfRange(what: String, value: Int, range: ClosedRange<Int>)
     /// A namespace has blocks of a size that there is not.
@@ -37,7 +37,7 @@ public final class NVMeDevice: Device {
   private let mailbox = Mailbox()
   private let doorbells: Doorbells
   private let registers: RegisterBlock
-  private let lives = ControllerLives()
+  private let generations = ControllerGenerations()
   private let engine: any StorageEngine
   /// Whether a client has gone, so that the controller does not know the memory of the one that is there;
   /// only looked at by callbacks.
@@ -46,14 +46,14 @@ public final class NVMeDevice: Device {
   private let plug = Monitor(Plug())
 
   private struct Plug {
-    var bus: DeviceBus?
-    var line: InterruptLine?
+    var bus: DeviceContext?
+    var line: CompletionInterrupts?
     var controller: Controller?
   }
 
   /// Makes a disk.
   ///
-  /// - Throws: ``Flaw``, or what the system says when there are no threads to be had.
+  /// - Throws: ``ValidationError``, or what the system says when there are no threads to be had.
   public init(_ options: NVMeConfiguration) throws {
     try options.check()
     self.options = options
@@ -102,8 +102,8 @@ public final class NVMeDevice: Device {
   }
 
   /// Starts the controller's thread.
-  public func attach(to bus: DeviceBus) {
-    let line = InterruptLine(bus.interrupts, queues: options.queues + 1)
+  public func attach(to bus: DeviceContext) {
+    let line = CompletionInterrupts(bus.interrupts, queues: options.queues + 1)
     if options.doorbells == .mapped, let memory = bus.memory(of: .bar0) { doorbells.use(memory) }
     plug.withLock { plug in
       plug.bus = bus
@@ -111,21 +111,22 @@ public final class NVMeDevice: Device {
     }
     do {
       let controller = try Controller(
-        options, mailbox: mailbox, doorbells: doorbells, registers: registers, lives: lives,
+        options, mailbox: mailbox, doorbells: doorbells, registers: registers,
+        generations: generations,
         bus: bus, line: line, engine: engine, keeping: keeping)
       plug.withLock { $0.controller = controller }
       try DetachedThread.start("nvme") { controller.run() }
     } catch {
       options.logger.critical("the controller does not start", metadata: ["error": "\(error)"])
-      registers.setStatus(life: 1) { $0.isFatal = true }
-      mailbox.settled.update { $0.isClosed = true }
+      registers.setStatus(generation: 1) { $0.isFatal = true }
+      mailbox.ended.update { $0.isClosed = true }
     }
   }
 
   /// Finishes what is under way, saves the state and ends the threads; call it at the end.
   public func close() {
     mailbox.post(.close)
-    _ = mailbox.settled.withLock(when: { $0.isClosed }, before: .after(.seconds(10))) { _ in }
+    _ = mailbox.ended.withLock(when: { $0.isClosed }, before: .after(.seconds(10))) { _ in }
   }
 
   /// What the guest knows the disk by.
@@ -134,9 +135,9 @@ public final class NVMeDevice: Device {
   /// Looks whether files have another size by now, and tells the guest of it; from any thread.
   public func measure() { mailbox.post(.measure) }
 
-  var bus: DeviceBus? { plug.withLock { $0.bus } }
+  var bus: DeviceContext? { plug.withLock { $0.bus } }
   var controller: Controller? { plug.withLock { $0.controller } }
-  private var line: InterruptLine? { plug.withLock { $0.line } }
+  private var line: CompletionInterrupts? { plug.withLock { $0.line } }
 }
 
 // MARK: Callbacks, on the connection's thread
@@ -182,9 +183,9 @@ extension NVMeDevice {
     case RegisterOffset.interruptMaskClear: line?.changeMask(clear: value)
     default:
       guard let bus else { return }
-      for order in registers.store(value, at: offset, transfer: bus.memory.begin()) {
+      for order in registers.store(value, at: offset, transfer: bus.memory.access()) {
         mailbox.post(.order(order))
-        if case .resetSubsystem = order { endLife() }
+        if case .resetSubsystem = order { endGeneration() }
       }
     }
   }
@@ -199,7 +200,7 @@ extension NVMeDevice {
       let isKnown = line?.look(queue) { doorbells.newestHead(of: queue) } ?? true
       // Hosts say all the time how far they have read; the controller seldom waits for that.
       guard !isKnown || mailbox.wantsHeads.load(ordering: .sequentiallyConsistent) else { return }
-    } else if isSound, index > 0, controller?.visit() == true {
+    } else if isSound, index > 0, controller?.serveInline() == true {
       return
     }
     mailbox.wake.signal()
@@ -212,7 +213,7 @@ extension NVMeDevice {
   /// the device: its memory cannot be had then.
   private func adoptClient() {
     guard needsTransfer.load(ordering: .relaxed), let bus else { return }
-    let transfer = bus.memory.begin()
+    let transfer = bus.memory.access()
     guard transfer.isAlive else { return }
     needsTransfer.store(false, ordering: .relaxed)
     mailbox.post(.adopt(transfer))
@@ -229,29 +230,29 @@ extension NVMeDevice {
   ///
   /// Where that is reached by messages, the one that is under way may still come.
   public func reset() {
-    let life = registers.reset()
-    endLife(life)
+    let generation = registers.reset()
+    endGeneration(generation)
   }
 
-  private func endLife(_ number: UInt64? = nil) {
-    lives.end()
-    let life = number ?? lives.current
+  private func endGeneration(_ number: UInt64? = nil) {
+    generations.end()
+    let generation = number ?? generations.current
     line?.reset()
-    mailbox.post(.reset(life))
+    mailbox.post(.reset(generation))
     let deadline = Deadline.after(Self.patience)
     // Whatever is being copied to the client's memory, or read into it by a ring, is waited for however long it
-    // takes: the answer to a reset says that it has ended. See `ControllerLives`.
-    if !lives.waitForWriters(before: deadline) {
+    // takes: the answer to a reset says that it has ended. See `ControllerGenerations`.
+    if !generations.waitForWriters(before: deadline) {
       options.logger.warning("a reset waits for data that the disk reads into the guest's memory")
-      _ = lives.waitForWriters(before: .never)
+      _ = generations.waitForWriters(before: .never)
     }
     // With messages, the controller may be waiting for this very thread; what it writes from now on
     // it does not write, because its life is over.
     guard !mailbox.usesMessages.load(ordering: .sequentiallyConsistent) else { return }
-    let settled: Void? = mailbox.settled.withLock(
-      when: { $0.life >= life || $0.isClosed }, before: deadline
+    let ended: Void? = mailbox.ended.withLock(
+      when: { $0.generation >= generation || $0.isClosed }, before: deadline
     ) { _ in }
-    if settled == nil { options.logger.warning("a reset does not wait for the disk any longer") }
+    if ended == nil { options.logger.warning("a reset does not wait for the disk any longer") }
   }
 
   /// How long a reset waits for what the disk does without touching the guest's memory; the client waits as long.

@@ -17,15 +17,15 @@ final class CopyEngine: Sendable {
   }
 
   private struct State {
-    var bus: DeviceBus?
+    var bus: DeviceContext?
     var request = CopyRequest()
     var status = Status()
     /// Counts resets and departures of clients; what was begun in another epoch completes nothing.
-    var epoch: UInt64 = 0
+    var generation: UInt64 = 0
   }
 
   /// Most copies that wait.
-  static let mostWaiting: UInt32 = 64
+  static let maxWaiting: UInt32 = 64
   /// Vectors of MSI.
   static let messages = 8
 
@@ -37,7 +37,7 @@ final class CopyEngine: Sendable {
   /// The worker's; a monitor only to be one object with it.
   private let staging = Monitor<[UInt8]>([])
 
-  func attach(to bus: DeviceBus) { state.withLock { $0.bus = bus } }
+  func attach(to bus: DeviceContext) { state.withLock { $0.bus = bus } }
 
   var status: Status { state.withLock { $0.status } }
   var control: CopyRequest.Control { state.withLock { $0.request.control } }
@@ -52,18 +52,18 @@ final class CopyEngine: Sendable {
     let ring = state.withLock { state in
       state.status.waiting += 1
       return (
-        request: state.request, epoch: state.epoch, bus: state.bus,
-        hasRoom: state.status.waiting <= Self.mostWaiting
+        request: state.request, generation: state.generation, bus: state.bus,
+        hasRoom: state.status.waiting <= Self.maxWaiting
       )
     }
     do throws(Errno) {
       guard ring.hasRoom, let bus = ring.bus else { throw .resourceBusy }
       try ring.request.check()
-      try bus.perform { memory in
-        self.carryOut(ring.request, ring.epoch, memory, mayReachMemory: bus.isBusMaster)
+      try bus.afterReply { memory in
+        self.carryOut(ring.request, ring.generation, memory, mayReachMemory: bus.isBusMaster)
       }
     } catch {
-      complete(ring.request, ring.epoch, error)
+      complete(ring.request, ring.generation, error)
     }
   }
 
@@ -73,14 +73,14 @@ final class CopyEngine: Sendable {
   }
 
   private func carryOut(
-    _ request: CopyRequest, _ epoch: UInt64, _ memory: Transfer, mayReachMemory: Bool
+    _ request: CopyRequest, _ generation: UInt64, _ memory: GuestMemoryAccess, mayReachMemory: Bool
   ) {
-    guard isCurrent(epoch) else { return }
+    guard isCurrent(generation) else { return }
     var failure: Errno?
     if mayReachMemory {
       do throws(MemoryError) {
         try staging.withLock { (staging) throws(MemoryError) in
-          try request.copy(in: memory, through: &staging) { isCurrent(epoch) }
+          try request.copy(in: memory, through: &staging) { isCurrent(generation) }
         }
       } catch .stale {
         return  // Its client has gone; `abandonCopies` has come, or is about to.
@@ -90,14 +90,16 @@ final class CopyEngine: Sendable {
     } else {
       failure = .notPermitted
     }
-    complete(request, epoch, failure)
+    complete(request, generation, failure)
   }
 
-  private func isCurrent(_ epoch: UInt64) -> Bool { state.withLock { $0.epoch == epoch } }
+  private func isCurrent(_ generation: UInt64) -> Bool {
+    state.withLock { $0.generation == generation }
+  }
 
-  private func complete(_ request: CopyRequest, _ epoch: UInt64, _ error: Errno?) {
+  private func complete(_ request: CopyRequest, _ generation: UInt64, _ error: Errno?) {
     state.withLock { state in
-      guard state.epoch == epoch else { return }
+      guard state.generation == generation else { return }
       state.status.waiting -= 1
       state.status.error = UInt32(error?.rawValue ?? 0)
       state.status.completed &+= 1
@@ -145,7 +147,7 @@ final class CopyEngine: Sendable {
   /// As after power-on; copies that wait or run complete nothing.
   func reset() {
     state.withLock { state in
-      state.epoch &+= 1
+      state.generation &+= 1
       state.request = CopyRequest()
       state.status = Status()
       Self.showLevel(state)
@@ -156,7 +158,7 @@ final class CopyEngine: Sendable {
   /// heard; all else stays.
   func abandonCopies() {
     state.withLock { state in
-      state.epoch &+= 1
+      state.generation &+= 1
       state.status.waiting = 0
       state.request.control.remove(.hearsDescriptor)
     }

@@ -17,7 +17,7 @@ struct CopyRequest: Equatable, Sendable {
   }
 
   /// Most bytes of a copy.
-  static let mostBytes: UInt64 = 1 << 20
+  static let maxBytes: UInt64 = 1 << 20
   /// Bytes that are written before it is looked whether the copy is still wanted.
   static let pieceSize = 64 << 10
 
@@ -33,7 +33,7 @@ struct CopyRequest: Equatable, Sendable {
 
   /// Checks what can be known beforehand, so that a copy that is refused moves nothing.
   func check() throws(Errno) {
-    guard count <= Self.mostBytes else { throw .argListTooLong }
+    guard count <= Self.maxBytes else { throw .argListTooLong }
     guard !control.contains(.interrupts) || interrupts else { throw .invalidArgument }
     guard count > 0 else { return }
     for start in [source, destination] where start.addingReportingOverflow(count - 1).overflow {
@@ -48,7 +48,7 @@ struct CopyRequest: Equatable, Sendable {
   ///   - staging: where the bytes are in between; grows to what is needed.
   ///   - isWanted: asked before each piece is written.
   func copy(
-    in memory: Transfer, through staging: inout [UInt8], while isWanted: () -> Bool
+    in memory: GuestMemoryAccess, through staging: inout [UInt8], while isWanted: () -> Bool
   ) throws(MemoryError) {
     let count = Int(count)
     if staging.count < count {

@@ -3,13 +3,13 @@ internal import VFIOUserTransport
 
 /// The thread that waits for the descriptor of the doorbell.
 final class DoorbellWatcher: Sendable {
-  private let bell: EventCounter
-  private let stopping: EventCounter
+  private let bell: EventFD
+  private let stopping: EventFD
 
   /// Starts the thread, which calls `ring` whenever the bell was rung, once for rings that came together.
-  init(_ bell: EventCounter, _ ring: @escaping @Sendable () -> Void) throws(SystemFailure) {
+  init(_ bell: EventFD, _ ring: @escaping @Sendable () -> Void) throws(SystemCallError) {
     self.bell = bell
-    stopping = try EventCounter()
+    stopping = try EventFD()
     try DetachedThread.start("scratch-bell") { self.run(ring) }
   }
 

@@ -65,7 +65,7 @@ public final class ScratchDevice: Device {
   ///
   /// - Parameter logger: hears when there is no thread for the doorbell's descriptor.
   /// - Throws: never with the registers as they are listed.
-  public init(logger: Logger = Logger(label: "scratch")) throws(RegisterFile.Flaw) {
+  public init(logger: Logger = Logger(label: "scratch")) throws(RegisterFile.ValidationError) {
     self.logger = logger
     registers = try ScratchRegisters.file(for: engine)
   }
@@ -97,16 +97,16 @@ public final class ScratchDevice: Device {
       .msix(MSIX(vectors: vectors, bar: 4, tableOffset: 0, pendingOffset: 0x800)),
       .express(Express(functionLevelReset: true)),
     ],
-    signalAreas: [
-      SignalArea(
+    ioEventAreas: [
+      IOEventArea(
         "doorbell", in: .bar0, at: UInt64(ScratchRegisters.doorbell), size: 4)
     ])
 
   /// Takes the bus, and begins to wait for the doorbell's descriptor.
-  public func attach(to bus: DeviceBus) {
+  public func attach(to bus: DeviceContext) {
     engine.attach(to: bus)
     guard let counter = bus.counter("doorbell") else { return }
-    do throws(SystemFailure) {
+    do throws(SystemCallError) {
       let engine = engine
       let watcher = try DoorbellWatcher(counter) { engine.ringByDescriptor() }
       bell.withLock { $0 = watcher }

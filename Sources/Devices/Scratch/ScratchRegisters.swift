@@ -10,7 +10,7 @@ enum ScratchRegisters {
   static let doorbell = 0x2C
 
   /// The registers; the engine hears of those that describe a copy, and has what it changes by itself.
-  static func file(for engine: CopyEngine) throws(RegisterFile.Flaw) -> RegisterFile {
+  static func file(for engine: CopyEngine) throws(RegisterFile.ValidationError) -> RegisterFile {
     return try RegisterFile(
       size: size,
       [

@@ -33,7 +33,7 @@ final class ByteStream: Sendable {
   }
 
   /// A second descriptor for a stream of which nothing is known.
-  static func shared(_ number: Int32) throws(SystemFailure) -> ByteStream {
+  static func shared(_ number: Int32) throws(SystemCallError) -> ByteStream {
     var manner: Int32 = 0
     let own = try checked("open", unsafe clinux_stream_open(number, &manner))
     return ByteStream(OwnedDescriptor(adopting: own), manner: manner)

@@ -42,7 +42,7 @@ struct Port: ~Copyable {
   /// Moves what can be moved, and shows the interrupt level; to be called after every change.
   ///
   /// - Returns: whether the pump waits for too little now and has to be woken.
-  mutating func settle() -> Bool {
+  mutating func applyFlowControl() -> Bool {
     transmit()
     receive()
     showLevel()

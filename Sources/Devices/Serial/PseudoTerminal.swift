@@ -20,7 +20,7 @@ public final class PseudoTerminal: Sendable {
   /// Makes one.
   ///
   /// - Throws: what the kernel said, `ENOSPC` when there may be no more of them.
-  public init() throws(SystemFailure) {
+  public init() throws(SystemCallError) {
     var slave: Int32 = -1
     var name = [CChar](repeating: 0, count: 256)
     // Sound: the length is that of the array, and the name comes back with its NUL.

@@ -8,7 +8,7 @@ internal import VFIOUserTransport
 /// wait is left to the pump: input, a far end that takes no more at the moment, programs that connect.
 final class Pump: Sendable {
   private let port: Monitor<Port>
-  private let wake: EventCounter
+  private let wake: EventFD
   private let logger: Logger
 
   /// How long to wait for descriptors when the process has none left for a program that connects.
@@ -19,18 +19,18 @@ final class Pump: Sendable {
   private static let farewell: Duration = .seconds(2)
 
   /// Starts the thread.
-  init(_ port: consuming Port, _ logger: Logger) throws(SystemFailure) {
+  init(_ port: consuming Port, _ logger: Logger) throws(SystemCallError) {
     self.port = Monitor(port)
     self.logger = logger
-    wake = try EventCounter()
+    wake = try EventFD()
     try DetachedThread.start("serial") { self.run() }
   }
 
-  /// Changes the port and lets it settle.
+  /// Changes the port and applies the flow control that follows.
   func withPort<Result>(_ body: (inout Port) -> Result) -> Result {
     let (result, mustWake) = port.withLock { port in
       let result = body(&port)
-      return (result, port.settle())
+      return (result, port.applyFlowControl())
     }
     if mustWake { wake.signal() }
     return result
@@ -64,7 +64,7 @@ final class Pump: Sendable {
     }
     port.update { port in
       port.cable.unplug()
-      _ = port.settle()
+      _ = port.applyFlowControl()
       port.hasPumpEnded = true
     }
   }
@@ -81,7 +81,7 @@ final class Pump: Sendable {
 
   /// What to poll, in the order in which ``run()`` and ``carryOut(_:_:_:)`` look at it.
   private static func interests(
-    _ plan: Plan, _ wake: EventCounter, mayAccept: Bool
+    _ plan: Plan, _ wake: EventFD, mayAccept: Bool
   ) -> [clinux_interest] {
     let listener = mayAccept ? plan.listener?.descriptor.number : nil
     return [

@@ -34,7 +34,7 @@ public final class SerialDevice: Device {
   public init(
     _ farEnd: FarEnd, input: InputPolicy = .whenReady,
     logger: Logger = Logger(label: "serial")
-  ) throws(SystemFailure) {
+  ) throws(SystemCallError) {
     pump = try Pump(Port(to: farEnd, input), logger)
   }
 
@@ -66,7 +66,7 @@ public final class SerialDevice: Device {
   }
 
   /// Connects the chip's interrupt to the pin.
-  public func attach(to bus: DeviceBus) {
+  public func attach(to bus: DeviceContext) {
     let interrupts = bus.interrupts
     attach { interrupts.setLevel($0) }
   }

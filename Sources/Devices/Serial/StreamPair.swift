@@ -23,13 +23,13 @@ public final class StreamPair: Sendable {
   /// Uses the streams behind two descriptors, which stay the caller's and may be closed.
   public init(
     input: borrowing OwnedDescriptor, output: borrowing OwnedDescriptor
-  ) throws(SystemFailure) {
+  ) throws(SystemCallError) {
     self.input = try .shared(input.number)
     self.output = try .shared(output.number)
     isTerminalOurs = false
   }
 
-  private init(standard keys: SignalKeys) throws(SystemFailure) {
+  private init(standard keys: SignalKeys) throws(SystemCallError) {
     input = try .shared(0)
     output = try .shared(1)
     isTerminalOurs =
@@ -51,7 +51,7 @@ public final class StreamPair: Sendable {
   /// - Throws: `EBADF` when one of the two is closed, `EBUSY` when they are in use already.
   public static func standard(
     signalKeys keys: SignalKeys = .interrupt
-  ) throws(SystemFailure) -> StreamPair {
+  ) throws(SystemCallError) -> StreamPair {
     try StreamPair(standard: keys)
   }
 }

@@ -3,7 +3,7 @@ public struct DatasetRange: Equatable, Sendable {
   /// Bytes of one range in the list.
   public static let wireSize = 16
   /// Most ranges of one command.
-  public static let mostRanges = 256
+  public static let maxRanges = 256
 
   /// Hints about how the blocks are used.
   public var attributes: UInt32

@@ -3,7 +3,7 @@ public struct IdentifyNamespace: ByteStructure {
   /// Bytes on the wire.
   public static let wireSize = 4096
   /// Most formats.
-  public static let mostFormats = 16
+  public static let maxFormats = 16
   /// All of the bytes.
   public var bytes = [UInt8](repeating: 0, count: wireSize)
 
@@ -98,14 +98,14 @@ public struct IdentifyNamespace: ByteStructure {
 
   /// LBAF: one of the formats; 0 to 15.
   ///
-  /// - Precondition: the index is below ``mostFormats``.
+  /// - Precondition: the index is below ``maxFormats``.
   public subscript(format index: Int) -> LBAFormat {
     get {
-      precondition(index >= 0 && index < Self.mostFormats, "no such format: \(index)")
+      precondition(index >= 0 && index < Self.maxFormats, "no such format: \(index)")
       return LBAFormat(rawValue: number(at: 128 + 4 * index))
     }
     set {
-      precondition(index >= 0 && index < Self.mostFormats, "no such format: \(index)")
+      precondition(index >= 0 && index < Self.maxFormats, "no such format: \(index)")
       put(newValue.rawValue, at: 128 + 4 * index)
     }
   }

@@ -38,20 +38,20 @@ public struct NumberList: Equatable, Sendable {
   /// Bytes on the wire.
   public static let wireSize = 4096
   /// The most of them.
-  public static let mostNumbers = 1024
+  public static let maxNumbers = 1024
   /// The numbers.
   public var numbers: [UInt32]
 
-  /// At most ``mostNumbers`` of the numbers.
+  /// At most ``maxNumbers`` of the numbers.
   public init(_ numbers: some Sequence<UInt32>) {
-    self.numbers = Array(numbers.prefix(Self.mostNumbers))
+    self.numbers = Array(numbers.prefix(Self.maxNumbers))
   }
 
   /// Reads up to the first zero.
   public init(decoding bytes: Span<UInt8>) throws(NVMeWireError) {
     try bytes.need(Self.wireSize)
     numbers = []
-    for index in 0..<Self.mostNumbers {
+    for index in 0..<Self.maxNumbers {
       let number: UInt32 = bytes.number(at: 4 * index)
       guard number != 0 else { return }
       numbers.append(number)

@@ -83,7 +83,7 @@ extension Connection {
       guard let pending = ticket.call,
         let index = state.asyncCalls[ObjectIdentifier(pending)]
       else { return nil }
-      giveUp(&state, pending, index)
+      drop(&state, pending, index)
       return pending.take()
     }
     continuation?.resume(returning: .failure(.cancelled))
@@ -95,7 +95,7 @@ extension Connection {
   ///
   /// - Returns: the command that is given up, or one of those at the fence.
   @discardableResult
-  func giveUp(_ state: inout State, _ pending: AsyncCall, _ index: Int32) -> Command {
+  func drop(_ state: inout State, _ pending: AsyncCall, _ index: Int32) -> Command {
     let command = unsafe state.calls.call(index).pointee.command
     state.forget(pending, index)
     guard let group = pending.group else {

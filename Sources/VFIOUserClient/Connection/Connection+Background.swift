@@ -12,7 +12,7 @@ extension Connection {
   /// Called under the lock.
   func push(_ state: inout State) {
     guard !state.isServerGone else { return discardUnsent(&state) }
-    do throws(StreamFailure) {
+    do throws(StreamError) {
       _ = try state.outbox.send(to: socket)
       if state.outbox.isEmpty, !state.coalesced.isEmpty {
         appendCoalesced(&state)
@@ -86,7 +86,7 @@ extension Connection {
   private func watch(_ state: inout State) throws(ClientError) {
     if state.threads == 0 { try startBackground(&state) }
     guard !state.isWatched else { return }
-    do throws(SystemFailure) {
+    do throws(SystemCallError) {
       _ = try checked("epoll_ctl", clinux_oneshot_watch(oneshot.number, socket.descriptor.number))
     } catch {
       throw .system(error)
@@ -109,7 +109,7 @@ extension Connection {
   }
 
   private func startBackground(_ state: inout State) throws(ClientError) {
-    do throws(SystemFailure) {
+    do throws(SystemCallError) {
       try DetachedThread.start("vfio-user-bg") { [self] in runBackground() }
       state.threads += 1
     } catch {
@@ -152,10 +152,10 @@ extension Connection {
     // receives them. No event tells when that is over.
     defer { if isStuck { usleep(1000) } }
     guard isReader else { return }
-    do throws(StreamFailure) {
+    do throws(StreamError) {
       // Not for ever: deadlines of async calls have to be looked at as well.
       var reads = 0
-      while reads < Self.mostReads,
+      while reads < Self.maxReads,
         try unsafe socket.receive(into: &receiver.pointee.assembler, wait: false)
       {
         try handOutWhatIsInHand()
@@ -173,8 +173,8 @@ extension Connection {
     state.withLock { state in
       guard state.isGlancedAt, state.failure == nil else { return }
       let isReadable = !state.hasReader && socket.isReadable
-      state.glances.noteGlance(found: isReadable, now: Deadline.now)
-      if !state.glances.areOn { rearm(&state) }
+      state.adaptivePolling.polled(found: isReadable, now: Deadline.now)
+      if !state.adaptivePolling.areOn { rearm(&state) }
     }
   }
 
@@ -199,7 +199,7 @@ extension Connection {
       return true
     }
     guard isReader else { return }
-    do throws(StreamFailure) {
+    do throws(StreamError) {
       try receiveOverdue()
       try handOutWhatIsInHand()
       state.withLock { leaveRole(&$0, isCaller: false) }
@@ -214,7 +214,7 @@ extension Connection {
       guard case .async(let pending) = unsafe call.pointee.kind, pending.deadline.hasPassed else {
         continue
       }
-      let command = giveUp(&state, pending, index)
+      let command = drop(&state, pending, index)
       pending.take()?.resume(returning: .failure(.timedOut(command)))
     }
   }
@@ -223,7 +223,8 @@ extension Connection {
 extension Connection.State {
   /// When the background has to look again, whatever happens at the socket.
   fileprivate var nextLook: Deadline {
-    isGlancedAt ? min(earliestDeadline, .after(nanoseconds: Glances.interval)) : earliestDeadline
+    isGlancedAt
+      ? min(earliestDeadline, .after(nanoseconds: AdaptivePolling.interval)) : earliestDeadline
   }
 
   /// When the first async call, or a message of which nobody reads the rest, runs out of time.

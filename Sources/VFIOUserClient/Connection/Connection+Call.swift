@@ -63,7 +63,7 @@ extension Connection {
   func begin(
     _ state: inout State, _ command: Command, _ kind: PendingCall.Kind
   ) throws(ClientError) -> Int32 {
-    if let obstacle = state.obstacle { throw .disconnected(obstacle) }
+    if let sendFailure = state.sendFailure { throw .disconnected(sendFailure) }
     guard let index = state.calls.begin(command, kind) else { throw .tooManyInFlight }
     return index
   }

@@ -18,12 +18,12 @@ extension Connection {
     // process was stopped, and nothing complete may stay behind in hand.
     var isLast = false
     var isFar = isFar
-    do throws(StreamFailure) {
+    do throws(StreamError) {
       while true {
         try handOutWhatIsInHand()
         if unsafe clinux_word_load(&call.pointee.word) == PendingCall.Signal.done { break }
         guard !isLast else {
-          unsafe giveUp(call)
+          unsafe timeOut(call)
           break
         }
         if let due = unsafe receiver.pointee.messageDue(), due.hasPassed {
@@ -47,7 +47,7 @@ extension Connection {
   /// Hands out every message that is complete.
   ///
   /// All of them: what stays behind would wait for the next byte of the server.
-  func handOutWhatIsInHand() throws(StreamFailure) {
+  func handOutWhatIsInHand() throws(StreamError) {
     while var frame = try unsafe receiver.pointee.nextInHand() {
       let payload = unsafe receiver.pointee.assembler.payload(of: frame)
       trace.record(.received(frame.header))
@@ -60,7 +60,7 @@ extension Connection {
   }
 
   /// The time of a waiting thread is up, unless the connection was lost in the same moment.
-  private func giveUp(_ call: UnsafeMutablePointer<PendingCall>) {
+  private func timeOut(_ call: UnsafeMutablePointer<PendingCall>) {
     state.withLock { _ in
       guard unsafe clinux_word_load(&call.pointee.word) != PendingCall.Signal.done else { return }
       unsafe call.pointee.failure = .timedOut(call.pointee.command)
@@ -69,14 +69,14 @@ extension Connection {
 
   /// The time of a message that has begun is up: what came while nobody read still counts, and there
   /// has to be something of it.
-  func receiveOverdue() throws(StreamFailure) {
+  func receiveOverdue() throws(StreamError) {
     guard try unsafe socket.receive(into: &receiver.pointee.assembler, wait: false) else {
       throw .deadlinePassed(during: .receiving)
     }
   }
 
   /// Waits for the next bytes, for a slice of time at most.
-  private func receive(before deadline: Deadline) throws(StreamFailure) {
+  private func receive(before deadline: Deadline) throws(StreamError) {
     // Not a loop around poll and receive: the plain receive saves a system call, and its time slice
     // is short enough for deadlines that are not.
     let remaining = deadline.remaining
@@ -95,13 +95,13 @@ extension Connection {
   private func handOut(
     _ header: Header, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList
   ) {
-    var late: Settlement?
+    var late: CommandCompletion?
     let isForTask = state.withLock { state -> Bool in
       switch state.calls.match(header.id) {
       case .unknown: trace.record(.unexpectedReply(header))
       case .late:
         trace.record(.lateReply(header))
-        late = state.lateSettlements.removeValue(forKey: header.id)
+        late = state.lateCompletions.removeValue(forKey: header.id)
       case .call(let index):
         let call = unsafe state.calls.call(index)
         switch unsafe call.pointee.kind {
@@ -109,12 +109,12 @@ extension Connection {
           state.calls.answered(index)
           unsafe PendingCall.take(header, payload, &descriptors, into: call)
           complete(&state, index)
-        case .fenced(let group, let settlement):
+        case .fenced(let group, let completion):
           state.calls.answered(index)
           let failure =
             unsafe call.pointee.failure(header, payload, &descriptors)
             ?? call.pointee.shortage(payload)
-          settlement?(failure, false)
+          completion?(failure, false)
           state.calls.release(index)
           count(&state, group, failure)
         case .async: return true
@@ -182,7 +182,7 @@ extension Connection {
     guard next >= 0, state.failure == nil else {
       state.hasReader = false
       if isCaller, state.backgroundUsers > 0, state.threads > 0,
-        state.glances.noteCall(now: Deadline.now)
+        state.adaptivePolling.noteCall(now: Deadline.now)
       {
         beginGlances(&state)
       }
@@ -197,7 +197,7 @@ extension Connection {
   /// The connection is lost: everybody who waits hears why, at once.
   ///
   /// Called under the lock; whoever holds the role has given it up with this.
-  func lose(_ state: inout State, _ failure: StreamFailure) {
+  func lose(_ state: inout State, _ failure: StreamError) {
     if state.failure == nil {
       state.failure = failure
       isLost.store(true, ordering: .releasing)
@@ -219,8 +219,8 @@ extension Connection {
         }
         unsafe call.pointee.failure = .disconnected(reason)
         complete(&state, index)
-      case .fenced(let group, let settlement):
-        settlement?(.disconnected(reason), false)
+      case .fenced(let group, let completion):
+        completion?(.disconnected(reason), false)
         state.calls.release(index)
         count(&state, group, .disconnected(reason))
       case .async(let pending):
@@ -230,7 +230,7 @@ extension Connection {
         pending.take()?.resume(returning: .failure(.disconnected(reason)))
       }
     }
-    state.lateSettlements.removeAll()
+    state.lateCompletions.removeAll()
     state.requests.removeAll()
     rearm(&state)
   }

@@ -50,7 +50,7 @@ extension Connection {
     } catch {
       throw .invalidArgument
     }
-    guard access.count <= UInt64(service.largestTransfer) else { throw .argListTooLong }
+    guard access.count <= UInt64(service.maxTransfer) else { throw .argListTooLong }
     return access
   }
 
@@ -98,7 +98,7 @@ extension Connection {
   }
 
   private func startWorker() -> Bool {
-    do throws(SystemFailure) {
+    do throws(SystemCallError) {
       try DetachedThread.start("vfio-user-req") { [self] in runWorker() }
       return true
     } catch {

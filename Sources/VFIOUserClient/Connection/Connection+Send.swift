@@ -25,7 +25,7 @@ extension Connection {
     _ command: Command, payload size: Int, fill: (inout MutableRawSpan) -> Void
   ) throws(ClientError) -> Bool {
     try state.update { state throws(ClientError) in
-      if let obstacle = state.obstacle { throw .disconnected(obstacle) }
+      if let sendFailure = state.sendFailure { throw .disconnected(sendFailure) }
       guard state.hasRoomForPosts else { return false }
       let header = Header(
         id: PendingCalls.posted, command: command, size: 0, flags: .noReply)
@@ -42,8 +42,8 @@ extension Connection {
   /// - Returns: whether it was posted.
   func tryPost(_ write: RegionWrite) throws(ClientError) -> Bool {
     let isCollected = try state.withLock { state throws(ClientError) -> Bool in
-      if let obstacle = state.obstacle { throw .disconnected(obstacle) }
-      guard state.mayCoalesce, !state.outbox.isEmpty, state.coalesced.count < Self.mostCoalesced
+      if let sendFailure = state.sendFailure { throw .disconnected(sendFailure) }
+      guard state.mayCoalesce, !state.outbox.isEmpty, state.coalesced.count < Self.maxCoalesced
       else { return false }
       state.coalesced.append(write)
       return true
@@ -60,8 +60,8 @@ extension Connection {
   }
 
   /// Most writes in one message.
-  static let mostCoalesced = 256
-  static let mostCoalescedBytes = 8 + mostCoalesced * RegionWrite.wireSize
+  static let maxCoalesced = 256
+  static let maxCoalescedBytes = 8 + maxCoalesced * RegionWrite.wireSize
 
   /// Puts the collected writes in front of whatever is sent next.
   ///
@@ -83,13 +83,13 @@ extension Connection {
     while true {
       let taken = state.withLock { $0.outbox.taken }
       let isDrained: Void? = state.withLock(
-        when: { $0.obstacle != nil || $0.hasRoomForPosts }, before: own ?? deadline(nil)
+        when: { $0.sendFailure != nil || $0.hasRoomForPosts }, before: own ?? deadline(nil)
       ) { _ in }
       guard isDrained == nil else { return }
       // Whoever brought a time of their own may have more patience later.
       guard own == nil else { throw .timedOut(.regionWrite) }
       guard state.withLock({ $0.outbox.taken == taken }) else { continue }
-      let reason = StreamFailure.deadlinePassed(during: .sending)
+      let reason = StreamError.deadlinePassed(during: .sending)
       state.update { lose(&$0, reason) }
       throw .disconnected(reason)
     }
@@ -100,11 +100,12 @@ extension Connection {
   /// - Parameter settlement: hears how the command ended, unless this throws.
   func send(
     _ command: Command, payload size: Int, descriptors: consuming DescriptorList = DescriptorList(),
-    in group: FenceGroup, _ settlement: Settlement? = nil, fill: (inout MutableRawSpan) -> Void
+    in group: FenceGroup, _ completion: CommandCompletion? = nil,
+    fill: (inout MutableRawSpan) -> Void
   ) throws(ClientError) {
     var carried: DescriptorList? = consume descriptors
     try state.update { state throws(ClientError) in
-      let index = try begin(&state, command, .fenced(group, settlement))
+      let index = try begin(&state, command, .fenced(group, completion))
       group.outstanding += 1
       let header = Header(
         id: unsafe state.calls.call(index).pointee.id, command: command, size: 0)
@@ -145,12 +146,12 @@ extension Connection {
     var late: Command?
     for index in 0..<Int32(state.calls.count) {
       let call = unsafe state.calls.call(index)
-      guard case .fenced(let other, let settlement) = unsafe call.pointee.kind, other === group
+      guard case .fenced(let other, let completion) = unsafe call.pointee.kind, other === group
       else { continue }
       let command = unsafe call.pointee.command
-      if let settlement {
-        settlement(.timedOut(command), false)
-        state.lateSettlements[unsafe call.pointee.id] = settlement
+      if let completion {
+        completion(.timedOut(command), false)
+        state.lateCompletions[unsafe call.pointee.id] = completion
       }
       late = command
       abandon(&state, index)

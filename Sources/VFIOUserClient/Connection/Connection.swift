@@ -11,7 +11,7 @@ internal import VFIOUserTransport
 /// nobody reads. It hands out the replies of others, and when its own has come it passes the role on,
 /// under the lock, to another thread that waits, else to nobody, or to the background reader, which
 /// exists only while something needs it: registered memory, a handler, an async call, a fence, or
-/// messages that the socket did not take; ``Glances`` says how it is called. So a lone call costs one
+/// messages that the socket did not take; ``AdaptivePolling`` says how it is called. So a lone call costs one
 /// send and one receive and no wake-up of another thread, which would take longer than the whole round
 /// trip.
 ///
@@ -28,7 +28,7 @@ final class Connection: @unchecked Sendable {
     /// Posted writes that wait to be sent in one message while the socket is full.
     var coalesced: [RegionWrite] = []
     /// Why the connection is lost; nil while it is not.
-    var failure: StreamFailure?
+    var failure: StreamError?
     /// Whether the server takes no more: what it sent before is still read, then the connection is lost.
     var isServerGone = false
     var hasReader = false
@@ -44,18 +44,18 @@ final class Connection: @unchecked Sendable {
     /// What the background reader is watching for: CLINUX_READABLE, CLINUX_WRITABLE.
     var armed: Int32 = 0
     /// Whether it looks now and then instead.
-    var glances = Glances()
+    var adaptivePolling = AdaptivePolling()
     /// When a message that has begun has to be complete, while nobody reads.
     var messageDue = Deadline.never
     /// Who hears of late replies, by the id of a command that was given up.
-    var lateSettlements: [UInt16: Settlement] = [:]
+    var lateCompletions: [UInt16: CommandCompletion] = [:]
     var asyncCalls: [ObjectIdentifier: Int32] = [:]
     /// Requests of the server that wait for the handler.
     var requests = RequestQueue()
     /// Threads of ours that have not ended.
     var threads = 0
     /// Hears of the loss, once, under the lock: it must only take a note.
-    var onLoss: (@Sendable (StreamFailure) -> Void)?
+    var onLoss: (@Sendable (StreamError) -> Void)?
     /// The connection for the server's commands, which ends with this one.
     var twin: Connection?
     /// Hears that nothing can be sent any more when the loss is still to come; as ``onLoss``.
@@ -79,7 +79,7 @@ final class Connection: @unchecked Sendable {
   /// Watches the socket for the background reader.
   let oneshot: OwnedDescriptor
   /// Has the background reader look again: at deadlines, and whether the connection is lost.
-  let wake: EventCounter
+  let wake: EventFD
   /// What is mapped of the device's regions.
   let mappedRegions = MappedRegions()
   /// Whether ``failure`` is set, for those who ask often.
@@ -90,18 +90,18 @@ final class Connection: @unchecked Sendable {
   /// Most bytes that wait for a full socket before a posted write waits as well.
   static let backlogLimit = 1 << 20
   /// Most bytes of answers that wait for a server that asks and does not read.
-  var answerLimit: Int { (16 << 20) + 2 * Int(service.largestTransfer) }
+  var answerLimit: Int { (16 << 20) + 2 * Int(service.maxTransfer) }
   /// Most ids that are reserved for late replies.
   static let abandonedLimit = 1024
   /// Most reads of the background reader before it looks at deadlines.
-  static let mostReads = 64
+  static let maxReads = 64
   /// How long a plain receive waits before it looks at its deadline.
   static let receiveSlice = Duration.milliseconds(250)
 
   init(
     _ socket: MessageSocket, timeout: Duration, messageTimeout: Duration, requestLimit: Int,
     service: MemoryService, handler: RequestHandler?, trace: TracePoint
-  ) throws(SystemFailure) {
+  ) throws(SystemCallError) {
     self.socket = socket
     self.timeout = timeout
     timeoutInNanoseconds = Deadline.nanoseconds(timeout)
@@ -114,7 +114,7 @@ final class Connection: @unchecked Sendable {
       "setsockopt(SO_RCVTIMEO)", clinux_set_receive_timeout(number, 250_000_000))
     oneshot = OwnedDescriptor(
       adopting: try checked("epoll_create1", clinux_oneshot_create()))
-    wake = try EventCounter()
+    wake = try EventFD()
     unsafe receiver = .allocate(capacity: 1)
     unsafe receiver.initialize(
       to: FrameReceiver(
@@ -155,7 +155,7 @@ final class Connection: @unchecked Sendable {
   }
 
   /// Has somebody hear of the loss of the connection; at once if it is lost already.
-  func onLoss(_ hear: @escaping @Sendable (StreamFailure) -> Void) {
+  func onLoss(_ hear: @escaping @Sendable (StreamError) -> Void) {
     let failure = state.withLock { state in
       state.onLoss = hear
       return state.failure
@@ -187,27 +187,27 @@ final class Connection: @unchecked Sendable {
   /// Ends the connection because its twin is lost, or from outside.
   ///
   /// A main connection is ended under the lock of its twin, never a twin under that of the main one.
-  func end(_ failure: StreamFailure) {
+  func end(_ failure: StreamError) {
     state.update { state in
       if state.failure == nil { lose(&state, failure) }
     }
   }
 
   /// Why the connection is lost, nil while it is not.
-  var failure: StreamFailure? { state.withLock { $0.failure } }
+  var failure: StreamError? { state.withLock { $0.failure } }
   /// Why nothing can be sent, nil while it can.
-  var obstacle: StreamFailure? { state.withLock { $0.obstacle } }
+  var sendFailure: StreamError? { state.withLock { $0.sendFailure } }
 }
 
 extension Connection.State {
   /// Why nothing can be sent, nil while it can.
-  var obstacle: StreamFailure? { failure ?? (isServerGone ? .closedByPeer : nil) }
+  var sendFailure: StreamError? { failure ?? (isServerGone ? .closedByPeer : nil) }
   /// Whether the socket has to be read although nobody waits for a reply.
   ///
   /// While messages wait, what the server sends is read in any case: it may be waiting as well.
   var needsReader: Bool { backgroundUsers > 0 || !outbox.isEmpty || isServerGone }
   /// Whether it is enough to look now and then: nobody but callers waits for what may come.
   var isGlancedAt: Bool {
-    glances.areOn && outbox.isEmpty && asyncCalls.isEmpty && !isServerGone
+    adaptivePolling.areOn && outbox.isEmpty && asyncCalls.isEmpty && !isServerGone
   }
 }

@@ -1,7 +1,7 @@
 /// Hears how a command of a fence ended, under the connection's lock: with a failure or with none.
 ///
 /// When it was given up, a late answer makes it hear again, without the lock.
-typealias Settlement = @Sendable (_ failure: ClientError?, _ isLate: Bool) -> Void
+typealias CommandCompletion = @Sendable (_ failure: ClientError?, _ isLate: Bool) -> Void
 
 /// Commands that were sent without waiting, and are waited for together.
 ///

@@ -16,7 +16,7 @@ struct PendingCall: ~Copyable {
     /// A thread that waits.
     case waiting
     /// Nobody in particular; a fence counts it.
-    case fenced(FenceGroup, Settlement?)
+    case fenced(FenceGroup, CommandCompletion?)
     /// A task that was suspended.
     case async(AsyncCall)
   }

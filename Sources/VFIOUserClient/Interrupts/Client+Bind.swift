@@ -34,7 +34,7 @@ extension Client {
   /// unmasked, so that it is signalled again while its level is still high.
   ///
   /// - Parameter body: has the device lower its level.
-  public func bindPin(
+  public func bindINTx(
     on dispatcher: EventDispatcher? = nil, timeout: Duration? = nil,
     _ body: @escaping @Sendable () -> Void
   ) throws(ClientError) -> EventBinding {
@@ -45,7 +45,7 @@ extension Client {
   /// meanwhile.
   ///
   /// The unmasking after a callback holds the thread of the callbacks.
-  public func bindPin(
+  public func bindINTx(
     on dispatcher: EventDispatcher? = nil, timeout: Duration? = nil,
     _ body: @escaping @Sendable () -> Void
   ) async throws(ClientError) -> EventBinding {
@@ -65,8 +65,8 @@ extension Client {
   private func binding(
     _ dispatcher: EventDispatcher?, _ body: @escaping @Sendable (UInt64) -> Void
   ) throws(ClientError) -> EventBinding {
-    do throws(SystemFailure) {
-      let counter = try EventCounter()
+    do throws(SystemCallError) {
+      let counter = try EventFD()
       let callback = { @Sendable [callbacks] count in callbacks.run { body(count) } }
       if let dispatcher { return try dispatcher.bind(counter, callback) }
       return try usualDispatcher().bind(counter, callback)
@@ -76,8 +76,8 @@ extension Client {
   }
 
   /// The dispatcher of the client's own, made when it is needed first.
-  private func usualDispatcher() throws(SystemFailure) -> EventDispatcher {
-    try dispatcher.withLock { dispatcher throws(SystemFailure) in
+  private func usualDispatcher() throws(SystemCallError) -> EventDispatcher {
+    try dispatcher.withLock { dispatcher throws(SystemCallError) in
       if let dispatcher { return dispatcher }
       let made = try EventDispatcher()
       dispatcher = made

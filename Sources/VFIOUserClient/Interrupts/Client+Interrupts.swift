@@ -4,7 +4,7 @@ public import VFIOUserTransport
 extension Client {
   /// Has an interrupt signalled through a counter, or through none any more.
   public func setTrigger(
-    _ index: InterruptIndex, vector: UInt32 = 0, _ counter: EventCounter?,
+    _ index: InterruptIndex, vector: UInt32 = 0, _ counter: EventFD?,
     timeout: Duration? = nil
   ) throws(ClientError) {
     try setEvents(.trigger, index, start: vector, [counter], timeout: timeout)
@@ -12,7 +12,7 @@ extension Client {
 
   /// Sets the counters of several vectors.
   public func setTriggers(
-    _ index: InterruptIndex, start: UInt32 = 0, _ counters: [EventCounter?],
+    _ index: InterruptIndex, start: UInt32 = 0, _ counters: [EventFD?],
     timeout: Duration? = nil
   ) throws(ClientError) {
     try setEvents(.trigger, index, start: start, counters, timeout: timeout)
@@ -21,7 +21,7 @@ extension Client {
   /// Has the device unmask a vector when the counter is signalled, or mask it; no counter ends that.
   public func setEvent(
     _ action: SetInterrupts.Action, _ index: InterruptIndex, vector: UInt32 = 0,
-    _ counter: EventCounter?, timeout: Duration? = nil
+    _ counter: EventFD?, timeout: Duration? = nil
   ) throws(ClientError) {
     try setEvents(action, index, start: vector, [counter], timeout: timeout)
   }
@@ -36,14 +36,14 @@ extension Client {
   ///   before it in force.
   public func setEvents(
     _ action: SetInterrupts.Action, _ index: InterruptIndex, start: UInt32 = 0,
-    _ counters: [EventCounter?], timeout: Duration? = nil
+    _ counters: [EventFD?], timeout: Duration? = nil
   ) throws(ClientError) {
     let limit = TimeLimit(timeout)
     let batches = try batches(action, index, start, counters)
     let connection = try connection(within: limit)
     for batch in batches {
       _ = try connection.perform(connection.message(for: batch), timeout: limit.rest)
-      try link.note(on: connection) { events.note(batch) }
+      try supervisor.note(on: connection) { events.note(batch) }
     }
   }
 
@@ -80,7 +80,7 @@ extension Client {
 extension Client {
   /// Has an interrupt signalled through a counter, or through none any more, without holding a thread.
   public func setTrigger(
-    _ index: InterruptIndex, vector: UInt32 = 0, _ counter: EventCounter?,
+    _ index: InterruptIndex, vector: UInt32 = 0, _ counter: EventFD?,
     timeout: Duration? = nil
   ) async throws(ClientError) {
     try await setEvents(.trigger, index, start: vector, [counter], timeout: timeout)
@@ -88,7 +88,7 @@ extension Client {
 
   /// Sets the counters of several vectors, without holding a thread.
   public func setTriggers(
-    _ index: InterruptIndex, start: UInt32 = 0, _ counters: [EventCounter?],
+    _ index: InterruptIndex, start: UInt32 = 0, _ counters: [EventFD?],
     timeout: Duration? = nil
   ) async throws(ClientError) {
     try await setEvents(.trigger, index, start: start, counters, timeout: timeout)
@@ -97,7 +97,7 @@ extension Client {
   /// Has the device unmask a vector when the counter is signalled, or mask it; no counter ends that.
   public func setEvent(
     _ action: SetInterrupts.Action, _ index: InterruptIndex, vector: UInt32 = 0,
-    _ counter: EventCounter?, timeout: Duration? = nil
+    _ counter: EventFD?, timeout: Duration? = nil
   ) async throws(ClientError) {
     try await setEvents(action, index, start: vector, [counter], timeout: timeout)
   }
@@ -105,14 +105,14 @@ extension Client {
   /// Sets the counters of several vectors for an action, without holding a thread.
   public func setEvents(
     _ action: SetInterrupts.Action, _ index: InterruptIndex, start: UInt32 = 0,
-    _ counters: [EventCounter?], timeout: Duration? = nil
+    _ counters: [EventFD?], timeout: Duration? = nil
   ) async throws(ClientError) {
     let limit = TimeLimit(timeout)
     let batches = try batches(action, index, start, counters)
     let connection = try await connection(within: limit)
     for batch in batches {
       _ = try await connection.perform(connection.message(for: batch), timeout: limit.rest)
-      try link.note(on: connection) { events.note(batch) }
+      try supervisor.note(on: connection) { events.note(batch) }
     }
   }
 
@@ -168,7 +168,7 @@ extension Client {
 
   private func batches(
     _ action: SetInterrupts.Action, _ index: InterruptIndex, _ start: UInt32,
-    _ counters: [EventCounter?]
+    _ counters: [EventFD?]
   ) throws(ClientError) -> [EventBatch] {
     try Self.check(start, counters.count)
     return EventBatch.split(

@@ -6,12 +6,12 @@ struct EventBatch: Sendable {
   let action: SetInterrupts.Action
   let index: InterruptIndex
   let start: UInt32
-  let counters: [EventCounter?]
+  let counters: [EventFD?]
 
   /// Splits counters into messages of at most `most` descriptors; the range was checked.
   static func split(
     _ action: SetInterrupts.Action, _ index: InterruptIndex, _ start: UInt32,
-    _ counters: [EventCounter?], most: Int
+    _ counters: [EventFD?], most: Int
   ) -> [EventBatch] {
     let most = max(1, min(most, Limits.kernelMessageDescriptors))
     var batches: [EventBatch] = []
@@ -36,7 +36,7 @@ extension Connection {
       count: UInt32(batch.counters.count))
     trace.record(.interrupts(request))
     var descriptors = DescriptorList()
-    do throws(SystemFailure) {
+    do throws(SystemCallError) {
       for case let counter? in batch.counters {
         descriptors.append(try counter.descriptor.duplicate())
       }

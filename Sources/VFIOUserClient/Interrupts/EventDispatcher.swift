@@ -12,7 +12,7 @@ public final class EventDispatcher: Sendable {
   /// Starts the thread.
   ///
   /// - Parameter name: what debuggers show, at most 15 bytes of it.
-  public init(_ name: String = "vfio-user-irq") throws(SystemFailure) {
+  public init(_ name: String = "vfio-user-irq") throws(SystemCallError) {
     let core = try Core()
     self.core = core
     try DetachedThread.start(name) { core.run() }
@@ -25,8 +25,8 @@ public final class EventDispatcher: Sendable {
   ///   - body: gets the count; runs on the dispatcher's thread.
   /// - Returns: what ends it; losing it ends it too.
   public func bind(
-    _ counter: EventCounter, _ body: @escaping @Sendable (UInt64) -> Void
-  ) throws(SystemFailure) -> EventBinding {
+    _ counter: EventFD, _ body: @escaping @Sendable (UInt64) -> Void
+  ) throws(SystemCallError) -> EventBinding {
     EventBinding(core, try core.add(counter, body), counter)
   }
 
@@ -36,11 +36,11 @@ public final class EventDispatcher: Sendable {
 /// A callback that is bound to a counter.
 public final class EventBinding: Sendable {
   /// The counter.
-  public let counter: EventCounter
+  public let counter: EventFD
   private let core: Core
   private let tag: UInt64
 
-  fileprivate init(_ core: Core, _ tag: UInt64, _ counter: EventCounter) {
+  fileprivate init(_ core: Core, _ tag: UInt64, _ counter: EventFD) {
     self.core = core
     self.tag = tag
     self.counter = counter
@@ -56,7 +56,7 @@ public final class EventBinding: Sendable {
 /// What the thread and its users share.
 private final class Core: Sendable {
   struct Bound {
-    let counter: EventCounter
+    let counter: EventFD
     let body: @Sendable (UInt64) -> Void
   }
 
@@ -71,25 +71,25 @@ private final class Core: Sendable {
 
   static let wakeTag: UInt64 = 0
   private let edges: OwnedDescriptor
-  private let wake: EventCounter
+  private let wake: EventFD
   private let state = Monitor(State())
 
-  init() throws(SystemFailure) {
+  init() throws(SystemCallError) {
     edges = OwnedDescriptor(adopting: try checked("epoll_create1", clinux_edges()))
-    wake = try EventCounter()
+    wake = try EventFD()
     _ = try checked(
       "epoll_ctl", clinux_edges_add(edges.number, wake.descriptor.number, Self.wakeTag))
   }
 
   func add(
-    _ counter: EventCounter, _ body: @escaping @Sendable (UInt64) -> Void
-  ) throws(SystemFailure) -> UInt64 {
+    _ counter: EventFD, _ body: @escaping @Sendable (UInt64) -> Void
+  ) throws(SystemCallError) -> UInt64 {
     let tag = state.withLock { state in
       state.lastTag += 1
       state.bound[state.lastTag] = Bound(counter: counter, body: body)
       return state.lastTag
     }
-    do throws(SystemFailure) {
+    do throws(SystemCallError) {
       _ = try checked(
         "epoll_ctl", clinux_edges_add(edges.number, counter.descriptor.number, tag))
     } catch {

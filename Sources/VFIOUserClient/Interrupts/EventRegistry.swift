@@ -10,7 +10,7 @@ final class EventRegistry: Sendable {
   }
 
   private struct State {
-    var counters: [Key: [UInt32: EventCounter]] = [:]
+    var counters: [Key: [UInt32: EventFD]] = [:]
     var masks = InterruptMasks()
   }
 
@@ -71,8 +71,8 @@ final class EventRegistry: Sendable {
   }
 
   /// Vectors without a gap between them.
-  private static func runs(_ vectors: [UInt32: EventCounter]) -> [(UInt32, [EventCounter])] {
-    var runs: [(start: UInt32, counters: [EventCounter])] = []
+  private static func runs(_ vectors: [UInt32: EventFD]) -> [(UInt32, [EventFD])] {
+    var runs: [(start: UInt32, counters: [EventFD])] = []
     for (number, counter) in vectors.sorted(by: { $0.key < $1.key }) {
       if let last = runs.last, UInt64(last.start) + UInt64(last.counters.count) == UInt64(number) {
         runs[runs.count - 1].counters.append(counter)
@@ -84,7 +84,7 @@ final class EventRegistry: Sendable {
   }
 
   /// Sets all of them at a device that has just come back.
-  func restore(_ agreement: Agreement, before deadline: Deadline) throws(ClientError) {
+  func restore(_ agreement: NegotiatedConnection, before deadline: Deadline) throws(ClientError) {
     let connection = agreement.connection
     let most = agreement.version.capabilities.effectiveMaxMessageDescriptors
     for batch in batches(most: most) {

@@ -32,7 +32,7 @@ extension Client {
   public func dirtyPages(
     _ range: DMALoggingRange, pageSize: UInt64, timeout: Duration? = nil
   ) throws(ClientError) -> [UInt8] {
-    try perform(Exchanges.dirtyPages(range, pageSize, largestAccess), timeout: timeout)
+    try perform(Exchanges.dirtyPages(range, pageSize, maxAccess), timeout: timeout)
   }
 
   fileprivate static func granularity(
@@ -69,7 +69,7 @@ extension Client {
   public func dirtyPages(
     _ range: DMALoggingRange, pageSize: UInt64, timeout: Duration? = nil
   ) async throws(ClientError) -> [UInt8] {
-    try await perform(Exchanges.dirtyPages(range, pageSize, largestAccess), timeout: timeout)
+    try await perform(Exchanges.dirtyPages(range, pageSize, maxAccess), timeout: timeout)
   }
 }
 

@@ -26,7 +26,7 @@ extension Client {
     _ feature: FeatureIndex, _ data: [UInt8] = [], room: Int = 4096, timeout: Duration? = nil
   ) throws(ClientError) -> [UInt8] {
     try perform(
-      Exchanges.feature(.get, feature, data, room: min(room, mostRoom)), timeout: timeout)
+      Exchanges.feature(.get, feature, data, room: min(room, maxRoom)), timeout: timeout)
   }
 
   /// Sets a feature.
@@ -40,7 +40,7 @@ extension Client {
   }
 
   /// Most bytes of data that an answer can have.
-  fileprivate var mostRoom: Int {
+  fileprivate var maxRoom: Int {
     factory.messageLimit - Header.wireSize - DeviceFeature.wireSize
   }
 
@@ -77,7 +77,7 @@ extension Client {
     _ feature: FeatureIndex, _ data: [UInt8] = [], room: Int = 4096, timeout: Duration? = nil
   ) async throws(ClientError) -> [UInt8] {
     try await perform(
-      Exchanges.feature(.get, feature, data, room: min(room, mostRoom)), timeout: timeout)
+      Exchanges.feature(.get, feature, data, room: min(room, maxRoom)), timeout: timeout)
   }
 
   /// Sets a feature, without holding a thread.

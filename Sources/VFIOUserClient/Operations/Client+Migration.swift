@@ -30,7 +30,7 @@ extension Client {
   public func readMigrationData(
     _ count: Int? = nil, timeout: Duration? = nil
   ) throws(ClientError) -> [UInt8] {
-    let count = min(count ?? largestAccess, largestAccess)
+    let count = min(count ?? maxAccess, maxAccess)
     return try perform(Exchanges.migrationRead(count), timeout: timeout)
   }
 
@@ -73,7 +73,7 @@ extension Client {
   public func readMigrationData(
     _ count: Int? = nil, timeout: Duration? = nil
   ) async throws(ClientError) -> [UInt8] {
-    let count = min(count ?? largestAccess, largestAccess)
+    let count = min(count ?? maxAccess, maxAccess)
     return try await perform(Exchanges.migrationRead(count), timeout: timeout)
   }
 

@@ -47,7 +47,7 @@ extension Client {
     _ number: Number, _ region: RegionIndex, _ offset: UInt64
   ) -> RegionWrite? {
     let size = MemoryLayout<Number>.size
-    guard options.postsWrites, size <= RegionWrite.largestCount else { return nil }
+    guard options.postsWrites, size <= RegionWrite.maxCount else { return nil }
     let mask = UInt64.max >> UInt64(64 - 8 * size)
     let write = RegionWrite(
       offset: offset, region: region, count: UInt32(size),

@@ -91,13 +91,13 @@ extension Client {
   }
 
   /// What the server takes in one access, and what we want to ask for.
-  var largestAccess: Int {
-    Int(max(1, min(server.capabilities.effectiveMaxDataTransfer, options.largestAccess)))
+  var maxAccess: Int {
+    Int(max(1, min(server.capabilities.effectiveMaxDataTransfer, options.maxAccess)))
   }
 
   /// The messages that an access takes; one for an access of nothing.
   func pieces(_ region: RegionIndex, _ offset: UInt64, _ count: Int) -> RegionPieces {
-    RegionPieces(region: region, offset: offset, total: count, largest: largestAccess)
+    RegionPieces(region: region, offset: offset, total: count, largest: maxAccess)
   }
 }
 

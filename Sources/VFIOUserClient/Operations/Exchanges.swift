@@ -5,18 +5,18 @@ internal import VFIOUserTransport
 /// The commands of the client, each with the check of its reply.
 enum Exchanges {
   /// Most regions and interrupt types that a device may have; QEMU has the same bounds.
-  static let mostRegions: UInt32 = 100
-  static let mostInterruptTypes: UInt32 = 50
+  static let maxRegions: UInt32 = 100
+  static let maxInterruptTypes: UInt32 = 50
 
   static let deviceInfo = Exchange<DeviceInfo>(
     .deviceGetInfo, DeviceInfo.request(), limit: 64
   ) { (payload, _) throws(ClientError) in
     let info = try decode(DeviceInfo.self, payload, of: .deviceGetInfo)
-    guard info.regionCount <= mostRegions, info.interruptTypeCount <= mostInterruptTypes else {
+    guard info.regionCount <= maxRegions, info.interruptTypeCount <= maxInterruptTypes else {
       throw .implausibleReply(
         .deviceGetInfo,
-        "\(info.regionCount) regions (at most \(mostRegions)), "
-          + "\(info.interruptTypeCount) interrupt types (at most \(mostInterruptTypes))")
+        "\(info.regionCount) regions (at most \(maxRegions)), "
+          + "\(info.interruptTypeCount) interrupt types (at most \(maxInterruptTypes))")
     }
     return info
   }

@@ -38,7 +38,7 @@ public final class MappedRegion: Sendable {
     }
     self.areas = areas
     var mappings: [MappedMemory] = []
-    do throws(MappingFailure) {
+    do throws(MappingError) {
       for area in areas {
         mappings.append(
           try MappedMemory(

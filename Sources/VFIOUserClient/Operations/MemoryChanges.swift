@@ -18,7 +18,7 @@ public struct MemoryChanges {
     _ memory: SharedMemory, at address: UInt64, size: UInt64, offset: UInt64 = 0,
     _ flags: DMAMapFlags = [.readable, .writable], isShared: Bool = true
   ) throws(ClientError) {
-    let window = MemoryService.Window(
+    let window = MemoryService.DMAWindow(
       address: address, size: size, memory: memory, offset: offset, flags: flags,
       isShared: isShared)
     try check(window)
@@ -29,7 +29,7 @@ public struct MemoryChanges {
       }
       connection.noteMemory()
       do throws(ClientError) {
-        try connection.sendMap(window, in: group, settlement(of: window))
+        try connection.sendMap(window, in: group, completion(of: window))
       } catch {
         memory.update { $0.refused(window) }
         throw error
@@ -44,23 +44,23 @@ public struct MemoryChanges {
       guard let window = memory.window(at: address, size: size) else {
         throw .badWindow("there is no window of \(size) bytes at \(address)")
       }
-      try takeBack([window], DMAUnmap(address: address, size: size))
+      try unmap([window], DMAUnmap(address: address, size: size))
     }
   }
 
   /// Takes all windows back; see `Client.unmapAll`.
   public func unmapAll() throws(ClientError) {
     let memory = client.memory
-    try memory.inOrder { () throws(ClientError) in try takeBack(memory.all, .everything) }
+    try memory.inOrder { () throws(ClientError) in try unmap(memory.all, .everything) }
   }
 
-  private func takeBack(
-    _ windows: [MemoryService.Window], _ request: DMAUnmap
+  private func unmap(
+    _ windows: [MemoryService.DMAWindow], _ request: DMAUnmap
   ) throws(ClientError) {
     let memory = client.memory
-    memory.update { for window in windows { $0.takeBack(window) } }
+    memory.update { for window in windows { $0.beginUnmap(window) } }
     do throws(ClientError) {
-      try connection.sendUnmap(request, in: group, settlement(of: windows))
+      try connection.sendUnmap(request, in: group, completion(of: windows))
     } catch {
       memory.update { for window in windows { $0.stays(window) } }
       throw error
@@ -89,10 +89,10 @@ public struct MemoryChanges {
 
   private func finish() {
     connection.noteMemory()
-    connection.takeBackUnwanted()
+    connection.unmapUnwanted()
   }
 
-  private func check(_ window: MemoryService.Window) throws(ClientError) {
+  private func check(_ window: MemoryService.DMAWindow) throws(ClientError) {
     let limits = client.server.capabilities
     guard window.size > 0, !window.flags.isEmpty,
       !window.address.addingReportingOverflow(window.size - 1).overflow
@@ -116,21 +116,21 @@ public struct MemoryChanges {
 
 extension MemoryChanges {
   /// What becomes of a window that was added.
-  private func settlement(of window: MemoryService.Window) -> Settlement {
+  private func completion(of window: MemoryService.DMAWindow) -> CommandCompletion {
     { [memory = client.memory, weak connection] failure, isLate in
       switch (failure, isLate) {
       case (nil, false): memory.update { $0.arrived(window) }
       case (_?, false): memory.update { $0.refused(window) }
       case (nil, true):
         memory.update { $0.arrivedUnwanted(window) }
-        connection?.takeBackUnwanted()
+        connection?.unmapUnwanted()
       case (_?, true): break
       }
     }
   }
 
   /// What becomes of windows that were taken back.
-  private func settlement(of windows: [MemoryService.Window]) -> Settlement {
+  private func completion(of windows: [MemoryService.DMAWindow]) -> CommandCompletion {
     { [memory = client.memory, weak connection] failure, isLate in
       memory.update { all in
         for window in windows {
@@ -149,7 +149,7 @@ extension Connection {
   /// Tells the device of windows that it has taken when nobody waited for that any more.
   ///
   /// Nobody waits for these answers either.
-  fileprivate func takeBackUnwanted() {
+  fileprivate func unmapUnwanted() {
     // Without the lock of the order another thread could add a window in between.
     try? service.inOrder { () throws(ClientError) in
       for window in service.update({ $0.takeUnwanted() }) {
@@ -163,10 +163,10 @@ extension Connection {
 
   /// Sends that windows are taken back.
   fileprivate func sendUnmap(
-    _ request: DMAUnmap, in group: FenceGroup, _ settlement: Settlement?
+    _ request: DMAUnmap, in group: FenceGroup, _ completion: CommandCompletion?
   ) throws(ClientError) {
     trace.record(.dma(.dmaUnmap, address: request.address, size: request.size))
-    try send(.dmaUnmap, payload: request.wireSize, in: group, settlement) {
+    try send(.dmaUnmap, payload: request.wireSize, in: group, completion) {
       request.encode(into: &$0)
     }
   }
@@ -175,11 +175,11 @@ extension Connection {
   ///
   /// - Parameter settlement: hears whether the server takes it.
   func sendMap(
-    _ window: MemoryService.Window, in group: FenceGroup, _ settlement: Settlement? = nil
+    _ window: MemoryService.DMAWindow, in group: FenceGroup, _ completion: CommandCompletion? = nil
   ) throws(ClientError) {
     var descriptors = DescriptorList()
     if window.isShared {
-      do throws(SystemFailure) {
+      do throws(SystemCallError) {
         descriptors.append(try window.memory.descriptor.duplicate())
       } catch {
         throw .system(error)
@@ -190,7 +190,7 @@ extension Connection {
       size: window.size)
     trace.record(.dma(.dmaMap, address: window.address, size: window.size))
     try send(
-      .dmaMap, payload: request.wireSize, descriptors: descriptors, in: group, settlement
+      .dmaMap, payload: request.wireSize, descriptors: descriptors, in: group, completion
     ) {
       request.encode(into: &$0)
     }

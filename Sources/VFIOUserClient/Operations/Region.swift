@@ -102,13 +102,13 @@ extension Exchanges {
   /// Room for a few capabilities, so that asking once is the rule.
   static let usualRoom = 256
   /// Most bytes of what describes a region.
-  static let mostRoom: UInt32 = 64 << 10
+  static let maxRoom: UInt32 = 64 << 10
 
   /// The room that a server asks for when the usual one was too little.
   static func room(_ needed: UInt32, _ command: Command) throws(ClientError) -> Int {
-    guard needed <= mostRoom else {
+    guard needed <= maxRoom else {
       let what = command == .deviceGetRegionInfo ? "its capabilities need" : "it needs"
-      throw .implausibleReply(command, "\(what) \(needed) bytes, at most \(mostRoom) are taken")
+      throw .implausibleReply(command, "\(what) \(needed) bytes, at most \(maxRoom) are taken")
     }
     return Int(needed)
   }

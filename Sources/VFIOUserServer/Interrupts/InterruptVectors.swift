@@ -7,7 +7,7 @@ internal import VFIOUserTransport
 /// Without an eventfd a vector goes nowhere, unless the guest has enabled the index: then it is
 /// pending until the client, which is about to set eventfds, has done so.
 struct InterruptVectors {
-  private var counters: [EventCounter?]
+  private var counters: [EventFD?]
   private var maskedByClient: BitWords
   private(set) var pending: BitWords
   /// Mask bits of MSI, or of the MSI-X table once it was written.
@@ -52,7 +52,7 @@ struct InterruptVectors {
     deliver(vector)
   }
 
-  mutating func assign(_ counter: EventCounter?, to vector: Int) {
+  mutating func assign(_ counter: EventFD?, to vector: Int) {
     assignedCount += (counter == nil ? 0 : 1) - (counters[vector] == nil ? 0 : 1)
     counters[vector] = counter
     deliver(vector)

@@ -56,13 +56,13 @@ extension Interrupts {
   /// ones away.
   private func takeCounters(
     _ descriptors: inout DescriptorList, for range: Range<Int>
-  ) throws(Errno) -> [EventCounter?] {
+  ) throws(Errno) -> [EventFD?] {
     guard !descriptors.isEmpty else { return Array(repeating: nil, count: range.count) }
     guard descriptors.count == range.count else { throw .invalidArgument }
-    var counters: [EventCounter?] = []
+    var counters: [EventFD?] = []
     while let descriptor = descriptors.takeFirst() {
-      guard EventCounter.isCounter(descriptor) else { throw .invalidArgument }
-      counters.append(EventCounter(adopting: descriptor))
+      guard EventFD.isCounter(descriptor) else { throw .invalidArgument }
+      counters.append(EventFD(adopting: descriptor))
     }
     return counters
   }
@@ -85,7 +85,7 @@ extension Interrupts {
     }
   }
 
-  private func assign(_ counters: [EventCounter?], to index: InterruptIndex, from start: Int) {
+  private func assign(_ counters: [EventFD?], to index: InterruptIndex, from start: Int) {
     state.withLock { state in
       for (number, counter) in counters.enumerated() {
         state.assign(counter, to: index, start + number)
@@ -120,14 +120,14 @@ extension Interrupts {
   /// While the level is high the two would go round and round, on a processor of ours. In doubt it is taken
   /// for the same.
   private func refuseLoop(
-    _ counter: EventCounter, _ action: SetInterrupts.Action
+    _ counter: EventFD, _ action: SetInterrupts.Action
   ) throws(Errno) {
     let other = state.withLock { action == .trigger ? $0.pin.watcher?.counter : $0.pin.counter }
     if let other, !counter.isCertainlyDifferent(from: other) { throw .invalidArgument }
   }
 
   /// Lets the client's kernel unmask the pin through an eventfd, or no longer.
-  private func watch(_ counter: EventCounter?) throws(Errno) {
+  private func watch(_ counter: EventFD?) throws(Errno) {
     guard let counter else { return state.withLock { $0.pin.watch(nil) } }
     do {
       let watcher = try UnmaskWatcher(counter) { [self] watcher in unmask(by: watcher) }
@@ -149,7 +149,7 @@ extension Interrupts {
 }
 
 extension Interrupts.State {
-  mutating func assign(_ counter: EventCounter?, to index: InterruptIndex, _ vector: Int) {
+  mutating func assign(_ counter: EventFD?, to index: InterruptIndex, _ vector: Int) {
     switch index {
     case .intx: pin.assign(counter)
     case .msi: msi.assign(counter, to: vector)

@@ -7,7 +7,7 @@ internal import VFIOUserTransport
 /// else is called with the lock held.
 public final class Interrupts: Sendable {
   struct State {
-    var pin = InterruptPin()
+    var pin = INTxState()
     var msi: InterruptVectors
     var msix: InterruptVectors
     var error: InterruptVectors
@@ -18,12 +18,12 @@ public final class Interrupts: Sendable {
   }
 
   /// Whether the device has an interrupt pin.
-  let hasPin: Bool
+  let hasINTx: Bool
   let counts: (msi: Int, msix: Int, error: Int, request: Int)
   let state: Monitor<State>
 
   init(_ description: PCIDescription, _ layout: PCILayout) {
-    hasPin = description.hasInterruptPin
+    hasINTx = description.hasInterruptPin
     let counts = (
       msi: layout.msi?.vectors ?? 0, msix: layout.msix?.vectors ?? 0,
       error: description.reportsErrors ? 1 : 0, request: description.requestsRelease ? 1 : 0
@@ -58,7 +58,7 @@ public final class Interrupts: Sendable {
   ///
   /// When the client of that time has gone the message goes nowhere: the next one knows nothing of the
   /// work.
-  public func signal(_ index: InterruptIndex, vector: Int = 0, for transfer: Transfer) {
+  public func signal(_ index: InterruptIndex, vector: Int = 0, for transfer: GuestMemoryAccess) {
     state.withLock { state in
       guard transfer.generation > state.leftGeneration else { return }
       state.signal(index, vector)
@@ -89,7 +89,7 @@ public final class Interrupts: Sendable {
   func info(_ index: InterruptIndex) -> (flags: InterruptFlags, count: UInt32) {
     let (flags, count): (InterruptFlags, Int) =
       switch index {
-      case .intx: ([.eventDescriptors, .maskable, .autoMasked], hasPin ? 1 : 0)
+      case .intx: ([.eventDescriptors, .maskable, .autoMasked], hasINTx ? 1 : 0)
       case .msi: ([.eventDescriptors, .maskable, .noResize], counts.msi)
       case .msix: ([.eventDescriptors, .maskable], counts.msix)
       case .err: ([.eventDescriptors, .noResize], counts.error)

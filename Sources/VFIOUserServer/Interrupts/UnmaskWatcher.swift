@@ -7,8 +7,8 @@ internal import VFIOUserTransport
 /// The eventfd is watched for edges and never read: its file is shared with the client, which could
 /// make a read wait for ever.
 final class UnmaskWatcher: Sendable {
-  let counter: EventCounter
-  private let stopping: EventCounter
+  let counter: EventFD
+  private let stopping: EventFD
   private let edges: OwnedDescriptor
 
   /// Starts the thread.
@@ -18,10 +18,10 @@ final class UnmaskWatcher: Sendable {
   ///   - unmask: called after ``begin()`` whenever the counter is signalled, and once at first if it
   ///     was signalled before.
   init(
-    _ counter: EventCounter, _ unmask: @escaping @Sendable (UnmaskWatcher) -> Void
-  ) throws(SystemFailure) {
+    _ counter: EventFD, _ unmask: @escaping @Sendable (UnmaskWatcher) -> Void
+  ) throws(SystemCallError) {
     self.counter = counter
-    stopping = try EventCounter()
+    stopping = try EventFD()
     edges = OwnedDescriptor(adopting: try checked("epoll_create1", clinux_edges()))
     // The edges of the client's counter are not looked at before `begin`, and none is lost.
     try add(stopping, Self.stopTag)
@@ -31,7 +31,7 @@ final class UnmaskWatcher: Sendable {
   /// Begins to watch.
   ///
   /// - Throws: `EPERM` when the descriptor is nothing that can be waited for.
-  func begin() throws(SystemFailure) { try add(counter, Self.unmaskTag) }
+  func begin() throws(SystemCallError) { try add(counter, Self.unmaskTag) }
 
   /// Ends the thread, soon; what it still does has no effect.
   func stop() { stopping.signal() }
@@ -39,7 +39,7 @@ final class UnmaskWatcher: Sendable {
   private static let stopTag: UInt64 = 0
   private static let unmaskTag: UInt64 = 1
 
-  private func add(_ counter: EventCounter, _ tag: UInt64) throws(SystemFailure) {
+  private func add(_ counter: EventFD, _ tag: UInt64) throws(SystemCallError) {
     _ = try checked(
       "epoll_ctl", clinux_edges_add(edges.number, counter.descriptor.number, tag))
   }

@@ -29,7 +29,7 @@ extension DMAChannel {
           Limits.messageBeforeNegotiation, Header.wireSize + DMAAccess.wireSize + chunk),
         descriptorLimit: 1),
       messageTimeout: timeout)
-    do throws(StreamFailure) {
+    do throws(StreamError) {
       while true {
         while let frame = try receiver.nextInHand() {
           receive(frame.header, receiver.assembler.payload(of: frame))
@@ -64,7 +64,7 @@ extension DMAChannel {
   }
 
   /// Finds out how the client lays out its messages, once, before the first of them.
-  func settleLayout(at address: UInt64) throws(MemoryError) {
+  func probeLayout(at address: UInt64) throws(MemoryError) {
     let ticket = newTicket()
     let access = DMAAccess(address: address, count: DMALayout.probe)
     let role = state.withLock(
@@ -95,10 +95,10 @@ extension DMAChannel {
     _ slot: Int, _ id: UInt16, _ access: DMAAccess, _ ticket: UInt64
   ) throws(MemoryError) {
     defer {
-      giveUp(ticket)
+      cancel(ticket)
       state.update { $0.isProbing = false }
     }
-    do throws(StreamFailure) {
+    do throws(StreamError) {
       try unsafe send(.dmaRead, id, access, .wide, UnsafeRawBufferPointer(start: nil, count: 0))
     } catch {
       withdraw(slot)

@@ -48,14 +48,14 @@ final class DMAChannel: Sendable {
   }
 
   /// Most ids that a client may leave unanswered.
-  static let mostGivenUp = 64
+  static let maxGivenUp = 64
   let state: Monitor<State>
   let sender: MessageSender
   let twin: Bool
   /// Most bytes of one message.
   let chunk: Int
   /// What a single transfer can have in flight.
-  let mostBytesInFlight: Int
+  let maxBytesInFlight: Int
   let timeout: Duration
   let logger: Logger
 
@@ -74,7 +74,7 @@ final class DMAChannel: Sendable {
       min(
         Int(client.effectiveMaxDataTransfer), options.dmaMessageSize,
         options.messageLimit - Header.wireSize - DMAAccess.wireSize))
-    mostBytesInFlight = chunk * slots
+    maxBytesInFlight = chunk * slots
     timeout = options.dmaTimeout
     logger = options.logger
     state = Monitor(

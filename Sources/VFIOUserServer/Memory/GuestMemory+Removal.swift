@@ -7,9 +7,9 @@ package import VFIOUserTransport
 extension GuestMemory {
   /// Windows that are being taken back while accesses to them are under way; nothing new begins in them.
   ///
-  /// It ends with ``finish(_:)`` or ``giveUp(_:)``, or with the client.
+  /// It ends with ``finish(_:)`` or ``cancel(_:)``, or with the client.
   package struct Removal {
-    fileprivate let windows: [Window]
+    fileprivate let windows: [DMAWindow]
 
     /// The windows that are still being accessed.
     package var busyWindows: [GuestRange] {
@@ -23,10 +23,10 @@ extension GuestMemory {
   /// - Returns: nil when it is gone already.
   /// - Throws: `ENOENT` when none matches.
   package func startRemoving(
-    address: UInt64, size: UInt64, telling observer: EventCounter? = nil
+    address: UInt64, size: UInt64, telling observer: EventFD? = nil
   ) throws(Errno) -> Removal? {
     // The window is handed out in any case: unmapping takes long, and must not happen under the lock.
-    let (window, isGone) = try state.update { state throws(Errno) -> (Window, Bool) in
+    let (window, isGone) = try state.update { state throws(Errno) -> (DMAWindow, Bool) in
       guard size > 0, let window = state.table.window(address, through: address &+ (size - 1))
       else { throw .noSuchFileOrDirectory }
       guard Self.close(window, &state) else {
@@ -44,7 +44,7 @@ extension GuestMemory {
   ///
   /// - Parameter observer: counts when ``finish(_:)`` may succeed.
   /// - Returns: nil when they are gone already.
-  package func startRemovingAll(telling observer: EventCounter? = nil) -> Removal? {
+  package func startRemovingAll(telling observer: EventFD? = nil) -> Removal? {
     let removal = state.withLock { state in
       state.removalObserver = observer
       let windows = state.table.all
@@ -57,7 +57,7 @@ extension GuestMemory {
   /// Keeps new accesses out; what is not pinned after that stays so.
   ///
   /// - Returns: whether no access is under way.
-  private static func close(_ window: Window, _ state: inout State) -> Bool {
+  private static func close(_ window: DMAWindow, _ state: inout State) -> Bool {
     window.isClosing = true
     state.holesMayCloseUntil = Deadline.after(holePatience).instant
     return !window.isPinned
@@ -78,7 +78,7 @@ extension GuestMemory {
   }
 
   /// Leaves the windows where they are, after all.
-  package func giveUp(_ removal: Removal) {
+  package func cancel(_ removal: Removal) {
     state.update { state in
       for window in removal.windows { window.isClosing = false }
       state.changes += 1
@@ -87,7 +87,7 @@ extension GuestMemory {
   }
 
   /// Lets go of a window; the last one to do so tells a removal that waits for it.
-  func unpin(_ window: Window) {
+  func unpin(_ window: DMAWindow) {
     guard window.unpin() else { return }
     state.withLock { $0.removalObserver }?.signal()
   }

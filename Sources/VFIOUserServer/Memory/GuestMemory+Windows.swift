@@ -27,7 +27,7 @@ extension GuestMemory {
     }
     // Outside of the lock: mapping takes longer than everything else here.
     var mapping: MappedMemory?
-    var claim: MappingBudget.Claim?
+    var claim: MappingBudget.Reservation?
     if let lent = consume descriptor, request.flags.allowsMapping {
       claim = try budget.claim(bytes: request.size)
       let mapped = try MappedMemory(lent, request, guarded: isGuarded, files: files)
@@ -35,7 +35,7 @@ extension GuestMemory {
       if mapped.mappedSize > request.size { claim = try budget.claim(bytes: mapped.mappedSize) }
       mapping = mapped
     }
-    let window = Window(request, mapping, claim)
+    let window = DMAWindow(request, mapping, claim)
     try state.update { state throws(Errno) in
       guard state.table.insert(window) else { throw .fileExists }
       state.changes += 1
@@ -46,7 +46,7 @@ extension GuestMemory {
 /// Where an access goes.
 enum MemoryRoute {
   /// Into a window that is pinned now, and has to be unpinned.
-  case mapped(Window, MappedMemory, GuestMemory.WriteObserver?)
+  case mapped(DMAWindow, MappedMemory, GuestMemory.WriteObserver?)
   /// To the client by messages, for that many bytes at most.
   case messages(DMAChannel, rest: UInt64)
 }
@@ -80,7 +80,7 @@ extension GuestMemory {
   ) throws(MemoryError) -> Finding {
     try state.withLock { state throws(MemoryError) in
       guard state.generation == generation else { throw .stale }
-      guard state.isArmed else { throw .notArmed }
+      guard state.isDMAAllowed else { throw .dmaNotAllowed }
       guard let window = state.table.window(holding: address), !window.isClosing else {
         return .hole(changes: state.changes, until: state.holesMayCloseUntil)
       }

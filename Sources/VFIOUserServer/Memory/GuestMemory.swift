@@ -6,7 +6,7 @@ internal import VFIOUserTransport
 
 /// The memory of the client, as far as it lets the device reach it.
 ///
-/// Every access goes through a ``Transfer``, which belongs to the client that was there when it was
+/// Every access goes through a ``GuestMemoryAccess``, which belongs to the client that was there when it was
 /// made: what was begun for a client that has gone fails with ``MemoryError/stale`` and never lands
 /// in the memory of the next one.
 ///
@@ -23,10 +23,10 @@ internal import VFIOUserTransport
 /// Everything here may be called from any thread.
 public final class GuestMemory: Sendable {
   struct State {
-    var table = WindowTable<Window>()
+    var table = WindowTable<DMAWindow>()
     /// Counts the comings and goings of clients.
     var generation: UInt64 = 0
-    var isArmed = true
+    var isDMAAllowed = true
     /// Counts the changes of the table, for those who wait for one.
     var changes: UInt64 = 0
     /// Until when a hole may be part of a transaction of the client; nanoseconds of the clock.
@@ -34,7 +34,7 @@ public final class GuestMemory: Sendable {
     var channel: DMAChannel?
     var observer: WriteObserver?
     /// Told when a window that is being taken back has become free; nil while none is.
-    var removalObserver: EventCounter?
+    var removalObserver: EventFD?
   }
 
   /// Hears of each range that was written, for dirty page tracking; runs on the writing thread, while
@@ -57,8 +57,8 @@ public final class GuestMemory: Sendable {
   /// A licence to touch the memory of the client that is there now.
   ///
   /// A device takes one in the callback that starts some work, and passes it to whoever does it.
-  public func begin() -> Transfer {
-    Transfer(memory: self, generation: state.withLock { $0.generation })
+  public func access() -> GuestMemoryAccess {
+    GuestMemoryAccess(memory: self, generation: state.withLock { $0.generation })
   }
 
   /// How many windows there are.
@@ -91,13 +91,13 @@ public final class GuestMemory: Sendable {
   }
 
   /// The client has reset the device or set it up again.
-  package func arm() {
-    state.withLock { $0.isArmed = true }
+  package func allowDMA() {
+    state.withLock { $0.isDMAAllowed = true }
     armed.store(true, ordering: .relaxed)
   }
 
   /// Whether the client may be reached; looked at by the session's thread, which alone changes it.
-  var isArmed: Bool { armed.load(ordering: .relaxed) }
+  var isDMAAllowed: Bool { armed.load(ordering: .relaxed) }
 
   /// The client has gone: its windows go when the last access to each of them ends, and nothing new
   /// begins.
@@ -108,7 +108,7 @@ public final class GuestMemory: Sendable {
     // The windows are handed out: unmapping takes long, and must not happen under the lock.
     let (windows, channel, generation) = state.update { state in
       state.generation += 1
-      state.isArmed = false
+      state.isDMAAllowed = false
       state.changes += 1
       state.holesMayCloseUntil = 0
       state.removalObserver = nil

@@ -32,14 +32,14 @@ final class MappingBudget: Sendable {
     ///
     /// - Returns: gives it back with its last reference.
     /// - Throws: `ENOMEM` when there is too little address space, `ENOSPC` when there are too few mappings.
-    func claim(bytes: UInt64) throws(Errno) -> Claim {
+    func claim(bytes: UInt64) throws(Errno) -> Reservation {
       try budget.take(bytes, for: used)
-      return Claim(self, bytes)
+      return Reservation(self, bytes)
     }
   }
 
   /// What one window has taken.
-  final class Claim: Sendable {
+  final class Reservation: Sendable {
     private let share: Share
     private let bytes: UInt64
 

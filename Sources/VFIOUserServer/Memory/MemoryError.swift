@@ -7,7 +7,7 @@ public enum MemoryError: Error, Equatable, Sendable {
   /// The client that the transfer was begun for has gone; there may be another one by now.
   case stale
   /// The client has neither reset the device nor set up its interrupts nor made it bus master yet.
-  case notArmed
+  case dmaNotAllowed
   /// No window is there.
   case unmapped(at: UInt64)
   /// The window does not allow that.
@@ -24,7 +24,7 @@ public enum MemoryError: Error, Equatable, Sendable {
   case tooManyPieces(limit: Int)
   /// A message would have to be waited for on the thread that receives it.
   ///
-  /// A callback of a device continues with ``DeviceBus/perform(_:)`` instead.
+  /// A callback of a device continues with ``DeviceContext/afterReply(_:)`` instead.
   case wouldDeadlock
   /// The client refused a message.
   case refused(Errno)
@@ -37,7 +37,7 @@ public enum MemoryError: Error, Equatable, Sendable {
   public var errno: Errno {
     switch self {
     case .stale: .socketNotConnected
-    case .notArmed: .resourceTemporarilyUnavailable
+    case .dmaNotAllowed: .resourceTemporarilyUnavailable
     case .unmapped, .truncated: .badAddress
     case .notPermitted: .permissionDenied
     case .wraps, .misaligned: .invalidArgument

@@ -30,15 +30,15 @@ public struct PinnedSlices: ~Copyable, @unchecked Sendable {
   /// A pinned window, and which bytes of the client are meant.
   @unsafe
   private struct Hold {
-    let window: Unmanaged<Window>
+    let window: Unmanaged<DMAWindow>
     let address: UInt64
   }
 
   /// Nothing is pinned yet.
   ///
-  /// - Parameter capacity: for how many slices there is room at first, from 1 to ``Transfer/mostSlices``.
+  /// - Parameter capacity: for how many slices there is room at first, from 1 to ``GuestMemoryAccess/maxSlices``.
   public init(capacity: Int = 4) {
-    precondition(1...Transfer.mostSlices ~= capacity, "room for \(capacity) slices")
+    precondition(1...GuestMemoryAccess.maxSlices ~= capacity, "room for \(capacity) slices")
     unsafe list = .allocate(capacity: capacity)
     unsafe holds = .allocate(capacity: capacity)
     self.capacity = capacity
@@ -63,7 +63,7 @@ public struct PinnedSlices: ~Copyable, @unchecked Sendable {
   /// - Throws: ``MemoryError``, ``MemoryError/needsMapping(at:)`` where there are only messages; then nothing
   ///   is pinned any more, earlier ranges included.
   public mutating func pin(
-    _ range: GuestRange, for direction: Transfer.Direction, of transfer: Transfer
+    _ range: GuestRange, for direction: GuestMemoryAccess.Direction, of transfer: GuestMemoryAccess
   ) throws(MemoryError) {
     precondition(memory == nil || memory === transfer.memory, "ranges of two devices")
     memory = transfer.memory
@@ -97,7 +97,7 @@ public struct PinnedSlices: ~Copyable, @unchecked Sendable {
 
   /// Notes a piece, whose window is pinned; false when there are too many.
   @unsafe
-  private mutating func add(_ window: Window, _ address: UInt64, _ slice: iovec) -> Bool {
+  private mutating func add(_ window: DMAWindow, _ address: UInt64, _ slice: iovec) -> Bool {
     let continuesLast = count > 0 ? unsafe continues(window, slice) : false
     if continuesLast {
       unsafe list[count - 1].iov_len += slice.iov_len
@@ -118,7 +118,7 @@ public struct PinnedSlices: ~Copyable, @unchecked Sendable {
   }
 
   @unsafe
-  private func continues(_ window: Window, _ slice: iovec) -> Bool {
+  private func continues(_ window: DMAWindow, _ slice: iovec) -> Bool {
     let last = unsafe list[count - 1]
     let isSame =
       unsafe holds[count - 1].window.toOpaque() == Unmanaged.passUnretained(window).toOpaque()
@@ -127,8 +127,8 @@ public struct PinnedSlices: ~Copyable, @unchecked Sendable {
 
   @unsafe
   private mutating func grow() -> Bool {
-    guard capacity < Transfer.mostSlices else { return false }
-    let larger = min(capacity * 4, Transfer.mostSlices)
+    guard capacity < GuestMemoryAccess.maxSlices else { return false }
+    let larger = min(capacity * 4, GuestMemoryAccess.maxSlices)
     let newList = UnsafeMutablePointer<iovec>.allocate(capacity: larger)
     let newHolds = UnsafeMutablePointer<Hold>.allocate(capacity: larger)
     unsafe newList.moveInitialize(from: list, count: count)

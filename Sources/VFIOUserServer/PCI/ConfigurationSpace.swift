@@ -42,7 +42,7 @@ final class ConfigurationSpace: Sendable {
   /// Lays the space out; writes that concern interrupts reach `interrupts`.
   init(
     _ description: PCIDescription, _ layout: PCILayout, _ interrupts: Interrupts
-  ) throws(PCIDescription.Flaw) {
+  ) throws(PCIDescription.ValidationError) {
     let resetRequest = ResetRequest()
     var lines = Register.header(
       description.identity, hasCapabilities: !layout.capabilities.isEmpty, interrupts)
@@ -50,7 +50,7 @@ final class ConfigurationSpace: Sendable {
     lines += Register.capabilities(layout, interrupts, resetRequest)
     lines += Register.extendedCapabilities(layout)
     lines.append(
-      Register("interrupt pin", at: Offset.interruptPin, .bits8, reset: interrupts.hasPin ? 1 : 0))
+      Register("interrupt pin", at: Offset.interruptPin, .bits8, reset: interrupts.hasINTx ? 1 : 0))
     do {
       registers = try RegisterFile(size: layout.configurationSize, lines)
     } catch {
@@ -104,7 +104,7 @@ extension PCILayout {
   }
 
   /// Where the registers are that the device has described in its capabilities, by name.
-  fileprivate func ownRegisters() throws(PCIDescription.Flaw) -> [String: Int] {
+  fileprivate func ownRegisters() throws(PCIDescription.ValidationError) -> [String: Int] {
     var places: [String: Int] = [:]
     let described =
       capabilities.map { ($0.offset, $0.capability.registers) }

@@ -45,7 +45,7 @@ extension PCICapability {
   }
 
   /// Checks what the placing does not.
-  func check() throws(PCIDescription.Flaw) {
+  func check() throws(PCIDescription.ValidationError) {
     switch self {
     case .vendorSpecific(let vendor):
       try checkMask(vendor.writable, of: vendor.bytes, name)
@@ -108,7 +108,7 @@ extension PCIExtendedCapability {
   }
 
   /// Checks what the placing does not.
-  func check() throws(PCIDescription.Flaw) {
+  func check() throws(PCIDescription.ValidationError) {
     switch self {
     case .serialNumber: break
     case .vendorSpecific(_, let revision, let bytes, let writable):
@@ -126,7 +126,7 @@ extension PCIExtendedCapability {
 
 private func checkRegisters(
   _ registers: [Register], size: Int, _ headerSize: Int, _ name: String
-) throws(PCIDescription.Flaw) {
+) throws(PCIDescription.ValidationError) {
   guard size >= headerSize else {
     throw .badCapability(name, value: size, allowed: headerSize...0x1000)
   }
@@ -144,12 +144,12 @@ private func checkRegisters(
 
 private func checkMask(
   _ mask: [UInt8], of bytes: [UInt8], _ name: String
-) throws(PCIDescription.Flaw) {
+) throws(PCIDescription.ValidationError) {
   guard mask.count <= bytes.count else {
     throw .badCapability(name, value: mask.count, allowed: 0...bytes.count)
   }
 }
 
-private func checkNibble(_ value: UInt8, _ name: String) throws(PCIDescription.Flaw) {
+private func checkNibble(_ value: UInt8, _ name: String) throws(PCIDescription.ValidationError) {
   guard value <= 15 else { throw .badCapability(name, value: Int(value), allowed: 0...15) }
 }

@@ -121,13 +121,13 @@ public struct MSIX: Equatable, Sendable {
 ///     registers: [
 ///       Register(
 ///         "request", at: 4, .bits16, writable: 0xFFFF,
-///         settle: { $0.value < 8 ? $0.value : $0.previous }, onWrite: { mailbox.begin($0.value) }),
+///         restrict: { $0.value < 8 ? $0.value : $0.previous }, onWrite: { mailbox.begin($0.value) }),
 ///       Register("progress", at: 6, .bits16, onRead: { _ in mailbox.progress }),
 ///       Register("answer", at: 8, .bits32),
 ///     ]))
 /// ```
 ///
-/// What such a register holds the device changes with ``DeviceBus/updateConfiguration(_:_:)``.
+/// What such a register holds the device changes with ``DeviceContext/updateConfiguration(_:_:)``.
 public struct VendorSpecific: Sendable {
   /// Bytes, the three of the header included; at most 192, less what other capabilities take.
   public var size: Int { registers.isEmpty ? 3 + bytes.count : registersEnd }

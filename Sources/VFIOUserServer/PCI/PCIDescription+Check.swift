@@ -6,10 +6,10 @@ extension PCIDescription {
   /// What can be mapped is made of these.
   static let pageSize: UInt64 = 4096
   /// Most regions of the device's own: QEMU takes 100 in all.
-  static let mostDeviceRegions = 91
+  static let maxDeviceRegions = 91
 
   /// Checks what concerns no layout: windows, ROM, and regions of the device's own.
-  func check() throws(Flaw) {
+  func check() throws(ValidationError) {
     for (number, bar) in bars.sorted(by: { $0.key < $1.key }) {
       guard 0...5 ~= number else { throw .noSuchBAR(number) }
       if case .memory64 = bar.kind, number == 5 || bars[number + 1] != nil {
@@ -24,8 +24,8 @@ extension PCIDescription {
     if let rom = expansionROM, !Self.sizesOfROM.contains(rom.count) {
       throw .badROM(size: rom.count, allowed: Self.sizesOfROM)
     }
-    guard deviceRegions.count <= Self.mostDeviceRegions else {
-      throw .tooManyRegions(deviceRegions.count, allowed: Self.mostDeviceRegions)
+    guard deviceRegions.count <= Self.maxDeviceRegions else {
+      throw .tooManyRegions(deviceRegions.count, allowed: Self.maxDeviceRegions)
     }
     for (number, region) in deviceRegions.enumerated() {
       let index = RegionIndex(rawValue: RegionIndex.standardCount + UInt32(number))
@@ -37,7 +37,7 @@ extension PCIDescription {
 
 extension RegionBacking {
   /// Checks that what clients map is inside, made of pages, and in no other part.
-  func check(_ region: RegionIndex, _ size: UInt64) throws(PCIDescription.Flaw) {
+  func check(_ region: RegionIndex, _ size: UInt64) throws(PCIDescription.ValidationError) {
     let page = PCIDescription.pageSize
     var before: Range<UInt64>?
     let areas = mappableAreas ?? [0..<size]

@@ -1,7 +1,7 @@
 /// What a device looks like on the bus: who it is, what it decodes, how it interrupts.
 ///
 /// Everything is a value. The layout (where the capabilities go, where the MSI-X table is) is computed
-/// and checked when the server is made; what does not fit together is a ``Flaw`` then.
+/// and checked when the server is made; what does not fit together is a ``ValidationError`` then.
 public struct PCIDescription: Sendable {
   /// Who it is.
   public var identity: PCIIdentity
@@ -19,7 +19,7 @@ public struct PCIDescription: Sendable {
   /// Regions beyond those that every PCI device has; the first has index 9.
   public var deviceRegions: [DeviceRegion]
   /// Parts of regions that the client's kernel can signal without a message.
-  public var signalAreas: [SignalArea]
+  public var ioEventAreas: [IOEventArea]
   /// Whether the device can report errors that it does not recover from (the ERR interrupt).
   public var reportsErrors: Bool
   /// Whether the device can ask to be released (the REQ interrupt).
@@ -30,7 +30,7 @@ public struct PCIDescription: Sendable {
     identity: PCIIdentity, bars: [Int: BaseAddressRegister] = [:], hasInterruptPin: Bool = false,
     expansionROM: [UInt8]? = nil, capabilities: [PCICapability] = [],
     extendedCapabilities: [PCIExtendedCapability] = [], deviceRegions: [DeviceRegion] = [],
-    signalAreas: [SignalArea] = [], reportsErrors: Bool = true, requestsRelease: Bool = true
+    ioEventAreas: [IOEventArea] = [], reportsErrors: Bool = true, requestsRelease: Bool = true
   ) {
     self.identity = identity
     self.bars = bars
@@ -39,7 +39,7 @@ public struct PCIDescription: Sendable {
     self.capabilities = capabilities
     self.extendedCapabilities = extendedCapabilities
     self.deviceRegions = deviceRegions
-    self.signalAreas = signalAreas
+    self.ioEventAreas = ioEventAreas
     self.reportsErrors = reportsErrors
     self.requestsRelease = requestsRelease
   }

@@ -26,7 +26,7 @@ struct PCILayout: Sendable {
   static let firstCapability = 0x40
   static let firstExtendedCapability = 0x100
 
-  init(_ description: PCIDescription) throws(PCIDescription.Flaw) {
+  init(_ description: PCIDescription) throws(PCIDescription.ValidationError) {
     try description.check()
     var bars = description.bars
     var msi: MSI?
@@ -57,7 +57,7 @@ struct PCILayout: Sendable {
     _ capabilities: [Capability], from start: Int, to end: Int,
     _ name: (Capability) -> String, _ size: (Capability) -> Int,
     isSingle: (Capability) -> Bool
-  ) throws(PCIDescription.Flaw) -> [Placed<Capability>] {
+  ) throws(PCIDescription.ValidationError) -> [Placed<Capability>] {
     var placed: [Placed<Capability>] = []
     var names: Set<String> = []
     var offset = start
@@ -78,7 +78,7 @@ struct PCILayout: Sendable {
 }
 
 extension MSI {
-  fileprivate func checked() throws(PCIDescription.Flaw) -> MSI {
+  fileprivate func checked() throws(PCIDescription.ValidationError) -> MSI {
     guard 1...32 ~= vectors, vectors & (vectors - 1) == 0 else {
       throw .badVectorCount("MSI", vectors, allowed: "1, 2, 4, 8, 16 or 32")
     }
@@ -90,7 +90,7 @@ extension MSIX {
   /// Finds the place of table and pending bits, and makes the BAR if there is none.
   fileprivate func placed(
     in bars: inout [Int: BaseAddressRegister]
-  ) throws(PCIDescription.Flaw) -> PCILayout.VectorTable {
+  ) throws(PCIDescription.ValidationError) -> PCILayout.VectorTable {
     guard 1...2048 ~= vectors else {
       throw .badVectorCount("MSI-X", vectors, allowed: "1 to 2048")
     }
@@ -116,7 +116,7 @@ extension MSIX {
 
   private func range(
     at offset: UInt64, size: UInt64, _ bar: Int
-  ) throws(PCIDescription.Flaw) -> Range<UInt64> {
+  ) throws(PCIDescription.ValidationError) -> Range<UInt64> {
     guard offset % 8 == 0 else { throw .misalignedMSIX(bar: bar, offset: offset) }
     // The capability has 32 bits for the offset.
     guard offset <= UInt64(UInt32.max) else {
@@ -125,7 +125,9 @@ extension MSIX {
     return offset..<offset + size
   }
 
-  private func firstFree(in bars: [Int: BaseAddressRegister]) throws(PCIDescription.Flaw) -> Int {
+  private func firstFree(in bars: [Int: BaseAddressRegister]) throws(PCIDescription.ValidationError)
+    -> Int
+  {
     guard let free = (0...5).first(where: { Self.isFree($0, in: bars) }) else {
       throw .noBARForMSIX
     }
@@ -140,7 +142,7 @@ extension MSIX {
 }
 
 extension PCILayout.VectorTable {
-  fileprivate func check(in window: BaseAddressRegister) throws(PCIDescription.Flaw) {
+  fileprivate func check(in window: BaseAddressRegister) throws(PCIDescription.ValidationError) {
     guard window.kind != .io else { throw .noMemoryForMSIX(bar: bar) }
     for range in [table, pending] where range.upperBound > window.size {
       throw .msixOutside(bar: bar, range, size: window.size)

@@ -4,7 +4,7 @@ public import VFIOUserProtocol
 public enum RegionBacking: Equatable, Sendable {
   /// The device: every access calls it.
   case callbacks
-  /// The framework, from memory of the size of the region; see ``DeviceBus/memory(of:)``.
+  /// The framework, from memory of the size of the region; see ``DeviceContext/memory(of:)``.
   ///
   /// - `mappable`: the parts that the client may map, and then uses without a message.
   /// - `notifying`: whether the device is told of writes that come as messages
@@ -75,7 +75,7 @@ public struct DeviceRegion: Equatable, Sendable {
 ///
 /// Clients that know of it have their kernel signal the descriptor. Others go on sending messages, so
 /// the device still has to answer accesses there.
-public struct SignalArea: Equatable, Sendable {
+public struct IOEventArea: Equatable, Sendable {
   /// How accesses arrive.
   public enum Channel: Equatable, Sendable {
     /// An eventfd counts the writes; with `matching`, those of one value.

@@ -85,7 +85,7 @@ extension PowerManagement {
       Register(
         "PMCSR", at: offset + 4, .bits16, reset: noSoftReset ? 1 << 3 : 0, writable: 0b11,
         // A state that is not there cannot be entered.
-        settle: { known[Int($0.value & 0b11)] ? $0.value : $0.previous },
+        restrict: { known[Int($0.value & 0b11)] ? $0.value : $0.previous },
         onWrite: { write in
           if resetsOnWake, write.previous & 0b11 == 3, write.value & 0b11 == 0 { reset.make() }
         }),
@@ -127,7 +127,7 @@ extension MSI {
       Register(
         "MSI control", at: offset + 2, .bits16, reset: fixed, writable: 0x0071,
         // No more vectors can be enabled than there are.
-        settle: { write in
+        restrict: { write in
           let enabled = min(write.value >> 4 & 0b111, capable)
           return write.value & ~0x70 | enabled << 4
         },

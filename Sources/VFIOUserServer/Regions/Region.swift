@@ -54,7 +54,7 @@ final class Region: Sendable {
   init(
     _ index: RegionIndex, size: UInt64, _ backing: RegionBacking, isWritable: Bool = true,
     isPorts: Bool = false, type: RegionType? = nil, msix: PCILayout.VectorTable? = nil
-  ) throws(PCIDescription.Flaw) {
+  ) throws(PCIDescription.ValidationError) {
     self.index = index
     self.size = size
     self.isPorts = isPorts

@@ -17,19 +17,19 @@ public final class RegionMemory: @unchecked Sendable {
   private let address: UnsafeMutableRawPointer
 
   /// Allocates memory, all zeros; pages that nobody touches cost nothing.
-  init(size: UInt64) throws(SystemFailure) {
+  init(size: UInt64) throws(SystemCallError) {
     let page: UInt64 = 4096
     let (rounded, overflow) = size.addingReportingOverflow(page - 1)
     // mmap takes a signed size, and so does the file.
     guard !overflow, rounded <= UInt64(Int64.max) else {
-      throw SystemFailure(call: "memfd_create", code: .fileTooLarge)
+      throw SystemCallError(call: "memfd_create", code: .fileTooLarge)
     }
     let number = unsafe clinux_memory_file("vfio-user-region", rounded & ~(page - 1))
     descriptor = OwnedDescriptor(adopting: try checked("memfd_create", number))
     var mapped: UnsafeMutableRawPointer?
     _ = try checked("mmap", unsafe clinux_map(number, 0, rounded & ~(page - 1), 1, 1, &mapped))
     guard let mapped = unsafe mapped else {
-      throw SystemFailure(call: "mmap", code: .noMemory)
+      throw SystemCallError(call: "mmap", code: .noMemory)
     }
     unsafe address = mapped
     self.size = size

@@ -11,7 +11,7 @@ struct RegionSet: Sendable {
 
   init(
     _ description: PCIDescription, _ layout: PCILayout, configurationSize: Int
-  ) throws(PCIDescription.Flaw) {
+  ) throws(PCIDescription.ValidationError) {
     var regions: [Region] = []
     for number in 0...5 {
       regions.append(try Self.window(number, layout))
@@ -36,7 +36,7 @@ struct RegionSet: Sendable {
 
   private static func window(
     _ number: Int, _ layout: PCILayout
-  ) throws(PCIDescription.Flaw) -> Region {
+  ) throws(PCIDescription.ValidationError) -> Region {
     let index = RegionIndex(rawValue: UInt32(number))
     guard let bar = layout.bars[number] else { return Region(index, size: 0, [], .device) }
     let msix = layout.msix?.bar == number ? layout.msix : nil

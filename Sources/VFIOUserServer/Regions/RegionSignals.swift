@@ -2,20 +2,20 @@ internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
 /// The descriptors by which parts of regions signal without a message.
-final class RegionSignals: Sendable {
+final class RegionIOEvents: Sendable {
   /// A descriptor and, for accesses, the device's end of its socket.
   enum Line: Sendable {
-    case counter(EventCounter)
+    case counter(EventFD)
     case socket(device: MessageSocket, client: MessageSocket)
   }
 
   /// Most descriptors of one region: what QEMU takes with a message.
-  static let mostOfRegion = 16
+  static let maxOfRegion = 16
 
-  private let areas: [SignalArea]
+  private let areas: [IOEventArea]
   private let lines: [String: Line]
 
-  init(_ areas: [SignalArea], _ regions: RegionSet) throws(PCIDescription.Flaw) {
+  init(_ areas: [IOEventArea], _ regions: RegionSet) throws(PCIDescription.ValidationError) {
     var lines: [String: Line] = [:]
     for area in areas {
       try Self.check(area, regions)
@@ -25,15 +25,15 @@ final class RegionSignals: Sendable {
     self.lines = lines
     for area in areas {
       let count = names(in: area.region).count
-      guard count <= Self.mostOfRegion else {
-        throw .tooManySignals(area.region, count: count, allowed: Self.mostOfRegion)
+      guard count <= Self.maxOfRegion else {
+        throw .tooManySignals(area.region, count: count, allowed: Self.maxOfRegion)
       }
     }
   }
 
   private static func check(
-    _ area: SignalArea, _ regions: RegionSet
-  ) throws(PCIDescription.Flaw) {
+    _ area: IOEventArea, _ regions: RegionSet
+  ) throws(PCIDescription.ValidationError) {
     let size = regions[area.region]?.size ?? 0
     let (end, overflow) = area.offset.addingReportingOverflow(area.size)
     guard !overflow, area.offset < size, end <= size else {
@@ -43,20 +43,20 @@ final class RegionSignals: Sendable {
   }
 
   private static func line(
-    for area: SignalArea, _ present: Line?
-  ) throws(PCIDescription.Flaw) -> Line {
+    for area: IOEventArea, _ present: Line?
+  ) throws(PCIDescription.ValidationError) -> Line {
     do {
       switch (area.channel, present) {
-      case (.event, nil): return .counter(try EventCounter())
+      case (.event, nil): return .counter(try EventFD())
       case (.accesses, nil):
         let (device, client) = try MessageSocket.pair()
         return .socket(device: device, client: client)
       case (.event, .counter(let counter)): return .counter(counter)
       case (.accesses, .socket(let device, let client)):
         return .socket(device: device, client: client)
-      default: throw PCIDescription.Flaw.signalsDisagree(area.name)
+      default: throw PCIDescription.ValidationError.signalsDisagree(area.name)
       }
-    } catch let failure as SystemFailure {
+    } catch let failure as SystemCallError {
       throw .noDescriptor(area.name, failure)
     } catch {
       throw .signalsDisagree(area.name)
@@ -64,7 +64,7 @@ final class RegionSignals: Sendable {
   }
 
   /// The counter of a name, nil when there is none.
-  func counter(_ name: String) -> EventCounter? {
+  func counter(_ name: String) -> EventFD? {
     if case .counter(let counter) = lines[name] { counter } else { nil }
   }
 
@@ -95,7 +95,7 @@ final class RegionSignals: Sendable {
   }
 
   /// A copy of each descriptor of a region, in the order of ``subRegions(of:inPorts:limit:)``.
-  func descriptors(of region: RegionIndex, limit: Int) throws(SystemFailure) -> DescriptorList {
+  func descriptors(of region: RegionIndex, limit: Int) throws(SystemCallError) -> DescriptorList {
     var list = DescriptorList()
     for name in names(in: region).prefix(limit) {
       switch lines[name] {
@@ -108,7 +108,7 @@ final class RegionSignals: Sendable {
   }
 }
 
-extension SignalArea {
+extension IOEventArea {
   fileprivate func subRegion(descriptor: UInt32, inPorts: Bool) -> SubRegion {
     switch channel {
     case .event(let match):

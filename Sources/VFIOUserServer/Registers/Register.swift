@@ -55,7 +55,7 @@ public struct Register: Sendable {
   /// The bits that writing a one clears.
   public let clearedByOne: UInt64
   let onRead: (@Sendable (UInt64) -> UInt64)?
-  let settle: (@Sendable (Write) -> UInt64)?
+  let restrict: (@Sendable (Write) -> UInt64)?
   let onWrite: (@Sendable (Write) -> Void)?
 
   /// Describes a register.
@@ -68,7 +68,7 @@ public struct Register: Sendable {
   ///   - writable: the bits that a write changes.
   ///   - clearedByOne: the bits that writing a one clears; none of them in `writable`.
   ///   - onRead: gets what the register holds, and returns what the reader sees.
-  ///   - settle: has the last word on what the register holds after a write, for fields in which not
+  ///   - restrict: has the last word on what the register holds after a write, for fields in which not
   ///     every value is possible: another value, or the previous one to refuse the write. It runs under
   ///     the file's lock, and may only look at its argument.
   ///   - onWrite: told after each access that wrote to the register, whether a bit changed or not; runs
@@ -76,7 +76,7 @@ public struct Register: Sendable {
   public init(
     _ name: String, at offset: Int, _ width: Width, reset: UInt64 = 0, writable: UInt64 = 0,
     clearedByOne: UInt64 = 0, onRead: (@Sendable (UInt64) -> UInt64)? = nil,
-    settle: (@Sendable (Write) -> UInt64)? = nil, onWrite: (@Sendable (Write) -> Void)? = nil
+    restrict: (@Sendable (Write) -> UInt64)? = nil, onWrite: (@Sendable (Write) -> Void)? = nil
   ) {
     self.name = name
     self.offset = offset
@@ -85,7 +85,7 @@ public struct Register: Sendable {
     self.writable = writable
     self.clearedByOne = clearedByOne
     self.onRead = onRead
-    self.settle = settle
+    self.restrict = restrict
     self.onWrite = onWrite
   }
 

@@ -2,7 +2,7 @@ extension RegisterFile {
   /// What is wrong with a list of registers.
   ///
   /// Found when the file is made, never in front of a guest.
-  public enum Flaw: Error, Equatable, Sendable, CustomStringConvertible {
+  public enum ValidationError: Error, Equatable, Sendable, CustomStringConvertible {
     /// Two registers want the same byte.
     case overlap(String, at: Int, with: String, from: Int)
     /// A register does not lie within the file.
@@ -28,7 +28,7 @@ extension RegisterFile {
   }
 
   /// Checks registers that are in the order of their offsets.
-  static func check(_ registers: [Register], _ size: Int) throws(Flaw) {
+  static func check(_ registers: [Register], _ size: Int) throws(ValidationError) {
     var before: Register?
     for register in registers {
       // An offset near Int.max is a mistake of the device's author; its end must not overflow.

@@ -25,8 +25,8 @@ public final class RegisterFile: Sendable {
   /// Lays registers out, in any order.
   ///
   /// - Parameter size: bytes of the region.
-  /// - Throws: ``Flaw`` when two overlap, one lies outside, or its bits contradict its width.
-  public init(size: Int, _ registers: [Register]) throws(Flaw) {
+  /// - Throws: ``ValidationError`` when two overlap, one lies outside, or its bits contradict its width.
+  public init(size: Int, _ registers: [Register]) throws(ValidationError) {
     let sorted = registers.sorted { $0.offset < $1.offset }
     try Self.check(sorted, size)
     self.size = size
@@ -93,7 +93,7 @@ public final class RegisterFile: Sendable {
       var write = Register.Write(
         previous: previous, value: kept | (written & shape.writable), written: written,
         covered: covered)
-      if let settle = registers[index].settle { write.value = settle(write) }
+      if let restrict = registers[index].restrict { write.value = restrict(write) }
       values[index] = write.value
       return write
     }

@@ -4,14 +4,14 @@ import SystemPackage
 /// What `vfio-user serve --config` reads: devices, one table each, all of them checked.
 struct ConfigurationFile {
   /// Bytes of the longest file; a device node would have no end.
-  static let mostBytes = 1 << 20
+  static let maxBytes = 1 << 20
 
   let devices: [ConfiguredDevice]
   let log: LogOptions
 
   /// Reads a file.
   ///
-  /// - Throws: ``CommandFailure`` when it cannot be read, ``ConfigurationFlaw`` when something in it is
+  /// - Throws: ``CommandError`` when it cannot be read, ``ConfigurationError`` when something in it is
   ///   wrong.
   init(at path: String) throws {
     let place = ConfigurationPlace(file: path)
@@ -19,7 +19,7 @@ struct ConfigurationFile {
     guard let text = String(validating: bytes, as: UTF8.self) else {
       let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
       let line = lines.firstIndex { String(validating: $0, as: UTF8.self) == nil } ?? 0
-      throw ConfigurationFlaw(place.line(line + 1), "this is not UTF-8, which TOML is written in.")
+      throw ConfigurationError(place.line(line + 1), "this is not UTF-8, which TOML is written in.")
     }
     try self.init(text, in: place, folder: FilePath(path).removingLastComponent())
   }
@@ -30,7 +30,7 @@ struct ConfigurationFile {
   ///   - text: TOML.
   ///   - place: how messages call the file.
   ///   - folder: what paths are relative to.
-  /// - Throws: ``ConfigurationFlaw``.
+  /// - Throws: ``ConfigurationError``.
   init(_ text: String, in place: ConfigurationPlace, folder: FilePath) throws {
     let document = try Self.document(text, place)
     let entries = document.entries
@@ -42,7 +42,7 @@ struct ConfigurationFile {
       }
     }
     guard !devices.isEmpty else {
-      throw ConfigurationFlaw(place, "there is no device in it. Begin one with [[nvme]].")
+      throw ConfigurationError(place, "there is no device in it. Begin one with [[nvme]].")
     }
     try checkClaims(of: devices.map { DeviceToServe($0.command, at: $0.place) })
   }
@@ -53,17 +53,17 @@ struct ConfigurationFile {
       return try file.closeAfter {
         var bytes: [UInt8] = []
         var piece = [UInt8](repeating: 0, count: 1 << 16)
-        while bytes.count <= mostBytes {
+        while bytes.count <= maxBytes {
           // Sound: the buffer is the array's own, for the length of the call.
           let got = unsafe try piece.withUnsafeMutableBytes { unsafe try file.read(into: $0) }
           guard got > 0 else { return bytes }
           bytes += piece[..<got]
         }
-        throw CommandFailure(
-          "\(path) has more than \(mostBytes) bytes, which no configuration file needs.")
+        throw CommandError(
+          "\(path) has more than \(maxBytes) bytes, which no configuration file needs.")
       }
     } catch let error as Errno {
-      throw CommandFailure("cannot read \(path): \(error)")
+      throw CommandError("cannot read \(path): \(error)")
     }
   }
 
@@ -74,7 +74,7 @@ struct ConfigurationFile {
     do {
       return try reader.document()
     } catch {
-      throw ConfigurationFlaw(place.line(error.line), error.what)
+      throw ConfigurationError(place.line(error.line), error.what)
     }
   }
 
@@ -84,7 +84,7 @@ struct ConfigurationFile {
     let kinds = ConfiguredDevice.kinds.map(\.name)
     for (name, entry) in document.sorted where name != "log-level" && !kinds.contains(name) {
       let hint = Suggestion.sentence(for: name, among: kinds + ["log-level"])
-      throw ConfigurationFlaw(
+      throw ConfigurationError(
         place.line(entry.line),
         "there is no device '\(name)'.\(hint) The tables are \(kinds.joined(separator: ", ")); the one key above them is log-level."
       )
@@ -96,12 +96,12 @@ struct ConfigurationFile {
   ) throws -> LogOptions {
     guard let entry else { return try LogOptions.parse([]) }
     guard case .text(let level) = entry.value else {
-      throw ConfigurationFlaw(place.key("log-level", entry), "it takes a text, in quotes.")
+      throw ConfigurationError(place.key("log-level", entry), "it takes a text, in quotes.")
     }
     do {
       return try LogOptions.parse(["--log-level=\(level)"])
     } catch {
-      throw ConfigurationFlaw(
+      throw ConfigurationError(
         place.line(entry.line), ConfiguredDevice.inWordsOfTheFile(LogOptions.message(for: error)))
     }
   }
@@ -119,7 +119,7 @@ struct ConfigurationFile {
     return try values.map { value in
       guard case .table(let table) = value else {
         let wrong = ConfigurationEntry(line: entry?.line ?? 1, value: value)
-        throw ConfigurationFlaw(
+        throw ConfigurationError(
           place.key(kind, wrong), "a device is a table; begin it with [[\(kind)]].")
       }
       return table

@@ -24,7 +24,7 @@ struct ConfiguredDevice {
   ///   - kind: one of ``kinds``.
   ///   - number: which table of the kind it is, from 1.
   ///   - folder: what paths are relative to.
-  /// - Throws: ``ConfigurationFlaw``.
+  /// - Throws: ``ConfigurationError``.
   init(
     _ kind: (name: String, command: any DeviceCommand.Type), number: Int,
     _ table: ConfigurationTable, in file: ConfigurationPlace, folder: FilePath
@@ -34,7 +34,7 @@ struct ConfiguredDevice {
     var arguments = [kind.name]
     for (name, entry) in table.sorted {
       guard let key = keys.first(where: { $0.name == name }) else {
-        throw ConfigurationFlaw(place.line(entry.line), Self.unknownKey(name, keys.map(\.name)))
+        throw ConfigurationError(place.line(entry.line), Self.unknownKey(name, keys.map(\.name)))
       }
       arguments += try Self.arguments(key, entry, at: place, folder)
     }
@@ -55,10 +55,10 @@ struct ConfiguredDevice {
       if let command = try Serve.parseAsRoot(arguments) as? any DeviceCommand { return command }
     } catch {
       let message = Serve.message(for: error)
-      throw ConfigurationFlaw(
+      throw ConfigurationError(
         place.line(line(of: message, table)), inWordsOfTheFile(message))
     }
-    throw ConfigurationFlaw(place, "this is not a device.")
+    throw ConfigurationError(place, "this is not a device.")
   }
 
   /// The line of the first option that a message names and the table sets, or of the table.
@@ -89,7 +89,7 @@ struct ConfiguredDevice {
         return "--\(key.name)=\(try namespace(value, at: place, folder))"
       }
     default:
-      throw ConfigurationFlaw(place.key(key.name, entry), "it takes \(key.kind.expectation).")
+      throw ConfigurationError(place.key(key.name, entry), "it takes \(key.kind.expectation).")
     }
   }
 
@@ -102,13 +102,13 @@ struct ConfiguredDevice {
       case .text(let text): options = try NamespaceOptions(parsing: text)
       case .table(let table): options = try NamespaceOptions(table)
       default:
-        throw ConfigurationFlaw(
+        throw ConfigurationError(
           place, "it is \(entry), and has to be a table, or a text as behind --namespace.")
       }
       if let file = options.file { options.file = absolute(file, folder) }
       try options.check()
     } catch let error as ValidationError {
-      throw ConfigurationFlaw(place, inWordsOfTheFile(error.message))
+      throw ConfigurationError(place, inWordsOfTheFile(error.message))
     }
     return options.description
   }

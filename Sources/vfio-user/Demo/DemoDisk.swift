@@ -63,7 +63,7 @@ struct DemoDisk: ParsableCommand {
         target,
         "4. The device process was killed (SIGKILL); a new one (pid \(second.pid)) serves the file",
         writes: false)
-      guard written == again else { throw CommandFailure("the checksums differ.") }
+      guard written == again else { throw CommandError("the checksums differ.") }
       try checkGoesOn()
       try measure(target)
     }
@@ -95,7 +95,7 @@ struct DemoDisk: ParsableCommand {
     }
     try say(indented(report.text))
     guard report.badBlocks == 0 else {
-      throw CommandFailure("the disk did not keep what was written.")
+      throw CommandError("the disk did not keep what was written.")
     }
     return report.checksum
   }

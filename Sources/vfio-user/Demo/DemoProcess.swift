@@ -24,7 +24,7 @@ final class DemoProcess {
     while !Self.listens(socket) {
       guard process.isRunning, ContinuousClock.now < deadline else {
         stop()
-        throw CommandFailure("the device process did not start; its messages are above.")
+        throw CommandError("the device process did not start; its messages are above.")
       }
       usleep(5000)
     }
@@ -78,7 +78,7 @@ struct FarProgram {
       var piece = [UInt8](repeating: 0, count: count - bytes.count)
       // Sound: the buffer is the array's own, for the length of the call.
       let got = unsafe try piece.withUnsafeMutableBytes { unsafe try stream.read(into: $0) }
-      guard got > 0 else { throw CommandFailure("the far end of the serial port was closed.") }
+      guard got > 0 else { throw CommandError("the far end of the serial port was closed.") }
       bytes += piece[..<got]
     }
     return bytes

@@ -42,7 +42,7 @@ struct DemoSerial: ParsableCommand {
         try exercise(client, farEnd)
         try measure(client)
       } catch let error as ClientError {
-        throw CommandFailure(
+        throw CommandError(
           error, device: socket.string, example: "serial --pty --socket \(socket)", wasReached: true
         )
       }
@@ -75,7 +75,7 @@ struct DemoSerial: ParsableCommand {
     while left > 0 {
       let piece = (0..<min(left, 256)).map { _ in UInt8.random(in: .min ... .max) }
       guard try through(piece) == piece else {
-        throw CommandFailure("bytes were changed on their way through the serial port.")
+        throw CommandError("bytes were changed on their way through the serial port.")
       }
       left -= piece.count
     }

@@ -21,14 +21,14 @@ struct SerialDriver {
   private static let fifoSize = 16
 
   private let client: Client
-  private let interrupt: EventCounter
+  private let interrupt: EventFD
   /// How often the port has interrupted.
   private(set) var interrupts: UInt64 = 0
 
   /// Switches the port on: FIFOs, interrupts for both directions, "ready" to the far end.
   init(_ client: Client) throws {
     self.client = client
-    interrupt = try EventCounter()
+    interrupt = try EventFD()
     try client.setTrigger(.intx, interrupt)
     try client.store(UInt8(0x07), .bar0, at: Register.fifoControl)
     try client.store(UInt8(0x03), .bar0, at: Register.interruptEnable)
@@ -75,7 +75,7 @@ struct SerialDriver {
       // INTx masked itself when it was signalled; what is still pending signals again.
       try client.act(.unmask, on: .intx)
       guard let count = interrupt.wait(for: .seconds(5)) else {
-        throw CommandFailure("the serial port did not interrupt within 5 seconds.")
+        throw CommandError("the serial port did not interrupt within 5 seconds.")
       }
       interrupts += count
       // Identifying the interrupt acknowledges it.

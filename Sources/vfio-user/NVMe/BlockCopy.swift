@@ -20,7 +20,7 @@ final class BlockCopy {
 
   init(_ disk: Disk) throws {
     self.disk = disk
-    transfer = min(Self.transfer, disk.namespace.mostBytes)
+    transfer = min(Self.transfer, disk.namespace.maxBytes)
     engine = try DiskEngine(disk, depth: Self.depth, transfer: transfer)
     ended = Array(repeating: true, count: engine.depth)
     lengths = Array(repeating: 0, count: engine.depth)
@@ -81,7 +81,7 @@ final class BlockCopy {
       isOver = count < data.count
       guard count > 0 else { break }
       guard UInt64(count) <= range.upperBound - next else {
-        throw CommandFailure(
+        throw CommandError(
           "the data does not fit: the disk ends after \(byteCount(bytes)) of it.")
       }
       try wait(for: slot)
@@ -122,7 +122,7 @@ final class BlockCopy {
         if let reason { failure = reason }
       }
     }
-    if let failure { throw CommandFailure("the disk failed: \(failure).") }
+    if let failure { throw CommandError("the disk failed: \(failure).") }
   }
 
   private func copyOut(_ slot: Int, _ count: Int, _ data: inout [UInt8]) throws {

@@ -26,7 +26,7 @@ final class Disk {
     do {
       client = try Client(connectingTo: FilePath(target.socket))
     } catch {
-      throw CommandFailure(error, disk: target.socket, wasReached: false)
+      throw CommandError(error, disk: target.socket, wasReached: false)
     }
     do {
       let perCommand = transfer + 3 * DMAArena.pageSize
@@ -42,9 +42,9 @@ final class Disk {
         driving?.noShadowDoorbells != true && identity.adminCommands.contains(.doorbellBuffer)
       if usesShadow { try controller.useShadowDoorbells() }
       queue = try controller.createQueue(
-        1, entries: min(controller.mostEntries, max(2, depth + 1)))
+        1, entries: min(controller.maxEntries, max(2, depth + 1)))
     } catch {
-      throw CommandFailure(error, device: target.socket)
+      throw CommandError(error, device: target.socket)
     }
   }
 
@@ -56,7 +56,7 @@ final class Disk {
   }
 }
 
-extension CommandFailure {
+extension CommandError {
   fileprivate init(_ error: ClientError, disk path: String, wasReached: Bool) {
     self.init(
       error, device: path, example: "nvme --socket \(path) --file disk.img --size 10G",
@@ -78,8 +78,8 @@ func driving<Result>(_ target: NVMeTarget, _ body: () throws -> Result) throws -
   do {
     return try body()
   } catch let error as NVMeDriverError {
-    throw CommandFailure(error, device: target.socket)
+    throw CommandError(error, device: target.socket)
   } catch let error as ClientError {
-    throw CommandFailure(error, disk: target.socket, wasReached: true)
+    throw CommandError(error, disk: target.socket, wasReached: true)
   }
 }

@@ -25,7 +25,7 @@ final class FileEngine: BlockEngine {
     do {
       file = try .open(FilePath(path), mode, options: [options, .closeOnExec])
     } catch {
-      throw CommandFailure("\(path) cannot be opened: \(error)")
+      throw CommandError("\(path) cannot be opened: \(error)")
     }
     let memory = UnsafeMutableRawBufferPointer.allocate(
       byteCount: depth * transfer, alignment: 4096)

@@ -51,10 +51,10 @@ struct NVMeBench: ParsableCommand {
     let disk = try Disk(target, depth: shape.depth, transfer: transfer, driver)
     defer { disk.close() }
     let space = disk.namespace
-    guard transfer % space.blockSize == 0, transfer <= space.mostBytes else {
-      throw CommandFailure(
+    guard transfer % space.blockSize == 0, transfer <= space.maxBytes else {
+      throw CommandError(
         "--block-size has to be whole blocks of \(space.blockSize) bytes, at most "
-          + "\(byteCount(UInt64(space.mostBytes))).")
+          + "\(byteCount(UInt64(space.maxBytes))).")
     }
     let report = try driving(target) {
       let engine = try DiskEngine(disk, depth: shape.depth, transfer: transfer)
@@ -110,7 +110,7 @@ struct NVMeBench: ParsableCommand {
     var part = workload
     part.share = Workload.Share(number: number, of: 2)
     guard part.ownBlocks > 0 else {
-      throw CommandFailure(
+      throw CommandError(
         "to compare takes two blocks of \(byteCount(UInt64(workload.blockSize))), one for each side."
       )
     }
@@ -156,7 +156,7 @@ struct WorkloadOptions: ParsableArguments {
   var overwrite = false
 
   func validate() throws {
-    guard 512...UInt64(DataBuffer.mostBytes) ~= blockSize.bytes, blockSize.bytes % 512 == 0 else {
+    guard 512...UInt64(DataBuffer.maxBytes) ~= blockSize.bytes, blockSize.bytes % 512 == 0 else {
       throw ValidationError("--block-size takes 512 to 2M bytes, in multiples of 512.")
     }
     guard 1...1024 ~= depth else {
@@ -177,7 +177,7 @@ struct WorkloadOptions: ParsableArguments {
   func workload(over size: UInt64, depth: Int) throws -> Workload {
     let blocks = min(size, span?.bytes ?? .max) / blockSize.bytes
     guard blocks > 0 else {
-      throw CommandFailure("not even one block of \(byteCount(blockSize.bytes)) fits there.")
+      throw CommandError("not even one block of \(byteCount(blockSize.bytes)) fits there.")
     }
     return Workload(
       blockSize: Int(blockSize.bytes), depth: depth, readShare: readShare,

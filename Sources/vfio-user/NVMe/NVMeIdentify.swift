@@ -53,8 +53,8 @@ struct DiskSummary: Codable {
   let firmware: String
   let version: String
   let subsystem: String
-  let largestTransfer: Int
-  let largestQueue: Int
+  let maxTransfer: Int
+  let maxQueue: Int
   let queues: Int
   let hasVolatileCache: Bool
   let commands: [String]
@@ -69,10 +69,10 @@ struct DiskSummary: Codable {
     firmware = identity.firmwareRevision
     self.version = "\(version.major).\(version.minor)"
     subsystem = identity.subsystemName
-    largestTransfer =
+    maxTransfer =
       identity.maximumTransfer == 0 || identity.maximumTransfer > 20
       ? 0 : DMAArena.pageSize << Int(identity.maximumTransfer)
-    largestQueue = disk.controller.mostEntries
+    maxQueue = disk.controller.maxEntries
     queues = QueueCounts(rawValue: try disk.controller.feature(.numberOfQueues)).submission
     hasVolatileCache = identity.volatileWriteCache & 1 != 0
     commands = Self.commands(identity)
@@ -131,8 +131,8 @@ extension DiskSummary {
     var lines = [
       "\(model), serial \(serial), firmware \(firmware), NVMe \(version)",
       "  Subsystem: \(subsystem)",
-      "  Transfers: up to \(largestTransfer == 0 ? "any size" : byteCount(UInt64(largestTransfer)))",
-      "  Queues: \(queues) of up to \(largestQueue) entries",
+      "  Transfers: up to \(maxTransfer == 0 ? "any size" : byteCount(UInt64(maxTransfer)))",
+      "  Queues: \(queues) of up to \(maxQueue) entries",
       "  Write cache: \(hasVolatileCache ? "volatile, flush makes durable" : "none")",
       "  Commands: \(commands.joined(separator: ", "))",
     ]

@@ -50,7 +50,7 @@ struct NVMeRead: ParsableCommand {
     } catch Errno.brokenPipe where file == nil {
       // Who read it has enough.
     } catch let error as Errno {
-      throw CommandFailure(
+      throw CommandError(
         "\(output ?? "standard output") takes no more: \(error). The copy is not complete.")
     }
     note(copy.report("read"))
@@ -66,13 +66,13 @@ func openOutput(_ path: String) throws -> FileDescriptor {
       FilePath(path), .writeOnly, options: [.create, .closeOnExec],
       permissions: [.ownerReadWrite, .groupRead, .otherRead])
   } catch {
-    throw CommandFailure("\(path) cannot be written: \(error)")
+    throw CommandError("\(path) cannot be written: \(error)")
   }
   do {
     // Held while the file is open; disks hold the same. A pipe or a terminal cannot be locked.
     let result = clinux_storage_lock(file.rawValue, 1)
     guard result != -Errno.resourceTemporarilyUnavailable.rawValue else {
-      throw CommandFailure("\(path) is a disk that somebody serves. Choose another file.")
+      throw CommandError("\(path) is a disk that somebody serves. Choose another file.")
     }
     var info = clinux_storage_info()
     // Sound: the result is lent for the call. A device has no size to be changed.
@@ -102,15 +102,15 @@ func blockRange(
   let size = namespace.size
   let block = UInt64(namespace.blockSize)
   guard offset.bytes <= size else {
-    throw CommandFailure("the offset is behind the end of the disk, which has \(byteCount(size)).")
+    throw CommandError("the offset is behind the end of the disk, which has \(byteCount(size)).")
   }
   let length = count?.bytes ?? (size - offset.bytes)
   guard length <= size - offset.bytes else {
-    throw CommandFailure(
+    throw CommandError(
       "\(length) bytes at \(offset.bytes) do not fit on a disk of \(size) bytes.")
   }
   guard offset.bytes % block == 0, length % block == 0 else {
-    throw CommandFailure("offset and count have to be whole blocks of \(block) bytes.")
+    throw CommandError("offset and count have to be whole blocks of \(block) bytes.")
   }
   return offset.bytes..<offset.bytes + length
 }

@@ -65,7 +65,7 @@ struct NVMeVerify: ParsableCommand {
     guard 1...1024 ~= depth else {
       throw ValidationError("--depth takes a number from 1 to 1024.")
     }
-    guard 512...UInt64(DataBuffer.mostBytes) ~= blockSize.bytes, blockSize.bytes % 512 == 0 else {
+    guard 512...UInt64(DataBuffer.maxBytes) ~= blockSize.bytes, blockSize.bytes % 512 == 0 else {
       throw ValidationError("--block-size takes 512 to 2M bytes, in multiples of 512.")
     }
   }
@@ -78,11 +78,11 @@ struct NVMeVerify: ParsableCommand {
     defer { disk.close() }
     let range = 0..<min(size.bytes, disk.namespace.size) / blockSize.bytes
     guard !range.isEmpty, transfer % disk.namespace.blockSize == 0,
-      transfer <= disk.namespace.mostBytes
+      transfer <= disk.namespace.maxBytes
     else {
-      throw CommandFailure(
+      throw CommandError(
         "--block-size has to be whole blocks of \(disk.namespace.blockSize) bytes, at most "
-          + "\(byteCount(UInt64(disk.namespace.mostBytes))), and fit on the disk.")
+          + "\(byteCount(UInt64(disk.namespace.maxBytes))), and fit on the disk.")
     }
     let report = try driving(target) {
       let engine = try DiskEngine(disk, depth: depth, transfer: transfer)

@@ -68,7 +68,7 @@ struct NVMeWrite: ParsableCommand {
     do {
       return try body()
     } catch let error as Errno {
-      throw CommandFailure("cannot read \(name): \(error)")
+      throw CommandError("cannot read \(name): \(error)")
     }
   }
 }

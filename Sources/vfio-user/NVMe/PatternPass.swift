@@ -89,7 +89,7 @@ struct PatternPass<Engine: BlockEngine> {
         ended += 1
         free.append(slot)
       }
-      if let failure { throw CommandFailure("the disk failed, \(failure).") }
+      if let failure { throw CommandError("the disk failed, \(failure).") }
       progress.show("\(isRead ? "reading" : "writing"): \(ended * 100 / UInt64(blocks.count)) %")
     }
     progress.clear()

@@ -19,7 +19,7 @@ struct Workload {
   struct Share {
     static let all = Share(number: 0, of: 1)
     /// Read-ahead reaches across the end of a stripe, but that is a small part of it.
-    static let mostBytes: UInt64 = 16 << 20
+    static let maxBytes: UInt64 = 16 << 20
 
     /// From 0.
     let number: UInt64
@@ -28,7 +28,7 @@ struct Workload {
 
   /// Blocks of a stripe.
   private var stripe: UInt64 {
-    max(1, min(Share.mostBytes / UInt64(blockSize), blocks / share.of))
+    max(1, min(Share.maxBytes / UInt64(blockSize), blocks / share.of))
   }
 
   /// How many blocks belong to the share.

@@ -60,7 +60,7 @@ struct WorkloadRun<Engine: BlockEngine> {
       progress(min(1, Double(over) / Double(length)), result)
     }
     result.elapsed = clinux_now() - begin
-    if let failure { throw CommandFailure("an operation of the workload failed: \(failure).") }
+    if let failure { throw CommandError("an operation of the workload failed: \(failure).") }
     return result
   }
 

@@ -33,7 +33,7 @@ struct Announcement {
   func print() throws {
     let stream = usesStandardError ? FileDescriptor.standardError : .standardOutput
     for notice in notices where !Self.offer(notice, to: stream) {
-      throw CommandFailure("standard output takes no more; it should have got: \(notice)")
+      throw CommandError("standard output takes no more; it should have got: \(notice)")
     }
     for line in lines where !Self.offer(line, to: stream) { return }
   }

@@ -23,24 +23,24 @@ struct DeviceToServe {
     do {
       return try body()
     } catch {
-      throw CommandFailure("\(place): \(ConfiguredDevice.inWordsOfTheFile("\(error)"))")
+      throw CommandError("\(place): \(ConfiguredDevice.inWordsOfTheFile("\(error)"))")
     }
   }
 }
 
 /// What one device has to itself no other may have, and the device itself only once.
 ///
-/// - Throws: ``ConfigurationFlaw``, or ``UsageFailure`` for the command line.
+/// - Throws: ``ConfigurationError``, or ``UsageError`` for the command line.
 func checkClaims(of devices: [DeviceToServe]) throws {
-  var taken: [String: (claim: Claim, place: ConfigurationPlace?)] = [:]
+  var taken: [String: (claim: ExclusiveResource, place: ConfigurationPlace?)] = [:]
   for device in devices {
     for claim in device.command.claims {
       if let first = taken[claim.identity], !(claim.isShared && first.claim.isShared) {
         let owner =
           first.place == device.place ? "the same device" : first.place?.withinFile ?? "another"
         let what = "its \(claim) is taken by the \(first.claim.what) of \(owner). \(claim.remedy)"
-        guard let place = device.place else { throw UsageFailure(what) }
-        throw ConfigurationFlaw(place, what)
+        guard let place = device.place else { throw UsageError(what) }
+        throw ConfigurationError(place, what)
       }
       taken[claim.identity] = (claim, device.place)
     }

@@ -25,7 +25,7 @@ func openAll(_ devices: [DeviceToServe]) throws -> [OpenDevice] {
     }
     return opened
   } catch {
-    opened.forEach { $0.served.giveUp() }
+    opened.forEach { $0.served.abandon() }
     throw error
   }
 }
@@ -37,15 +37,15 @@ private func open(_ device: DeviceToServe, _ listener: ListeningSocket) throws -
     let server = try DeviceServer(served.device, options)
     return OpenDevice(asked: device, served: served, server: server, listener: listener)
   } catch {
-    served.giveUp()
+    served.abandon()
     throw error
   }
 }
 
 extension ServedDevice {
   /// Closes a device that nobody has seen.
-  fileprivate func giveUp() {
+  fileprivate func abandon() {
     close()
-    takeBack()
+    removeMadeFiles()
   }
 }

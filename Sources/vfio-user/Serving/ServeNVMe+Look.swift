@@ -13,21 +13,21 @@ extension ServeNVMe {
   private static func look(_ file: String, isMade: Bool, _ isReadOnly: Bool) throws {
     guard let reason = refusal(file, isReadOnly ? R_OK : R_OK | W_OK) else { return }
     guard reason == .noSuchFileOrDirectory else {
-      throw CommandFailure("\(file) cannot be \(isReadOnly ? "read" : "written"): \(reason)")
+      throw CommandError("\(file) cannot be \(isReadOnly ? "read" : "written"): \(reason)")
     }
     guard isMade else {
       let remedy =
         isReadOnly ? "A read-only disk makes none." : "With --size 10G for example it is made."
-      throw CommandFailure("there is no file \(file). \(remedy)")
+      throw CommandError("there is no file \(file). \(remedy)")
     }
     let folder = FilePath(file).removingLastComponent()
     let name = folder.isEmpty ? "." : folder.string
     switch refusal(name, W_OK | X_OK) {
     case nil: break
     case .noSuchFileOrDirectory?:
-      throw CommandFailure("there is no folder \(name) for \(file). Make it first.")
+      throw CommandError("there is no folder \(name) for \(file). Make it first.")
     case let reason?:
-      throw CommandFailure("\(file) cannot be made in the folder \(name): \(reason)")
+      throw CommandError("\(file) cannot be made in the folder \(name): \(reason)")
     }
   }
 

@@ -5,7 +5,7 @@ import VFIOUserTransport
 /// Serves the device of one command until SIGINT or SIGTERM; the socket is removed at the end.
 func serve(_ command: some DeviceCommand) throws {
   guard command.parent.config == nil else {
-    throw UsageFailure("--config FILE says what to serve; leave out the device behind it.")
+    throw UsageError("--config FILE says what to serve; leave out the device behind it.")
   }
   let device = DeviceToServe(command)
   try checkClaims(of: [device])
@@ -20,7 +20,7 @@ func serve(_ file: ConfigurationFile) throws {
 /// Why the process ends.
 private enum Ending {
   case asked
-  case failed(CommandFailure)
+  case failed(CommandError)
 }
 
 private func serve(_ devices: [DeviceToServe], _ log: LogOptions) throws {
@@ -29,7 +29,7 @@ private func serve(_ devices: [DeviceToServe], _ log: LogOptions) throws {
   clinux_block_hangup()
   let opened = try openAll(devices)
   defer { opened.forEach { $0.served.close() } }
-  HandedOver.noteUnused()
+  ActivatedSockets.noteUnused()
   let ending = Monitor<Ending?>(nil)
   for one in opened {
     let name = one.asked.name

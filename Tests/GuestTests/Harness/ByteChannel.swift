@@ -53,7 +53,7 @@ final class ByteChannel {
       guard try wait(for: wanted, before: deadline),
         let more = try take(atMost: count - received.count)
       else {
-        throw HarnessFailure(
+        throw HarnessError(
           """
           \(name): deadline of \(timeout) or end of stream; sent \(sent) of \(bytes.count) bytes, \
           received \(received.count) of \(count)
@@ -75,7 +75,7 @@ final class ByteChannel {
     var received: [UInt8] = []
     while received.suffix(ending.count) != ending[...] {
       guard let more = try receiveSome(before: deadline) else {
-        throw HarnessFailure("\(name): \(received.count) bytes, and what was awaited is not there")
+        throw HarnessError("\(name): \(received.count) bytes, and what was awaited is not there")
       }
       // Byte by byte, so that the ending is not overlooked in the middle of what has come.
       for byte in more where received.suffix(ending.count) != ending[...] { received.append(byte) }

@@ -48,7 +48,7 @@ final class ChildProcess {
   /// - Returns: its exit code; for one that a signal ended, the signal's number, negated.
   func exitCode(within timeout: Duration = .seconds(10)) throws -> Int32 {
     guard eventually(within: timeout, { !process.isRunning }) else {
-      throw HarnessFailure("\(name) still runs after \(timeout)\n\(whatItSaid)")
+      throw HarnessError("\(name) still runs after \(timeout)\n\(whatItSaid)")
     }
     let status = process.terminationStatus
     return process.terminationReason == .uncaughtSignal ? -status : status

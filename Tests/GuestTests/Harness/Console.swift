@@ -29,7 +29,7 @@ final class Console {
       before.append(line)
     }
     transcript.append(String(decoding: pending, as: UTF8.self))
-    throw HarnessFailure("no \"\(mark)\" within \(timeout), or end of stream")
+    throw HarnessError("no \"\(mark)\" within \(timeout), or end of stream")
   }
 
   /// The next line without its end, nil when the deadline or the end of the guest comes first.

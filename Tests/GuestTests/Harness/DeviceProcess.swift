@@ -64,7 +64,7 @@ final class DeviceProcess {
       process.isRunning
     else {
       let missing = sockets.filter { !Self.isListening($0) }.joined(separator: ", ")
-      throw HarnessFailure("vfio-user does not listen on \(missing).\n\(process.whatItSaid)")
+      throw HarnessError("vfio-user does not listen on \(missing).\n\(process.whatItSaid)")
     }
   }
 

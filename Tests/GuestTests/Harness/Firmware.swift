@@ -18,7 +18,7 @@ enum Firmware {
       _ = try console.lines(until: line, within: timeout)
     } catch {
       let said = console.transcript.joined(separator: "\n")
-      throw HarnessFailure("\(error)\n\(said)\n\(process.whatItSaid)")
+      throw HarnessError("\(error)\n\(said)\n\(process.whatItSaid)")
     }
   }
 }

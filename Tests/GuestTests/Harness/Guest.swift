@@ -45,7 +45,7 @@ final class Guest {
       greeting = try console.lines(until: "@@ready ", within: Self.bootTimeout).rest
     } catch {
       let console = console.transcript.joined(separator: "\n")
-      throw HarnessFailure("\(commandLine)\n\(error)\n\(console)\n\(process.whatItSaid)")
+      throw HarnessError("\(commandLine)\n\(error)\n\(console)\n\(process.whatItSaid)")
     }
   }
 
@@ -88,7 +88,7 @@ final class Guest {
     let (lines, status) = try console.lines(until: "@@end \(scripts) ", within: timeout)
     let output = lines.joined(separator: "\n").trimmingCharacters(in: .newlines)
     guard status == "0" else {
-      throw HarnessFailure("status \(status) of \"\(script)\" in the guest, which said:\n\(output)")
+      throw HarnessError("status \(status) of \"\(script)\" in the guest, which said:\n\(output)")
     }
     return output
   }

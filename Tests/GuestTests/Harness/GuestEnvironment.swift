@@ -53,7 +53,7 @@ enum GuestEnvironment {
     while let file = files?.nextObject() as? URL {
       if file.lastPathComponent == "\(name).ko" { return file }
     }
-    throw HarnessFailure("\(modules.path) has no \(name).ko")
+    throw HarnessError("\(modules.path) has no \(name).ko")
   }
 
   /// The program under test: SwiftPM builds it next to the test bundle, which is this process.

@@ -55,7 +55,7 @@ struct GuestImage: Hashable, Sendable {
     let found = try programs.map { name in
       let places = ["sbin", "bin"].map { root.appending(path: "\($0)/\(name)") }
       guard let file = places.first(where: { FileManager.default.fileExists(atPath: $0.path) })
-      else { throw HarnessFailure("\(root.path) has no program \(name)") }
+      else { throw HarnessError("\(root.path) has no program \(name)") }
       return file
     }
     let settings = GuestEnvironment.folder.appending(path: "guestroot/etc/mke2fs.conf")

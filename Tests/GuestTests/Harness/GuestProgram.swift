@@ -11,7 +11,7 @@ enum GuestProgram {
   ///
   /// - Returns: the executable's bytes.
   static func compiled(_ name: String) throws -> [UInt8] {
-    guard let compiler else { throw HarnessFailure("no C compiler: install gcc and libc6-dev") }
+    guard let compiler else { throw HarnessError("no C compiler: install gcc and libc6-dev") }
     let source = GuestEnvironment.package.appending(path: "Tests/GuestPrograms/\(name).c")
     let folder = try ScratchFolder()
     let flags = ["-static", "-O1", "-Wall", "-Wextra", "-Werror"]

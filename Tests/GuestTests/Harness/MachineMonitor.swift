@@ -16,7 +16,7 @@ final class MachineMonitor {
   /// Gives a command and waits for its answer.
   ///
   /// - Parameter arguments: what JSON can say.
-  /// - Throws: ``HarnessFailure`` when QEMU refuses.
+  /// - Throws: ``HarnessError`` when QEMU refuses.
   @discardableResult
   func execute(_ command: String, _ arguments: [String: Any] = [:]) throws -> Any {
     let console = try open()
@@ -68,7 +68,7 @@ final class MachineMonitor {
     while true {
       let answer = try next(console, before: deadline, "answer to \(command)")
       if let value = answer["return"] { return value }
-      if let error = answer["error"] { throw HarnessFailure("QEMU refuses \(line): \(error)") }
+      if let error = answer["error"] { throw HarnessError("QEMU refuses \(line): \(error)") }
       keep(answer)
     }
   }
@@ -78,7 +78,7 @@ final class MachineMonitor {
   ) throws -> [String: Any] {
     guard let line = try console.nextLine(before: deadline),
       let answer = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
-    else { throw HarnessFailure("QEMU's control channel has no \(awaited)") }
+    else { throw HarnessError("QEMU's control channel has no \(awaited)") }
     return answer
   }
 }

@@ -54,7 +54,7 @@ struct ProgramRun {
     do {
       return try JSONDecoder().decode(type, from: output)
     } catch {
-      throw HarnessFailure("\(error)\n\(text)\n\(errors)")
+      throw HarnessError("\(error)\n\(text)\n\(errors)")
     }
   }
 }

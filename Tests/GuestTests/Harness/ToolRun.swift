@@ -5,7 +5,7 @@ enum ToolRun {
   /// Runs a program to its end.
   ///
   /// - Returns: its standard output.
-  /// - Throws: ``HarnessFailure`` with what it said when it does not end with success.
+  /// - Throws: ``HarnessError`` with what it said when it does not end with success.
   @discardableResult
   static func output(of program: URL, _ arguments: [String]) throws -> String {
     let process = Process()
@@ -24,7 +24,7 @@ enum ToolRun {
     process.waitUntilExit()
     guard process.terminationStatus == 0 else {
       let complaint = (try? String(contentsOfFile: log, encoding: .utf8)) ?? ""
-      throw HarnessFailure(
+      throw HarnessError(
         "\(program.path) \(arguments.joined(separator: " ")): \(process.terminationStatus)\n"
           + said + complaint)
     }

@@ -17,10 +17,10 @@ func withGuest(
     do {
       try body(guest)
     } catch {
-      throw HarnessFailure("\(error)\n\(guest.whatItSaid)")
+      throw HarnessError("\(error)\n\(guest.whatItSaid)")
     }
   } catch {
-    throw HarnessFailure("\(error)\n\(devices.map(\.whatItSaid).joined(separator: "\n"))")
+    throw HarnessError("\(error)\n\(devices.map(\.whatItSaid).joined(separator: "\n"))")
   }
 }
 

@@ -16,7 +16,7 @@ extension Guests {
       do {
         try Firmware.awaitLine(BootSector.text, on: machine, options: ["-device", plug])
       } catch {
-        throw HarnessFailure("\(error)\n\(disk.device.whatItSaid)")
+        throw HarnessError("\(error)\n\(disk.device.whatItSaid)")
       }
     }
 
@@ -34,7 +34,7 @@ extension Guests {
           EFIVolume.text, on: machine,
           options: ["-bios", GuestEnvironment.uefi.path, "-device", plug], within: .seconds(120))
       } catch {
-        throw HarnessFailure("\(error)\n\(disk.device.whatItSaid)")
+        throw HarnessError("\(error)\n\(disk.device.whatItSaid)")
       }
     }
 

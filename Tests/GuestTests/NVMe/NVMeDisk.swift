@@ -66,7 +66,7 @@ final class NVMeDisk {
   func allocatedKilobytes() throws -> Int {
     let said = try ToolRun.output(of: URL(filePath: "/usr/bin/stat"), ["-c", "%b", file])
     guard let blocks = Int(said.trimmingCharacters(in: .whitespacesAndNewlines)) else {
-      throw HarnessFailure("stat says \(said)")
+      throw HarnessError("stat says \(said)")
     }
     return blocks / 2
   }

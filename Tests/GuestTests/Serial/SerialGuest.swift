@@ -34,7 +34,7 @@ extension Guest {
     do {
       try self.init(machine, .serial, options: ["-device", machine.plug(port.socket)])
     } catch {
-      throw HarnessFailure("\(error)\n\(port.whatItSaid)")
+      throw HarnessError("\(error)\n\(port.whatItSaid)")
     }
   }
 
@@ -44,7 +44,7 @@ extension Guest {
   /// The count of /proc/interrupts for the port's line.
   func interrupts() throws -> Int {
     let text = try run("interrupts")
-    guard let count = Int(text) else { throw HarnessFailure("no count of interrupts: '\(text)'") }
+    guard let count = Int(text) else { throw HarnessError("no count of interrupts: '\(text)'") }
     return count
   }
 
@@ -73,6 +73,6 @@ func withGuest(
   do {
     try body(guest, far)
   } catch {
-    throw HarnessFailure("\(error)\n\(guest.whatItSaid)\n\(port.whatItSaid)")
+    throw HarnessError("\(error)\n\(guest.whatItSaid)\n\(port.whatItSaid)")
   }
 }

@@ -137,7 +137,7 @@ import VFIOUserTransport
   @Test func `event requests are limited`() throws {
     let host = try TestHost()
     try host.enable(entries: 32)
-    for _ in 0..<EventQueue.mostRequests {
+    for _ in 0..<EventQueue.maxRequests {
       host.put(.admin(.asynchronousEventRequest), &host.admin)
     }
     let one = try host.run(.admin(.asynchronousEventRequest))

@@ -26,7 +26,7 @@ enum HostileDoorbellCases {
     .init("a head is in front of the answers", .nothing) { guest in
       // Only its own answers are at stake, and the specification leaves open whether it is told.
       try guest.queue.writeDoorbell(.completion, 30)
-      return try guest.settle()
+      return try guest.awaitIdle()
     },
     .init("the admin tail is behind the end", .event(.invalidDoorbellValue)) { guest in
       try guest.controller.setRegister(RegisterOffset.submissionTail(0), 5000)
@@ -49,7 +49,7 @@ enum HostileDoorbellCases {
     },
     .init("the same tail again", .nothing) { guest in
       for _ in 0..<100 { try guest.queue.writeDoorbell(.submission, UInt32(guest.queue.tail)) }
-      return try guest.settle()
+      return try guest.awaitIdle()
     },
     .init("doorbells of odd sizes and places", .nothing) { guest in
       let client = guest.controller.client
@@ -59,7 +59,7 @@ enum HostileDoorbellCases {
         try? client.write(.bar0, at: UInt64(offset), [UInt8](repeating: 0xFF, count: count))
       }
       _ = try? client.read(.bar0, at: 0x1000, count: 4096)
-      return try guest.settle(aliveOnly: true)
+      return try guest.awaitIdle(aliveOnly: true)
     },
     .init("a queue full of ones", .invalidField) { guest in
       guest.queue.submission.fill(with: 0xFF)
@@ -78,7 +78,7 @@ enum HostileDoorbellCases {
         guest.queue.write(entry, at: place)
         try guest.queue.writeDoorbell(.submission, UInt32((place + 1) % 64))
       }
-      return try guest.settle(aliveOnly: true)
+      return try guest.awaitIdle(aliveOnly: true)
     },
     .init("ids that are in use", .commandIDConflict) { guest in
       // Writes that have to be on the disk: none is done before the next has been seen.
@@ -102,7 +102,7 @@ enum HostileDoorbellCases {
           _ = try? client.read(.bar0, at: offset, count: count)
         }
       }
-      return try guest.settle(aliveOnly: true)
+      return try guest.awaitIdle(aliveOnly: true)
     },
     .init("CC written byte by byte, with all bits", .nothing) { guest in
       let before = try guest.controller.configuration
@@ -111,19 +111,19 @@ enum HostileDoorbellCases {
       }
       // Registers are written in whole words, or not at all.
       #expect(try guest.controller.configuration == before)
-      return try guest.settle()
+      return try guest.awaitIdle()
     },
     .init("CC.EN a hundred times", .nothing) { guest in
       for turn in 0..<100 as Range<UInt32> {
         try guest.controller.setRegister(RegisterOffset.configuration, 0x0046_0000 | turn & 1)
       }
-      return try guest.settle(aliveOnly: true)
+      return try guest.awaitIdle(aliveOnly: true)
     },
     .init("a whole BAR of ones", .nothing) { guest in
       let size = try guest.controller.client.region(.bar0).size
       let ones = [UInt8](repeating: 0xFF, count: Int(size))
       try? guest.controller.client.write(.bar0, at: 0, ones)
-      return try guest.settle(aliveOnly: true)
+      return try guest.awaitIdle(aliveOnly: true)
     },
     .init("reads and writes behind the BAR", .nothing) { guest in
       let client = guest.controller.client
@@ -132,7 +132,7 @@ enum HostileDoorbellCases {
         #expect(throws: ClientError.self) { try client.read(.bar0, at: offset, count: 4) }
         #expect(throws: ClientError.self) { try client.write(.bar0, at: offset, [1, 2, 3, 4]) }
       }
-      return try guest.settle()
+      return try guest.awaitIdle()
     },
     .init("shadow doorbells that are not aligned", .invalidField) { guest in
       var entry = SubmissionEntry(opcode: AdminOpcode.doorbellBufferConfig.rawValue)
@@ -155,7 +155,7 @@ enum HostileDoorbellCases {
       let reaction = try guest.admin(entry)
       guest.buffer.data.fill(with: 0xFF)
       for value in [1, 2, 3] as [UInt32] { try guest.queue.writeDoorbell(.submission, value) }
-      _ = try guest.settle(aliveOnly: true)
+      _ = try guest.awaitIdle(aliveOnly: true)
       return reaction
     },
   ]
@@ -165,7 +165,7 @@ extension HostileGuest {
   /// Waits until the controller has seen everything, by asking it something.
   ///
   /// - Parameter aliveOnly: the admin queue may be spoilt too; then registers are asked.
-  func settle(aliveOnly: Bool = false) throws -> Reaction {
+  func awaitIdle(aliveOnly: Bool = false) throws -> Reaction {
     guard !aliveOnly else { return try controller.status.isFatal ? .fatal : .nothing }
     let features = SubmissionEntry(opcode: AdminOpcode.getFeatures.rawValue)
     let reaction = try admin(features)

@@ -10,8 +10,8 @@ import VFIOUserTransport
 
 /// As many queues as there can be, as long as they can be.
 @Suite(.timeLimit(.minutes(2))) struct `The largest controller` {
-  private static let pairs = NVMeConfiguration.mostQueues
-  private static let entries = NVMeConfiguration.mostEntries
+  private static let pairs = NVMeConfiguration.maxQueues
+  private static let entries = NVMeConfiguration.maxEntries
 
   /// Eight blocks belong to each queue.
   private static func block(of queue: Int, _ slot: Int) -> UInt64 { UInt64(queue * 8 + slot % 8) }
@@ -30,7 +30,7 @@ import VFIOUserTransport
     let controller = try NVMeController(Client(mine), memorySize: 32 << 20)
     defer { controller.client.disconnect() }
     try controller.enable()
-    #expect(controller.mostEntries == Self.entries)
+    #expect(controller.maxEntries == Self.entries)
     let counts = try controller.requestQueues(Self.pairs)
     #expect((counts.submission, counts.completion) == (Self.pairs, Self.pairs))
     try controller.useShadowDoorbells()

@@ -12,7 +12,7 @@ import VFIOUserServer
         RegisterBlock.Enabling(
           configuration: ControllerConfiguration(rawValue: 1),
           attributes: AdminQueueAttributes(rawValue: 0), submissionQueue: 0, completionQueue: 0,
-          transfer: bus.memory.begin(), number: 1)))
+          transfer: bus.memory.access(), number: 1)))
   }
 
   /// Takes everything out, in short.
@@ -24,7 +24,7 @@ import VFIOUserServer
       case .order(.disable): names.append("disable")
       case .order(.shutDown): names.append("shut down")
       case .order(.resetSubsystem): names.append("reset the subsystem")
-      case .reset(let life): names.append("reset \(life)")
+      case .reset(let generation): names.append("reset \(generation)")
       case .clientLeft: names.append("left")
       case .adopt: names.append("adopt")
       case .measure: names.append("measure")
@@ -56,13 +56,13 @@ import VFIOUserServer
     #expect(drain(mailbox) == ["measure", "disable", "enable", "shut down"])
   }
 
-  @Test func `is no more when it resets all the time, and the last life counts`() throws {
+  @Test func `is no more when it resets all the time, and the last generation counts`() throws {
     let (mailbox, enable) = (Mailbox(), try enabling())
     mailbox.post(.clientLeft)
-    for life in 2...1000 as ClosedRange<UInt64> {
+    for generation in 2...1000 as ClosedRange<UInt64> {
       mailbox.post(enable)
       mailbox.post(.order(.resetSubsystem))
-      mailbox.post(.reset(life))
+      mailbox.post(.reset(generation))
     }
     mailbox.post(enable)
     #expect(drain(mailbox) == ["left", "reset 1000", "enable"])

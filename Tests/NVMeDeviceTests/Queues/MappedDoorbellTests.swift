@@ -24,7 +24,7 @@ import VFIOUserTransport
   }
 
   /// Whether the pin is low, some time: while it is high, it signals whenever it is unmasked.
-  private func goesLow(_ pin: EventCounter, of host: TestHost) -> Bool {
+  private func goesLow(_ pin: EventFD, of host: TestHost) -> Bool {
     eventually {
       _ = pin.take()
       try? host.client.act(.unmask, on: .intx)
@@ -34,7 +34,7 @@ import VFIOUserTransport
 
   @Test func `are seen without a message, and MSI-X answers`() throws {
     let host = try mappedHost()
-    let counters = try (0..<5).map { _ in try EventCounter() }
+    let counters = try (0..<5).map { _ in try EventFD() }
     try host.client.setTriggers(.msix, counters)
     try host.enable()
     var queue = try host.makeQueue(2)
@@ -53,7 +53,7 @@ import VFIOUserTransport
 
   @Test func `lower the pin when the last entry is taken`() throws {
     let host = try mappedHost()
-    let pin = try EventCounter()
+    let pin = try EventFD()
     try host.client.setTrigger(.intx, pin)
     try host.enable()
     for _ in 0..<20 {
@@ -70,7 +70,7 @@ import VFIOUserTransport
 
   @Test func `lower the pin by shadow doorbells too`() throws {
     let host = try mappedHost()
-    let pin = try EventCounter()
+    let pin = try EventFD()
     try host.client.setTrigger(.intx, pin)
     try host.enable()
     let (values, _) = try host.shareDoorbells()
@@ -119,7 +119,7 @@ import VFIOUserTransport
     for _ in 0..<40 { #expect(try host.run(.io(.read), &queue).status == .success) }
   }
 
-  @Test func `start anew with each life of the controller`() throws {
+  @Test func `start anew with each generation of the controller`() throws {
     let host = try mappedHost()
     for round in 0..<6 {
       host.resetPlaces()

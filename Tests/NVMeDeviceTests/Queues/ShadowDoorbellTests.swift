@@ -60,7 +60,7 @@ import VFIOUserTransport
   @Test(arguments: [1, 2, 8])
   func `a host that looks only when it is interrupted finds everything`(depth: Int) throws {
     let host = try TestHost()
-    let counters = try (0..<5).map { _ in try EventCounter() }
+    let counters = try (0..<5).map { _ in try EventFD() }
     try host.client.setTriggers(.msix, counters)
     var (queue, values, indexes) = try start(host)
     var inFlight = 0
@@ -86,12 +86,12 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [2, 3, 4] as [UInt32])
-  func `in a short queue no interrupt is kept back for what the host took untold`(
+  func `in a short queue no interrupt is kept back for what the host took unsignalled`(
     entries: UInt32
   ) throws {
     // What is kept back wrongly comes when the disk stops looking.
-    let host = try TestHost { $0.linger = .seconds(5) }
-    let counters = try (0..<5).map { _ in try EventCounter() }
+    let host = try TestHost { $0.busyPoll = .seconds(5) }
+    let counters = try (0..<5).map { _ in try EventFD() }
     try host.client.setTriggers(.msix, counters)
     try host.enable()
     let (values, indexes) = try host.shareDoorbells()
@@ -146,7 +146,7 @@ import VFIOUserTransport
   @Test(arguments: [true, false])
   func `lower the pin whether they are mapped or reached by messages`(isShared: Bool) throws {
     let host = try TestHost(isShared: isShared)
-    let pin = try EventCounter()
+    let pin = try EventFD()
     try host.client.setTrigger(.intx, pin)
     var (queue, values, indexes) = try start(host)
     for _ in 0..<40 {

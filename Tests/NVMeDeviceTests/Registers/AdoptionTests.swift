@@ -39,7 +39,7 @@ import VFIOUserTransport
     }
 
     func arm() throws {
-      try host.client.setTriggers(.msix, (0..<5).map { _ in try EventCounter() })
+      try host.client.setTriggers(.msix, (0..<5).map { _ in try EventFD() })
     }
 
     /// Goes while the disk holds a command; what the controller still did for the client is done.

@@ -10,7 +10,7 @@ import VFIOUserTransport
 @Suite struct `A controller's interrupts` {
   @Test func `each queue has a vector of its own`() throws {
     let host = try TestHost()
-    let counters = try (0..<5).map { _ in try EventCounter() }
+    let counters = try (0..<5).map { _ in try EventFD() }
     try host.client.setTriggers(.msix, counters)
     try host.enable()
     #expect(try host.run(.identify(.controller)).status == .success)
@@ -24,7 +24,7 @@ import VFIOUserTransport
 
   @Test func `a burst of commands is told of with few interrupts`() throws {
     let host = try TestHost()
-    let counters = try (0..<5).map { _ in try EventCounter() }
+    let counters = try (0..<5).map { _ in try EventFD() }
     try host.client.setTriggers(.msix, counters)
     try host.enable()
     var queue = try host.makeQueue(1, entries: 64)
@@ -37,7 +37,7 @@ import VFIOUserTransport
 
   @Test func `without MSI-X the pin is high until the last entry is taken`() throws {
     let host = try TestHost()
-    let pin = try EventCounter()
+    let pin = try EventFD()
     try host.client.setTrigger(.intx, pin)
     try host.enable()
     host.put(.identify(.controller), &host.admin)
@@ -54,7 +54,7 @@ import VFIOUserTransport
 
   @Test func `the mask registers hold the pin back`() throws {
     let host = try TestHost()
-    let pin = try EventCounter()
+    let pin = try EventFD()
     try host.client.setTrigger(.intx, pin)
     try host.enable()
     try host.store(1, RegisterOffset.interruptMaskSet)
@@ -69,7 +69,7 @@ import VFIOUserTransport
 
   @Test func `MSI works when there is no MSI-X, masks included`() throws {
     let host = try TestHost()
-    let counters = try (0..<4).map { _ in try EventCounter() }
+    let counters = try (0..<4).map { _ in try EventFD() }
     try host.client.setTriggers(.msi, counters)
     try host.enable()
     var queue = try host.makeQueue(1)
@@ -85,7 +85,7 @@ import VFIOUserTransport
 
   @Test func `a queue without interrupts raises none`() throws {
     let host = try TestHost()
-    let counters = try (0..<5).map { _ in try EventCounter() }
+    let counters = try (0..<5).map { _ in try EventFD() }
     try host.client.setTriggers(.msix, counters)
     try host.enable()
     let place = host.place(4096)
@@ -103,7 +103,7 @@ import VFIOUserTransport
 
   @Test func `coalesced interrupts come when there are enough, or when the time is up`() throws {
     let host = try TestHost()
-    let counters = try (0..<5).map { _ in try EventCounter() }
+    let counters = try (0..<5).map { _ in try EventFD() }
     try host.client.setTriggers(.msix, counters)
     try host.enable()
     var queue = try host.makeQueue(1, entries: 64)

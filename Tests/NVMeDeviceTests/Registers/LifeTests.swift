@@ -7,7 +7,7 @@ import VFIOUserTransport
 
 @testable import NVMeDevice
 
-@Suite struct `A controller's life` {
+@Suite struct `A controller's generation` {
   @Test func `capabilities say what it can do`() throws {
     let host = try TestHost()
     let capabilities = ControllerCapabilities(rawValue: try host.load64(0))

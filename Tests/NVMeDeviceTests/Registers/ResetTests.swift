@@ -41,7 +41,7 @@ import VFIOUserTransport
       #expect(slow.isUntouched)
       slow.calls.letGo(slow.call)
       let mailbox = try #require(slow.host.device.controller).mailbox
-      #expect(eventually { mailbox.settled.withLock { $0.life } == 2 })
+      #expect(eventually { mailbox.ended.withLock { $0.generation } == 2 })
       #expect(slow.isUntouched)
       try slow.host.enable()
     }
@@ -78,26 +78,26 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `a reset waits for writers of its life, and later ones may not begin`() throws {
-    let lives = ControllerLives()
-    #expect(lives.beginWriting(in: 1) && lives.beginWriting(in: 1))
-    lives.end()
-    #expect(!lives.beginWriting(in: 1))
-    lives.endWriting()
-    #expect(!lives.waitForWriters(before: .after(.milliseconds(50))))
+  @Test func `a reset waits for writers of its generation, and later ones may not begin`() throws {
+    let generations = ControllerGenerations()
+    #expect(generations.beginWriting(in: 1) && generations.beginWriting(in: 1))
+    generations.end()
+    #expect(!generations.beginWriting(in: 1))
+    generations.endWriting()
+    #expect(!generations.waitForWriters(before: .after(.milliseconds(50))))
     let isOver = Monitor(false)
     try DetachedThread.start("reset") {
-      let isDone = lives.waitForWriters(before: .never)
+      let isDone = generations.waitForWriters(before: .never)
       isOver.update { $0 = isDone }
     }
     #expect(isOver.withLock { !$0 })
-    lives.endWriting()
+    generations.endWriting()
     #expect(eventually { isOver.withLock { $0 } })
-    #expect(lives.beginWriting(in: 2))
-    lives.endWriting()
+    #expect(generations.beginWriting(in: 2))
+    generations.endWriting()
   }
 
-  @Test(.enabled(if: Ring.obstacle == nil, "this machine lets nobody have an io_uring"))
+  @Test(.enabled(if: Ring.unavailability == nil, "this machine lets nobody have an io_uring"))
   func `a reset waits for what a ring reads straight into the guest's memory`() throws {
     let bench = try EngineBench(RingEngine())
     // A pipe is a disk that answers when the test says so.
@@ -105,10 +105,10 @@ import VFIOUserTransport
     _ = try pipe.readEnd.duplicate(as: FileDescriptor(rawValue: bench.storage.descriptor.number))
     bench.submit(.read, 1)
     bench.engine.flush()
-    bench.lives.end()
-    #expect(!bench.lives.waitForWriters(before: .after(.milliseconds(100))))
+    bench.generations.end()
+    #expect(!bench.generations.waitForWriters(before: .after(.milliseconds(100))))
     _ = try pipe.writeEnd.writeAll([UInt8](repeating: 7, count: EngineBench.blockSize))
-    #expect(bench.lives.waitForWriters(before: .after(.seconds(10))))
+    #expect(bench.generations.waitForWriters(before: .after(.seconds(10))))
     #expect(eventually { bench.outcomes[1] == [.abandoned] })
     try pipe.readEnd.close()
     try pipe.writeEnd.close()

@@ -129,39 +129,39 @@ import VFIOUserTransport
   @Test func `never takes the place of another file`() throws {
     for content in [[1], Array("{\"a\": 1}".utf8), [UInt8](repeating: 0, count: 1 << 20)] {
       try folder.write(content, to: "a.nvme")
-      #expect(throws: StateFlaw.foreign(folder("a.nvme"))) { try records("a") }
+      #expect(throws: StateError.foreign(folder("a.nvme"))) { try records("a") }
       #expect(try folder.bytes(of: "a.nvme") == content)
       #expect(folder.names == ["a", "a.nvme"])
     }
   }
 
   @Test func `is not the second disk, nor the first`() throws {
-    #expect(throws: StateFlaw.foreign(folder("vm.nvme"))) { try records("vm", "vm.nvme") }
+    #expect(throws: StateError.foreign(folder("vm.nvme"))) { try records("vm", "vm.nvme") }
     #expect(try folder.bytes(of: "vm.nvme") == [UInt8](repeating: 0, count: 1 << 20))
-    #expect(throws: StateFlaw.foreign(folder("vm"))) { try records("vm", at: .file(folder("vm"))) }
-    #expect(throws: StateFlaw.foreign("/dev/null")) { try records("vm", at: .file("/dev/null")) }
-    #expect(throws: StateFlaw.foreign(folder.path)) { try records("vm", at: .file(folder.path)) }
+    #expect(throws: StateError.foreign(folder("vm"))) { try records("vm", at: .file(folder("vm"))) }
+    #expect(throws: StateError.foreign("/dev/null")) { try records("vm", at: .file("/dev/null")) }
+    #expect(throws: StateError.foreign(folder.path)) { try records("vm", at: .file(folder.path)) }
     // A link to what would do.
     try records("vm", at: .file(folder("s")))
     try FileManager.default.createSymbolicLink(
       atPath: folder("link").string, withDestinationPath: folder("s").string)
     let link = folder("link")
-    #expect(throws: StateFlaw.foreign(link)) { try records("vm", at: .file(link)) }
-    #expect(throws: StateFlaw.shared(folder("s"), images: 2)) {
+    #expect(throws: StateError.foreign(link)) { try records("vm", at: .file(link)) }
+    #expect(throws: StateError.shared(folder("s"), images: 2)) {
       try records("vm", "vm2", at: .file(folder("s")))
     }
   }
 
   @Test func `is in one place, and of one image`() throws {
     try records("a")
-    #expect(throws: StateFlaw.elsewhere(folder("a.nvme"), wanted: folder("s"))) {
+    #expect(throws: StateError.elsewhere(folder("a.nvme"), wanted: folder("s"))) {
       try records("a", at: .file(folder("s")))
     }
     try folder.move("a.nvme", to: "s")
     try records("a", at: .file(folder("s")))
     // Named by mistake, while it is nobody's at the moment.
     let before = try folder.bytes(of: "s")
-    #expect(throws: StateFlaw.ofAnother(folder("s"), image: folder("a").string)) {
+    #expect(throws: StateError.ofAnother(folder("s"), image: folder("a").string)) {
       try records("b", at: .file(folder("s")), create: 1 << 20)
     }
     #expect(try folder.bytes(of: "s") == before)
@@ -174,7 +174,7 @@ import VFIOUserTransport
 
   @Test func `has one owner`() throws {
     try records("a", at: .file(folder("s"))) { _ in
-      #expect(throws: StateFlaw.inUse(folder("s"))) { try records("b", at: .file(folder("s"))) }
+      #expect(throws: StateError.inUse(folder("s"))) { try records("b", at: .file(folder("s"))) }
     }
   }
 
@@ -183,20 +183,20 @@ import VFIOUserTransport
     var bytes = try folder.bytes(of: "a.nvme")
     for place in [100, StateSlots.slotSize + 100] { bytes[place] ^= 1 }
     try folder.write(bytes, to: "a.nvme")
-    #expect(throws: StateFlaw.damaged(folder("a.nvme"))) { try records("a") }
+    #expect(throws: StateError.damaged(folder("a.nvme"))) { try records("a") }
     bytes[16] = 2
     try folder.write(bytes, to: "a.nvme")
-    #expect(throws: StateFlaw.newer(folder("a.nvme"), version: 2, known: 1)) { try records("a") }
+    #expect(throws: StateError.newer(folder("a.nvme"), version: 2, known: 1)) { try records("a") }
     #expect(try folder.bytes(of: "a.nvme") == bytes)
   }
 
   @Test func `that was made for nothing is taken back, others are not`() throws {
     try records("a") { stores in
-      stores[0]?.takeBack()
+      stores[0]?.removeMadeFiles()
       #expect(folder.names == ["a"])
     }
     try records("a")
-    try records("a") { stores in stores[0]?.takeBack() }
+    try records("a") { stores in stores[0]?.removeMadeFiles() }
     #expect(folder.names == ["a", "a.nvme"])
   }
 

@@ -130,7 +130,7 @@ struct `A disk that is a block device` {
     try LoopDevice.run("/bin/cp", "--archive", loop.path.string, other.string)
     var writer: StorageFile? = try StorageFile(path: loop.path)
     for path in [loop.path, other] {
-      #expect(throws: SystemFailure(call: "open", code: .resourceBusy)) {
+      #expect(throws: SystemCallError(call: "open", code: .resourceBusy)) {
         _ = try StorageFile(path: path)
       }
     }
@@ -145,7 +145,7 @@ struct `A disk that is a block device` {
     let folder = try TestFolder()
     try LoopDevice.run("/bin/mount", loop.path.string, folder.path.string)
     defer { _ = try? LoopDevice.run("/bin/umount", folder.path.string) }
-    #expect(throws: SystemFailure(call: "open", code: .resourceBusy)) {
+    #expect(throws: SystemCallError(call: "open", code: .resourceBusy)) {
       _ = try StorageFile(path: loop.path)
     }
   }
@@ -159,7 +159,7 @@ struct `A disk that is a block device` {
     let opened = try? StorageFile(path: loop.path)
     #expect(opened?.isReadOnly != false)
     if opened == nil {
-      #expect(throws: SystemFailure(call: "open", code: .permissionDenied)) {
+      #expect(throws: SystemCallError(call: "open", code: .permissionDenied)) {
         _ = try StorageFile(path: loop.path)
       }
     }

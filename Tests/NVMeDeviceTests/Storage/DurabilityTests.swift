@@ -279,7 +279,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test(.enabled(if: Ring.obstacle == nil, "this machine lets nobody have an io_uring"))
+  @Test(.enabled(if: Ring.unavailability == nil, "this machine lets nobody have an io_uring"))
   func `is not what a ring says has failed, whatever a second try would say`() async {
     await #expect(processExitsWith: .success) {
       let bench = try EngineBench(RingEngine())

@@ -14,7 +14,7 @@ enum EngineKind: CaseIterable, CustomTestStringConvertible {
   case ring
 
   /// Those that this machine lets us have.
-  static var available: [EngineKind] { Ring.obstacle == nil ? [.pool, .ring] : [.pool] }
+  static var available: [EngineKind] { Ring.unavailability == nil ? [.pool, .ring] : [.pool] }
 
   func make() throws -> any StorageEngine {
     switch self {
@@ -33,11 +33,11 @@ final class EngineBench: StorageReceiver, @unchecked Sendable {
 
   private let file: TestFile
   private let host: TestHost
-  private let bus: DeviceBus
+  private let bus: DeviceContext
   private let done = Monitor<[Int: [StorageRequest.Outcome]]>([:])
   let storage: StorageFile
   let engine: any StorageEngine
-  let lives = ControllerLives()
+  let generations = ControllerGenerations()
 
   /// - Parameter blocks: how large the file is; each byte of it is the number of its block.
   init(
@@ -98,9 +98,10 @@ final class EngineBench: StorageReceiver, @unchecked Sendable {
     isStale: Bool = false
   ) {
     let request = StorageRequest(
-      tag: tag, file: storage, transfer: bus.memory.begin(), receiver: self, lives: lives)
-    request.life = lives.current
-    if isStale { lives.end() }
+      tag: tag, file: storage, transfer: bus.memory.access(), receiver: self,
+      generations: generations)
+    request.generation = generations.current
+    if isStale { generations.end() }
     request.operation = operation
     request.offset = UInt64(block * Self.blockSize)
     request.count = UInt64(Self.blockSize)

@@ -31,7 +31,7 @@ import VFIOUserTransport
     #expect(try Self.make(.pool, .direct).engine == nil)
   }
 
-  @Test(.enabled(if: Ring.obstacle == nil, "this machine lets nobody have an io_uring"))
+  @Test(.enabled(if: Ring.unavailability == nil, "this machine lets nobody have an io_uring"))
   func `is the ring with direct I/O, and where it is asked for`() throws {
     #expect(try Self.make(.automatic, .direct).engine is RingEngine)
     let (engine, log) = try Self.make(.ring, .writeBack)

@@ -113,7 +113,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: EngineKind.available, [true, false])
-  func `touches nothing for a life that has ended`(kind: EngineKind, isShared: Bool) throws {
+  func `touches nothing for a generation that has ended`(kind: EngineKind, isShared: Bool) throws {
     let bench = try EngineBench(kind.make(), isShared: isShared)
     bench.provide(0xEE, 1)
     bench.submit(.read, 1, block: 5, isStale: true)
@@ -156,7 +156,7 @@ private func closeUnderLoad(_ kind: EngineKind) throws {
   #expect(eventually { threadsNamed("nvme-ring") == 0 })
 }
 
-@Suite(.enabled(if: Ring.obstacle == nil, "this machine lets nobody have an io_uring"))
+@Suite(.enabled(if: Ring.unavailability == nil, "this machine lets nobody have an io_uring"))
 struct `An engine with a ring` {
   @Test func `leaves to its pool what the kernel has no memory for`() async {
     await #expect(processExitsWith: .success) {

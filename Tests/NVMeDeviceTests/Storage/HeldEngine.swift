@@ -47,7 +47,7 @@ final class HeldEngine: StorageEngine {
     var spare: PageBuffer?
     for request in requests {
       state.update { $0.done.append(request.operation) }
-      request.complete(PlainCalls.perform(request, &spare))
+      request.complete(BlockingIO.perform(request, &spare))
     }
   }
 
@@ -61,7 +61,7 @@ final class HeldEngine: StorageEngine {
 
   func carryOut(_ request: StorageRequest) {
     var spare: PageBuffer?
-    request.complete(PlainCalls.perform(request, &spare))
+    request.complete(BlockingIO.perform(request, &spare))
   }
 
   /// What waits to be let go.

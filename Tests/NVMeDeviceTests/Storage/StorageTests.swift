@@ -24,20 +24,20 @@ import VFIOUserTransport
 
   @Test func `one that is not there is not made without a size`() throws {
     let file = try TestFile()
-    #expect(throws: SystemFailure(call: "open", code: .noSuchFileOrDirectory)) {
+    #expect(throws: SystemCallError(call: "open", code: .noSuchFileOrDirectory)) {
       _ = try StorageFile(path: file.path)
     }
-    #expect(throws: SystemFailure(call: "open", code: .noSuchFileOrDirectory)) {
+    #expect(throws: SystemCallError(call: "open", code: .noSuchFileOrDirectory)) {
       _ = try StorageFile(path: file.path, create: 4096, isReadOnly: true)
     }
-    #expect(throws: SystemFailure(call: "open", code: .notSupported)) {
+    #expect(throws: SystemCallError(call: "open", code: .notSupported)) {
       _ = try StorageFile(path: "/dev/null")
     }
   }
 
   @Test func `nobody shares one that is written to`() throws {
     let file = try TestFile(size: 4096)
-    let busy = SystemFailure(call: "fcntl(F_OFD_SETLK)", code: .resourceTemporarilyUnavailable)
+    let busy = SystemCallError(call: "fcntl(F_OFD_SETLK)", code: .resourceTemporarilyUnavailable)
     do {
       let writer = try StorageFile(path: file.path)
       #expect(throws: busy) { _ = try StorageFile(path: file.path) }
@@ -77,7 +77,8 @@ import VFIOUserTransport
   @Test func `blocks that are smaller than direct I/O takes are refused`() throws {
     let file = try TestFile(size: 1 << 20)
     let direct = try StorageFile(file.path, nil, .direct, leastAlignment: 4096)
-    let flaw = NVMeDevice.Flaw.unaligned(file.path.string, blockSize: 512, alignment: 4096)
+    let flaw = NVMeDevice.ValidationError.unaligned(
+      file.path.string, blockSize: 512, alignment: 4096)
     var options = NVMeConfiguration(namespaces: [NamespaceConfiguration(direct)])
     options.logger.logLevel = .critical
     #expect(throws: flaw) { _ = try NVMeDevice(options) }
@@ -106,7 +107,7 @@ import VFIOUserTransport
 
   @Test func `descriptions that make no sense are refused`() throws {
     let file = try StorageFile(memory: 1 << 20)
-    func refuse(_ flaw: NVMeDevice.Flaw, _ change: (inout NVMeConfiguration) -> Void) {
+    func refuse(_ flaw: NVMeDevice.ValidationError, _ change: (inout NVMeConfiguration) -> Void) {
       var options = NVMeConfiguration(namespaces: [NamespaceConfiguration(file)])
       change(&options)
       #expect(throws: flaw) { _ = try NVMeDevice(options) }
@@ -149,11 +150,12 @@ import VFIOUserTransport
     let pool = try ThreadPool(threads: 3)
     let collector = Collector()
     let bus = try #require(host.device.bus)
-    let lives = ControllerLives()
+    let generations = ControllerGenerations()
     for tag in 0..<500 {
       let request = StorageRequest(
-        tag: tag, file: file, transfer: bus.memory.begin(), receiver: collector, lives: lives)
-      request.life = lives.current
+        tag: tag, file: file, transfer: bus.memory.access(), receiver: collector,
+        generations: generations)
+      request.generation = generations.current
       request.operation = tag % 2 == 0 ? .flush : .deallocate(durable: false)
       request.count = 4096
       pool.submit(request)
@@ -181,10 +183,11 @@ import VFIOUserTransport
     let file = try StorageFile(memory: 1 << 20)
     let bus = try #require(host.device.bus)
     let pool = try ThreadPool(threads: 1)
-    let (turnstile, lives) = (Turnstile(), ControllerLives())
+    let (turnstile, generations) = (Turnstile(), ControllerGenerations())
     func submit(_ tag: Int) -> Weak {
       let request = StorageRequest(
-        tag: tag, file: file, transfer: bus.memory.begin(), receiver: turnstile, lives: lives)
+        tag: tag, file: file, transfer: bus.memory.access(), receiver: turnstile,
+        generations: generations)
       pool.submit(request)
       return Weak(request: request)
     }
@@ -200,18 +203,19 @@ import VFIOUserTransport
     pool.close()
   }
 
-  @Test func `a request of an earlier life is abandoned`() throws {
+  @Test func `a request of an earlier generation is abandoned`() throws {
     let host = try TestHost()
     let file = try StorageFile(memory: 1 << 20)
     let bus = try #require(host.device.bus)
-    let lives = ControllerLives()
+    let generations = ControllerGenerations()
     let request = StorageRequest(
-      tag: 0, file: file, transfer: bus.memory.begin(), receiver: Collector(), lives: lives)
-    request.life = lives.current
+      tag: 0, file: file, transfer: bus.memory.access(), receiver: Collector(),
+      generations: generations)
+    request.generation = generations.current
     var spare: PageBuffer?
-    #expect(PlainCalls.perform(request, &spare) == .success)
-    lives.end()
-    #expect(PlainCalls.perform(request, &spare) == .abandoned)
+    #expect(BlockingIO.perform(request, &spare) == .success)
+    generations.end()
+    #expect(BlockingIO.perform(request, &spare) == .abandoned)
   }
 }
 
@@ -228,7 +232,7 @@ import VFIOUserTransport
     pieces: (asked: Int, bytes: Int), isShared: Bool
   ) throws {
     let host = try TestHost(isShared: isShared)
-    let transfer = try #require(host.device.bus).memory.begin()
+    let transfer = try #require(host.device.bus).memory.access()
     let buffer = try PageBuffer(size: 1 << 20)
     unsafe buffer.bytes(1 << 20).initializeMemory(as: UInt8.self, repeating: 0x5A)
     var asked = 0
@@ -247,7 +251,7 @@ import VFIOUserTransport
 
   @Test func `brings all of it when it is wanted`() throws {
     let host = try TestHost()
-    let transfer = try #require(host.device.bus).memory.begin()
+    let transfer = try #require(host.device.bus).memory.access()
     let buffer = try PageBuffer(size: 1 << 20)
     let data = pattern(8192 + (68 << 10))
     host.provide(Array(data[..<4096]))

@@ -33,29 +33,29 @@ struct CutReplies: CustomTestStringConvertible, Sendable {
   let operation: Operation
   let replies: [Reply]
   /// Changes the options of the client.
-  let largestAccess: UInt32
+  let maxAccess: UInt32
   let postsWrites: Bool
 
   var testDescription: String { operation.testDescription }
 
   init(
-    _ operation: Operation, _ replies: [Reply], largestAccess: UInt32 = 1 << 20,
+    _ operation: Operation, _ replies: [Reply], maxAccess: UInt32 = 1 << 20,
     postsWrites: Bool = true
   ) {
     self.operation = operation
     self.replies = replies
-    self.largestAccess = largestAccess
+    self.maxAccess = maxAccess
     self.postsWrites = postsWrites
   }
 
   /// One of the operations that every client has, by name.
   init(
-    named name: String, _ replies: Reply..., largestAccess: UInt32 = 1 << 20
+    named name: String, _ replies: Reply..., maxAccess: UInt32 = 1 << 20
   ) {
     guard let operation = Operation.all.first(where: { $0.testDescription == name }) else {
       preconditionFailure("there is no operation \(name)")
     }
-    self.init(operation, replies, largestAccess: largestAccess)
+    self.init(operation, replies, maxAccess: maxAccess)
   }
 
   /// Where to cut a message of so many bytes: everywhere, but for the inside of a long payload.
@@ -72,7 +72,7 @@ struct CutReplies: CustomTestStringConvertible, Sendable {
     cutting number: Int, at place: Int, _ length: Notes<Int> = Notes()
   ) throws -> Client {
     var options = options(timeout: .seconds(30))
-    options.largestAccess = largestAccess
+    options.maxAccess = maxAccess
     options.postsWrites = postsWrites
     let (replies, sendsAllFirst) = (replies, operation.testDescription == "transaction")
     return try VFIOUserClientTests.client(options) { server in
@@ -105,7 +105,7 @@ struct CutReplies: CustomTestStringConvertible, Sendable {
   }
 
   /// What the caller has to get when the server goes after so many bytes.
-  static func reason(_ place: Int) -> StreamFailure {
+  static func reason(_ place: Int) -> StreamError {
     place == 0 ? .closedByPeer : .endInsideMessage(had: place)
   }
 }
@@ -118,7 +118,7 @@ enum ReplyDescriptors {
   static func events(_ count: Int) -> DescriptorList {
     var list = DescriptorList()
     for _ in 0..<count {
-      guard let copy = try? EventCounter().descriptor.duplicate() else { continue }
+      guard let copy = try? EventFD().descriptor.duplicate() else { continue }
       list.append(copy)
     }
     return list

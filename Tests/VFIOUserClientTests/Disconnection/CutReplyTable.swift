@@ -61,7 +61,7 @@ extension CutReplies {
           _ = try await c.read(.bar0, at: 0, count: 4500, timeout: t)
           _ = try await c.read(.bar0, at: 4500, count: 4500, timeout: t)
         }),
-      [.plausible, .plausible], largestAccess: 4500),
+      [.plausible, .plausible], maxAccess: 4500),
     .init(
       Operation(
         "write in two messages", .regionWrite,
@@ -71,7 +71,7 @@ extension CutReplies {
         { (c, t) async throws in
           try await c.write(.bar0, at: 0, [UInt8](repeating: 1, count: 9), timeout: t)
         }),
-      [.plausible, .plausible], largestAccess: 5),
+      [.plausible, .plausible], maxAccess: 5),
     .init(
       Operation(
         "post where posting is switched off", .regionWrite,

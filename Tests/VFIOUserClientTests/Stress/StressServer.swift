@@ -39,7 +39,7 @@ final class StressServer {
     let asker = StressAsker(twin, report, number: 2)
     var random = report.random(3001)
     while true {
-      do throws(StreamFailure) {
+      do throws(StreamError) {
         asker.check(try twin.receive(within: .microseconds(Int(random.next() % 1500))))
       } catch {
         guard case .deadlinePassed = error else { return }
@@ -51,7 +51,7 @@ final class StressServer {
   private func run() {
     while true {
       let wait = held.isEmpty ? 5000 : Int(random.next() % 1500)
-      do throws(StreamFailure) {
+      do throws(StreamError) {
         take(try server.receive(within: .microseconds(wait)))
       } catch {
         guard case .deadlinePassed = error else { return }

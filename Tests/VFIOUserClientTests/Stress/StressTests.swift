@@ -65,10 +65,10 @@ private func stress(
   let handler = try StressHandler(report)
   var options = options(timeout: .seconds(60))
   options.handler = { handler.handle($0) }
-  options.largestAccess = 2048
+  options.maxAccess = 2048
   let running = try RunningScript { try StressServer.run($0, report, twin: withTwin) }
   let client = try Client(running.clientEnd, options: options)
-  #expect((client.link.last.twin != nil) == withTwin)
+  #expect((client.supervisor.last.twin != nil) == withTwin)
   handler.use(client)
   let memory = try SharedMemory(size: 3 * StressAsker.part)
   memory.write(ScriptedServer.pattern(at: 0, count: Int(StressAsker.part)), at: 0)
@@ -109,7 +109,7 @@ private func checkThatNothingIsLeft(_ client: Client, _ report: StressReport) as
   #expect(try await client.deviceInfo().regionCount == 9)
   #expect(report.begun == report.ended)
   #expect(report.sent == report.seen)
-  let agreement = client.link.last
+  let agreement = client.supervisor.last
   // What was given up is answered late.
   for connection in [agreement.connection, agreement.twin].compactMap({ $0 }) {
     #expect(eventually(within: .seconds(60)) { connection.state.withLock { $0.isIdle } })

@@ -161,7 +161,7 @@ final class StressThread {
 /// Whether one more call may be given up: a server that the machine gives no time would soon owe so
 /// many replies that the connection ends, as it should.
 func mayGiveUp(_ client: Client) -> Bool {
-  client.link.last.connection.state.withLock { $0.calls.abandonedCount } < 500
+  client.supervisor.last.connection.state.withLock { $0.calls.abandonedCount } < 500
 }
 
 /// Takes it that a window is gone already.
@@ -173,11 +173,11 @@ func orGone(_ body: () throws(ClientError) -> Void) throws(ClientError) {
   }
 }
 
-extension EventCounter {
+extension EventFD {
   /// A new one, for places where only client errors may be thrown.
-  fileprivate static func make() throws(ClientError) -> EventCounter {
-    do throws(SystemFailure) {
-      return try EventCounter()
+  fileprivate static func make() throws(ClientError) -> EventFD {
+    do throws(SystemCallError) {
+      return try EventFD()
     } catch {
       throw .system(error)
     }

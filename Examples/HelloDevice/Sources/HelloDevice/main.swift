@@ -14,7 +14,7 @@ final class HelloDevice: Device {
 
   /// What threads share: the bus, and how often the device began anew.
   private struct State {
-    var bus: DeviceBus?
+    var bus: DeviceContext?
     var life = 0
   }
 
@@ -33,7 +33,7 @@ final class HelloDevice: Device {
       ])
   }
 
-  func attach(to bus: DeviceBus) { state.withLock { $0.bus = bus } }
+  func attach(to bus: DeviceContext) { state.withLock { $0.bus = bus } }
 
   func read(_ access: RegionAccess, into bytes: inout MutableRawSpan) throws(Errno) {
     registers.read(at: access.offset, into: &bytes)
@@ -55,9 +55,9 @@ final class HelloDevice: Device {
   }
 
   /// Goes on after the reply: the guest waits for it, and may have to answer for its memory.
-  private func greet(_ bus: DeviceBus, _ life: Int) throws(Errno) {
+  private func greet(_ bus: DeviceContext, _ life: Int) throws(Errno) {
     let address = registers.value(at: 0x08) ?? 0
-    try bus.perform { [self] memory in
+    try bus.afterReply { [self] memory in
       let mayWrite = bus.isBusMaster && state.withLock { $0.life == life }
       let hello = Array("Hello, guest!".utf8)
       let isWritten = mayWrite && (try? memory.write(at: address, from: hello)) != nil
@@ -65,7 +65,7 @@ final class HelloDevice: Device {
     }
   }
 
-  private func finish(_ bus: DeviceBus, _ life: Int, _ isWritten: Bool) {
+  private func finish(_ bus: DeviceContext, _ life: Int, _ isWritten: Bool) {
     state.withLock { state in
       // After a reset, and with the next client, nobody waits for this greeting.
       guard state.life == life else { return }

@@ -15,7 +15,7 @@ let memory = try SharedMemory(size: 1 << 20)
 try client.map(memory, at: 0x10_0000, size: memory.size)
 // Memory space and bus master: without the latter a device leaves memory alone.
 try client.store(UInt16(0b110), .configuration, at: 4)
-let interrupt = try EventCounter()
+let interrupt = try EventFD()
 try client.setTrigger(.intx, interrupt)
 
 try client.store(UInt64(0x10_0000), .bar0, at: 0x08)

@@ -12,7 +12,7 @@ struct Driver {
 
   let client: Client
   let memory: SharedMemory
-  let interrupt: EventCounter
+  let interrupt: EventFD
 
   init(_ path: FilePath) throws {
     client = try Client(connectingTo: path)
@@ -20,7 +20,7 @@ struct Driver {
     try client.map(memory, at: Self.address, size: memory.size)
     // Memory space and bus master.
     try client.store(UInt16(0b110), .configuration, at: 4)
-    interrupt = try EventCounter()
+    interrupt = try EventFD()
     try client.setTrigger(.intx, interrupt)
   }
 

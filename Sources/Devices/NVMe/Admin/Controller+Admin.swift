@@ -4,7 +4,7 @@ internal import VFIOUserServer
 /// The admin command set (NVMe 1.4, section 5).
 extension Controller {
   /// Starts an admin command.
-  func startAdmin(_ slot: CommandSlot) throws(CommandFailure) -> Progress {
+  func startAdmin(_ slot: CommandSlot) throws(CommandError) -> Progress {
     let entry = slot.entry
     // Admin commands of a PCI Express controller use PRPs.
     guard entry.flags.dataDescription == 0 else { throw .field(1) }
@@ -21,14 +21,14 @@ extension Controller {
     case .asynchronousEventRequest: return try requestEvent(slot)
     case .doorbellBufferConfig: return try configureDoorbellBuffer(entry)
     case .formatNVM: return try startFormat(slot)
-    default: throw CommandFailure(Status.invalidOpcode.final, byte: 0)
+    default: throw CommandError(Status.invalidOpcode.final, byte: 0)
     }
   }
 
   /// Hands bytes to the host: what does not fit into `count` is cut off.
   func give(
     _ bytes: [UInt8], from offset: Int = 0, count: UInt64, to entry: SubmissionEntry
-  ) throws(CommandFailure) {
+  ) throws(CommandError) {
     var ranges: [GuestRange] = []
     let pointer = DataPointer(transfer: transfer, pageSize: pageSize, scratch: scratch)
     try pointer.resolvePages(entry, count, &ranges)
@@ -47,7 +47,7 @@ extension Controller {
   }
 
   /// Takes `count` bytes from the host.
-  func take(_ count: Int, from entry: SubmissionEntry) throws(CommandFailure) -> [UInt8] {
+  func take(_ count: Int, from entry: SubmissionEntry) throws(CommandError) -> [UInt8] {
     var ranges: [GuestRange] = []
     let pointer = DataPointer(transfer: transfer, pageSize: pageSize, scratch: scratch)
     try pointer.resolvePages(entry, UInt64(count), &ranges)
@@ -62,9 +62,9 @@ extension Controller {
     return bytes
   }
 
-  func dataFailure(_ error: MemoryError) -> CommandFailure {
-    if error == .stale || error == .notArmed { isPaused = true }
-    return CommandFailure(.dataTransferError, byte: 24)
+  func dataFailure(_ error: MemoryError) -> CommandError {
+    if error == .stale || error == .dmaNotAllowed { isPaused = true }
+    return CommandError(.dataTransferError, byte: 24)
   }
 
   /// Abort (section 5.1): only what the engine has not begun with, and event requests, can be.
@@ -76,7 +76,7 @@ extension Controller {
     for slot in named.filter(\.isSubmitted) + named.filter({ !$0.isSubmitted }) {
       let isBegun = slot.isSubmitted ? !cancel(slot) : !slot.isWaitingForBlocks
       guard !isBegun || events.remove(slot) else { continue }
-      finish(slot, CommandFailure(.abortRequested))
+      finish(slot, CommandError(.abortRequested))
       beginReady()
       return .done(0)
     }
@@ -86,7 +86,7 @@ extension Controller {
   /// Doorbell Buffer Config (section 5.7).
   private func configureDoorbellBuffer(
     _ entry: SubmissionEntry
-  ) throws(CommandFailure) -> Progress {
+  ) throws(CommandError) -> Progress {
     let (values, indexes) = (entry.dataPointer1, entry.dataPointer2)
     guard values != 0, values % pageSize == 0 else { throw .field(24) }
     guard indexes != 0, indexes % pageSize == 0 else { throw .field(32) }

@@ -3,7 +3,7 @@ internal import NVMeProtocol
 /// Switching the volatile write cache off (NVMe 1.4, section 5.21.1.6): when the command is done, everything that
 /// was written is on the disk, and whatever is written later is there when its command is done.
 extension Controller {
-  func switchCacheOff(_ slot: CommandSlot) throws(CommandFailure) -> Progress {
+  func switchCacheOff(_ slot: CommandSlot) throws(CommandError) -> Progress {
     // From here on writes are durable; those that the engine has already may not be.
     features[.volatileWriteCache] = 0
     slot.work = .cacheOff(next: 0)
@@ -22,7 +22,7 @@ extension Controller {
     for slot in slots {
       // Others have ended since, by a reset.
       guard slot.queue != nil, !slot.isSubmitted, case .cacheOff(0) = slot.work else { continue }
-      do throws(CommandFailure) {
+      do throws(CommandError) {
         if case .done = try emptyCache(slot, from: 0) { finish(slot, nil) }
       } catch {
         finish(slot, error)
@@ -31,7 +31,7 @@ extension Controller {
   }
 
   /// Flushes the namespaces from `next` on.
-  func emptyCache(_ slot: CommandSlot, from next: Int) throws(CommandFailure) -> Progress {
+  func emptyCache(_ slot: CommandSlot, from next: Int) throws(CommandError) -> Progress {
     var next = next
     while next < namespaces.count, namespaces[next].isReadOnly { next += 1 }
     guard next < namespaces.count else {

@@ -4,9 +4,9 @@ internal import NVMeProtocol
 /// What the controller has to tell, and the requests of the host that wait for it.
 struct EventQueue {
   /// Most requests that wait (AERL).
-  static let mostRequests = 8
+  static let maxRequests = 8
   /// Most events that wait; more of them say nothing new.
-  private static let mostEvents = 16
+  private static let maxEvents = 16
 
   private(set) var requests: [CommandSlot] = []
   private var waiting: [AsynchronousEvent] = []
@@ -17,7 +17,7 @@ struct EventQueue {
 
   /// - Returns: whether there was room.
   mutating func add(_ request: CommandSlot) -> Bool {
-    guard requests.count < Self.mostRequests else { return false }
+    guard requests.count < Self.maxRequests else { return false }
     requests.append(request)
     return true
   }
@@ -33,7 +33,7 @@ struct EventQueue {
   }
 
   mutating func add(_ event: AsynchronousEvent) {
-    guard !waiting.contains(event), waiting.count < Self.mostEvents else { return }
+    guard !waiting.contains(event), waiting.count < Self.maxEvents else { return }
     waiting.append(event)
   }
 
@@ -53,13 +53,13 @@ struct EventQueue {
 
 /// Asynchronous Event Request (NVMe 1.4, section 5.2).
 extension Controller {
-  func requestEvent(_ slot: CommandSlot) throws(CommandFailure) -> Progress {
+  func requestEvent(_ slot: CommandSlot) throws(CommandError) -> Progress {
     guard events.add(slot) else {
-      throw CommandFailure(Status.eventRequestLimitExceeded.final)
+      throw CommandError(Status.eventRequestLimitExceeded.final)
     }
     slot.work = .waiting
     // It may wait for ever: other commands may have its identifier meanwhile, as some hosts' have.
-    slot.giveUpIdentifier()
+    slot.releaseIdentifier()
     sendEvents()
     return .pending
   }

@@ -3,7 +3,7 @@ internal import VFIOUserTransport
 
 /// Get Features and Set Features (NVMe 1.4, sections 5.9 and 5.21).
 extension Controller {
-  func getFeatures(_ entry: SubmissionEntry) throws(CommandFailure) -> Progress {
+  func getFeatures(_ entry: SubmissionEntry) throws(CommandError) -> Progress {
     let feature = Feature(rawValue: UInt8(truncatingIfNeeded: entry.dword10))
     guard let capabilities = capabilities(of: feature) else { throw .field(40) }
     if feature == .volatileWriteCache, !features.hasCache { throw .field(40) }
@@ -18,7 +18,7 @@ extension Controller {
   /// A feature's value, in dword 0 or in the host's memory; what is not saved counts as its default.
   private func value(
     _ feature: Feature, _ entry: SubmissionEntry, _ selector: FeatureSelector
-  ) throws(CommandFailure) -> UInt32 {
+  ) throws(CommandError) -> UInt32 {
     let features =
       switch selector {
       case .default: features.fresh
@@ -62,17 +62,17 @@ extension Controller {
     return (0..<8).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
   }
 
-  func setFeatures(_ slot: CommandSlot) throws(CommandFailure) -> Progress {
+  func setFeatures(_ slot: CommandSlot) throws(CommandError) -> Progress {
     let entry = slot.entry
     let feature = Feature(rawValue: UInt8(truncatingIfNeeded: entry.dword10))
     let saves = entry.dword10 >> 31 != 0
     guard let capabilities = capabilities(of: feature) else { throw .field(40) }
     if feature == .volatileWriteCache, !features.hasCache { throw .field(40) }
     guard !saves || capabilities.contains(.saveable) else {
-      throw CommandFailure(Status.featureNotSaveable.final, byte: 43)
+      throw CommandError(Status.featureNotSaveable.final, byte: 43)
     }
     guard entry.namespaceID == 0 || entry.namespaceID == .max || feature == .errorRecovery else {
-      throw CommandFailure(Status.featureNotNamespaceSpecific.final, byte: 4)
+      throw CommandError(Status.featureNotNamespaceSpecific.final, byte: 4)
     }
     if feature == .volatileWriteCache, entry.dword11 & 1 == 0 { return try switchCacheOff(slot) }
     let result = try change(feature, entry)
@@ -82,7 +82,7 @@ extension Controller {
   /// - Returns: dword 0 of the completion.
   private func change(
     _ feature: Feature, _ entry: SubmissionEntry
-  ) throws(CommandFailure) -> UInt32 {
+  ) throws(CommandError) -> UInt32 {
     let value = entry.dword11
     switch feature {
     case .powerManagement: guard value & 0x1F == 0 else { throw .field(44) }
@@ -120,15 +120,15 @@ extension Controller {
     return 0
   }
 
-  private func setQueueCounts(_ counts: QueueCounts) throws(CommandFailure) -> UInt32 {
+  private func setQueueCounts(_ counts: QueueCounts) throws(CommandError) -> UInt32 {
     guard counts.submission <= 65535 else { throw .field(44) }
     guard counts.completion <= 65535 else { throw .field(46) }
     let hasQueues = turns.count > 1 || completionQueues.dropFirst().contains { $0 != nil }
-    guard !hasQueues else { throw CommandFailure(Status.commandSequenceError.final) }
+    guard !hasQueues else { throw CommandError(Status.commandSequenceError.final) }
     return QueueCounts(submission: options.queues, completion: options.queues).rawValue
   }
 
-  private func setThreshold(_ value: UInt32) throws(CommandFailure) {
+  private func setThreshold(_ value: UInt32) throws(CommandError) {
     let sensor = value >> 16 & 0xF
     guard sensor == 0 || sensor == 0xF else { throw .field(46) }
     switch value >> 20 & 3 {

@@ -2,25 +2,25 @@ internal import NVMeProtocol
 
 /// Format NVM (NVMe 1.4, section 5.23): everything goes, and blocks may get another size.
 extension Controller {
-  func startFormat(_ slot: CommandSlot) throws(CommandFailure) -> Progress {
+  func startFormat(_ slot: CommandSlot) throws(CommandError) -> Progress {
     let value = slot.entry.dword10
     let format = UInt8(truncatingIfNeeded: value & 0xF)
     guard Int(format) < NamespaceConfiguration.blockSizes.count, value & 0x10 == 0 else {
-      throw CommandFailure(Status.invalidFormat.final, byte: 40)
+      throw CommandError(Status.invalidFormat.final, byte: 40)
     }
     // There is neither protection information nor a key to be thrown away.
-    guard value >> 5 & 7 == 0 else { throw CommandFailure(Status.invalidFormat.final, byte: 40) }
+    guard value >> 5 & 7 == 0 else { throw CommandError(Status.invalidFormat.final, byte: 40) }
     guard value >> 9 & 7 <= 1 else { throw .field(41) }
     let targets = try formatTargets(slot.entry.namespaceID)
     let blockSize = NamespaceConfiguration.blockSizes[Int(format)]
     guard targets.allSatisfy({ $0.offers(blockSize: blockSize) }) else {
-      throw CommandFailure(Status.invalidFormat.final, byte: 40)
+      throw CommandError(Status.invalidFormat.final, byte: 40)
     }
     guard !targets.contains(where: \.isReadOnly) else {
-      throw CommandFailure(Status.writeProtected.final, byte: 4)
+      throw CommandError(Status.writeProtected.final, byte: 4)
     }
     guard !targets.contains(where: \.isFormatting) else {
-      throw CommandFailure(.formatInProgress)
+      throw CommandError(.formatInProgress)
     }
     for target in targets { target.formatting = slot }
     slot.work = .format(next: 0, format: format)
@@ -28,7 +28,7 @@ extension Controller {
     return try self.format(slot, from: 0, as: format)
   }
 
-  private func formatTargets(_ id: UInt32) throws(CommandFailure) -> [Namespace] {
+  private func formatTargets(_ id: UInt32) throws(CommandError) -> [Namespace] {
     if id == .max { return namespaces }
     guard let namespace = namespace(id) else { throw Self.noNamespace }
     return [namespace]
@@ -41,7 +41,7 @@ extension Controller {
       let targets = try? formatTargets(slot.entry.namespaceID),
       !targets.contains(where: { $0.inFlight > 0 })
     else { return }
-    do throws(CommandFailure) {
+    do throws(CommandError) {
       if case .done = try self.format(slot, from: next, as: format) { finish(slot, nil) }
     } catch {
       finish(slot, error)
@@ -53,7 +53,7 @@ extension Controller {
   /// The size of blocks is written down first: a disk that does not know it any more cannot be read.
   func format(
     _ slot: CommandSlot, from next: Int, as format: UInt8
-  ) throws(CommandFailure) -> Progress {
+  ) throws(CommandError) -> Progress {
     let targets = try formatTargets(slot.entry.namespaceID)
     guard next < targets.count else { return .done() }
     let blockSize = NamespaceConfiguration.blockSizes[Int(format)]
@@ -78,7 +78,7 @@ extension Controller {
 
   func erase(
     _ slot: CommandSlot, next: Int, format: UInt8
-  ) throws(CommandFailure) -> Progress {
+  ) throws(CommandError) -> Progress {
     let target = try formatTargets(slot.entry.namespaceID)[next]
     // Also if this size was written down before, by a command that was reset then.
     target.use(blockSize: NamespaceConfiguration.blockSizes[Int(format)])

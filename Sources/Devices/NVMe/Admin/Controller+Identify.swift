@@ -2,7 +2,7 @@ internal import NVMeProtocol
 
 /// Identify (NVMe 1.4, section 5.15).
 extension Controller {
-  func identify(_ entry: SubmissionEntry) throws(CommandFailure) -> Progress {
+  func identify(_ entry: SubmissionEntry) throws(CommandError) -> Progress {
     let selector = IdentifySelector(rawValue: UInt8(truncatingIfNeeded: entry.dword10))
     let id = entry.namespaceID
     let page: [UInt8]
@@ -24,16 +24,16 @@ extension Controller {
     return .done()
   }
 
-  static let noNamespace = CommandFailure(Status.invalidNamespace.final, byte: 4)
+  static let noNamespace = CommandError(Status.invalidNamespace.final, byte: 4)
 
-  private func listNamespaces(after id: UInt32) throws(CommandFailure) -> [UInt8] {
+  private func listNamespaces(after id: UInt32) throws(CommandError) -> [UInt8] {
     guard id < 0xFFFF_FFFE else { throw Self.noNamespace }
     return Self.page { bytes in
       NumberList(namespaces.map(\.id).filter { $0 > id }).encode(into: &bytes)
     }
   }
 
-  private func nameNamespace(_ id: UInt32) throws(CommandFailure) -> [UInt8] {
+  private func nameNamespace(_ id: UInt32) throws(CommandError) -> [UInt8] {
     guard let namespace = namespace(id) else { throw Self.noNamespace }
     return Self.page { bytes in
       NamespaceIdentifiers(
@@ -66,7 +66,7 @@ extension Controller {
     identity.modelNumber = options.modelNumber
     identity.firmwareRevision = Self.firmwareRevision
     identity.arbitrationBurst = 5
-    identity.maximumTransfer = UInt8((Self.mostBytes / 4096).trailingZeroBitCount)
+    identity.maximumTransfer = UInt8((Self.maxBytes / 4096).trailingZeroBitCount)
     identity.version = .v1_4
     identity.controllerType = 1
     // A shutdown waits for the file to be flushed: as long as CAP.TO gives the disk for other things.
@@ -76,7 +76,7 @@ extension Controller {
     identity.attributes = 1
     identity.adminCommands = [.format, .doorbellBuffer]
     identity.abortLimitZeroBased = 3
-    identity.eventRequestLimitZeroBased = UInt8(EventQueue.mostRequests - 1)
+    identity.eventRequestLimitZeroBased = UInt8(EventQueue.maxRequests - 1)
     identity.firmwareUpdates = 0b0000_0011
     identity.logPages = [.commandEffects, .extendedData]
     identity.errorLogEntriesZeroBased = UInt8(ErrorLog.entries - 1)

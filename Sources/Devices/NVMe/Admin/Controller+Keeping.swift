@@ -42,13 +42,13 @@ extension Controller {
   /// - Returns: nil for other commands.
   func afterKeeping(
     _ slot: CommandSlot, _ outcome: StorageRequest.Outcome
-  ) throws(CommandFailure) -> Progress? {
+  ) throws(CommandError) -> Progress? {
     switch slot.work {
     case .keepFormat(let next, let format):
-      guard outcome == .success else { throw CommandFailure(.internalError) }
+      guard outcome == .success else { throw CommandError(.internalError) }
       return try erase(slot, next: next, format: format)
     case .keepFeature(_, _, let result):
-      guard outcome == .success else { throw CommandFailure(.internalError) }
+      guard outcome == .success else { throw CommandError(.internalError) }
       return .done(result)
     default: return nil
     }

@@ -2,7 +2,7 @@ internal import NVMeProtocol
 
 /// Get Log Page (NVMe 1.4, section 5.14).
 extension Controller {
-  func getLogPage(_ entry: SubmissionEntry) throws(CommandFailure) -> Progress {
+  func getLogPage(_ entry: SubmissionEntry) throws(CommandError) -> Progress {
     let log = LogPage(rawValue: UInt8(truncatingIfNeeded: entry.dword10))
     let dwords = UInt64(entry.dword10 >> 16) | UInt64(entry.dword11 & 0xFFFF) << 16
     let count = (dwords + 1) * 4
@@ -12,7 +12,7 @@ extension Controller {
     guard [0, .max].contains(entry.namespaceID) else { throw .field(4) }
     let page = try page(of: log)
     guard offset <= UInt64(page.count) else { throw .field(48) }
-    guard count <= Self.mostBytes else { throw .field(42) }
+    guard count <= Self.maxBytes else { throw .field(42) }
     // Whatever is asked for behind the end of the log reads as zeros.
     var bytes = Array(page[Int(offset)...].prefix(Int(count)))
     bytes += [UInt8](repeating: 0, count: Int(count) - bytes.count)
@@ -22,7 +22,7 @@ extension Controller {
     return .done()
   }
 
-  private func page(of log: LogPage) throws(CommandFailure) -> [UInt8] {
+  private func page(of log: LogPage) throws(CommandError) -> [UInt8] {
     switch log {
     case .errors: return errors.page
     case .health: return health.log(warning: criticalWarning).bytes
@@ -34,7 +34,7 @@ extension Controller {
     case .changedNamespaces:
       return Self.page { NumberList(changedNamespaces.sorted()).encode(into: &$0) }
     case .commandEffects: return Self.effects.bytes
-    default: throw CommandFailure(Status.invalidLogPage.final, byte: 40)
+    default: throw CommandError(Status.invalidLogPage.final, byte: 40)
     }
   }
 

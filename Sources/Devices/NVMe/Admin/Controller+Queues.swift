@@ -35,12 +35,12 @@ extension Controller {
     noteNoneWaits()
   }
 
-  func createCompletionQueue(_ entry: SubmissionEntry) throws(CommandFailure) -> Progress {
+  func createCompletionQueue(_ entry: SubmissionEntry) throws(CommandError) -> Progress {
     let id = try freeNumber(entry, in: completionQueues.count) { completionQueues[$0] != nil }
     let entries = try size(entry)
     let vector = UInt16(truncatingIfNeeded: entry.dword11 >> 16)
     guard Int(vector) <= options.queues else {
-      throw CommandFailure(Status.invalidInterruptVector.final, byte: 46)
+      throw CommandError(Status.invalidInterruptVector.final, byte: 46)
     }
     try checkPlace(entry)
     guard configuration.completionEntrySize == 4 else { throw .field(0xFFFF) }
@@ -51,15 +51,15 @@ extension Controller {
     return .done()
   }
 
-  func createSubmissionQueue(_ entry: SubmissionEntry) throws(CommandFailure) -> Progress {
+  func createSubmissionQueue(_ entry: SubmissionEntry) throws(CommandError) -> Progress {
     let id = try freeNumber(entry, in: submissionQueues.count) { submissionQueues[$0] != nil }
     let entries = try size(entry)
     let target = Int(entry.dword11 >> 16)
     guard target != 0, target < completionQueues.count else {
-      throw CommandFailure(Status.invalidQueueID.final, byte: 46)
+      throw CommandError(Status.invalidQueueID.final, byte: 46)
     }
     guard let completionQueue = completionQueues[target] else {
-      throw CommandFailure(Status.completionQueueInvalid.final, byte: 46)
+      throw CommandError(Status.completionQueueInvalid.final, byte: 46)
     }
     try checkPlace(entry)
     guard configuration.submissionEntrySize == 6 else { throw .field(0xFFFF) }
@@ -72,54 +72,54 @@ extension Controller {
   /// A number for a new queue: not 0, not too large, not in use.
   private func freeNumber(
     _ entry: SubmissionEntry, in count: Int, isUsed: (Int) -> Bool
-  ) throws(CommandFailure) -> UInt16 {
+  ) throws(CommandError) -> UInt16 {
     let id = UInt16(truncatingIfNeeded: entry.dword10)
     guard id != 0, Int(id) < count, !isUsed(Int(id)) else {
-      throw CommandFailure(Status.invalidQueueID.final, byte: 40)
+      throw CommandError(Status.invalidQueueID.final, byte: 40)
     }
     return id
   }
 
-  private func size(_ entry: SubmissionEntry) throws(CommandFailure) -> UInt32 {
+  private func size(_ entry: SubmissionEntry) throws(CommandError) -> UInt32 {
     let entries = (entry.dword10 >> 16) + 1
     guard entries >= 2, entries <= UInt32(options.queueEntries) else {
-      throw CommandFailure(Status.invalidQueueSize.final, byte: 42)
+      throw CommandError(Status.invalidQueueSize.final, byte: 42)
     }
     return entries
   }
 
   /// Queues are contiguous (CAP.CQR) and start a page.
-  private func checkPlace(_ entry: SubmissionEntry) throws(CommandFailure) {
+  private func checkPlace(_ entry: SubmissionEntry) throws(CommandError) {
     guard entry.dword11 & 1 != 0 else { throw .field(44) }
     guard entry.dataPointer1 % pageSize == 0 else {
-      throw CommandFailure(Status.prpOffsetInvalid.final, byte: 24)
+      throw CommandError(Status.prpOffsetInvalid.final, byte: 24)
     }
   }
 
-  func deleteCompletionQueue(_ entry: SubmissionEntry) throws(CommandFailure) -> Progress {
+  func deleteCompletionQueue(_ entry: SubmissionEntry) throws(CommandError) -> Progress {
     let id = Int(entry.dword10 & 0xFFFF)
     guard id != 0, id < completionQueues.count, let queue = completionQueues[id] else {
-      throw CommandFailure(Status.invalidQueueID.final, byte: 40)
+      throw CommandError(Status.invalidQueueID.final, byte: 40)
     }
     guard queue.users == 0 else {
-      throw CommandFailure(Status.invalidQueueDeletion.final, byte: 40)
+      throw CommandError(Status.invalidQueueDeletion.final, byte: 40)
     }
     doorbells.close(Doorbells.head(of: queue.id))
     completionQueues[id] = nil
-    news.removeAll { $0 === queue }
+    unsignalledQueues.removeAll { $0 === queue }
     line.forget(queue.id)
     return .done()
   }
 
   /// Deleting waits for the commands of the queue; those that the engine has not begun are aborted.
-  func deleteSubmissionQueue(_ slot: CommandSlot) throws(CommandFailure) -> Progress {
+  func deleteSubmissionQueue(_ slot: CommandSlot) throws(CommandError) -> Progress {
     let id = Int(slot.entry.dword10 & 0xFFFF)
     guard id != 0, id < submissionQueues.count, let queue = submissionQueues[id],
       queue.deletion == nil
-    else { throw CommandFailure(Status.invalidQueueID.final, byte: 40) }
+    else { throw CommandError(Status.invalidQueueID.final, byte: 40) }
     for other in slots where other.queue === queue {
       guard other.isWaitingForBlocks || (other.isSubmitted && cancel(other)) else { continue }
-      finish(other, CommandFailure(.abortedByQueueDeletion))
+      finish(other, CommandError(.abortedByQueueDeletion))
     }
     beginReady()
     guard queue.inFlight > 0 else {

@@ -15,11 +15,11 @@ struct BlockRange {
   ///   - limit: most bytes; nil for commands that move no data.
   init(
     _ entry: SubmissionEntry, _ namespace: Namespace, limit: UInt64? = nil
-  ) throws(CommandFailure) {
+  ) throws(CommandError) {
     let blocks = UInt64(entry.dword12 & 0xFFFF) + 1
     let (end, wraps) = entry.startingBlock.addingReportingOverflow(blocks)
     guard !wraps, end <= namespace.blocks else {
-      throw CommandFailure(Status.lbaOutOfRange.final, byte: 40, block: entry.startingBlock)
+      throw CommandError(Status.lbaOutOfRange.final, byte: 40, block: entry.startingBlock)
     }
     count = blocks << UInt64(namespace.shift)
     if let limit, count > limit { throw .field(48) }

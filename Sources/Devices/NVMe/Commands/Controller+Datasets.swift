@@ -5,7 +5,7 @@ internal import VFIOUserServer
 extension Controller {
   func startDeallocate(
     _ slot: CommandSlot, _ namespace: Namespace
-  ) throws(CommandFailure) -> Progress {
+  ) throws(CommandError) -> Progress {
     let count = Int(slot.entry.dword10 & 0xFF) + 1
     let attributes = DatasetAttributes(rawValue: slot.entry.dword11)
     if attributes.contains(.deallocate) { try refuseReadOnly(namespace) }
@@ -26,7 +26,7 @@ extension Controller {
         attributes: UInt32(truncatingIfNeeded: first))
       let (end, wraps) = range.start.addingReportingOverflow(UInt64(range.count))
       guard !wraps, end <= namespace.blocks else {
-        throw CommandFailure(Status.lbaOutOfRange.final, byte: 24, block: range.start)
+        throw CommandError(Status.lbaOutOfRange.final, byte: 24, block: range.start)
       }
       slot.datasets.append(range)
     }
@@ -36,7 +36,7 @@ extension Controller {
     return try deallocate(slot, from: 0)
   }
 
-  func deallocate(_ slot: CommandSlot, from next: Int) throws(CommandFailure) -> Progress {
+  func deallocate(_ slot: CommandSlot, from next: Int) throws(CommandError) -> Progress {
     guard let namespace = slot.namespace else { return .done() }
     var next = next
     while next < slot.datasets.count, slot.datasets[next].count == 0 { next += 1 }

@@ -4,15 +4,15 @@ internal import VFIOUserServer
 /// The NVM command set (NVMe 1.4, section 6).
 extension Controller {
   /// Starts an I/O command.
-  func startIO(_ slot: CommandSlot) throws(CommandFailure) -> Progress {
+  func startIO(_ slot: CommandSlot) throws(CommandError) -> Progress {
     let opcode = IOOpcode(rawValue: slot.entry.opcode)
     switch opcode {
     case .read, .write, .compare, .writeZeroes, .verify, .datasetManagement, .flush: break
-    default: throw CommandFailure(Status.invalidOpcode.final, byte: 0)
+    default: throw CommandError(Status.invalidOpcode.final, byte: 0)
     }
     if opcode == .flush, slot.entry.namespaceID == .max { return try flush(slot, from: 0) }
     guard let namespace = namespace(slot.entry.namespaceID) else { throw Self.noNamespace }
-    guard !namespace.isFormatting else { throw CommandFailure(.formatInProgress) }
+    guard !namespace.isFormatting else { throw CommandError(.formatInProgress) }
     slot.namespace = namespace
     namespace.inFlight += 1
     switch opcode {
@@ -28,9 +28,9 @@ extension Controller {
 
   private func write(
     _ slot: CommandSlot, _ namespace: Namespace
-  ) throws(CommandFailure) -> Progress {
+  ) throws(CommandError) -> Progress {
     try refuseReadOnly(namespace)
-    let range = try BlockRange(slot.entry, namespace, limit: Self.mostBytes)
+    let range = try BlockRange(slot.entry, namespace, limit: Self.maxBytes)
     try resolve(slot, range)
     health.hostWrites += 1
     health.bytesWritten += range.count
@@ -48,14 +48,14 @@ extension Controller {
     namespace.file.cache != .writeThrough && features.isCacheOn
   }
 
-  func refuseReadOnly(_ namespace: Namespace) throws(CommandFailure) {
+  func refuseReadOnly(_ namespace: Namespace) throws(CommandError) {
     guard !namespace.isReadOnly else {
-      throw CommandFailure(Status.writeProtected.final, byte: 4)
+      throw CommandError(Status.writeProtected.final, byte: 4)
     }
   }
 
   /// Finds out where the command's data is.
-  func resolve(_ slot: CommandSlot, _ range: BlockRange) throws(CommandFailure) {
+  func resolve(_ slot: CommandSlot, _ range: BlockRange) throws(CommandError) {
     let pointer = DataPointer(transfer: transfer, pageSize: pageSize, scratch: scratch)
     try pointer.resolve(slot.entry, count: range.count, into: &slot.request.ranges)
   }
@@ -63,7 +63,7 @@ extension Controller {
   func run(
     _ slot: CommandSlot, _ operation: StorageRequest.Operation, _ range: BlockRange,
     _ namespace: Namespace
-  ) throws(CommandFailure) -> Progress {
+  ) throws(CommandError) -> Progress {
     slot.request.operation = operation
     slot.request.file = namespace.file
     slot.request.offset = range.offset
@@ -75,7 +75,7 @@ extension Controller {
 
   private func writeZeroes(
     _ slot: CommandSlot, _ namespace: Namespace
-  ) throws(CommandFailure) -> Progress {
+  ) throws(CommandError) -> Progress {
     try refuseReadOnly(namespace)
     let range = try BlockRange(slot.entry, namespace)
     let deallocate = slot.entry.dword12 & 1 << 25 != 0
@@ -86,7 +86,7 @@ extension Controller {
   // MARK: Flush
 
   /// Flushes the command's namespace, or all from `next` on.
-  func flush(_ slot: CommandSlot, from next: Int) throws(CommandFailure) -> Progress {
+  func flush(_ slot: CommandSlot, from next: Int) throws(CommandError) -> Progress {
     var next = next
     if let namespace = slot.namespace {
       slot.work = .once

@@ -5,11 +5,11 @@ internal import VFIOUserServer
 extension Controller {
   func startReading(
     _ slot: CommandSlot, _ namespace: Namespace, _ reading: CommandSlot.Reading
-  ) throws(CommandFailure) -> Progress {
+  ) throws(CommandError) -> Progress {
     let range: BlockRange
     switch reading {
     case .giveToHost, .compare:
-      range = try BlockRange(slot.entry, namespace, limit: Self.mostBytes)
+      range = try BlockRange(slot.entry, namespace, limit: Self.maxBytes)
       try resolve(slot, range)
       health.hostReads += 1
     case .verify: range = try BlockRange(slot.entry, namespace)
@@ -29,7 +29,7 @@ extension Controller {
 
   func beginReading(
     _ slot: CommandSlot, _ range: BlockRange, _ reading: CommandSlot.Reading
-  ) throws(CommandFailure) -> Progress {
+  ) throws(CommandError) -> Progress {
     slot.request.operation = .read
     switch reading {
     case .giveToHost:
@@ -49,7 +49,7 @@ extension Controller {
   /// Reads the next piece, to be compared.
   private func readForComparison(
     _ slot: CommandSlot, from done: UInt64, of range: BlockRange
-  ) throws(CommandFailure) -> Progress {
+  ) throws(CommandError) -> Progress {
     guard done < range.count else { return .done() }
     slot.request.offset = range.offset + done
     slot.request.count = min(range.count - done, CommandBuffers.most)
@@ -60,7 +60,7 @@ extension Controller {
   /// A piece of the disk's data is in the slot's buffer.
   func compare(
     _ slot: CommandSlot, from done: UInt64, of range: BlockRange
-  ) throws(CommandFailure) -> Progress {
+  ) throws(CommandError) -> Progress {
     let count = slot.request.count
     let other = try buffers.shared()
     do throws(MemoryError) {
@@ -69,7 +69,7 @@ extension Controller {
       throw dataFailure(error)
     }
     guard let buffer = slot.request.buffer, buffer.isEqual(to: other, count: Int(count)) else {
-      throw CommandFailure(Status.compareFailure.final, block: slot.entry.startingBlock)
+      throw CommandError(Status.compareFailure.final, block: slot.entry.startingBlock)
     }
     return try readForComparison(slot, from: done + count, of: range)
   }
@@ -77,7 +77,7 @@ extension Controller {
   /// Reads the next piece, and lets the data go.
   func verify(
     _ slot: CommandSlot, from next: UInt64, to end: UInt64
-  ) throws(CommandFailure) -> Progress {
+  ) throws(CommandError) -> Progress {
     guard next < end else { return .done() }
     slot.request.offset = next
     slot.request.count = min(end - next, CommandBuffers.most)

@@ -4,14 +4,14 @@ internal import VFIOUserServer
 /// Scatter gather lists (NVMe 1.4, section 4.4).
 extension DataPointer {
   /// Most descriptors of one command: a list that is longer, or that goes in circles, is refused.
-  static let mostDescriptors = 2048
+  static let maxDescriptors = 2048
 
   /// Walks the segments of an SGL.
   func resolveList(
     _ entry: SubmissionEntry, _ count: UInt64, _ ranges: inout [GuestRange]
-  ) throws(CommandFailure) {
+  ) throws(CommandError) {
     var rest = count
-    var left = Self.mostDescriptors
+    var left = Self.maxDescriptors
     var next = entry.sglDescriptor
     guard next.kind == .segment || next.kind == .lastSegment else {
       try take(next, &rest, &ranges)
@@ -22,11 +22,11 @@ extension DataPointer {
       guard next.subtype == 0 else { throw Self.wrongType }
       let isLast = next.kind == .lastSegment
       guard next.length >= 16, next.length % 16 == 0 else {
-        throw CommandFailure(Status.invalidSGLSegment.final, byte: 24)
+        throw CommandError(Status.invalidSGLSegment.final, byte: 24)
       }
       let descriptors = Int(next.length / 16)
       guard descriptors <= left else {
-        throw CommandFailure(Status.invalidSGLCount.final, byte: 24)
+        throw CommandError(Status.invalidSGLCount.final, byte: 24)
       }
       left -= descriptors
       guard
@@ -43,20 +43,20 @@ extension DataPointer {
   private func walk(
     _ address: UInt64, _ descriptors: Int, mayGoOn: Bool, _ rest: inout UInt64,
     _ ranges: inout [GuestRange]
-  ) throws(CommandFailure) -> SGLDescriptor? {
+  ) throws(CommandError) -> SGLDescriptor? {
     var done = 0
     while done < descriptors {
       let piece = min(descriptors - done, scratch.size / SGLDescriptor.wireSize)
       let (place, wraps) = address.addingReportingOverflow(
         UInt64(done * SGLDescriptor.wireSize))
-      guard !wraps else { throw CommandFailure(Status.dataTransferError, byte: 24) }
+      guard !wraps else { throw CommandError(Status.dataTransferError, byte: 24) }
       try load(2 * piece, at: place)
       for index in 0..<piece {
         let descriptor = SGLDescriptor(
           address: scratch.number(at: 16 * index), second: scratch.number(at: 16 * index + 8))
         if descriptor.kind == .segment || descriptor.kind == .lastSegment {
           guard mayGoOn, done + index == descriptors - 1 else {
-            throw CommandFailure(Status.invalidSGLSegment.final, byte: 24)
+            throw CommandError(Status.invalidSGLSegment.final, byte: 24)
           }
           return descriptor
         }
@@ -65,14 +65,14 @@ extension DataPointer {
       done += piece
     }
     // A segment that is not the last has to lead to another one.
-    guard !mayGoOn else { throw CommandFailure(Status.invalidSGLSegment.final, byte: 24) }
+    guard !mayGoOn else { throw CommandError(Status.invalidSGLSegment.final, byte: 24) }
     return nil
   }
 
   /// Takes a piece of data.
   private func take(
     _ descriptor: SGLDescriptor, _ rest: inout UInt64, _ ranges: inout [GuestRange]
-  ) throws(CommandFailure) {
+  ) throws(CommandError) {
     guard descriptor.kind == .dataBlock, descriptor.subtype == 0 else { throw Self.wrongType }
     let size = UInt64(descriptor.length)
     // Longer lists than data are not supported (SGLS bit 18).
@@ -81,6 +81,6 @@ extension DataPointer {
     rest -= size
   }
 
-  private static let wrongType = CommandFailure(Status.sglTypeInvalid.final, byte: 24)
-  private static let wrongLength = CommandFailure(Status.dataSGLLengthInvalid.final, byte: 24)
+  private static let wrongType = CommandError(Status.sglTypeInvalid.final, byte: 24)
+  private static let wrongLength = CommandError(Status.dataSGLLengthInvalid.final, byte: 24)
 }

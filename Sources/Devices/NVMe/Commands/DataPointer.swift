@@ -6,12 +6,12 @@ internal import VFIOUserServer
 /// The result goes into an array that is used again and again. What the host describes is bounded by
 /// the size of the data: each step of a list accounts for a page of it.
 struct DataPointer {
-  let transfer: Transfer
+  let transfer: GuestMemoryAccess
   let geometry: PRPGeometry
   /// A page of ours for lists.
   let scratch: PageBuffer
 
-  init(transfer: Transfer, pageSize: UInt64, scratch: PageBuffer) {
+  init(transfer: GuestMemoryAccess, pageSize: UInt64, scratch: PageBuffer) {
     self.transfer = transfer
     geometry = PRPGeometry(pageSize: pageSize)
     self.scratch = scratch
@@ -20,7 +20,7 @@ struct DataPointer {
   /// Where `count` bytes are, by PRPs or an SGL, as the command says.
   func resolve(
     _ entry: SubmissionEntry, count: UInt64, into ranges: inout [GuestRange]
-  ) throws(CommandFailure) {
+  ) throws(CommandError) {
     ranges.removeAll(keepingCapacity: true)
     switch entry.flags.dataDescription {
     case 0: try resolvePages(entry, count, &ranges)
@@ -32,22 +32,22 @@ struct DataPointer {
   /// As ``resolve(_:count:into:)``, for admin commands, which use PRPs only.
   func resolvePages(
     _ entry: SubmissionEntry, _ count: UInt64, _ ranges: inout [GuestRange]
-  ) throws(CommandFailure) {
+  ) throws(CommandError) {
     guard count > 0 else { return }
     let first = entry.dataPointer1
-    guard first & 3 == 0 else { throw CommandFailure(Status.prpOffsetInvalid.final, byte: 24) }
+    guard first & 3 == 0 else { throw CommandError(Status.prpOffsetInvalid.final, byte: 24) }
     let head = min(count, geometry.pageSize - geometry.offset(of: first))
     Self.append(GuestRange(address: first, count: head), &ranges)
     let rest = count - head
     guard rest > 0 else { return }
     if rest <= geometry.pageSize {
       guard geometry.offset(of: entry.dataPointer2) == 0 else {
-        throw CommandFailure(Status.prpOffsetInvalid.final, byte: 32)
+        throw CommandError(Status.prpOffsetInvalid.final, byte: 32)
       }
       return Self.append(GuestRange(address: entry.dataPointer2, count: rest), &ranges)
     }
     guard entry.dataPointer2 & 7 == 0 else {
-      throw CommandFailure(Status.prpOffsetInvalid.final, byte: 32)
+      throw CommandError(Status.prpOffsetInvalid.final, byte: 32)
     }
     try walk(from: entry.dataPointer2, rest, &ranges)
   }
@@ -55,7 +55,7 @@ struct DataPointer {
   /// Walks the pages of a PRP list; the last entry of a full page leads to the next.
   private func walk(
     from start: UInt64, _ count: UInt64, _ ranges: inout [GuestRange]
-  ) throws(CommandFailure) {
+  ) throws(CommandError) {
     var list = start
     var rest = count
     while rest > 0 {
@@ -72,7 +72,7 @@ struct DataPointer {
         for index in 0..<piece {
           let address = entry(index)
           guard geometry.offset(of: address) == 0 else {
-            throw CommandFailure(Status.prpOffsetInvalid.final, byte: 32)
+            throw CommandError(Status.prpOffsetInvalid.final, byte: 32)
           }
           let size = min(rest, geometry.pageSize)
           Self.append(GuestRange(address: address, count: size), &ranges)
@@ -85,16 +85,16 @@ struct DataPointer {
       try load(1, at: place)
       list = entry(0)
       guard geometry.offset(of: list) == 0 else {
-        throw CommandFailure(Status.prpOffsetInvalid.final, byte: 32)
+        throw CommandError(Status.prpOffsetInvalid.final, byte: 32)
       }
     }
   }
 
-  func load(_ entries: Int, at address: UInt64) throws(CommandFailure) {
+  func load(_ entries: Int, at address: UInt64) throws(CommandError) {
     do throws(MemoryError) {
       try scratch.fill(8 * entries, from: address, by: transfer)
     } catch {
-      throw CommandFailure(Status.dataTransferError, byte: 32)
+      throw CommandError(Status.dataTransferError, byte: 32)
     }
   }
 

@@ -27,9 +27,9 @@ public struct NamespaceConfiguration: Sendable {
   var usedBlockSize: Int { store?.record.blockSize ?? blockSize }
 
   /// Removes what was made just now for a disk that cannot be had.
-  public func takeBack() {
-    store?.takeBack()
-    file.takeBack()
+  public func removeMadeFiles() {
+    store?.removeMadeFiles()
+    file.removeMadeFiles()
   }
 }
 
@@ -58,7 +58,7 @@ final class Namespace {
 
   init(
     id: UInt32, _ configuration: NamespaceConfiguration, globallyUniqueID: [UInt8], uuid: [UInt8]
-  ) throws(SystemFailure) {
+  ) throws(SystemCallError) {
     self.id = id
     store = configuration.store
     file = configuration.file

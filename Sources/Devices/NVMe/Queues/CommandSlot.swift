@@ -64,7 +64,7 @@ final class CommandSlot {
   }
 
   /// Leaves the identifier to others.
-  func giveUpIdentifier() {
+  func releaseIdentifier() {
     if ownsIdentifier { queue?.end(entry.commandID) }
     ownsIdentifier = false
   }

@@ -18,10 +18,10 @@ final class CompletionQueue {
   /// Whether entries were posted that no interrupt has told of.
   var hasNews = false
   /// Entries since the last interrupt.
-  var untold = 0
+  var unsignalled = 0
   /// When the first of them was posted.
-  var newsSince: UInt64 = 0
-  var moderation = Moderation()
+  var unsignalledSince: UInt64 = 0
+  var moderation = InterruptModeration()
 
   init(id: UInt16, address: UInt64, entries: UInt32, vector: UInt16, interrupts: Bool) {
     self.id = id

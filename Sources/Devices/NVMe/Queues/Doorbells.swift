@@ -29,7 +29,7 @@ final class Doorbells: @unchecked Sendable {
   private let mapped = Atomic<Bool>(false)
   nonisolated(unsafe) private var memory: RegionMemory?
   /// Where the host keeps its doorbells in its own memory, if it does.
-  private let shared = Monitor<(places: ShadowDoorbells, transfer: Transfer)?>(nil)
+  private let shared = Monitor<(places: ShadowDoorbells, transfer: GuestMemoryAccess)?>(nil)
 
   init(pairs: Int) {
     self.pairs = pairs
@@ -85,7 +85,7 @@ final class Doorbells: @unchecked Sendable {
   }
 
   /// The host keeps the doorbells of I/O queues in its memory, or does so no longer.
-  func share(_ places: ShadowDoorbells?, _ transfer: Transfer) {
+  func share(_ places: ShadowDoorbells?, _ transfer: GuestMemoryAccess) {
     shared.withLock { $0 = places.map { ($0, transfer) } }
   }
 

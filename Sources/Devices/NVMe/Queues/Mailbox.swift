@@ -15,7 +15,7 @@ final class Mailbox: StorageReceiver {
     /// The client has gone.
     case clientLeft
     /// Another client is there, with its memory.
-    case adopt(Transfer)
+    case adopt(GuestMemoryAccess)
     /// Somebody says that a file may have another size.
     case measure
     /// The process is about to end.
@@ -30,14 +30,14 @@ final class Mailbox: StorageReceiver {
   private let state = Monitor(State())
   private let hasEvents = Atomic<Bool>(false)
   private let hasDone = Atomic<Bool>(false)
-  let wake = WakeUp()
+  let wake = ThreadParker()
   /// Whether some of the client's memory can only be reached by messages, so that its thread must not
   /// wait for the controller.
   let usesMessages = Atomic<Bool>(false)
   /// Whether the controller waits for the host to take completions, and wants to hear of it.
   let wantsHeads = Atomic<Bool>(false)
   /// The last life of which nothing is left, and whether the controller's thread has ended.
-  let settled = Monitor((life: UInt64(0), isClosed: false))
+  let ended = Monitor((generation: UInt64(0), isClosed: false))
 
   /// Leaves an event, instead of those that it makes pointless: a host that changes its mind all the time while
   /// the controller waits for the disk leaves no more than a host that does it once.

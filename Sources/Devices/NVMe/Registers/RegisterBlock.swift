@@ -12,7 +12,7 @@ final class RegisterBlock: Sendable {
     var submissionQueue: UInt64 = 0
     var completionQueue: UInt64 = 0
     /// Which resets the controller's thread has to know of before it may change the status.
-    var life: UInt64 = 1
+    var generation: UInt64 = 1
     /// How often the controller was enabled in this life.
     var enablings: UInt64 = 0
   }
@@ -31,7 +31,7 @@ final class RegisterBlock: Sendable {
     var attributes: AdminQueueAttributes
     var submissionQueue: UInt64
     var completionQueue: UInt64
-    var transfer: Transfer
+    var transfer: GuestMemoryAccess
     /// Which one in its life.
     var number: UInt64
   }
@@ -65,7 +65,7 @@ final class RegisterBlock: Sendable {
   }
 
   /// Writes 4 bytes, and says what the controller has to do.
-  func store(_ value: UInt32, at offset: UInt64, transfer: Transfer) -> [Order] {
+  func store(_ value: UInt32, at offset: UInt64, transfer: GuestMemoryAccess) -> [Order] {
     state.withLock { state in
       switch offset {
       case RegisterOffset.configuration:
@@ -96,7 +96,7 @@ final class RegisterBlock: Sendable {
   }
 
   private static func configure(
-    _ state: inout State, _ new: ControllerConfiguration, _ transfer: Transfer
+    _ state: inout State, _ new: ControllerConfiguration, _ transfer: GuestMemoryAccess
   ) -> [Order] {
     let old = state.configuration
     state.configuration = new
@@ -126,9 +126,9 @@ final class RegisterBlock: Sendable {
   }
 
   private static func reset(_ state: inout State) {
-    let life = state.life
+    let generation = state.generation
     state = State()
-    state.life = life + 1
+    state.generation = generation + 1
   }
 
   /// Back to the values after power-on.
@@ -137,23 +137,24 @@ final class RegisterBlock: Sendable {
   func reset() -> UInt64 {
     state.withLock { state in
       Self.reset(&state)
-      return state.life
+      return state.generation
     }
   }
 
   /// Says that the controller was enabled wrongly, unless the host has taken that back.
-  func refuse(_ order: Enabling, life: UInt64) {
+  func refuse(_ order: Enabling, generation: UInt64) {
     state.withLock { state in
-      guard state.life == life, state.enablings == order.number, state.configuration.isEnabled
+      guard state.generation == generation, state.enablings == order.number,
+        state.configuration.isEnabled
       else { return }
       state.status.isFatal = true
     }
   }
 
   /// Changes the status, unless there was a reset that the caller does not know of.
-  func setStatus(life: UInt64, _ change: (inout ControllerStatus) -> Void) {
+  func setStatus(generation: UInt64, _ change: (inout ControllerStatus) -> Void) {
     state.withLock { state in
-      if state.life == life { change(&state.status) }
+      if state.generation == generation { change(&state.status) }
     }
   }
 }

@@ -15,7 +15,7 @@ struct Keeping {
   /// How long counters may be lost when the process is killed.
   private static let pause: UInt64 = 60_000_000_000
 
-  init(_ options: NVMeConfiguration) throws(SystemFailure) {
+  init(_ options: NVMeConfiguration) throws(SystemCallError) {
     identity = DiskIdentity(options)
     let stores = options.namespaces.contains { $0.store?.isWritable == true }
     keeper = stores ? try StateKeeper(options.logger) : nil

@@ -19,25 +19,25 @@ final class StateFile: Sendable {
   /// Opens what is at a path, without following a link and without waiting.
   ///
   /// - Returns: nil when there is nothing.
-  static func open(_ path: FilePath, isWritable: Bool) throws(StateFlaw) -> StateFile? {
+  static func open(_ path: FilePath, isWritable: Bool) throws(StateError) -> StateFile? {
     do {
       let number = try FileDescriptor.open(
         path, isWritable ? .readWrite : .readOnly,
         options: [.noFollow, .nonBlocking, .closeOnExec, .init(rawValue: O_NOCTTY)])
       return try StateFile(path, OwnedDescriptor(adopting: number.rawValue))
-    } catch let flaw as StateFlaw {
+    } catch let flaw as StateError {
       throw flaw
     } catch Errno.noSuchFileOrDirectory {
       return nil
     } catch Errno.tooManySymbolicLinkLevels, Errno.isDirectory {
       throw .foreign(path)
     } catch {
-      throw .system(path, SystemFailure(call: "open", code: error as? Errno ?? .ioError))
+      throw .system(path, SystemCallError(call: "open", code: error as? Errno ?? .ioError))
     }
   }
 
   /// - Throws: `foreign` for anything but a regular file.
-  init(_ path: FilePath, _ descriptor: consuming OwnedDescriptor) throws(StateFlaw) {
+  init(_ path: FilePath, _ descriptor: consuming OwnedDescriptor) throws(StateError) {
     self.path = path
     self.descriptor = descriptor
     let info: clinux_storage_info
@@ -50,17 +50,17 @@ final class StateFile: Sendable {
   }
 
   /// Nobody else writes to it from here on.
-  func lock() throws(StateFlaw) {
+  func lock() throws(StateError) {
     let result = clinux_storage_lock(descriptor.number, 1)
     guard result != -Errno.resourceTemporarilyUnavailable.rawValue else { throw .inUse(path) }
     guard result == 0 else {
       throw .system(
-        path, SystemFailure(call: "fcntl(F_OFD_SETLK)", code: Errno(rawValue: -result)))
+        path, SystemCallError(call: "fcntl(F_OFD_SETLK)", code: Errno(rawValue: -result)))
     }
   }
 
   /// - Throws: what is wrong with it.
-  func look() throws(StateFlaw) -> Look {
+  func look() throws(StateError) -> Look {
     let bytes = try read()
     if bytes.isEmpty { return .empty }
     switch StateSlots.decode(bytes) {
@@ -75,8 +75,8 @@ final class StateFile: Sendable {
   }
 
   /// No more than could be a state.
-  private func read() throws(StateFlaw) -> [UInt8] {
-    let most = max(StateSlots.fileSize, OldState.mostBytes) + 1
+  private func read() throws(StateError) -> [UInt8] {
+    let most = max(StateSlots.fileSize, OldState.maxBytes) + 1
     let file = FileDescriptor(rawValue: descriptor.number)
     do {
       var bytes = [UInt8](repeating: 0, count: most)
@@ -91,21 +91,21 @@ final class StateFile: Sendable {
       }
       return Array(bytes.prefix(count))
     } catch {
-      throw .system(path, SystemFailure(call: "read", code: error as? Errno ?? .ioError))
+      throw .system(path, SystemCallError(call: "read", code: error as? Errno ?? .ioError))
     }
   }
 
   /// Writes a record to its slot; it is on the disk afterwards.
-  func write(_ record: StateRecord, generation: UInt64) throws(SystemFailure) {
+  func write(_ record: StateRecord, generation: UInt64) throws(SystemCallError) {
     guard let bytes = StateSlots.encode(record, generation: generation) else {
-      throw SystemFailure(call: "write", code: .fileTooLarge)
+      throw SystemCallError(call: "write", code: .fileTooLarge)
     }
     let file = FileDescriptor(rawValue: descriptor.number)
     do {
       try file.writeAll(
         toAbsoluteOffset: Int64(StateSlots.offset(of: generation)), bytes)
     } catch {
-      throw SystemFailure(call: "write", code: error as? Errno ?? .ioError)
+      throw SystemCallError(call: "write", code: error as? Errno ?? .ioError)
     }
     _ = try checked("fdatasync", clinux_storage_sync(descriptor.number))
   }
@@ -115,7 +115,7 @@ final class StateFile: Sendable {
   /// - Parameter isInPlace: whether what is at the path gives way to it; else that is a failure.
   static func make(
     _ path: FilePath, _ record: StateRecord, isInPlace: Bool
-  ) throws(SystemFailure) -> StateFile {
+  ) throws(SystemCallError) -> StateFile {
     let draft = FilePath(path.string + ".new-\(UInt64.random(in: 0 ... .max))")
     let number: FileDescriptor
     do {
@@ -123,7 +123,7 @@ final class StateFile: Sendable {
         draft, .readWrite, options: [.create, .exclusiveCreate, .noFollow, .closeOnExec],
         permissions: [.ownerReadWrite, .groupRead, .otherRead])
     } catch {
-      throw SystemFailure(call: "open", code: error as? Errno ?? .ioError)
+      throw SystemCallError(call: "open", code: error as? Errno ?? .ioError)
     }
     do {
       let file = try StateFile(path, OwnedDescriptor(adopting: number.rawValue))
@@ -134,18 +134,18 @@ final class StateFile: Sendable {
       try draft.move(to: path, isInPlace: isInPlace)
       try path.folder.synchronizeFolder()
       return file
-    } catch StateFlaw.system(_, let failure) {
+    } catch StateError.system(_, let failure) {
       draft.remove()
       throw failure
     } catch {
       draft.remove()
-      throw error as? SystemFailure ?? SystemFailure(call: "open", code: .ioError)
+      throw error as? SystemCallError ?? SystemCallError(call: "open", code: .ioError)
     }
   }
 }
 
 extension FilePath {
-  fileprivate func move(to other: FilePath, isInPlace: Bool) throws(SystemFailure) {
+  fileprivate func move(to other: FilePath, isInPlace: Bool) throws(SystemCallError) {
     // Sound: the strings are lent for the call.
     let result = unsafe withPlatformString { from in
       unsafe other.withPlatformString { to in

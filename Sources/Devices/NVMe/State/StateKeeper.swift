@@ -27,7 +27,7 @@ final class StateKeeper: Sendable {
   private let state = Monitor(State())
 
   /// Starts the thread.
-  init(_ logger: Logger) throws(SystemFailure) {
+  init(_ logger: Logger) throws(SystemCallError) {
     try DetachedThread.start("nvme-state") { [state] in Self.run(state, logger) }
   }
 
@@ -67,7 +67,7 @@ final class StateKeeper: Sendable {
           return (job, counters, !state.isWriting)
         } ?? (nil, nil, true)
       if isLast { return }
-      var failure: SystemFailure?
+      var failure: SystemCallError?
       if let job {
         failure = write(job.store, logger, &failed, job.change)
         job.request.complete(failure.map { .storage($0.code) } ?? .success)
@@ -86,8 +86,8 @@ final class StateKeeper: Sendable {
   private static func write(
     _ store: StateStore, _ logger: Logger, _ failed: inout Bool,
     _ change: (inout StateRecord) -> Void
-  ) -> SystemFailure? {
-    do throws(SystemFailure) {
+  ) -> SystemCallError? {
+    do throws(SystemCallError) {
       try store.update(change)
       failed = false
       return nil

@@ -52,7 +52,7 @@ struct OldState: Equatable {
   let formats: [String: Int]
 
   /// The most bytes of one.
-  static let mostBytes = 64 << 10
+  static let maxBytes = 64 << 10
 
   private struct Rest: Decodable {
     var features: [String: UInt32]

@@ -48,7 +48,7 @@ struct StateSearch {
   }
 
   /// - Returns: nil when there is none and none can be made.
-  func open() throws(StateFlaw) -> StateStore? {
+  func open() throws(StateError) -> StateStore? {
     if let path = try findByIdentity() { return try adopt(path, isKnown: true) }
     for path in places where try look(at: path) != nil {
       return try adopt(path, isKnown: false)
@@ -62,7 +62,7 @@ struct StateSearch {
   }
 
   /// The place of a state that says it is of this very image; one under another name gets the right one.
-  private func findByIdentity() throws(StateFlaw) -> FilePath? {
+  private func findByIdentity() throws(StateError) -> FilePath? {
     guard identity != nil else { return nil }
     for path in places {
       if case .state(let record, _)? = try look(at: path), record.image == identity { return path }
@@ -79,7 +79,7 @@ struct StateSearch {
     return nil
   }
 
-  private func look(at path: FilePath) throws(StateFlaw) -> StateFile.Look? {
+  private func look(at path: FilePath) throws(StateError) -> StateFile.Look? {
     try StateFile.open(path, isWritable: false)?.look()
   }
 
@@ -96,7 +96,7 @@ struct StateSearch {
 
   // MARK: What is there
 
-  private func adopt(_ path: FilePath, isKnown: Bool) throws(StateFlaw) -> StateStore? {
+  private func adopt(_ path: FilePath, isKnown: Bool) throws(StateError) -> StateStore? {
     guard !image.isReadOnly, let file = try openWritable(path) else {
       return try readOnly(path, isKnown: isKnown)
     }
@@ -104,15 +104,15 @@ struct StateSearch {
     switch try file.look() {
     case .state(let record, let generation):
       let store = StateStore(path, record, generation: generation, file: file, isKnown: isKnown)
-      return try settle(store, isKnown: isKnown)
+      return try adopt(store, isKnown: isKnown)
     case .empty: return try fill(file, path)
     case .old(let old): return try replace(path, old)
     }
   }
 
   /// - Returns: nil when it can only be read.
-  private func openWritable(_ path: FilePath) throws(StateFlaw) -> StateFile? {
-    do throws(StateFlaw) {
+  private func openWritable(_ path: FilePath) throws(StateError) -> StateFile? {
+    do throws(StateError) {
       return try StateFile.open(path, isWritable: true)
     } catch .system(_, let failure)
       where [.permissionDenied, .readOnlyFileSystem, .notPermitted].contains(failure.code)
@@ -122,7 +122,7 @@ struct StateSearch {
   }
 
   /// What is kept counts, but nothing can be kept any more.
-  private func readOnly(_ path: FilePath, isKnown: Bool) throws(StateFlaw) -> StateStore? {
+  private func readOnly(_ path: FilePath, isKnown: Bool) throws(StateError) -> StateStore? {
     if !image.isReadOnly { notKept("the state can only be read", path) }
     switch try look(at: path) {
     case .state(let record, let generation)?:
@@ -137,7 +137,7 @@ struct StateSearch {
   }
 
   /// Writes down which image it is of now.
-  private func settle(_ store: StateStore, isKnown: Bool) throws(StateFlaw) -> StateStore {
+  private func adopt(_ store: StateStore, isKnown: Bool) throws(StateError) -> StateStore {
     let before = store.record
     var record = before
     let isSame = isKnown || identity == nil && before.image == nil
@@ -156,7 +156,7 @@ struct StateSearch {
     record.path = whereItIs
     record.place = Self.place(of: store.path)
     guard record != before else { return store }
-    do throws(SystemFailure) {
+    do throws(SystemCallError) {
       try store.update { $0 = record }
     } catch {
       throw .system(store.path, error)
@@ -170,9 +170,9 @@ struct StateSearch {
     return StorageFile.identity(at: FilePath(path)) == before
   }
 
-  private func fill(_ file: StateFile, _ path: FilePath) throws(StateFlaw) -> StateStore {
+  private func fill(_ file: StateFile, _ path: FilePath) throws(StateError) -> StateStore {
     let record = fresh(at: path)
-    do throws(SystemFailure) {
+    do throws(SystemCallError) {
       for generation in 1...2 as ClosedRange<UInt64> {
         try file.write(record, generation: generation)
       }
@@ -182,12 +182,12 @@ struct StateSearch {
     return StateStore(path, record, generation: 2, file: file)
   }
 
-  private func replace(_ path: FilePath, _ old: OldState) throws(StateFlaw) -> StateStore {
+  private func replace(_ path: FilePath, _ old: OldState) throws(StateError) -> StateStore {
     logger.notice(
       "the state is of an earlier version, and is brought up to date", metadata: said(path))
     var record = fresh(at: path)
     record.controller = old.controller
-    do throws(SystemFailure) {
+    do throws(SystemCallError) {
       let file = try StateFile.make(path, record, isInPlace: true)
       return StateStore(path, record, generation: 2, file: file, isKnown: true, old: old)
     } catch {
@@ -198,14 +198,14 @@ struct StateSearch {
   // MARK: What is new
 
   private func make() -> StateStore? {
-    var failure: (path: FilePath, why: SystemFailure)?
+    var failure: (path: FilePath, why: SystemCallError)?
     for path in places {
       if path.folder == spareFolder {
         try? FileManager.default.createDirectory(
           atPath: path.folder.string, withIntermediateDirectories: true,
           attributes: [.posixPermissions: 0o755])
       }
-      do throws(SystemFailure) {
+      do throws(SystemCallError) {
         let record = fresh(at: path)
         let file = try StateFile.make(path, record, isInPlace: false)
         return StateStore(path, record, generation: 2, file: file, wasMade: true)

@@ -42,9 +42,9 @@ public final class StateStore: Sendable {
   /// Changes what is kept, which is on the disk afterwards; or nothing is changed.
   ///
   /// Waits for the disk.
-  func update(_ change: (inout StateRecord) -> Void) throws(SystemFailure) {
-    guard let file else { throw SystemFailure(call: "open", code: .readOnlyFileSystem) }
-    try generation.withLock { (generation) throws(SystemFailure) in
+  func update(_ change: (inout StateRecord) -> Void) throws(SystemCallError) {
+    guard let file else { throw SystemCallError(call: "open", code: .readOnlyFileSystem) }
+    try generation.withLock { (generation) throws(SystemCallError) in
       var new = record
       change(&new)
       // After a failure the same slot is written again: the other one is whole.
@@ -55,7 +55,7 @@ public final class StateStore: Sendable {
   }
 
   /// Removes a file that was made just now, because the disk cannot be had.
-  public func takeBack() {
+  public func removeMadeFiles() {
     if wasMade { path.remove() }
   }
 }
@@ -75,7 +75,7 @@ extension NVMeConfiguration {
   /// Opens the state of all namespaces, or makes it.
   ///
   /// What cannot be kept is said in the log, and is not offered to the host.
-  public mutating func openState(_ place: StatePlace) throws(StateFlaw) {
+  public mutating func openState(_ place: StatePlace) throws(StateError) {
     let images = namespaces.count { $0.file.kind != .memory }
     if case .file(let path) = place, images > 1 { throw .shared(path, images: images) }
     for index in namespaces.indices where namespaces[index].file.kind != .memory {
@@ -86,13 +86,13 @@ extension NVMeConfiguration {
   }
 
   /// A disk once had one state for all its namespaces: each takes what is its own.
-  private func bringFormatsOver() throws(StateFlaw) {
+  private func bringFormatsOver() throws(StateError) {
     guard let old = namespaces.lazy.compactMap({ $0.store?.old }).first else { return }
     for one in namespaces {
       guard let store = one.store, store.isWritable, store.record.blockSize == nil,
         let size = old.blockSize(of: one)
       else { continue }
-      do throws(SystemFailure) {
+      do throws(SystemCallError) {
         try store.update { $0.blockSize = size }
       } catch {
         throw .system(store.path, error)

@@ -16,15 +16,15 @@ struct OpenedFile: ~Copyable {
   ///   - path: where it is.
   ///   - create: the size of a file to be made if there is none; one that is smaller grows to it.
   ///   - how: CLINUX_OPEN_*.
-  init(_ path: FilePath, create: UInt64?, _ how: CInt) throws(SystemFailure) {
+  init(_ path: FilePath, create: UInt64?, _ how: CInt) throws(SystemCallError) {
     let (number, wasMade) = try Self.open(path, mayCreate: create != nil, how)
     let descriptor = OwnedDescriptor(adopting: number)
-    do throws(SystemFailure) {
+    do throws(SystemCallError) {
       let isWritable = how & CLINUX_OPEN_WRITABLE != 0
       _ = try checked(
         "fcntl(F_OFD_SETLK)", clinux_storage_lock(descriptor.number, isWritable ? 1 : 0))
       var info = try Self.inspect(descriptor)
-      guard info.kind != 0 else { throw SystemFailure(call: "open", code: .notSupported) }
+      guard info.kind != 0 else { throw SystemCallError(call: "open", code: .notSupported) }
       var sizeBefore: UInt64?
       if let create, info.size < create, info.kind == 1 {
         sizeBefore = info.size
@@ -47,7 +47,7 @@ struct OpenedFile: ~Copyable {
   /// - Returns: the descriptor, and whether the file was not there before.
   private static func open(
     _ path: FilePath, mayCreate: Bool, _ how: CInt
-  ) throws(SystemFailure) -> (number: CInt, wasMade: Bool) {
+  ) throws(SystemCallError) -> (number: CInt, wasMade: Bool) {
     func attempt(_ how: CInt) -> CInt {
       // Sound: the string is lent for the call.
       unsafe path.withPlatformString { unsafe clinux_storage_open($0, how) }
@@ -65,7 +65,7 @@ struct OpenedFile: ~Copyable {
   /// The size and the name of a new file outlive the machine's power.
   private static func keep(
     _ path: FilePath, _ descriptor: borrowing OwnedDescriptor
-  ) throws(SystemFailure) {
+  ) throws(SystemCallError) {
     _ = try checked("fdatasync", clinux_storage_sync(descriptor.number))
     try path.folder.synchronizeFolder()
   }
@@ -77,7 +77,7 @@ struct OpenedFile: ~Copyable {
 
   static func inspect(
     _ descriptor: borrowing OwnedDescriptor
-  ) throws(SystemFailure) -> clinux_storage_info {
+  ) throws(SystemCallError) -> clinux_storage_info {
     var info = clinux_storage_info()
     _ = try checked("fstat", unsafe clinux_storage_inspect(descriptor.number, &info))
     return info
@@ -86,7 +86,7 @@ struct OpenedFile: ~Copyable {
 
 extension StorageFile {
   /// Removes a file that was made just now, or gives it the size that it had, because the disk cannot be had.
-  public func takeBack() {
+  public func removeMadeFiles() {
     if !wasMade, let sizeBefore { _ = clinux_storage_resize(descriptor.number, sizeBefore) }
     guard wasMade, let path, let mine = try? inspect() else { return }
     var there = clinux_storage_info()
@@ -109,7 +109,7 @@ extension FilePath {
   }
 
   /// What was made, renamed or removed in a folder stays so.
-  func synchronizeFolder() throws(SystemFailure) {
+  func synchronizeFolder() throws(SystemCallError) {
     // Sound: the string is lent for the call.
     _ = try checked("fsync", unsafe withPlatformString { unsafe clinux_sync_folder($0) })
   }

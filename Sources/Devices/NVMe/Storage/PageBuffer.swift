@@ -41,7 +41,7 @@ public final class PageBuffer: @unchecked Sendable {
 
   /// Reads the first `count` bytes from one place of the client's memory.
   func fill(
-    _ count: Int, from address: UInt64, by transfer: Transfer
+    _ count: Int, from address: UInt64, by transfer: GuestMemoryAccess
   ) throws(MemoryError) {
     precondition(count >= 0 && count <= size, "outside of a buffer")
     var span = unsafe MutableRawSpan(_unsafeStart: memory, byteCount: count)
@@ -62,7 +62,7 @@ public final class PageBuffer: @unchecked Sendable {
   }
 
   /// Most bytes that are moved without asking whether anybody wants them; each may take a message.
-  private static let mostAtOnce = 64 << 10
+  private static let maxAtOnce = 64 << 10
 
   /// Fills the buffer from the client's memory, piece after piece, up to its end.
   ///
@@ -73,7 +73,7 @@ public final class PageBuffer: @unchecked Sendable {
   /// - Returns: whether all of them were wanted.
   @discardableResult
   func gather(
-    from ranges: [GuestRange], by transfer: Transfer, while isWanted: () -> Bool = { true }
+    from ranges: [GuestRange], by transfer: GuestMemoryAccess, while isWanted: () -> Bool = { true }
   ) throws(MemoryError) -> Bool {
     try forEachPiece(of: ranges) { (piece, place) throws(MemoryError) in
       guard isWanted() else { return false }
@@ -93,7 +93,7 @@ public final class PageBuffer: @unchecked Sendable {
   ///   - end: called when such a piece was written, or could not be.
   /// - Returns: whether all of them were wanted.
   func scatter(
-    to ranges: [GuestRange], by transfer: Transfer, begin: (GuestRange) -> Bool,
+    to ranges: [GuestRange], by transfer: GuestMemoryAccess, begin: (GuestRange) -> Bool,
     end: (GuestRange) -> Void
   ) throws(MemoryError) -> Bool {
     try forEachPiece(of: ranges) { (piece, place) throws(MemoryError) in
@@ -115,7 +115,7 @@ public final class PageBuffer: @unchecked Sendable {
       let end = place + Int(clamping: min(range.count, UInt64(size - place)))
       var address = range.address
       while place < end {
-        let count = min(end - place, Self.mostAtOnce)
+        let count = min(end - place, Self.maxAtOnce)
         guard try body(GuestRange(address: address, count: UInt64(count)), place) else {
           return false
         }

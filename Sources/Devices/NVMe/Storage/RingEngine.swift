@@ -27,9 +27,9 @@ public final class RingEngine: StorageEngine {
     entries: Int = 256, threads: Int = 2, isDirectOnly: Bool = false
   ) throws(RingError) {
     let ring = try Ring(entries: entries)
-    do throws(SystemFailure) {
+    do throws(SystemCallError) {
       let pool = try ThreadPool(threads: threads)
-      let requests = try RingRequests(ring, EventCounter(), pool)
+      let requests = try RingRequests(ring, EventFD(), pool)
       self.pool = pool
       self.requests = requests
       self.isDirectOnly = isDirectOnly
@@ -37,7 +37,7 @@ public final class RingEngine: StorageEngine {
       throw .system(error)
     }
     try requests.watch()
-    do throws(SystemFailure) {
+    do throws(SystemCallError) {
       try DetachedThread.start("nvme-ring") { [requests] in requests.reap() }
     } catch {
       throw .system(error)

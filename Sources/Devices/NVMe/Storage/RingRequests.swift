@@ -23,22 +23,22 @@ final class RingRequests: Sendable {
 
   private let ring: Ring
   /// Counts completions, and whatever else the engine's thread should look at.
-  private let news: EventCounter
+  private let wakeup: EventFD
   private let slots: [Slot]
   private let state: Monitor<State>
   private let pool: ThreadPool
 
-  init(_ ring: consuming Ring, _ news: EventCounter, _ pool: ThreadPool) {
+  init(_ ring: consuming Ring, _ wakeup: EventFD, _ pool: ThreadPool) {
     let count = ring.capacity
     self.ring = ring
-    self.news = news
+    self.wakeup = wakeup
     self.pool = pool
     slots = (0..<count).map { _ in Slot() }
     state = Monitor(State(free: Array((0..<count).reversed())))
   }
 
   /// Has completions wake the engine's thread.
-  func watch() throws(RingError) { try ring.notify(news) }
+  func watch() throws(RingError) { try ring.notify(wakeup) }
 
   // MARK: The controller's thread
 
@@ -52,7 +52,7 @@ final class RingRequests: Sendable {
     // The request is there before the ring has it: its completion is another thread's.
     slot.request = request
     if prepare(request, slot), start(request, slot, UInt64(index)) { return true }
-    _ = takeBack(index)
+    _ = free(index)
     return false
   }
 
@@ -61,7 +61,7 @@ final class RingRequests: Sendable {
     while ring.queued > 0 {
       if let count = try? ring.submit(), count > 0 { continue }
       ring.withdraw { id in
-        guard let request = takeBack(Int(truncatingIfNeeded: id)) else { return }
+        guard let request = free(Int(truncatingIfNeeded: id)) else { return }
         pool.submit(request)
       }
     }
@@ -71,14 +71,14 @@ final class RingRequests: Sendable {
   func close() {
     submit()
     state.update { $0.isClosing = true }
-    news.signal()
+    wakeup.signal()
   }
 
   /// Pins the memory of a request.
   ///
   /// - Returns: false when that does not go straight between file and memory.
   private func prepare(_ request: StorageRequest, _ slot: Slot) -> Bool {
-    let direction: Transfer.Direction
+    let direction: GuestMemoryAccess.Direction
     switch request.operation {
     case .flush: return true
     case .zero, .deallocate: return false
@@ -123,7 +123,7 @@ final class RingRequests: Sendable {
   // MARK: Both threads, each with slots of its own
 
   /// Lets go of what a slot holds, and gives it back.
-  private func takeBack(_ index: Int) -> StorageRequest? {
+  private func free(_ index: Int) -> StorageRequest? {
     let slot = slots[index]
     let request = slot.request.take()
     slot.slices.release()
@@ -138,10 +138,10 @@ final class RingRequests: Sendable {
   /// Takes what is done, until the engine is closed and everything has come back.
   func reap() {
     while !isDone {
-      _ = news.wait(for: .seconds(3600))
+      _ = wakeup.wait(for: .seconds(3600))
       ring.take { completion in
         // The memory goes before the request does: what the guest does on its completion may be to take it back.
-        guard let request = takeBack(Int(truncatingIfNeeded: completion.id)) else { return }
+        guard let request = free(Int(truncatingIfNeeded: completion.id)) else { return }
         finish(request, completion)
       }
     }

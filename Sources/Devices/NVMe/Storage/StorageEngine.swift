@@ -3,10 +3,10 @@
 /// A request belongs to the engine from ``submit(_:)`` until the engine hands it to its receiver; the
 /// controller does not touch it meanwhile. Each request comes back exactly once.
 ///
-/// An engine may reach the client's memory by `Transfer.withSystemCallSlices`, where it has to be held for
+/// An engine may reach the client's memory by `GuestMemoryAccess.withSystemCallSlices`, where it has to be held for
 /// as long as the kernel uses the addresses. What it cannot do by itself (windows without a
 /// descriptor, buffers that are not aligned for direct I/O, lists that are too long) it gives to
-/// ``PlainCalls/perform(_:_:)`` on a thread that may wait.
+/// ``BlockingIO/perform(_:_:)`` on a thread that may wait.
 public protocol StorageEngine: AnyObject, Sendable {
   /// Takes a request over; never waits.
   ///

@@ -69,7 +69,7 @@ public final class StorageFile: Sendable {
   ///   device that is mounted or claimed.
   public convenience init(
     path: FilePath, create: UInt64? = nil, cache: CacheMode = .writeBack, isReadOnly: Bool = false
-  ) throws(SystemFailure) {
+  ) throws(SystemCallError) {
     try self.init(path, create, cache, isReadOnly: isReadOnly, leastAlignment: 1)
   }
 
@@ -77,7 +77,7 @@ public final class StorageFile: Sendable {
   init(
     _ path: FilePath, _ create: UInt64? = nil, _ cache: CacheMode, isReadOnly: Bool = false,
     leastAlignment: Int
-  ) throws(SystemFailure) {
+  ) throws(SystemCallError) {
     let how = (isReadOnly ? 0 : CLINUX_OPEN_WRITABLE) | (cache == .direct ? CLINUX_OPEN_DIRECT : 0)
     let opened = try OpenedFile(path, create: isReadOnly ? nil : create, how)
     let info = opened.info
@@ -100,7 +100,7 @@ public final class StorageFile: Sendable {
   ///   - size: bytes.
   ///   - isReadOnly: whether it must not be written to.
   /// - Throws: what the system says.
-  public init(memory size: UInt64, isReadOnly: Bool = false) throws(SystemFailure) {
+  public init(memory size: UInt64, isReadOnly: Bool = false) throws(SystemCallError) {
     let number = unsafe clinux_unsealed_memory_file("nvme", size)
     descriptor = OwnedDescriptor(adopting: try checked("memfd_create", number))
     kind = .memory
@@ -119,13 +119,13 @@ public final class StorageFile: Sendable {
   func takes(blockSize: Int) -> Bool { blockSize % alignment == 0 }
 
   /// Bytes; asks the system each time.
-  public func size() throws(SystemFailure) -> UInt64 { try inspect().size }
+  public func size() throws(SystemCallError) -> UInt64 { try inspect().size }
 
   /// Bytes that take room on the host; asks the system each time.
-  public func allocated() throws(SystemFailure) -> UInt64 { try inspect().allocated }
+  public func allocated() throws(SystemCallError) -> UInt64 { try inspect().allocated }
 
   /// The next flush has to fail with this.
-  func oweFailure(_ failure: Errno) {
+  func deferFlushError(_ failure: Errno) {
     // With this mode nobody has written anything that waits for a flush.
     if cache != .writeThrough { owed.store(failure.rawValue, ordering: .relaxed) }
   }
@@ -145,7 +145,7 @@ public final class StorageFile: Sendable {
   func refuseNowaitWrites() { mayWait.store(true, ordering: .relaxed) }
 
   /// The failure that a flush has to tell of, if any; told once.
-  func takeOwedFailure() -> Errno? {
+  func takeDeferredFlushError() -> Errno? {
     guard owed.load(ordering: .relaxed) != 0 else { return nil }
     let failure = owed.exchange(0, ordering: .relaxed)
     return failure == 0 ? nil : Errno(rawValue: failure)
@@ -161,7 +161,7 @@ public final class StorageFile: Sendable {
     return result == 0 ? nil : Errno(rawValue: -result)
   }
 
-  func inspect() throws(SystemFailure) -> clinux_storage_info {
+  func inspect() throws(SystemCallError) -> clinux_storage_info {
     try OpenedFile.inspect(descriptor)
   }
 }

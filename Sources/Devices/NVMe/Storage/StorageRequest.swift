@@ -42,7 +42,7 @@ public final class StorageRequest: @unchecked Sendable {
   /// How much; bytes.
   public var count: UInt64 = 0
   /// The memory of the client whose command it is.
-  public var transfer: Transfer
+  public var transfer: GuestMemoryAccess
   /// Where in the client's memory the data is, `count` bytes together.
   public var ranges: [GuestRange] = []
   /// Memory of ours to be used instead of the client's; at least `count` bytes.
@@ -55,31 +55,31 @@ public final class StorageRequest: @unchecked Sendable {
   /// Who gets it back.
   public let receiver: any StorageReceiver
   /// Which life of the controller it belongs to.
-  var life: UInt64 = 0
-  let lives: ControllerLives
+  var generation: UInt64 = 0
+  let generations: ControllerGenerations
   /// Whether nobody waits for it any more, though the controller was not reset.
   private let isAbandoned = Atomic<Bool>(false)
 
   init(
-    tag: Int, file: StorageFile, transfer: Transfer, receiver: any StorageReceiver,
-    lives: ControllerLives
+    tag: Int, file: StorageFile, transfer: GuestMemoryAccess, receiver: any StorageReceiver,
+    generations: ControllerGenerations
   ) {
     self.tag = tag
     self.file = file
     self.transfer = transfer
     self.receiver = receiver
-    self.lives = lives
+    self.generations = generations
   }
 
   /// Whether the controller has not been reset since; an engine looks before it touches the client's
   /// memory.
   public var isWanted: Bool {
-    lives.current == life && !isAbandoned.load(ordering: .relaxed)
+    generations.current == generation && !isAbandoned.load(ordering: .relaxed)
   }
 
   /// Makes it a request of this life of the controller and this client.
-  func begin(life: UInt64, transfer: Transfer) {
-    self.life = life
+  func begin(generation: UInt64, transfer: GuestMemoryAccess) {
+    self.generation = generation
     self.transfer = transfer
     isAbandoned.store(false, ordering: .relaxed)
   }
@@ -90,10 +90,10 @@ public final class StorageRequest: @unchecked Sendable {
   /// Begins to write to the client's memory, or lets the kernel do that, which a reset then waits for.
   ///
   /// - Returns: false when the request is not wanted any more; then nothing may be written.
-  func beginWriting() -> Bool { isWanted && lives.beginWriting(in: life) }
+  func beginWriting() -> Bool { isWanted && generations.beginWriting(in: generation) }
 
   /// What ``beginWriting()`` has begun is done.
-  func endWriting() { lives.endWriting() }
+  func endWriting() { generations.endWriting() }
 
   /// Whether it suits direct I/O, where the file wants that.
   var isAligned: Bool {
@@ -123,23 +123,23 @@ public final class StorageRequest: @unchecked Sendable {
 
   /// Gives the request back.
   public func complete(_ outcome: Outcome) {
-    self.outcome = settled(outcome)
+    self.outcome = withDeferredError(outcome)
     receiver.completed(self)
   }
 
   /// Has the next flush of the file fail as well when a durable write has: what Linux told of, once, may be data
   /// that was written before, and whoever wrote that only asks by a flush.
-  private func settled(_ outcome: Outcome) -> Outcome {
+  private func withDeferredError(_ outcome: Outcome) -> Outcome {
     switch (operation, outcome) {
     case (.write(durable: true), .storage(let failure)),
       (.zero(_, durable: true), .storage(let failure)),
       (.deallocate(durable: true), .storage(let failure)):
       if !Self.saysNothingOfData.contains(failure), file.mayHaveLostData(failure) {
-        file.oweFailure(failure)
+        file.deferFlushError(failure)
       }
     case (.flush, .success):
-      if let owed = file.takeOwedFailure() { return .storage(owed) }
-    case (.flush, .storage): _ = file.takeOwedFailure()
+      if let owed = file.takeDeferredFlushError() { return .storage(owed) }
+    case (.flush, .storage): _ = file.takeDeferredFlushError()
     default: break
     }
     return outcome

@@ -15,13 +15,13 @@ public final class ThreadPool: StorageEngine {
     var idle: [Int] = []
     /// Threads that carry out what may take long.
     var busyLong = 0
-    let mostLong: Int
+    let maxLong: Int
     var isClosing = false
 
-    init(threads: Int) { mostLong = max(1, threads / 2) }
+    init(threads: Int) { maxLong = max(1, threads / 2) }
 
     mutating func take() -> StorageRequest? {
-      if busyLong < mostLong, let request = long.popFirst() {
+      if busyLong < maxLong, let request = long.popFirst() {
         busyLong += 1
         return request
       }
@@ -30,15 +30,15 @@ public final class ThreadPool: StorageEngine {
   }
 
   private let state: Monitor<State>
-  private let words: [WakeUp]
+  private let words: [ThreadParker]
 
   /// Starts threads.
   ///
   /// - Parameter threads: at least 1; of one alone, two are made.
   /// - Throws: when there are not so many to be had.
-  public init(threads: Int) throws(SystemFailure) {
+  public init(threads: Int) throws(SystemCallError) {
     let threads = max(2, threads)
-    words = (0..<threads).map { _ in WakeUp() }
+    words = (0..<threads).map { _ in ThreadParker() }
     state = Monitor(State(threads: threads))
     for index in 0..<threads {
       try DetachedThread.start("nvme-io") { [state, words] in
@@ -57,7 +57,7 @@ public final class ThreadPool: StorageEngine {
         return state.idle.popLast()
       }
       state.long.append(request)
-      return state.busyLong < state.mostLong ? state.idle.popLast() : nil
+      return state.busyLong < state.maxLong ? state.idle.popLast() : nil
     }
     if let sleeper { words[sleeper].signal() }
   }
@@ -86,7 +86,7 @@ public final class ThreadPool: StorageEngine {
     for word in words { word.signal() }
   }
 
-  private static func run(_ index: Int, _ state: Monitor<State>, _ word: WakeUp) {
+  private static func run(_ index: Int, _ state: Monitor<State>, _ word: ThreadParker) {
     var spare: PageBuffer?
     while true {
       let (request, isClosing) = state.withLock { state in
@@ -99,7 +99,7 @@ public final class ThreadPool: StorageEngine {
       if let request {
         // Once it is complete it is the controller's, which may make another of it.
         let isLong = request.operation.mayTakeLong
-        request.complete(PlainCalls.perform(request, &spare))
+        request.complete(BlockingIO.perform(request, &spare))
         if isLong { state.withLock { $0.busyLong -= 1 } }
       } else if isClosing {
         // What may still wait is done by the threads that carry out the likes of it.

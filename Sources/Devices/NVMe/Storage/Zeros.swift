@@ -9,9 +9,9 @@ internal import VFIOUserTransport
 /// more: a controller is ready for the next host only when they have ended (CAP.TO).
 enum Zeros {
   /// Most bytes of a hole at once; each extent in it takes the file system a moment.
-  private static let mostPunched: UInt64 = 256 << 20
+  private static let maxPunched: UInt64 = 256 << 20
   /// Most bytes that are written at once.
-  private static let mostWritten = 256 << 10
+  private static let maxWritten = 256 << 10
 
   static func flush(_ request: StorageRequest) -> StorageRequest.Outcome {
     request.file.synchronize().map { .storage($0) } ?? .success
@@ -50,7 +50,7 @@ enum Zeros {
   /// For hosts that cannot make holes: writes zeros.
   private static func writeZeros(_ request: StorageRequest) -> StorageRequest.Outcome {
     let zeros: PageBuffer
-    do throws(Errno) { zeros = try PageBuffer(size: mostWritten) } catch { return .storage(error) }
+    do throws(Errno) { zeros = try PageBuffer(size: maxWritten) } catch { return .storage(error) }
     var done: UInt64 = 0
     while done < request.count {
       guard request.isWanted else { return .abandoned }
@@ -60,7 +60,7 @@ enum Zeros {
       // Sound: the slice is the start of the buffer, which outlives the call.
       let result = unsafe clinux_storage_write(
         request.file.descriptor.number, &slice, 1, request.offset + done, 0, 0)
-      if let failure = PlainCalls.failure(result) { return .storage(failure) }
+      if let failure = BlockingIO.failure(result) { return .storage(failure) }
       guard result > 0 else { return .storage(.ioError) }
       done += UInt64(result)
     }
@@ -73,7 +73,7 @@ enum Zeros {
     var done: UInt64 = 0
     while done < request.count {
       guard request.isWanted else { return .abandoned }
-      let piece = min(request.count - done, mostPunched)
+      let piece = min(request.count - done, maxPunched)
       let result = body(request.offset + done, piece)
       guard result == 0 else { return .storage(Errno(rawValue: -result)) }
       done += piece

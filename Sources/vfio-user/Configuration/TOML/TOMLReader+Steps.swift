@@ -35,7 +35,7 @@ extension TOMLReader {
   }
 
   /// Skips blanks, comments and ends of lines.
-  mutating func skipLines() throws(TOMLFlaw) {
+  mutating func skipLines() throws(TOMLError) {
     repeat {
       skipBlanks()
       try skipComment()
@@ -43,14 +43,14 @@ extension TOMLReader {
   }
 
   /// Checks that nothing but a comment is left of the line.
-  mutating func endOfLine() throws(TOMLFlaw) {
+  mutating func endOfLine() throws(TOMLError) {
     skipBlanks()
     try skipComment()
     guard next != nil, !skipLineEnd() else { return }
     throw flaw("the line has to end here; there is \(found).")
   }
 
-  private mutating func skipComment() throws(TOMLFlaw) {
+  private mutating func skipComment() throws(TOMLError) {
     guard next == UInt8(ascii: "#") else { return }
     while let byte = next, lineEnd == 0 {
       guard !Self.isControl(byte) else { throw flaw("\(found) is not allowed in a comment.") }
@@ -63,7 +63,7 @@ extension TOMLReader {
     byte < 0x20 && byte != UInt8(ascii: "\t") || byte == 0x7F
   }
 
-  func flaw(_ what: String) -> TOMLFlaw { TOMLFlaw(line: line, what: what) }
+  func flaw(_ what: String) -> TOMLError { TOMLError(line: line, what: what) }
 
   /// What is next, in words.
   var found: String {

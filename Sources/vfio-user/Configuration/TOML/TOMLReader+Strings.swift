@@ -2,7 +2,7 @@ extension TOMLReader {
   /// A string of any of the four kinds.
   ///
   /// - Parameter isKey: keys do not go over several lines.
-  mutating func string(isKey: Bool) throws(TOMLFlaw) -> String {
+  mutating func string(isKey: Bool) throws(TOMLError) -> String {
     let begin = line
     let quote = next ?? 0
     let isLong = !isKey && byte(1) == quote && byte(2) == quote
@@ -12,7 +12,7 @@ extension TOMLReader {
     var text: [UInt8] = []
     while true {
       guard let byte = next else {
-        throw TOMLFlaw(line: begin, what: "the text that begins here has no end.")
+        throw TOMLError(line: begin, what: "the text that begins here has no end.")
       }
       if byte == quote {
         if closes(isLong, quote, &text) { break }
@@ -47,7 +47,7 @@ extension TOMLReader {
   }
 
   /// A backslash and what it stands for.
-  private mutating func escape(_ isLong: Bool, _ text: inout [UInt8]) throws(TOMLFlaw) {
+  private mutating func escape(_ isLong: Bool, _ text: inout [UInt8]) throws(TOMLError) {
     place += 1
     if isLong, skipsLine() { return }
     let escapes: [UInt8: UInt8] = [
@@ -82,7 +82,7 @@ extension TOMLReader {
   }
 
   /// The character with a number of so many hexadecimal digits.
-  private mutating func scalar(_ digits: Int, _ text: inout [UInt8]) throws(TOMLFlaw) {
+  private mutating func scalar(_ digits: Int, _ text: inout [UInt8]) throws(TOMLError) {
     var number: UInt32 = 0
     for _ in 0..<digits {
       guard let byte = next, let digit = Character(UnicodeScalar(byte)).hexDigitValue else {

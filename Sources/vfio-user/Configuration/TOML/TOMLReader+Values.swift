@@ -2,9 +2,9 @@ extension TOMLReader {
   /// A value.
   ///
   /// - Parameter level: how many arrays and tables are around it.
-  mutating func value(level: Int) throws(TOMLFlaw) -> ConfigurationValue {
-    guard level < Self.mostLevels else {
-      throw flaw("values can be nested \(Self.mostLevels) times, not more.")
+  mutating func value(level: Int) throws(TOMLError) -> ConfigurationValue {
+    guard level < Self.maxLevels else {
+      throw flaw("values can be nested \(Self.maxLevels) times, not more.")
     }
     switch next {
     case UInt8(ascii: "\"")?, UInt8(ascii: "'")?: return .text(try string(isKey: false))
@@ -15,7 +15,7 @@ extension TOMLReader {
   }
 
   /// `[1, 2]`, over any number of lines.
-  private mutating func array(_ level: Int) throws(TOMLFlaw) -> ConfigurationValue {
+  private mutating func array(_ level: Int) throws(TOMLError) -> ConfigurationValue {
     let begin = line
     place += 1
     var values: [ConfigurationValue] = []
@@ -34,7 +34,7 @@ extension TOMLReader {
   }
 
   /// `{ a = 1, b = 2 }`, in one line.
-  private mutating func inlineTable(_ level: Int) throws(TOMLFlaw) -> ConfigurationValue {
+  private mutating func inlineTable(_ level: Int) throws(TOMLError) -> ConfigurationValue {
     place += 1
     let table = TOMLTable(.header, line: line)
     skipBlanks()
@@ -51,7 +51,7 @@ extension TOMLReader {
   }
 
   /// A value without quotes or brackets.
-  private mutating func scalar() throws(TOMLFlaw) -> ConfigurationValue {
+  private mutating func scalar() throws(TOMLError) -> ConfigurationValue {
     let begin = place
     while let byte = next, Self.isScalar(byte) || isSpaceInDate(from: begin) { place += 1 }
     let text = String(decoding: bytes[begin..<place], as: UTF8.self)

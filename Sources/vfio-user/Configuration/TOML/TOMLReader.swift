@@ -1,10 +1,10 @@
 /// Reads a TOML document (version 1.0).
 ///
-/// What is not TOML is a ``TOMLFlaw`` with its line, whatever the bytes are: nothing traps, and nesting is
+/// What is not TOML is a ``TOMLError`` with its line, whatever the bytes are: nothing traps, and nesting is
 /// bounded. Floats and dates are recognised but not interpreted, because no key takes one.
 struct TOMLReader {
   /// How deep values may be nested, and how many parts a dotted key may have.
-  static let mostLevels = 32
+  static let maxLevels = 32
 
   let bytes: [UInt8]
   var place = 0
@@ -16,7 +16,7 @@ struct TOMLReader {
   }
 
   /// The tables and values of the whole document.
-  mutating func document() throws(TOMLFlaw) -> ConfigurationTable {
+  mutating func document() throws(TOMLError) -> ConfigurationTable {
     let root = TOMLTable(.header, line: 1)
     var current = root
     // A byte order mark, as some editors write it.
@@ -34,7 +34,7 @@ struct TOMLReader {
   }
 
   /// `[a.b]` or `[[a.b]]`: the table that what follows belongs to.
-  private mutating func header(_ root: TOMLTable) throws(TOMLFlaw) -> TOMLTable {
+  private mutating func header(_ root: TOMLTable) throws(TOMLError) -> TOMLTable {
     place += 1
     let isList = skip(UInt8(ascii: "["))
     skipBlanks()
@@ -50,7 +50,7 @@ struct TOMLReader {
   }
 
   /// `key = value`.
-  mutating func assignment(into table: TOMLTable, level: Int) throws(TOMLFlaw) {
+  mutating func assignment(into table: TOMLTable, level: Int) throws(TOMLError) {
     let begin = line
     var path = try key()
     guard skip(UInt8(ascii: "=")) else {
@@ -65,20 +65,20 @@ struct TOMLReader {
   }
 
   /// A key, and its parts if it has dots; skips the blanks behind it.
-  private mutating func key() throws(TOMLFlaw) -> [String] {
+  private mutating func key() throws(TOMLError) -> [String] {
     var parts: [String] = []
     repeat {
       skipBlanks()
       parts.append(try keyPart())
-      guard parts.count <= Self.mostLevels else {
-        throw flaw("a key has at most \(Self.mostLevels) parts, not more.")
+      guard parts.count <= Self.maxLevels else {
+        throw flaw("a key has at most \(Self.maxLevels) parts, not more.")
       }
       skipBlanks()
     } while skip(UInt8(ascii: "."))
     return parts
   }
 
-  private mutating func keyPart() throws(TOMLFlaw) -> String {
+  private mutating func keyPart() throws(TOMLError) -> String {
     if next == UInt8(ascii: "\"") || next == UInt8(ascii: "'") { return try string(isKey: true) }
     let begin = place
     while let byte = next, Self.isBare(byte) { place += 1 }
@@ -97,7 +97,7 @@ struct TOMLReader {
 }
 
 /// What is wrong in a TOML document.
-struct TOMLFlaw: Error, Equatable {
+struct TOMLError: Error, Equatable {
   let line: Int
   let what: String
 }

@@ -28,7 +28,7 @@ final class TOMLTable {
   /// The table of a key, which is made if there is none; of a list its last one.
   func descend(
     to key: String, making origin: Origin, _ line: Int
-  ) throws(TOMLFlaw) -> TOMLTable {
+  ) throws(TOMLError) -> TOMLTable {
     switch entries[key] {
     case nil:
       let table = TOMLTable(origin, line: line)
@@ -51,7 +51,7 @@ final class TOMLTable {
   }
 
   /// The table of `[key]`.
-  func define(_ key: String, _ line: Int) throws(TOMLFlaw) -> TOMLTable {
+  func define(_ key: String, _ line: Int) throws(TOMLError) -> TOMLTable {
     let table = TOMLTable(.header, line: line)
     switch entries[key] {
     case nil: break
@@ -63,7 +63,7 @@ final class TOMLTable {
   }
 
   /// One more table of `[[key]]`.
-  func append(_ key: String, _ line: Int) throws(TOMLFlaw) -> TOMLTable {
+  func append(_ key: String, _ line: Int) throws(TOMLError) -> TOMLTable {
     let table = TOMLTable(.header, line: line)
     switch entries.removeValue(forKey: key) {
     case nil: entries[key] = .list([table])
@@ -78,7 +78,7 @@ final class TOMLTable {
   }
 
   /// Gives a key its value.
-  func set(_ key: String, _ value: ConfigurationValue, _ line: Int) throws(TOMLFlaw) {
+  func set(_ key: String, _ value: ConfigurationValue, _ line: Int) throws(TOMLError) {
     if let entry = entries[key] { throw Self.taken(key, Self.line(entry), line) }
     entries[key] = .value(ConfigurationEntry(line: line, value: value))
   }
@@ -107,7 +107,7 @@ final class TOMLTable {
     }
   }
 
-  private static func taken(_ key: String, _ first: Int, _ line: Int) -> TOMLFlaw {
-    TOMLFlaw(line: line, what: "'\(key)' is set already, in line \(first).")
+  private static func taken(_ key: String, _ first: Int, _ line: Int) -> TOMLError {
+    TOMLError(line: line, what: "'\(key)' is set already, in line \(first).")
   }
 }

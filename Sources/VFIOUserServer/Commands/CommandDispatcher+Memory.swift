@@ -1,0 +1,101 @@
+internal import Logging
+internal import Synchronization
+internal import SystemPackage
+internal import VFIOUserProtocol
+internal import VFIOUserTransport
+
+extension CommandDispatcher {
+  /// `VFIO_USER_DMA_MAP`.
+  func mapMemory(
+    _ header: Header, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList,
+    into outbox: inout Outbox
+  ) throws(Errno) {
+    let request = try decode(DMAMap.self, payload)
+    let isShared = !descriptors.isEmpty
+    do {
+      try bus.memory.add(
+        request, descriptors.takeFirst(), limit: options.maxDMAWindows, files: options.memoryFiles)
+    } catch {
+      noteRefusal(request, error)
+      throw error
+    }
+    if !isShared, request.flags.contains(.writable) { noteUnsharedMemory(request) }
+    acknowledge(header, into: &outbox)
+  }
+
+  /// Says why memory is refused where somebody can do something about it.
+  private func noteRefusal(_ request: DMAMap, _ error: Errno) {
+    let remedy: String
+    switch error {
+    case .notSupported:
+      remedy = """
+        it is a file on a file system, which could make the device wait for ever. Use a memfd, or a file on \
+        tmpfs or hugetlbfs; or let the server map any file (--memory-files any) if the client is trusted
+        """
+    case .noSpace: remedy = "there are too many windows (vm.max_map_count limits all of a process)"
+    case .noMemory:
+      remedy = "it is too large beside what other clients have and may have (ulimit -v)"
+    default: return
+    }
+    logger.warning(
+      "a client's memory is refused: \(remedy)",
+      metadata: [
+        "address": "0x\(String(request.address, radix: 16))",
+        "size": "0x\(String(request.size, radix: 16))",
+      ])
+  }
+
+  /// Says once per client that its memory is reached by messages, and what to do about it.
+  ///
+  /// Small windows say nothing: QEMU registers the mappable areas of devices, ours too, without a
+  /// descriptor.
+  private func noteUnsharedMemory(_ request: DMAMap) {
+    guard request.size >= 64 << 20, !hasNotedUnsharedMemory.exchange(true, ordering: .relaxed)
+    else { return }
+    logger.notice(
+      """
+      the client does not share its memory: every DMA to it goes by messages, which is slow. \
+      With QEMU use -object memory-backend-memfd,id=mem,size=...,share=on and \
+      -machine ...,memory-backend=mem
+      """,
+      metadata: [
+        "address": "0x\(String(request.address, radix: 16))",
+        "size": "0x\(String(request.size, radix: 16))",
+      ])
+  }
+
+  /// Arms the device for a new client, with what only a client does that knows the device's state:
+  /// a reset, an eventfd for an interrupt, or the bus master bit.
+  ///
+  /// QEMU resets each device when the machine starts.
+  func allowDMAIfSetUp(_ header: Header, _ payload: Span<UInt8>) {
+    guard !bus.memory.isDMAAllowed else { return }
+    switch header.command {
+    case .deviceReset: bus.memory.allowDMA()
+    case .deviceSetIRQs:
+      guard let request = try? SetInterrupts(decoding: payload) else { return }
+      if request.data == .eventDescriptors, request.action == .trigger { bus.memory.allowDMA() }
+    case .regionWrite:
+      guard let access = try? RegionAccess(decoding: payload) else { return }
+      if setsBusMaster(access, payload.extracting(RegionAccess.wireSize...)) {
+        bus.memory.allowDMA()
+      }
+    case .regionWriteMulti:
+      guard let writes = try? RegionWrites(decoding: payload) else { return }
+      for index in 0..<writes.count
+      where setsBusMaster(writes.entry(at: index).access, writes.data(at: index)) {
+        bus.memory.allowDMA()
+      }
+    default: break
+    }
+  }
+
+  /// Whether a write sets bit 2 of the command register.
+  private func setsBusMaster(_ access: RegionAccess, _ data: Span<UInt8>) -> Bool {
+    let command = UInt64(ConfigurationSpace.Offset.command)
+    guard access.region == .configuration, access.offset <= command,
+      let place = Int(exactly: command - access.offset), place < data.count
+    else { return false }
+    return data[place] & 1 << 2 != 0
+  }
+}

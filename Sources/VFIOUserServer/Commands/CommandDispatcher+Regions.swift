@@ -1,0 +1,144 @@
+internal import SystemPackage
+internal import VFIOUserProtocol
+internal import VFIOUserTransport
+
+extension CommandDispatcher {
+  /// The region of an access; refuses one that leaves its region (`EINVAL`), or is larger than a client is
+  /// told (`E2BIG`).
+  private func admit(_ access: RegionAccess) throws(Errno) -> Region {
+    guard let region = bus.regions[access.region], access.range(within: region.size) != nil
+    else { throw .invalidArgument }
+    guard access.count <= options.maxDataTransfer else { throw .argListTooLong }
+    return region
+  }
+
+  /// `VFIO_USER_REGION_READ`.
+  func readRegion(
+    _ header: Header, _ payload: Span<UInt8>, into outbox: inout Outbox
+  ) throws(Errno) {
+    let access = try decode(RegionAccess.self, payload)
+    guard payload.count == RegionAccess.wireSize else { throw .invalidArgument }
+    let region = try admit(access)
+    let size = RegionAccess.wireSize + Int(access.count)
+    var bytes = try outbox.reserve(payload: size, isZeroed: !isFilledWhole(region))
+    access.encode(into: &bytes)
+    var data = bytes._mutatingExtracting(RegionAccess.wireSize...)
+    try read(region, access, into: &data)
+    guard !header.flags.contains(.noReply) else { return }
+    outbox.commit(header.reply(payload: 0), payload: size)
+  }
+
+  /// Whether whoever answers for the region writes every byte of a read, so that zeroes are wasted.
+  private func isFilledWhole(_ region: Region) -> Bool {
+    guard region.parts.count == 1 else { return false }
+    switch region.parts[0].owner {
+    case .memory: return true
+    case .device: return fillsReads
+    default: return false
+    }
+  }
+
+  /// `VFIO_USER_REGION_WRITE`.
+  func writeRegion(
+    _ header: Header, _ payload: Span<UInt8>, into outbox: inout Outbox
+  ) throws(Errno) {
+    let access = try decode(RegionAccess.self, payload)
+    guard payload.count == RegionAccess.wireSize + Int(access.count) else {
+      throw .invalidArgument
+    }
+    try write(try admit(access), access, from: payload.extracting(RegionAccess.wireSize...))
+    reply(to: header, access, into: &outbox)
+  }
+
+  /// `VFIO_USER_REGION_WRITE_MULTI`: in order, up to the first that fails.
+  func writeRegions(
+    _ header: Header, _ payload: Span<UInt8>, into outbox: inout Outbox
+  ) throws(Errno) {
+    let writes: RegionWrites
+    do {
+      writes = try RegionWrites(decoding: payload)
+    } catch {
+      throw .invalidArgument
+    }
+    for index in 0..<writes.count {
+      let access = writes.entry(at: index).access
+      try write(try admit(access), access, from: writes.data(at: index))
+    }
+    reply(to: header, RegionWriteMultiReply(writeCount: UInt64(writes.count)), into: &outbox)
+  }
+}
+
+// An access inside of its region, split where the region's parts have different owners.
+
+extension CommandDispatcher {
+  private func read(
+    _ region: Region, _ access: RegionAccess, into data: inout MutableRawSpan
+  ) throws(Errno) {
+    guard access.count > 0 else { return }
+    for part in region.parts {
+      guard let piece = access.piece(in: part.range) else { continue }
+      if piece.count == access.count { return try read(region, part, access, into: &data) }
+      let start = Int(piece.offset - access.offset)
+      var bytes = data._mutatingExtracting(start..<start + Int(piece.count))
+      try read(region, part, piece, into: &bytes)
+    }
+  }
+
+  private func read(
+    _ region: Region, _ part: Region.Part, _ access: RegionAccess, into data: inout MutableRawSpan
+  ) throws(Errno) {
+    switch part.owner {
+    case .device: try device.read(access, into: &data)
+    case .configuration: bus.configuration.read(at: access.offset, into: &data)
+    case .memory: try region.memory?.read(at: access.offset, into: &data)
+    case .rom: bus.regions.readROM(at: Int(access.offset), into: &data)
+    case .vectorTable:
+      bus.interrupts.readTable(at: Int(access.offset - part.range.lowerBound), into: &data)
+    case .pendingBits:
+      bus.interrupts.readPending(at: Int(access.offset - part.range.lowerBound), into: &data)
+    }
+  }
+
+  private func write(
+    _ region: Region, _ access: RegionAccess, from data: Span<UInt8>
+  ) throws(Errno) {
+    guard region.flags.contains(.writable) else { throw .notPermitted }
+    guard access.count > 0 else { return }
+    for part in region.parts {
+      guard let piece = access.piece(in: part.range) else { continue }
+      if piece.count == access.count { return try write(region, part, access, from: data) }
+      let start = Int(piece.offset - access.offset)
+      try write(
+        region, part, piece, from: data.extracting(start..<start + Int(piece.count)))
+    }
+  }
+
+  private func write(
+    _ region: Region, _ part: Region.Part, _ access: RegionAccess, from data: Span<UInt8>
+  ) throws(Errno) {
+    switch part.owner {
+    case .device: try device.write(access, from: data)
+    case .configuration:
+      if bus.configuration.write(at: access.offset, from: data) { reset() }
+      device.configurationWritten(access)
+    case .memory:
+      try region.memory?.write(at: access.offset, from: data)
+      if region.isNotifying { device.memoryWritten(access) }
+    case .vectorTable:
+      bus.interrupts.writeTable(at: Int(access.offset - part.range.lowerBound), from: data)
+    case .rom, .pendingBits: break
+    }
+  }
+}
+
+extension RegionAccess {
+  /// The part of the access that lies in a range; nil when none does.
+  ///
+  /// The access was compared with its region already: its end does not wrap.
+  fileprivate func piece(in range: Range<UInt64>) -> RegionAccess? {
+    let start = max(offset, range.lowerBound)
+    let end = min(offset + UInt64(count), range.upperBound)
+    guard start < end else { return nil }
+    return RegionAccess(offset: start, region: region, count: UInt32(end - start))
+  }
+}

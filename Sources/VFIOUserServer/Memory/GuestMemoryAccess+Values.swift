@@ -1,0 +1,148 @@
+internal import VFIOUserProtocol
+internal import VFIOUserTransport
+
+// Numbers are little endian, like the hosts that run a VMM with vfio-user.
+
+extension GuestMemoryAccess {
+  /// Loads a number of up to eight bytes.
+  ///
+  /// Inside a mapped window it is one load, so a naturally aligned number is never seen half
+  /// written; across windows or by messages it is a copy.
+  @inlinable
+  public func load<Number: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
+    at address: UInt64, as type: Number.Type = Number.self
+  ) throws(MemoryError) -> Number {
+    Number(truncatingIfNeeded: try loadBits(at: address, size: MemoryLayout<Number>.size))
+  }
+
+  /// Stores a number of up to eight bytes; the same holds as for ``load(at:as:)``.
+  @inlinable
+  public func store<Number: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
+    _ number: Number, at address: UInt64
+  ) throws(MemoryError) {
+    try storeBits(
+      UInt64(truncatingIfNeeded: number), at: address, size: MemoryLayout<Number>.size)
+  }
+
+  @usableFromInline
+  func loadBits(at address: UInt64, size: Int) throws(MemoryError) -> UInt64 {
+    precondition(size <= 8, "a number of more than eight bytes")
+    if case .mapped(let window, let mapping, _) = try memory.route(
+      to: address, .readable, generation)
+    {
+      defer { memory.unpin(window) }
+      if window.rest(from: address) >= UInt64(size) {
+        guard let bits = mapping.load(address - window.address, size: size) else {
+          throw .truncated(at: address)
+        }
+        return bits
+      }
+    }
+    var bits: UInt64 = 0
+    try unsafe withUnsafeMutableBytes(of: &bits) { (bytes) throws(MemoryError) in
+      try unsafe copy(
+        at: address, UnsafeMutableRawBufferPointer(rebasing: bytes[..<size]), .reading)
+    }
+    return UInt64(littleEndian: bits)
+  }
+
+  @usableFromInline
+  func storeBits(_ bits: UInt64, at address: UInt64, size: Int) throws(MemoryError) {
+    precondition(size <= 8, "a number of more than eight bytes")
+    if case .mapped(let window, let mapping, let observer) = try memory.route(
+      to: address, .writable, generation)
+    {
+      defer { memory.unpin(window) }
+      if window.rest(from: address) >= UInt64(size) {
+        guard mapping.store(bits, address - window.address, size: size) else {
+          throw .truncated(at: address)
+        }
+        observer?(address, UInt64(size))
+        return
+      }
+    }
+    var bits = bits.littleEndian
+    try unsafe withUnsafeMutableBytes(of: &bits) { (bytes) throws(MemoryError) in
+      try unsafe copy(
+        at: address, UnsafeMutableRawBufferPointer(rebasing: bytes[..<size]), .writing)
+    }
+  }
+}
+
+extension GuestMemoryAccess {
+  /// A number that can be accessed atomically.
+  public typealias AtomicNumber = FixedWidthInteger & UnsignedInteger & BitwiseCopyable
+
+  /// Puts a number in place of another, atomically; one to eight bytes.
+  ///
+  /// - Returns: what was there.
+  @inlinable
+  public func exchange<Number: AtomicNumber>(
+    _ number: Number, at address: UInt64
+  ) throws(MemoryError) -> Number {
+    Number(
+      truncatingIfNeeded: try exchangeBits(
+        UInt64(truncatingIfNeeded: number), at: address, size: MemoryLayout<Number>.size))
+  }
+
+  /// Puts `desired` in place of `expected`, atomically, if that is there; one to eight bytes.
+  ///
+  /// - Returns: what was there; the exchange took place if that is `expected`.
+  @inlinable
+  public func compareExchange<Number: AtomicNumber>(
+    expected: Number, desired: Number, at address: UInt64
+  ) throws(MemoryError) -> Number {
+    Number(
+      truncatingIfNeeded: try compareExchangeBits(
+        UInt64(truncatingIfNeeded: expected), UInt64(truncatingIfNeeded: desired), at: address,
+        size: MemoryLayout<Number>.size))
+  }
+
+  /// Sets bits, atomically; one to eight bytes.
+  ///
+  /// - Returns: what was there.
+  @inlinable
+  public func fetchOr<Number: AtomicNumber>(
+    _ bits: Number, at address: UInt64
+  ) throws(MemoryError) -> Number {
+    Number(
+      truncatingIfNeeded: try fetchOrBits(
+        UInt64(truncatingIfNeeded: bits), at: address, size: MemoryLayout<Number>.size))
+  }
+
+  @usableFromInline
+  func exchangeBits(_ bits: UInt64, at address: UInt64, size: Int) throws(MemoryError) -> UInt64 {
+    try perform(.exchange(bits), at: address, size: size)
+  }
+
+  @usableFromInline
+  func compareExchangeBits(
+    _ expected: UInt64, _ desired: UInt64, at address: UInt64, size: Int
+  ) throws(MemoryError) -> UInt64 {
+    try perform(.compareExchange(expected: expected, desired: desired), at: address, size: size)
+  }
+
+  @usableFromInline
+  func fetchOrBits(_ bits: UInt64, at address: UInt64, size: Int) throws(MemoryError) -> UInt64 {
+    try perform(.fetchOr(bits), at: address, size: size)
+  }
+
+  private func perform(
+    _ operation: SharedNumber.Operation, at address: UInt64, size: Int
+  ) throws(MemoryError) -> UInt64 {
+    precondition(size <= 8, "a number of more than eight bytes")
+    // Mapped windows start on a page, so what is aligned in the guest is aligned here.
+    guard address % UInt64(size) == 0 else { throw .misaligned(at: address) }
+    guard
+      case .mapped(let window, let mapping, let observer) = try memory.route(
+        to: address, .writable, generation)
+    else { throw .needsMapping(at: address) }
+    defer { memory.unpin(window) }
+    guard window.flags.contains(.readable) else { throw .notPermitted(at: address) }
+    guard let old = mapping.perform(operation, address - window.address, size: size) else {
+      throw .truncated(at: address)
+    }
+    observer?(address, UInt64(size))
+    return old
+  }
+}

@@ -1,0 +1,130 @@
+internal import CLinux
+internal import Logging
+internal import SystemPackage
+internal import VFIOUserProtocol
+internal import VFIOUserTransport
+
+/// Clients that came while another was served.
+///
+/// At first each *hopes*: nothing is read from it, because the client before may be dead and not cleared
+/// away yet (the kernel takes up to 30 ms to close the socket of a QEMU that was killed); then it
+/// becomes the client. One whose hope has ended is told EBUSY in answer to its VERSION, and closed;
+/// one that says nothing is closed when its time is up. Nothing here waits.
+///
+/// The place of a client that has not sent its VERSION yet goes to a caller that has (``proceed(evicting:)``).
+struct WaitingClients: ~Copyable {
+  private final class Caller {
+    let socket: MessageSocket
+    /// Nil once it is to be refused.
+    var hopesUntil: Deadline?
+    /// By when one that is to be refused must have spoken.
+    var deadline = Deadline.never
+    /// When to look again at one that has begun to speak: its socket is readable all the time.
+    var nextLook: Deadline?
+
+    init(_ socket: MessageSocket, hopesUntil: Deadline) {
+      self.socket = socket
+      self.hopesUntil = hopesUntil
+    }
+
+    var isOver: Bool { hopesUntil == nil && deadline.hasPassed }
+    var nextDeadline: Deadline { hopesUntil ?? min(deadline, nextLook ?? .never) }
+  }
+
+  /// How long a caller hopes, and how long a client may be silent when somebody wants its place.
+  static let grace: Duration = .milliseconds(100)
+
+  private var callers: [Caller] = []
+  private let limit: Int
+  private let timeout: Duration
+  private let logger: Logger
+
+  init(limit: Int, timeout: Duration, logger: Logger) {
+    self.limit = limit
+    self.timeout = timeout
+    self.logger = logger
+  }
+
+  /// What to poll: those that are to be refused.
+  var numbers: [Int32] {
+    callers.compactMap {
+      $0.hopesUntil == nil && $0.nextLook == nil ? $0.socket.descriptor.number : nil
+    }
+  }
+
+  /// When something has to be done about one of them.
+  var deadline: Deadline { callers.map(\.nextDeadline).min() ?? .never }
+
+  /// Whether somebody waits for the client to turn out dead.
+  var isGraceRunning: Bool { callers.contains { $0.hopesUntil != nil } }
+
+  /// Takes a caller in; with too many waiting one that has said nothing is closed, or this one.
+  mutating func add(_ socket: MessageSocket) {
+    if callers.count >= limit {
+      guard let silent = callers.firstIndex(where: { !$0.socket.isReadable }) else {
+        return socket.shutdown()
+      }
+      callers.remove(at: silent).socket.shutdown()
+    }
+    callers.append(Caller(socket, hopesUntil: .after(Self.grace)))
+  }
+
+  /// The client is dead and about to be cleared away: those who hope do so for longer.
+  mutating func prolongHope(until deadline: Deadline) {
+    for caller in callers where caller.hopesUntil != nil { caller.hopesUntil = deadline }
+  }
+
+  /// The caller that becomes the client: of those that hope, the first that has spoken, else the first.
+  mutating func takeNext() -> MessageSocket? {
+    let hopeful = callers.indices.filter { callers[$0].hopesUntil != nil }
+    let next = hopeful.first { callers[$0].socket.isReadable } ?? hopeful.first
+    return next.map { callers.remove(at: $0).socket }
+  }
+
+  /// Ends hopes that have lasted long enough; answers those that have spoken, and closes them and those
+  /// whose time is up.
+  ///
+  /// - Parameter evict: ends the connection of the present client if that has been silent for too long, and
+  ///   says whether its place becomes free; asked when somebody who has spoken would be refused.
+  mutating func proceed(evicting evict: () -> Bool) {
+    for caller in callers where caller.hopesUntil?.hasPassed == true {
+      caller.hopesUntil = nil
+      caller.deadline = .after(timeout)
+    }
+    for caller in callers where caller.hopesUntil == nil {
+      guard let header = Self.firstHeader(from: caller) else { continue }
+      if evict() {
+        caller.hopesUntil = .after(DeviceServer.handover)
+      } else {
+        logger.notice("a second client is refused")
+        Self.refuse(caller, header)
+      }
+    }
+    for caller in callers where caller.isOver { caller.socket.shutdown() }
+    callers.removeAll(where: \.isOver)
+  }
+
+  /// Looks at what a caller has sent and leaves it where it is, with the descriptors that came with it: to
+  /// take them in would be to have to close them.
+  ///
+  /// - Returns: nil when it has said nothing yet; then, and when it has gone, its deadline says when it is
+  ///   closed.
+  private static func firstHeader(from caller: Caller) -> Header? {
+    var bytes = [UInt8](repeating: 0, count: Header.wireSize)
+    let count = unsafe clinux_peek(caller.socket.descriptor.number, &bytes, bytes.count)
+    if count == 0 || count < 0 && count != -Int(Errno.resourceTemporarilyUnavailable.rawValue) {
+      caller.deadline = .after(.zero)
+    }
+    caller.nextLook = 0 < count && count < bytes.count ? .after(.milliseconds(10)) : nil
+    guard count == bytes.count else { return nil }
+    return try? Header(decoding: bytes.span)
+  }
+
+  private static func refuse(_ caller: Caller, _ header: Header) {
+    var outbox = Outbox()
+    outbox.append(header.errorReply(errno: UInt32(Errno.resourceBusy.rawValue)))
+    _ = try? outbox.send(to: caller.socket)
+    caller.socket.shutdown()
+    caller.deadline = .after(.zero)
+  }
+}

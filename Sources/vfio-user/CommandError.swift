@@ -1,0 +1,58 @@
+import ArgumentParser
+import Foundation
+import SystemPackage
+import VFIOUserClient
+import VFIOUserProtocol
+import VFIOUserTransport
+
+/// What a user is told when a command fails: what happened, and what to do about it.
+struct CommandError: Error, CustomStringConvertible {
+  let description: String
+
+  init(_ description: String) {
+    self.description = description
+  }
+
+  private static func isSocket(_ path: String) -> Bool {
+    let attributes = try? FileManager.default.attributesOfItem(atPath: path)
+    return attributes?[.type] as? FileAttributeType == .typeSocket
+  }
+
+  /// Why a device at `path` could not be reached or talked to.
+  ///
+  /// - Parameters:
+  ///   - path: its socket.
+  ///   - example: what would serve such a device there, behind `vfio-user serve`.
+  ///   - wasReached: whether it has answered before.
+  init(_ error: ClientError, device path: String, example: String, wasReached: Bool) {
+    switch error {
+    case .disconnected where wasReached:
+      self.init(
+        "the device at \(path) is gone: its process has ended, or has closed the connection (\(error))."
+      )
+    case .system(let failure) where failure.code == .noSuchFileOrDirectory:
+      self.init(
+        "there is no socket at \(path). Start a device there first: vfio-user serve \(example)")
+    case .system(let failure) where failure.code == .connectionRefused && !Self.isSocket(path):
+      self.init("\(path) is not a socket.")
+    case .system(let failure) where failure.code == .connectionRefused:
+      self.init(
+        "nobody listens on \(path): its device process has ended. Start it again; it replaces the stale socket."
+      )
+    case .system(let failure) where failure.code == .permissionDenied:
+      self.init(
+        "you may not connect to \(path). Ask its owner, or serve it with --mode 660 and a common group."
+      )
+    case .system(let failure) where failure.code == .notSocket:
+      self.init("\(path) is not a socket.")
+    case .refused(.version, .resourceBusy):
+      self.init("the device at \(path) has a client already; it serves one at a time.")
+    case .refused(.version, .protocolNotSupported), .negotiationFailed:
+      self.init("\(error). This program speaks vfio-user 0.1; is the peer of another version?")
+    case .disconnected(.closedByPeer):
+      self.init("the peer at \(path) closed the connection; is it a vfio-user device?")
+    default:
+      self.init("\(path): \(error)")
+    }
+  }
+}

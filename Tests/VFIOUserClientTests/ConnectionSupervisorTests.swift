@@ -1,0 +1,33 @@
+import SystemPackage
+import TestSupport
+import Testing
+import VFIOUserTransport
+
+@testable import VFIOUserClient
+
+@Suite(.timeLimit(.minutes(2))) struct `Tasks that wait for a connection` {
+  /// Their time is up in the moment in which it is settled, so that either may come first.
+  @Test func `leave nothing behind, whatever ends their wait`() async {
+    let supervisor = ConnectionSupervisor { (_, _) throws(SystemCallError) in
+      throw SystemCallError(call: "connect", code: .canceled)
+    }
+    var options = ClientOptions()
+    options.reconnection = .on(ReconnectionPolicy())
+    for round in 0..<200 {
+      _ = supervisor.beginReconnecting()
+      let waiting = Task { [options] in
+        await withTaskGroup(of: Void.self) { group in
+          for number in 0..<20 {
+            let time = Duration.microseconds(900 + 10 * number)
+            group.addTask { _ = try? await supervisor.current(options, time) }
+          }
+        }
+      }
+      try? await Task.sleep(for: .milliseconds(1))
+      if round.isMultiple(of: 2) { waiting.cancel() }
+      supervisor.stopReconnecting(.cancelled)
+      await waiting.value
+    }
+    #expect(supervisor.waiterCount == 0)
+  }
+}
