@@ -105,6 +105,17 @@ struct DescriptorMaker: CustomTestStringConvertible, Sendable {
     _ = clinux_close(number)
   }
 
+  /// Between the poll and the write of one who writes, a peer can fill it.
+  @Test func `is never written to`() async {
+    await #expect(processExitsWith: .success) {
+      let number = clinux_eventfd()
+      #expect(filter_refuse_counter_writes(EIO) == 0)
+      #expect(clinux_eventfd_add(number, 1) < 0)
+      #expect(clinux_eventfd_signal(number) == 0)
+      #expect(clinux_eventfd_take(number) == 1)
+    }
+  }
+
   /// The peer fills its counter in the moment after it was seen not to be full, and leaves it so.
   @Test func `keeps nobody who signals it, whenever it is filled`() {
     let number = clinux_eventfd()

@@ -1,4 +1,5 @@
 internal import CLinux
+internal import Glibc
 public import SystemPackage
 public import VFIOUserTransport
 
@@ -18,14 +19,17 @@ public final class FullListener: Sendable {
     backlog: Int32,
     at path: FilePath = FilePath("/tmp/vfio-user-full-\(UInt64.random(in: 0 ... .max)).sock")
   ) throws {
-    let number = try checked("bind", unsafe clinux_listen(path.string, 0o600, backlog))
+    // Elsewhere until the queue is full: whoever tries the path all the time would get a place in it.
+    let aside = FilePath(path.string + ".new")
+    let number = try checked("bind", unsafe clinux_listen(aside.string, 0o600, backlog))
     listener = try ListeningSocket(adopting: OwnedDescriptor(adopting: number))
     self.path = path
     var waiting: [MessageSocket] = []
-    while let socket = try? MessageSocket(connectingTo: path, timeout: .zero) {
+    while let socket = try? MessageSocket(connectingTo: aside, timeout: .zero) {
       waiting.append(socket)
     }
     self.waiting = waiting
+    guard unsafe rename(aside.string, path.string) == 0 else { throw Errno(rawValue: errno) }
   }
 
   /// Accepts those who fill the queue and the one behind them.

@@ -15,6 +15,9 @@ int filter_refuse_syncs(int code);
 /// fallocate fails with `code`, in all threads.
 int filter_refuse_allocation(int code);
 
+/// write of eight bytes, as an eventfd is added to, fails with `code`, in all threads.
+int filter_refuse_counter_writes(int code);
+
 /// pwritev2 with RWF_DSYNC and at least so many slices fails with `code`, in all threads.
 int filter_refuse_durable_writes(int code, int slices);
 
