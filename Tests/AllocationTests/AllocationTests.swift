@@ -44,7 +44,7 @@ private final class Registers: Device {
 @Suite(
   .enabled(if: isCounted, "counts mean something in release builds without a sanitizer only"),
   .serialized)
-struct `Allocations at rest` {
+struct `Steady-state allocations` {
   /// Allocations of this thread and of the server's, for 10,000 rounds after as many to warm up.
   private func count(_ body: (Client) throws -> Void) throws -> (client: UInt64, server: UInt64) {
     let device = Registers()
@@ -60,19 +60,19 @@ struct `Allocations at rest` {
     )
   }
 
-  @Test func `are none on either side for a read`() throws {
+  @Test func `Client and server allocate nothing for a region read`() throws {
     let counted = try count { _ = try $0.load(.bar0, at: 0, as: UInt32.self) }
     #expect(counted.client == 0)
     #expect(counted.server == 0)
   }
 
-  @Test func `are none on either side for a write`() throws {
+  @Test func `Client and server allocate nothing for a region write`() throws {
     let counted = try count { try $0.store(UInt32(1), .bar0, at: 0) }
     #expect(counted.client == 0)
     #expect(counted.server == 0)
   }
 
-  @Test func `are none on either side for a posted write`() throws {
+  @Test func `Client and server allocate nothing for a posted write`() throws {
     let counted = try count { client in
       try client.post(UInt32(1), .bar0, at: 0)
       _ = try client.load(.bar0, at: 0, as: UInt32.self)
@@ -81,7 +81,7 @@ struct `Allocations at rest` {
     #expect(counted.server == 0)
   }
 
-  @Test func `are none for loads and stores of any type`() throws {
+  @Test func `Client and server allocate nothing for loads and stores of any type`() throws {
     let counted = try count { client in
       _ = try client.load(.bar0, at: 0, as: UInt8.self)
       _ = try client.load(.bar0, at: 0, as: UInt16.self)
@@ -117,7 +117,9 @@ struct `Allocations at rest` {
     return try sample() - before
   }
 
-  @Test func `are none for bursts of posted writes and the reads behind them`() throws {
+  @Test func `The server allocates nothing for bursts of posted writes and the reads behind them`()
+    throws
+  {
     let counted = try countServer(300) { client, _ in
       for _ in 0..<64 { try client.post(UInt32(1), .bar0, at: 0) }
       _ = try client.load(.bar0, at: 0, as: UInt32.self)
@@ -126,7 +128,7 @@ struct `Allocations at rest` {
   }
 
   @Test(arguments: [64 << 10, 1 << 20])
-  func `are none for large reads and writes`(size: Int) throws {
+  func `The server allocates nothing for large region reads and writes`(size: Int) throws {
     let bytes = [UInt8](repeating: 1, count: size)
     let counted = try countServer(100) { client, _ in
       _ = try client.read(.bar2, at: 0, count: size)
@@ -135,7 +137,7 @@ struct `Allocations at rest` {
     #expect(counted == 0)
   }
 
-  @Test func `are none for many writes in a message`() throws {
+  @Test func `The server allocates nothing for REGION_WRITE_MULTI`() throws {
     let device = Registers()
     let (mine, theirs) = try MessageSocket.pair()
     let server = try DeviceServer(device)
@@ -153,7 +155,7 @@ struct `Allocations at rest` {
   }
 
   @Test(arguments: [8, 4096, 200_000])
-  func `are none for memory that is reached by messages`(size: Int) throws {
+  func `The server allocates nothing for DMA by messages`(size: Int) throws {
     let memory = try SharedMemory(size: 1 << 20)
     var buffer = [UInt8](repeating: 0, count: size)
     var mine: UInt64 = 0
@@ -174,7 +176,7 @@ struct `Allocations at rest` {
     #expect(mine == 0, "on the thread that wants the data")
   }
 
-  @Test func `are none for interrupts`() throws {
+  @Test func `The server allocates nothing for signalling interrupts`() throws {
     let counters = try (0..<4).map { _ in try EventFD() }
     var mine: UInt64 = 0
     var rounds = 0
@@ -196,7 +198,7 @@ struct `Allocations at rest` {
     #expect(mine == 0)
   }
 
-  @Test func `are none for masking and triggering`() throws {
+  @Test func `The server allocates nothing for masking and triggering interrupts`() throws {
     let counters = try (0..<4).map { _ in try EventFD() }
     let counted = try countServer(
       1000, { client in try client.setTriggers(.msix, counters) }
@@ -208,7 +210,7 @@ struct `Allocations at rest` {
     #expect(counted == 0)
   }
 
-  @Test func `are seen by the counter`() {
+  @Test func `The allocation counter sees allocations of its thread`() {
     let before = allocation_count()
     var objects: [AnyObject] = []
     for _ in 0..<100 { objects.append(Registers()) }

@@ -28,7 +28,7 @@ private final class AllocationSink: TraceSink {
 @Suite(
   .enabled(if: isCounted, "counts mean something in release builds without a sanitizer only"),
   .serialized)
-struct `Allocations at rest with memory registered` {
+struct `Steady-state allocations with registered memory` {
   /// A client with memory registered.
   private func client(
     _ options: ClientOptions = ClientOptions(),
@@ -58,7 +58,9 @@ struct `Allocations at rest with memory registered` {
     return allocation_count() - before
   }
 
-  @Test func `are none for a read into memory of the caller's`() throws {
+  @Test func `A client with registered memory allocates nothing for a read into a caller's buffer`()
+    throws
+  {
     var buffer = [UInt8](repeating: 0, count: 64)
     let counted = try count { client in
       var span = buffer.mutableSpan
@@ -69,12 +71,14 @@ struct `Allocations at rest with memory registered` {
     #expect(buffer == ScriptedServer.pattern(at: 0, count: 64))
   }
 
-  @Test func `are none for a write`() throws {
+  @Test func `A client with registered memory allocates nothing for a write`() throws {
     let bytes = [UInt8](repeating: 7, count: 64)
     #expect(try count { try $0.write(.bar0, at: 0, bytes) } == 0)
   }
 
-  @Test func `are none for loads and stores of any type`() throws {
+  @Test func `A client with registered memory allocates nothing for loads and stores of any type`()
+    throws
+  {
     let counted = try count { client in
       _ = try client.load(.bar0, at: 0, as: UInt8.self)
       _ = try client.load(.bar0, at: 0, as: UInt16.self)
@@ -86,7 +90,7 @@ struct `Allocations at rest with memory registered` {
     #expect(counted == 0)
   }
 
-  @Test func `are none for a posted write`() throws {
+  @Test func `A client with registered memory allocates nothing for a posted write`() throws {
     let bytes = [UInt8](repeating: 7, count: 64)
     let counted = try count { client in
       try client.post(UInt32(1), .bar0, at: 0)
@@ -96,7 +100,9 @@ struct `Allocations at rest with memory registered` {
     #expect(counted == 0)
   }
 
-  @Test func `are none for a DMA_READ that a waiting caller serves in place`() throws {
+  @Test func `A client allocates nothing for a DMA_READ that a waiting caller serves in place`()
+    throws
+  {
     let wrong = Atomic<Int>(0)
     let question = message(.dmaRead, numbers([0x100, 512]))
     let answer = ScriptedServer.pattern(at: 0x100, count: 512)
@@ -115,7 +121,10 @@ struct `Allocations at rest with memory registered` {
     #expect(wrong.load(ordering: .relaxed) == 0)
   }
 
-  @Test func `are none for a DMA_READ or DMA_WRITE that the background serves`() throws {
+  @Test
+  func `A client allocates nothing for a DMA_READ or DMA_WRITE that its background reader serves`()
+    throws
+  {
     let sink = AllocationSink()
     var options = ClientOptions()
     options.trace = sink

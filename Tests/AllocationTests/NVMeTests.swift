@@ -81,7 +81,7 @@ private final class DrivenDisk {
 @Suite(
   .enabled(if: isCounted, "counts mean something in release builds without a sanitizer only"),
   .serialized)
-struct `Allocations at rest of a disk and its driver` {
+struct `Steady-state allocations of an NVMe disk and its driver` {
   static let loads =
     [true, false].flatMap { isRead in
       [1, 32].flatMap { depth in
@@ -101,7 +101,7 @@ struct `Allocations at rest of a disk and its driver` {
   /// The test's own machinery may allocate on a thread of its own meanwhile, so one of some batches has to be
   /// without; what a command allocates would be in each.
   @Test(arguments: loads)
-  func `are none for a command`(load: DiskLoad) throws {
+  func `An NVMe disk and its driver allocate nothing for a command`(load: DiskLoad) throws {
     let disk = try DrivenDisk(load)
     let turns = max(1, 4000 / load.depth)
     var counts: [UInt64] = []
@@ -118,7 +118,7 @@ struct `Allocations at rest of a disk and its driver` {
     #expect(counts.last == 0, "in \(turns * load.depth) commands: \(counts)")
   }
 
-  @Test func `are seen by the counter, on whatever thread`() throws {
+  @Test func `The allocation counter of all threads sees allocations of another thread`() throws {
     let before = (allocation_count(), allocation_count_of_all_threads())
     let done = Monitor(false)
     try DetachedThread.start("allocates") {

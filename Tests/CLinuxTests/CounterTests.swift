@@ -54,9 +54,11 @@ struct DescriptorMaker: CustomTestStringConvertible, Sendable {
   ]
 }
 
-@Suite struct `What a descriptor is` {
+@Suite struct `The kind of a descriptor` {
   @Test(arguments: DescriptorMaker.all)
-  func `is asked of the kernel, and changes nothing`(_ maker: DescriptorMaker) {
+  func `The kind of a descriptor is asked of the kernel without changing the descriptor`(
+    _ maker: DescriptorMaker
+  ) {
     let number = maker.make()
     #expect(number >= 0)
     #expect((clinux_is_eventfd(number) == 1) == maker.isEventfd)
@@ -66,7 +68,7 @@ struct DescriptorMaker: CustomTestStringConvertible, Sendable {
     #expect(clinux_is_eventfd(number) == 0)
   }
 
-  @Test func `tells whether something waits in a stream, and takes no datagrams for one`() {
+  @Test func `Only a stream socket without unread bytes counts as an empty stream`() {
     var ends: [Int32] = [-1, -1]
     _ = unsafe clinux_socket_pair(&ends)
     #expect(clinux_is_empty_stream(ends[0]) == 1)
@@ -78,7 +80,7 @@ struct DescriptorMaker: CustomTestStringConvertible, Sendable {
     for number in ends + datagrams { _ = clinux_close(number) }
   }
 
-  @Test func `tells two eventfds apart, and one by two numbers`() {
+  @Test func `Two eventfds are told apart, two descriptors of one eventfd are not`() {
     let (one, other) = (clinux_eventfd(), clinux_eventfd())
     let again = clinux_duplicate(one)
     #expect(clinux_are_different_eventfds(one, other) == 1)
@@ -86,7 +88,7 @@ struct DescriptorMaker: CustomTestStringConvertible, Sendable {
     for number in [one, other, again] { _ = clinux_close(number) }
   }
 
-  @Test func `tells two eventfds apart where kcmp is refused`() async {
+  @Test func `Two eventfds are told apart also if kcmp is refused`() async {
     await #expect(processExitsWith: .success) {
       #expect(filter_refuse_kcmp() == 0)
       let (one, other) = (clinux_eventfd(), clinux_eventfd())
@@ -97,7 +99,7 @@ struct DescriptorMaker: CustomTestStringConvertible, Sendable {
 }
 
 @Suite struct `An eventfd that a peer shares` {
-  @Test func `is signalled by the kernel, which does not wait`() {
+  @Test func `The kernel signals a shared eventfd without waiting`() {
     #expect(clinux_signals_without_waiting() == 1)
     let number = clinux_eventfd()
     for _ in 0..<1000 { #expect(clinux_eventfd_signal(number) == 0) }
@@ -106,7 +108,7 @@ struct DescriptorMaker: CustomTestStringConvertible, Sendable {
   }
 
   /// Between the poll and the write of one who writes, a peer can fill it.
-  @Test func `is never written to`() async {
+  @Test func `A shared eventfd is signalled without a write system call`() async {
     await #expect(processExitsWith: .success) {
       let number = clinux_eventfd()
       #expect(filter_refuse_counter_writes(EIO) == 0)
@@ -117,7 +119,7 @@ struct DescriptorMaker: CustomTestStringConvertible, Sendable {
   }
 
   /// The peer fills its counter in the moment after it was seen not to be full, and leaves it so.
-  @Test func `keeps nobody who signals it, whenever it is filled`() {
+  @Test func `A signal to a shared eventfd does not block while the peer fills the eventfd`() {
     let number = clinux_eventfd()
     _ = clinux_set_nonblocking(number, 0)
     let isOver = Atomic(false)

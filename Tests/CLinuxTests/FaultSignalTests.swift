@@ -6,8 +6,10 @@ import TestSupport
 import Testing
 import VFIOUserTransport
 
-@Suite struct `The signal of a fault` {
-  @Test func `that somebody sends ends the process, as it does without us`() async {
+@Suite struct `SIGBUS handling` {
+  @Test func `A SIGBUS sent by kill terminates the process as it does without the SIGBUS handler`()
+    async
+  {
     await #expect(processExitsWith: .signal(SIGBUS)) {
       signal(SIGBUS, SIG_DFL)
       clinux_guard_install()
@@ -16,7 +18,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `that tells of bad memory which nobody has touched changes nothing`() async {
+  @Test func `A SIGBUS about bad memory that was not accessed changes nothing`() async {
     await #expect(processExitsWith: .success) {
       signal(SIGBUS, SIG_DFL)
       clinux_guard_install()
@@ -26,7 +28,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `is an error also on a thread that has it blocked`() async {
+  @Test func `A memory fault is an error also on a thread that has blocked SIGBUS`() async {
     await #expect(processExitsWith: .success) {
       clinux_guard_install()
       let result = Atomic(0)

@@ -43,7 +43,7 @@ private let fault = -EFAULT
 
 @Suite struct `A guarded access` {
   @Test(arguments: Guard.allCases)
-  func `does what an access does, in every width`(_ which: Guard) async {
+  func `A guarded access works like a plain access in each width`(_ which: Guard) async {
     await #expect(processExitsWith: .success) { [which] in
       which.install()
       let lent = try Lent()
@@ -58,7 +58,7 @@ private let fault = -EFAULT
   }
 
   @Test(arguments: Guard.allCases)
-  func `fails where the memory is gone, again and again`(_ which: Guard) async {
+  func `A guarded access to truncated memory fails each time`(_ which: Guard) async {
     await #expect(processExitsWith: .success) { [which] in
       which.install()
       let lent = try Lent()
@@ -72,7 +72,8 @@ private let fault = -EFAULT
   }
 
   @Test(arguments: Guard.allCases)
-  func `fails for each of several threads at once`(_ which: Guard) async {
+  func `A guarded access to truncated memory fails on several threads at once`(_ which: Guard) async
+  {
     await #expect(processExitsWith: .success) { [which] in
       which.install()
       let faults = Monitor(0)
@@ -94,7 +95,7 @@ private let fault = -EFAULT
   }
 
   @Test(arguments: Guard.allCases, [true, false])
-  func `leaves faults of others to the handler that was there before`(
+  func `A fault outside a guarded access goes to the signal handler that was installed before`(
     _ which: Guard, withInfo: Bool
   ) async {
     await #expect(processExitsWith: .success) { [which, withInfo] in
@@ -115,7 +116,7 @@ private let fault = -EFAULT
   }
 
   @Test(arguments: Guard.allCases)
-  func `leaves the process to die of a fault of others when nobody handled it`(
+  func `A fault outside a guarded access kills the process if there was no signal handler`(
     _ which: Guard
   ) async {
     await #expect(processExitsWith: .signal(SIGBUS)) { [which] in
@@ -127,7 +128,7 @@ private let fault = -EFAULT
     }
   }
 
-  @Test func `is installed once, and only when memory is to be guarded`() async {
+  @Test func `The SIGBUS handler is installed once and only if memory is to be guarded`() async {
     await #expect(processExitsWith: .success) {
       let before = bench_handler()
       let memory = GuestMemory(guarded: false)
@@ -147,7 +148,9 @@ private let fault = -EFAULT
 }
 
 @Suite struct `A server that does not handle memory faults` {
-  @Test func `leaves them to the program`() async {
+  @Test func `A server without fault handling does not replace the signal handler of the program`()
+    async
+  {
     await #expect(processExitsWith: .success) {
       bench_install_handler(1)
       let before = bench_handler()
@@ -160,7 +163,9 @@ private let fault = -EFAULT
     }
   }
 
-  @Test func `dies of them when the program does not handle them either`() async {
+  @Test func `A server without fault handling dies of SIGBUS if the program has no signal handler`()
+    async
+  {
     await #expect(processExitsWith: .signal(SIGBUS)) {
       signal(SIGBUS, SIG_DFL)
       let (client, file, transfer) = try lend()

@@ -13,7 +13,8 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
 }
 
 @Suite struct `A configuration file` {
-  @Test func `describes devices in the words of the command line`() throws {
+  @Test func `A configuration file describes devices with the options of the command line`() throws
+  {
     let file = try configuration(
       """
       log-level = "debug"
@@ -77,7 +78,7 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
     #expect(file.devices[5].command.socket.place == .systemd(name: nil))
   }
 
-  @Test func `has the defaults of the command line`() throws {
+  @Test func `A configuration file has the defaults of the command line`() throws {
     let file = try configuration("[nvme]\nsocket = \"a\"\nmemory = \"1G\"\n")
     let fromFile = try #require(file.devices.first?.command as? ServeNVMe)
     let fromLine = try #require(
@@ -91,7 +92,7 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
     #expect(file.log.logLevel == .notice)
   }
 
-  @Test func `has namespaces as tables or as on the command line`() throws {
+  @Test func `A configuration file has namespaces as tables or as on the command line`() throws {
     let file = try configuration(
       """
       [[nvme]]
@@ -119,7 +120,7 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
     #expect(try commands.first?.disk.namespaces().first?.file == "/disks/a, b.img")
   }
 
-  @Test func `leaves serial numbers to the disks`() throws {
+  @Test func `A configuration file without a serial number leaves it to the disk`() throws {
     let table = "[[nvme]]\nmemory = \"1M\"\n"
     let file = try configuration(
       "\(table)socket = \"a\"\n\(table)socket = \"b\"\nserial = \"MINE\"\n\(table)socket = \"c\"\n")
@@ -127,14 +128,14 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
     #expect(serials == [nil, "MINE", nil])
   }
 
-  @Test func `lets disks that only read share a file`() throws {
+  @Test func `A configuration file may have read-only disks that share a file`() throws {
     let disk = "file = \"shared.img\"\nread-only = true\n"
     let file = try configuration(
       "[[nvme]]\nsocket = \"a\"\n\(disk)[[nvme]]\nsocket = \"b\"\n\(disk)")
     #expect(file.devices.count == 2)
   }
 
-  @Test func `knows a file by all its names`() throws {
+  @Test func `A configuration file with one disk file under two names is refused`() throws {
     let folder = FileManager.default.temporaryDirectory.appending(
       path: "vfio-user-names-\(UInt64.random(in: .min ... .max))")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)
@@ -162,7 +163,7 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
   }
 
   @Test(arguments: ConfiguredDevice.kinds.map(\.name))
-  func `knows the options of a subcommand and no others`(_ kind: String) throws {
+  func `A configuration file knows exactly the options of each subcommand`(_ kind: String) throws {
     let command = try #require(ConfiguredDevice.kinds.first { $0.name == kind }).command
     let help = Serve.helpMessage(for: command, columns: 400)
     let keys = ConfigurationKey.keys(of: command)
@@ -372,7 +373,7 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
   ]
 
   @Test(arguments: flaws)
-  func `that is wrong is refused with the place, the value, and what is allowed`(
+  func `A configuration error names the place, the value and what is allowed`(
     _ text: String, _ message: String
   ) throws {
     let flaw = #expect(throws: ConfigurationError.self) { _ = try configuration(text) }
@@ -392,12 +393,12 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
       ("[[nvme]]\nfd = 3\nnamespace = [\n{ memory = \"1M\" },\n{ fil = \"x\" }]", 5),
       ("[[nvme]]\nfd = 3\n[[nvme.namespace]]\nmemory = \"big\"", 3),
     ] as [(String, Int)])
-  func `that is wrong is refused with the line`(_ text: String, _ line: Int) {
+  func `A configuration error names the line`(_ text: String, _ line: Int) {
     let flaw = #expect(throws: ConfigurationError.self) { _ = try configuration(text) }
     #expect(flaw?.description.hasPrefix("devices.toml, line \(line): ") == true, "\(flaw as Any)")
   }
 
-  @Test func `that is no text is refused with the line`() throws {
+  @Test func `A configuration file that is not UTF-8 is refused with the line number`() throws {
     let path = "/tmp/vfio-user-bytes-\(UInt64.random(in: .min ... .max))"
     try Data("a = 1\nb = \"".utf8 + [0xFF]).write(to: URL(filePath: path))
     defer { try? FileManager.default.removeItem(atPath: path) }
@@ -406,7 +407,9 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
   }
 
   @Test(arguments: [("/dev/zero", "more than 1048576 bytes"), ("/tmp", "Is a directory")])
-  func `that is no file is refused`(_ path: String, _ says: String) {
+  func `A configuration file that is too large or a directory is refused`(
+    _ path: String, _ says: String
+  ) {
     let failure = #expect(throws: CommandError.self) { _ = try ConfigurationFile(at: path) }
     #expect(failure?.description.contains(says) == true, "\(failure as Any)")
   }

@@ -10,7 +10,7 @@ import Testing
     return try #require(command as? ServeNVMe).disk
   }
 
-  @Test func `count for namespaces that say nothing else`() throws {
+  @Test func `Options of a disk apply to namespaces without an option of their own`() throws {
     let disk = try disk([
       "--namespace", "memory=1M", "--namespace", "file=b,block-size=512,cache=write-through",
       "--block-size", "4096", "--cache", "direct",
@@ -21,7 +21,7 @@ import Testing
     #expect(namespaces.map(\.readOnly) == [false, false])
   }
 
-  @Test func `make all namespaces read only`() throws {
+  @Test func `The option --read-only of a disk makes all its namespaces read-only`() throws {
     let places = ["--namespace", "memory=1M", "--namespace", "memory=2M,read-only"]
     let some = try disk(places).namespaces()
     #expect(try some.map { try $0.open().file.isReadOnly } == [false, true])
@@ -31,12 +31,12 @@ import Testing
     #expect(try one.map { try $0.open().file.isReadOnly } == [true])
   }
 
-  @Test func `keep no state beside a file that is only read`() throws {
+  @Test func `A disk with the option --read-only has no state file`() throws {
     let disk = try disk(["--namespace", "file=/disks/b", "--read-only"])
     #expect(disk.stateFiles(try disk.namespaces()) == [])
   }
 
-  @Test func `have no size for all namespaces`() {
+  @Test func `The option --size of a disk is refused together with --namespace`() {
     #expect(throws: (any Error).self) {
       try disk(["--namespace", "file=b", "--size", "1G"])
     }

@@ -39,7 +39,7 @@ private final class Pipe: Sendable {
 }
 
 @Suite struct `The program's log` {
-  @Test func `keeps nobody when standard error is a pipe that nobody reads`() {
+  @Test func `The program's log drops lines instead of blocking if nobody reads standard error`() {
     let pipe = Pipe()
     let queue = LogQueue(pipe.writing, capacity: 4096)
     let line = String(repeating: "x", count: 1000) + "\n"
@@ -51,7 +51,7 @@ private final class Pipe: Sendable {
     #expect(text.contains("lines were dropped: nobody read them in time"))
   }
 
-  @Test func `writes every line in order when somebody reads`() {
+  @Test func `The program's log writes every line in order if standard error is read`() {
     let pipe = Pipe()
     let queue = LogQueue(pipe.writing)
     for number in 0..<100 { queue.write("line \(number)\n") }
@@ -59,7 +59,7 @@ private final class Pipe: Sendable {
     #expect(text == (0..<100).map { "line \($0)\n" }.joined())
   }
 
-  @Test func `shows what a peer says without letting it steer the terminal`() {
+  @Test func `The program's log escapes control characters in the text of a peer`() {
     let bytes = LogQueue.printable("device \u{1B}[2Jname\nforged line\u{7F}\n")
     let text = String(decoding: bytes, as: UTF8.self)
     #expect(text == #"device \x1b[2Jname\x0aforged line\x7f"# + "\n")

@@ -10,7 +10,7 @@ import VFIOUserTransport
 
 @testable import vfio_user
 
-@Suite struct `A disk that is started` {
+@Suite struct `Starting a disk` {
   /// Removed with all that is in it.
   private final class Folder {
     let path = "/tmp/vfio-user-made-\(UInt64.random(in: 0 ... .max))"
@@ -45,7 +45,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `leaves nothing behind when it fails`() throws {
+  @Test func `A disk that fails to start leaves no file behind`() throws {
     let made = "file=\(folder("a")),size=1M"
     let failures = [
       ["--namespace", made, "--namespace", "file=\(folder("b"))"],
@@ -65,7 +65,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `takes back what it has made when it is not served after all`() throws {
+  @Test func `A disk that is not served after all removes the files that it has created`() throws {
     let disk = try make(["--file", folder("a"), "--size", "1M"])
     #expect(folder.names == ["a", "a.nvme"])
     disk.removeMadeFiles()
@@ -76,14 +76,16 @@ import VFIOUserTransport
     #expect(folder.names == ["a", "a.nvme"])
   }
 
-  @Test func `gives a file its size back when it fails`() throws {
+  @Test func `A disk that fails to start restores the size of its file`() throws {
     let file = folder("a")
     try Data("data".utf8).write(to: URL(filePath: file))
     #expect(refusal(["--file", file, "--size", "1M", "--state", "/dev/null"]) != "nothing")
     #expect(try Data(contentsOf: URL(filePath: file)) == Data("data".utf8))
   }
 
-  @Test func `is no state of another disk`() throws {
+  @Test func `A disk refuses a state file as its data, and a disk in memory refuses --state`()
+    throws
+  {
     let files = ["vm", "vm.nvme"].flatMap { ["--namespace", "file=\(folder($0))"] }
     _ = try make(["--file", folder("vm"), "--size", "1M"])
     #expect(eventually { refusal(files).contains("vm.nvme looks like state") })
@@ -100,7 +102,10 @@ import VFIOUserTransport
     return try #require(disk)
   }
 
-  @Test func `is no file that was given for the state of another`() throws {
+  @Test
+  func `A disk refuses a file that is no disk state as its state file and does not change it`()
+    throws
+  {
     let files = ["--file", folder("vm"), "--size", "1M"]
     try Data("precious".utf8).write(to: URL(filePath: folder("vm.nvme")))
     #expect(refusal(files).contains("vm.nvme is no state of a disk"))
@@ -109,7 +114,8 @@ import VFIOUserTransport
     #expect(folder.names == ["vm.nvme"])
   }
 
-  @Test(arguments: ImageFormat.allCases) func `is no image of another format`(
+  @Test(arguments: ImageFormat.allCases)
+  func `A disk refuses an image of another format without --raw`(
     format: ImageFormat
   ) throws {
     let beginnings: [ImageFormat: [UInt8]] = [
@@ -137,7 +143,7 @@ import VFIOUserTransport
     _ = try eventuallyMade(file + again)
   }
 
-  @Test func `takes a serial number that a guest sees as it is`() throws {
+  @Test func `A disk refuses a serial number that a guest would not see unchanged`() throws {
     for serial in ["дом", " a", "a ", "a\u{7}"] {
       #expect(throws: (any Error).self) { try make(["--memory", "1M", "--serial", serial]) }
     }
@@ -148,7 +154,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `is not emptied by a copy of itself`() throws {
+  @Test func `Output to a data file or state file of a disk in use is refused`() throws {
     let disk = try make(["--file", folder("a"), "--size", "1M"])
     #expect(throws: CommandError.self) { try openOutput(folder("a")) }
     #expect(try FileManager.default.attributesOfItem(atPath: folder("a"))[.size] as? Int == 1 << 20)
@@ -161,7 +167,7 @@ import VFIOUserTransport
     try openOutput("/dev/null").close()
   }
 
-  @Test func `outlives a limit of the size of files`() async {
+  @Test func `A write beyond RLIMIT_FSIZE fails with EFBIG and does not end the process`() async {
     await #expect(processExitsWith: .success) {
       // The threads of tests block signals.
       var signals = sigset_t()

@@ -3,13 +3,13 @@ import Testing
 @testable import vfio_user
 
 @Suite struct `A latency histogram` {
-  @Test func `says nothing about nothing`() {
+  @Test func `A latency histogram without values has quantiles and a mean of zero`() {
     let histogram = LatencyHistogram()
     #expect(histogram.quantile(0.5) == 0)
     #expect(histogram.mean == 0)
   }
 
-  @Test func `is exact below 32 and within three per cent above`() {
+  @Test func `A latency histogram is exact below 32 and within three per cent above`() {
     for value: UInt64 in [0, 1, 31, 32, 33, 1000, 123_456, 98_765_432_100, .max / 2, .max] {
       var histogram = LatencyHistogram()
       histogram.record(value)
@@ -21,7 +21,7 @@ import Testing
     }
   }
 
-  @Test func `finds the shares of a thousand times`() {
+  @Test func `A latency histogram finds the quantiles of a thousand values`() {
     var histogram = LatencyHistogram()
     for value in 1...1000 as ClosedRange<UInt64> { histogram.record(value) }
     #expect(abs(Int(histogram.quantile(0.5)) - 500) <= 16)
@@ -31,7 +31,7 @@ import Testing
     #expect((histogram.least, histogram.most) == (1, 1000))
   }
 
-  @Test func `adds another one`() {
+  @Test func `A latency histogram can be merged with another one`() {
     var (one, other) = (LatencyHistogram(), LatencyHistogram())
     for value in 1...10 as ClosedRange<UInt64> { one.record(value) }
     for value in 11...20 as ClosedRange<UInt64> { other.record(value) }
@@ -42,15 +42,15 @@ import Testing
   }
 }
 
-@Suite struct `A checksum` {
-  @Test func `is the one of RFC 3720`() {
+@Suite struct `A CRC-32C checksum` {
+  @Test func `A CRC-32C checksum matches the examples of RFC 3720`() {
     #expect(CRC32C.of([UInt8](repeating: 0, count: 32).span) == 0x8A91_36AA)
     #expect(CRC32C.of([UInt8](repeating: 0xFF, count: 32).span) == 0x62A8_AB43)
     #expect(CRC32C.of([UInt8](0..<32).span) == 0x46DD_794E)
     #expect(CRC32C.of(Array("123456789".utf8).span) == 0xE306_9283)
   }
 
-  @Test func `does not care how the bytes are cut`() {
+  @Test func `A CRC-32C checksum does not depend on how the bytes are split`() {
     let bytes = (0..<1000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
     for cut in [0, 1, 7, 8, 9, 500, 999, 1000] {
       var sum = CRC32C()
@@ -68,16 +68,16 @@ import Testing
       ("2T", 2 << 40), ("16MiB", 16 << 20),
       ("8388607T", 8_388_607 << 40),
     ] as [(String, UInt64)])
-  func `are read with their units`(text: String, bytes: UInt64) {
+  func `Sizes are parsed with their units`(text: String, bytes: UInt64) {
     #expect(ByteCount(argument: text)?.bytes == bytes)
   }
 
   @Test(arguments: ["", "K", "-1", "1.5G", "1P", "8388608T", "99999999999999999999", "1 K"])
-  func `that cannot be are refused`(text: String) {
+  func `Sizes that are not valid are refused`(text: String) {
     #expect(ByteCount(argument: text) == nil)
   }
 
-  @Test func `are written for people`() {
+  @Test func `Numbers, fractions and times are formatted for people`() {
     #expect(grouped(0) == "0")
     #expect(grouped(999) == "999")
     #expect(grouped(1000) == "1,000")
@@ -91,8 +91,8 @@ import Testing
   }
 }
 
-@Suite struct `A pattern` {
-  @Test func `differs from block to block and from seed to seed, and is the same each time`() {
+@Suite struct `A test pattern for blocks` {
+  @Test func `A test pattern depends on block and seed only and ends in its CRC-32C checksum`() {
     func block(_ number: UInt64, _ seed: UInt64) -> [UInt8] {
       var data = [UInt8](repeating: 0, count: 512)
       Pattern.fill(&data, block: number, seed: seed)
@@ -115,8 +115,7 @@ import Testing
   }
 
   @Test(arguments: [true, false], [10, 100_001, 8192, 3] as [UInt64])
-  func `of several touches none of another's blocks, and stays inside`(random: Bool, blocks: UInt64)
-  {
+  func `Shares of a workload have disjoint blocks within the disk`(random: Bool, blocks: UInt64) {
     let seen = (0..<2 as Range<UInt64>).map { number in
       var workload = Workload(
         blockSize: 4096, depth: 1, readShare: 100, isRandom: random, blocks: blocks, seconds: 1,
@@ -129,13 +128,13 @@ import Testing
     #expect(seen.allSatisfy { $0.allSatisfy { $0 < blocks } && !$0.isEmpty })
   }
 
-  @Test func `goes round in order`() {
+  @Test func `A sequential workload visits all blocks in order and starts again`() {
     var steps = WorkloadSteps(workload(reads: 100, random: false))
     let blocks = (0..<25).map { _ in steps.step().block }
     #expect(blocks == (0..<25).map { $0 % 10 })
   }
 
-  @Test func `stays inside, and mixes as told`() {
+  @Test func `A random workload stays within the disk and has the requested share of reads`() {
     var steps = WorkloadSteps(workload(reads: 70, random: true))
     let all = (0..<10_000).map { _ in steps.step() }
     #expect(all.allSatisfy { $0.block < 10 })
@@ -158,8 +157,8 @@ private final class NotingEngine: BlockEngine {
   func read(_ slot: Int, into bytes: inout MutableRawSpan) {}
 }
 
-@Suite struct `A pass over a disk` {
-  @Test func `that is interrupted says what it did, and not what it did not`() throws {
+@Suite struct `A pattern pass over a disk` {
+  @Test func `A pattern pass that is interrupted reports only what it has done`() throws {
     let engine = NotingEngine()
     var asked = 0
     var pass = PatternPass(engine, seed: 1, transfer: 4096, isShown: false) {
@@ -175,21 +174,24 @@ private final class NotingEngine: BlockEngine {
     #expect(report.text.hasSuffix("interrupted"), "\(report.text)")
   }
 
-  @Test func `that loses every write finds none of them`() throws {
+  @Test func `A pattern pass over a disk that loses every write reports every block as bad`() throws
+  {
     var pass = PatternPass(NotingEngine(), seed: 1, transfer: 4096, isShown: false) { false }
     let report = try pass.run(0..<10, writes: true)
     #expect((report.badBlocks, report.blocksRead, report.firstBadOffset) == (10, 10, 0))
   }
 }
 
-@Suite struct `What was meant` {
+@Suite struct `A suggestion for a mistyped name` {
   @Test(
     arguments: [
       ("nvm", "nvme"), ("nmve", "nvme"), ("scrach", "scratch"), ("seriall", "serial"),
       ("eud", "edu"),
       ("fly", nil), ("", nil), ("nvmenvmenvme", nil),
     ] as [(String, String?)])
-  func `is the name with the fewest changes, if they are few`(name: String, meant: String?) {
+  func `A suggestion for a mistyped name is the known name with the fewest changes, if few`(
+    name: String, meant: String?
+  ) {
     #expect(Suggestion.nearest(to: name, among: ["nvme", "serial", "edu", "scratch"]) == meant)
   }
 }

@@ -32,11 +32,13 @@ extension ConfigurationTable {
       ("[1, [2], # two\n 3,]", .list([.number(1), .list([.number(2)]), .number(3)])),
       ("[]", .list([])),
     ] as [(String, ConfigurationValue)])
-  func `has values of all kinds`(written: String, value: ConfigurationValue) throws {
+  func `A TOML document may have values of all kinds`(written: String, value: ConfigurationValue)
+    throws
+  {
     #expect(try read("key = \(written)")["key"] == value)
   }
 
-  @Test func `has tables by brackets, by dots and in braces`() throws {
+  @Test func `A TOML document may have tables in brackets, as dotted keys and in braces`() throws {
     let document = try read(
       """
       a.b = 1\r
@@ -87,7 +89,9 @@ extension ConfigurationTable {
       ("[a.b]\n[a]\nb.c = 1", 3, "set already"), ("a.b = 1\n[a]", 2, "set already"), ("[a", 1, "]"),
       ("[[a]", 1, "]]"), ("a.", 1, "a key"), ("\u{FEFF}\u{FEFF}a = 1", 1, "a key"),
     ] as [(String, Int, String)])
-  func `that is none is refused with its line`(text: String, line: Int, says: String) {
+  func `A TOML document with an error is refused with the line number`(
+    text: String, line: Int, says: String
+  ) {
     let flaw = #expect(throws: TOMLError.self) { try read(text) }
     #expect(flaw?.line == line)
     #expect(flaw?.what.contains(says) == true, "\(flaw as Any)")
@@ -95,7 +99,7 @@ extension ConfigurationTable {
 
   /// What would need a stack as deep as it is long.
   @Test(arguments: ["[", "{a=", "a.", "a=[", "[[", "a={b.c=["])
-  func `cannot be nested as deep as it likes`(_ part: String) {
+  func `A TOML document that is nested too deep is refused`(_ part: String) {
     let many = String(repeating: part, count: 100_000)
     for text in [many, "a=\(many)", "[\(many)"] {
       #expect(throws: TOMLError.self) { try read(text) }
@@ -123,7 +127,7 @@ extension ConfigurationTable {
     "\\u0041", "\\UFFFFFFFF", "-", "_", "0x", "1e", "é", "\0", "\u{7F}", " ", "nvme", "[[[nvme]]]",
   ]
 
-  @Test func `ends no process, whatever was changed in it`() {
+  @Test func `A TOML document with random changes does not crash the reader`() {
     var random = SplitMix(seed: 57)
     for round in 0..<20_000 as Range<UInt64> {
       var text = Array(Self.sound[Int(round & 1)].unicodeScalars)

@@ -19,7 +19,9 @@ import VFIOUserTransport
     try client.load(.configuration, at: 0x06, as: UInt16.self) & 0x0008 != 0
   }
 
-  @Test func `collect in the status until each bit is acknowledged`() throws {
+  @Test func `Interrupts of edu accumulate in the interrupt status until each bit is acknowledged`()
+    throws
+  {
     try client.setTrigger(.intx, counter)
     try client.set(0x60, 0x11)
     try client.set(0x60, 0x100)
@@ -33,14 +35,14 @@ import VFIOUserTransport
     #expect(try !level())
   }
 
-  @Test func `of no bits are none`() throws {
+  @Test func `An interrupt of edu without any bit set is not signalled`() throws {
     try client.setTrigger(.intx, counter)
     try client.set(0x60, 0)
     #expect(counter.take() == 0)
     #expect(try !level())
   }
 
-  @Test func `by the pin come again with each unmask, until acknowledged`() throws {
+  @Test func `INTx of edu signals again at each unmask until it is acknowledged`() throws {
     try client.setTrigger(.intx, counter)
     try client.set(0x60, 1)
     #expect(counter.take() == 1)
@@ -53,7 +55,9 @@ import VFIOUserTransport
     #expect(counter.take() == 1)
   }
 
-  @Test func `by the pin wait behind the client's mask and the command register`() throws {
+  @Test func `INTx of edu is held back by the mask of the client and by the command register`()
+    throws
+  {
     try client.setTrigger(.intx, counter)
     try client.act(.mask, on: .intx)
     try client.set(0x60, 1)
@@ -66,7 +70,7 @@ import VFIOUserTransport
     #expect(counter.take() == 1)
   }
 
-  @Test func `by message are one for each time something is raised, and no level`() throws {
+  @Test func `MSI of edu signals once for each raise and does not set the INTx level`() throws {
     try client.setTrigger(.msi, counter)
     try client.set(0x60, 1)
     #expect(counter.take() == 1)
@@ -79,7 +83,7 @@ import VFIOUserTransport
     #expect(counter.take() == 0)
   }
 
-  @Test func `by message wait behind the client's mask`() throws {
+  @Test func `MSI of edu is held back by the mask of the client`() throws {
     try client.setTrigger(.msi, counter)
     try client.act(.mask, on: .msi)
     try client.set(0x60, 1)
@@ -88,7 +92,7 @@ import VFIOUserTransport
     #expect(counter.take() == 1)
   }
 
-  @Test func `leave the pin when the guest switches MSI on, and come back to it`() throws {
+  @Test func `INTx of edu is low while the guest enables MSI and high again afterwards`() throws {
     let pin = try EventFD()
     try client.setTrigger(.intx, pin)
     try client.set(0x60, 1)
@@ -102,7 +106,7 @@ import VFIOUserTransport
     #expect(pin.take() == 1)
   }
 
-  @Test func `are silent after a reset`() throws {
+  @Test func `Interrupts of edu are silent after a reset`() throws {
     try client.setTrigger(.intx, counter)
     try client.set(0x60, 1)
     #expect(counter.take() == 1)
@@ -114,7 +118,7 @@ import VFIOUserTransport
     #expect(counter.take() == 1)
   }
 
-  @Test func `that a client left behind are told to the next one by the pin`() throws {
+  @Test func `A pending interrupt of edu is signalled to the next client by INTx`() throws {
     let bench = try Bench()
     let first = try bench.connect()
     try first.set(0x60, 4)

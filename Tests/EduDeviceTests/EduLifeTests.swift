@@ -54,8 +54,10 @@ private struct SlowClient {
   }
 }
 
-@Suite struct `While a transfer waits for its client` {
-  @Test func `registers answer, and those of the transfer do not change`() throws {
+@Suite struct `A DMA transfer of edu in progress` {
+  @Test func `Registers of edu answer during a DMA transfer, and its DMA registers ignore writes`()
+    throws
+  {
     let client = try SlowClient(Bench())
     let request = try client.start()
     #expect(try client.read(0x98) == 0x5)
@@ -72,7 +74,9 @@ private struct SlowClient {
     #expect(try client.read(0x24) == 0x100)
   }
 
-  @Test func `a factorial is computed after it, and another one is ignored`() throws {
+  @Test func `A factorial of edu waits for the DMA transfer in progress, a second one is ignored`()
+    throws
+  {
     let client = try SlowClient(Bench())
     let request = try client.start()
     try client.write(5, .bar0, 0x08, 4)
@@ -84,7 +88,9 @@ private struct SlowClient {
     #expect(try client.read(0x08) == 120)
   }
 
-  @Test func `a reset ends it without an interrupt, and its bytes go nowhere`() throws {
+  @Test func `A reset ends a DMA transfer of edu without an interrupt and discards its data`()
+    throws
+  {
     let client = try SlowClient(Bench())
     let request = try client.start()
     try client.write(5, .bar0, 0x08, 4)
@@ -106,7 +112,8 @@ private struct SlowClient {
     #expect(try client.read(0x08) == 0)
   }
 
-  @Test func `its client may go, and the next one sees a device at rest`() throws {
+  @Test func `A client that disconnects during a DMA transfer of edu leaves an idle device`() throws
+  {
     let bench = try Bench()
     let first = try SlowClient(bench)
     _ = try first.start()
@@ -125,7 +132,7 @@ private struct SlowClient {
     #expect(counter.take() == 0)
   }
 
-  @Test func `a client that never answers costs a time-out`() throws {
+  @Test func `A DMA transfer of edu ends after a timeout if the client never replies`() throws {
     var options = ServerOptions()
     options.dmaTimeout = .milliseconds(50)
     let client = try SlowClient(Bench(EduDevice(), options))
@@ -134,7 +141,7 @@ private struct SlowClient {
     #expect(try client.read(0x24) == 0x100)
   }
 
-  @Test func `resets in the middle of a thousand do no harm`() throws {
+  @Test func `Resets in the middle of a thousand DMA transfers of edu do no harm`() throws {
     let driver = try Driver(Bench().connect())
     driver.memory.write(Array(repeating: 1, count: 4096), at: 0)
     for turn in 0..<1000 {
@@ -149,7 +156,8 @@ private struct SlowClient {
     #expect(driver.memory.read(at: 0, count: 4096).allSatisfy { $0 == 0 })
   }
 
-  @Test func `before a client has set the device up, memory is out of reach`() throws {
+  @Test func `A DMA transfer of edu has no effect until a new client has armed the device`() throws
+  {
     let bench = try Bench()
     let first = try Driver(bench.connect())
     first.client.disconnect()

@@ -7,12 +7,12 @@ import VFIOUserClient
 import VFIOUserProtocol
 import VFIOUserTransport
 
-@Suite struct `A transfer` {
+@Suite struct `A DMA transfer of edu` {
   static let text = (0..<4096).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8 &+ 5) }
   static let buffer: UInt64 = 0x40000
 
   @Test(arguments: [true, false], [0, 1, 100, 4095, 4096] as [Int])
-  func `brings bytes in and takes them out again, from mapped memory and by messages`(
+  func `A DMA transfer of edu copies bytes in and out, by mapped memory and by messages`(
     isShared: Bool, count: Int
   ) throws {
     let driver = try Driver(Bench().connect(), isShared: isShared)
@@ -25,7 +25,7 @@ import VFIOUserTransport
     #expect(try driver.client.load(.bar0, at: 0x98, as: UInt64.self) == 0x2)
   }
 
-  @Test func `works for a client that never posts, by messages`() throws {
+  @Test func `A DMA transfer of edu by messages works for a client without posted writes`() throws {
     let client = try Bench().connect { $0.postsWrites = false }
     let driver = try Driver(client, isShared: false)
     driver.memory.write(Self.text, at: 0)
@@ -40,7 +40,9 @@ import VFIOUserTransport
     #expect(driver.memory.read(at: 0x1000, count: 4096) == Self.text)
   }
 
-  @Test func `answers the write that starts it before it asks for memory`() throws {
+  @Test func `The edu device replies to the write that starts a transfer before it sends DMA_READ`()
+    throws
+  {
     let peer = try Bench().script()
     let map = DMAMap(flags: [.readable, .writable], address: 0x10000, size: 0x10000)
     _ = try peer.ask(message(.dmaMap, bytes(of: map)))
@@ -60,7 +62,7 @@ import VFIOUserTransport
     #expect(try peer.receive().header.command == .dmaRead)
   }
 
-  @Test func `raises an interrupt at the end if asked to, and none otherwise`() throws {
+  @Test func `A DMA transfer of edu raises an interrupt at its end only if requested`() throws {
     let driver = try Driver(Bench().connect())
     let counter = try EventFD()
     try driver.client.setTrigger(.msi, counter)
@@ -72,7 +74,7 @@ import VFIOUserTransport
     #expect(try driver.client.load(.bar0, at: 0x98, as: UInt64.self) == 0x4)
   }
 
-  @Test func `moves parts of the buffer, up to its end`() throws {
+  @Test func `A DMA transfer of edu may copy any part of the buffer up to its end`() throws {
     let driver = try Driver(Bench().connect())
     driver.memory.write(Self.text, at: 0)
     try driver.transfer(from: Driver.base, to: Self.buffer + 4000, count: 96, 0x1)
@@ -83,7 +85,7 @@ import VFIOUserTransport
     #expect(driver.memory.read(at: 0x2000, count: 4096) == Array(expected))
   }
 
-  @Test func `crosses windows`() throws {
+  @Test func `A DMA transfer of edu crosses DMA windows`() throws {
     let driver = try Driver(Bench().connect())
     let next = try SharedMemory(size: 4096)
     try driver.client.map(next, at: Driver.base + driver.memory.size, size: 4096, isShared: false)
@@ -131,7 +133,9 @@ import VFIOUserTransport
   ]
 
   @Test(arguments: nonsense)
-  func `of nonsense ends, changes nothing, and the next one works`(_ bad: Nonsense) throws {
+  func `An invalid DMA transfer of edu ends without effect and the next one works`(_ bad: Nonsense)
+    throws
+  {
     let driver = try Driver(Bench().connect())
     let marked = [UInt8](repeating: 0xA5, count: 4096)
     driver.memory.write(marked, at: 0)
@@ -144,7 +148,7 @@ import VFIOUserTransport
     #expect(driver.memory.read(at: 0, count: 4096) == marked)
   }
 
-  @Test func `cuts addresses to 28 bits unless told otherwise`() throws {
+  @Test func `A DMA transfer of edu truncates addresses to 28 bits by default`() throws {
     let driver = try Driver(Bench().connect())
     driver.memory.write(Self.text, at: 0)
     try driver.transfer(
@@ -155,7 +159,8 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [29, 40, 64])
-  func `reaches what a wider mask allows`(bits: Int) throws {
+  func `A DMA transfer of edu reaches the addresses that a wider DMA mask allows`(bits: Int) throws
+  {
     let high: UInt64 = 1 << UInt64(bits - 1)
     let driver = try Driver(
       Bench(EduDevice(dmaMask: .max >> UInt64(64 - bits))).connect(), at: high)
@@ -165,7 +170,7 @@ import VFIOUserTransport
     #expect(driver.memory.read(at: 0x1000, count: 4096) == Self.text)
   }
 
-  @Test func `needs the bus master bit`() throws {
+  @Test func `A DMA transfer of edu needs the bus master bit`() throws {
     let driver = try Driver(Bench().connect())
     driver.memory.write(Self.text, at: 0)
     try driver.transfer(from: Driver.base, to: Self.buffer, count: 64, 0x1)
@@ -177,7 +182,7 @@ import VFIOUserTransport
     #expect(driver.memory.read(at: 0x1000, count: 64) == Array(Self.text.prefix(64)))
   }
 
-  @Test func `respects what a window permits`() throws {
+  @Test func `A DMA transfer of edu respects the permissions of a DMA window`() throws {
     let driver = try Driver(Bench().connect())
     let readable = try SharedMemory(size: 4096)
     try driver.client.map(readable, at: 0x40_0000, size: 4096, .readable)

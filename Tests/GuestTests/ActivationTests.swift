@@ -71,14 +71,16 @@ private final class Activated {
 private let edu: UInt16 = 0x11E8
 private let scratch: UInt16 = 0x5C7C
 
-@Suite struct `A device that is started with its socket` {
+@Suite struct `A socket-activated device` {
   @Test(arguments: [
     ("edu --fd 3", ""), ("edu --systemd", "LISTEN_FDS=1 LISTEN_PID=$$"),
     ("edu", "LISTEN_FDS=1 LISTEN_PID=$$"), ("edu --fd 3", "LISTEN_FDS=1 LISTEN_PID=$$"),
     ("edu --systemd-name disk", "LISTEN_FDS=1 LISTEN_PID=$$ LISTEN_FDNAMES=disk"),
     ("--config FILE", "LISTEN_FDS=1 LISTEN_PID=$$"),
   ])
-  func `serves it, and leaves it where it is`(line: String, variables: String) throws {
+  func `A socket-activated device serves its socket and does not remove it`(
+    line: String, variables: String
+  ) throws {
     let program = try Activated(line, variables, configuration: "[edu]\n")
     #expect(try program.device(at: 0) == edu, "\(program.whatItSaid)")
     program.terminate()
@@ -87,7 +89,7 @@ private let scratch: UInt16 = 0x5C7C
     #expect(FileManager.default.fileExists(atPath: path.string))
   }
 
-  @Test func `finds the sockets of several devices by name`() throws {
+  @Test func `Several socket-activated devices find their sockets by name`() throws {
     let program = try Activated(
       "--config FILE", "LISTEN_FDS=2 LISTEN_PID=$$ LISTEN_FDNAMES=one:two", sockets: 2,
       configuration: """
@@ -100,7 +102,7 @@ private let scratch: UInt16 = 0x5C7C
     #expect(try program.device(at: 1) == edu)
   }
 
-  @Test func `says which socket is left over`() throws {
+  @Test func `A socket-activated device reports a socket that no device uses`() throws {
     let program = try Activated(
       "edu --systemd-name two", "LISTEN_FDS=2 LISTEN_PID=$$ LISTEN_FDNAMES=one:two", sockets: 2)
     #expect(try program.device(at: 1) == edu)
@@ -123,7 +125,7 @@ private let scratch: UInt16 = 0x5C7C
         "devices.toml, line 1: [[edu]] number 1: systemd handed over no socket 'one', but 'a', 'b'"
       ),
     ] as [(String, String, String)])
-  func `says what is wrong with it and what would be right`(
+  func `A wrong socket activation is reported with its remedy`(
     line: String, variables: String, says: String
   ) throws {
     let program = try Activated(
@@ -133,7 +135,9 @@ private let scratch: UInt16 = 0x5C7C
   }
 
   @Test(arguments: ["edu --fd 3", "--config FILE"])
-  func `ends with an error when no more clients can be accepted`(line: String) throws {
+  func `A socket-activated device ends with an error when no more clients can be accepted`(
+    line: String
+  ) throws {
     let program = try Activated(line, configuration: "[edu]\nfd = 3\n")
     #expect(try program.device(at: 0) == edu)
     _ = shutdown(program.listeners[0].descriptor.number, Int32(SHUT_RDWR))
@@ -143,7 +147,7 @@ private let scratch: UInt16 = 0x5C7C
       "\(program.whatItSaid)")
   }
 
-  @Test func `says of which device a line of its log is`() throws {
+  @Test func `Each line of the log names its device`() throws {
     let program = try Activated(
       "--config FILE", sockets: 2,
       configuration: "log-level = \"info\"\n[[edu]]\nfd = 3\n[[scratch]]\nfd = 4\n")

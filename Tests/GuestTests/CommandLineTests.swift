@@ -115,7 +115,7 @@ struct WrongCommandLine: CustomTestStringConvertible, Sendable {
   ]
 
   @Test(arguments: lines)
-  func `is answered with cause and remedy, and an exit code that says whose fault it is`(
+  func `A wrong command line is answered with cause, remedy and a fitting exit code`(
     _ line: WrongCommandLine
   ) throws {
     let process = Process()

@@ -20,7 +20,7 @@ import VFIOUserClient
     try ProgramRun(["nvme", command, disk.device.socket] + arguments, input: input)
   }
 
-  @Test func `say what it is, for people and for programs`() throws {
+  @Test func `The identify command describes a disk as text and as JSON`() throws {
     let disk = try NVMeDisk(megabytes: 64, serial: "DRIVEN-1")
     let run = try run("identify", disk)
     #expect(run.exitCode == 0, "\(run.errors)")
@@ -42,7 +42,7 @@ import VFIOUserClient
     #expect(!space.isReadOnly)
   }
 
-  @Test func `write a file to it and read it back, and the checksums are the same`() throws {
+  @Test func `The write and read commands transfer a file with equal checksums`() throws {
     let disk = try NVMeDisk(megabytes: 16)
     let scratch = try ScratchFolder()
     let (source, copy) = (scratch.path("source"), scratch.path("copy"))
@@ -65,7 +65,9 @@ import VFIOUserClient
     #expect(try Data(contentsOf: URL(filePath: copy)) == data)
   }
 
-  @Test func `take standard input and give standard output, and fill the last block up`() throws {
+  @Test func `The write command reads standard input and pads it, and read writes standard output`()
+    throws
+  {
     let disk = try NVMeDisk(megabytes: 1, blockSize: 4096)
     let scratch = try ScratchFolder()
     let data = Self.random(5000)
@@ -78,7 +80,7 @@ import VFIOUserClient
     #expect(try run("read", disk).output.count == 1 << 20)
   }
 
-  @Test func `say the depth that they measure at`() throws {
+  @Test func `The bench command reports the queue depth at which it measures`() throws {
     let disk = try NVMeDisk(megabytes: 16, options: ["--queue-entries", "4"])
     let run = try run("bench", disk, "--seconds", "0.1", "--depth", "32", "--json")
     #expect(run.exitCode == 0, "\(run.errors)")
@@ -86,7 +88,7 @@ import VFIOUserClient
     #expect(run.errors.contains("take 3 operations at a time, not 32"), "\(run.errors)")
   }
 
-  @Test func `say that the disk has gone in the middle`() throws {
+  @Test func `The bench command reports that the device process has ended`() throws {
     let disk = try NVMeDisk(megabytes: 16)
     let scratch = try ScratchFolder()
     let bench = try ChildProcess(
@@ -99,7 +101,7 @@ import VFIOUserClient
     #expect(bench.whatItSaid.contains("is gone: its process has ended"), "\(bench.whatItSaid)")
   }
 
-  @Test func `measure it alone, and leave its content as it is`() throws {
+  @Test func `The bench command measures a disk alone and leaves its content as it is`() throws {
     let disk = try NVMeDisk(megabytes: 16)
     try disk.write([UInt8](Self.random(65536)))
     let before = try Data(contentsOf: URL(filePath: disk.file))
@@ -120,7 +122,7 @@ import VFIOUserClient
     #expect(try Data(contentsOf: URL(filePath: disk.file)) == before)
   }
 
-  @Test func `compare it with a file of the host`() throws {
+  @Test func `The bench command compares a disk with a file of the host`() throws {
     let disk = try NVMeDisk(megabytes: 16)
     let run = try run("bench", disk, "--seconds", "0.2", "--compare", disk.file, "--json")
     #expect(run.exitCode == 0, "\(run.errors)")
@@ -135,7 +137,7 @@ import VFIOUserClient
     #expect(people.text.contains("disk / file: "), "\(people.text)")
   }
 
-  @Test func `measure writes where that is allowed, and only where it is told`() throws {
+  @Test func `The bench command writes only with --overwrite, and only within --span`() throws {
     let disk = try NVMeDisk(megabytes: 16)
     try disk.write([UInt8](repeating: 0xFF, count: 16 << 20))
     let run = try run(
@@ -168,7 +170,9 @@ import VFIOUserClient
         ["verify", "--overwrite", "--block-size", "2M"], "whole blocks of 512 bytes, at most 1 MiB"
       ),
     ] as [([String], String)])
-  func `say with exit code 1 what a disk cannot do`(arguments: [String], says: String) throws {
+  func `An nvme command that a disk cannot carry out ends with exit code 1 and a reason`(
+    arguments: [String], says: String
+  ) throws {
     let disk = try NVMeDisk(megabytes: 16)
     let run = try ProgramRun(
       ["nvme", arguments[0], disk.device.socket] + arguments.dropFirst())
@@ -178,7 +182,7 @@ import VFIOUserClient
     #expect(disk.device.process.isRunning)
   }
 
-  @Test func `say that it is write-protected`() throws {
+  @Test func `The write command fails on a write-protected disk, which identify shows`() throws {
     let disk = try NVMeDisk(megabytes: 1, options: ["--read-only"])
     let write = try run("write", disk, input: "/etc/passwd")
     #expect(write.exitCode == 1)
@@ -188,7 +192,7 @@ import VFIOUserClient
     #expect(summary.namespaces.first?.isReadOnly == true)
   }
 
-  @Test func `say that it has a client already`() throws {
+  @Test func `The identify command reports that the disk has a client already`() throws {
     let disk = try NVMeDisk(megabytes: 1)
     let client = try Client(connectingTo: FilePath(disk.device.socket))
     let run = try run("identify", disk)
@@ -199,7 +203,7 @@ import VFIOUserClient
   }
 
   /// SIGINT in the middle: the report of what was done, and an exit code of its own.
-  @Test func `end tidily when they are interrupted`() throws {
+  @Test func `The bench command ends with its report and exit code 130 when interrupted`() throws {
     let disk = try NVMeDisk(megabytes: 16)
     let scratch = try ScratchFolder()
     let (channel, theirs) = try ByteChannel.pair(name: "vfio-user nvme bench")
@@ -224,7 +228,7 @@ import VFIOUserClient
   }
 
   @Test(arguments: [["demo"], ["demo", "disk"]])
-  func `of a disk goes through to the end`(command: [String]) throws {
+  func `The demonstration of a disk runs through to the end`(command: [String]) throws {
     let before = try Self.remains()
     let run = try ProgramRun(
       command + ["--size", "16M", "--verified", "1M", "--seconds", "0.02"])
@@ -239,7 +243,7 @@ import VFIOUserClient
     #expect(try Self.remains() == before)
   }
 
-  @Test func `of a serial port goes through to the end`() throws {
+  @Test func `The demonstration of a serial port runs through to the end`() throws {
     let before = try Self.remains()
     let run = try ProgramRun(["demo", "serial", "--bytes", "600"])
     #expect(run.exitCode == 0, "\(run.errors)")

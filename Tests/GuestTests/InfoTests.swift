@@ -2,8 +2,9 @@ import Testing
 
 @testable import vfio_user
 
-@Suite(.timeLimit(.minutes(2))) struct `What info shows` {
-  @Test func `has the places of the MSI-X table, and numbers as people search them`() throws {
+@Suite(.timeLimit(.minutes(2))) struct `The info command` {
+  @Test func `The info command shows the place of the MSI-X table, and IDs in hexadecimal`() throws
+  {
     let device = try DeviceProcess(["scratch"])
     defer { device.kill() }
     let run = try ProgramRun(["info", device.socket])

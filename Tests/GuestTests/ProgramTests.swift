@@ -33,7 +33,7 @@ import VFIOUserTransport
     "$0 nvme read --count 512 %", "$0 nvme bench --seconds 0.01 %",
     "$0 nvme verify --size 64K --overwrite %", "$0 nvme read -o /dev/full --count 512 %",
   ])
-  func `does not take output that nobody got for a success`(_ line: String) throws {
+  func `The program fails when its output cannot be written`(_ line: String) throws {
     let disk = try NVMeDisk(megabytes: 1)
     let run = try shell(
       "(\(line.replacing("%", with: disk.device.socket)) \(line.contains("-o ") ? "" : "> /dev/full"))"
@@ -43,7 +43,9 @@ import VFIOUserTransport
   }
 
   @Test(arguments: ["$0 --help", "$0 nvme read %"])
-  func `leaves readers that have had enough alone`(_ line: String) throws {
+  func `The program succeeds when the reader of its output closes the pipe early`(_ line: String)
+    throws
+  {
     let disk = try NVMeDisk(megabytes: 16)
     let run = try shell("(\(line.replacing("%", with: disk.device.socket)) | head -c 1)")
     #expect(run.code == 0)
@@ -51,7 +53,9 @@ import VFIOUserTransport
   }
 
   @Test(arguments: ["serve nvme --socket /tmp/x --file", "info", "nvme read /tmp/x --output"])
-  func `refuses a file name that is no text, and touches no other`(_ line: String) throws {
+  func `The program refuses a file name that is not UTF-8, and touches no other file`(
+    _ line: String
+  ) throws {
     let folder = try ScratchFolder()
     let run = try shell("(cd \(folder.url.path) && $0 \(line) bad$'\\xff'.img)")
     #expect(run.code == 64)
@@ -60,7 +64,7 @@ import VFIOUserTransport
   }
 
   /// In a mount namespace of its own, where that is allowed.
-  @Test func `has its arguments without a proc file system`() throws {
+  @Test func `The program has its arguments without a proc file system`() throws {
     let hidden = "unshare -Urm bash -c 'mount -t tmpfs none /proc && exec \"$0\" \"$@\"'"
     guard try shell("\(hidden) true").code == 0 else { return }
     let run = try shell("\(hidden) $0 fly")
@@ -69,7 +73,7 @@ import VFIOUserTransport
   }
 
   /// The main thread is the one that the signal would end; the test runner ignores it, and what it starts does then.
-  @Test func `says that a file would be larger than the limit`() throws {
+  @Test func `The program reports that an image would exceed the file size limit`() throws {
     let scratch = try ScratchFolder()
     let file = scratch.path("disk.img")
     let run = try shell(
@@ -80,7 +84,7 @@ import VFIOUserTransport
   }
 
   /// Beyond the limit a write fails, and the process goes on.
-  @Test func `outlives the limit on the size of files`() throws {
+  @Test func `The program survives a write beyond the file size limit`() throws {
     let scratch = try ScratchFolder()
     let socket = scratch.path("s")
     let file = scratch.path("disk.img")
@@ -103,7 +107,7 @@ import VFIOUserTransport
     #expect(try process.exitCode() == 0)
   }
 
-  @Test func `says when a device is ready, and what to copy`() throws {
+  @Test func `The program says when a device is ready, and prints the options for QEMU`() throws {
     let scratch = try ScratchFolder()
     let (channel, theirs) = try ByteChannel.pair(name: "standard output")
     let process = try ChildProcess(
@@ -124,7 +128,7 @@ import VFIOUserTransport
   }
 
   /// At the log level that it has by itself.
-  @Test func `says that a client has forgotten to share its memory`() throws {
+  @Test func `The program warns of a client that does not share its memory`() throws {
     let scratch = try ScratchFolder()
     let socket = scratch.path("s")
     let process = try ChildProcess(
@@ -139,7 +143,7 @@ import VFIOUserTransport
   }
 
   /// A pipe that is full and stays full.
-  @Test func `waits for nobody who does not read what it says`() throws {
+  @Test func `The program does not wait for a reader of its standard output`() throws {
     let scratch = try ScratchFolder()
     let socket = scratch.path("s")
     let pipe = Pipe()
@@ -161,7 +165,7 @@ import VFIOUserTransport
     withExtendedLifetime(pipe) {}
   }
 
-  @Test func `keeps standard output for the serial port that uses it`() throws {
+  @Test func `The program leaves standard output to the serial port that uses it`() throws {
     let device = try DeviceProcess(["serial", "--stdio"])
     defer { device.kill() }
     #expect(eventually { device.whatItSaid.contains("serial is ready on") })

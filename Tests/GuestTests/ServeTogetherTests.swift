@@ -14,7 +14,7 @@ import VFIOUserTransport
 
 /// Needs no guest.
 @Suite(.timeLimit(.minutes(2))) struct `Devices of one configuration file` {
-  @Test func `are busy at once, and none gets the data of another`() throws {
+  @Test func `Devices of one configuration file are busy at once without mixing up data`() throws {
     let scratch = try ScratchFolder()
     let process = try DeviceProcess(
       configuration: twoControllers, sockets: ["controller-0", "controller-1"], in: scratch)
@@ -37,7 +37,9 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [SIGTERM, SIGINT])
-  func `end together at a signal, and remove all sockets`(_ signal: Int32) throws {
+  func `Devices of one configuration file end together at a signal and remove their sockets`(
+    _ signal: Int32
+  ) throws {
     let scratch = try ScratchFolder()
     let process = try DeviceProcess(
       configuration: """
@@ -68,7 +70,9 @@ import VFIOUserTransport
     ("[[serial]]\nsocket = \"/etc/passwd\"\npty = true", "[[serial]] number 1: /etc/passwd exists"),
     ("[[scratch]]\nsocket = \"no/z\"", "[[scratch]] number 1: cannot listen on"),
   ])
-  func `are all taken back when one cannot be had`(_ last: String, _ says: String) throws {
+  func `No device of a configuration file is served when one of them cannot start`(
+    _ last: String, _ says: String
+  ) throws {
     let scratch = try ScratchFolder()
     let file = scratch.path("devices.toml")
     try "\(twoControllers)\n\(last)\n".write(toFile: file, atomically: true, encoding: .utf8)
@@ -91,7 +95,7 @@ import VFIOUserTransport
     return String(block.1)
   }
 
-  @Test func `works when it is copied`() throws {
+  @Test func `The example of a configuration file works when it is copied`() throws {
     let scratch = try ScratchFolder()
     let process = try DeviceProcess(
       configuration: Self.readme(), sockets: ["one.sock", "two.sock", "port.sock"], in: scratch)
@@ -100,7 +104,7 @@ import VFIOUserTransport
     #expect(try process.process.exitCode() == 0)
   }
 
-  @Test func `is the same in the help`() throws {
+  @Test func `The example of a configuration file is the same in README and help`() throws {
     let lines = { (text: String) in
       text.split(separator: "\n").map {
         $0.prefix { $0 != "#" }.trimmingCharacters(in: .whitespaces)
@@ -120,7 +124,7 @@ import VFIOUserTransport
     "[[nvme]]\nsocket = \"b\"\nnamespace = [{ file = \"two.img\", size = \"1M\" }, { file = \"no.img\" }]\n",
   ]
 
-  @Test func `of several devices makes nothing`() throws {
+  @Test func `A failed start of several devices creates no files`() throws {
     let scratch = try ScratchFolder()
     let file = scratch.path("devices.toml")
     try Self.missing.joined().write(toFile: file, atomically: true, encoding: .utf8)
@@ -131,7 +135,7 @@ import VFIOUserTransport
       try FileManager.default.contentsOfDirectory(atPath: scratch.url.path) == ["devices.toml"])
   }
 
-  @Test func `of one device makes nothing`() throws {
+  @Test func `A failed start of one device creates no files`() throws {
     let scratch = try ScratchFolder()
     let run = try ProgramRun([
       "serve", "nvme", "--socket", scratch.path("s"), "--namespace",

@@ -7,7 +7,7 @@ import VFIOUserClient
 /// Needs no guest.
 @Suite(.timeLimit(.minutes(1))) struct `A device process` {
   @Test(arguments: [SIGTERM, SIGINT], [false, true])
-  func `ends with success at a signal, and removes its sockets`(
+  func `A device process ends with success at a signal and removes its sockets`(
     _ signal: Int32, hasClient: Bool
   ) throws {
     let device = try SerialProcess(.socket)

@@ -9,7 +9,9 @@ import VFIOUserTransport
 @Suite struct `A program started without standard descriptors` {
   /// The image would get the free number, and the log would be written over its first bytes.
   @Test(arguments: ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
-  func `leaves the image as it is`(_ closing: String) throws {
+  func `A program started without standard descriptors leaves the image as it is`(_ closing: String)
+    throws
+  {
     let folder = try ScratchFolder()
     let (image, socket) = (folder.path("disk.img"), folder.path("disk.sock"))
     let content = Data((0..<65_536).map { UInt8(truncatingIfNeeded: $0 &* 7) })

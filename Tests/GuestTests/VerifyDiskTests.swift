@@ -4,13 +4,13 @@ import Testing
 @testable import vfio_user
 
 /// `vfio-user nvme verify` against `vfio-user serve nvme`, each a process of its own.
-@Suite(.timeLimit(.minutes(2))) struct `The command that verifies a disk` {
+@Suite(.timeLimit(.minutes(2))) struct `The verify command` {
   private func run(_ command: String, _ disk: NVMeDisk, _ arguments: String...) throws -> ProgramRun
   {
     try ProgramRun(["nvme", command, disk.device.socket] + arguments)
   }
 
-  @Test func `finds the one byte of a pattern that was changed`() throws {
+  @Test func `The verify command finds the one byte of a pattern that was changed`() throws {
     let disk = try NVMeDisk(megabytes: 8)
     let verify = try run("verify", disk, "--size", "4M", "--overwrite", "--json")
     #expect(verify.exitCode == 0, "\(verify.errors)")
@@ -45,7 +45,9 @@ import Testing
     try ProgramRun(["nvme", "verify", disk.device.socket] + arguments)
   }
 
-  @Test func `writes another pattern each time, so that lost writes show`() throws {
+  @Test func `The verify command writes another pattern each time, so that lost writes show`()
+    throws
+  {
     let disk = try NVMeDisk(megabytes: 1)
     let runs = try (0..<2).map { _ in
       try run("verify", disk, "--size", "1M", "--overwrite", "--json").decoded(PatternReport.self)
@@ -54,7 +56,7 @@ import Testing
     #expect(runs[0].checksum != runs[1].checksum)
   }
 
-  @Test func `destroys nothing that it was not told to`() throws {
+  @Test func `The verify command overwrites nothing without --overwrite`() throws {
     let disk = try NVMeDisk(megabytes: 1)
     try disk.write([UInt8](repeating: 0xAB, count: 1 << 20))
     let run = try run("verify", disk, "--size", "1M")

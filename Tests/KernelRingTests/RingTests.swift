@@ -73,9 +73,9 @@ extension Ring {
 }
 
 @Suite(.enabled(if: Ring.unavailability == nil, "this machine lets nobody have an io_uring"))
-struct `A ring` {
+struct `An io_uring` {
   @Test(arguments: [false, true])
-  func `writes and reads many slices at once`(direct: Bool) throws {
+  func `An io_uring writes and reads several slices in one operation`(direct: Bool) throws {
     let scratch = try Scratch(blocks: 8, direct: direct)
     let ring = try Ring(entries: 8)
     for block in 0..<4 { scratch.fill(block, UInt8(block + 1)) }
@@ -86,7 +86,9 @@ struct `A ring` {
     for block in 0..<4 { #expect(scratch.content(block + 4) == [UInt8(block + 1)]) }
   }
 
-  @Test func `refuses memory that direct I/O cannot take, and keeps the id`() throws {
+  @Test func `An io_uring fails misaligned direct I/O with EINVAL and the id of the operation`()
+    throws
+  {
     let scratch = try Scratch(blocks: 2, direct: true)
     let ring = try Ring(entries: 2)
     scratch.fill(0, 1)
@@ -99,7 +101,7 @@ struct `A ring` {
     }
   }
 
-  @Test func `gives the id back with a failure`() throws {
+  @Test func `An io_uring returns the id of a failed operation`() throws {
     let scratch = try Scratch(blocks: 1)
     let ring = try Ring(entries: 4)
     let closed = FileDescriptor(rawValue: 1_000_000)
@@ -112,7 +114,7 @@ struct `A ring` {
     #expect(all[5]?.result == 0)
   }
 
-  @Test func `gets EFAULT for memory that is not there, and lives on`() throws {
+  @Test func `An io_uring fails with EFAULT for unmapped memory and stays usable`() throws {
     let scratch = try Scratch(blocks: 1)
     let ring = try Ring(entries: 4)
     var nowhere = unsafe iovec(iov_base: UnsafeMutableRawPointer(bitPattern: 4096), iov_len: 4096)
@@ -128,7 +130,9 @@ struct `A ring` {
   }
 
   @Test(arguments: [Ring.Clearing.hole, .zeros])
-  func `clears a range, and the file keeps its size`(_ clearing: Ring.Clearing) throws {
+  func `An io_uring clears a file range by a hole or by allocated zeros`(_ clearing: Ring.Clearing)
+    throws
+  {
     let scratch = try Scratch(blocks: 3)
     let ring = try Ring(entries: 4)
     for block in 0..<3 { scratch.fill(block, 9) }
@@ -146,7 +150,9 @@ struct `A ring` {
     #expect(info.st_blocks * 512 == (clearing == .hole ? 4096 : 12288))
   }
 
-  @Test func `gives back what the kernel does not have yet, and does none of it`() throws {
+  @Test func `An io_uring withdraws operations that are not submitted and executes none of them`()
+    throws
+  {
     let scratch = try Scratch(blocks: 2)
     let ring = try Ring(entries: 4)
     for _ in 0..<3 {
@@ -166,7 +172,7 @@ struct `A ring` {
     #expect(try ring.finish()[4]?.byteCount == 0)
   }
 
-  @Test func `returns fewer bytes at the end of a file`() throws {
+  @Test func `An io_uring read returns fewer bytes at the end of a file`() throws {
     let scratch = try Scratch(blocks: 2)
     let ring = try Ring(entries: 2)
     try unsafe ring.write(
@@ -179,7 +185,10 @@ struct `A ring` {
     #expect(all[3]?.result == 0)
   }
 
-  @Test func `keeps as many under way as it holds, and says when it is full`() throws {
+  @Test
+  func `An io_uring takes as many operations as it has entries and then reports that it is full`()
+    throws
+  {
     let count = 64
     let scratch = try Scratch(blocks: count, direct: true)
     let ring = try Ring(entries: count)
@@ -207,7 +216,7 @@ struct `A ring` {
     for block in 0..<count { #expect(scratch.content(block) == [UInt8(block + 19)]) }
   }
 
-  @Test func `goes on behind an operation that the kernel refuses in a batch`() throws {
+  @Test func `An io_uring continues a batch after an operation that the kernel refuses`() throws {
     let scratch = try Scratch(blocks: 1)
     let ring = try Ring(entries: 8)
     for id in 0..<8 as Range<UInt64> {
@@ -222,7 +231,7 @@ struct `A ring` {
     for id in 0..<8 as Range<UInt64> { #expect((all[id]?.failure == nil) == (id % 2 == 1)) }
   }
 
-  @Test func `refuses what no file can have`() throws {
+  @Test func `An io_uring refuses invalid offsets, lengths and slice counts`() throws {
     let scratch = try Scratch(blocks: 1)
     let ring = try Ring(entries: 1)
     let slices = unsafe scratch.blocks(0..<1)
@@ -244,7 +253,9 @@ struct `A ring` {
     #expect(ring.inFlight == 0)
   }
 
-  @Test func `signals a counter, and its descriptor becomes readable`() throws {
+  @Test func `A completion of an io_uring signals its eventfd and makes its descriptor readable`()
+    throws
+  {
     let ring = try Ring(entries: 2)
     let counter = try EventFD()
     try ring.notify(counter)
@@ -259,7 +270,7 @@ struct `A ring` {
     #expect(counter.take() == 0)
   }
 
-  @Test func `is filled by one thread and emptied by another`() throws {
+  @Test func `An io_uring can be filled by one thread and emptied by another`() throws {
     let rounds: UInt64 = 20_000
     let shared = SharedRing(try Ring(entries: 16))
     let sum = Monitor<UInt64?>(nil)
@@ -284,7 +295,9 @@ struct `A ring` {
     #expect(shared.ring.inFlight == 0)
   }
 
-  @Test func `waits at its end for what is under way, and leaves nothing behind`() async {
+  @Test func `The end of an io_uring waits for operations in flight and leaves no descriptor`()
+    async
+  {
     await #expect(processExitsWith: .success) {
       let before = settledDescriptors()
       for _ in 0..<50 {
@@ -305,8 +318,8 @@ struct `A ring` {
   }
 }
 
-@Suite struct `A process without rings` {
-  @Test func `hears why it has none: EPERM, as in a container`() async {
+@Suite struct `A process without io_uring` {
+  @Test func `A process that may not create an io_uring, as in a container, is told EPERM`() async {
     await #expect(processExitsWith: .success) {
       #expect(filter_refuse_rings(EPERM) == 0)
       let expected = RingError.unavailable(
@@ -315,7 +328,7 @@ struct `A ring` {
     }
   }
 
-  @Test func `hears why it has none: ENOSYS, as under an old kernel`() async {
+  @Test func `A process on a kernel without io_uring is told ENOSYS`() async {
     await #expect(processExitsWith: .success) {
       #expect(filter_refuse_rings(ENOSYS) == 0)
       let expected = RingError.unavailable(

@@ -25,7 +25,7 @@ import Testing
     return entry
   }
 
-  @Test func `writes and reads its sixty-four bytes`() throws {
+  @Test func `A submission entry encodes and decodes its 64 bytes`() throws {
     #expect(encoded(64) { entry.encode(into: &$0) } == bytes)
     let decoded = try SubmissionEntry(decoding: bytes.span)
     #expect(decoded == entry)
@@ -34,14 +34,14 @@ import Testing
   }
 
   @Test(arguments: 0..<64)
-  func `is refused when it is short`(length: Int) {
+  func `A submission entry of less than 64 bytes is refused`(length: Int) {
     let prefix = Array(bytes[..<length])
     #expect(throws: NVMeWireError.truncated(needed: 64, had: length)) {
       _ = try SubmissionEntry(decoding: prefix.span)
     }
   }
 
-  @Test func `holds an SGL descriptor where the data pointer is`() {
+  @Test func `A submission entry holds an SGL descriptor in the data pointer`() {
     var entry = entry
     entry.sglDescriptor = SGLDescriptor(.lastSegment, address: 0x5000, length: 48)
     #expect(entry.dataPointer1 == 0x5000)
@@ -56,20 +56,20 @@ import Testing
     status: Status.lbaOutOfRange.final)
   private let bytes = hex("ddccbbaa 00000000 0500 0200 3412 0181")
 
-  @Test func `writes and reads its sixteen bytes`() throws {
+  @Test func `A completion entry encodes and decodes its 16 bytes`() throws {
     #expect(encoded(16) { entry.encode(into: &$0) } == bytes)
     #expect(try CompletionEntry(decoding: bytes.span) == entry)
   }
 
   @Test(arguments: 0..<16)
-  func `is refused when it is short`(length: Int) {
+  func `A completion entry of less than 16 bytes is refused`(length: Int) {
     let prefix = Array(bytes[..<length])
     #expect(throws: NVMeWireError.truncated(needed: 16, had: length)) {
       _ = try CompletionEntry(decoding: prefix.span)
     }
   }
 
-  @Test func `keeps its phase in the second half`() {
+  @Test func `A completion entry keeps its phase tag in the second half`() {
     var other = entry
     other.phase = false
     #expect(other.firstHalf == entry.firstHalf)
@@ -78,7 +78,7 @@ import Testing
 }
 
 @Suite struct `A status` {
-  @Test func `tells type, code and hints apart`() {
+  @Test func `A status tells its type, its code, DNR and More apart`() {
     let status = Status(type: 2, code: 0x85, doNotRetry: true, more: true)
     #expect(status.rawValue == 0x6285)
     #expect(status.type == 2 && status.code == 0x85 && status.doNotRetry && status.more)
@@ -86,7 +86,7 @@ import Testing
     #expect(Status.compareFailure.final.logged == status)
   }
 
-  @Test func `is a success whatever the hints say, and only with type and code zero`() {
+  @Test func `A status is a success only with type and code zero, whatever DNR and More say`() {
     #expect(Status.success.isSuccess && Status.success.logged.isSuccess)
     #expect(!Status.completionQueueInvalid.isSuccess && !Status.invalidOpcode.isSuccess)
   }
@@ -96,13 +96,15 @@ import Testing
       (.prpOffsetInvalid, "PRP offset invalid"), (Status.writeFault.final, "write fault"),
       (Status(type: 7, code: 0xEE), "status type 7 code 0xee"),
     ] as [(Status, String)])
-  func `has a name, or numbers`(status: Status, name: String) {
+  func `A status is described by its name, or by numbers when it has none`(
+    status: Status, name: String
+  ) {
     #expect("\(status)" == name)
   }
 }
 
 @Suite struct `Descriptors of data` {
-  @Test func `an SGL descriptor writes and reads its sixteen bytes`() throws {
+  @Test func `An SGL descriptor encodes and decodes its 16 bytes`() throws {
     let descriptor = SGLDescriptor(.segment, address: 0x1_0000, length: 0x40, subtype: 0xA)
     let bytes = hex("0000010000000000 40000000 000000 2a")
     #expect(encoded(16) { descriptor.encode(into: &$0) } == bytes)
@@ -114,7 +116,7 @@ import Testing
     }
   }
 
-  @Test func `a dataset range writes and reads its sixteen bytes`() throws {
+  @Test func `A dataset range encodes and decodes its 16 bytes`() throws {
     let range = DatasetRange(start: 0x1122, count: 8, attributes: 3)
     let bytes = hex("03000000 08000000 2211000000000000")
     #expect(encoded(16) { range.encode(into: &$0) } == bytes)
@@ -130,12 +132,12 @@ import Testing
       (0x1000, 0, 0), (0x1000, 1, 1), (0x1000, 4096, 1), (0x1000, 4097, 2), (0x1FFF, 1, 1),
       (0x1FFF, 2, 2), (0x1800, 2048 + 4096, 2), (0x1800, 2048 + 4097, 3),
     ] as [(UInt64, Int, Int)])
-  func `pages are counted from where the data starts`(address: UInt64, count: Int, pages: Int) {
+  func `PRP pages are counted from where the data starts`(address: UInt64, count: Int, pages: Int) {
     #expect(PRPGeometry(pageSize: 4096).pages(from: address, count: count) == pages)
   }
 
   @Test(arguments: [(0x1000, 512), (0x1FF8, 1), (0x1800, 256)] as [(UInt64, Int)])
-  func `a list ends with its page`(address: UInt64, entries: Int) {
+  func `A PRP list ends with its page`(address: UInt64, entries: Int) {
     #expect(PRPGeometry(pageSize: 4096).entries(from: address) == entries)
   }
 }

@@ -2,7 +2,7 @@ import NVMeProtocol
 import Testing
 
 @Suite struct `Registers of the controller` {
-  @Test func `capabilities keep each field in its bits`() {
+  @Test func `The capabilities register keeps each field in its bits`() {
     var capabilities = ControllerCapabilities(rawValue: 0)
     capabilities.maximumQueueEntriesZeroBased = 4095
     capabilities.contiguousQueuesRequired = true
@@ -21,7 +21,7 @@ import Testing
     #expect(capabilities.contiguousQueuesRequired && capabilities.arbitrationMechanisms == 1)
   }
 
-  @Test func `configuration keeps each field in its bits`() {
+  @Test func `The configuration register keeps each field in its bits`() {
     var configuration = ControllerConfiguration(rawValue: 0)
     configuration.isEnabled = true
     configuration.commandSet = 6
@@ -38,7 +38,7 @@ import Testing
     #expect(configuration.rawValue & ~ControllerConfiguration.writable == 0)
   }
 
-  @Test func `status keeps each field in its bits`() {
+  @Test func `The status register keeps each field in its bits`() {
     var status = ControllerStatus(rawValue: 0)
     status.isReady = true
     status.shutdown = 2
@@ -51,20 +51,20 @@ import Testing
     #expect(status.shutdown == 2 && status.subsystemResetOccurred)
   }
 
-  @Test func `admin queues have two sizes in one register`() {
+  @Test func `The admin queue attributes register holds both queue sizes`() {
     let attributes = AdminQueueAttributes(submissionEntries: 32, completionEntries: 4096)
     #expect(attributes.rawValue == 0x0FFF_001F)
     #expect(attributes.submissionEntries == 32 && attributes.completionEntries == 4096)
   }
 
-  @Test func `doorbells stand in pairs`() {
+  @Test func `The doorbells of a queue stand in pairs`() {
     #expect(RegisterOffset.submissionTail(0) == 0x1000)
     #expect(RegisterOffset.completionHead(0) == 0x1004)
     #expect(RegisterOffset.submissionTail(3) == 0x1018)
     #expect(RegisterOffset.completionHead(1, stride: 2) == 0x1030)
   }
 
-  @Test func `the version has three numbers`() {
+  @Test func `The version register has three numbers`() {
     let version = NVMeVersion(rawValue: 0x0001_0203)
     #expect(version.major == 1 && version.minor == 2 && version.tertiary == 3)
     #expect(NVMeVersion.v1_4.minor == 4)

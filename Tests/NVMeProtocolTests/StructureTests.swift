@@ -2,7 +2,7 @@ import NVMeProtocol
 import Testing
 
 @Suite struct `Structures of the admin commands` {
-  @Test func `the controller's fields stand where the specification says`() throws {
+  @Test func `Identify Controller has its fields where the specification says`() throws {
     var controller = IdentifyController()
     controller.vendor = 0x1B36
     controller.serialNumber = "S1"
@@ -34,7 +34,7 @@ import Testing
     #expect(again == controller && again.serialNumber == "S1" && again.subsystemName == "nqn.x")
   }
 
-  @Test func `text is cut to its field and cleaned`() {
+  @Test func `Text in Identify Controller is truncated to its field and sanitized`() {
     var controller = IdentifyController()
     controller.firmwareRevision = "1234567890"
     #expect(controller.firmwareRevision == "12345678" && controller.bytes[72] == 0)
@@ -42,7 +42,7 @@ import Testing
     #expect(controller.firmwareRevision == "a??")
   }
 
-  @Test func `the namespace's fields stand where the specification says`() {
+  @Test func `Identify Namespace has its fields where the specification says`() {
     var namespace = IdentifyNamespace()
     namespace.size = 0x1122
     namespace.capacity = 3
@@ -65,7 +65,8 @@ import Testing
     #expect(namespace.format.dataShift == 12)
   }
 
-  @Test func `names of a namespace are a list of kind, length and name`() throws {
+  @Test func `Namespace identification descriptors consist of type, length and identifier`() throws
+  {
     let names = NamespaceIdentifiers(
       extendedUniqueID: Array(1...8), uuid: Array(0x10...0x1F))
     let bytes = encoded(4096) { names.encode(into: &$0) }
@@ -74,7 +75,7 @@ import Testing
     #expect(try NamespaceIdentifiers(decoding: bytes.span) == names)
   }
 
-  @Test func `names that run over the end are ignored`() throws {
+  @Test func `Namespace identification descriptors that run over the end are ignored`() throws {
     var bytes = [UInt8](repeating: 0, count: 4096)
     // An unknown kind of 255 bytes, sixteen times: the last one does not fit.
     for place in stride(from: 0, to: 4096, by: 259) {
@@ -85,14 +86,14 @@ import Testing
   }
 
   @Test(arguments: [0, 1, 1023, 1024, 1025])
-  func `a list has up to 1024 numbers`(count: Int) throws {
+  func `An identifier list holds up to 1024 numbers`(count: Int) throws {
     let list = NumberList((0..<count).map { UInt32($0 + 1) })
     let bytes = encoded(4096) { list.encode(into: &$0) }
     let again = try NumberList(decoding: bytes.span)
     #expect(again.numbers.count == min(count, 1024) && again == list)
   }
 
-  @Test func `an error's fields stand where the specification says`() {
+  @Test func `An error log entry has its fields where the specification says`() {
     var entry = ErrorLogEntry()
     entry.errorCount = 7
     entry.submissionQueue = 1
@@ -108,7 +109,7 @@ import Testing
     #expect(entry.status == .lbaOutOfRange && entry.phase)
   }
 
-  @Test func `the health log's fields stand where the specification says`() {
+  @Test func `The health log has its fields where the specification says`() {
     var log = HealthLog()
     log.criticalWarning = 8
     log.temperature = 300
@@ -128,7 +129,7 @@ import Testing
     #expect(stride(from: 32, to: 192, by: 16).map { log.bytes[$0] } == Array(1...10))
   }
 
-  @Test func `effects are found by queue and opcode`() {
+  @Test func `Command effects are found by queue type and opcode`() {
     var log = CommandEffectsLog()
     log[AdminOpcode.formatNVM] = [.supported, .changesData, .alone]
     log[IOOpcode.write] = [.supported, .changesData]
@@ -136,7 +137,7 @@ import Testing
     #expect(log.bytes[1028] == 3 && log[IOOpcode.read] == [])
   }
 
-  @Test func `a firmware slot has eight characters`() {
+  @Test func `A firmware slot holds eight characters`() {
     var log = FirmwareSlotLog()
     log.active = 1
     log[slot: 1] = "0.1.0"
@@ -145,7 +146,7 @@ import Testing
     #expect(log[slot: 1] == "0.1.0" && log.bytes[56] == UInt8(ascii: "7"))
   }
 
-  @Test func `features and events are numbers with fields`() {
+  @Test func `Feature values and asynchronous events keep each field in its bits`() {
     let counts = QueueCounts(submission: 64, completion: 1)
     #expect(counts.rawValue == 63 && counts.submission == 64 && counts.completion == 1)
     #expect(QueueCounts(rawValue: 0xFFFF_FFFF).completion == 65536)
@@ -156,7 +157,7 @@ import Testing
     #expect(event.kind == .health && event.information == 1 && event.log == .health)
   }
 
-  @Test func `a structure that is short is refused`() {
+  @Test func `A structure that is too short is refused`() {
     let bytes = [UInt8](repeating: 0, count: 63)
     #expect(throws: NVMeWireError.truncated(needed: 64, had: 63)) {
       _ = try ErrorLogEntry(decoding: bytes.span)

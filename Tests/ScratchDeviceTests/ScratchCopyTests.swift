@@ -8,13 +8,13 @@ import VFIOUserClient
 import VFIOUserProtocol
 import VFIOUserTransport
 
-@Suite struct `A copy` {
+@Suite struct `A copy of the scratch device` {
   static let base = Driver.base
   static let megabyte = 1 << 20
   static let bytes = pattern(megabyte)
 
   @Test(arguments: [true, false], [0, 1, 4096, 65_535, 65_536, 65_537, 1 << 20] as [Int])
-  func `moves as many bytes as it says, in mapped memory and by messages`(
+  func `A scratch copy moves its byte count, in mapped memory and by messages`(
     isShared: Bool, count: Int
   ) throws {
     let driver = try Driver(Bench().connect(), isShared: isShared)
@@ -29,7 +29,9 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [true, false])
-  func `goes between mapped memory and messages`(isIntoMapped: Bool) throws {
+  func `A scratch copy works between mapped memory and memory reached by messages`(
+    isIntoMapped: Bool
+  ) throws {
     let driver = try Driver(Bench().connect())
     let other = try SharedMemory(size: 1 << 20)
     try driver.client.map(other, at: 0x4000_0000, size: other.size, isShared: false)
@@ -43,7 +45,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [-70_000, -1, 1, 70_000] as [Int])
-  func `may overlap itself`(distance: Int) throws {
+  func `A scratch copy may have an overlapping source and destination`(distance: Int) throws {
     let driver = try Driver(Bench().connect())
     let bytes = Array(Self.bytes[..<200_000])
     driver.memory.write(bytes, at: 100_000)
@@ -54,7 +56,7 @@ import VFIOUserTransport
     #expect(driver.has(bytes, at: target))
   }
 
-  @Test func `is started by registers one by one, posted or not`() throws {
+  @Test func `A scratch copy can be started by single register writes, posted or not`() throws {
     for posts in [true, false] {
       let driver = try Driver(Bench().connect { $0.postsWrites = posts }, isShared: false)
       driver.memory.write(pattern(64), at: 0)
@@ -97,7 +99,9 @@ import VFIOUserTransport
   ]
 
   @Test(arguments: bad)
-  func `that cannot be tells why, moves nothing, and the next one works`(_ bad: Bad) throws {
+  func `An invalid scratch copy reports its errno, moves nothing, and the next one works`(
+    _ bad: Bad
+  ) throws {
     let driver = try Driver(Bench().connect())
     driver.memory.write(Self.bytes, at: 0)
     #expect(try driver.copy(bad.copy) == UInt32(bad.error))
@@ -109,7 +113,7 @@ import VFIOUserTransport
     #expect(driver.has(Self.bytes, at: 0x10_0000))
   }
 
-  @Test func `writes in front of a hole in its destination`() throws {
+  @Test func `A scratch copy writes its destination up to the first unmapped address`() throws {
     let driver = try Driver(Bench().connect())
     driver.memory.write(Self.bytes, at: 0)
     let error = try driver.copy(
@@ -118,14 +122,14 @@ import VFIOUserTransport
     #expect(driver.has(Array(Self.bytes[..<0x1_0000]), at: 0x3F_0000))
   }
 
-  @Test func `needs no vector where it does not interrupt`() throws {
+  @Test func `A scratch copy without an interrupt needs no valid vector`() throws {
     let driver = try Driver(Bench().connect())
     let copy = Copy(
       source: Self.base, destination: Self.base + 8, count: 8, control: 0x0000_FFFF)
     #expect(try driver.copy(copy) == 0)
   }
 
-  @Test func `needs the bus master bit`() throws {
+  @Test func `A scratch copy needs the bus master bit`() throws {
     let driver = try Driver(Bench().connect())
     driver.memory.write(pattern(64), at: 0)
     let copy = Copy(source: Self.base, destination: Self.base + 64, count: 64)
@@ -135,7 +139,7 @@ import VFIOUserTransport
     #expect(try driver.copy(copy) == 0)
   }
 
-  @Test func `respects what windows permit`() throws {
+  @Test func `A scratch copy respects the permissions of DMA windows`() throws {
     let driver = try Driver(Bench().connect())
     for (address, flags) in [(0x5000_0000, DMAMapFlags.readable), (0x6000_0000, .writable)]
       as [(UInt64, DMAMapFlags)]
@@ -150,7 +154,10 @@ import VFIOUserTransport
     #expect(try error(Self.base, 0x5000_0000) == UInt32(EACCES))
   }
 
-  @Test func `is started by the doorbell's descriptor if control says so`() throws {
+  @Test
+  func `A scratch copy is started by the doorbell eventfd only if the control register allows it`()
+    throws
+  {
     let peer = try Bench().script()
     let request = message(.deviceGetRegionIOFDs, words([4096, 0, 0, 0]))
     peer.send(request)
@@ -170,7 +177,7 @@ import VFIOUserTransport
   }
 }
 
-@Suite struct `Copies that wait` {
+@Suite struct `Queued copies of the scratch device` {
   /// Memory by messages, which the test answers when it likes.
   private func start() throws -> (bench: Bench, peer: ScriptedPeer) {
     let bench = try Bench()
@@ -203,7 +210,7 @@ import VFIOUserTransport
     peer.send(message(command, id: request.header.id, flags: .reply, access + data))
   }
 
-  @Test func `are carried out one after the other, each once`() throws {
+  @Test func `Queued scratch copies are executed one after the other, each once`() throws {
     let (_, peer) = try start()
     var first = try ringThrice(peer)
     #expect(try peer.number(at: Place.status) == 3)
@@ -219,7 +226,8 @@ import VFIOUserTransport
     #expect(try peer.number(at: Place.status) == 0)
   }
 
-  @Test func `are 64 at most; one more ends at once`() throws {
+  @Test func `Queued scratch copies are 64 at most, and one more fails at once with EBUSY`() throws
+  {
     let (_, peer) = try start()
     try peer.write(at: Place.source, Self.copy.bytes)
     #expect(try peer.receive().header.command == .dmaRead)
@@ -232,7 +240,7 @@ import VFIOUserTransport
     #expect(try peer.number(at: Place.status) == 64)
   }
 
-  @Test func `complete nothing after a reset`() throws {
+  @Test func `Queued scratch copies do not complete after a reset`() throws {
     let (_, peer) = try start()
     let request = try ringThrice(peer)
     #expect(try peer.ask(message(.deviceReset)).errno == nil)
@@ -251,7 +259,7 @@ import VFIOUserTransport
     #expect(try peer.number(at: Place.status) == 1)
   }
 
-  @Test func `complete nothing for the next client`() throws {
+  @Test func `Queued scratch copies of one client do not complete for the next client`() throws {
     let (bench, peer) = try start()
     _ = try ringThrice(peer)
     peer.socket.shutdown()
@@ -265,7 +273,7 @@ import VFIOUserTransport
     #expect(eventfd.take() == 0)
   }
 
-  @Test func `by the descriptor of a client that has gone are not heard`() throws {
+  @Test func `The doorbell eventfd of a disconnected client starts no scratch copy`() throws {
     let (bench, peer) = try start()
     peer.send(message(.deviceGetRegionIOFDs, words([4096, 0, 0, 0])))
     var found: EventFD?
@@ -284,7 +292,7 @@ import VFIOUserTransport
     #expect(try client.register(Place.control) == 1)
   }
 
-  @Test func `stand resets in the middle of a thousand`() throws {
+  @Test func `Resets in the middle of a thousand scratch copies do no harm`() throws {
     let driver = try Driver(Bench().connect())
     for turn in 0..<1000 {
       try driver.client.setBusMaster(true)

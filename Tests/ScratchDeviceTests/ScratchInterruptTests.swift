@@ -12,7 +12,7 @@ import VFIOUserTransport
 
   init() throws { client = try Bench().connect() }
 
-  @Test func `go by the pin while nothing else is on`() throws {
+  @Test func `Interrupts of scratch use INTx while MSI and MSI-X are disabled`() throws {
     let eventfd = try EventFD()
     try client.setTrigger(.intx, eventfd)
     try client.set(Place.raise, 5)
@@ -29,7 +29,7 @@ import VFIOUserTransport
     #expect(eventfd.take() == 0)
   }
 
-  @Test func `tell of copies, by the pin`() throws {
+  @Test func `A completed scratch copy signals INTx`() throws {
     let driver = try Driver(client)
     let eventfd = try EventFD()
     try client.setTrigger(.intx, eventfd)
@@ -40,7 +40,7 @@ import VFIOUserTransport
     #expect(try client.register(Place.interrupts) == 1)
   }
 
-  @Test func `tell of copies, by the vector of the copy`() throws {
+  @Test func `A completed scratch copy signals the MSI-X vector of the copy`() throws {
     let driver = try Driver(client)
     let eventfds = try counters(64)
     try client.setTriggers(.msix, eventfds)
@@ -54,7 +54,7 @@ import VFIOUserTransport
     #expect(try !client.level())
   }
 
-  @Test func `tell of copies that fail too`() throws {
+  @Test func `A failed scratch copy signals the MSI-X vector of the copy`() throws {
     let driver = try Driver(client)
     let eventfds = try counters(64)
     try client.setTriggers(.msix, eventfds)
@@ -63,7 +63,7 @@ import VFIOUserTransport
     #expect(eventfds[9].take() == 1)
   }
 
-  @Test func `reach all 64 vectors`() throws {
+  @Test func `Interrupts of scratch reach all 64 MSI-X vectors`() throws {
     let eventfds = try counters(64)
     try client.setTriggers(.msix, eventfds)
     for vector in 0..<64 { try client.set(Place.raise, UInt32(vector)) }
@@ -71,7 +71,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [64, 65, 0x1_0000, .max] as [UInt32])
-  func `of vectors that there are not are none`(vector: UInt32) throws {
+  func `Interrupts of scratch for vectors that do not exist are ignored`(vector: UInt32) throws {
     let eventfds = try counters(64)
     try client.setTriggers(.msix, eventfds)
     try client.set(Place.raise, vector)
@@ -79,7 +79,9 @@ import VFIOUserTransport
     #expect(try client.register(Place.interrupts) == 0)
   }
 
-  @Test func `go by MSI, the vector modulo eight, when MSI-X is off`() throws {
+  @Test func `Interrupts of scratch use the MSI vector modulo eight while MSI-X is disabled`()
+    throws
+  {
     let eventfds = try counters(8)
     try client.setTriggers(.msi, eventfds)
     for vector in [0, 7, 8, 63] as [UInt32] { try client.set(Place.raise, vector) }
@@ -88,7 +90,9 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [InterruptIndex.msi, .msix])
-  func `that the client masks come at the unmask, once`(index: InterruptIndex) throws {
+  func `Interrupts of scratch masked by the client are delivered once at the unmask`(
+    index: InterruptIndex
+  ) throws {
     let eventfds = try counters(4)
     try client.setTriggers(index, eventfds)
     try client.act(.mask, on: index, vector: 2)
@@ -98,7 +102,10 @@ import VFIOUserTransport
     #expect(eventfds[2].take() == 1)
   }
 
-  @Test func `that the function mask keeps back are pending, and come when it goes`() throws {
+  @Test
+  func `Interrupts of scratch are pending under the MSI-X function mask and delivered afterwards`()
+    throws
+  {
     let eventfds = try counters(64)
     try client.setTriggers(.msix, eventfds)
     let control = try client.offset(ofCapability: 0x11) + 2
@@ -112,7 +119,10 @@ import VFIOUserTransport
     #expect([3, 40, 63].allSatisfy { eventfds[$0].take() == 1 })
   }
 
-  @Test func `that the table masks are pending, and come when the mask goes`() throws {
+  @Test
+  func `Interrupts of scratch are pending under an MSI-X table mask and delivered afterwards`()
+    throws
+  {
     let eventfds = try counters(64)
     try client.setTriggers(.msix, eventfds)
     // Vector 5 open; all others are masked as after power-on, since the table is written now.
@@ -127,7 +137,9 @@ import VFIOUserTransport
     #expect(try client.load(.bar4, at: 0x800, as: UInt64.self) == 0)
   }
 
-  @Test func `that MSI's mask bits keep back are pending`() throws {
+  @Test func `Interrupts of scratch are pending under an MSI mask bit and delivered afterwards`()
+    throws
+  {
     let eventfds = try counters(8)
     try client.setTriggers(.msi, eventfds)
     let msi = try client.offset(ofCapability: 0x05)
@@ -139,7 +151,7 @@ import VFIOUserTransport
     #expect(eventfds[4].take() == 1)
   }
 
-  @Test func `leave the pin when MSI-X is switched on, and come back to it`() throws {
+  @Test func `INTx of scratch is low while MSI-X is enabled and high again afterwards`() throws {
     try client.set(Place.raise, 0)
     #expect(try client.level())
     let control = try client.offset(ofCapability: 0x11) + 2
@@ -149,7 +161,7 @@ import VFIOUserTransport
     #expect(try client.level())
   }
 
-  @Test func `are silent after a reset`() throws {
+  @Test func `Interrupts of scratch are silent after a reset`() throws {
     let eventfd = try EventFD()
     try client.setTrigger(.intx, eventfd)
     try client.set(Place.raise, 0)
@@ -160,7 +172,7 @@ import VFIOUserTransport
     #expect(eventfd.take() == 0)
   }
 
-  @Test func `behind the table read as zero`() throws {
+  @Test func `The BAR of the MSI-X table of scratch reads as zero behind the table`() throws {
     try client.set(in: .bar4, 0x900, .max)
     #expect(try client.read(.bar4, at: 0x400, count: 0xC00).allSatisfy { $0 == 0 })
   }

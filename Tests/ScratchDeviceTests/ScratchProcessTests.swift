@@ -6,8 +6,8 @@ import Testing
 import VFIOUserServer
 
 /// What belongs to the whole process; runs in one of its own.
-@Suite struct `When devices go` {
-  @Test func `no thread and no descriptor is left`() async {
+@Suite struct `Removal of scratch devices` {
+  @Test func `Removed scratch devices leave no thread and no descriptor`() async {
     await #expect(processExitsWith: .success) {
       let turns = 16
       let before = openDescriptors()

@@ -12,7 +12,7 @@ import VFIOUserTransport
 
   init() throws { client = try Bench().connect() }
 
-  @Test func `are what the device says`() throws {
+  @Test func `The scratch device has the described identity, regions and capabilities`() throws {
     #expect(try client.load(.configuration, at: 0, as: UInt32.self) == 0x5C7C_1234)
     #expect(try client.load(.configuration, at: 8, as: UInt32.self) == 0xFF00_0001)
     let sizes: [UInt64] = [4096, 2 << 20, 1 << 20, 0, 4096, 0]
@@ -29,7 +29,7 @@ import VFIOUserTransport
     for id in [0x01, 0x05, 0x10, 0x11] as [UInt8] { _ = try client.offset(ofCapability: id) }
   }
 
-  @Test func `have registers of fixed values`() throws {
+  @Test func `The read-only registers of scratch ignore writes`() throws {
     #expect(try client.register(0x00) == 0x4152_4353)
     #expect(try client.register(0x04) == 1)
     for offset in [0x00, 0x04, 0x30, 0x34, 0x38, 0x3C] as [UInt64] {
@@ -40,7 +40,8 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [Place.scratch, Place.source, Place.destination, Place.count])
-  func `have registers that keep what is written, in any width`(offset: UInt64) throws {
+  func `The writable registers of scratch keep what is written in any width`(offset: UInt64) throws
+  {
     #expect(try client.load(.bar0, at: offset, as: UInt64.self) == 0)
     try client.store(UInt64(0x8877_6655_4433_2211), .bar0, at: offset)
     try client.store(UInt8(0xAA), .bar0, at: offset + 2)
@@ -51,18 +52,18 @@ import VFIOUserTransport
     #expect(try client.read(.bar0, at: offset + 1, count: 3) == [0x22, 0xAA, 0xBB])
   }
 
-  @Test func `keep of control what it has`() throws {
+  @Test func `The control register of scratch keeps its writable bits only`() throws {
     try client.set(Place.control, 0xFFFF_FFFF)
     #expect(try client.register(Place.control) == 0x0003_FFFF)
   }
 
   @Test(arguments: [Place.doorbell, Place.raise, 0x48, 0x800, 0xFFC])
-  func `have zeros where there is nothing to read`(offset: UInt64) throws {
+  func `The registers of scratch read as zero where nothing can be read`(offset: UInt64) throws {
     #expect(try client.register(offset) == 0)
   }
 
   @Test(arguments: [1, 3, 4096, 65_535, 65_536, 65_537, 1 << 20, 2 << 20] as [Int])
-  func `of callbacks keep two megabytes`(count: Int) throws {
+  func `The callback region of scratch stores 2 MiB`(count: Int) throws {
     #expect(try client.read(.bar1, at: 0, count: 64).allSatisfy { $0 == 0 })
     let end = UInt64(2 << 20)
     let bytes = pattern(count)
@@ -76,13 +77,13 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `of callbacks keep neighbours apart`() throws {
+  @Test func `The callback region of scratch keeps adjacent writes apart`() throws {
     try client.write(.bar1, at: 0x1FFFE, [1, 2, 3, 4])
     try client.write(.bar1, at: 0x20001, [9])
     #expect(try client.read(.bar1, at: 0x1FFFD, count: 6) == [0, 1, 2, 3, 9, 0])
   }
 
-  @Test func `of memory are the same by message and when mapped`() throws {
+  @Test func `The memory region of scratch is the same by message and when mapped`() throws {
     let peer = try Bench().script()
     let request = RegionInfo.request(.bar2, argumentSize: 4096)
     peer.send(message(.deviceGetRegionInfo, bytes(of: request)))
@@ -101,13 +102,15 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `of memory have their gaps by message`() throws {
+  @Test func `The memory region of scratch is accessible by message between its mappable areas`()
+    throws
+  {
     try client.write(.bar2, at: 0x0FFFE, [1, 2, 3, 4])
     #expect(try client.read(.bar2, at: 0x0FFFE, count: 4) == [1, 2, 3, 4])
     #expect(try client.read(.bar2, at: 0xFFFFF, count: 1) == [0])
   }
 
-  @Test func `are cleared by a reset, but for the memory that can be mapped`() throws {
+  @Test func `A reset clears the regions of scratch except for mappable memory`() throws {
     for region in [RegionIndex.bar1, .bar2] { try client.write(region, at: 0x12345, [7]) }
     for offset in [Place.scratch, Place.source, Place.count, Place.control] {
       try client.set(offset, 5)
@@ -120,14 +123,14 @@ import VFIOUserTransport
     #expect(try client.register(0) == 0x4152_4353)
   }
 
-  @Test func `are cleared by a function level reset too`() throws {
+  @Test func `A function-level reset clears the registers of scratch`() throws {
     try client.store(UInt64(7), .bar0, at: Place.scratch)
     let express = try client.offset(ofCapability: 0x10)
     try client.store(UInt16(0x8000), .configuration, at: express + 8)
     #expect(try client.load(.bar0, at: Place.scratch, as: UInt64.self) == 0)
   }
 
-  @Test func `stay for the next client`() throws {
+  @Test func `The regions of scratch keep their content for the next client`() throws {
     let bench = try Bench()
     let first = try bench.connect()
     try first.store(UInt64(7), .bar0, at: Place.scratch)

@@ -67,7 +67,7 @@ struct Connection {
   }
 
   @Test(arguments: Connection.Kind.allCases)
-  func `A far end that does not read makes the guest wait, and loses nothing`(
+  func `A far end that does not read makes the guest wait and no byte is lost`(
     kind: Connection.Kind
   ) throws {
     let connection = try Connection(kind)
@@ -86,7 +86,7 @@ struct Connection {
   }
 
   @Test(arguments: Connection.Kind.allCases)
-  func `A guest that does not read makes the far end wait, and loses nothing`(
+  func `A guest that does not read makes the far end wait and no byte is lost`(
     kind: Connection.Kind
   ) throws {
     let connection = try Connection(kind)
@@ -129,7 +129,7 @@ struct Connection {
     }
   }
 
-  @Test func `The next program on a socket waits, and gets what was written meanwhile`() throws {
+  @Test func `The next program on a socket waits and gets what was written meanwhile`() throws {
     let path = FilePath("/tmp/serial-next-\(UInt64.random(in: 0 ... .max))")
     let guest = Guest(try SerialDevice(.socket(try ListeningSocket(path: path))))
     guest.open()
@@ -148,7 +148,7 @@ struct Connection {
 
   @Test
   func
-    `A program that has shut its reading still sends, and the next one gets all that was for it`()
+    `A program that has shut down reading still sends and the next one gets its unread bytes`()
     throws
   {
     let path = FilePath("/tmp/serial-shut-\(UInt64.random(in: 0 ... .max))")
@@ -169,7 +169,7 @@ struct Connection {
     }
   }
 
-  @Test func `A program that has shut its writing still reads, and the next one does both`() throws
+  @Test func `A program that has shut down writing still reads and the next one does both`() throws
   {
     let path = FilePath("/tmp/serial-half-\(UInt64.random(in: 0 ... .max))")
     let guest = Guest(try SerialDevice(.socket(try ListeningSocket(path: path))))
@@ -186,7 +186,9 @@ struct Connection {
     }
   }
 
-  @Test func `What a program sends before it leaves arrives, however slow the guest`() throws {
+  @Test func `Bytes that a program sends before it disconnects arrive even if the guest is slow`()
+    throws
+  {
     let path = FilePath("/tmp/serial-leave-\(UInt64.random(in: 0 ... .max))")
     let guest = Guest(try SerialDevice(.socket(try ListeningSocket(path: path))))
     var program: Program? = try Program(connectingTo: path)
@@ -197,7 +199,7 @@ struct Connection {
     #expect(guest.receive(first) == Array(bytes[..<first]))
   }
 
-  @Test func `The end of the input does not end the output`() throws {
+  @Test func `The end of the input stream does not end the output stream`() throws {
     let down = try Pipe()
     let up = try Pipe()
     let pair = try StreamPair(input: down.reading, output: up.writing)
@@ -212,7 +214,7 @@ struct Connection {
     #expect(reader.read(3) == [1, 2, 3])
   }
 
-  @Test func `Output that nobody will ever read is thrown away, without a signal`() throws {
+  @Test func `Output to a closed pipe is discarded without SIGPIPE`() throws {
     let down = try Pipe()
     let up = try Pipe()
     let pair = try StreamPair(input: down.reading, output: up.writing)

@@ -6,7 +6,7 @@ import Testing
 @Suite struct LinuxProbeTests {
   private var uart = UART16550()
 
-  @Test func `There is a UART: the lower half of the interrupt enable register is real`() {
+  @Test func `Linux detects a UART because the low four bits of IER are writable`() {
     var uart = uart
     uart.write(0x00, to: .interruptEnable)
     #expect(uart.read(.interruptEnable) & 0x0F == 0)
@@ -14,13 +14,13 @@ import Testing
     #expect(uart.read(.interruptEnable) & 0x0F == 0x0F)
   }
 
-  @Test func `There is a UART: the loopback test passes`() {
+  @Test func `Linux detects a UART because the loopback test passes`() {
     var uart = uart
     uart.write(0x1A, to: .modemControl)
     #expect(uart.read(.modemStatus) & 0xF0 == 0x90)
   }
 
-  @Test func `It is a 16550A: the FIFO bits are both set after the EFR was written as a probe`() {
+  @Test func `Linux detects a 16550A because both FIFO bits are set after the EFR probe`() {
     var uart = uart
     uart.write(0xBF, to: .lineControl)
     uart.write(0x00, to: .interruptIdentification)
@@ -30,14 +30,16 @@ import Testing
   }
 
   @Test(arguments: [UInt8(0x80), 0xBF])
-  func `It is no 16650 or 16850: there is no EFR behind the divisor latch`(mode: UInt8) {
+  func `Linux detects no 16650 or 16850 because there is no EFR behind the divisor latch`(
+    mode: UInt8
+  ) {
     var uart = uart
     uart.write(0x01, to: .interruptIdentification)
     uart.write(mode, to: .lineControl)
     #expect(uart.read(.interruptIdentification) != 0)
   }
 
-  @Test func `It is no 16750: the 64-byte bit does not read back, with and without the latch`() {
+  @Test func `Linux detects no 16750 because the bit for 64-byte FIFOs does not read back`() {
     var uart = uart
     uart.write(0x00, to: .lineControl)
     uart.write(0x21, to: .interruptIdentification)
@@ -48,7 +50,8 @@ import Testing
     #expect(uart.read(.interruptIdentification) >> 5 == 6)
   }
 
-  @Test func `It is no National Semiconductor super I/O: EXCR1 does not mirror the loopback bit`() {
+  @Test func `Linux detects no National Semiconductor UART because EXCR1 does not mirror loopback`()
+  {
     var uart = uart
     uart.write(0x01, to: .interruptIdentification)
     for value: UInt8 in [0x00, 0x10] {
@@ -59,13 +62,13 @@ import Testing
     }
   }
 
-  @Test func `It is no XScale: bit 6 of the interrupt enable register does not stick`() {
+  @Test func `Linux detects no XScale UART because bit 6 of IER does not stick`() {
     var uart = uart
     uart.write(0x40, to: .interruptEnable)
     #expect(uart.read(.interruptEnable) & 0x40 == 0)
   }
 
-  @Test func `Its FIFO has sixteen bytes when 256 are looped back`() {
+  @Test func `Linux measures a FIFO of 16 bytes when it loops 256 bytes back`() {
     var uart = uart
     uart.write(0x07, to: .interruptIdentification)
     uart.write(0x10, to: .modemControl)
@@ -82,7 +85,8 @@ import Testing
     #expect(count == 16)
   }
 
-  @Test func `The transmitter's interrupt is not broken (UART_BUG_THRE, UART_BUG_TXEN)`() {
+  @Test func `Linux detects neither UART_BUG_THRE nor UART_BUG_TXEN in the transmitter interrupt`()
+  {
     var uart = uart
     for _ in 0..<3 {
       uart.write(0x02, to: .interruptEnable)

@@ -8,7 +8,7 @@ import VFIOUserTransport
 
 /// What belongs to the whole process; each test runs in one of its own.
 @Suite(.timeLimit(.minutes(5))) struct ProcessTests {
-  @Test func `No descriptor is left, whatever the far end was doing`() async {
+  @Test func `A closed serial device leaves no descriptor with any kind of far end`() async {
     await #expect(processExitsWith: .success) {
       // The runtime's own threads open a timer when they like; a leak is one descriptor per turn.
       let turns = 16
@@ -37,7 +37,7 @@ import VFIOUserTransport
     connection.device.close()
   }
 
-  @Test func `A terminal as standard input is raw while it is used, and as before afterwards`()
+  @Test func `A terminal as standard input is raw while it is in use and restored afterwards`()
     async
   {
     await #expect(processExitsWith: .success) {
@@ -68,7 +68,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `Flags of shared streams stay as they are`() async {
+  @Test func `The serial device does not change the file status flags of shared streams`() async {
     await #expect(processExitsWith: .success) {
       let pipe = try Pipe()
       let before = fcntl(pipe.writing.number, F_GETFL)

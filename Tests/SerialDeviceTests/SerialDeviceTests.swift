@@ -18,7 +18,7 @@ import VFIOUserTransport
     guest = Guest(device)
   }
 
-  @Test func `It introduces itself as QEMU's serial port`() {
+  @Test func `The serial device has the PCI identity of the serial port of QEMU`() {
     let identity = device.pci.identity
     #expect(identity.vendor == 0x1B36)
     #expect(identity.device == 0x0002)
@@ -30,7 +30,7 @@ import VFIOUserTransport
     #expect(device.pci.hasInterruptPin)
   }
 
-  @Test func `A wide access is so many byte accesses in ascending order`() {
+  @Test func `A wide access to the UART is executed as byte accesses in ascending order`() {
     guest.write([0x80], at: 3)
     guest.write([0x34, 0x12], at: 0)
     #expect(guest.read(at: 0, count: 4) == [0x34, 0x12, 0x01, 0x80])
@@ -45,7 +45,7 @@ import VFIOUserTransport
     .init(offset: .max, region: .bar0, count: 1), .init(offset: 0, region: .bar1, count: 1),
     .init(offset: 0, region: .bar0, count: 2),
   ])
-  func `An access outside of the registers, or of another size than its data, is refused`(
+  func `A UART access outside of the registers or of another size than its data is refused`(
     access: RegionAccess
   ) {
     var bytes = [UInt8](repeating: 0, count: access.offset == 7 ? 2 : 1)
@@ -59,7 +59,9 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `The interrupt level follows the chip, from whichever side it changes`() throws {
+  @Test func `The interrupt level follows the UART when the guest or the far end changes it`()
+    throws
+  {
     let program = try Program(at: terminal.path)
     guest.open(interrupts: 0x01)
     #expect(!guest.interruptLevel)
@@ -73,12 +75,12 @@ import VFIOUserTransport
     #expect(!guest.interruptLevel)
   }
 
-  @Test func `A line that is connected late is told the level`() {
+  @Test func `An interrupt line that is connected late gets the current level`() {
     guest.write(0x02, to: .interruptEnable)
     #expect(Guest(device).interruptLevel)
   }
 
-  @Test func `A break reaches the guest once it is ready`() {
+  @Test func `A break reaches the guest once the guest is ready`() {
     device.sendBreak()
     #expect(guest.read(.lineStatus) == 0x60)
     guest.open()
@@ -86,7 +88,7 @@ import VFIOUserTransport
     #expect(guest.read(.data) == 0)
   }
 
-  @Test func `Bytes wait until the guest has opened the port`() throws {
+  @Test func `Bytes of the far end wait until the guest has opened the port`() throws {
     let program = try Program(at: terminal.path)
     let typed = Array("too early".utf8)
     #expect(program.write(typed) == typed.count)
@@ -95,14 +97,16 @@ import VFIOUserTransport
     #expect(guest.receive(typed.count) == typed)
   }
 
-  @Test func `For a guest without modem control bytes do not wait`() throws {
+  @Test func `Bytes of the far end do not wait for a guest without modem control`() throws {
     let eager = Guest(try SerialDevice(.pseudoTerminal(terminal), input: .always))
     device.close()
     #expect(try Program(at: terminal.path).write([0x41]) == 1)
     #expect(eager.receive(1) == [0x41])
   }
 
-  @Test func `A reset lowers the interrupt and keeps the bytes of both sides`() throws {
+  @Test func `A reset of the serial device lowers the interrupt and keeps the bytes of both sides`()
+    throws
+  {
     let program = try Program(at: terminal.path)
     guest.open(interrupts: 0x01)
     guest.write(0x42, to: .data)
@@ -117,7 +121,7 @@ import VFIOUserTransport
     #expect(program.read(1) == [0x42])
   }
 
-  @Test func `Resets before a far end that does not read do no harm`() throws {
+  @Test func `Resets of the serial device do no harm while the far end does not read`() throws {
     let path = FilePath("/tmp/serial-reset-\(UInt64.random(in: 0 ... .max))")
     let device = try SerialDevice(.socket(try ListeningSocket(path: path)))
     let guest = Guest(device)
@@ -132,14 +136,14 @@ import VFIOUserTransport
     #expect(!guest.isTransmitterEmpty)
   }
 
-  @Test func `The client's leaving changes nothing`() {
+  @Test func `A client that disconnects does not change the serial device`() {
     guest.open(interrupts: 0x02)
     device.clientLeft()
     #expect(guest.interruptLevel)
     #expect(guest.read(.interruptEnable) == 0x02)
   }
 
-  @Test func `After it is closed registers answer and output goes nowhere`() {
+  @Test func `A closed serial device answers register accesses and discards its output`() {
     device.close()
     device.close()
     guest.open()

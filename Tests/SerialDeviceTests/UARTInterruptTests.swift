@@ -5,7 +5,7 @@ import Testing
 @Suite struct UARTInterruptTests {
   private var uart = UART16550()
 
-  @Test func `Each source is reported in the order of priorities, and ends in its own way`() {
+  @Test func `Each interrupt source of the UART is reported by priority and ends in its own way`() {
     var uart = uart
     uart.write(0x01, to: .interruptIdentification)
     uart.write(0x0F, to: .interruptEnable)
@@ -23,7 +23,7 @@ import Testing
     #expect(!uart.interruptLevel)
   }
 
-  @Test func `Without FIFOs the identification has no FIFO bits`() {
+  @Test func `The interrupt identification register has no FIFO bits without FIFOs`() {
     var uart = uart
     uart.write(0x0F, to: .interruptEnable)
     uart.receive(1)
@@ -31,7 +31,7 @@ import Testing
   }
 
   @Test(arguments: [0x01, 0x02, 0x04, 0x08])
-  func `A source that is not enabled does not interrupt`(source: UInt8) {
+  func `An interrupt source of the UART that is not enabled does not interrupt`(source: UInt8) {
     var uart = uart
     uart.setModemLines([])
     uart.receiveBreak()
@@ -48,7 +48,7 @@ import Testing
   }
 
   @Test(arguments: [(UInt8(0x01), 1), (0x41, 4), (0x81, 8), (0xC1, 14)])
-  func `Data below the trigger level is a timeout, data at it is received data`(
+  func `Data below the trigger level is reported as a timeout, data at it as received data`(
     control: UInt8, trigger: Int
   ) {
     var uart = uart
@@ -66,7 +66,7 @@ import Testing
     }
   }
 
-  @Test func `Enabling the transmitter's interrupt raises it each time anew`() {
+  @Test func `The transmitter interrupt is raised each time it is enabled`() {
     var uart = uart
     for _ in 0..<2 {
       uart.write(0x02, to: .interruptEnable)
@@ -78,7 +78,9 @@ import Testing
     }
   }
 
-  @Test func `Writing a character ends the transmitter's interrupt until that is sent`() {
+  @Test
+  func `The transmitter interrupt ends when a character is written and returns once all are sent`()
+  {
     var uart = uart
     uart.write(0x01, to: .interruptIdentification)
     uart.write(0x02, to: .interruptEnable)
@@ -93,7 +95,10 @@ import Testing
     #expect(!uart.interruptLevel)
   }
 
-  @Test func `Enabling the transmitter's interrupt while it is busy waits for it`() {
+  @Test
+  func
+    `The transmitter interrupt waits until the transmitter is empty if enabled while it is busy`()
+  {
     var uart = uart
     uart.write(1, to: .data)
     uart.write(0x02, to: .interruptEnable)
@@ -104,7 +109,7 @@ import Testing
     #expect(!uart.interruptLevel)
   }
 
-  @Test func `Another source that is reported leaves the transmitter's interrupt alone`() {
+  @Test func `The transmitter interrupt is not cleared by the report of another source`() {
     var uart = uart
     uart.write(0x03, to: .interruptEnable)
     uart.receive(1)
@@ -113,7 +118,7 @@ import Testing
     #expect(uart.read(.interruptIdentification) == 0x02)
   }
 
-  @Test func `Clearing a transmit FIFO that was not empty makes it empty`() {
+  @Test func `The transmitter interrupt is raised when a non-empty transmit FIFO is cleared`() {
     var uart = uart
     uart.write(0x01, to: .interruptIdentification)
     uart.write(0x02, to: .interruptEnable)
@@ -123,7 +128,7 @@ import Testing
     #expect(uart.read(.interruptIdentification) == 0xC2)
   }
 
-  @Test func `An overrun interrupts as line status`() {
+  @Test func `An overrun of the UART raises a line status interrupt`() {
     var uart = uart
     uart.write(0x04, to: .interruptEnable)
     uart.receive(1)
@@ -134,7 +139,7 @@ import Testing
     #expect(!uart.interruptLevel)
   }
 
-  @Test func `OUT2 does not gate the interrupt`() {
+  @Test func `The OUT2 bit does not gate the interrupt of the UART`() {
     var uart = uart
     uart.write(0x01, to: .interruptEnable)
     uart.receive(1)

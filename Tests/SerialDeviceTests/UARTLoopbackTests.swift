@@ -6,7 +6,7 @@ import Testing
   private static let loopback: UInt8 = 0x10
   private var uart = UART16550()
 
-  @Test func `Data comes back and does not go out`() {
+  @Test func `Data in loopback mode is received and not transmitted`() {
     var uart = uart
     uart.write(0x01, to: .interruptIdentification)
     uart.write(Self.loopback, to: .modemControl)
@@ -18,7 +18,7 @@ import Testing
     #expect(uart.read(.data) == 0x42)
   }
 
-  @Test func `The line is not heard`() {
+  @Test func `The line is not received in loopback mode`() {
     var uart = uart
     uart.write(Self.loopback, to: .modemControl)
     #expect(uart.room == 0)
@@ -27,14 +27,14 @@ import Testing
     #expect(uart.read(.lineStatus) == 0x60)
   }
 
-  @Test func `What waits to be sent is sent all the same`() {
+  @Test func `A character that waits to be sent is still transmitted in loopback mode`() {
     var uart = uart
     uart.write(1, to: .data)
     uart.write(Self.loopback, to: .modemControl)
     #expect(uart.takeTransmitted() == 1)
   }
 
-  @Test func `The transmitter's interrupt comes at once`() {
+  @Test func `The transmitter interrupt comes at once in loopback mode`() {
     var uart = uart
     uart.write(Self.loopback, to: .modemControl)
     uart.write(0x02, to: .interruptEnable)
@@ -43,7 +43,7 @@ import Testing
     #expect(uart.read(.interruptIdentification) == 0x02)
   }
 
-  @Test func `A break comes back once`() {
+  @Test func `A break in loopback mode is received once`() {
     var uart = uart
     uart.write(0x01, to: .interruptIdentification)
     uart.write(Self.loopback, to: .modemControl)
@@ -56,7 +56,7 @@ import Testing
   }
 
   @Test(arguments: UInt8(0)...0x0F)
-  func `The outputs appear as inputs`(outputs: UInt8) {
+  func `Modem outputs appear as modem inputs in loopback mode`(outputs: UInt8) {
     var uart = uart
     uart.write(Self.loopback | outputs, to: .modemControl)
     var expected: UInt8 = 0
@@ -69,7 +69,7 @@ import Testing
     #expect(uart.read(.modemStatus) & 0xF0 == 0xB0)
   }
 
-  @Test func `Changed outputs interrupt as changed inputs`() {
+  @Test func `Changed modem outputs interrupt like changed modem inputs in loopback mode`() {
     var uart = uart
     uart.write(Self.loopback, to: .modemControl)
     _ = uart.read(.modemStatus)

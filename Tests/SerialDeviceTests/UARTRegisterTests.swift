@@ -32,7 +32,7 @@ import Testing
     #expect(uart.read(.modemControl) == 0x1F)
   }
 
-  @Test func `The divisor latch hides data and interrupt enable, and only these`() {
+  @Test func `The divisor latch hides the data and interrupt enable registers and no others`() {
     var uart = uart
     uart.receive(0x41)
     uart.write(0x05, to: .interruptEnable)
@@ -49,7 +49,7 @@ import Testing
     #expect(!uart.isTransmitting)
   }
 
-  @Test func `Line status and modem status are not written`() {
+  @Test func `The line status and modem status registers ignore writes`() {
     var uart = uart
     uart.write(0xFF, to: .lineStatus)
     uart.write(0xFF, to: .modemStatus)
@@ -57,7 +57,7 @@ import Testing
     #expect(uart.read(.modemStatus) == 0xB0)
   }
 
-  @Test func `The receive buffer shows its last character when there is no other`() {
+  @Test func `The receive buffer of the UART returns its last character when it is empty`() {
     var uart = uart
     #expect(uart.read(.data) == 0)
     uart.receive(0x41)
@@ -66,7 +66,7 @@ import Testing
     #expect(uart.read(.lineStatus) & 0x01 == 0)
   }
 
-  @Test func `Without FIFOs each direction holds one character and the newest stays`() {
+  @Test func `A UART without FIFOs holds one character in each direction and keeps the newest`() {
     var uart = uart
     #expect(uart.room == 1)
     uart.receive(1)
@@ -101,7 +101,7 @@ import Testing
     #expect(uart.read(.lineStatus) == 0x60)
   }
 
-  @Test func `FIFOs go round`() {
+  @Test func `The receive FIFO wraps around`() {
     var uart = uart
     uart.write(0x01, to: .interruptIdentification)
     for turn in 0..<50 {
@@ -114,7 +114,7 @@ import Testing
     (UInt8(0x00), true, true), (0x01, false, false), (0x03, true, false), (0x05, false, true),
     (0x07, true, true),
   ])
-  func `The FIFO control register clears what it is told to, and both when the mode changes`(
+  func `The FIFO control register clears the selected FIFOs, and both when the mode changes`(
     value: UInt8, clearsReceiver: Bool, clearsTransmitter: Bool
   ) {
     var uart = uart
@@ -126,7 +126,7 @@ import Testing
     #expect(!uart.isTransmitting == clearsTransmitter)
   }
 
-  @Test func `Without the enable bit the other bits of the FIFO control register do nothing`() {
+  @Test func `The FIFO control register has no effect without the enable bit`() {
     var uart = uart
     uart.receive(1)
     uart.write(0xC6, to: .interruptIdentification)
@@ -134,7 +134,7 @@ import Testing
     #expect(uart.read(.interruptIdentification) == 0x01)
   }
 
-  @Test func `A break is a zero with break and framing error, at its place in the FIFO`() {
+  @Test func `A break is received as zero with break and framing error at its place in the FIFO`() {
     var uart = uart
     uart.write(0x01, to: .interruptIdentification)
     uart.receive(0x41)
@@ -148,7 +148,7 @@ import Testing
     #expect(uart.read(.data) == 0x42)
   }
 
-  @Test func `A break is told without FIFOs, too`() {
+  @Test func `A break is reported also without FIFOs`() {
     var uart = uart
     uart.receiveBreak()
     #expect(uart.read(.lineStatus) == 0x79)
@@ -164,7 +164,7 @@ import Testing
     #expect(!uart.transmitsBreak)
   }
 
-  @Test func `Changes of the modem lines are told once`() {
+  @Test func `Changes of the modem lines are reported once`() {
     var uart = uart
     uart.setModemLines([.dataSetReady])
     #expect(uart.read(.modemStatus) == 0x29)
@@ -173,7 +173,7 @@ import Testing
     #expect(uart.read(.modemStatus) == 0x9B)
   }
 
-  @Test func `Of a ring only its end is told`() {
+  @Test func `The ring indicator reports its trailing edge only`() {
     var uart = uart
     uart.setModemLines([.ringIndicator])
     _ = uart.read(.modemStatus)
@@ -185,7 +185,7 @@ import Testing
     #expect(uart.read(.modemStatus) == 0x40)
   }
 
-  @Test func `A reset leaves nothing but the modem lines`() {
+  @Test func `A reset of the UART keeps nothing but the modem lines`() {
     var uart = uart
     uart.setModemLines([.dataSetReady])
     for register in UART16550.Register.allCases { uart.write(0x5F, to: register) }

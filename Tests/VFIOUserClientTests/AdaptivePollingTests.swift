@@ -5,7 +5,7 @@ import VFIOUserTransport
 
 @testable import VFIOUserClient
 
-@Suite struct `AdaptivePolling at the socket` {
+@Suite struct `Adaptive polling of the socket` {
   /// Notes calls that lie evenly apart.
   ///
   /// - Returns: how many it took until glances began, nil if they did not.
@@ -20,7 +20,7 @@ import VFIOUserTransport
   private let rare = AdaptivePolling.interval / UInt64(AdaptivePolling.worthBeginning)
 
   /// Two, since nobody knows when the first of them began.
-  @Test func `begin after two samples of frequent calls`() {
+  @Test func `Adaptive polling begins after two samples of frequent calls`() {
     var adaptivePolling = AdaptivePolling()
     #expect(callsUntilBegin(&adaptivePolling, apart: rare / 2) == 2 * AdaptivePolling.sample)
     #expect(adaptivePolling.areOn)
@@ -28,7 +28,7 @@ import VFIOUserTransport
     #expect(!beginAgain)
   }
 
-  @Test func `do not begin for calls that are rarer`() {
+  @Test func `Adaptive polling does not begin for rare calls`() {
     var adaptivePolling = AdaptivePolling()
     #expect(callsUntilBegin(&adaptivePolling, apart: rare * 2) == nil)
     #expect(!adaptivePolling.areOn)
@@ -37,7 +37,9 @@ import VFIOUserTransport
   @Test(arguments: [
     (AdaptivePolling.worthGoingOn, true), (AdaptivePolling.worthGoingOn - 1, false), (0, false),
   ])
-  func `go on while there are calls between them`(calls: Int, goOn: Bool) {
+  func `Adaptive polling continues while there are enough calls between two polls`(
+    calls: Int, goOn: Bool
+  ) {
     var adaptivePolling = AdaptivePolling()
     #expect(callsUntilBegin(&adaptivePolling, apart: 1000) != nil)
     for _ in 0..<calls { _ = adaptivePolling.noteCall(now: 0) }
@@ -45,7 +47,7 @@ import VFIOUserTransport
     #expect(adaptivePolling.areOn == goOn)
   }
 
-  @Test func `end when something is found, and stay away for a while`() {
+  @Test func `Adaptive polling ends when a poll finds a message, and then pauses`() {
     var adaptivePolling = AdaptivePolling()
     #expect(callsUntilBegin(&adaptivePolling, apart: 1000) != nil)
     for _ in 0..<100 { _ = adaptivePolling.noteCall(now: 0) }
@@ -60,7 +62,7 @@ import VFIOUserTransport
   }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct `A client that calls all the time` {
+@Suite(.timeLimit(.minutes(1))) struct `A client with adaptive polling` {
   /// A client with registered memory, and calls until it only glances at its socket.
   private func glancingClient(
     _ script: @escaping @Sendable (ScriptedServer) throws -> Void
@@ -86,7 +88,7 @@ import VFIOUserTransport
     connection.wake.signal()
   }
 
-  @Test func `hears a server that asks between the calls`() throws {
+  @Test func `A client with adaptive polling answers requests between its calls`() throws {
     let asked = Notes<[UInt8]>()
     let client = try glancingClient { server in
       while true {
@@ -104,19 +106,19 @@ import VFIOUserTransport
     #expect(asked.wait(for: 1) == [Array("memory".utf8)])
   }
 
-  @Test func `is called by its socket again when it stops calling`() throws {
+  @Test func `A client that stops calling returns from adaptive polling to epoll`() throws {
     let client = try glancingClient { try $0.serve() }
     let connection = client.supervisor.last.connection
     #expect(eventually { connection.state.withLock { !$0.adaptivePolling.areOn && $0.armed != 0 } })
   }
 
-  @Test func `resumes a task as soon as its reply has come`() async throws {
+  @Test func `A client with adaptive polling resumes a task when its reply arrives`() async throws {
     let client = try glancingClient { try $0.serve() }
     #expect(try await client.deviceInfo().regionCount == 9)
     #expect(client.supervisor.last.connection.state.withLock { $0.asyncCalls.isEmpty })
   }
 
-  @Test func `notices that the server goes`() throws {
+  @Test func `A client with adaptive polling notices that the server disconnects`() throws {
     let client = try glancingClient { server in
       while true {
         let message = try server.receive()

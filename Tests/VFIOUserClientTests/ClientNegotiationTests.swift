@@ -69,7 +69,9 @@ private let refusedFields: [(field: String, value: String)] = [
 
 @Suite struct `A client that negotiates` {
   @Test(arguments: refused)
-  func `refuses`(_ name: String, _ payload: [UInt8], _ text: String) throws {
+  func `A client refuses an incompatible or malformed VERSION reply`(
+    _ name: String, _ payload: [UInt8], _ text: String
+  ) throws {
     guard case .failure(.negotiationFailed(let why)) = try agree(payload) else {
       Issue.record("it took \(name), or failed otherwise")
       return
@@ -78,7 +80,9 @@ private let refusedFields: [(field: String, value: String)] = [
   }
 
   @Test(arguments: refusedFields)
-  func `refuses a field and names it`(_ field: String, _ value: String) throws {
+  func `A client refuses an invalid capability and names it in the error`(
+    _ field: String, _ value: String
+  ) throws {
     let parts = field.split(separator: ".")
     let json =
       parts.count == 1
@@ -95,7 +99,9 @@ private let refusedFields: [(field: String, value: String)] = [
   @Test(arguments: [
     [0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 1, 0, 0], version("{}"), version(#"{"capabilities":{}}"#),
   ])
-  func `takes the specification's defaults for what is not said`(_ payload: [UInt8]) throws {
+  func `A client assumes the specification's defaults for capabilities left out of the reply`(
+    _ payload: [UInt8]
+  ) throws {
     let capabilities = try agree(payload).get().capabilities
     #expect(capabilities.effectiveMaxMessageDescriptors == 1)
     #expect(capabilities.effectiveMaxDataTransfer == 1 << 20)
@@ -105,7 +111,7 @@ private let refusedFields: [(field: String, value: String)] = [
     #expect(!capabilities.effectiveTwinSocket.supported)
   }
 
-  @Test func `does not agree on what it did not propose`() throws {
+  @Test func `A client ignores capabilities in the reply that it did not propose`() throws {
     var options = ClientOptions()
     options.proposal.writeMultiple = false
     options.proposal.twinSocket = nil
@@ -119,7 +125,7 @@ private let refusedFields: [(field: String, value: String)] = [
     #expect(capabilities.twinSocket == nil)
   }
 
-  @Test func `takes numbers above its own, which are the server's limits`() throws {
+  @Test func `A client takes limits above its own as the limits of the server`() throws {
     var options = ClientOptions()
     options.proposal.maxMessageDescriptors = 2
     options.proposal.maxDataTransfer = 4096
@@ -146,7 +152,7 @@ private let refusedFields: [(field: String, value: String)] = [
   }
 
   /// What a user may write and no message could hold.
-  @Test func `proposes no more data than it can take`() throws {
+  @Test func `A client proposes no larger data transfer than it can receive`() throws {
     var options = ClientOptions()
     options.proposal.maxDataTransfer = .max
     options.maxAccess = .max
@@ -171,14 +177,14 @@ private let refusedFields: [(field: String, value: String)] = [
     #expect(proposed.all.first?.contains(#""max_data_xfer_size":67108864"#) == true)
   }
 
-  @Test func `passes a refusal on`() throws {
+  @Test func `A client reports the errno with which the server refuses VERSION`() throws {
     let running = try RunningScript { server in
       server.reply(to: try server.receive(), error: 16)
     }
     #expect(throws: ClientError.refused(.version, .resourceBusy)) { try Client(running.clientEnd) }
   }
 
-  @Test func `gives up on a server that says nothing, and on one that goes`() throws {
+  @Test func `Negotiation fails when the server does not answer VERSION or disconnects`() throws {
     let gate = Gate()
     let silent = try RunningScript { _ in gate.wait() }
     #expect(throws: ClientError.timedOut(.version)) {
@@ -189,7 +195,7 @@ private let refusedFields: [(field: String, value: String)] = [
     #expect(throws: ClientError.disconnected(.closedByPeer)) { try Client(going.clientEnd) }
   }
 
-  @Test func `says what it proposes`() throws {
+  @Test func `A client sends its proposed capabilities in VERSION`() throws {
     let proposals = Notes<VersionMessage>()
     let running = try RunningScript { server in
       let request = try server.receive()
@@ -203,7 +209,7 @@ private let refusedFields: [(field: String, value: String)] = [
     #expect(proposal == VersionMessage(major: 0, minor: 1, capabilities: ClientOptions().proposal))
   }
 
-  @Test func `finds nobody at a path where nobody listens`() {
+  @Test func `Connecting to a path where nobody listens fails with ENOENT`() {
     let path = FilePath("/tmp/vfio-user-nobody-\(UInt64.random(in: 0 ... .max)).sock")
     let error = SystemCallError(call: "connect", code: .noSuchFileOrDirectory)
     #expect(throws: ClientError.system(error)) { try Client(connectingTo: path) }

@@ -5,12 +5,12 @@ import VFIOUserClient
 import VFIOUserProtocol
 import VFIOUserTransport
 
-@Suite struct `A device that accepts nobody` {
+@Suite struct `A device that does not accept connections` {
   private let time = Duration.milliseconds(60)
   private var refusal: ClientError { .notAccepting(within: time) }
 
   @Test(arguments: [0, 1] as [Int32])
-  func `fails the connection when its time is up`(_ backlog: Int32) throws {
+  func `Connecting to a device that does not accept fails at the timeout`(_ backlog: Int32) throws {
     let device = try FullListener(backlog: backlog)
     let start = ContinuousClock.now
     #expect(throws: refusal) {
@@ -22,14 +22,18 @@ import VFIOUserTransport
         "the device accepts no connection: its queue stayed full for 0.06 seconds. See whether"))
   }
 
-  @Test func `fails a task's connection too`() async throws {
+  @Test func `A task that connects to a device that does not accept fails at the timeout`()
+    async throws
+  {
     let device = try FullListener(backlog: 0)
     await #expect(throws: refusal) {
       try await Client.connect(to: device.path, options: options(timeout: time))
     }
   }
 
-  @Test func `lets go of a task that is cancelled, and of what it accepts later`() async throws {
+  @Test func `A cancelled task stops connecting, and a connection accepted later is closed`()
+    async throws
+  {
     let device = try FullListener(backlog: 1)
     let path = device.path
     let connecting = Task {
@@ -52,7 +56,7 @@ import VFIOUserTransport
     #expect(failure == .closedByPeer)
   }
 
-  @Test func `is connected to once it accepts again`() throws {
+  @Test func `A client connects as soon as the device accepts connections again`() throws {
     let device = try FullListener(backlog: 1)
     let path = device.path
     let regions = try Later { () -> UInt32? in
@@ -67,7 +71,9 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [0, 1] as [Int32])
-  func `is given up after a loss when the time is up`(_ backlog: Int32) throws {
+  func `Reconnection gives up at its time limit when the device does not accept`(_ backlog: Int32)
+    throws
+  {
     let host = Host()
     try host.start { server in
       try server.agree()
@@ -92,7 +98,7 @@ import VFIOUserTransport
     withExtendedLifetime(device) {}
   }
 
-  @Test func `is tried again after a loss until it accepts`() throws {
+  @Test func `Reconnection is tried again until the device accepts`() throws {
     let host = Host()
     let script: @Sendable (ScriptedServer) throws -> Void = { server in
       try server.agree()

@@ -7,7 +7,9 @@ import VFIOUserTransport
 
 @Suite(.timeLimit(.minutes(2))) struct `Tasks that wait for a connection` {
   /// Their time is up in the moment in which it is settled, so that either may come first.
-  @Test func `leave nothing behind, whatever ends their wait`() async {
+  @Test func `Tasks that wait for a connection leave no waiter behind, whatever ends the wait`()
+    async
+  {
     let supervisor = ConnectionSupervisor { (_, _) throws(SystemCallError) in
       throw SystemCallError(call: "connect", code: .canceled)
     }

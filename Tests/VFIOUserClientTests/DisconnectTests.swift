@@ -55,7 +55,9 @@ private func lostClient(
 
 @Suite struct `Disconnecting` {
   @Test(arguments: [false, true])
-  func `waits for the callback of an interrupt`(_ isOnOtherDispatcher: Bool) throws {
+  func `Disconnecting waits for an interrupt callback that is running`(_ isOnOtherDispatcher: Bool)
+    throws
+  {
     let client = try client { try $0.serve() }
     let callback = Callback()
     let dispatcher = isOnOtherDispatcher ? try EventDispatcher() : nil
@@ -66,7 +68,7 @@ private func lostClient(
     #expect(!eventually(within: .milliseconds(30)) { callback.ends.all.count > 1 })
   }
 
-  @Test func `waits for the observer of reconnections`() throws {
+  @Test func `Disconnecting waits for a reconnection observer that is running`() throws {
     let host = Host()
     let callback = Callback()
     let client = try lostClient(host) { _ in callback.run() }
@@ -74,7 +76,7 @@ private func lostClient(
     #expect(!eventually(within: .milliseconds(30)) { callback.ends.all.count > 1 })
   }
 
-  @Test func `from the callback of an interrupt waits for nobody`() throws {
+  @Test func `Disconnecting within an interrupt callback does not wait`() throws {
     let client = try client { try $0.serve() }
     let hasReturned = Gate()
     let mayEnd = Gate()
@@ -94,7 +96,7 @@ private func lostClient(
     client.disconnect()
   }
 
-  @Test func `from the observer waits for nobody`() throws {
+  @Test func `Disconnecting within the reconnection observer does not wait`() throws {
     let host = Host()
     let kept = Notes<Client>()
     let hasReturned = Gate()
@@ -107,7 +109,7 @@ private func lostClient(
     #expect(eventually { client.state == .closed })
   }
 
-  @Test func `from two callbacks at once ends both`() throws {
+  @Test func `Disconnecting within two callbacks at once does not deadlock`() throws {
     let kept = Notes<Client>()
     let inside = Notes<Void>()
     let both: @Sendable () -> Void = {
@@ -130,7 +132,7 @@ private func lostClient(
     #expect(eventually { client.state == .closed })
   }
 
-  @Test func `ends an attempt to connect to a device that accepts nobody`() throws {
+  @Test func `Disconnecting ends an attempt to connect to a device that does not accept`() throws {
     let host = Host()
     let isLost = Gate()
     let client = try lostClient(host) { _ in isLost.open() }
@@ -142,7 +144,7 @@ private func lostClient(
     withExtendedLifetime(device) {}
   }
 
-  @Test func `ends an attempt to agree with a device that says nothing`() throws {
+  @Test func `Disconnecting ends a negotiation with a device that does not answer`() throws {
     let host = Host()
     let client = try lostClient(host) { _ in }
     let isAsked = Gate()

@@ -7,7 +7,7 @@ import VFIOUserProtocol
 import VFIOUserTransport
 
 @Suite struct `Connecting and disconnecting` {
-  @Test func `ten thousand times leaves no descriptor and no memory behind`() async {
+  @Test func `Ten thousand connections leak no descriptors and no memory`() async {
     await #expect(processExitsWith: .success) { try checkThatNothingGrows() }
   }
 }

@@ -23,8 +23,8 @@ private func client(
   }
 }
 
-@Suite struct `A feature` {
-  @Test func `is got and set`() throws {
+@Suite struct `Device features` {
+  @Test func `A client gets and sets a device feature`() throws {
     let requests = Notes<[UInt8]>()
     let client = try client(
       answering: [words([12, 77 | get, 5]), words([8, 77 | set]), words([12, 77 | set, 6])],
@@ -41,7 +41,9 @@ private func client(
   }
 
   @Test(arguments: [Errno.notSupported, .noFunction, .invalidArgument])
-  func `is not there when the device says so`(errno: Errno) async throws {
+  func `A probe that fails with ENOTSUP, ENOSYS or EINVAL means that a feature is unsupported`(
+    errno: Errno
+  ) async throws {
     let client = try client { server in
       for _ in 0..<2 {
         server.reply(to: try server.receive(), error: UInt32(errno.rawValue))
@@ -66,7 +68,8 @@ private func client(
       words([12, 78 | get, 5]), words([12, 77 | set, 5]), words([12, 77 | get | probe, 5]),
       words([12, 77 | get | set | probe, 5]),
     ])
-  func `is the one that was asked for`(payload: [UInt8]) throws {
+  func `A DEVICE_FEATURE reply for another feature or operation is refused`(payload: [UInt8]) throws
+  {
     let client = try client(answering: [payload])
     guard
       case .implausibleReply(.deviceFeature, _) = failure({ () throws(ClientError) in
@@ -78,7 +81,7 @@ private func client(
     }
   }
 
-  @Test func `may fill the largest message, whatever room there is for it`() throws {
+  @Test func `Feature data may fill the largest message, and no more room is requested`() throws {
     let size = 24 + 1 << 20
     let data = ScriptedServer.pattern(at: 0, count: size)
     let requests = Notes<[UInt8]>()
@@ -88,7 +91,7 @@ private func client(
     #expect(requests.all == [words([UInt32(8 + size), 77 | get])])
   }
 
-  @Test func `has no more data than there is room for`() throws {
+  @Test func `Feature data that exceeds the requested room is refused`() throws {
     let client = try client(answering: [words([16, 77 | get, 1, 2])])
     #expect(
       throws: ClientError.implausibleReply(
@@ -98,7 +101,7 @@ private func client(
 }
 
 @Suite struct `Migration` {
-  @Test func `is a matter of flags, states and data`() throws {
+  @Test func `A client reads migration flags, sets migration states and transfers data`() throws {
     let requests = Notes<[UInt8]>()
     let client = try client(
       answering: [
@@ -118,7 +121,9 @@ private func client(
       ])
   }
 
-  @Test func `data is written in pieces, and read no larger than the limit`() async throws {
+  @Test func `Migration data is written and read in pieces of at most max_data_xfer_size`()
+    async throws
+  {
     let sizes = Notes<UInt32>()
     let client = try client(of: #"{"capabilities":{"max_data_xfer_size":100}}"#) { server in
       for _ in 0..<3 {
@@ -141,7 +146,9 @@ private func client(
       words([16, 9]) + [1, 2, 3, 4, 5, 6, 7, 8], words([16, .max]) + [1, 2, 3, 4, 5, 6, 7, 8],
       words([8]), [],
     ])
-  func `data is at least as long as it says`(payload: [UInt8]) throws {
+  func `A MIG_DATA_READ reply that is shorter than its size field says is refused`(payload: [UInt8])
+    throws
+  {
     let client = try client(answering: [payload])
     guard
       case .malformedReply(.migrationDataRead, _) = failure({ () throws(ClientError) in
@@ -153,14 +160,16 @@ private func client(
     }
   }
 
-  @Test func `what follows the data means nothing, as with libvfio-user`() throws {
+  @Test func `Bytes beyond the size in a MIG_DATA_READ reply are ignored, as with libvfio-user`()
+    throws
+  {
     let full: [UInt8] = [1, 2, 3, 4, 5, 6, 7, 8]
     let client = try client(answering: [words([15, 7]) + full, words([8, 0]) + full])
     #expect(try client.readMigrationData(8) == [1, 2, 3, 4, 5, 6, 7])
     #expect(try client.readMigrationData(8) == [])
   }
 
-  @Test func `data is not more than was asked for`() throws {
+  @Test func `A MIG_DATA_READ reply with more data than requested is refused`() throws {
     let client = try client(answering: [words([17, 9]) + [UInt8](repeating: 1, count: 9)])
     #expect(
       throws: ClientError.implausibleReply(
@@ -172,7 +181,7 @@ private func client(
 @Suite struct `Dirty pages` {
   static let range = DMALoggingRange(address: 0x10000, length: 0x40000)
 
-  @Test func `are logged, reported and no longer logged`() throws {
+  @Test func `Dirty page logging is started, reported and stopped`() throws {
     let report = longs([0x10000, 0x40000, 4096])
     let client = try client(answering: [
       words([8 + 32, 6 | set]) + longs([8192, 1, 0x10000, 0x40000]), words([8, 6 | set]),
@@ -191,7 +200,7 @@ private func client(
       longs([0x10000, 0x40000, 4096]), longs([0x10000, 0x40000, 4097]) + longs([1]),
       longs([0x10000, 0x40000, 4096]) + [1],
     ])
-  func `are those of the range that was asked for`(payload: [UInt8]) throws {
+  func `A dirty page report that does not match the request is refused`(payload: [UInt8]) throws {
     let client = try client(answering: [
       words([UInt32(8 + payload.count), 8 | get]) + payload
     ])
@@ -208,8 +217,9 @@ private func client(
     arguments: [
       (0x1000, 4097), (0x1000, 0), (UInt64.max, 1), (1 << 40, 4096), (UInt64.max, 1 << 63),
     ] as [(UInt64, UInt64)])
-  func `are not asked for when the question cannot be`(_ length: UInt64, _ pageSize: UInt64) throws
-  {
+  func `A dirty page request with an invalid range or page size fails`(
+    _ length: UInt64, _ pageSize: UInt64
+  ) throws {
     let client = try client(of: #"{"capabilities":{"max_data_xfer_size":65536}}"#) {
       try $0.serve()
     }
@@ -229,7 +239,7 @@ private func client(
 
   /// 32 GiB in pages of 4 KiB, which a VMM asks for, is a whole megabyte.
   @Test(arguments: [(1 << 20) - 8, 1 << 20])
-  func `may fill the largest message`(size: Int) async throws {
+  func `A dirty page bitmap may fill the largest message`(size: Int) async throws {
     let range = DMALoggingRange(address: 0, length: UInt64(size) * 8 * 4096)
     let bitmap = ScriptedServer.pattern(at: 3, count: size)
     let answer =
@@ -240,7 +250,7 @@ private func client(
     #expect(try await client.dirtyPages(range, pageSize: 4096) == bitmap)
   }
 
-  @Test func `of more than that are not asked for`() throws {
+  @Test func `A dirty page bitmap larger than a message is not requested`() throws {
     let client = try client { try $0.serve() }
     let error = failure { () throws(ClientError) in
       _ = try client.dirtyPages(
@@ -252,7 +262,7 @@ private func client(
     }
   }
 
-  @Test func `are logged with a granularity that can be`() throws {
+  @Test func `A reply with an invalid page size for dirty page logging is refused`() throws {
     let client = try client(answering: [
       words([8 + 16, 6 | set]) + longs([4097, 0])
     ])

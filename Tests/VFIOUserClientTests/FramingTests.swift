@@ -5,7 +5,7 @@ import VFIOUserProtocol
 import VFIOUserTransport
 
 @Suite struct `Replies on the wire` {
-  @Test func `may be cut in two anywhere`() throws {
+  @Test func `A reply may be split in two at any byte`() throws {
     let client = try client { server in
       for split in 1..<40 {
         let request = try server.receive()
@@ -21,7 +21,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `may come byte by byte`() throws {
+  @Test func `A reply may arrive byte by byte`() throws {
     let client = try client { server in
       let request = try server.receive()
       let reply = ScriptedServer.reply(
@@ -34,7 +34,8 @@ import VFIOUserTransport
     #expect(try client.read(.bar0, at: 77, count: 20) == ScriptedServer.pattern(at: 77, count: 20))
   }
 
-  @Test func `may come several at a time, with requests between them`() throws {
+  @Test func `Several replies may arrive at once, with requests of the server between them`() throws
+  {
     let asked = Gate()
     let client = try client { server in
       let first = try server.receive()
@@ -73,7 +74,7 @@ import VFIOUserTransport
       (message(.regionRead, flags: MessageFlags(rawValue: 2)), .unknownType(2)),
       (message(.regionRead, flags: MessageFlags(rawValue: 15)), .unknownType(15)),
     ] as [([UInt8], StreamError)])
-  func `end the connection when the header cannot be`(
+  func `A reply with an invalid header ends the connection`(
     _ header: [UInt8], _ reason: StreamError
   ) throws {
     let client = try client { server in
@@ -87,7 +88,7 @@ import VFIOUserTransport
     #expect(throws: ClientError.disconnected(reason)) { try client.reset() }
   }
 
-  @Test func `have at most 64 KiB before both sides agreed`() throws {
+  @Test func `A message before the end of negotiation has at most 64 KiB`() throws {
     let running = try RunningScript { server in
       let request = try server.receive()
       server.send(message(.version, id: request.header.id, flags: .reply, size: 65_537))
@@ -98,7 +99,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `may be as large as was agreed`() throws {
+  @Test func `A reply may be as large as the negotiated limit`() throws {
     let client = try client { try $0.serve() }
     let count = 1 << 20
     #expect(
@@ -106,7 +107,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [Duration.seconds(5), .milliseconds(900)])
-  func `must end in time once they have begun`(timeout: Duration) throws {
+  func `A reply that has begun must end within the message timeout`(timeout: Duration) throws {
     var options = options(timeout: timeout)
     options.messageTimeout = .milliseconds(100)
     let client = try client(options) { server in
@@ -121,7 +122,7 @@ import VFIOUserTransport
     #expect(ContinuousClock.now - start < timeout)
   }
 
-  @Test func `need not end in time while nobody waits for them`() throws {
+  @Test func `A partial reply may exceed the message timeout while no call waits`() throws {
     var options = options(timeout: .seconds(60))
     options.messageTimeout = .milliseconds(500)
     let client = try client(options) { server in

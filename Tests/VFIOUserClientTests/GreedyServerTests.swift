@@ -4,8 +4,8 @@ import VFIOUserClient
 import VFIOUserProtocol
 import VFIOUserTransport
 
-@Suite struct `A server that wears the client out` {
-  @Test func `by asking for memory and reading nothing loses the connection`() throws {
+@Suite struct `A server that exhausts the client` {
+  @Test func `A server that sends DMA_READ and reads no replies loses the connection`() throws {
     var options = options(timeout: .seconds(60))
     options.proposal.maxDataTransfer = 1 << 20
     let client = try client(options) { server in
@@ -24,7 +24,9 @@ import VFIOUserTransport
     #expect(waiting > 18 << 20)
   }
 
-  @Test func `by asking for what it may not have and reading nothing does too`() throws {
+  @Test func `A server that sends invalid DMA_READ and reads no refusals loses the connection`()
+    throws
+  {
     let client = try client(options(timeout: .seconds(60))) { server in
       try server.answer(server.receive())
       let refused = message(.dmaRead, longs([1 << 40, 8]))
@@ -39,7 +41,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `with half a message is caught though only short calls wait for it`() throws {
+  @Test func `A partial reply times out although only calls with short timeouts wait`() throws {
     var options = options(timeout: .seconds(60))
     options.messageTimeout = .milliseconds(300)
     let client = try client(options) { server in
@@ -56,7 +58,7 @@ import VFIOUserTransport
     #expect(client.failure == reason)
   }
 
-  @Test func `with a byte now and then of a message is caught as well`() throws {
+  @Test func `A reply that trickles in byte by byte times out`() throws {
     var options = options(timeout: .seconds(60))
     options.messageTimeout = .milliseconds(200)
     let client = try client(options) { server in
@@ -73,7 +75,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `with half a message is caught while nobody calls but a task`() async throws {
+  @Test func `A partial reply times out while only a task waits`() async throws {
     var options = options(timeout: .seconds(60))
     options.messageTimeout = .milliseconds(100)
     let client = try client(options) { server in
@@ -85,7 +87,7 @@ import VFIOUserTransport
     #expect(failure == .disconnected(.deadlinePassed(during: .receiving)))
   }
 
-  @Test func `with half a request is caught while nobody calls at all`() throws {
+  @Test func `A partial request times out while no call waits`() throws {
     var options = options(timeout: .seconds(60))
     options.messageTimeout = .milliseconds(100)
     let client = try client(options) { server in

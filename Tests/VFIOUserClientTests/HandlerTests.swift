@@ -20,8 +20,8 @@ private final class Reachable: Sendable {
   func take() -> Client? { client.withLock { $0.take() } }
 }
 
-@Suite struct `The handler of a client` {
-  @Test func `may call the client, also while another thread waits`() throws {
+@Suite struct `The request handler of a client` {
+  @Test func `A request handler may call the client, also while another thread waits`() throws {
     let reachable = Reachable()
     var options = ClientOptions()
     options.handler = { request in
@@ -44,7 +44,7 @@ private final class Reachable: Sendable {
     reachable.set(nil)
   }
 
-  @Test func `does not keep others from calling while it waits`() throws {
+  @Test func `A request handler that blocks does not block the calls of other threads`() throws {
     let gate = Gate()
     var options = ClientOptions()
     options.handler = { request in
@@ -61,7 +61,7 @@ private final class Reachable: Sendable {
     gate.open()
   }
 
-  @Test func `has returned when disconnecting returns`() throws {
+  @Test func `Disconnecting waits until the request handler has returned`() throws {
     let started = Gate()
     let finish = Gate()
     let hasReturned = Monitor(false)
@@ -87,7 +87,10 @@ private final class Reachable: Sendable {
     #expect(try disconnected.get())
   }
 
-  @Test func `is not called for what waited when the connection was lost`() throws {
+  @Test
+  func `A request handler is not called for requests that waited when the connection was lost`()
+    throws
+  {
     let started = Gate()
     let finish = Gate()
     let calls = Notes<Void>()
@@ -108,7 +111,7 @@ private final class Reachable: Sendable {
     #expect(calls.all.count == 1)
   }
 
-  @Test func `may disconnect`() throws {
+  @Test func `A request handler may disconnect the client`() throws {
     let reachable = Reachable()
     let done = Gate()
     var options = ClientOptions()
@@ -127,7 +130,7 @@ private final class Reachable: Sendable {
     reachable.set(nil)
   }
 
-  @Test func `may let go of the last reference to the client`() throws {
+  @Test func `A request handler may release the last reference to the client`() throws {
     let reachable = Reachable()
     let ready = Gate()
     let done = Gate()

@@ -21,7 +21,7 @@ private func change(
   }
 }
 
-@Suite struct `Identifiers of commands` {
+@Suite struct `Message IDs of commands` {
   /// Receives so many commands and answers them in reverse.
   static func answerInReverse(_ server: ScriptedServer, _ count: Int) throws -> Set<UInt16> {
     var requests: [ScriptedServer.Message] = []
@@ -35,7 +35,7 @@ private func change(
     return Set(requests.map(\.header.id))
   }
 
-  @Test func `lead 65535 commands in flight to their replies, in any order, again and again`()
+  @Test func `Message IDs lead 65535 commands in flight to their replies in any order`()
     throws
   {
     let most = 65_535
@@ -59,7 +59,7 @@ private func change(
     }
   }
 
-  @Test func `run out with the 65536th command in flight, which harms nothing`() throws {
+  @Test func `The 65536th command in flight fails and harms nothing else`() throws {
     let most = 65_535
     let client = try client(of: #"{"capabilities":{"max_dma_maps":100000}}"#) { server in
       _ = try Self.answerInReverse(server, most)
@@ -73,7 +73,9 @@ private func change(
     #expect(failure { () throws(ClientError) in try client.unmapAll() } == nil)
   }
 
-  @Test func `of posted writes lead to no command, though all others are in flight`() throws {
+  @Test func `A reply to a posted write reaches no command while all message IDs are in flight`()
+    throws
+  {
     let most = 65_535
     let client = try client { server in
       server.answer(try server.receive())
@@ -96,7 +98,7 @@ private func change(
     #expect(try client.deviceInfo().regionCount == 9)
   }
 
-  @Test func `of abandoned commands are not used before their late replies have come`() throws {
+  @Test func `The message ID of an abandoned command is not reused before its late reply`() throws {
     let count = 40_000
     let reused = Notes<Bool>()
     let client = try client(options(timeout: .seconds(20))) { server in
@@ -123,7 +125,7 @@ private func change(
     #expect(try client.deviceInfo().regionCount == 9)
   }
 
-  @Test func `that are abandoned end the connection when they are too many`() throws {
+  @Test func `Too many abandoned commands end the connection`() throws {
     let client = try client { server in
       while true { _ = try server.receive() }
     }

@@ -5,8 +5,10 @@ import VFIOUserClient
 import VFIOUserProtocol
 import VFIOUserTransport
 
-@Suite struct `A callback of a counter` {
-  @Test func `is called with the count, also of what was signalled before`() throws {
+@Suite struct `A callback of an eventfd` {
+  @Test func `An eventfd callback gets the count, including signals from before it was bound`()
+    throws
+  {
     let counts = Notes<UInt64>()
     let dispatcher = try EventDispatcher()
     let counter = try EventFD()
@@ -22,7 +24,7 @@ import VFIOUserTransport
     #expect(counter.take() == 1)
   }
 
-  @Test func `runs one at a time, whatever counters there are, and misses none`() throws {
+  @Test func `A dispatcher runs one eventfd callback at a time and misses no signal`() throws {
     let dispatcher = try EventDispatcher()
     let inside = Monitor(0)
     let overlaps = Notes<Int>()
@@ -48,7 +50,7 @@ import VFIOUserTransport
     #expect(overlaps.all == [])
   }
 
-  @Test func `has returned when unbinding returns`() throws {
+  @Test func `Unbinding waits until the eventfd callback has returned`() throws {
     let dispatcher = try EventDispatcher()
     let counter = try EventFD()
     let entered = Gate()
@@ -70,7 +72,7 @@ import VFIOUserTransport
     #expect(try unbound.get() == 1)
   }
 
-  @Test func `may unbind itself, and others`() throws {
+  @Test func `An eventfd callback may unbind itself and others`() throws {
     let dispatcher = try EventDispatcher()
     let (one, other) = (try EventFD(), try EventFD())
     let kept = Notes<EventBinding>()
@@ -88,7 +90,7 @@ import VFIOUserTransport
     #expect(!eventually(within: .milliseconds(30)) { called.all.count > 1 })
   }
 
-  @Test func `of a counter that is bound already is refused`() throws {
+  @Test func `A second callback for a bound eventfd is refused with EEXIST`() throws {
     let dispatcher = try EventDispatcher()
     let counter = try EventFD()
     let binding = try dispatcher.bind(counter) { _ in }
@@ -100,7 +102,7 @@ import VFIOUserTransport
     another.unbind()
   }
 
-  @Test func `leaves no thread and no descriptor behind`() async {
+  @Test func `An event dispatcher leaves no thread and no descriptor behind`() async {
     await #expect(processExitsWith: .success) {
       try bindAndForget("vfu-warm")
       let before = settledDescriptors()
@@ -121,8 +123,8 @@ private func bindAndForget(_ name: String) throws {
   _ = consume binding
 }
 
-@Suite struct `Counters` {
-  @Test func `are waited for together`() throws {
+@Suite struct `Eventfds` {
+  @Test func `Several eventfds are waited for together`() throws {
     let counters = try (0..<5).map { _ in try EventFD() }
     #expect(EventFD.wait(forAnyOf: counters, for: .milliseconds(5)) == [])
     counters[1].signal()
@@ -132,7 +134,7 @@ private func bindAndForget(_ name: String) throws {
     #expect(EventFD.wait(forAnyOf: counters, for: .seconds(60)) == [4])
   }
 
-  @Test func `lend their descriptor for polling`() throws {
+  @Test func `An eventfd lends its descriptor for polling`() throws {
     let counter = try EventFD()
     #expect(!counter.withDescriptor { EventPoll.isReadable($0, for: .zero) })
     counter.signal()
@@ -188,7 +190,7 @@ private let unmask: UInt32 = 0b010_000
 private let trigger: UInt32 = 0b100_000
 
 @Suite struct `Interrupts of a device` {
-  @Test func `call back`() throws {
+  @Test func `A device interrupt runs its callback, which may call the client`() throws {
     let kept = Notes<EventFD>()
     let seen = Notes<InterruptRequest>()
     let client = try client(seen, kept)
@@ -204,7 +206,7 @@ private let trigger: UInt32 = 0b100_000
     binding.unbind()
   }
 
-  @Test func `of the pin are unmasked after the callback`() throws {
+  @Test func `INTx is unmasked after its callback`() throws {
     let kept = Notes<EventFD>()
     let seen = Notes<InterruptRequest>()
     let client = try client(seen, kept)
@@ -218,7 +220,7 @@ private let trigger: UInt32 = 0b100_000
     binding.unbind()
   }
 
-  @Test func `of the pin are waited for, and unmasked by a message or by an eventfd`() throws {
+  @Test func `INTx can be waited for, and is unmasked by a message or by an eventfd`() throws {
     let kept = Notes<EventFD>()
     let seen = Notes<InterruptRequest>()
     let client = try client(seen, kept)
@@ -239,7 +241,7 @@ private let trigger: UInt32 = 0b100_000
       ])
   }
 
-  @Test func `are masked and unmasked, in ranges and by choice`() throws {
+  @Test func `Vectors are masked and unmasked in ranges and by an array of flags`() throws {
     let seen = Notes<InterruptRequest>()
     let client = try client(seen)
     try client.act(.mask, on: .msix, vector: 3, count: 5)
@@ -252,7 +254,7 @@ private let trigger: UInt32 = 0b100_000
       ])
   }
 
-  @Test func `are set by the thousand in batches`() throws {
+  @Test func `Triggers of 2048 vectors are set in batches of max_msg_fds`() throws {
     let seen = Notes<InterruptRequest>()
     let client = try client(seen, of: #"{"capabilities":{"max_msg_fds":16}}"#)
     let counter = try EventFD()
@@ -262,7 +264,7 @@ private let trigger: UInt32 = 0b100_000
     #expect(seen.all.map(\.start) == (0..<128).map { $0 * 16 })
   }
 
-  @Test func `beyond the last vector are refused before anything is sent`() throws {
+  @Test func `Vectors beyond the largest number are refused before anything is sent`() throws {
     let seen = Notes<InterruptRequest>()
     let client = try client(seen)
     for start: UInt32 in [.max, .max - 1] {
@@ -283,7 +285,7 @@ private let trigger: UInt32 = 0b100_000
     #expect(seen.all == [InterruptRequest(events | trigger, 2, .max - 2, 2, 0)])
   }
 
-  @Test func `are set up again after a reconnection, unmask events and all, in batches`() throws {
+  @Test func `Triggers and unmask eventfds are set again in batches after a reconnection`() throws {
     let host = Host()
     let seen = Notes<InterruptRequest>()
     let script: @Sendable (ScriptedServer) throws -> Void = { server in

@@ -33,7 +33,7 @@ private let page: UInt64 = 4096
 private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
 
 @Suite struct `A mapped region` {
-  @Test func `is asked for and mapped once for all who hold it`() async throws {
+  @Test func `A region is requested and mapped once for all who hold the mapping`() async throws {
     let file = try TruncatableMemory(size: 0x10000)
     let asked = Notes<UInt32>()
     let client = try client { server in
@@ -63,7 +63,7 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
     #expect(throws: ClientError.disconnected(.closedByUs)) { try maps() }
   }
 
-  @Test func `is read and written without a message, at any width`() throws {
+  @Test func `A mapped region is read and written at any width without messages`() throws {
     let file = try TruncatableMemory(size: 0x10000)
     let view = try #require(MappedFile(try file.lent()))
     let asked = Notes<Command>()
@@ -89,7 +89,9 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
       (0, 1), (0xFFF, 1), (0xFFF, 2), (0x1FFF, 2), (0x2000, 1), (0x3FFF, 2), (0x5FFF, 2),
       (0x6000, 0x1000), (.max, 2), (0x1000, 0x1001), (0x10000, 1),
     ] as [(UInt64, Int)])
-  func `refuses what is not wholly inside of an area`(_ offset: UInt64, _ count: Int) throws {
+  func `A mapped region refuses accesses that are not wholly inside of an area`(
+    _ offset: UInt64, _ count: Int
+  ) throws {
     let file = try TruncatableMemory(size: 0x10000)
     let client = try client(two, file: file)
     let mapped = try client.map(.bar0)
@@ -101,7 +103,8 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
     #expect(throws: error) { try mapped.write(at: offset, bytes) }
   }
 
-  @Test func `sends messages for what is not mapped, when it is used through the client`() throws {
+  @Test func `Accesses through the client use messages for the unmapped parts of a region`() throws
+  {
     let file = try TruncatableMemory(size: 0x10000)
     let asked = Notes<Command>()
     let client = try client(two, file: file, asked)
@@ -124,7 +127,9 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
     #expect(bytes.suffix(0x100).elementsEqual(ScriptedServer.pattern(at: 0x6000, count: 0x100)))
   }
 
-  @Test func `is the same for tasks`() async throws {
+  @Test func `Tasks access the mapped and unmapped parts of a region through the client`()
+    async throws
+  {
     let file = try TruncatableMemory(size: 0x10000)
     let client = try client(two, file: file)
     let mapped: MappedRegion = try await client.map(.bar0)
@@ -137,7 +142,7 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
     #expect(bytes.suffix(0x80).allSatisfy { $0 == 9 })
   }
 
-  @Test func `that may only be read is not written, which would end the process`() throws {
+  @Test func `A write to a read-only mapping is refused instead of ending the process`() throws {
     let file = try TruncatableMemory(size: 0x10000)
     let asked = Notes<Command>()
     let client = try client(two, flags: 0xD, file: file, asked)
@@ -150,7 +155,8 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
     #expect(asked.all == [.regionWrite])
   }
 
-  @Test func `whose file is truncated fails, and the process lives`() throws {
+  @Test func `Accesses to a mapping whose file was truncated fail, and the process goes on`() throws
+  {
     let file = try TruncatableMemory(size: 0x10000)
     let client = try client(two, file: file)
     let mapped = try client.map(.bar0)
@@ -172,7 +178,9 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
       ([(0xF000, 0x1000)], "not inside of a file of 32768 bytes"),
       ([(0x8000, 0x1000)], "not inside of a file of 32768 bytes"), ([], "does not offer"),
     ] as [([(UInt64, UInt64)], String)])
-  func `has areas that can be mapped`(_ areas: [(UInt64, UInt64)], _ why: String) throws {
+  func `A region with areas that cannot be mapped is refused`(
+    _ areas: [(UInt64, UInt64)], _ why: String
+  ) throws {
     let file = try TruncatableMemory(size: 0x8000)
     let client = try client(areas, file: file)
     guard
@@ -187,7 +195,7 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
     #expect(try client.deviceInfo().regionCount == 9)
   }
 
-  @Test func `may have areas that touch, and no access goes across`() throws {
+  @Test func `An access across two adjacent areas of a mapped region is refused`() throws {
     let file = try TruncatableMemory(size: 0x8000)
     let client = try client([(0x2000, 0x1000), (0x1000, 0x1000)], file: file)
     let mapped = try client.map(.bar0)
@@ -202,7 +210,7 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
     }
   }
 
-  @Test func `needs a file`() throws {
+  @Test func `A region whose descriptor is a socket is not mapped`() throws {
     let client = try client { server in
       let (mine, theirs) = try MessageSocket.pair()
       defer { mine.shutdown() }
@@ -219,7 +227,8 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
     }
   }
 
-  @Test func `fails with the reason once the connection is lost`() throws {
+  @Test func `Accesses to a mapped region fail with the reason once the connection is lost`() throws
+  {
     let file = try TruncatableMemory(size: 0x10000)
     let client = try client(two, file: file)
     let mapped = try client.map(.bar0)
@@ -229,7 +238,7 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
     #expect(throws: lost) { try mapped.store(UInt8(1), at: 0x1000) }
   }
 
-  @Test func `is unmapped with its last reference`() async {
+  @Test func `A mapped region is unmapped with its last reference`() async {
     await #expect(processExitsWith: .success) {
       let file = try TruncatableMemory(size: 0x10000)
       let client = try client(two, file: file)

@@ -11,13 +11,15 @@ import VFIOUserTransport
     framing + headers + payloads + chains + extras + signals + features + withDescriptors
     + with253Descriptors + tooShort + tooLong + regions + requests + posts
 
-  @Test func `misbehaves in two hundred different ways`() {
+  @Test func `The table has two hundred distinct misbehaviours of a server`() {
     #expect(Set(Self.all.map(\.testDescription)).count >= 200)
     #expect(Set(Self.all.map(\.testDescription)).count == Self.all.count)
   }
 
   @Test(arguments: all)
-  func `gets no further than the caller's error`(_ misbehaviour: ServerMisbehaviour) throws {
+  func `A misbehaving server causes no more than an error for the caller`(
+    _ misbehaviour: ServerMisbehaviour
+  ) throws {
     let client = try meet(misbehaviour)
     let error = failure { () throws(ClientError) in try misbehaviour.operate(client) }
     #expect(misbehaviour.matches(error), "\(String(describing: error))")
@@ -31,7 +33,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `leaves no descriptor behind, whatever it did`() async {
+  @Test func `A misbehaving server leaves no descriptor behind in the client`() async {
     await #expect(processExitsWith: .success) { try checkThatNoDescriptorStays() }
   }
 }

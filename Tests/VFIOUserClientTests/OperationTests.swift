@@ -15,7 +15,7 @@ private func silentClient(_ asked: Notes<Command> = Notes()) throws -> Client {
 
 @Suite struct `Every operation` {
   @Test(arguments: Operation.all)
-  func `of a thread ends by its own time`(_ operation: Operation) throws {
+  func `Every operation of a thread ends at its own timeout`(_ operation: Operation) throws {
     let client = try silentClient()
     let error = failure { () throws(ClientError) in
       try operation.onThread(client, .milliseconds(20))
@@ -25,7 +25,7 @@ private func silentClient(_ asked: Notes<Command> = Notes()) throws -> Client {
   }
 
   @Test(arguments: Operation.all)
-  func `of a task ends by its own time`(_ operation: Operation) async throws {
+  func `Every operation of a task ends at its own timeout`(_ operation: Operation) async throws {
     let client = try silentClient()
     let error = await taskFailure { () async throws in
       try await operation.inTask(client, .milliseconds(20))
@@ -35,8 +35,9 @@ private func silentClient(_ asked: Notes<Command> = Notes()) throws -> Client {
   }
 
   @Test(arguments: Operation.all)
-  func `of a task can be cancelled, and leaves nothing behind`(_ operation: Operation) async throws
-  {
+  func `Every operation of a task can be cancelled without ending the connection`(
+    _ operation: Operation
+  ) async throws {
     let asked = Notes<Command>()
     let client = try silentClient(asked)
     let task = Task {
@@ -50,7 +51,9 @@ private func silentClient(_ asked: Notes<Command> = Notes()) throws -> Client {
   }
 
   @Test(arguments: Operation.all)
-  func `fails with the reason once the connection is lost`(_ operation: Operation) async throws {
+  func `Every operation fails with the reason once the connection is lost`(_ operation: Operation)
+    async throws
+  {
     let client = try client { _ in }
     _ = failure { () throws(ClientError) in try client.reset(timeout: nil) }
     let lost = ClientError.disconnected(.closedByPeer)
@@ -62,7 +65,9 @@ private func silentClient(_ asked: Notes<Command> = Notes()) throws -> Client {
   }
 
   @Test(arguments: Operation.all)
-  func `passes a refusal on, in step`(_ operation: Operation) async throws {
+  func `Every operation reports a refusal, and the connection stays usable`(_ operation: Operation)
+    async throws
+  {
     let client = try client { server in
       for _ in 0..<2 { server.reply(to: try server.receive(), error: 16) }
       try server.serve()
@@ -79,8 +84,8 @@ private func silentClient(_ asked: Notes<Command> = Notes()) throws -> Client {
   }
 }
 
-@Suite struct `The time of an operation` {
-  @Test func `is for all of its messages`() throws {
+@Suite struct `The timeout of an operation` {
+  @Test func `The timeout of an operation covers all of its messages`() throws {
     let client = try client(
       options(timeout: .seconds(60)), of: #"{"capabilities":{"max_data_xfer_size":4}}"#
     ) { server in
@@ -94,7 +99,7 @@ private func silentClient(_ asked: Notes<Command> = Notes()) throws -> Client {
     #expect(error == .timedOut(.regionRead))
   }
 
-  @Test func `lets tasks post that find no room in turn, and fails none of them`() async throws {
+  @Test func `Tasks that post while the backlog is full take turns, and none fails`() async throws {
     let gate = Gate()
     let bytes = Monitor(0)
     let client = try client(options(timeout: .seconds(60))) { server in
@@ -132,7 +137,9 @@ private func silentClient(_ asked: Notes<Command> = Notes()) throws -> Client {
     }
   }
 
-  @Test func `bounds a post that finds no room, without losing the connection`() async throws {
+  @Test func `A post times out while the backlog is full, without ending the connection`()
+    async throws
+  {
     let gate = Gate()
     let client = try client(
       options(timeout: .seconds(60)), of: #"{"capabilities":{"max_msg_fds":8}}"#

@@ -33,21 +33,21 @@ import VFIOUserTransport
     #expect(client.supervisor.last.connection.state.withLock { $0.firstAsleep } == -1)
   }
 
-  @Test func `hands the role on when its own reply comes first`() throws {
+  @Test func `The reading caller hands the role on when its own reply comes first`() throws {
     try Self.run(8, rounds: 50) { $0 }
   }
 
-  @Test func `hands out the replies of others when its own comes last`() throws {
+  @Test func `The reading caller delivers the replies of others when its own comes last`() throws {
     try Self.run(8, rounds: 50) { $0.reversed() }
   }
 
-  @Test func `leaves no thread of its own behind when nobody needs one`() throws {
+  @Test func `A client that only threads call starts no background thread`() throws {
     let client = try client { try $0.serve() }
     for _ in 0..<100 { _ = try client.load(.bar0, at: 0, as: UInt32.self) }
     #expect(client.supervisor.last.connection.state.withLock { $0.threads } == 0)
   }
 
-  @Test func `sleeps no longer than its own time`() throws {
+  @Test func `A caller that sleeps beside the reading caller wakes at its own timeout`() throws {
     let gate = Gate()
     let client = try client(options(timeout: .seconds(20))) { server in
       var requests: [ScriptedServer.Message] = []
@@ -67,7 +67,7 @@ import VFIOUserTransport
     #expect(try client.load(.bar0, at: 6) == expected(at: 6, as: UInt32.self))
   }
 
-  @Test func `that stops sleeping takes nobody else out of the line`() throws {
+  @Test func `A sleeping caller that times out leaves the other sleepers in the queue`() throws {
     let gate = Gate()
     let late = Gate()
     let client = try client(options(timeout: .seconds(20))) { server in
@@ -97,7 +97,7 @@ import VFIOUserTransport
     late.open()
   }
 
-  @Test func `gives up in time though the server sends all the time`() throws {
+  @Test func `The reading caller times out although the server sends constantly`() throws {
     let stop = Gate()
     let client = try client(options(timeout: .milliseconds(300))) { server in
       _ = try server.receive()
@@ -112,7 +112,7 @@ import VFIOUserTransport
     #expect(stop.wait())
   }
 
-  @Test func `gives a task up in time though the server sends all the time`() async throws {
+  @Test func `A task times out although the server sends constantly`() async throws {
     let client = try client(options(timeout: .milliseconds(300))) { server in
       _ = try server.receive()
       let noise = message(.deviceReset, id: 60_000, flags: .reply)

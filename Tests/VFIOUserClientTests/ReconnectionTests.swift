@@ -43,7 +43,8 @@ private func servePlainly(_ server: ScriptedServer) throws {
 }
 
 @Suite struct `A client that reconnects` {
-  @Test func `fails what was under way, and lets what comes later wait`() throws {
+  @Test func `A client that reconnects fails commands in flight and lets later calls wait`() throws
+  {
     let host = Host()
     let asked = Gate()
     try host.start { try serveAllButReset($0, asked) }
@@ -68,7 +69,8 @@ private func servePlainly(_ server: ScriptedServer) throws {
 
   /// Between the first message that the server does not take and the end of what it sent before, which
   /// the test keeps from being read.
-  @Test func `lets calls wait that come when the server takes no more`() throws {
+  @Test func `A client that reconnects lets calls wait that begin after a send has failed`() throws
+  {
     let host = Host()
     try host.start { try serveUntilReset($0) }
     let events = Notes<String>()
@@ -90,7 +92,9 @@ private func servePlainly(_ server: ScriptedServer) throws {
     #expect(events.wait(for: 2) == ["lost", "restored"])
   }
 
-  @Test func `registers windows and interrupts again before anybody else calls`() throws {
+  @Test func `A client that reconnects restores DMA windows and interrupts before other calls`()
+    throws
+  {
     let host = Host()
     let asked = Gate()
     try host.start { try serveAllButReset($0, asked) }
@@ -117,7 +121,7 @@ private func servePlainly(_ server: ScriptedServer) throws {
     #expect(counter.wait(for: .seconds(10)) == 1)
   }
 
-  @Test func `gives up when another device answers`() throws {
+  @Test func `Reconnection gives up when another device answers`() throws {
     let host = Host()
     try host.start { try servePlainly($0) }
     let events = Notes<String>()
@@ -130,7 +134,7 @@ private func servePlainly(_ server: ScriptedServer) throws {
     #expect(events.wait(for: 2) == ["lost", "gave up: \(ClientError.deviceChanged)"])
   }
 
-  @Test func `gives up when its time is up`() throws {
+  @Test func `Reconnection gives up at its time limit when nobody listens`() throws {
     let host = Host()
     try host.start { try servePlainly($0) }
     let events = Notes<String>()
@@ -148,7 +152,9 @@ private func servePlainly(_ server: ScriptedServer) throws {
 
   /// One that would have ten minutes for each message.
   @Test(arguments: [Command.version, .deviceGetInfo, .regionRead, .dmaMap, .deviceSetIRQs])
-  func `gives up when its time is up and the device says nothing`(_ silence: Command) throws {
+  func `Reconnection gives up at its time limit when the device does not answer`(_ silence: Command)
+    throws
+  {
     let host = Host()
     try host.start { try servePlainly($0) }
     let events = Notes<String>()
@@ -168,7 +174,9 @@ private func servePlainly(_ server: ScriptedServer) throws {
     #expect(events.wait(for: 2) == ["lost", "gave up: \(ClientError.timedOut(silence))"])
   }
 
-  @Test func `has its time from the loss on, whatever the observer does`() throws {
+  @Test func `The time limit of a reconnection starts at the loss, even if the observer blocks`()
+    throws
+  {
     let host = Host()
     try host.start { try servePlainly($0) }
     let (events, mayReturn, visits) = (Notes<String>(), Gate(), Notes<Void>())
@@ -193,7 +201,7 @@ private func servePlainly(_ server: ScriptedServer) throws {
     withExtendedLifetime(client) {}
   }
 
-  @Test func `may have calls fail meanwhile`() throws {
+  @Test func `A client can be configured to fail calls while it reconnects`() throws {
     let host = Host()
     try host.start { try servePlainly($0) }
     let events = Notes<String>()
@@ -207,7 +215,7 @@ private func servePlainly(_ server: ScriptedServer) throws {
     #expect(events.wait(for: 2) == ["lost", "restored"])
   }
 
-  @Test func `lets calls wait for as long as they like`() async throws {
+  @Test func `Calls with an endless timeout wait for the reconnection`() async throws {
     let host = Host()
     try host.start { try servePlainly($0) }
     let forever = Duration.seconds(Int64.max)
@@ -225,7 +233,9 @@ private func servePlainly(_ server: ScriptedServer) throws {
     #expect(try await [first, second] == [9, 9])
   }
 
-  @Test func `answers its observer, who holds the search up, at once`() throws {
+  @Test func `A call within the reconnection observer is answered at once instead of waiting`()
+    throws
+  {
     let host = Host()
     try host.start { try servePlainly($0) }
     let reachable = Monitor<Client?>(nil)
@@ -246,7 +256,7 @@ private func servePlainly(_ server: ScriptedServer) throws {
     reachable.update { $0 = nil }
   }
 
-  @Test func `stops the search when it is closed`() throws {
+  @Test func `Disconnecting the client stops its reconnection`() throws {
     let host = Host()
     try host.start { try servePlainly($0) }
     let events = Notes<String>()
@@ -261,7 +271,9 @@ private func servePlainly(_ server: ScriptedServer) throws {
     #expect(!eventually(within: .milliseconds(50)) { events.all.count > 1 })
   }
 
-  @Test func `comes back again and again, also from servers that are busy`() throws {
+  @Test func `A client reconnects repeatedly, also to servers that refuse it as busy at first`()
+    throws
+  {
     let host = Host()
     try host.start { try servePlainly($0) }
     let events = Notes<String>()
@@ -276,7 +288,7 @@ private func servePlainly(_ server: ScriptedServer) throws {
     }
   }
 
-  @Test func `waits before it comes back to a server that hangs up on everybody`() throws {
+  @Test func `A client waits before it reconnects to a server that disconnects everybody`() throws {
     let host = Host()
     let (visits, events) = (Notes<Void>(), Notes<String>())
     try host.start { server in
@@ -301,7 +313,8 @@ private func servePlainly(_ server: ScriptedServer) throws {
     client.disconnect()
   }
 
-  @Test func `comes back at once when the connection has stood for a while`() throws {
+  @Test func `A client reconnects at once when the lost connection had lasted for a while`() throws
+  {
     let host = Host()
     try host.start { try servePlainly($0) }
     let events = Notes<String>()
@@ -318,7 +331,7 @@ private func servePlainly(_ server: ScriptedServer) throws {
     withExtendedLifetime(client) {}
   }
 
-  @Test func `leaves nothing of lost connections behind`() async {
+  @Test func `A client that reconnects leaves no descriptors of lost connections behind`() async {
     await #expect(processExitsWith: .success) { try checkThatNothingStays() }
   }
 }

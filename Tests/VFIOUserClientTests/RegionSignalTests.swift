@@ -57,8 +57,11 @@ private func client(
   return (client, try client.region(.bar0))
 }
 
-@Suite struct `Signals of a region` {
-  @Test func `are counters and sockets, shared where the device shares them`() throws {
+@Suite struct `Ioeventfds and ioregionfds of a region` {
+  @Test
+  func `Sub-regions may share an eventfd, and a matching post signals it instead of a message`()
+    throws
+  {
     let kept = Notes<EventFD>()
     let posts = Notes<UInt32>()
     let payload = answer([
@@ -88,7 +91,9 @@ private func client(
     #expect(kept.all[0].take() == 0)
   }
 
-  @Test func `are asked for again when they need room`() async throws {
+  @Test func `GET_REGION_IO_FDS is sent again with more room when the list does not fit`()
+    async throws
+  {
     let parts = (0..<16).map { part($0 * 8, 8, descriptor: 0) }
     let rooms = Notes<UInt32>()
     let client = try client { server in
@@ -107,7 +112,7 @@ private func client(
     #expect(rooms.all == [256, 656])
   }
 
-  @Test func `may be none`() throws {
+  @Test func `A region may have neither ioeventfds nor ioregionfds`() throws {
     let (client, region) = try client(words([16, 0, 0, 0]), [])
     #expect(try client.signals(of: region).parts.isEmpty)
   }
@@ -125,7 +130,7 @@ private func client(
       (answer([part(.max, 2, descriptor: 0)]), [.event], "in a region of 4096"),
       (words([65_537, 0, 0, 1638]), [], "it needs 65537 bytes, at most 65536"),
     ] as [([UInt8], [Enclosure], String)])
-  func `that cannot be are refused`(
+  func `A GET_REGION_IO_FDS reply with invalid sub-regions is refused`(
     _ payload: [UInt8], _ enclosures: [Enclosure], _ why: String
   ) throws {
     let (client, region) = try client(payload, enclosures)

@@ -7,7 +7,7 @@ import VFIOUserTransport
 @testable import VFIOUserClient
 
 @Suite struct `Accesses to regions` {
-  @Test func `are split into what the server takes`() throws {
+  @Test func `Region accesses are split into pieces of max_data_xfer_size`() throws {
     let sizes = Notes<UInt32>()
     let client = try client(of: #"{"capabilities":{"max_data_xfer_size":1000}}"#) { server in
       while true {
@@ -22,7 +22,7 @@ import VFIOUserTransport
     #expect(sizes.all == [1000, 1000, 500, 1000, 1000, 1])
   }
 
-  @Test func `are the same for tasks`() async throws {
+  @Test func `Region accesses of tasks are split into pieces of max_data_xfer_size`() async throws {
     let client = try client(of: #"{"capabilities":{"max_data_xfer_size":1000}}"#) {
       try $0.serve()
     }
@@ -31,7 +31,7 @@ import VFIOUserTransport
     try await client.write(.bar0, at: 3, [UInt8](repeating: 1, count: 2001))
   }
 
-  @Test func `are as wide as the number, little endian`() throws {
+  @Test func `Loads and stores are as wide as their integer type, in little endian`() throws {
     let requests = Notes<[UInt8]>()
     let client = try client { server in
       while true {
@@ -50,7 +50,7 @@ import VFIOUserTransport
       ])
   }
 
-  @Test func `of nothing ask for nothing, or write nothing`() throws {
+  @Test func `Region accesses of zero bytes succeed`() throws {
     let client = try client { try $0.serve() }
     #expect(try client.read(.bar0, at: 0, count: 0) == [])
     #expect(throws: Never.self) { try client.write(.bar0, at: 0, []) }
@@ -58,7 +58,7 @@ import VFIOUserTransport
 }
 
 @Suite struct `The description of a region` {
-  @Test func `has its capabilities at the first question`() throws {
+  @Test func `Region info brings its capabilities with the first reply`() throws {
     let client = try client { server in
       let request = try server.receive()
       server.reply(
@@ -76,7 +76,7 @@ import VFIOUserTransport
 
   /// The last ones fill the 64 KiB that are taken, of a client that wants little data at a time.
   @Test(arguments: [40, 4093])
-  func `is asked for again when its capabilities need room`(count: Int) throws {
+  func `Region info is requested again when its capabilities need more room`(count: Int) throws {
     let rooms = Notes<UInt32>()
     let areas = (0..<count).flatMap { longs([UInt64($0) << 4, 16]) }
     let list = capability(1, next: 0) + words([UInt32(count), 0]) + areas
@@ -97,7 +97,7 @@ import VFIOUserTransport
     #expect(rooms.all == [256, UInt32(payload.count)])
   }
 
-  @Test func `has no mappable part without a descriptor`() throws {
+  @Test func `A region without a descriptor has no mappable areas`() throws {
     let client = try client { server in
       let request = try server.receive()
       server.reply(to: request, words([32, 7, 0, 0, 0x1000, 0, 0, 0]))
@@ -106,7 +106,7 @@ import VFIOUserTransport
     #expect(try client.region(.bar0).mappableAreas == [])
   }
 
-  @Test func `without areas is mappable as a whole`() throws {
+  @Test func `A region without a sparse map is mappable as a whole`() throws {
     let client = try client { server in
       let request = try server.receive()
       server.reply(
@@ -118,8 +118,10 @@ import VFIOUserTransport
   }
 }
 
-@Suite struct `Interrupts` {
-  @Test func `are set in batches of what the server takes, all valid or all absent`() throws {
+@Suite struct `Interrupt triggers` {
+  @Test func `Triggers are set in batches of max_msg_fds that are all present or all absent`()
+    throws
+  {
     let seen = Notes<[UInt32]>()
     let client = try client(of: #"{"capabilities":{"max_msg_fds":3}}"#) { server in
       while true {
@@ -133,7 +135,7 @@ import VFIOUserTransport
     #expect(seen.all == [[10, 3, 3], [13, 1, 1], [14, 1, 0], [15, 2, 2]])
   }
 
-  @Test func `arrive through the counters that were set`() throws {
+  @Test func `An interrupt arrives through the eventfd that was set as its trigger`() throws {
     let counter = try EventFD()
     let client = try client { server in
       let request = try server.receive()
@@ -147,7 +149,7 @@ import VFIOUserTransport
 }
 
 @Suite struct `Reads and writes of any size` {
-  @Test func `of a task have several reads on their way at once`() async throws {
+  @Test func `A large read of a task has several REGION_READ commands in flight`() async throws {
     let client = try client(of: #"{"capabilities":{"max_data_xfer_size":100}}"#) { server in
       // Answers only when as many have come as may be on their way, and backwards.
       for batch in [Client.readsInFlight, Client.readsInFlight, 4] {
@@ -162,7 +164,7 @@ import VFIOUserTransport
     #expect(bytes == ScriptedServer.pattern(at: 5, count: count))
   }
 
-  @Test func `of a task stop at the first failure`() async throws {
+  @Test func `A large read of a task stops at the first failure`() async throws {
     let asked = Notes<UInt64>()
     let client = try client(of: #"{"capabilities":{"max_data_xfer_size":100}}"#) { server in
       while true {
@@ -181,7 +183,7 @@ import VFIOUserTransport
     #expect(try await client.load(.bar0, at: 9) == expected(at: 9, as: UInt16.self))
   }
 
-  @Test func `are posted in pieces, in order with everything else`() throws {
+  @Test func `Large posts are split and keep their order with other posts and commands`() throws {
     let gate = Gate()
     let seen = Notes<[UInt64]>()
     let client = try client(
@@ -219,7 +221,7 @@ import VFIOUserTransport
     #expect(seen.all == [expected])
   }
 
-  @Test func `of tasks are as wide as the number, and may be posted`() async throws {
+  @Test func `Loads, stores and posts of tasks are as wide as their integer type`() async throws {
     let requests = Notes<[UInt8]>()
     let client = try client { server in
       while true {

@@ -102,7 +102,9 @@ private let windows: [(address: UInt64, flags: DMAMapFlags)] = [
   ]
 
   @Test(arguments: MemoryRequest.Way.allCases)
-  func `answers the server's requests`(_ way: MemoryRequest.Way) throws {
+  func `DMA requests of the server are answered from registered memory`(_ way: MemoryRequest.Way)
+    throws
+  {
     let answers = Notes<ScriptedServer.Message>()
     let client = try clientWithTwin { server, twin in
       for _ in windows { server.answer(try server.receive()) }
@@ -156,7 +158,7 @@ private let windows: [(address: UInt64, flags: DMAMapFlags)] = [
     }
   }
 
-  @Test func `is written without an answer when none is wanted`() throws {
+  @Test func `A DMA_WRITE with No_reply is carried out without a reply`() throws {
     let answers = Notes<UInt16>()
     let client = try client { server in
       server.answer(try server.receive())

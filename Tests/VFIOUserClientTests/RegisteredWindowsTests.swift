@@ -11,7 +11,7 @@ private func window(_ first: UInt64, pages: UInt64 = 1) throws -> MemoryService.
     flags: .readable, isShared: false)
 }
 
-@Suite struct `The windows of a client` {
+@Suite struct `The DMA windows of a client` {
   /// Windows that the device has.
   private func windows(_ all: [MemoryService.DMAWindow]) throws -> RegisteredWindows {
     var windows = RegisteredWindows()
@@ -27,7 +27,7 @@ private func window(_ first: UInt64, pages: UInt64 = 1) throws -> MemoryService.
     try #require(isAdded)
   }
 
-  @Test func `come back when those are refused that were to take their place`() throws {
+  @Test func `A DMA window returns when all that were to replace it are refused`() throws {
     let (old, others) = (try window(0, pages: 2), [try window(0), try window(1)])
     var windows = try windows([old])
     windows.beginUnmap(old)
@@ -42,7 +42,8 @@ private func window(_ first: UInt64, pages: UInt64 = 1) throws -> MemoryService.
     #expect(windows.count == 1)
   }
 
-  @Test func `that nobody wants go when nobody is in their place, and once`() throws {
+  @Test func `An unwanted DMA window is unmapped once, as soon as no other is in its place`() throws
+  {
     let (late, other, elsewhere) = (try window(0), try window(0, pages: 2), try window(5))
     var windows = RegisteredWindows()
     try add(other, to: &windows)
@@ -56,7 +57,7 @@ private func window(_ first: UInt64, pages: UInt64 = 1) throws -> MemoryService.
     #expect(third.isEmpty)
   }
 
-  @Test func `that nobody wants are forgotten when others have arrived in their place`() throws {
+  @Test func `An unwanted DMA window is forgotten when another was mapped in its place`() throws {
     let (late, other) = (try window(1), try window(0, pages: 2))
     var windows = RegisteredWindows()
     try add(other, to: &windows)
@@ -67,7 +68,8 @@ private func window(_ first: UInt64, pages: UInt64 = 1) throws -> MemoryService.
     #expect(unwanted.isEmpty)
   }
 
-  @Test func `do not come back when the device has taken others in their place`() throws {
+  @Test func `A DMA window does not return when the device has mapped another in its place`() throws
+  {
     let (old, other) = (try window(0, pages: 2), try window(1))
     var windows = try windows([old])
     windows.beginUnmap(old)
@@ -79,7 +81,7 @@ private func window(_ first: UInt64, pages: UInt64 = 1) throws -> MemoryService.
     #expect(windows.count == 1)
   }
 
-  @Test func `leave late when they were thought to stay, and only once`() throws {
+  @Test func `A DMA window that seemed to stay may still be unmapped late, and only once`() throws {
     let (old, other) = (try window(0), try window(0))
     var windows = try windows([old])
     windows.beginUnmap(old)
@@ -94,7 +96,7 @@ private func window(_ first: UInt64, pages: UInt64 = 1) throws -> MemoryService.
     #expect(windows.count == 1)
   }
 
-  @Test func `that never came do not stay`() throws {
+  @Test func `A DMA window that was never mapped does not stay`() throws {
     let new = try window(0)
     var windows = RegisteredWindows()
     try add(new, to: &windows)
@@ -104,7 +106,7 @@ private func window(_ first: UInt64, pages: UInt64 = 1) throws -> MemoryService.
     #expect(windows.count == 0)
   }
 
-  @Test func `may leave one place one after the other`() throws {
+  @Test func `Two DMA windows may be unmapped from one place one after the other`() throws {
     let (first, second) = (try window(0), try window(0))
     var windows = try windows([first])
     windows.beginUnmap(first)
@@ -117,7 +119,7 @@ private func window(_ first: UInt64, pages: UInt64 = 1) throws -> MemoryService.
     #expect(windows.count == 0)
   }
 
-  @Test func `come back at once when others arrive elsewhere`() throws {
+  @Test func `A DMA window returns at once when the others are mapped elsewhere`() throws {
     let (old, other) = (try window(0), try window(1))
     var windows = try windows([old])
     windows.beginUnmap(old)
@@ -126,7 +128,8 @@ private func window(_ first: UInt64, pages: UInt64 = 1) throws -> MemoryService.
     #expect(windows.registered.count == 2)
   }
 
-  @Test func `that leave late do not come back when others are refused`() throws {
+  @Test func `A DMA window that was unmapped late does not return when another is refused`() throws
+  {
     let (old, other) = (try window(0), try window(0))
     var windows = try windows([old])
     windows.beginUnmap(old)
@@ -138,7 +141,9 @@ private func window(_ first: UInt64, pages: UInt64 = 1) throws -> MemoryService.
     #expect(windows.count == 0)
   }
 
-  @Test func `do not come back where others arrive that are taken back already`() throws {
+  @Test func `A DMA window does not return where others arrive that are being unmapped already`()
+    throws
+  {
     let (old, others) = (try window(0), [try window(0), try window(0)])
     var windows = try windows([old])
     windows.beginUnmap(old)

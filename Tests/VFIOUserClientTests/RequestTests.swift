@@ -34,7 +34,7 @@ private func answer(
 }
 
 @Suite struct `A request of the server` {
-  @Test func `gets the handler's reply, also while nobody waits`() throws {
+  @Test func `A request of the server gets the handler's reply, also while no call waits`() throws {
     let options = handling { request in
       let payload = request.payload
       request.reply(payload.reversed())
@@ -46,24 +46,24 @@ private func answer(
     #expect(reply.payload == [3, 2, 1])
   }
 
-  @Test func `gets the handler's refusal`() throws {
+  @Test func `A request of the server gets the handler's refusal`() throws {
     let reply = try answer(
       of: handling { $0.refuse(.permissionDenied) }, to: message(custom, id: 8))
     #expect(reply.header == Header.refusal(custom, id: 8, .permissionDenied))
   }
 
-  @Test func `gets EIO when the handler drops it`() throws {
+  @Test func `A request that the handler drops gets EIO`() throws {
     let reply = try answer(of: handling { _ = $0.command }, to: message(custom, id: 9))
     #expect(reply.header == Header.refusal(custom, id: 9, .ioError))
   }
 
-  @Test func `gets ENOSYS without a handler`() throws {
+  @Test func `A request to a client without a handler gets ENOSYS`() throws {
     let reply = try answer(of: ClientOptions(), to: message(custom, id: 10))
     #expect(reply.header == Header.refusal(custom, id: 10, .noFunction))
   }
 
   @Test(arguments: [MessageFlags(rawValue: 1 << 6), .error])
-  func `gets EINVAL for flags that no request has`(_ flags: MessageFlags) throws {
+  func `A request with invalid flags gets EINVAL`(_ flags: MessageFlags) throws {
     let options = handling { $0.reply([]) }
     let reply = try answer(of: options, to: message(custom, id: 1, flags: flags))
     #expect(reply.header.error == errno(.invalidArgument))
@@ -74,7 +74,7 @@ private func answer(
     (message(custom, id: 1), 30),
     (message(.dmaRead, id: 1, longs([0, 0])), 1),
   ])
-  func `is carried out although it has descriptors, which are closed`(
+  func `A request with unexpected descriptors is still carried out`(
     _ bytes: [UInt8], _ descriptors: Int
   ) throws {
     let options = handling { $0.reply([]) }
@@ -82,7 +82,7 @@ private func answer(
     #expect(!reply.header.flags.contains(.error))
   }
 
-  @Test func `is handled without an answer when none is wanted`() throws {
+  @Test func `A request with No_reply is handled without a reply`() throws {
     let handled = Notes<Int>()
     let options = handling { request in
       handled.add(request.payload.count)
@@ -95,7 +95,7 @@ private func answer(
     #expect(handled.all == [1, 2])
   }
 
-  @Test func `may be answered after the handler has returned`() throws {
+  @Test func `A request may be answered after the handler has returned`() throws {
     let kept = Notes<Kept>()
     let options = handling { request in kept.add(Kept(request)) }
     let answers = Notes<ScriptedServer.Message>()
@@ -110,7 +110,7 @@ private func answer(
     #expect(answers.wait(for: 1).first != nil)
   }
 
-  @Test func `gets EBUSY when too many wait for the handler`() throws {
+  @Test func `A request gets EBUSY when too many others wait for the handler`() throws {
     let started = Gate()
     let finish = Gate()
     var options = handling { request in
@@ -138,7 +138,7 @@ private func answer(
     #expect(try client.deviceInfo().regionCount == 9)
   }
 
-  @Test func `is handled one at a time, in order, by the thousand`() throws {
+  @Test func `A thousand requests are handled one at a time and in order`() throws {
     let inside = Monitor(0)
     let order = Notes<UInt16>()
     var options = handling { request in

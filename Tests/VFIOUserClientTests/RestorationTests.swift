@@ -42,7 +42,7 @@ private let plain: @Sendable (ScriptedServer) throws -> Void = { server in
 }
 
 @Suite struct `After a reconnection` {
-  @Test func `nothing is noted of what only the device before has heard`() throws {
+  @Test func `Changes on a lost connection are not recorded for the next one`() throws {
     let host = Host()
     try host.start(plain)
     let client = try reconnecting(to: host)
@@ -59,7 +59,7 @@ private let plain: @Sendable (ScriptedServer) throws -> Void = { server in
     #expect(notes.all == [1, 4])
   }
 
-  @Test func `as many windows are registered again as there can be`() throws {
+  @Test func `A reconnection registers 65535 DMA windows again`() throws {
     let host = Host()
     try host.start(plain)
     let client = try reconnecting(to: host)
@@ -79,7 +79,7 @@ private let plain: @Sendable (ScriptedServer) throws -> Void = { server in
     #expect(addresses.wait(for: 1) == [Set((0..<65_535).map { $0 * page })])
   }
 
-  @Test func `windows come a few hundred at a time`() throws {
+  @Test func `A reconnection registers at most 256 DMA windows at a time`() throws {
     let host = Host()
     try host.start(plain)
     let client = try reconnecting(to: host)
@@ -106,7 +106,7 @@ private let plain: @Sendable (ScriptedServer) throws -> Void = { server in
     #expect(batches.all.allSatisfy { $0 <= 256 })
   }
 
-  @Test func `what was masked is masked again, behind the counters`() throws {
+  @Test func `A reconnection masks vectors again after it has set their eventfds`() throws {
     let host = Host()
     try host.start(plain)
     let client = try reconnecting(to: host)
@@ -143,7 +143,7 @@ private let plain: @Sendable (ScriptedServer) throws -> Void = { server in
     withExtendedLifetime(pin) {}
   }
 
-  @Test func `the pin is masked again, unless its counter was set since`() throws {
+  @Test func `A new eventfd for INTx clears the mask that a reconnection would restore`() throws {
     let client = try client { try $0.serve() }
     try client.setTrigger(.intx, EventFD())
     try client.act(.mask, on: .intx)
@@ -157,7 +157,7 @@ private let plain: @Sendable (ScriptedServer) throws -> Void = { server in
   @Test(
     arguments: [(0, 3, 0), (20, 3, 20), (47, 3, 47), (256, 2, 0), (256, 3, 64)]
       as [(UInt64, UInt32, UInt32)])
-  func `is known by as much of its configuration space as can be read`(
+  func `A device is recognized by the readable part of its configuration space`(
     _ size: UInt64, _ flags: UInt32, _ read: UInt32
   ) throws {
     let host = Host()
@@ -192,7 +192,9 @@ private let plain: @Sendable (ScriptedServer) throws -> Void = { server in
     #expect(error == (read == 0 ? nil : .deviceChanged))
   }
 
-  @Test func `may refuse to have its configuration space read`() throws {
+  @Test func `A client reconnects to a device that refuses reads of its configuration space`()
+    throws
+  {
     let host = Host()
     let script: @Sendable (ScriptedServer) throws -> Void = { server in
       try server.agree()

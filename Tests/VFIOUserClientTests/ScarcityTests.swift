@@ -8,12 +8,13 @@ import VFIOUserTransport
 @testable import VFIOUserClient
 
 /// Each in a process of its own, which may have less than it wants.
-@Suite(.timeLimit(.minutes(1))) struct `A process that is kept short` {
-  @Test func `of descriptors under way sends on when they were received`() async {
+@Suite(.timeLimit(.minutes(1))) struct `A process with scarce resources` {
+  @Test func `A client with too many descriptors in flight sends on when they were received`() async
+  {
     await #expect(processExitsWith: .success) { try sendWithTooManyDescriptors() }
   }
 
-  @Test func `of threads tells the task, and does not leave it waiting`() async {
+  @Test func `A task's call fails with EAGAIN when no thread can be started`() async {
     await #expect(processExitsWith: .success) { try await callWithoutThreads() }
   }
 }

@@ -8,7 +8,7 @@ import VFIOUserTransport
 @testable import VFIOUserClient
 
 @Suite struct `Messages to the server` {
-  @Test func `are resumed where a full socket cut them`() throws {
+  @Test func `A message cut by a full socket is resumed where it stopped`() throws {
     let intact = Notes<Bool>()
     let count = 1 << 20
     let client = try client(options(timeout: .seconds(60))) { server in
@@ -28,7 +28,7 @@ import VFIOUserTransport
     #expect(intact.all == Array(repeating: true, count: 8))
   }
 
-  @Test func `do not keep the client from reading when both sides only send`() throws {
+  @Test func `A client that sends also reads, so that two sending sides do not deadlock`() throws {
     let client = try client { server in
       try server.answer(server.receive())
       for id in 0..<200 as Range<UInt16> {
@@ -46,7 +46,7 @@ import VFIOUserTransport
   }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct `A server that takes no more` {
+@Suite(.timeLimit(.minutes(1))) struct `A server that no longer receives` {
   /// A client whose command was sent without waiting, and whose server goes after that.
   private func client(
     answering error: UInt32?
@@ -62,7 +62,7 @@ import VFIOUserTransport
     return (client, connection, group)
   }
 
-  @Test func `is heard to the end: a refusal that it sent before is not lost`() throws {
+  @Test func `A refusal that the server sent before it closed is not lost`() throws {
     let (client, connection, group) = try client(answering: 13)
     #expect(failure { () throws(ClientError) in try client.post(UInt32(1), .bar0, at: 0) } == nil)
     #expect(
@@ -74,7 +74,7 @@ import VFIOUserTransport
     #expect(eventually { client.state == .lost(.closedByPeer) })
   }
 
-  @Test func `leaves what it did not answer without an answer`() throws {
+  @Test func `A command that the server did not answer before it closed fails`() throws {
     let (client, connection, group) = try client(answering: nil)
     #expect(failure { () throws(ClientError) in try client.post(UInt32(1), .bar0, at: 0) } == nil)
     #expect(
@@ -83,7 +83,7 @@ import VFIOUserTransport
     #expect(eventually { client.state == .lost(.closedByPeer) })
   }
 
-  @Test func `is lost at once when nothing is on its way`() throws {
+  @Test func `A failed post ends the connection at once when nothing is in flight`() throws {
     let client = try VFIOUserClientTests.client { _ in }
     let connection = client.supervisor.last.connection
     #expect(eventually { connection.socket.peerHasHungUp })
@@ -92,7 +92,7 @@ import VFIOUserTransport
   }
 
   /// It stays, and does not read.
-  @Test func `fails a caller at once although it has not gone`() throws {
+  @Test func `A call fails at once when the server has shut down its receiving side`() throws {
     let (isDeaf, mayGo) = (Gate(), Gate())
     let client = try VFIOUserClientTests.client(options(timeout: .seconds(30))) { server in
       server.socket.withDescriptor { _ = Glibc.shutdown($0, Int32(SHUT_RD)) }
@@ -136,7 +136,9 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `are collected while the server does not read, and all come in order`() throws {
+  @Test func `Posted writes are collected while the server does not read, and arrive in order`()
+    throws
+  {
     let count = 20_000
     let gate = Gate()
     let seen = Notes<(values: [UInt64], together: Int, answerable: Int)>()
@@ -154,7 +156,7 @@ import VFIOUserTransport
     #expect(try client.deviceInfo().regionCount == 9)
   }
 
-  @Test func `keep their order with commands that are waited for`() throws {
+  @Test func `Posted writes keep their order with commands that wait for a reply`() throws {
     let gate = Gate()
     let seen = Notes<(values: [UInt64], together: Int, answerable: Int)>()
     let client = try client { server in
@@ -176,7 +178,7 @@ import VFIOUserTransport
   }
 
   /// The socket is never empty, and the server never stops to read.
-  @Test func `wait for as long as the server reads what others send`() throws {
+  @Test func `A posted write waits as long as the server reads what others send`() throws {
     let client = try client(options(timeout: .milliseconds(400))) { server in
       while true {
         let message = try server.receive()
@@ -204,7 +206,9 @@ import VFIOUserTransport
     #"{"capabilities":{"write_multiple":false}}"#,
     #"{"capabilities":{"write_multiple":true,"max_data_xfer_size":4096}}"#,
   ])
-  func `go out one by one when the server does not take several`(json: String) throws {
+  func `Posted writes are sent one by one when the server does not take several at once`(
+    json: String
+  ) throws {
     let count = 20_000
     let gate = Gate()
     let seen = Notes<(values: [UInt64], together: Int, answerable: Int)>()
@@ -220,7 +224,7 @@ import VFIOUserTransport
     #expect(together == 0)
   }
 
-  @Test func `are waited for when they are switched off`() throws {
+  @Test func `Writes wait for their replies when posting is switched off`() throws {
     var options = ClientOptions()
     options.postsWrites = false
     let seen = Notes<(values: [UInt64], together: Int, answerable: Int)>()
@@ -232,7 +236,7 @@ import VFIOUserTransport
     #expect(seen.wait(for: 1).first?.answerable == 10)
   }
 
-  @Test func `wait while a mebibyte waits for the socket, until the server reads`() throws {
+  @Test func `Posted writes wait while a mebibyte is unsent, until the server reads`() throws {
     let count = 60_000
     let posted = Notes<Void>()
     let seen = Notes<Int>()
@@ -248,7 +252,7 @@ import VFIOUserTransport
     #expect(seen.wait(for: 1) == [count])
   }
 
-  @Test func `wait without end when they may, and harm nobody`() throws {
+  @Test func `Posted writes with an endless timeout wait until the server reads`() throws {
     let count = 60_000
     let (stuck, seen) = (Gate(), Notes<Int>())
     let client = try client(
@@ -274,7 +278,7 @@ import VFIOUserTransport
     #expect(seen.wait(for: 1) == [count])
   }
 
-  @Test func `end the connection when the server does not read in time`() throws {
+  @Test func `Posted writes end the connection when the server does not read in time`() throws {
     let gate = Gate()
     let client = try client(
       options(timeout: .milliseconds(100)), of: #"{"capabilities":{"max_msg_fds":8}}"#

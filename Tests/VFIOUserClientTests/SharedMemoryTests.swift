@@ -8,7 +8,7 @@ import VFIOUserTransport
 
   init() throws { memory = try SharedMemory(size: 8192) }
 
-  @Test func `holds numbers, little endian`() {
+  @Test func `Shared memory holds integers in little endian`() {
     memory.store(0x1122_3344 as UInt32, at: 4)
     memory.store(0x8877_6655_4433_2211 as UInt64, at: 8184)
     #expect(memory.read(at: 4, count: 4) == [0x44, 0x33, 0x22, 0x11])
@@ -18,14 +18,14 @@ import VFIOUserTransport
     #expect(memory.load(at: 8184) == 0x8877_6655_4433_2211 as UInt64)
   }
 
-  @Test func `is filled and copied in pieces`() {
+  @Test func `Shared memory is filled and written in pieces`() {
     memory.fill(at: 1, count: 3, with: 7)
     #expect(memory.read(at: 0, count: 5) == [0, 7, 7, 7, 0])
     memory.write([1, 2, 3].span, at: 8189)
     #expect(memory.read(at: 8188, count: 4) == [0, 1, 2, 3])
   }
 
-  @Test func `shows a number only after what was written before it`() throws {
+  @Test func `Shared memory shows a stored integer only after the stores before it`() throws {
     let (memory, rounds) = (memory, 100_000 as UInt32)
     let isDone = Monitor(false)
     try DetachedThread.start("device") {
@@ -44,7 +44,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [8185, 8192, .max] as [UInt64])
-  func `ends the process rather than reach outside`(offset: UInt64) async {
+  func `An access outside of shared memory ends the process`(offset: UInt64) async {
     await #expect(processExitsWith: .failure) { [offset] in
       _ = try SharedMemory(size: 8192).load(at: offset, as: UInt64.self)
     }

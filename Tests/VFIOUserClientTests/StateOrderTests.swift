@@ -67,7 +67,9 @@ private func servePlainly(_ server: ScriptedServer) throws {
 }
 
 @Suite(.timeLimit(.minutes(2))) struct `The states of a client` {
-  @Test func `come in their order, each with its reason, through two losses and the end`() throws {
+  @Test func `Client states come in order with their reasons through two losses and the end`()
+    throws
+  {
     let host = Host()
     let (breaks, mayAgree, asks) = (Gate(), Gate(), Gate())
     let (busy, restored) = (BusyHandler(), Notes<Void>())
@@ -116,7 +118,7 @@ private func servePlainly(_ server: ScriptedServer) throws {
     #expect(watch.hasSeen(expected), "\(watch.all)")
   }
 
-  @Test func `end with the loss, with its reason, when the search is given up`() throws {
+  @Test func `A client is lost with its reason when reconnection gives up`() throws {
     let host = Host()
     try host.start(servePlainly)
     let gaveUp = Gate()
@@ -137,7 +139,7 @@ private func servePlainly(_ server: ScriptedServer) throws {
     #expect(client.state == .closed)
   }
 
-  @Test func `are what an observer sees when it hears of them`() throws {
+  @Test func `A reconnection observer sees the client state that it is told of`() throws {
     let host = Host()
     try host.start(servePlainly)
     let reachable = Monitor<Client?>(nil)
@@ -154,7 +156,7 @@ private func servePlainly(_ server: ScriptedServer) throws {
     reachable.update { $0 = nil }
   }
 
-  @Test func `end closed also while a connection is looked for`() throws {
+  @Test func `A client that is disconnected while it reconnects ends closed`() throws {
     let host = Host()
     try host.start(servePlainly)
     let client = try Client(connectingTo: host.path, options: options(BusyHandler()))
@@ -164,7 +166,9 @@ private func servePlainly(_ server: ScriptedServer) throws {
     #expect(client.state == .closed)
   }
 
-  @Test func `are lost, closing and closed when a callback outlives the connection`() throws {
+  @Test func `A client is lost, closing and closed when its handler outlives the connection`()
+    throws
+  {
     let busy = BusyHandler()
     var options = ClientOptions()
     options.handler = busy.handler
@@ -188,7 +192,7 @@ private func servePlainly(_ server: ScriptedServer) throws {
 
   /// The moment of the loss, again and again: a client that looks for another connection is never one
   /// that has lost it for good.
-  @Test func `never say lost for good when it is looked for`() throws {
+  @Test func `A client that reconnects is never in the state lost`() throws {
     let host = Host()
     try host.start(servePlainly)
     let restored = Notes<Void>()
@@ -211,8 +215,10 @@ private func servePlainly(_ server: ScriptedServer) throws {
   }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct `A server that goes once it has proven to be the same` {
-  @Test func `is looked for again, and never lost for good`() throws {
+@Suite(.timeLimit(.minutes(2))) struct `A server that disconnects right after it was recognized` {
+  @Test func `A client reconnects to a server that disconnects right after it was recognized`()
+    throws
+  {
     let host = Host()
     try host.start(servePlainly)
     let client = try Client(connectingTo: host.path, options: options(BusyHandler()))

@@ -6,7 +6,7 @@ import VFIOUserProtocol
 import VFIOUserTransport
 
 @Suite struct `A lost connection` {
-  @Test func `gives its reason to every later call of any kind`() async throws {
+  @Test func `Every call after a lost connection fails with its reason`() async throws {
     let client = try client { server in
       _ = try server.receive()
       server.send(message(.deviceGetInfo, flags: .reply, size: 15))
@@ -24,7 +24,7 @@ import VFIOUserTransport
     #expect(client.failure == .sizeBelowHeader(15))
   }
 
-  @Test func `wakes everybody who waits, with the reason`() throws {
+  @Test func `A lost connection wakes all waiting threads with its reason`() throws {
     let client = try client { server in
       for _ in 0..<8 { _ = try server.receive() }
     }
@@ -38,7 +38,7 @@ import VFIOUserTransport
     #expect(failures.all == Array(repeating: .disconnected(.closedByPeer), count: 8))
   }
 
-  @Test func `wakes tasks and threads at a fence as well`() async throws {
+  @Test func `A lost connection wakes waiting tasks and threads at a fence`() async throws {
     let client = try client(options(timeout: .seconds(60))) { server in
       for _ in 0..<3 { _ = try server.receive(within: .seconds(60)) }
     }
@@ -54,7 +54,7 @@ import VFIOUserTransport
     #expect(try fenced.get() == .disconnected(.closedByPeer))
   }
 
-  @Test func `says so when the peer ended it within a message`() throws {
+  @Test func `A connection that the peer closed within a message is reported as such`() throws {
     let client = try client { server in
       let request = try server.receive()
       let reply = ScriptedServer.reply(to: request, words([16, 2, 9, 5]))
@@ -66,7 +66,7 @@ import VFIOUserTransport
     #expect(client.failure == .endInsideMessage(had: 20))
   }
 
-  @Test func `is closed by us after disconnecting, and a caller that waits hears at once`() throws {
+  @Test func `Disconnecting fails waiting and later calls with closedByUs`() throws {
     let client = try client { server in
       while true { _ = try server.receive() }
     }
@@ -79,7 +79,7 @@ import VFIOUserTransport
     #expect(client.failure == .closedByUs)
   }
 
-  @Test func `can be looked at`() async throws {
+  @Test func `The state of a client is connected, lost and closed in turn`() async throws {
     let client = try client { server in
       try server.answer(server.receive())
       _ = try server.receive()
@@ -96,7 +96,7 @@ import VFIOUserTransport
     #expect(await taskFailure { try await Client.connect(to: path) } == .system(error))
   }
 
-  @Test func `is not lost by the refusal of a command`() throws {
+  @Test func `The refusal of a command does not end the connection`() throws {
     let client = try client { server in
       server.reply(to: try server.receive(), error: 22)
       try server.serve()
@@ -108,7 +108,7 @@ import VFIOUserTransport
     #expect(try client.deviceInfo().regionCount == 9)
   }
 
-  @Test func `closes the socket with the last reference to the client`() throws {
+  @Test func `The last reference to a client closes its socket`() throws {
     let running = try RunningScript { server in
       try server.agree()
       try server.serve()

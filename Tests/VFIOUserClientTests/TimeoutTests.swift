@@ -11,8 +11,8 @@ import VFIOUserTransport
 /// How often a signal has interrupted a wait; what a handler may touch.
 private let interruptions = Atomic<Int>(0)
 
-@Suite struct `A command's time` {
-  @Test func `is that of the connection, or its own`() throws {
+@Suite struct `A command's timeout` {
+  @Test func `A command's timeout is that of the connection or its own`() throws {
     let client = try client(options(timeout: .milliseconds(40))) { server in
       for _ in 0..<3 {
         let request = try server.receive()
@@ -33,7 +33,7 @@ private let interruptions = Atomic<Int>(0)
     #expect(client.failure == nil)
   }
 
-  @Test func `may be none at all`() throws {
+  @Test func `A command's timeout may be zero or negative`() throws {
     let client = try client { server in
       while true {
         let request = try server.receive()
@@ -45,7 +45,7 @@ private let interruptions = Atomic<Int>(0)
     #expect(try client.deviceInfo().regionCount == 9)
   }
 
-  @Test func `may be as long as the device likes, whatever the connection's is`() async throws {
+  @Test func `A command's timeout may be endless, whatever the connection's is`() async throws {
     let client = try client(options(timeout: .milliseconds(40))) { server in
       for _ in 0..<2 {
         let request = try server.receive()
@@ -64,7 +64,7 @@ private let interruptions = Atomic<Int>(0)
   }
 
   /// As `cpulimit` does: the process is stopped and goes on, far more often than a receive waits at most.
-  @Test func `comes also when signals interrupt each wait`() async {
+  @Test func `A command times out although signals interrupt each wait`() async {
     await #expect(processExitsWith: .success) {
       let client = try client(options(timeout: .milliseconds(1500))) { server in
         while true { _ = try server.receive() }
@@ -97,7 +97,7 @@ private let interruptions = Atomic<Int>(0)
     }
   }
 
-  @Test func `ends a task's wait too`() async throws {
+  @Test func `A command of a task times out`() async throws {
     let client = try client { server in
       _ = try server.receive()
       try server.serve()
@@ -107,7 +107,7 @@ private let interruptions = Atomic<Int>(0)
     #expect(try await client.interruptInfo(.msix).count == 4)
   }
 
-  @Test func `of tasks is kept while a thread reads`() async throws {
+  @Test func `A command of a task times out while a thread reads the socket`() async throws {
     let gate = Gate()
     let client = try client(options(timeout: .seconds(60))) { server in
       let first = try server.receive()
@@ -126,7 +126,9 @@ private let interruptions = Atomic<Int>(0)
     #expect(try reading.get() == expected(at: 3, as: UInt8.self))
   }
 
-  @Test func `of tasks is kept though an earlier call has more of it`() async throws {
+  @Test func `A command of a task times out although an earlier call has a longer timeout`()
+    async throws
+  {
     let client = try client(options(timeout: .seconds(60))) { server in
       var requests: [ScriptedServer.Message] = []
       while requests.count < 2 { requests.append(try server.receive()) }
@@ -144,7 +146,7 @@ private let interruptions = Atomic<Int>(0)
 }
 
 @Suite struct `A task that is cancelled` {
-  @Test func `stops waiting, and its late reply is swallowed`() async throws {
+  @Test func `A cancelled task stops waiting, and its late reply is discarded`() async throws {
     let asked = Gate()
     let cancelled = Gate()
     let client = try client(options(timeout: .seconds(60))) { server in
@@ -166,7 +168,7 @@ private let interruptions = Atomic<Int>(0)
     #expect(state.withLock { $0.calls.abandonedCount } == 0)
   }
 
-  @Test func `before it has begun sends nothing`() async throws {
+  @Test func `A task that is cancelled before its call sends nothing`() async throws {
     let commands = Notes<Command>()
     let client = try client { server in
       while true {

@@ -51,7 +51,7 @@ private struct Recorder: TraceSink {
     return Array(recorder.summary[before...])
   }
 
-  @Test func `shows the negotiation`() throws {
+  @Test func `A trace shows the negotiation`() throws {
     let recorder = Recorder()
     var options = ClientOptions()
     options.trace = recorder
@@ -65,7 +65,7 @@ private struct Recorder: TraceSink {
       ])
   }
 
-  @Test func `shows a read and a write of a region`() throws {
+  @Test func `A trace shows a read and a write of a region`() throws {
     let seen = try Self.events { client in
       _ = try client.load(.bar0, at: 8, as: UInt32.self)
       try client.store(UInt16(1), .bar0, at: 6)
@@ -77,7 +77,7 @@ private struct Recorder: TraceSink {
       ])
   }
 
-  @Test func `shows windows and interrupts`() throws {
+  @Test func `A trace shows DMA windows and interrupts`() throws {
     let seen = try Self.events { client in
       try client.map(try SharedMemory(size: 4096), at: 4096, size: 4096)
       try client.unmap(at: 4096, size: 4096)
@@ -93,7 +93,7 @@ private struct Recorder: TraceSink {
       ])
   }
 
-  @Test func `shows requests of the server, and replies that nobody waits for`() throws {
+  @Test func `A trace shows requests of the server and unexpected replies`() throws {
     let seen = try Self.events({ server in
       let request = try server.receive()
       server.send(
@@ -110,7 +110,7 @@ private struct Recorder: TraceSink {
       ])
   }
 
-  @Test func `shows late replies and the loss of the connection`() throws {
+  @Test func `A trace shows late replies and the loss of the connection`() throws {
     let gate = Gate()
     let seen = try Self.events({ server in
       let request = try server.receive()
@@ -131,7 +131,7 @@ private struct Recorder: TraceSink {
       ])
   }
 
-  @Test func `shows posted writes that go out together`() throws {
+  @Test func `A trace shows posted writes that are sent together`() throws {
     let gate = Gate()
     let seen = try Self.events({ server in
       gate.wait()
@@ -144,7 +144,7 @@ private struct Recorder: TraceSink {
     #expect(seen.contains("coalesced true"))
   }
 
-  @Test func `shows what the device says of itself, and what tasks and posts do`() async throws {
+  @Test func `A trace shows device information and the accesses of tasks and posts`() async throws {
     let recorder = Recorder()
     var options = ClientOptions()
     options.trace = recorder
@@ -168,7 +168,7 @@ private struct Recorder: TraceSink {
       ])
   }
 
-  @Test func `can go to swift-log, if trace messages do`() throws {
+  @Test func `A trace goes to swift-log at the log level trace`() throws {
     for (level, isSeen) in [(Logger.Level.trace, true), (.debug, false)] {
       let lines = Notes<String>()
       var logger = Logger(label: "test") { _ in NotingLogHandler(lines) }

@@ -21,7 +21,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `is proposed and taken, wherever its descriptor stands`() throws {
+  @Test func `A twin socket is accepted at any descriptor index`() throws {
     let requests = Notes<UInt32>()
     let client = try clientOfThirdDescriptor { twin in
       requests.add(try twin.ask(message(.dmaRead, id: 3, longs([0, 1]))).header.error)
@@ -48,25 +48,25 @@ import VFIOUserTransport
     return try Client(running.clientEnd)
   }
 
-  @Test func `whose index is out of range is refused`() throws {
+  @Test func `A twin socket with an index out of range is refused`() throws {
     let refusal = ClientError.negotiationFailed(
       "the twin socket is descriptor 2 of 2 that the server sent")
     #expect(try Self.answer(#"{"supported":true,"fd_index":2}"#, descriptors: 2) == refusal)
   }
 
-  @Test func `that comes without a descriptor is refused`() throws {
+  @Test func `A twin socket without a descriptor is refused`() throws {
     let refusal = ClientError.negotiationFailed(
       "the twin socket is descriptor 0 of 0 that the server sent")
     #expect(try Self.answer(#"{"supported":true,"fd_index":0}"#, descriptors: 0) == refusal)
   }
 
-  @Test func `that comes without an index is refused`() throws {
+  @Test func `A twin socket without an index is refused`() throws {
     let refusal = ClientError.negotiationFailed(
       "the server set up a twin socket but does not say which")
     #expect(try Self.answer(#"{"supported":true}"#, descriptors: 1) == refusal)
   }
 
-  @Test func `that is no socket is refused`() throws {
+  @Test func `A twin socket whose descriptor is no socket is refused`() throws {
     let error = try Self.answer(#"{"supported":true,"fd_index":0}"#, descriptors: 1)
     guard case .negotiationFailed(let text) = error else {
       Issue.record("\(String(describing: error))")
@@ -75,12 +75,12 @@ import VFIOUserTransport
     #expect(text.contains("the twin socket is of no use"))
   }
 
-  @Test func `is not missed when the server does not support it`() throws {
+  @Test func `A client works without a twin socket when the server does not support it`() throws {
     #expect(try Self.answer(#"{"supported":false}"#, descriptors: 0) == nil)
     #expect(try Self.answer(#"{"supported":false,"fd_index":7}"#, descriptors: 1) == nil)
   }
 
-  @Test func `is left alone when it was not proposed`() throws {
+  @Test func `A twin socket that was not proposed is ignored`() throws {
     var options = ClientOptions()
     options.proposal.twinSocket = nil
     let client = try client(
@@ -90,7 +90,7 @@ import VFIOUserTransport
     #expect(try client.deviceInfo().regionCount == 9)
   }
 
-  @Test func `ends the connection when it is lost, with its reason`() throws {
+  @Test func `A lost twin socket ends the connection with its reason`() throws {
     let client = try clientWithTwin { server, twin in
       twin.send(message(.dmaRead, size: 3))
       try server.serve()
@@ -99,7 +99,7 @@ import VFIOUserTransport
     #expect(throws: ClientError.disconnected(.sizeBelowHeader(3))) { try client.deviceInfo() }
   }
 
-  @Test func `ends with the connection, and nothing is served on it any more`() throws {
+  @Test func `A lost connection closes the twin socket and stops serving it`() throws {
     let hasEnded = Gate()
     let client = try clientWithTwin { server, twin in
       server.send(message(.dmaRead, size: 3))
@@ -113,7 +113,7 @@ import VFIOUserTransport
     #expect(eventually { agreement.twin?.hasEnded == true })
   }
 
-  @Test func `has its requests handled one at a time with those of the other socket`() throws {
+  @Test func `Requests on the twin socket and the main socket are handled one at a time`() throws {
     let running = Monitor((now: 0, most: 0))
     let handled = Notes<Void>()
     var options = ClientOptions()
@@ -141,7 +141,7 @@ import VFIOUserTransport
     client.disconnect()
   }
 
-  @Test func `takes requests as large as were agreed, from the first one on`() throws {
+  @Test func `The first request on a twin socket may be as large as the negotiated limit`() throws {
     let answers = Notes<UInt32>()
     let client = try clientWithTwin { server, twin in
       let data = [UInt8](repeating: 1, count: 1 << 20)

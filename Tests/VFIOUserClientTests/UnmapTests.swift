@@ -41,8 +41,8 @@ extension Client {
   fileprivate var pages: [UInt64] { memory.all.map { $0.address / page } }
 }
 
-@Suite struct `A window that is taken back` {
-  @Test func `answers until the device agrees, and no longer`() throws {
+@Suite struct `A DMA window that is unmapped` {
+  @Test func `A DMA window serves the device until it replies to DMA_UNMAP`() throws {
     let seen = Notes<[UInt8?]>()
     let client = try client { server in
       for _ in 0..<2 { server.answer(try server.receive()) }
@@ -66,7 +66,10 @@ extension Client {
     #expect(state.withLock { $0.backgroundUsers } == 0)
   }
 
-  @Test func `answers in front of the one that takes its place`() throws {
+  @Test
+  func `A DMA window serves the device until its unmap is confirmed, then its replacement does`()
+    throws
+  {
     let seen = Notes<[UInt8?]>()
     let client = try client { server in
       server.answer(try server.receive())
@@ -88,7 +91,7 @@ extension Client {
     #expect(client.pages == [0])
   }
 
-  @Test func `stays when the device refuses, and can be taken back again`() throws {
+  @Test func `A DMA window whose unmap is refused stays, and can be unmapped later`() throws {
     let seen = Notes<[UInt8?]>()
     let client = try client { server in
       for _ in 0..<2 { server.answer(try server.receive()) }
@@ -113,7 +116,9 @@ extension Client {
     #expect(client.pages == [])
   }
 
-  @Test func `stays alone of those of its transaction, and ousts who was to follow`() throws {
+  @Test func `A refused unmap in a transaction keeps only its own DMA window, not the replacement`()
+    throws
+  {
     let seen = Notes<[UInt8?]>()
     let client = try client { server in
       for _ in 0..<3 { server.answer(try server.receive()) }
@@ -138,7 +143,7 @@ extension Client {
     #expect(seen.wait(for: 1) == [[nil, 11, nil]])
   }
 
-  @Test func `is forgotten when the device does not know it`() throws {
+  @Test func `A DMA window that the device does not know is forgotten`() throws {
     let client = try client { server in
       server.answer(try server.receive())
       server.reply(to: try server.receive(), error: 2)
@@ -153,7 +158,7 @@ extension Client {
   }
 
   @Test(arguments: [false, true], [0, 16] as [UInt32])
-  func `stays when no answer comes in time, which still counts when it comes`(
+  func `A DMA window whose unmap times out stays until the late reply decides`(
     _ isAll: Bool, _ error: UInt32
   ) throws {
     let hasTimedOut = Gate()
@@ -185,7 +190,7 @@ extension Client {
     #expect(state.withLock { $0.lateCompletions.isEmpty })
   }
 
-  @Test func `stays when the connection is lost, and is registered with the next`() throws {
+  @Test func `A DMA window whose unmap is cut off is registered with the next connection`() throws {
     let host = Host()
     let isAsked = Gate()
     try host.start { server in
@@ -222,8 +227,8 @@ extension Client {
   }
 }
 
-@Suite struct `A window that is registered too late` {
-  @Test func `is taken back when the device has it after all`() throws {
+@Suite struct `A DMA window that is mapped too late` {
+  @Test func `A DMA window that is mapped after the timeout is unmapped again`() throws {
     let hasTimedOut = Gate()
     let seen = Notes<Command>()
     let client = try client { server in
@@ -279,7 +284,7 @@ extension Client {
   }
 
   /// A device that has the first does not take the second.
-  @Test func `is taken back when it keeps another from its place`() throws {
+  @Test func `A DMA window that is mapped too late is unmapped when it blocks another`() throws {
     let (client, outcome, seen) = try registerAgain(answering: 17)
     #expect(outcome == .refused(.dmaMap, .fileExists))
     #expect(seen.wait(for: 1) == [.dmaUnmap])
@@ -290,7 +295,9 @@ extension Client {
   }
 
   /// Such a device has forgotten the first.
-  @Test func `is left alone when the device has taken another in its place`() throws {
+  @Test func `A DMA window that is mapped too late is left alone when another has replaced it`()
+    throws
+  {
     let (client, outcome, seen) = try registerAgain(answering: 0)
     #expect(outcome == nil)
     _ = try client.deviceInfo()

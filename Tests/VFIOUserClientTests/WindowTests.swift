@@ -6,7 +6,7 @@ import VFIOUserTransport
 
 @testable import VFIOUserClient
 
-@Suite struct `Windows of memory` {
+@Suite struct `DMA windows` {
   /// What a client says to a window before anything is sent.
   static func refusal(
     _ address: UInt64, _ size: UInt64, offset: UInt64 = 0,
@@ -27,7 +27,7 @@ import VFIOUserTransport
       (0, 0, 0), (4096, 1 << 17, 0), (4096, 1 << 16, 4096), (1, 4096, 0), (0, 4097, 0),
       (0, 4096, 1), (UInt64.max - 4095, 8192, 0), (0, 4096, UInt64.max - 4095),
     ] as [(UInt64, UInt64, UInt64)])
-  func `that cannot be are refused before anything is sent`(
+  func `Invalid DMA windows are refused before anything is sent`(
     _ address: UInt64, _ size: UInt64, _ offset: UInt64
   ) throws {
     guard case .badWindow = try Self.refusal(address, size, offset: offset) else {
@@ -36,7 +36,9 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `respect the server's page sizes, permissions and limits`() throws {
+  @Test func `DMA windows respect the server's page sizes and limits, and need a permission`()
+    throws
+  {
     let large = #"{"capabilities":{"pgsizes":65536}}"#
     #expect(
       try Self.refusal(0, 4096, of: large)
@@ -54,7 +56,8 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `that overlap are refused, and an unmapped one may come again`() throws {
+  @Test func `Overlapping DMA windows are refused, and an unmapped one may be mapped again`() throws
+  {
     let client = try client { try $0.serve() }
     let memory = try SharedMemory(size: 1 << 16)
     try client.map(memory, at: 0x10000, size: 0x3000)
@@ -72,7 +75,7 @@ import VFIOUserTransport
     try client.map(memory, at: 0xF000, size: 0x2000)
   }
 
-  @Test func `that the server refuses are forgotten, and only those`() throws {
+  @Test func `Only those DMA windows are forgotten that the server refuses`() throws {
     let client = try client { server in
       for place in 0..<4 { server.reply(to: try server.receive(), error: place == 2 ? 12 : 0) }
       try server.serve()
@@ -87,7 +90,7 @@ import VFIOUserTransport
     try client.map(memory, at: 2 * 4096, size: 4096)
   }
 
-  @Test func `go out together and are waited for once`() throws {
+  @Test func `DMA windows of a transaction are sent together and waited for once`() throws {
     let client = try client { server in
       var requests: [ScriptedServer.Message] = []
       for _ in 0..<100 { requests.append(try server.receive()) }
@@ -101,7 +104,7 @@ import VFIOUserTransport
     #expect(client.memory.all.count == 100)
   }
 
-  @Test func `need the background reader for as long as there is one`() throws {
+  @Test func `The background reader is needed for as long as there is a DMA window`() throws {
     let client = try client { try $0.serve() }
     let state = client.supervisor.last.connection.state
     let memory = try SharedMemory(size: 4096)
@@ -121,7 +124,7 @@ import VFIOUserTransport
     #expect(state.withLock { $0.backgroundUsers } == 1)
   }
 
-  @Test func `that are taken back too late say so`() async throws {
+  @Test func `Unmapping a DMA window reports its timeout`() async throws {
     let client = try client { server in
       for _ in 0..<2 { server.answer(try server.receive()) }
       while true { _ = try server.receive() }
@@ -139,7 +142,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `time out by their own time`() throws {
+  @Test func `Mapping DMA windows ends at the timeout of the transaction`() throws {
     let gate = Gate()
     let client = try client { server in
       let request = try server.receive()

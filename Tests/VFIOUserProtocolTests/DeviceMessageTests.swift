@@ -1,9 +1,9 @@
 import Testing
 import VFIOUserProtocol
 
-@Suite struct `Messages about the device` {
+@Suite struct `Device information messages` {
   @Test(arguments: [UInt32(0), 1, 15])
-  func `refuse an argsz below their size`(size: UInt32) {
+  func `Device information messages refuse an argsz below their size`(size: UInt32) {
     #expect(throws: WireError.argumentSizeTooSmall(needed: 16, had: size)) {
       try decoded(encoded(DeviceInfo.request(argumentSize: size)), as: DeviceInfo.self)
     }
@@ -42,7 +42,7 @@ import VFIOUserProtocol
     #expect(RegionFlags(rawValue: raw) == flags)
   }
 
-  @Test func `flags of a later version travel unharmed`() throws {
+  @Test func `Device information messages keep flags of a later version`() throws {
     let info = DeviceInfo(
       flags: DeviceFlags(rawValue: 0xFFFF_0002), regionCount: .max, interruptTypeCount: .max)
     #expect(try decoded(encoded(info), as: DeviceInfo.self) == info)
@@ -55,7 +55,7 @@ import VFIOUserProtocol
     #expect(try decoded(encoded(region), as: RegionInfo.self) == region)
   }
 
-  @Test func `requests must leave what is for the reply at zero`() throws {
+  @Test func `Device information requests must have zero in the fields for the reply`() throws {
     try DeviceInfo.request().validateRequest()
     try RegionInfo.request(.vga).validateRequest()
     try InterruptInfo.request(.err).validateRequest()
@@ -84,7 +84,7 @@ import VFIOUserProtocol
       (0, "BAR0"), (5, "BAR5"), (6, "expansion ROM"), (7, "configuration space"), (8, "VGA"),
       (9, "region 9"), (UInt32.max, "region 4294967295"),
     ] as [(UInt32, String)])
-  func `name their regions`(number: UInt32, name: String) {
+  func `Each region index has a description and its BAR number`(number: UInt32, name: String) {
     let index = RegionIndex(rawValue: number)
     #expect("\(index)" == name)
     #expect(index.barNumber == (number < 6 ? Int(number) : nil))
@@ -94,7 +94,7 @@ import VFIOUserProtocol
     arguments: [
       (0, "INTx"), (1, "MSI"), (2, "MSI-X"), (3, "ERR"), (4, "REQ"), (5, "interrupt type 5"),
     ] as [(UInt32, String)])
-  func `name their interrupts`(number: UInt32, name: String) {
+  func `Each interrupt index has a description`(number: UInt32, name: String) {
     #expect("\(InterruptIndex(rawValue: number))" == name)
   }
 }

@@ -3,17 +3,17 @@ import VFIOUserProtocol
 
 @Suite struct `Every message` {
   @Test(arguments: Golden.all)
-  func `writes the bytes of the specification`(golden: Golden) {
+  func `Every message is encoded to the bytes of the specification`(golden: Golden) {
     #expect(golden.encode() == golden.bytes)
   }
 
   @Test(arguments: Golden.all)
-  func `is read from the bytes of the specification`(golden: Golden) throws {
+  func `Every message is decoded from the bytes of the specification`(golden: Golden) throws {
     #expect(try golden.isDecoded(golden.bytes))
   }
 
   @Test(arguments: Golden.all)
-  func `is refused when any byte is missing at the end`(golden: Golden) {
+  func `Every message is refused if bytes are missing at its end`(golden: Golden) {
     for length in golden.bytes.indices {
       let prefix = Array(golden.bytes[..<length])
       if golden.validPrefixes.contains(length) || (length == 12 && golden.isWriteReply) {
@@ -27,7 +27,7 @@ import VFIOUserProtocol
   }
 
   @Test(arguments: Golden.all.filter { !$0.isVersion })
-  func `names both sizes when it is cut short`(golden: Golden) {
+  func `The error for a truncated message names the needed and the actual size`(golden: Golden) {
     for length in golden.bytes.indices {
       do throws(WireError) {
         _ = try golden.isDecoded(Array(golden.bytes[..<length]))
@@ -43,7 +43,7 @@ import VFIOUserProtocol
   }
 
   @Test(arguments: Golden.all)
-  func `says whether bytes may follow`(golden: Golden) throws {
+  func `Every message accepts or refuses surplus bytes as specified`(golden: Golden) throws {
     let longer = golden.bytes + [0]
     if golden.takesMore {
       #expect(try golden.isDecoded(longer))

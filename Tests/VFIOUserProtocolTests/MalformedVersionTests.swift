@@ -40,7 +40,9 @@ import VFIOUserProtocol
       (#"{"capabilities":true}"#, "capabilities must be an object, is true"),
       (#"{"capabilities":1.5}"#, "capabilities must be an object, is 1.5"),
     ] as [(String, String)])
-  func `text is refused as a whole`(text: String, message: String) {
+  func `A VERSION text that is not a JSON object with an object of capabilities is refused`(
+    text: String, message: String
+  ) {
     #expect(complaint(about: version(text)) == message)
   }
 
@@ -76,24 +78,26 @@ import VFIOUserProtocol
       (#""migration":{"pgsize":4097}"#, "migration.pgsize must be a power of two, is 4097"),
       (#""migration":{"max_bitmap_size":0}"#, "migration.max_bitmap_size must be a whole number"),
     ] as [(String, String)])
-  func `capability is named with what it held`(field: String, fragment: String) throws {
+  func `The error for an invalid VERSION capability names the field and its value`(
+    field: String, fragment: String
+  ) throws {
     let text = try #require(complaint(about: version(#"{"capabilities":{\#(field)}}"#)))
     #expect(text.contains(fragment), "\(text)")
   }
 
-  @Test func `text may not end without a NUL byte`() {
+  @Test func `A VERSION text that does not end in a NUL byte is refused`() {
     #expect(
       complaint(about: hex("0000 0100") + Array("{}".utf8))
         == "the text does not end in a NUL byte")
   }
 
   @Test(arguments: [hex("0000 0100 0000"), version("{}\0"), version("{\0}"), version("\0{}")])
-  func `text may not have a second NUL byte`(bytes: [UInt8]) {
+  func `A VERSION text with a second NUL byte is refused`(bytes: [UInt8]) {
     #expect(complaint(about: bytes)?.hasPrefix("NUL byte inside the text, at ") == true)
   }
 
   @Test(arguments: [[0xFF], [0xC3, 0x28], [0xED, 0xA0, 0x80], [0xF0, 0x9F]] as [[UInt8]])
-  func `text must be UTF-8`(bytes: [UInt8]) {
+  func `A VERSION text that is not UTF-8 is refused`(bytes: [UInt8]) {
     let text = Array(#"{"a":""#.utf8) + bytes + Array(#""}"#.utf8)
     #expect(complaint(about: hex("0000 0100") + text + [0]) == "not UTF-8")
   }
@@ -103,7 +107,7 @@ import VFIOUserProtocol
     #"{"a":""# + String(repeating: "x", count: count - 8) + #""}"#
   }
 
-  @Test func `text may have 4096 bytes and no more`() {
+  @Test func `A VERSION text may have 4096 bytes and no more`() {
     #expect(complaint(about: version(text(ofBytes: 4096))) == nil)
     #expect(complaint(about: version(text(ofBytes: 4097)))?.hasPrefix("JSON of") == true)
     #expect(complaint(about: version(text(ofBytes: 1 << 20)))?.hasPrefix("JSON of") == true)
@@ -115,7 +119,7 @@ import VFIOUserProtocol
   }
 
   @Test(arguments: [("[", "]"), (#"{"b":"#, "}")] as [(String, String)])
-  func `text may be nested eight levels deep and no more`(open: String, close: String) {
+  func `A VERSION text may be nested eight levels deep and no more`(open: String, close: String) {
     let tooDeep = "nested deeper than 8 levels"
     #expect(complaint(about: version(nested(8, open: open, close: close))) == nil)
     #expect(complaint(about: version(nested(9, open: open, close: close))) == tooDeep)
@@ -126,16 +130,18 @@ import VFIOUserProtocol
     #"{"a":"[[[[[[[[[[[["}"#, #"{"a":"\"[[[[[[[[[[[["}"#, #"{"a":"\\","b":"{{{{{{{{{{"}"#,
     #"{"a":[],"b":[],"c":[],"d":[],"e":[],"f":[],"g":[],"h":[],"i":[]}"#,
   ])
-  func `nesting counts only what is open and outside of strings`(text: String) {
+  func `The nesting depth of a VERSION text counts only open brackets outside of strings`(
+    text: String
+  ) {
     #expect(complaint(about: version(text)) == nil)
   }
 
   @Test(arguments: [#"{"a":",}"}"#, #"{"a":"\",]","b":[1,2]}"#, #"{"a":[1 , 2] , "b":{} }"#])
-  func `a comma ends a list only in front of its end and outside of strings`(text: String) {
+  func `A VERSION text is refused for trailing commas outside of strings only`(text: String) {
     #expect(complaint(about: version(text)) == nil)
   }
 
-  @Test func `text that has more ends than starts is no JSON`() {
+  @Test func `A VERSION text with more closing than opening brackets is refused`() {
     #expect(complaint(about: version("}}}}[[[[")) == "not valid JSON")
   }
 }

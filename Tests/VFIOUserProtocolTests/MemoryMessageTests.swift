@@ -1,7 +1,7 @@
 import Testing
 import VFIOUserProtocol
 
-@Suite struct `Messages about memory` {
+@Suite struct `DMA messages` {
   private func map(argsz: String = "20000000", flags: String) -> [UInt8] {
     hex(argsz + flags + "0000000000000000 0010000000000000 0010000000000000")
   }
@@ -21,14 +21,14 @@ import VFIOUserProtocol
   @Test(
     arguments: [([], true), (.mappable, true), (.fileIO, false), ([.mappable, .fileIO], true)]
       as [(DMAMapFlags, Bool)])
-  func `DMA_MAP allows mapping unless it names only the other way`(
+  func `DMA_MAP allows mapping unless its flags name file I/O only`(
     flags: DMAMapFlags, isAllowed: Bool
   ) {
     #expect(flags.union(.readable).allowsMapping == isAllowed)
   }
 
   @Test(arguments: 4..<32)
-  func `DMA_MAP refuses every other flag`(bit: Int) {
+  func `DMA_MAP refuses unknown flags`(bit: Int) {
     var bytes = map(flags: "03000000")
     bytes[4 + bit / 8] |= 1 << (bit % 8)
     #expect(throws: WireError.reservedBits(field: "flags of DMA_MAP", value: 1 << bit)) {
@@ -44,14 +44,14 @@ import VFIOUserProtocol
   }
 
   @Test(arguments: [UInt32(32), 33, .max])
-  func `DMA_MAP takes an argsz of its size and above`(size: UInt32) throws {
+  func `DMA_MAP accepts an argsz of its size and above`(size: UInt32) throws {
     var message = DMAMap(flags: .readable, address: 0, size: 4096)
     message.argumentSize = size
     #expect(try decoded(encoded(message), as: DMAMap.self) == message)
   }
 
   @Test(arguments: 2..<32)
-  func `DMA_UNMAP refuses flags beyond two`(bit: Int) {
+  func `DMA_UNMAP refuses unknown flags`(bit: Int) {
     var bytes = unmap(flags: "00000000")
     bytes[4 + bit / 8] |= 1 << (bit % 8)
     #expect(throws: WireError.reservedBits(field: "flags of DMA_UNMAP", value: 1 << bit)) {
@@ -65,7 +65,7 @@ import VFIOUserProtocol
     }
   }
 
-  @Test func `DMA_UNMAP lets a bitmap follow only when it asks for one`() throws {
+  @Test func `DMA_UNMAP accepts a bitmap only if its flags request one`() throws {
     let bitmap = "0010000000000000 0800000000000000"
     let asking = try decoded(unmap(flags: "01000000", more: bitmap), as: DMAUnmap.self)
     #expect(asking.flags == .getDirtyBitmap)
@@ -74,7 +74,7 @@ import VFIOUserProtocol
     }
   }
 
-  @Test func `the data of a DMA message is exactly what it counts`() throws {
+  @Test func `A DMA access must have exactly as many data bytes as its count`() throws {
     let fixed = "0010000000000000 0300000000000000"
     let access = try decoded(hex(fixed), as: DMAAccess.self)
     let exact = hex(fixed + "aabbcc")
@@ -93,7 +93,7 @@ import VFIOUserProtocol
   }
 
   @Test(arguments: [.max, .max - 15, .max - 16, 1 << 63, 1 << 32] as [UInt64])
-  func `a count that cannot be is refused without counting it out`(count: UInt64) {
+  func `A DMA access with an impossible count is refused without an overflow`(count: UInt64) {
     let bytes = encoded(DMAAccess(address: 0, count: count)) + [0, 0]
     #expect(throws: WireError.self) {
       _ = try DMAAccess(address: 0, count: count).data(in: bytes.span).count
@@ -101,13 +101,13 @@ import VFIOUserProtocol
   }
 
   @Test(arguments: [1, 4, 8, 11, 13, 15, 17, 24])
-  func `the DMA_WRITE reply refuses sizes that are none of its forms`(size: Int) {
+  func `A DMA_WRITE reply with a size that belongs to none of its forms is refused`(size: Int) {
     #expect(throws: WireError.self) {
       try decoded([UInt8](repeating: 0, count: size), as: DMAWriteReply.self)
     }
   }
 
-  @Test func `the DMA_WRITE reply confirms the request that it repeats`() {
+  @Test func `A DMA_WRITE reply confirms the request that it repeats and no other`() {
     let request = DMAAccess(address: 0x1000, count: 64)
     #expect(DMAWriteReply(confirming: request).confirms(request))
     #expect(DMAWriteReply.bare.confirms(request))

@@ -82,7 +82,7 @@ import VFIOUserProtocol
   }
 
   @Test(arguments: 0..<8)
-  func `never trap a decoder`(seed: UInt64) {
+  func `Mutated payloads never trap a decoder`(seed: UInt64) {
     var dice = Dice(state: seed)
     for _ in 0..<2_500 {
       let bytes = Self.mutated(&dice)

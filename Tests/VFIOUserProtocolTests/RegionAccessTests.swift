@@ -4,7 +4,7 @@ import VFIOUserProtocol
 @Suite struct `Region accesses` {
   private static let fixed = "0800000000000000 02000000 03000000"
 
-  @Test func `have exactly the data that they count`() throws {
+  @Test func `A region access must have exactly as many data bytes as its count`() throws {
     let exact = hex(Self.fixed + "aabbcc")
     let access = try decoded(exact, as: RegionAccess.self)
     #expect(array(try access.data(in: exact.span)) == hex("aabbcc"))
@@ -22,7 +22,7 @@ import VFIOUserProtocol
     try access.requireNoData(in: hex(Self.fixed).span)
   }
 
-  @Test func `of four gigabytes are refused when the data is not there`() {
+  @Test func `A region access of 4 GiB without its data is refused`() {
     let access = RegionAccess(offset: 0, region: .bar0, count: .max)
     let bytes = encoded(access)
     #expect(throws: WireError.truncated(needed: 16 + Int(UInt32.max), had: 16)) {
@@ -36,7 +36,7 @@ import VFIOUserProtocol
       (1, 4, 4, nil), (.max, 1, .max, nil), (.max - 3, 4, .max, nil),
       (.max - 4, 4, .max, (.max - 4)..<(.max)),
     ] as [(UInt64, UInt32, UInt64, Range<UInt64>?)])
-  func `give their range only within the region`(
+  func `A region access has a range only if it lies within the region`(
     offset: UInt64, count: UInt32, size: UInt64, range: Range<UInt64>?
   ) {
     let access = RegionAccess(offset: offset, region: .bar0, count: count)
@@ -47,7 +47,7 @@ import VFIOUserProtocol
 @Suite struct `Coalesced writes` {
   private static let one = "0010000000000000 01000000 02000000 aabbccddeeff1122"
 
-  @Test func `are read where they stand`() throws {
+  @Test func `Coalesced writes are decoded in place`() throws {
     let bytes = hex("0100000000000000" + Self.one)
     let writes = try RegionWrites(decoding: bytes.span)
     let count = writes.count
@@ -58,7 +58,7 @@ import VFIOUserProtocol
   }
 
   @Test(arguments: 0...8)
-  func `may have any length up to eight`(length: Int) throws {
+  func `A coalesced write may have up to eight bytes`(length: Int) throws {
     var bytes = hex("0100000000000000" + Self.one)
     bytes[20] = UInt8(length)
     let writes = try RegionWrites(decoding: bytes.span)
@@ -69,7 +69,7 @@ import VFIOUserProtocol
   }
 
   @Test(arguments: [9, 255])
-  func `may not be longer`(length: UInt8) {
+  func `A coalesced write of more than eight bytes is refused`(length: UInt8) {
     var bytes = hex("0200000000000000" + Self.one + Self.one)
     bytes[44] = length
     #expect(
@@ -83,13 +83,13 @@ import VFIOUserProtocol
       ("0000000000000000", 1), ("0200000000000000", 1), ("0100000000000000", 2),
       ("0000000000000080", 1), ("ffffffffffffffff", 1), ("abaaaaaaaaaaaa0a", 0),
     ] as [(String, Int)])
-  func `must be as many as are counted`(count: String, there: Int) {
+  func `Coalesced writes that do not match their count are refused`(count: String, there: Int) {
     let bytes = hex(count + String(repeating: Self.one, count: there))
     #expect(throws: WireError.self) { try decoded(bytes, as: RegionWriteMulti.self) }
   }
 
   @Test(arguments: [0, 1, 200, 1000])
-  func `may be none and many`(count: Int) throws {
+  func `Zero to 1000 coalesced writes survive encoding and decoding`(count: Int) throws {
     let writes = (0..<count).map {
       RegionWrite(offset: UInt64($0) * 8, region: .bar0, count: 8, value: UInt64($0))
     }

@@ -1,7 +1,7 @@
 import Testing
 import VFIOUserProtocol
 
-@Suite struct `The parts of a region with descriptors` {
+@Suite struct `Sub-regions with descriptors` {
   private static let first =
     "0010000000000000 0400000000000000 00000000 00000000 01000000 00000000 0807060504030201"
   private static let second =
@@ -11,7 +11,7 @@ import VFIOUserProtocol
     hex(argsz + "00000000 01000000" + count + parts)
   }
 
-  @Test func `may be further apart than they are long`() throws {
+  @Test func `Sub-regions may be further apart than their size`() throws {
     let gap = "aaaaaaaaaaaaaaaa bbbbbbbbbbbbbbbb"
     let read = try decoded(
       reply(argsz: "80000000", count: "02000000", Self.first + gap + Self.second + gap),
@@ -21,7 +21,7 @@ import VFIOUserProtocol
     #expect(read.subRegions.map(\.value) == [0x0102_0304_0506_0708, 0x1112_1314_1516_1718])
   }
 
-  @Test func `have their value moved by libvfio-user's shadow fields`() throws {
+  @Test func `The value of a sub-region follows the shadow fields of libvfio-user`() throws {
     let fields =
       "0010000000000000 0400000000000000 00000000 00000000 01000000 ffffffff 0000000000000000"
     let read = try decoded(
@@ -33,7 +33,7 @@ import VFIOUserProtocol
   @Test(
     arguments: [(0, SubRegionKind.event), (1, .region), (2, .shadowEvent), (0xFFFF, nil)]
       as [(UInt32, SubRegionKind?)])
-  func `may be of any kind`(number: UInt32, kind: SubRegionKind?) throws {
+  func `A sub-region may be of any kind`(number: UInt32, kind: SubRegionKind?) throws {
     let part = SubRegion(
       kind: SubRegionKind(rawValue: number), offset: 1, size: 2, descriptorIndex: 3,
       flags: SubRegionFlags(rawValue: .max), value: 4)
@@ -43,14 +43,14 @@ import VFIOUserProtocol
   }
 
   @Test(arguments: ["03000000", "00000010", "ffffffff"])
-  func `must be there if they are counted`(count: String) {
+  func `A reply with fewer sub-regions than its count is refused`(count: String) {
     #expect(throws: WireError.self) {
       try decoded(
         reply(argsz: "60000000", count: count, Self.first + Self.second), as: RegionIOFDsReply.self)
     }
   }
 
-  @Test func `must be counted if they are there`() {
+  @Test func `A reply with more sub-regions than its count is refused`() {
     #expect(throws: WireError.surplus(expected: 16, had: 56)) {
       try decoded(
         reply(argsz: "38000000", count: "00000000", Self.first), as: RegionIOFDsReply.self)
@@ -58,13 +58,15 @@ import VFIOUserProtocol
   }
 
   @Test(arguments: [("0f000000", "00000000"), ("00000000", "00000000")] as [(String, String)])
-  func `need an argsz that holds the fixed part`(argsz: String, count: String) {
+  func `A sub-region reply with an argsz below its fixed part is refused`(
+    argsz: String, count: String
+  ) {
     #expect(throws: WireError.self) {
       try decoded(reply(argsz: argsz, count: count, ""), as: RegionIOFDsReply.self)
     }
   }
 
-  @Test func `are left out when there is no room`() throws {
+  @Test func `Sub-regions are left out of a reply if argsz has no room for them`() throws {
     let whole = RegionIOFDsReply(
       index: .bar0,
       subRegions: [SubRegion(kind: .event, offset: 0, size: 4, descriptorIndex: 0)])
@@ -74,7 +76,7 @@ import VFIOUserProtocol
     #expect(try decoded(encoded(part), as: RegionIOFDsReply.self) == part)
   }
 
-  @Test func `come without flags`() {
+  @Test func `Sub-region messages with flags and requests with a count are refused`() {
     let flagged = hex("10000000 01000000 00000000 00000000")
     #expect(throws: WireError.mustBeZero(field: "flags", value: 1)) {
       try decoded(flagged, as: RegionIOFDsRequest.self)

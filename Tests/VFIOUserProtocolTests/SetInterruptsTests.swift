@@ -12,7 +12,7 @@ import VFIOUserProtocol
   }
 
   @Test(arguments: SetInterrupts.DataKind.allCases, SetInterrupts.Action.allCases)
-  func `takes one kind of data and one action`(
+  func `DEVICE_SET_IRQS accepts one data type and one action`(
     data: SetInterrupts.DataKind, action: SetInterrupts.Action
   ) throws {
     let read = try decoded(
@@ -26,7 +26,7 @@ import VFIOUserProtocol
   }
 
   @Test(arguments: badCombinations)
-  func `refuses none or several of a group`(flags: UInt32) {
+  func `DEVICE_SET_IRQS refuses none or several of the data types or actions`(flags: UInt32) {
     #expect {
       try decoded(message(flags: flags), as: SetInterrupts.self)
     } throws: { error in
@@ -36,13 +36,13 @@ import VFIOUserProtocol
   }
 
   @Test(arguments: 6..<32)
-  func `refuses unknown flags`(bit: Int) {
+  func `DEVICE_SET_IRQS refuses unknown flags`(bit: Int) {
     #expect(throws: WireError.reservedBits(field: "flags of DEVICE_SET_IRQS", value: 1 << bit)) {
       try decoded(message(flags: 0x21 | 1 << UInt32(bit)), as: SetInterrupts.self)
     }
   }
 
-  @Test func `leaves booleans in the payload`() throws {
+  @Test func `DEVICE_SET_IRQS leaves its booleans in the payload`() throws {
     let bytes = message(argsz: 23, flags: 0x22, start: 5, count: 3, data: [1, 0, 2])
     let read = try decoded(bytes, as: SetInterrupts.self)
     #expect(array(try read.booleans(in: bytes.span)) == [1, 0, 2])
@@ -53,47 +53,47 @@ import VFIOUserProtocol
   }
 
   @Test(arguments: [0, 1, 2])
-  func `refuses fewer booleans than it counts`(there: Int) {
+  func `DEVICE_SET_IRQS refuses fewer booleans than its count`(there: Int) {
     let data = [UInt8](repeating: 1, count: there)
     #expect(throws: WireError.truncated(needed: 23, had: 20 + there)) {
       try decoded(message(argsz: 23, flags: 0x22, count: 3, data: data), as: SetInterrupts.self)
     }
   }
 
-  @Test func `refuses a count of booleans that no message holds`() {
+  @Test func `DEVICE_SET_IRQS refuses a count of booleans that no message holds`() {
     #expect(throws: WireError.self) {
       try decoded(message(argsz: 23, flags: 0x22, count: .max, data: [1]), as: SetInterrupts.self)
     }
   }
 
   @Test(arguments: [0x21, 0x22, 0x24])
-  func `refuses data that it does not announce`(flags: UInt32) {
+  func `DEVICE_SET_IRQS refuses data that its flags do not announce`(flags: UInt32) {
     #expect(throws: WireError.surplus(expected: 20, had: 21)) {
       try decoded(message(flags: flags, data: [1]), as: SetInterrupts.self)
     }
   }
 
   @Test(arguments: [(0, 20), (19, 20)] as [(UInt8, UInt32)])
-  func `refuses an argsz below its size`(argsz: UInt8, needed: UInt32) {
+  func `DEVICE_SET_IRQS refuses an argsz below its size`(argsz: UInt8, needed: UInt32) {
     #expect(throws: WireError.argumentSizeTooSmall(needed: needed, had: UInt32(argsz))) {
       try decoded(message(argsz: argsz, flags: 0x21), as: SetInterrupts.self)
     }
   }
 
-  @Test func `refuses an argsz that leaves out the booleans`() {
+  @Test func `DEVICE_SET_IRQS refuses an argsz that leaves out the booleans`() {
     #expect(throws: WireError.argumentSizeTooSmall(needed: 22, had: 21)) {
       try decoded(
         message(argsz: 21, flags: 0x22, count: 2, data: [1, 1]), as: SetInterrupts.self)
     }
   }
 
-  @Test func `takes an argsz above its size`() throws {
+  @Test func `DEVICE_SET_IRQS accepts an argsz above its size`() throws {
     #expect(
       try decoded(message(argsz: 200, flags: 0x24), as: SetInterrupts.self).data
         == .eventDescriptors)
   }
 
-  @Test func `switches a type off with no data and an empty range`() {
+  @Test func `DEVICE_SET_IRQS disables an index with no data and an empty range`() {
     func set(_ data: SetInterrupts.DataKind, _ start: UInt32, _ count: UInt32) -> Bool {
       SetInterrupts(data: data, action: .trigger, index: .msi, start: start, count: count)
         .disablesAll
@@ -108,7 +108,7 @@ import VFIOUserProtocol
       (0, 5, 4, nil), (5, 0, 4, nil), (.max, 1, .max, nil), (1, .max, .max, nil),
       (.max, .max, .max, nil),
     ] as [(UInt32, UInt32, UInt32, Range<Int>?)])
-  func `gives its range only within what there is`(
+  func `DEVICE_SET_IRQS has a range only within the available interrupts`(
     start: UInt32, count: UInt32, available: UInt32, range: Range<Int>?
   ) {
     let set = SetInterrupts(data: .none, action: .mask, index: .msix, start: start, count: count)

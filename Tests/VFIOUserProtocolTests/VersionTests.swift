@@ -10,7 +10,7 @@ import VFIOUserProtocol
     hex("0000 0100"), hex("0000 0100 00"), version("{}"), version(#"{"capabilities":{}}"#),
     version(#" {"other": [1, {"a": null}]} "#),
   ])
-  func `means the defaults where it says nothing`(bytes: [UInt8]) throws {
+  func `VERSION without capabilities means their default values`(bytes: [UInt8]) throws {
     let read = try decoded(bytes, as: VersionMessage.self)
     #expect(read == VersionMessage(major: 0, minor: 1))
     let capabilities = read.capabilities
@@ -21,7 +21,7 @@ import VFIOUserProtocol
     #expect(!capabilities.effectiveWriteMultiple && !capabilities.effectiveTwinSocket.supported)
   }
 
-  @Test func `means what it says`() throws {
+  @Test func `VERSION capabilities replace the default values`() throws {
     let read = try capabilities(
       #"{"max_msg_fds":8,"max_data_xfer_size":4096,"max_dma_maps":7,"pgsizes":8192,"#
         + #""write_multiple":true,"twin_socket":{"supported":true}}"#)
@@ -30,7 +30,7 @@ import VFIOUserProtocol
     #expect(read.effectiveWriteMultiple && read.effectiveTwinSocket.supported)
   }
 
-  @Test func `of QEMU is understood`() throws {
+  @Test func `VERSION of QEMU is decoded`() throws {
     let read = try capabilities(
       """
       {"migration": {"max_bitmap_size": 268435456, "pgsize": 4096}, "max_msg_fds": 16,
@@ -45,7 +45,7 @@ import VFIOUserProtocol
           migration: MigrationCapability(pageSize: 4096, maxBitmapSize: 268_435_456)))
   }
 
-  @Test func `of libvfio-user is understood`() throws {
+  @Test func `VERSION of libvfio-user is decoded`() throws {
     let read = try capabilities(
       #"{ "max_msg_fds": 8, "max_data_xfer_size": 1048576, "migration": { "pgsize": 4096 },"#
         + #" "twin_socket": { "supported": true, "fd_index": 0 } }"#)
@@ -53,7 +53,7 @@ import VFIOUserProtocol
     #expect(read.migration == MigrationCapability(pageSize: 4096))
   }
 
-  @Test func `keeps names that it does not know`() throws {
+  @Test func `VERSION keeps the names of unknown capabilities`() throws {
     let read = try capabilities(#"{"zeta":1,"max_msg_fds":2,"alpha":{"b":[]},"max_DMA_maps":0}"#)
     #expect(read.unknownNames == ["alpha", "max_DMA_maps", "zeta"])
     #expect(read.maxMessageDescriptors == 2)
@@ -78,25 +78,27 @@ import VFIOUserProtocol
       (#"{"migration":{}}"#, Capabilities(migration: MigrationCapability())),
       (#"{"migration":{"pgsize":1}}"#, Capabilities(migration: MigrationCapability(pageSize: 1))),
     ] as [(String, Capabilities)])
-  func `takes values at their limits`(text: String, expected: Capabilities) throws {
+  func `VERSION accepts capability values at their limits`(text: String, expected: Capabilities)
+    throws
+  {
     #expect(try capabilities(text) == expected)
   }
 
-  @Test func `is written without what is not said, and ends in a NUL byte`() {
+  @Test func `VERSION is encoded without unset capabilities and ends in a NUL byte`() {
     let message = VersionMessage(
       major: 0, minor: 1, capabilities: Capabilities(pageSizes: 4096, writeMultiple: false))
     #expect(
       encoded(message) == version(#"{"capabilities":{"pgsizes":4096,"write_multiple":false}}"#))
   }
 
-  @Test func `never writes names that it does not know`() {
+  @Test func `VERSION is encoded without unknown capabilities`() {
     var message = VersionMessage(major: 1, minor: 2)
     message.capabilities.unknownNames = ["alpha"]
     #expect(encoded(message) == hex("0100 0200"))
   }
 
   @Test(arguments: 0..<4)
-  func `is refused without its numbers`(length: Int) {
+  func `VERSION without major and minor version is refused`(length: Int) {
     #expect(throws: WireError.truncated(needed: 4, had: length)) {
       try decoded([UInt8](repeating: 0, count: length), as: VersionMessage.self)
     }

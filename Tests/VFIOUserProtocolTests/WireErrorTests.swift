@@ -1,7 +1,7 @@
 import Testing
 import VFIOUserProtocol
 
-@Suite struct `What is wrong` {
+@Suite struct `Descriptions of wire errors` {
   @Test(
     arguments: [
       (WireError.truncated(needed: 16, had: 4), "truncated: needs 16 bytes, has 4"),
@@ -20,7 +20,9 @@ import VFIOUserProtocol
       ),
       (.malformedVersionData("not UTF-8"), "version data: not UTF-8"),
     ] as [(WireError, String)])
-  func `is said with both numbers`(error: WireError, text: String) {
+  func `The description of a wire error names the expected and the actual value`(
+    error: WireError, text: String
+  ) {
     #expect("\(error)" == text)
   }
 }

@@ -87,7 +87,7 @@ private final class Mailbox: Sendable {
     try client.write(.configuration, at: UInt64(offset), bytes)
   }
 
-  @Test func `is laid out like any other`() throws {
+  @Test func `A capability with hooks is laid out like any other capability`() throws {
     #expect(try read(0x40, 16) == [9, 0x50, 16, 0x21, 5, 0, 0x30, 0x31, 0, 0, 0, 0, 0, 0, 0, 0])
     #expect(try read(0x50, 4) == [0x42, 0, 0, 0])
     #expect(try read(0x100, 8) == [0x0B, 0, 1, 0x11, 0xCD, 0xAB, 2, 1])
@@ -96,7 +96,9 @@ private final class Mailbox: Sendable {
 
   /// Every access that begins before, in and behind the hooks, of every width that there is.
   @Test(arguments: [1, 2, 3, 4, 7, 8, 256, 4096])
-  func `computes what is read, whatever the width`(width: Int) throws {
+  func `A capability with hooks computes each register once per read of any width`(width: Int)
+    throws
+  {
     let whole = try read(0, 4096)
     for start in width == 4096 ? 0..<1 : 0x3A..<0x4C where start + width <= 4096 {
       mailbox.state.withLock { $0.reads = [] }
@@ -112,7 +114,9 @@ private final class Mailbox: Sendable {
   }
 
   @Test(arguments: [1, 2, 3, 7, 256, 4096])
-  func `takes writes of any width, each hook its own bytes`(width: Int) throws {
+  func `Each write hook of a capability gets only its own bytes of a write of any width`(width: Int)
+    throws
+  {
     for start in width == 4096 ? 0..<1 : 0x3A..<0x4C where start + width <= 4096 {
       try client.reset()
       mailbox.state.withLock { $0.writes = [] }
@@ -138,7 +142,7 @@ private final class Mailbox: Sendable {
     }
   }
 
-  @Test func `refuses a value, and changes another`() throws {
+  @Test func `A settle hook of a capability refuses one value and replaces another`() throws {
     for (written, holds) in [(3, 3), (8, 3), (0xFFFF, 3), (7, 1), (0, 0)] as [(UInt16, UInt16)] {
       try client.store(written, .configuration, at: 0x44)
       #expect(try client.load(.configuration, at: 0x44) == holds)
@@ -147,7 +151,9 @@ private final class Mailbox: Sendable {
     }
   }
 
-  @Test func `is changed by the device, read-only bits and all, until a reset`() throws {
+  @Test func `The device changes capability registers, read-only bits included, until a reset`()
+    throws
+  {
     let bus = try bench.device.bus
     #expect(bus.updateConfiguration("version") { $0 += 1 } == 0x22)
     #expect(bus.updateConfiguration("events") { $0 = 0x1_0000_0105 } == 0x105)
@@ -160,7 +166,7 @@ private final class Mailbox: Sendable {
     #expect(bus.configurationValue(of: "events") == 0)
   }
 
-  @Test func `has names for its registers only`() throws {
+  @Test func `Only described registers of a capability are accessible by name`() throws {
     let bus = try bench.device.bus
     for name in ["command", "capability ID", "interrupt pin", "vendor-specific length", "", "none"]
     {

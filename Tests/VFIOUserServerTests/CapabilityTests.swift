@@ -6,7 +6,7 @@ import VFIOUserProtocol
 import VFIOUserServer
 import VFIOUserTransport
 
-@Suite struct `Capabilities` {
+@Suite struct `PCI capabilities` {
   let bench: Bench
   let device: FullDevice
   let client: Client
@@ -23,7 +23,7 @@ import VFIOUserTransport
     try client.store(value, .configuration, at: offset)
   }
 
-  @Test func `are found in the order of the description`() throws {
+  @Test func `PCI capabilities are linked in the order of the description`() throws {
     #expect(try word(0x06) & 0x10 != 0)
     var offset = try client.load(.configuration, at: 0x34, as: UInt8.self)
     var found: [UInt8] = []
@@ -41,7 +41,7 @@ import VFIOUserTransport
     #expect(try long(0x114) == 0x0007_0809)
   }
 
-  @Test func `are not there without being described`() throws {
+  @Test func `A device without described PCI capabilities has an empty capability list`() throws {
     var plain = FullDevice.description
     plain.capabilities = []
     plain.extendedCapabilities = []
@@ -52,7 +52,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [1, 2, 3, 4, 5, 7, 8, 64, 256, 1000, 4096])
-  func `are read in pieces of any width`(width: Int) throws {
+  func `PCI capabilities can be read in accesses of any width`(width: Int) throws {
     let whole = try client.read(.configuration, at: 0, count: 4096)
     var pieces: [UInt8] = []
     while pieces.count < 4096 {
@@ -63,7 +63,9 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [1, 2, 3, 7, 256, 4096])
-  func `survive ones written everywhere, in pieces of any width`(width: Int) throws {
+  func `PCI capabilities survive all ones written everywhere in accesses of any width`(width: Int)
+    throws
+  {
     let before = try client.read(.configuration, at: 0, count: 4096)
     var place = 0
     while place < 4096 {
@@ -80,7 +82,7 @@ import VFIOUserTransport
     #expect(try client.read(.configuration, at: 0, count: 4096) == before)
   }
 
-  @Test func `let the vendor's bytes be written where they may`() throws {
+  @Test func `Vendor-specific capabilities accept writes to their writable bits only`() throws {
     let vendor = try client.offset(ofCapability: 0x09)
     #expect(try client.read(.configuration, at: vendor + 2, count: 5) == [7, 1, 2, 3, 4])
     try client.write(.configuration, at: vendor + 2, [0xFF, 0xFF, 0xFF, 0xFF, 0xFF])
@@ -89,7 +91,7 @@ import VFIOUserTransport
     #expect(try client.read(.configuration, at: 0x114, count: 3) == [0xAA, 8, 7])
   }
 
-  @Test func `enter power states that there are`() throws {
+  @Test func `The power management capability enters supported power states only`() throws {
     let power = try client.offset(ofCapability: 0x01) + 4
     #expect(try word(power - 2) == 0x0203)
     for (state, entered) in [(1, 1), (2, 1), (3, 3)] as [(UInt16, Int)] {
@@ -99,7 +101,9 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `reset the device on the way from D3 to D0 unless it keeps its state`() throws {
+  @Test func `The transition from D3hot to D0 resets the device unless No_Soft_Reset is set`()
+    throws
+  {
     let power = try client.offset(ofCapability: 0x01) + 4
     try set(0x0006, at: 0x04)
     try set(1, at: power)
@@ -120,7 +124,7 @@ import VFIOUserTransport
     #expect(other.device.state.withLock { $0.resets } == 0)
   }
 
-  @Test func `reset the function by bit 15 of device control`() throws {
+  @Test func `Bit 15 of the PCI Express device control register resets the function`() throws {
     let express = try client.offset(ofCapability: 0x10)
     #expect(try long(express + 4) == 1 << 28 | 1 << 15)
     let eventfd = try EventFD()
@@ -136,7 +140,7 @@ import VFIOUserTransport
     #expect(eventfd.take() == 1)
   }
 
-  @Test func `do not reset a function that cannot be`() throws {
+  @Test func `A function without function-level reset ignores bit 15 of device control`() throws {
     var fixed = FullDevice.description
     fixed.capabilities = [
       .express(Express(.rootComplexIntegratedEndpoint, functionLevelReset: false))
@@ -151,7 +155,7 @@ import VFIOUserTransport
     #expect(other.device.state.withLock { $0.resets } == 0)
   }
 
-  @Test func `enable no more MSI vectors than there are`() throws {
+  @Test func `The MSI capability enables no more vectors than it has`() throws {
     let control = try client.offset(ofCapability: 0x05) + 2
     #expect(try word(control) == 0x0186)
     for (asked, got) in [(0, 0), (2, 2), (3, 3), (4, 3), (7, 3)] as [(UInt16, UInt16)] {
@@ -160,7 +164,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `mask MSI vectors and show those that are pending`() throws {
+  @Test func `The MSI capability masks vectors and shows their pending bits`() throws {
     let mask = try client.offset(ofCapability: 0x05) + 16
     let eventfds = try counters(8)
     try client.setTriggers(.msi, eventfds)
@@ -194,7 +198,7 @@ import VFIOUserTransport
     MSIForm(false, true, 0x0100, data: 8, size: 0x14),
     MSIForm(true, true, 0x0180, data: 12, size: 0x18),
   ])
-  func `have MSI in each of its four forms`(form: MSIForm) throws {
+  func `The MSI capability has the correct layout in each of its four forms`(form: MSIForm) throws {
     var description = FullDevice.description
     description.capabilities = [.msi(form.msi), .other(id: 0x42, body: [])]
     let client = try Bench(FullDevice(description)).client()
@@ -206,7 +210,7 @@ import VFIOUserTransport
     #expect(try client.load(.configuration, at: 0x40 + form.data, as: UInt16.self) == 0xFFFF)
   }
 
-  @Test func `tell the device of writes`() throws {
+  @Test func `The device is notified of writes to configuration space`() throws {
     try client.write(.configuration, at: 0x3C, [1, 2, 3])
     #expect(
       device.state.withLock { $0.configurationWrites }
@@ -218,7 +222,7 @@ import VFIOUserTransport
     #expect(seen == [1, 1, 0, 0])
   }
 
-  @Test func `refuse accesses beyond the end`() throws {
+  @Test func `Accesses beyond the end of configuration space are refused`() throws {
     for (offset, count) in [(4096, 1), (4095, 2), (0, 4097), (.max, 1), (.max - 3, 4)]
       as [(UInt64, Int)]
     {

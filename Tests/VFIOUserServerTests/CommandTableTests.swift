@@ -106,7 +106,7 @@ private struct Effects: Equatable {
   }
 
   @Test(arguments: CommandCase.all)
-  func `is answered, or refused with its errno`(_ request: CommandCase) throws {
+  func `Each command gets its reply or is refused with its errno`(_ request: CommandCase) throws {
     try prepare(request)
     let answer = try peer.ask(request.message(), descriptors: request.descriptors())
     #expect(answer.header.id == 0x1234)
@@ -125,7 +125,9 @@ private struct Effects: Equatable {
   }
 
   @Test(arguments: CommandCase.all)
-  func `does the same when no answer is wanted, and says nothing`(_ request: CommandCase) throws {
+  func `Each command with the no-reply flag has the same effect and gets no reply`(
+    _ request: CommandCase
+  ) throws {
     let (answered, untouched) = (try Self(), try Self())
     for one in [self, answered, untouched] { try one.prepare(request) }
     let (quietly, loudly) = (try request.luggageKept(), try request.luggageKept())
@@ -144,7 +146,9 @@ private struct Effects: Equatable {
   }
 
   @Test(arguments: CommandCase.all)
-  func `is refused with an unknown flag`(_ request: CommandCase) throws {
+  func `Each command with an unknown header flag is refused with EINVAL`(_ request: CommandCase)
+    throws
+  {
     var bytes = request.message()
     bytes[9] |= 1
     let answer = try peer.ask(bytes, descriptors: request.descriptors())
@@ -152,7 +156,7 @@ private struct Effects: Equatable {
     try checkThatTheStreamIsInStep()
   }
 
-  @Test func `is carried out also when no answer is wanted`() throws {
+  @Test func `Map, unmap, write and reset commands with the no-reply flag take effect`() throws {
     let window = words([32, 3]) + longs(0, 0x10000, 0x1000)
     peer.send(message(.dmaMap, flags: .noReply, window))
     #expect(
@@ -167,7 +171,7 @@ private struct Effects: Equatable {
     #expect(device.isReset.withLock { $0 })
   }
 
-  @Test func `that there is stands in the table, and each errno`() {
+  @Test func `The command table covers each known command and each errno`() {
     let known = (1...18).map { Command(rawValue: $0) }
     #expect(Set(CommandCase.all.map(\.command)).isSuperset(of: known))
     let errnos = Set(
@@ -184,7 +188,7 @@ private struct Effects: Equatable {
   }
 }
 
-@Suite struct `Memory that is held` {
+@Suite struct `Guest memory pinned by the device` {
   private let device = CallbackDevice()
   private let held = Holder()
   private let peer: ScriptedPeer
@@ -214,7 +218,9 @@ private struct Effects: Equatable {
   private let unmap = message(.dmaUnmap, bytes(of: DMAUnmap(address: 0x10000, size: 0x10000)))
 
   @Test(arguments: [unmapOne, unmapAll])
-  func `keeps its window, and the client is told EBUSY in the end`(_ unmap: [UInt8]) throws {
+  func `DMA_UNMAP of pinned memory fails with EBUSY and keeps the DMA window mapped`(
+    _ unmap: [UInt8]
+  ) throws {
     #expect(try peer.ask(unmap).errno == UInt32(Errno.resourceBusy.rawValue))
     #expect(
       device.state.withLock { $0.quiesced } == [[GuestRange(address: 0x10000, count: 0x10000)]])
@@ -228,7 +234,9 @@ private struct Effects: Equatable {
     .dmaUnmap, bytes(of: DMAUnmap(address: 0x10000, size: 0x10000)))
   private static let unmapAll = message(.dmaUnmap, bytes(of: DMAUnmap.everything))
 
-  @Test func `is asked for, and the client waits until it is let go on another thread`() throws {
+  @Test func `DMA_UNMAP calls quiesce and waits until another thread releases the pinned memory`()
+    throws
+  {
     let held = held
     device.state.withLock { state in
       state.onQuiesce = {
@@ -239,14 +247,14 @@ private struct Effects: Equatable {
     #expect(try device.bus.memory.windowCount == 0)
   }
 
-  @Test func `may be let go in the question itself`() throws {
+  @Test func `The quiesce callback may release the pinned memory itself`() throws {
     let held = held
     device.state.withLock { state in state.onQuiesce = { held.release() } }
     #expect(try peer.ask(unmap).errno == nil)
     #expect(held.counts[0] == 0)
   }
 
-  @Test func `answers EBUSY to nobody who wants no answer, and goes on`() throws {
+  @Test func `DMA_UNMAP of pinned memory with the no-reply flag sends no EBUSY`() throws {
     var quiet = unmap
     quiet[8] |= 1 << 4
     peer.send(quiet)
@@ -254,7 +262,7 @@ private struct Effects: Equatable {
     #expect(try device.bus.memory.windowCount == 1)
   }
 
-  @Test func `outlives its client, in no window of the next`() throws {
+  @Test func `Pinned memory outlives its client and belongs to no DMA window afterwards`() throws {
     peer.socket.shutdown()
     #expect(eventually { device.state.withLock { $0.departures } == 1 })
     #expect(mappingsOfClients() >= 1)

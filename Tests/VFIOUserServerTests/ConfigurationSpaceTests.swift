@@ -8,7 +8,7 @@ import VFIOUserServer
   let client: Client
   init() throws { client = try clientOfTestDevice(TestDevice()) }
 
-  @Test func `says who the device is`() throws {
+  @Test func `Configuration space contains the identity of the device`() throws {
     let space = try client.read(.configuration, at: 0, count: 256)
     #expect(space[0..<4] == [0x34, 0x12, 0x78, 0x56])
     #expect(space[8..<12] == [9, 0x02, 0x01, 0xFF])
@@ -17,7 +17,7 @@ import VFIOUserServer
   }
 
   @Test(arguments: [1, 2, 3, 4, 7, 8, 64, 256])
-  func `is read in pieces of any width`(width: Int) throws {
+  func `Configuration space can be read in accesses of any width`(width: Int) throws {
     let whole = try client.read(.configuration, at: 0, count: 256)
     var pieces: [UInt8] = []
     while pieces.count < 256 {
@@ -27,7 +27,7 @@ import VFIOUserServer
     #expect(pieces == whole)
   }
 
-  @Test func `sizes its BARs by what can be written`() throws {
+  @Test func `BARs report their size after all ones are written`() throws {
     try client.write(.configuration, at: 0x10, [UInt8](repeating: 0xFF, count: 24))
     #expect(try client.load(.configuration, at: 0x10, as: UInt32.self) == 0xFFFF_FF01)
     #expect(try client.load(.configuration, at: 0x14, as: UInt32.self) == 0)
@@ -36,7 +36,7 @@ import VFIOUserServer
     #expect(try client.load(.configuration, at: 0x20, as: UInt64.self) == 0xFFFF_FFFF_FFE0_0004)
   }
 
-  @Test func `takes an address byte by byte`() throws {
+  @Test func `A BAR address can be written byte by byte`() throws {
     let address: [UInt8] = [0x00, 0x10, 0xAB, 0xFE]
     for offset in address.indices {
       try client.write(.configuration, at: 0x18 + UInt64(offset), [address[offset]])
@@ -44,14 +44,14 @@ import VFIOUserServer
     #expect(try client.load(.configuration, at: 0x18, as: UInt32.self) == 0xFEAB_0008)
   }
 
-  @Test func `keeps what cannot be written`() throws {
+  @Test func `Read-only bytes of configuration space ignore writes`() throws {
     let before = try client.read(.configuration, at: 0, count: 256)
     try client.write(.configuration, at: 0, [UInt8](repeating: 0, count: 4))
     try client.write(.configuration, at: 0x40, [UInt8](repeating: 0xFF, count: 192))
     #expect(try client.read(.configuration, at: 0, count: 256) == before)
   }
 
-  @Test func `lets the command bits be written that a device has`() throws {
+  @Test func `Only implemented bits of the PCI command register are writable`() throws {
     try client.store(UInt16.max, .configuration, at: 4)
     #expect(try client.load(.configuration, at: 4, as: UInt16.self) == 0x0547)
   }
@@ -80,7 +80,7 @@ private final class Described: Device {
     }
   }
 
-  @Test func `is refused when it contradicts itself`() {
+  @Test func `A device description with contradictory BARs is refused`() {
     #expect(flaw([6: .init(.io, size: 8)]) == .noSuchBAR(6))
     #expect(
       flaw([5: .init(.memory64(prefetchable: false), size: 4096)]) == .noRoomForUpperHalf(bar: 5))

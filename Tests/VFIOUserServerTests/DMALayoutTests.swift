@@ -18,7 +18,10 @@ private let likeQEMU =
     return request.header.id
   }
 
-  @Test func `is asked how it lays out its messages, once, and refuses as QEMU 11 does`() throws {
+  @Test
+  func `A client like QEMU 11 refuses the probe for the DMA message layout and is probed once`()
+    throws
+  {
     let client = try MessageClient(likeQEMU)
     let outcome = try client.startRead(8)
     let question = try takeQuestion(client)
@@ -30,7 +33,9 @@ private let likeQEMU =
   }
 
   @Test(arguments: [1, 3, 4, 5, 64])
-  func `has 32 bits of count and data at 12 in older releases`(size: Int) throws {
+  func `A client like an older QEMU has DMA messages with a 32-bit count and data at offset 12`(
+    size: Int
+  ) throws {
     let client = try MessageClient(likeQEMU)
     let outcome = try client.startRead(size)
     let question = try takeQuestion(client)
@@ -50,7 +55,7 @@ private let likeQEMU =
     try write.get()
   }
 
-  @Test func `may not answer the question`() throws {
+  @Test func `A client like QEMU that does not answer the layout probe is probed again`() throws {
     let client = try MessageClient(likeQEMU) { $0.dmaTimeout = .milliseconds(50) }
     #expect(try client.startRead(8).error == .timedOut)
     _ = try takeQuestion(client)
@@ -100,7 +105,7 @@ private let likeQEMU =
     return try Outcome { () throws(MemoryError) in try transfer.read(at: 0x1000, count: 4) }
   }
 
-  @Test func `carries the server's commands, and nothing else`() throws {
+  @Test func `A twin socket carries the commands of the server and nothing else`() throws {
     let device = CallbackDevice()
     let (main, twin) = try connect(device)
     let outcome = try mapAndRead(main, device)
@@ -117,7 +122,7 @@ private let likeQEMU =
     #expect(try outcome.get() == [1, 2, 3, 4])
   }
 
-  @Test func `that breaks ends the transfers, and not the connection`() throws {
+  @Test func `A broken twin socket ends the transfers but not the connection`() throws {
     let device = CallbackDevice()
     let (main, twin) = try connect(device)
     let outcome = try mapAndRead(main, device)
@@ -127,7 +132,7 @@ private let likeQEMU =
     #expect(try main.ask(message(.deviceReset, id: 3)).header.id == 3)
   }
 
-  @Test func `ends with the connection`() throws {
+  @Test func `A twin socket closes with its connection`() throws {
     let device = CallbackDevice()
     let (main, twin) = try connect(device)
     let outcome = try mapAndRead(main, device)
@@ -137,7 +142,7 @@ private let likeQEMU =
     #expect(throws: StreamError.closedByPeer) { try twin.receive() }
   }
 
-  @Test func `is not offered when it is switched off, or not asked for`() throws {
+  @Test func `A twin socket is not offered if it is disabled or not requested`() throws {
     for (json, offers) in [
       (twin, false), (#"{"max_msg_fds":8,"twin_socket":{"supported":false}}"#, true),
     ] {

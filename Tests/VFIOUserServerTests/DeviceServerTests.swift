@@ -39,7 +39,7 @@ func clientOfTestDevice(_ device: TestDevice) throws -> Client {
 
 @Suite struct `A device's regions` {
   @Test(arguments: [1, 2, 3, 7, 8, 100, 4096])
-  func `take and give any number of bytes at any offset`(count: Int) throws {
+  func `Region accesses may have any byte count and any offset`(count: Int) throws {
     let client = try clientOfTestDevice(TestDevice())
     let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ 1) }
     for offset in [0, 1, 3, 4093] as [UInt64] {
@@ -48,7 +48,7 @@ func clientOfTestDevice(_ device: TestDevice) throws -> Client {
     }
   }
 
-  @Test func `are read and written in as many messages as it takes`() throws {
+  @Test func `Region accesses above the message limit are split into several messages`() throws {
     let client = try clientOfTestDevice(TestDevice())
     let bytes = (0..<(2 << 20)).map { UInt8(truncatingIfNeeded: $0 / 251) }
     // The device takes byte after byte, which under a sanitizer and among other tests takes its time.
@@ -57,7 +57,7 @@ func clientOfTestDevice(_ device: TestDevice) throws -> Client {
     #expect(read == bytes)
   }
 
-  @Test func `are described with their sizes`() throws {
+  @Test func `GET_REGION_INFO reports size and flags of each region`() throws {
     let client = try clientOfTestDevice(TestDevice())
     #expect(try client.deviceInfo().regionCount == 9)
     #expect(try client.region(.bar0).size == 256)
@@ -68,7 +68,7 @@ func clientOfTestDevice(_ device: TestDevice) throws -> Client {
     #expect(try client.region(.vga).flags == [])
   }
 
-  @Test func `answer a burst of reads in order`() throws {
+  @Test func `A burst of region reads is answered in order`() throws {
     let peer = try connect()
     let count = 500
     var burst: [UInt8] = []
@@ -81,7 +81,8 @@ func clientOfTestDevice(_ device: TestDevice) throws -> Client {
     for id in 0..<count { #expect(try peer.receive().header.id == UInt16(id)) }
   }
 
-  @Test func `take coalesced writes in order and answer how many`() throws {
+  @Test func `REGION_WRITE_MULTI executes its writes in order and replies with their count`() throws
+  {
     let peer = try connect()
     let writes = RegionWriteMulti(writes: [
       RegionWrite(offset: 0, region: .bar0, count: 4, value: 0x0403_0201),
@@ -95,14 +96,14 @@ func clientOfTestDevice(_ device: TestDevice) throws -> Client {
     #expect(read.payload.dropFirst(16) == [1, 2, 0xFF, 4, 5, 6, 7, 8, 9, 10, 11, 12])
   }
 
-  @Test func `answer a read of nothing with its header alone`() throws {
+  @Test func `A region read of zero bytes is answered without data`() throws {
     let peer = try connect()
     let access = bytes(of: RegionAccess(offset: 8, region: .bar0, count: 0))
     #expect(try peer.ask(message(.regionRead, access)).payload == access)
   }
 }
 
-@Suite struct `Device memory windows` {
+@Suite struct `DMA_MAP and DMA_UNMAP` {
   /// What the server says to a map or an unmap; 0 for yes.
   func errno(_ peer: ScriptedPeer, _ command: Command, _ request: some WireEncodable) throws
     -> UInt32
@@ -110,7 +111,7 @@ func clientOfTestDevice(_ device: TestDevice) throws -> Client {
     try peer.ask(message(command, bytes(of: request))).errno ?? 0
   }
 
-  @Test func `map, overlap, unmap and forget`() throws {
+  @Test func `DMA_MAP refuses overlapping windows and DMA_UNMAP refuses unknown ones`() throws {
     let peer = try connect()
     let map: (UInt64, UInt64) throws -> UInt32 = { address, size in
       try errno(peer, .dmaMap, DMAMap(flags: .readable, address: address, size: size))
@@ -136,14 +137,14 @@ func clientOfTestDevice(_ device: TestDevice) throws -> Client {
     #expect(try map(0, 1 << 20) == 0)
   }
 
-  @Test func `reach to the last byte of the address space`() throws {
+  @Test func `DMA_MAP and DMA_UNMAP accept a window at the end of the address space`() throws {
     let peer = try connect()
     let last = DMAMap(flags: .readable, address: .max - 4095, size: 4096)
     #expect(try errno(peer, .dmaMap, last) == 0)
     #expect(try errno(peer, .dmaUnmap, DMAUnmap(address: .max - 4095, size: 4096)) == 0)
   }
 
-  @Test func `are unmapped when the client goes`() async {
+  @Test func `DMA windows are unmapped when the client disconnects`() async {
     await #expect(processExitsWith: .success) { try checkThatNothingStays() }
   }
 }
@@ -171,7 +172,8 @@ private func mapHundredWindows(_ device: TestDevice, _ mappings: Int) throws {
 }
 
 @Suite struct `A device server` {
-  @Test func `serves one client after the other and keeps the device's state`() throws {
+  @Test func `A device server serves one client after the other and keeps the device state`() throws
+  {
     let server = try RunningServer()
     do {
       let client = try Client(connectingTo: server.path)
@@ -181,7 +183,9 @@ private func mapHundredWindows(_ device: TestDevice, _ mappings: Int) throws {
     #expect(try next.load(.bar2, at: 64, as: UInt32.self) == 0xCAFE)
   }
 
-  @Test func `refuses a second client with EBUSY, and not the first`() throws {
+  @Test func `A device server refuses a second client with EBUSY and keeps serving the first`()
+    throws
+  {
     let server = try RunningServer()
     let first = try Client(connectingTo: server.path)
     #expect(throws: ClientError.refused(.version, .resourceBusy)) {
@@ -190,7 +194,7 @@ private func mapHundredWindows(_ device: TestDevice, _ mappings: Int) throws {
     #expect(try first.load(.bar2, at: 0, as: UInt32.self) == 0)
   }
 
-  @Test func `closes a second client that says nothing`() throws {
+  @Test func `A device server disconnects a second client that sends nothing`() throws {
     let server = try RunningServer()
     let first = try Client(connectingTo: server.path)
     let silent = ScriptedPeer(try MessageSocket(connectingTo: server.path))
@@ -198,7 +202,9 @@ private func mapHundredWindows(_ device: TestDevice, _ mappings: Int) throws {
     #expect(try first.load(.bar2, at: 0, as: UInt32.self) == 0)
   }
 
-  @Test func `resets registers and configuration, and tells the device`() throws {
+  @Test func `DEVICE_RESET resets registers and configuration space and notifies the device`()
+    throws
+  {
     let device = TestDevice()
     let client = try clientOfTestDevice(device)
     try client.store(UInt16(0x0007), .configuration, at: 4)
@@ -209,7 +215,7 @@ private func mapHundredWindows(_ device: TestDevice, _ mappings: Int) throws {
     #expect(device.state.withLock { $0.resets } == 1)
   }
 
-  @Test func `removes its socket when it stops`() throws {
+  @Test func `A device server removes its socket when it stops`() throws {
     let server = try RunningServer()
     server.stop()
     #expect(
@@ -219,7 +225,7 @@ private func mapHundredWindows(_ device: TestDevice, _ mappings: Int) throws {
     }
   }
 
-  @Test func `ends its client's connection when it stops`() throws {
+  @Test func `A device server disconnects its client when it stops`() throws {
     let server = try RunningServer()
     let client = try Client(connectingTo: server.path)
     server.stop()

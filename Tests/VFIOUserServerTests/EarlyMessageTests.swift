@@ -5,10 +5,13 @@ import VFIOUserProtocol
 import VFIOUserServer
 import VFIOUserTransport
 
-@Suite struct `Messages that come before the answer to VERSION` {
+@Suite struct `Messages sent before the reply to VERSION` {
   /// A message above 64 KiB may only be sent once the version was agreed; a client that does not wait for the
   /// answer has agreed by then.
-  @Test func `may be of any size, and keep the descriptors behind them`() throws {
+  @Test
+  func `Messages sent before the VERSION reply may exceed 64 KiB and do not lose descriptors`()
+    throws
+  {
     let bench = try HostileBench()
     let peer = try bench.connect(negotiated: false)
     peer.send(ScriptedPeer.versionOfQEMU)
@@ -37,7 +40,9 @@ import VFIOUserTransport
 @Suite struct `Messages in two pieces` {
   /// The time of a message ends with the message: a second one has a time of its own.
   @Test(arguments: Driver.allCases, [0, 1])
-  func `have their own time each`(_ driver: Driver, _ pause: Int) throws {
+  func `Each message received in two pieces has a deadline of its own`(
+    _ driver: Driver, _ pause: Int
+  ) throws {
     let client = try ServedClient(driver) { $0.messageTimeout = .milliseconds(400) }
     for round in 0..<4 as Range<UInt16> {
       let request = ServedClient.read(id: 20 + round)

@@ -3,7 +3,7 @@ import FuzzHarness
 import Testing
 
 /// Inputs of the fuzzers: those that once crashed something, and those that the fuzzers start from.
-@Suite struct `Fuzzers' inputs` {
+@Suite struct `Stored fuzzer inputs` {
   private static let root = URL(fileURLWithPath: #filePath)
     .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
     .appendingPathComponent("Fuzz")
@@ -21,19 +21,19 @@ import Testing
   }
 
   @Test(arguments: inputs("server"))
-  func `of the server are survived`(name: String) throws {
+  func `The server survives each stored fuzzer input`(name: String) throws {
     let bytes = try content(name)
     let input = try ServerInput()
     try input.run(bytes.span)
   }
 
   @Test(arguments: inputs("protocol"))
-  func `of the decoders are survived`(name: String) throws {
+  func `The decoders survive each stored fuzzer input`(name: String) throws {
     let bytes = try content(name)
     ProtocolInput.run(bytes.span)
   }
 
-  @Test func `are there`() {
+  @Test func `Fuzzer inputs are stored for the server and for the decoders`() {
     #expect(!Self.inputs("server").isEmpty)
     #expect(!Self.inputs("protocol").isEmpty)
   }

@@ -23,7 +23,7 @@ extension GuestMemory {
   }
 }
 
-@Suite struct `The windows of guest memory` {
+@Suite struct `DMA windows of guest memory` {
   let memory = GuestMemory(guarded: true)
 
   @Test(
@@ -31,13 +31,15 @@ extension GuestMemory {
       as [(
         UInt64, UInt64
       )])
-  func `are refused when they are empty or wrap`(address: UInt64, size: UInt64) {
+  func `DMA windows that are empty or wrap are refused`(address: UInt64, size: UInt64) {
     #expect(throws: Errno.invalidArgument) { try addWindow(memory, address, size) }
   }
 
   @Test(
     arguments: [(0, .max), (.max, 1), (.max - 4095, 4096), (1, .max - 1)] as [(UInt64, UInt64)])
-  func `reach to the last byte`(address: UInt64, size: UInt64) throws {
+  func `DMA windows may reach to the last byte of the address space`(address: UInt64, size: UInt64)
+    throws
+  {
     try addWindow(memory, address, size)
     try memory.removeSoon(address, size)
     #expect(memory.windowCount == 0)
@@ -48,7 +50,7 @@ extension GuestMemory {
       (0x4000, 0x1000), (0x3FFF, 2), (0x4FFF, 1), (0x4FFF, 0x1001), (0, 0x10000), (0x5FFF, 2),
       (0x5FFF, 0x3000), (0x8000, 1),
     ] as [(UInt64, UInt64)])
-  func `do not overlap`(address: UInt64, size: UInt64) throws {
+  func `DMA windows that overlap are refused with EEXIST`(address: UInt64, size: UInt64) throws {
     try addWindow(memory, 0x4000, 0x1000)
     try addWindow(memory, 0x6000, 0x1000)
     try addWindow(memory, 0x8000, 0x1000)
@@ -61,7 +63,7 @@ extension GuestMemory {
       as [(
         UInt64, UInt64
       )])
-  func `may touch each other`(address: UInt64, size: UInt64) throws {
+  func `DMA windows may be adjacent`(address: UInt64, size: UInt64) throws {
     for start: UInt64 in [0x4000, 0x6000, 0x8000] { try addWindow(memory, start, 0x1000) }
     try addWindow(memory, address, size)
   }
@@ -69,7 +71,9 @@ extension GuestMemory {
   @Test(
     arguments: [(0x4000, 0xFFF), (0x4001, 0x1000), (0x4000, 0x1001), (0x5000, 0x1000), (0, 0)]
       as [(UInt64, UInt64)])
-  func `go only as they came`(address: UInt64, size: UInt64) throws {
+  func `DMA windows can only be removed with their exact address and size`(
+    address: UInt64, size: UInt64
+  ) throws {
     try addWindow(memory, 0x4000, 0x1000)
     #expect(throws: Errno.noSuchFileOrDirectory) { try memory.removeSoon(address, size) }
   }
@@ -77,7 +81,7 @@ extension GuestMemory {
   @Test(
     arguments: [(1, 0x1000, 0), (0x1000, 0x1001, 0), (0x1000, 0x800, 0), (0x1000, 0x1000, 0x800)]
       as [(UInt64, UInt64, UInt64)])
-  func `start and end on a page when they have a file`(
+  func `DMA windows with a file must be page-aligned in address, size and file offset`(
     address: UInt64, size: UInt64, offset: UInt64
   ) throws {
     let file = try TruncatableMemory(size: 0x10000)
@@ -87,7 +91,7 @@ extension GuestMemory {
   }
 
   @Test(arguments: [(0, 0x11000), (0x10000, 0x1000), (.max - 4095, 0x1000)] as [(UInt64, UInt64)])
-  func `are no larger than their file`(offset: UInt64, size: UInt64) throws {
+  func `DMA windows that exceed their file are refused`(offset: UInt64, size: UInt64) throws {
     let file = try TruncatableMemory(size: 0x10000)
     #expect(throws: Errno.invalidArgument) {
       try addWindow(memory, 0, size, file: file, offset: offset)
@@ -95,13 +99,13 @@ extension GuestMemory {
     #expect(memory.windowCount == 0)
   }
 
-  @Test func `are limited in number`() throws {
+  @Test func `DMA windows beyond the maximum number are refused with ENOSPC`() throws {
     for page: UInt64 in 0..<4 { try addWindow(memory, page << 12, 4096, limit: 4) }
     #expect(throws: Errno.noSpace) { try addWindow(memory, 1 << 20, 4096, limit: 4) }
     #expect(throws: Errno.fileExists) { try addWindow(memory, 0, 4096, limit: 4) }
   }
 
-  @Test func `are found, whatever the order in which 65,535 of them came and went`() throws {
+  @Test func `65,535 DMA windows can be added and removed in random order`() throws {
     var random = SplitMix64(seed: 7)
     let pages = (0..<65535 as Range<UInt64>).shuffled(using: &random)
     for page in pages { try addWindow(memory, page << 13, 4096) }
@@ -115,13 +119,13 @@ extension GuestMemory {
   }
 }
 
-@Suite struct `A transfer` {
+@Suite struct `A DMA transfer` {
   let memory = GuestMemory(guarded: true)
   let file: TruncatableMemory
 
   init() throws { file = try TruncatableMemory(size: 1 << 20) }
 
-  @Test func `crosses windows, whose files lie elsewhere`() throws {
+  @Test func `A DMA transfer crosses adjacent windows with different file offsets`() throws {
     try addWindow(memory, 0x1000, 0x1000, file: file, offset: 0x3000)
     try addWindow(memory, 0x2000, 0x2000, file: file, offset: 0)
     let transfer = memory.access()
@@ -135,7 +139,7 @@ extension GuestMemory {
     #expect(try memory.access().read(at: 0, count: 0x1C00) == Array(bytes[0xC00...]))
   }
 
-  @Test func `keeps to each window's permissions`() throws {
+  @Test func `A DMA transfer respects the permissions of each window`() throws {
     try addWindow(memory, 0x1000, 0x1000, file: file)
     try addWindow(memory, 0x2000, 0x1000, .readable, file: file, offset: 0x1000)
     try addWindow(memory, 0x3000, 0x1000, .writable, file: file, offset: 0x2000)
@@ -156,7 +160,7 @@ extension GuestMemory {
     try transfer.store(1 as UInt8, at: 0x3000)
   }
 
-  @Test func `names the address where nothing is`() throws {
+  @Test func `A DMA transfer reports the first unmapped address`() throws {
     try addWindow(memory, 0x1000, 0x1000, file: file)
     #expect(throws: MemoryError.unmapped(at: 0x2000)) {
       try memory.access().read(at: 0x1FF0, count: 0x20)
@@ -167,7 +171,8 @@ extension GuestMemory {
     #expect(try memory.access().read(at: 0, count: 0) == [])
   }
 
-  @Test func `loads and stores numbers, also across windows and out of line`() throws {
+  @Test func `A DMA transfer loads and stores integers, also misaligned and across windows`() throws
+  {
     try addWindow(memory, 0x1000, 0x1000, file: file)
     try addWindow(memory, 0x2000, 0x1000, file: file, offset: 0x5000)
     let transfer = memory.access()
@@ -182,7 +187,7 @@ extension GuestMemory {
     }
   }
 
-  @Test func `changes numbers atomically`() throws {
+  @Test func `A DMA transfer modifies aligned integers atomically`() throws {
     try addWindow(memory, 0x1000, 0x1000, file: file)
     let transfer = memory.access()
     #expect(try transfer.exchange(5 as UInt64, at: 0x1008) == 0)
@@ -198,7 +203,7 @@ extension GuestMemory {
     }
   }
 
-  @Test func `lends slices for system calls`() throws {
+  @Test func `A DMA transfer lends guest memory to system calls as iovec slices`() throws {
     try addWindow(memory, 0x1000, 0x1000, file: file)
     try addWindow(memory, 0x2000, 0x1000, file: file, offset: 0x5000)
     let transfer = memory.access()
@@ -222,7 +227,9 @@ extension GuestMemory {
     #expect(try transfer.read(at: 0x11F0, count: 3) == [30, 31, 0])
   }
 
-  @Test func `refuses a scatter list that it cannot lend`() throws {
+  @Test func `A DMA transfer refuses a scatter-gather list that it cannot lend to a system call`()
+    throws
+  {
     try addWindow(memory, 0x1000, 0x1000, .readable, file: file)
     try addWindow(memory, 0x2000, 0x1000)
     func lend(_ ranges: [GuestRange], _ direction: GuestMemoryAccess.Direction) throws(MemoryError)
@@ -248,7 +255,7 @@ extension GuestMemory {
     try memory.remove(address: 0x1000, size: 0x1000, before: .after(.zero))
   }
 
-  @Test func `ends with its client`() throws {
+  @Test func `A DMA transfer becomes stale when its client disconnects`() throws {
     try addWindow(memory, 0x1000, 0x1000, file: file)
     let transfer = memory.access()
     memory.disconnect()
@@ -260,7 +267,7 @@ extension GuestMemory {
     #expect(try memory.access().load(at: 0x1000) == 0 as UInt32)
   }
 
-  @Test func `says whether holes may close in a moment`() throws {
+  @Test func `A DMA transfer reports whether a removed window may soon be mapped again`() throws {
     try addWindow(memory, 0x1000, 0x1000, file: file)
     try addWindow(memory, 0x2000, 0x1000, file: file)
     let transfer = memory.access()
@@ -287,7 +294,7 @@ extension GuestMemory {
     #expect(!transfer.isSettled)
   }
 
-  @Test func `waits until a new client has armed the device`() throws {
+  @Test func `A DMA transfer is refused until the new client has armed the device`() throws {
     memory.disconnect()
     try addWindow(memory, 0x1000, 0x1000, file: file)
     let transfer = memory.access()
@@ -296,7 +303,7 @@ extension GuestMemory {
     try transfer.store(1 as UInt8, at: 0x1000)
   }
 
-  @Test func `reports its writes to whoever tracks dirty pages`() throws {
+  @Test func `A DMA transfer reports its writes to the dirty page tracker`() throws {
     try addWindow(memory, 0x1000, 0x1000, file: file)
     try addWindow(memory, 0x2000, 0x1000, file: file)
     let seen = Monitor<[UInt64: UInt64]>([:])

@@ -119,6 +119,8 @@ final class HostileBench {
   private let neighbour: ScriptedPeer
   private var memoryOfNeighbour: TruncatableMemory
   private let watch: Watch
+  /// Connections whose thread has not ended.
+  private let served = Monitor(0)
   /// What both devices' servers have logged.
   let log = LogRecord()
 
@@ -169,9 +171,17 @@ final class HostileBench {
   /// A new connection, as soon as the one before is gone; the device is armed when it is negotiated.
   func connect(negotiated: Bool = true) throws -> ScriptedPeer {
     let server = server
-    guard eventually({ !server.hasClient }) else { throw Missing() }
+    let served = served
+    // Not only `hasClient`: a thread that has not begun yet would take the place later.
+    guard eventually({ served.withLock { $0 == 0 } && !server.hasClient }) else {
+      throw Missing()
+    }
     let (mine, theirs) = try MessageSocket.pair()
-    try DetachedThread.start("server") { server.serve(theirs) }
+    served.update { $0 += 1 }
+    try DetachedThread.start("server") {
+      server.serve(theirs)
+      served.update { $0 -= 1 }
+    }
     let peer = ScriptedPeer(mine)
     if negotiated {
       guard try peer.ask(ScriptedPeer.versionOfQEMU).errno == nil,

@@ -181,7 +181,9 @@ extension MessageSocket {
   .enabled(if: StuckFileSystem.isPossible, "mounting a file system takes root and /dev/fuse"))
 struct `A file system that does not answer` {
   @Test(.timeLimit(.minutes(1)))
-  func `holds up nobody when a client lends a file of it, or passes it for an eventfd`() throws {
+  func `A file of a frozen file system, sent as memory or eventfd, does not block the server`()
+    throws
+  {
     let files = try #require(StuckFileSystem())
     let bench = try HostileBench()
     let peer = try bench.connect()
@@ -203,7 +205,7 @@ struct `A file system that does not answer` {
     files.abort()
   }
 
-  @Test func `is mapped by a server that was told to map any file`() throws {
+  @Test func `A server that may map any file maps a file of a FUSE file system`() throws {
     let files = try #require(StuckFileSystem())
     var options = ServerOptions()
     options.memoryFiles = .any

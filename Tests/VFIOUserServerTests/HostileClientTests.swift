@@ -10,13 +10,16 @@ import VFIOUserTransport
   static let all = Hostility.defects + Hostility.habits + Hostility.descriptors
 
   @Test(arguments: all)
-  func `harms neither its neighbour nor the next client`(_ hostility: Hostility) throws {
+  func `A hostile client harms neither its neighbour nor the next client`(_ hostility: Hostility)
+    throws
+  {
     let bench = try HostileBench()
     try hostility.attack(bench)
     try bench.checkThatAllIsWell()
   }
 
-  @Test func `that lends a file on a disk is told of in the log, with the remedy`() throws {
+  @Test func `A client that maps a file on a disk is logged with the option that allows it`() throws
+  {
     let bench = try HostileBench()
     let peer = try bench.connect()
     let file = unsafe open("/proc/self/exe", O_RDONLY | O_CLOEXEC)
@@ -26,21 +29,22 @@ import VFIOUserTransport
     #expect(bench.log.lines.withLock { $0.contains { $0.contains("--memory-files any") } })
   }
 
-  @Test func `aims at every defect that other servers had`() {
+  @Test func `The hostile clients cover every known defect of other servers`() {
     let aimed = Set(Self.all.compactMap(\.defect))
     #expect(aimed.union(Defect.ownProcess) == Set(Defect.allCases))
     #expect(Self.all.count >= 60)
   }
 
-  @Test func `leaves nothing behind: no memory, no descriptor, no thread`() async {
+  @Test func `A hostile client leaves no memory, no descriptor and no thread in the server`() async
+  {
     await #expect(processExitsWith: .success) { try checkThatNothingOfItStays() }
   }
 
-  @Test func `descriptors leaked on truncated control data`() async {
+  @Test func `Truncated control data leaks no descriptor and closes the connection`() async {
     await #expect(processExitsWith: .success) { try checkTruncatedControlData() }
   }
 
-  @Test func `received descriptors without close-on-exec`() async {
+  @Test func `Received descriptors are marked close-on-exec`() async {
     await #expect(processExitsWith: .success) { try checkCloseOnExec() }
   }
 }

@@ -6,9 +6,9 @@ import VFIOUserProtocol
 import VFIOUserServer
 import VFIOUserTransport
 
-@Suite struct `A window above four gigabytes` {
+@Suite struct `A BAR larger than 4 GiB` {
   @Test(arguments: [RegionBacking.callbacks, .memory(mappable: .nothing)])
-  func `is sized, placed and used`(_ backing: RegionBacking) throws {
+  func `A 64-bit BAR of 8 GiB can be sized, placed and accessed`(_ backing: RegionBacking) throws {
     var description = FullDevice.description
     description.bars = [
       2: BaseAddressRegister(.memory64(prefetchable: true), size: 8 << 30, backing: backing)

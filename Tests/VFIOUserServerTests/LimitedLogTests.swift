@@ -25,7 +25,7 @@ final class LogRecord: Sendable {
 }
 
 @Suite struct `The log of a server` {
-  @Test func `says little of what happens a thousand times, and how often it was silent`() {
+  @Test func `The server log limits a burst of 1000 lines and says how many were left out`() {
     let record = LogRecord()
     let logger = record.logger().limited
     for number in 0..<1000 { logger.notice("line \(number)") }
@@ -38,7 +38,7 @@ final class LogRecord: Sendable {
       })
   }
 
-  @Test func `is shared by the copies of a logger, metadata and level stay`() {
+  @Test func `Copies of a server logger share one line limit and keep metadata and level`() {
     let record = LogRecord()
     var logger = record.logger(.notice).limited
     logger[metadataKey: "device"] = "one"
@@ -51,7 +51,7 @@ final class LogRecord: Sendable {
     #expect(record.lines.withLock { $0.allSatisfy { $0.contains("device=one") } })
   }
 
-  @Test func `counts no lines of the levels that one asks for`() {
+  @Test func `Debug lines do not count towards the limit of the server log`() {
     let record = LogRecord()
     let logger = record.logger().limited
     for _ in 0..<1000 { logger.debug("x") }

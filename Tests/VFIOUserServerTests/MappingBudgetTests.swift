@@ -5,14 +5,14 @@ import Testing
 @testable import VFIOUserServer
 
 @Suite struct `The budget for mappings` {
-  @Test func `gives a device alone all of it, and not one more`() throws {
+  @Test func `The mapping budget gives a single device all its mappings and no more`() throws {
     let share = MappingBudget(.init(mappings: 4, bytes: 1 << 20)).newShare()
     let claims = try (0..<4).map { _ in try share.claim(bytes: 4096) }
     #expect(throws: Errno.noSpace) { try share.claim(bytes: 4096) }
     #expect(claims.count == 4)
   }
 
-  @Test func `counts bytes to the last`() throws {
+  @Test func `The mapping budget counts bytes exactly`() throws {
     let share = MappingBudget(.init(mappings: 4, bytes: 1 << 20)).newShare()
     let first = try share.claim(bytes: 1 << 19)
     #expect(throws: Errno.noMemory) { try share.claim(bytes: (1 << 19) + 1) }
@@ -20,7 +20,9 @@ import Testing
     withExtendedLifetime((first, second)) {}
   }
 
-  @Test func `keeps a part for each other device, whatever one takes`() throws {
+  @Test func `The mapping budget reserves a part for each device, whatever another one takes`()
+    throws
+  {
     let budget = MappingBudget(.init(mappings: 100, bytes: 100 << 20))
     let shares = (0..<5).map { _ in budget.newShare() }
     var greedy: [MappingBudget.Reservation] = []
@@ -34,7 +36,9 @@ import Testing
     }
   }
 
-  @Test func `takes back what is let go, and what a device had that is gone`() throws {
+  @Test func `The mapping budget takes back released claims and the share of a removed device`()
+    throws
+  {
     let budget = MappingBudget(.init(mappings: 8, bytes: 8 << 20))
     let share = budget.newShare()
     do {
@@ -47,7 +51,7 @@ import Testing
     #expect(claims.count == 8)
   }
 
-  @Test func `of this process leaves something for stacks and the heap`() {
+  @Test func `The mapping budget of the process leaves room for stacks and the heap`() {
     let amount = MappingBudget.Amount.ofProcess
     #expect(amount.mappings > 0 && amount.bytes > 0)
     #expect(amount.bytes <= 64 << 40)

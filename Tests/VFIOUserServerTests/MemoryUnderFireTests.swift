@@ -5,7 +5,7 @@ import VFIOUserProtocol
 import VFIOUserServer
 import VFIOUserTransport
 
-@Suite struct `Taking memory back` {
+@Suite struct `Removal of a DMA window` {
   let memory = GuestMemory(guarded: true)
 
   /// A thread that holds the window at 0x1000 until it is let go.
@@ -21,7 +21,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `waits until a transfer in flight has ended`() throws {
+  @Test func `Removal of a DMA window waits until a transfer in flight has ended`() throws {
     let file = try TruncatableMemory(size: 0x1000)
     try addWindow(memory, 0x1000, 0x1000, file: file)
     let (gate, isHeld) = (Monitor(false), Monitor(false))
@@ -42,7 +42,10 @@ import VFIOUserTransport
     #expect(memory.windowCount == 0)
   }
 
-  @Test func `fails in the end, and then the window stays`() throws {
+  @Test
+  func `Removal of a DMA window in use fails with EBUSY at the deadline and the window stays`()
+    throws
+  {
     let file = try TruncatableMemory(size: 0x1000)
     try addWindow(memory, 0x1000, 0x1000, file: file)
     try addWindow(memory, 0x8000, 0x1000)
@@ -61,7 +64,7 @@ import VFIOUserTransport
     #expect(memory.windowCount == 0)
   }
 
-  @Test func `answers the client EBUSY when the device does not let go`() throws {
+  @Test func `DMA_UNMAP returns EBUSY if the device does not release the memory in time`() throws {
     let device = CallbackDevice()
     var options = ServerOptions()
     options.quiesceTimeout = .milliseconds(20)
@@ -89,7 +92,8 @@ import VFIOUserTransport
     #expect(try peer.ask(unmap).errno == nil)
   }
 
-  @Test func `and lending it again in other pieces goes unnoticed by a running device`() throws {
+  @Test func `A running device does not notice that its memory is remapped in other pieces`() throws
+  {
     let size: UInt64 = 0x10000
     let file = try TruncatableMemory(size: size)
     try addWindow(memory, 0, size, file: file)
@@ -128,7 +132,7 @@ import VFIOUserTransport
 }
 
 @Suite struct `A client that truncates its memory` {
-  @Test func `gets its device an error, and no other device notices`() throws {
+  @Test func `Truncated client memory is an error for its device and for no other device`() throws {
     let memory = GuestMemory(guarded: true)
     let neighbour = GuestMemory(guarded: true)
     let (file, other) = (try TruncatableMemory(size: 0x10000), try TruncatableMemory(size: 0x10000))
@@ -164,7 +168,7 @@ import VFIOUserTransport
     #expect(try transfer.load(at: 0x8000) == 0 as UInt64)
   }
 
-  @Test func `may go on doing so while four threads use it`() throws {
+  @Test func `A client may truncate its memory repeatedly while four threads access it`() throws {
     let memory = GuestMemory(guarded: true)
     let file = try TruncatableMemory(size: 0x10000)
     try addWindow(memory, 0, 0x10000, file: file)
@@ -199,8 +203,8 @@ import VFIOUserTransport
   }
 }
 
-@Suite struct `Windows of one file` {
-  @Test func `hold no descriptor, however many there are`() async {
+@Suite struct `DMA windows of one file` {
+  @Test func `DMA windows of one file keep no descriptor open`() async {
     await #expect(processExitsWith: .success) {
       let memory = GuestMemory(guarded: true)
       let file = try TruncatableMemory(size: 0x10000)
@@ -225,8 +229,11 @@ import VFIOUserTransport
   }
 }
 
-@Suite struct `What a client leaves behind` {
-  @Test func `is neither a mapping nor a descriptor, whatever was in flight`() async {
+@Suite struct `Resources of a disconnected client` {
+  @Test
+  func `A client that disconnects with transfers in flight leaves no mapping and no descriptor`()
+    async
+  {
     await #expect(processExitsWith: .success) { try checkThatNoMemoryStays() }
   }
 }

@@ -6,7 +6,9 @@ import VFIOUserServer
 import VFIOUserTransport
 
 @Suite struct `DMA by messages` {
-  @Test func `goes in pieces, several at once, answered in any order`() throws {
+  @Test func `DMA by messages is split into concurrent requests that may be answered in any order`()
+    throws
+  {
     let client = try MessageClient { $0.dmaMessageSize = 32 << 10 }
     let outcome = try client.startRead(100 << 10)
     let requests = try (0..<4).map { _ in try client.expect(.dmaRead) }
@@ -18,7 +20,10 @@ import VFIOUserTransport
         == MessageClient.content(DMAAccess(address: MessageClient.base, count: 100 << 10)))
   }
 
-  @Test func `keeps to the client's limit, and to the number in flight`() throws {
+  @Test
+  func `DMA by messages respects the data limit of the client and the limit of requests in flight`()
+    throws
+  {
     let client = try MessageClient(#"{"max_data_xfer_size":1000}"#) { $0.dmaMessagesInFlight = 3 }
     let outcome = try client.startWrite(Array(repeating: 7, count: 5000))
     for _ in 0..<3 { #expect(try client.expect(.dmaWrite).access.count == 1000) }
@@ -28,7 +33,7 @@ import VFIOUserTransport
     #expect(!outcome.isThere)
   }
 
-  @Test func `lets commands be served meanwhile`() throws {
+  @Test func `DMA by messages does not delay commands of the client`() throws {
     let client = try MessageClient()
     let outcome = try client.startRead(16)
     let request = try client.expect(.dmaRead)
@@ -38,7 +43,7 @@ import VFIOUserTransport
     #expect(try outcome.get().count == 16)
   }
 
-  @Test func `mixes threads, directions and windows`() throws {
+  @Test func `Eight concurrent reads by DMA messages each get their own data`() throws {
     let client = try MessageClient()
     let reads = try (0..<8).map { try client.startRead(3000, at: UInt64($0) * 4096) }
     for _ in 0..<8 { client.answerRead(try client.expect(.dmaRead)) }
@@ -49,7 +54,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [0, 12, 16])
-  func `takes each form of an answer to a write`(size: Int) throws {
+  func `DMA_WRITE accepts each of the three forms of its reply`(size: Int) throws {
     let client = try MessageClient()
     let outcome = try client.startWrite([1, 2, 3, 4, 5])
     let request = try client.expect(.dmaWrite)
@@ -122,7 +127,9 @@ import VFIOUserTransport
   ]
 
   @Test(arguments: badReads)
-  func `fails exactly, with the stream in step`(_ bad: BadAnswer) throws {
+  func `DMA_READ fails with the exact error for a bad reply and the stream stays in step`(
+    _ bad: BadAnswer
+  ) throws {
     let client = try MessageClient()
     let outcome = try client.startRead(8)
     let request = try client.expect(.dmaRead)
@@ -132,7 +139,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [13, 4, 11, 20])
-  func `does not take a wrong answer to a write`(size: Int) throws {
+  func `DMA_WRITE refuses a malformed reply`(size: Int) throws {
     let client = try MessageClient()
     let outcome = try client.startWrite([1, 2, 3])
     let request = try client.expect(.dmaWrite)
@@ -142,7 +149,7 @@ import VFIOUserTransport
     try client.checkThatAllIsWell()
   }
 
-  @Test func `closes descriptors that come with an answer`() throws {
+  @Test func `DMA_READ accepts a reply that carries a descriptor`() throws {
     let client = try MessageClient()
     let outcome = try client.startRead(8)
     let request = try client.expect(.dmaRead)
@@ -157,7 +164,7 @@ import VFIOUserTransport
     try client.checkThatAllIsWell()
   }
 
-  @Test func `gives up on a client that is silent, and swallows its late answer`() throws {
+  @Test func `DMA_READ to a silent client times out and its late replies are ignored`() throws {
     let client = try MessageClient { $0.dmaTimeout = .milliseconds(50) }
     let outcome = try client.startRead(8)
     let request = try client.expect(.dmaRead)
@@ -172,7 +179,7 @@ import VFIOUserTransport
     try second.get()
   }
 
-  @Test func `ends the connection of a client that never answers`() throws {
+  @Test func `A client that never replies to DMA_READ is disconnected`() throws {
     let client = try MessageClient { $0.dmaTimeout = .milliseconds(1) }
     var errors: [MemoryError?] = []
     for _ in 0..<70 { errors.append(try client.startRead(1).error) }
@@ -181,7 +188,7 @@ import VFIOUserTransport
     #expect(eventually { client.device.state.withLock { $0.departures } == 1 })
   }
 
-  @Test func `ends with the connection`() throws {
+  @Test func `DMA by messages fails when the client disconnects`() throws {
     let client = try MessageClient()
     let outcomes = try (0..<6).map { try client.startRead(60_000, at: UInt64($0)) }
     _ = try client.expect(.dmaRead)
@@ -190,7 +197,9 @@ import VFIOUserTransport
     #expect(eventually { client.device.state.withLock { $0.departures } == 1 })
   }
 
-  @Test func `is not waited for by a callback, but after its reply`() throws {
+  @Test func `DMA by messages fails in a callback and works after the reply of the callback`()
+    throws
+  {
     let client = try MessageClient()
     let seen = Monitor<(inside: MemoryError?, later: [UInt8]?)>((nil, nil))
     client.device.state.withLock { state in
@@ -215,7 +224,7 @@ import VFIOUserTransport
     #expect(later?.later == MessageClient.content(request.access))
   }
 
-  @Test func `is refused when the window goes away in between`() throws {
+  @Test func `DMA by messages fails if its DMA window is unmapped in flight`() throws {
     let client = try MessageClient { $0.dmaMessageSize = 1024 }
     let outcome = try client.startRead(8192)
     let requests = try (0..<4).map { _ in try client.expect(.dmaRead) }
@@ -225,7 +234,7 @@ import VFIOUserTransport
     #expect(outcome.error == .unmapped(at: MessageClient.base + 4096))
   }
 
-  @Test func `survives a client that does not read for a while`() throws {
+  @Test func `DMA by messages survives a client that does not read for a while`() throws {
     let client = try MessageClient { $0.dmaMessagesInFlight = 8 }
     let data = (0..<(512 << 10)).map { UInt8(truncatingIfNeeded: $0 / 7) }
     let writes = try (0..<2).map { try client.startWrite(data, at: UInt64($0) * (512 << 10)) }

@@ -191,7 +191,9 @@ private func longs(_ longs: [UInt64]) -> [UInt8] {
   ]
 
   @Test(arguments: afterVersion)
-  func `gets an exact errno with the stream in step, or is closed`(_ misbehaviour: Misbehaviour)
+  func `A misbehaving client gets the exact errno with the stream in step, or is disconnected`(
+    _ misbehaviour: Misbehaviour
+  )
     throws
   {
     let peer = try connect()
@@ -212,7 +214,9 @@ private func longs(_ longs: [UInt64]) -> [UInt8] {
   }
 
   @Test(arguments: afterVersion.filter { $0.outcome != .closed })
-  func `gets no answer at all when it wants none`(_ misbehaviour: Misbehaviour) throws {
+  func `A misbehaving client that sets the no-reply flag gets no reply`(
+    _ misbehaviour: Misbehaviour
+  ) throws {
     let peer = try connect()
     var descriptors = DescriptorList()
     for _ in 0..<misbehaviour.descriptors { descriptors.append(taggedDescriptor(4096)) }
@@ -253,7 +257,9 @@ private func longs(_ longs: [UInt64]) -> [UInt8] {
   ]
 
   @Test(arguments: insteadOfVersion)
-  func `is told and closed when its first message is wrong`(_ misbehaviour: Misbehaviour) throws {
+  func `A client whose first message is wrong is refused and disconnected`(
+    _ misbehaviour: Misbehaviour
+  ) throws {
     let peer = try connect(negotiated: false)
     var descriptors = DescriptorList()
     for _ in 0..<misbehaviour.descriptors { descriptors.append(taggedDescriptor(4096)) }
@@ -264,14 +270,14 @@ private func longs(_ longs: [UInt64]) -> [UInt8] {
     #expect(throws: StreamError.closedByPeer) { try peer.receive() }
   }
 
-  @Test func `is closed when it says nothing`() throws {
+  @Test func `A client that sends nothing is disconnected after the negotiation timeout`() throws {
     var options = ServerOptions()
     options.negotiationTimeout = .milliseconds(50)
     let peer = try connect(negotiated: false, options: options)
     #expect(throws: StreamError.closedByPeer) { try peer.receive() }
   }
 
-  @Test func `is closed when it stops in the middle of a message`() throws {
+  @Test func `A client that stops in the middle of a message is disconnected`() throws {
     var options = ServerOptions()
     options.messageTimeout = .milliseconds(50)
     let peer = try connect(options: options)
@@ -279,7 +285,7 @@ private func longs(_ longs: [UInt64]) -> [UInt8] {
     #expect(throws: StreamError.closedByPeer) { try peer.receive() }
   }
 
-  @Test func `is closed when it never reads its replies`() throws {
+  @Test func `A client that never reads its replies is disconnected`() throws {
     var options = ServerOptions()
     options.messageTimeout = .milliseconds(200)
     let device = TestDevice()
@@ -288,7 +294,7 @@ private func longs(_ longs: [UInt64]) -> [UInt8] {
     #expect(eventually { device.state.withLock { $0.departures } == 1 })
   }
 
-  @Test func `leaves no descriptor behind, whatever it did`() async {
+  @Test func `A misbehaving client leaves no descriptor open in the server`() async {
     await #expect(processExitsWith: .success) { try checkThatNoDescriptorStays() }
   }
 }

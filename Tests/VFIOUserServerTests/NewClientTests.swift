@@ -5,8 +5,8 @@ import VFIOUserProtocol
 import VFIOUserServer
 import VFIOUserTransport
 
-@Suite struct `A server as a task` {
-  @Test func `ends when the task is cancelled`() async throws {
+@Suite struct `A server in a Swift task` {
+  @Test func `A server in a Swift task ends when the task is cancelled`() async throws {
     let path = socketPath()
     let device = TestDevice()
     let server = try DeviceServer(device)
@@ -29,7 +29,9 @@ import VFIOUserTransport
     bytes(of: RegionAccess(offset: 4, region: .configuration, count: 2)) + [4, 0]
 
   @Test(arguments: ["reset", "eventfd", "bus master", "nothing", "another register"])
-  func `arms the device by setting it up`(_ how: String) throws {
+  func `A new client arms the device by a reset, an eventfd or the bus master bit only`(
+    _ how: String
+  ) throws {
     let device = TestDevice()
     let server = try DeviceServer(device)
     func connect() throws -> ScriptedPeer {

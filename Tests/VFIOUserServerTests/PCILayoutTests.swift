@@ -35,7 +35,7 @@ private func backed(_ backing: RegionBacking) -> BaseAddressRegister {
   BaseAddressRegister(.memory32(prefetchable: false), size: 0x4000, backing: backing)
 }
 
-@Suite struct `A layout` {
+@Suite struct `A PCI layout` {
   static let contradictions = [
     Contradiction(
       "maps an area behind the end",
@@ -239,14 +239,16 @@ private func backed(_ backing: RegionBacking) -> BaseAddressRegister {
   ]
 
   @Test(arguments: contradictions)
-  func `is refused with the numbers when it cannot be`(_ contradiction: Contradiction) {
+  func `A PCI layout that is not possible is refused with an error that names the values`(
+    _ contradiction: Contradiction
+  ) {
     #expect(throws: contradiction.flaw) {
       _ = try DeviceServer(FullDevice(contradiction.description))
     }
     #expect("\(contradiction.flaw)" == contradiction.sentence)
   }
 
-  @Test func `puts MSI-X into a BAR of its own if none is named`() throws {
+  @Test func `A PCI layout puts MSI-X into a BAR of its own if none is named`() throws {
     var description = FullDevice.description
     description.bars = [0: BaseAddressRegister(.memory64(prefetchable: false), size: 4096)]
     description.ioEventAreas = []
@@ -259,7 +261,7 @@ private func backed(_ backing: RegionBacking) -> BaseAddressRegister {
     #expect(try client.interruptInfo(.msix).count == 2048)
   }
 
-  @Test func `may have parts that touch`() throws {
+  @Test func `A PCI layout may have adjacent areas in one BAR`() throws {
     var description = FullDevice.description
     let areas: [Range<UInt64>] = [0x1000..<0x2000, 0..<0x1000, 0x2000..<0x3000]
     description.bars = [0: backed(.memoryAreas(areas))]
@@ -272,7 +274,7 @@ private func backed(_ backing: RegionBacking) -> BaseAddressRegister {
     #expect(region.mappableAreas.allSatisfy { $0.size == 0x1000 })
   }
 
-  @Test func `has 4096 bytes of configuration space for Express or extended capabilities only`()
+  @Test func `Configuration space has 4096 bytes only with PCI Express or extended capabilities`()
     throws
   {
     var description = FullDevice.description

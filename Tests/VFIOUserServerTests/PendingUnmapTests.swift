@@ -10,8 +10,9 @@ import VFIOUserTransport
   typealias Client = ServedClient
 
   @Test(arguments: Driver.allCases)
-  func `is answered when the device lets go, and other commands meanwhile`(_ driver: Driver) throws
-  {
+  func `DMA_UNMAP of memory in use is answered at its release, other commands before that`(
+    _ driver: Driver
+  ) throws {
     let client = try Client(driver)
     try client.pin()
     client.send(Client.unmap(id: 10), Client.read(id: 11), message(.deviceReset, id: 12))
@@ -23,7 +24,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: Driver.allCases)
-  func `is asked of the device once, and answered at once when it lets go in there`(
+  func `DMA_UNMAP calls quiesce once and is answered at once if quiesce releases the memory`(
     _ driver: Driver
   ) throws {
     let client = try Client(driver)
@@ -37,7 +38,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: Driver.allCases)
-  func `holds back what changes the map, and everything behind that, in order`(
+  func `A pending DMA_UNMAP holds back later map changes and all commands behind them`(
     _ driver: Driver
   ) throws {
     let client = try Client(driver)
@@ -53,7 +54,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: Driver.allCases)
-  func `is refused with EBUSY at its deadline, and then what waited is served`(
+  func `A pending DMA_UNMAP fails with EBUSY at its deadline and parked commands are served`(
     _ driver: Driver
   ) throws {
     let client = try Client(driver) { $0.quiesceTimeout = .milliseconds(20) }
@@ -69,7 +70,9 @@ import VFIOUserTransport
   }
 
   @Test(arguments: Driver.allCases)
-  func `happens without a word when no reply is wanted`(_ driver: Driver) throws {
+  func `A pending DMA_UNMAP with the no-reply flag completes without a reply`(_ driver: Driver)
+    throws
+  {
     let client = try Client(driver)
     try client.pin()
     let windows = Monitor(-1)
@@ -88,7 +91,9 @@ import VFIOUserTransport
   }
 
   @Test(arguments: Driver.allCases)
-  func `of all windows waits for those in use, and one after the other`(_ driver: Driver) throws {
+  func `Two DMA_UNMAP commands for all windows wait in order for the windows in use`(
+    _ driver: Driver
+  ) throws {
     let client = try Client(driver)
     client.send(Client.map(0x8000_0000, 0x1000, id: 2))
     #expect(try client.next(1) == [[2, nil]])
@@ -101,7 +106,9 @@ import VFIOUserTransport
   }
 
   @Test(arguments: Driver.allCases)
-  func `does not keep replies from a device that waits for one`(_ driver: Driver) throws {
+  func `A pending DMA_UNMAP does not hold back a DMA_READ reply that the device waits for`(
+    _ driver: Driver
+  ) throws {
     let client = try Client(driver)
     client.send(Client.map(0x8000_0000, 0x1000, id: 2))
     #expect(try client.next(1) == [[2, nil]])
@@ -122,7 +129,9 @@ import VFIOUserTransport
   }
 
   @Test(arguments: Driver.allCases, [63, 64, 65, 200])
-  func `is followed by as many commands as the client likes`(_ driver: Driver, count: Int) throws {
+  func `A pending DMA_UNMAP may be followed by any number of commands`(_ driver: Driver, count: Int)
+    throws
+  {
     let client = try Client(driver)
     try client.pin()
     client.send(Client.unmap(id: 10))
@@ -142,7 +151,9 @@ import VFIOUserTransport
 
   /// The count of what waits has to fall again: else nothing more is received, for good.
   @Test(arguments: Driver.allCases)
-  func `parks commands with descriptors again and again`(_ driver: Driver) throws {
+  func `A pending DMA_UNMAP parks commands with descriptors again and again`(_ driver: Driver)
+    throws
+  {
     let client = try Client(driver)
     for round in 0..<4 as Range<UInt16> {
       client.send(Client.map(0x10_0000_0000, 0x1000, id: 1))
@@ -168,7 +179,10 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `ends with a client that had sent all of it before it was looked at`() throws {
+  @Test
+  func `A polled server with a full queue behind DMA_UNMAP notices that its client disconnects`()
+    throws
+  {
     let device = CallbackDevice()
     let holder = Holder()
     device.state.withLock { state in
@@ -203,7 +217,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: Driver.allCases, [1, 200])
-  func `ends with the client`(_ driver: Driver, count: Int) throws {
+  func `A pending DMA_UNMAP ends when its client disconnects`(_ driver: Driver, count: Int) throws {
     let client = try Client(driver)
     try client.pin()
     client.send(Client.unmap(id: 10))

@@ -56,7 +56,7 @@ final class Holder: Sendable {
     try addWindow(memory, 0x5000, 0x1000, file: file, offset: 0x8000)
   }
 
-  @Test func `show the kernel what lies in the windows, in order`() throws {
+  @Test func `Pinned slices show the kernel the content of the DMA windows in order`() throws {
     let transfer = memory.access()
     try transfer.write(at: 0x4FFE, from: [1, 2, 3, 4])
     try transfer.write(at: 0x1000, from: [5])
@@ -66,7 +66,7 @@ final class Holder: Sendable {
     #expect(try holder.written() == [1, 2, 3, 4, 5])
   }
 
-  @Test func `join ranges that follow each other`() throws {
+  @Test func `Pinned slices merge adjacent ranges`() throws {
     let transfer = memory.access()
     for page in 1...4 as ClosedRange<UInt64> {
       try holder.pin(GuestRange(address: page << 12, count: 0x1000), for: .reading, of: transfer)
@@ -80,7 +80,7 @@ final class Holder: Sendable {
   }
 
   @Test(arguments: [4, 5, 1023, 1024])
-  func `take up to as many pieces as a system call`(_ pieces: Int) throws {
+  func `Pinned slices take as many ranges as a system call does`(_ pieces: Int) throws {
     let transfer = memory.access()
     for piece in 0..<UInt64(pieces) {
       try holder.pin(
@@ -91,7 +91,9 @@ final class Holder: Sendable {
     try memory.removeAll(before: .after(.zero))
   }
 
-  @Test func `refuse one more, and then hold nothing`() throws {
+  @Test func `Pinned slices refuse one range more than a system call takes and then hold nothing`()
+    throws
+  {
     let transfer = memory.access()
     for piece in 0..<1024 as Range<UInt64> {
       try holder.pin(GuestRange(address: 0x1000 + 8 * piece, count: 4), for: .writing, of: transfer)
@@ -103,7 +105,7 @@ final class Holder: Sendable {
     try memory.removeAll(before: .after(.zero))
   }
 
-  @Test func `hold nothing after a range that is refused`() throws {
+  @Test func `Pinned slices hold nothing after a range is refused`() throws {
     try addWindow(memory, 0x6000, 0x1000, .readable, file: file)
     try addWindow(memory, 0x7000, 0x1000)
     let transfer = memory.access()
@@ -122,7 +124,7 @@ final class Holder: Sendable {
   }
 
   @Test(arguments: [false, true])
-  func `make unmapping wait until they let go`(byEnding: Bool) throws {
+  func `Pinned slices make unmapping wait for their release`(byEnding: Bool) throws {
     let (memory, holder) = (memory, holder)
     try holder.pin(GuestRange(address: 0x1000, count: 16), for: .writing, of: memory.access())
     let removal = try Outcome { () throws(MemoryError) in
@@ -137,7 +139,7 @@ final class Holder: Sendable {
     #expect(memory.windowCount == 1)
   }
 
-  @Test func `make unmapping fail when they do not let go in time`() throws {
+  @Test func `Pinned slices make unmapping fail if they are not released in time`() throws {
     try holder.pin(GuestRange(address: 0x1000, count: 16), for: .writing, of: memory.access())
     #expect(throws: Errno.resourceBusy) {
       try memory.remove(address: 0x1000, size: 0x4000, before: .after(.milliseconds(10)))
@@ -147,7 +149,7 @@ final class Holder: Sendable {
     try memory.removeSoon(0x1000, 0x4000)
   }
 
-  @Test func `keep the memory of a client that has gone until they let go`() async {
+  @Test func `Pinned slices keep the memory of a disconnected client until their release`() async {
     await #expect(processExitsWith: .success) {
       let memory = GuestMemory(guarded: true)
       let file = try TruncatableMemory(size: 0x1000)
@@ -174,7 +176,7 @@ final class Holder: Sendable {
     }
   }
 
-  @Test func `report their writes when they let go`() throws {
+  @Test func `Pinned slices report their writes at their release`() throws {
     let seen = Monitor<[UInt64: UInt64]>([:])
     memory.observeWrites { address, count in seen.withLock { $0[address] = count } }
     let transfer = memory.access()

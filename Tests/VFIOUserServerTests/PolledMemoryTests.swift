@@ -7,7 +7,7 @@ import VFIOUserServer
 import VFIOUserTransport
 
 /// What a device in somebody's loop does with its client's memory and interrupts.
-@Suite struct `A device in the caller's own loop` {
+@Suite struct `A polled device` {
   private let device = CallbackDevice()
   private let store = bytes(of: RegionAccess(offset: 0, region: .bar0, count: 4)) + [1, 2, 3, 4]
 
@@ -15,7 +15,7 @@ import VFIOUserTransport
     device.state.withLock { $0.onWrite = body }
   }
 
-  @Test func `reaches memory that is shared from its callbacks`() throws {
+  @Test func `A callback of a polled device reads and writes mapped guest memory`() throws {
     let client = try ServedClient(.loop, device)
     onWrite { bus in
       let transfer = bus.memory.access()
@@ -32,7 +32,9 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `goes on after its reply with memory that is reached by messages`() throws {
+  @Test func `A polled device reads memory by messages after its reply, not in the callback`()
+    throws
+  {
     let client = try ServedClient(.loop, device)
     let base: UInt64 = 0x8000_0000
     #expect(try client.peer.ask(ServedClient.map(base, 0x10000, id: 2)).errno == nil)
@@ -61,7 +63,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [true, false])
-  func `reads and writes memory by messages, with and without a socket of its own`(
+  func `A polled device reads and writes memory by messages with and without a twin socket`(
     twin: Bool
   ) throws {
     let path = socketPath()
@@ -85,7 +87,7 @@ import VFIOUserTransport
     #expect(try outcome.get() == Array("before".utf8))
   }
 
-  @Test func `interrupts, and the level stays over a mask`() throws {
+  @Test func `A polled device signals INTx again at the unmask while its level is high`() throws {
     let path = socketPath()
     let device = TestDevice()
     let server = try DeviceServer(device)
@@ -104,7 +106,10 @@ import VFIOUserTransport
     #expect(counter.take() == 0)
   }
 
-  @Test func `does not stop the other devices of the loop while it holds memory`() throws {
+  @Test
+  func `A polled device that holds memory during DMA_UNMAP does not block others in its loop`()
+    throws
+  {
     let paths = [socketPath(), socketPath()]
     let devices = [device, CallbackDevice()]
     var options = ServerOptions()
@@ -132,7 +137,8 @@ import VFIOUserTransport
     #expect(try peers[0].receive().header.id == 10)
   }
 
-  @Test func `does not stop the other devices while its client does not read`() throws {
+  @Test func `A client that does not read does not block other devices in the polling loop`() throws
+  {
     let paths = [socketPath(), socketPath()]
     let loop = try Loop {
       try paths.map { path in
@@ -169,7 +175,9 @@ import VFIOUserTransport
     #expect(try silent.ask(message(.deviceReset, id: 99)).header.id == 99)
   }
 
-  @Test func `ends a client that does not read for too long, and only that one`() throws {
+  @Test func `A polled server disconnects a client that does not read in time and serves the next`()
+    throws
+  {
     let path = socketPath()
     var options = ServerOptions()
     options.messageTimeout = .milliseconds(50)
@@ -186,7 +194,7 @@ import VFIOUserTransport
     #expect(try next.ask(ScriptedPeer.versionOfQEMU).errno == nil)
   }
 
-  @Test func `is not woken by a client that sends while it does not read`() throws {
+  @Test func `A client that sends but does not read does not make the polling loop spin`() throws {
     let path = socketPath()
     let server = try DeviceServer(TestDevice())
     let listener = try ListeningSocket(path: path)

@@ -6,7 +6,7 @@ import VFIOUserProtocol
 import VFIOUserServer
 import VFIOUserTransport
 
-@Suite struct `A server in the caller's own loop` {
+@Suite struct `A polled server` {
   private func start(_ paths: [FilePath], _ options: ServerOptions = ServerOptions()) throws -> Loop
   {
     try Loop {
@@ -49,7 +49,10 @@ import VFIOUserTransport
     ).payload.last
   }
 
-  @Test func `serves several devices, and keeps their state across clients`() throws {
+  @Test
+  func `Polled servers in one loop serve several devices and keep their state across clients`()
+    throws
+  {
     let paths = [socketPath(), socketPath()]
     let loop = try start(paths)
     defer { loop.stop() }
@@ -65,7 +68,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `takes a message byte by byte`() throws {
+  @Test func `A polled server accepts a message that arrives byte by byte`() throws {
     let path = socketPath()
     let loop = try start([path])
     defer { loop.stop() }
@@ -76,7 +79,7 @@ import VFIOUserTransport
     #expect(try peer.receive().header.id == 9)
   }
 
-  @Test func `refuses a second client with EBUSY`() throws {
+  @Test func `A polled server refuses a second client with EBUSY`() throws {
     let path = socketPath()
     let loop = try start([path])
     defer { loop.stop() }
@@ -89,7 +92,9 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [0, 5, 20])
-  func `ends a client that stops in the middle of a message`(bytes: Int) throws {
+  func `A polled server disconnects a client that stops in the middle of a message`(bytes: Int)
+    throws
+  {
     let (loop, peer) = try startImpatient(negotiating: bytes == 20)
     defer { loop.stop() }
     peer.send(Array(message(.regionRead, Array(repeating: 0, count: 16))[..<bytes]))
@@ -97,7 +102,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [0, 5, 20])
-  func `is not kept by one that sends a byte now and then`(bytes: Int) throws {
+  func `A polled server disconnects a client that sends a message too slowly`(bytes: Int) throws {
     let (loop, peer) = try startImpatient(negotiating: bytes == 20)
     defer { loop.stop() }
     peer.send(Array(message(.regionRead, Array(repeating: 0, count: 4096))[..<bytes]))
@@ -108,7 +113,7 @@ import VFIOUserTransport
       })
   }
 
-  @Test func `leaves no socket and no client behind`() throws {
+  @Test func `A polled server that stops disconnects its client and removes its socket`() throws {
     let path = socketPath()
     let loop = try start([path])
     let peer = try connect(path)
@@ -118,7 +123,7 @@ import VFIOUserTransport
     #expect(throws: SystemCallError.self) { try MessageSocket(connectingTo: path) }
   }
 
-  @Test func `lets the second client in when the first one goes`() throws {
+  @Test func `A polled server admits the second client when the first disconnects`() throws {
     let path = socketPath()
     let loop = try start([path])
     defer { loop.stop() }
@@ -134,7 +139,9 @@ import VFIOUserTransport
     message(.regionRead, size: 15), message(.regionRead, size: .max),
     message(.regionRead, flags: MessageFlags(rawValue: 2)), [UInt8](repeating: 0xFF, count: 64),
   ])
-  func `ends a client that cannot be framed, and serves the others`(_ bytes: [UInt8]) throws {
+  func `A polled server disconnects a client with invalid framing and serves the others`(
+    _ bytes: [UInt8]
+  ) throws {
     let paths = [socketPath(), socketPath()]
     let loop = try start(paths)
     defer { loop.stop() }
@@ -150,7 +157,9 @@ import VFIOUserTransport
     #expect(try next.ask(ScriptedPeer.versionOfQEMU).errno == nil)
   }
 
-  @Test func `says so when nobody can come any more`() throws {
+  @Test func `A polled server reports that its listening socket no longer accepts connections`()
+    throws
+  {
     let path = socketPath()
     let listener = try ListeningSocket(path: path)
     let server = try PolledServer(DeviceServer(TestDevice()), on: listener)
@@ -162,7 +171,10 @@ import VFIOUserTransport
     server.stop()
   }
 
-  @Test func `says so to whoever runs it on a thread, too`() throws {
+  @Test
+  func `A server on a thread reports that its listening socket no longer accepts connections`()
+    throws
+  {
     let listener = try ListeningSocket(path: socketPath())
     let server = try DeviceServer(TestDevice())
     let failure = Monitor<SystemCallError?>(nil)

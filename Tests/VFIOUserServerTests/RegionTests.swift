@@ -22,7 +22,7 @@ extension ScriptedPeer {
   }
 }
 
-@Suite struct `Regions of memory` {
+@Suite struct `Memory-backed regions` {
   let bench: Bench
   let device: FullDevice
   init() throws {
@@ -30,7 +30,7 @@ extension ScriptedPeer {
     device = bench.device
   }
 
-  @Test func `name their areas and give one descriptor`() throws {
+  @Test func `Mappable regions report their sparse areas and come with one descriptor`() throws {
     let peer = try bench.peer()
     let (mixed, mixedFile, mixedCount) = try peer.regionInfo(.bar0)
     #expect(mixed.info.flags == [.readable, .writable, .mappable, .capabilities])
@@ -49,7 +49,7 @@ extension ScriptedPeer {
     #expect(sparseFile?.size == 1 << 20)
   }
 
-  @Test func `of the device's own tell what they are for`() throws {
+  @Test func `Device-specific regions report their type and subtype`() throws {
     let peer = try bench.peer()
     let (own, file, count) = try peer.regionInfo(RegionIndex(rawValue: 9))
     #expect(own.capabilities.type == RegionType(type: 7, subtype: 8))
@@ -61,14 +61,16 @@ extension ScriptedPeer {
   }
 
   @Test(arguments: [RegionIndex.bar1, .bar3, .bar4, .bar5, .expansionROM, .configuration, .vga])
-  func `that nobody maps give no descriptor`(index: RegionIndex) throws {
+  func `Regions that are not mappable come without a descriptor`(index: RegionIndex) throws {
     let (reply, _, count) = try bench.peer().regionInfo(index)
     #expect(count == 0)
     #expect(!reply.info.flags.contains(.mappable))
     #expect(!reply.info.flags.contains(.capabilities))
   }
 
-  @Test func `say how much room they need, without a descriptor, when there is too little`() throws
+  @Test
+  func `GET_REGION_INFO with a small argsz reports the required size and sends no descriptor`()
+    throws
   {
     let peer = try bench.peer()
     let (short, _, none) = try peer.regionInfo(.bar2, argumentSize: 79)
@@ -80,7 +82,7 @@ extension ScriptedPeer {
     #expect(one == 1)
   }
 
-  @Test func `are the same memory by message, by mapping, and for the device`() throws {
+  @Test func `Messages, mappings and the device access the same region memory`() throws {
     let peer = try bench.peer()
     let file = try #require(try peer.regionInfo(.bar2).1)
     let memory = try #require(try device.bus.memory(of: .bar2))
@@ -96,7 +98,7 @@ extension ScriptedPeer {
       try peer.ask(message(.regionRead, bytes(of: read))).payload.dropFirst(16) == [0, 0, 1, 2])
   }
 
-  @Test func `tell the device of writes by message, if it wants to hear`() throws {
+  @Test func `The device is notified of region writes by message if it requests that`() throws {
     let client = try bench.client()
     try client.write(.bar1, at: 250, [1, 2, 3])
     try client.write(.bar2, at: 5, [1, 2, 3])
@@ -107,7 +109,7 @@ extension ScriptedPeer {
     #expect(device.state.withLock { $0.writes.isEmpty && $0.reads.isEmpty })
   }
 
-  @Test func `are split where the device answers for the rest`() throws {
+  @Test func `An access to memory and callback areas of a region is split between them`() throws {
     let client = try bench.client()
     try client.write(.bar0, at: 0xFFE, [1, 2, 3, 4])
     try client.write(.bar0, at: 0x2FFF, [5, 6])
@@ -125,7 +127,9 @@ extension ScriptedPeer {
     #expect(whole[0x3001] == 1)
   }
 
-  @Test func `keep what is in them over a reset and a client`() throws {
+  @Test func `Memory-backed regions keep their content across a reset and a change of clients`()
+    throws
+  {
     let client = try bench.client()
     try client.store(UInt32(77), .bar1, at: 0)
     try client.reset()
@@ -133,7 +137,7 @@ extension ScriptedPeer {
     #expect(try bench.client().load(.bar1, at: 0, as: UInt32.self) == 77)
   }
 
-  @Test func `compare every offset with their bounds`() throws {
+  @Test func `Region memory refuses accesses that are out of bounds or misaligned`() throws {
     let memory = try #require(try device.bus.memory(of: .bar1))
     #expect(memory.size == 256)
     for (offset, count) in [(257, 0), (256, 1), (255, 2), (.max, 1), (0, 257), (0, -1)]
@@ -149,7 +153,7 @@ extension ScriptedPeer {
     #expect(try memory.read(at: 256, count: 0) == [])
   }
 
-  @Test func `hold numbers of each width that change as a whole`() throws {
+  @Test func `Region memory supports atomic operations on integers of each width`() throws {
     let memory = try #require(try device.bus.memory(of: .bar1))
     func check<Number: WholeNumber>(_ one: Number, _ two: Number) throws {
       try memory.store(one, at: 8)
@@ -167,13 +171,13 @@ extension ScriptedPeer {
     #expect(try memory.load(at: 248, as: UInt64.self) == 0xABAB_ABAB_ABAB_ABAB)
   }
 
-  @Test func `are not there for a device of callbacks`() throws {
+  @Test func `Regions with callbacks have no region memory`() throws {
     #expect(try device.bus.memory(of: .bar4) == nil)
     #expect(try device.bus.memory(of: .configuration) == nil)
     #expect(try device.bus.memory(of: RegionIndex(rawValue: .max)) == nil)
   }
 
-  @Test func `leave no descriptor and no mapping behind with their server`() async {
+  @Test func `Memory-backed regions leave no descriptor and no mapping after their server`() async {
     await #expect(processExitsWith: .success) { try checkThatRegionsGo() }
   }
 }
@@ -200,7 +204,7 @@ private func checkThatRegionsGo() throws {
 }
 
 @Suite struct `An expansion ROM` {
-  @Test func `is sized, switched on and read, and not written`() throws {
+  @Test func `An expansion ROM can be sized, enabled and read, but not written`() throws {
     let client = try Bench().client()
     #expect(try client.region(.expansionROM).size == 4096)
     #expect(try client.region(.expansionROM).flags == .readable)
@@ -220,7 +224,9 @@ private func checkThatRegionsGo() throws {
   }
 
   @Test(arguments: [(1, 2048), (2048, 2048), (2049, 4096), (16 << 20, 16 << 20)])
-  func `has a window of the next power of two`(count: Int, size: UInt64) throws {
+  func `The size of an expansion ROM is rounded up to a power of two`(count: Int, size: UInt64)
+    throws
+  {
     var description = FullDevice.description
     description.expansionROM = [UInt8](repeating: 1, count: count)
     let client = try Bench(FullDevice(description)).client()

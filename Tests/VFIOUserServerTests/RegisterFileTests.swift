@@ -32,7 +32,7 @@ extension RegisterFile {
     ]
 
   @Test(arguments: 1...20)
-  func `is read in pieces of any width at any offset`(width: Int) {
+  func `A register file can be read in accesses of any width at any offset`(width: Int) {
     for start in 0..<20 {
       let expected = (start..<start + width).map { $0 < 20 ? Self.image[$0] : 0 }
       #expect(file.bytes(at: UInt64(start), width) == expected)
@@ -40,7 +40,7 @@ extension RegisterFile {
   }
 
   @Test(arguments: 1...20)
-  func `is written in pieces of any width at any offset`(width: Int) throws {
+  func `A register file can be written in accesses of any width at any offset`(width: Int) throws {
     for start in 0..<20 {
       let file = try RegisterFile(size: 20, Self.lines)
       file.put([UInt8](repeating: 0xFF, count: width), at: UInt64(start))
@@ -56,7 +56,7 @@ extension RegisterFile {
     }
   }
 
-  @Test func `answers accesses outside with zeros, and swallows writes there`() {
+  @Test func `A register file reads as zero outside its size and ignores writes there`() {
     for offset in [20, 21, 1 << 40, UInt64(Int.max), UInt64(Int.max) + 1, .max] {
       #expect(file.bytes(at: offset, 3) == [0, 0, 0])
       file.put([1, 2, 3], at: offset)
@@ -65,14 +65,14 @@ extension RegisterFile {
     #expect(file.bytes(at: 3, 0) == [])
   }
 
-  @Test func `clears bits by ones, and keeps them by zeros`() {
+  @Test func `Write-one-to-clear bits are cleared by ones and kept by zeros`() {
     file.put([0, 0x30], at: 2)
     #expect(file.value(at: 2) == 0xC0F0)
     file.put([0xFF, 0x00], at: 2)
     #expect(file.value(at: 2) == 0xC0F0)
   }
 
-  @Test func `tells hooks what was written, covered and changed`() throws {
+  @Test func `A write hook of a register gets the written, covered and changed bits`() throws {
     let seen = Monitor<[Register.Write]>([])
     let file = try RegisterFile(
       size: 8,
@@ -93,7 +93,8 @@ extension RegisterFile {
     #expect(!write.changes(0x0010))
   }
 
-  @Test func `shows what a read hook says, and keeps what it holds`() throws {
+  @Test func `A read hook of a register computes the value read and keeps the stored value`() throws
+  {
     let file = try RegisterFile(
       size: 4, [Register("a", at: 0, .bits32, reset: 1, onRead: { $0 | 0xFF00 })])
     #expect(file.bytes(at: 0, 4) == [1, 0xFF, 0, 0])
@@ -101,7 +102,7 @@ extension RegisterFile {
     #expect(file.value(at: 0) == 1)
   }
 
-  @Test func `lets a hook restrict a field in which not every value is possible`() throws {
+  @Test func `A settle hook of a register corrects a value that is not possible`() throws {
     let file = try RegisterFile(
       size: 1,
       [Register("a", at: 0, .bits8, writable: 0xFF, restrict: { min($0.value, 5) })])
@@ -109,7 +110,7 @@ extension RegisterFile {
     #expect(file.value(at: 0) == 5)
   }
 
-  @Test func `is changed by its device, and reset`() {
+  @Test func `A register file can be updated by its device and is restored by a reset`() {
     #expect(file.update(at: 2) { $0 |= 0x1_0F0F } == 0xFFFF)
     #expect(file.update(at: 3) { $0 = 0 } == nil)
     #expect(file.value(at: 99) == nil)
@@ -118,7 +119,7 @@ extension RegisterFile {
     #expect(file.bytes(at: 0, 20) == Self.image)
   }
 
-  @Test func `may call hooks that use it`() throws {
+  @Test func `Hooks of a register file may access the register file`() throws {
     let box = Monitor<RegisterFile?>(nil)
     let file = try RegisterFile(
       size: 8,
@@ -167,13 +168,13 @@ extension RegisterFile {
   ]
 
   @Test(arguments: mistakes.indices)
-  func `refuses lines that contradict each other, with numbers`(number: Int) {
+  func `A register file refuses contradictory registers and names their offsets`(number: Int) {
     let mistake = Self.mistakes[number]
     #expect(throws: mistake.flaw) { try RegisterFile(size: 8, mistake.lines) }
     #expect("\(mistake.flaw)" == mistake.text)
   }
 
-  @Test func `survives an offset at the end of numbers`() {
+  @Test func `A register file refuses a register at the largest integer offset`() {
     #expect(throws: RegisterFile.ValidationError.self) {
       try RegisterFile(size: 8, [Register("a", at: .max, .bits64)])
     }

@@ -19,30 +19,35 @@ private func set(_ resource: __rlimit_resource_t, _ limit: rlim_t) {
 }
 
 /// Each in a process of its own, which may have less than it wants.
-@Suite(.timeLimit(.minutes(1))) struct `A server that is kept short` {
+@Suite(.timeLimit(.minutes(1))) struct `A server short of resources` {
   @Test(arguments: Driver.allCases)
-  func `of descriptors under way sends on when they were received, and is not busy meanwhile`(
+  func `A server at the limit of descriptors in flight waits without spinning and then sends on`(
     _ driver: Driver
   ) async {
     await #expect(processExitsWith: .success) { [driver] in try answerWithTooMany(driver) }
   }
 
   @Test(arguments: Driver.allCases)
-  func `of descriptors under way ends the connection when they are never received`(
+  func `A server at the limit of descriptors in flight disconnects a client that does not read`(
     _ driver: Driver
   ) async {
     await #expect(processExitsWith: .success) { [driver] in try answerWithTooMany(driver, for: 1) }
   }
 
-  @Test func `of address space refuses clients, and serves when there is some again`() async {
+  @Test func `A server short of address space refuses clients and serves again once there is some`()
+    async
+  {
     await #expect(processExitsWith: .success) { try serveWithoutMemory() }
   }
 
-  @Test func `of threads says so to the device, and runs all that it has accepted`() async {
+  @Test func `A server short of threads refuses work of the device and runs all accepted work`()
+    async
+  {
     await #expect(processExitsWith: .success) { try workWithoutThreads() }
   }
 
-  @Test func `of address space leaves enough for another client`() async {
+  @Test func `A client that maps until it is refused leaves address space for other clients`() async
+  {
     await #expect(processExitsWith: .success) { try mapUntilRefused() }
   }
 }

@@ -5,10 +5,12 @@ import VFIOUserProtocol
 import VFIOUserServer
 import VFIOUserTransport
 
-@Suite struct `A scatter list` {
+@Suite struct `A scatter-gather list` {
   let memory = GuestMemory(guarded: true)
 
-  @Test func `is copied piece by piece, until it or the bytes end`() throws {
+  @Test func `A scatter-gather list is copied range by range until the list or the buffer ends`()
+    throws
+  {
     let file = try TruncatableMemory(size: 0x2000)
     try addWindow(memory, 0x1000, 0x1000, file: file)
     try addWindow(memory, 0x8000, 0x1000, file: file, offset: 0x1000)

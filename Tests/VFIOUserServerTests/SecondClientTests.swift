@@ -7,7 +7,8 @@ import VFIOUserServer
 import VFIOUserTransport
 
 @Suite struct `A second client` {
-  @Test func `becomes the client when the first turns out dead meanwhile`() throws {
+  @Test func `A second client is admitted if the first disconnects while the second waits`() throws
+  {
     let server = try RunningServer()
     let first = ScriptedPeer(try MessageSocket(connectingTo: server.path))
     #expect(try first.ask(ScriptedPeer.versionOfQEMU).errno == nil)
@@ -20,7 +21,9 @@ import VFIOUserTransport
     #expect(try second.receive().errno == nil)
   }
 
-  @Test func `holds nobody up while it hopes`() throws {
+  @Test func `Ten waiting clients are refused in parallel and do not block the first client`()
+    throws
+  {
     let server = try RunningServer()
     let first = ScriptedPeer(try MessageSocket(connectingTo: server.path))
     #expect(try first.ask(ScriptedPeer.versionOfQEMU).errno == nil)
@@ -38,7 +41,9 @@ import VFIOUserTransport
     #expect(try first.ask(message(.deviceReset)).errno == nil)
   }
 
-  @Test func `comes in after a shortage of descriptors, and the server is still there`() async {
+  @Test func `A client that connects during a shortage of descriptors is admitted afterwards`()
+    async
+  {
     await #expect(processExitsWith: .success) { try checkShortage() }
   }
 }

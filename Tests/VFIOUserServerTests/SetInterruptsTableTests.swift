@@ -121,7 +121,9 @@ private let trigger: UInt32 = 0b100_000
   ]
 
   @Test(arguments: combinations + others)
-  func `does each combination or says exactly why not`(_ request: SetIRQs) throws {
+  func `SET_IRQS executes each valid combination and refuses each other one with its errno`(
+    _ request: SetIRQs
+  ) throws {
     let peer = try Bench().peer()
     var descriptors = DescriptorList()
     for counter in try counters(request.eventfds) {
@@ -133,7 +135,7 @@ private let trigger: UInt32 = 0b100_000
     #expect(try peer.ask(message(.deviceGetInfo, words([16, 0, 0, 0]))).errno == nil)
   }
 
-  @Test func `refuses a descriptor that is no eventfd, and changes nothing`() throws {
+  @Test func `SET_IRQS refuses a descriptor that is not an eventfd and changes nothing`() throws {
     let bench = try Bench()
     let peer = try bench.peer()
     let good = try counters(2)
@@ -149,7 +151,7 @@ private let trigger: UInt32 = 0b100_000
     #expect(good[0].take() == 1)
   }
 
-  @Test func `tells what each index can do`() throws {
+  @Test func `GET_IRQ_INFO reports count and flags of each interrupt index`() throws {
     let client = try Bench().client()
     let expected: [(InterruptIndex, UInt32, InterruptFlags)] = [
       (.intx, 1, [.eventDescriptors, .maskable, .autoMasked]),
@@ -165,7 +167,7 @@ private let trigger: UInt32 = 0b100_000
     }
   }
 
-  @Test func `leaves no descriptor behind, whatever was asked`() async {
+  @Test func `SET_IRQS leaves no descriptor open, whether it succeeds or fails`() async {
     await #expect(processExitsWith: .success) { try checkThatSetIRQsLeavesNothing() }
   }
 }

@@ -6,12 +6,12 @@ import VFIOUserProtocol
 import VFIOUserServer
 import VFIOUserTransport
 
-@Suite struct `Parts of regions that signal` {
+@Suite struct `Signal areas of regions` {
   func request(_ index: UInt32, argumentSize: UInt32 = 4096) -> [UInt8] {
     message(.deviceGetRegionIOFDs, words([argumentSize, 0, index, 0]))
   }
 
-  @Test func `are described with their descriptors, each once`() throws {
+  @Test func `GET_REGION_IO_FDS describes signal areas and sends each descriptor once`() throws {
     let peer = try Bench().peer()
     let answer = try peer.ask(request(0))
     let reply = try RegionIOFDsReply(decoding: answer.payload.span)
@@ -35,7 +35,7 @@ import VFIOUserTransport
         ])
   }
 
-  @Test func `wake the device that waits for them`() throws {
+  @Test func `A signal area wakes the device that waits on its eventfd`() throws {
     let bench = try Bench()
     let peer = try bench.peer()
     peer.send(request(0))
@@ -54,7 +54,10 @@ import VFIOUserTransport
     #expect(try bench.device.bus.socket("doorbell") == nil)
   }
 
-  @Test func `carry accesses and their answers to and fro`() throws {
+  @Test
+  func `An ioregionfd socket carries accesses and replies, also after the client disconnects`()
+    throws
+  {
     let bench = try Bench()
     let peer = try bench.peer()
     peer.send(request(5))
@@ -83,7 +86,9 @@ import VFIOUserTransport
     #expect(late == 32)
   }
 
-  @Test func `are counted without a descriptor when there is too little room`() throws {
+  @Test func `GET_REGION_IO_FDS with a small argsz reports the count and sends no descriptor`()
+    throws
+  {
     let answer = try Bench().peer().ask(request(0, argumentSize: 135))
     let reply = try RegionIOFDsReply(decoding: answer.payload.span)
     #expect(reply.argumentSize == 136)
@@ -92,7 +97,9 @@ import VFIOUserTransport
     #expect(answer.descriptorCount == 0)
   }
 
-  @Test func `are no more than the client takes descriptors with a message`() throws {
+  @Test func `GET_REGION_IO_FDS reports no more descriptors than the client accepts in a message`()
+    throws
+  {
     let proposal = Array(#"{"capabilities":{"max_msg_fds":1}}"#.utf8)
     let peer = try Bench().peer(message(.version, [0, 0, 1, 0] + proposal + [0]))
     let answer = try peer.ask(request(0))
@@ -104,7 +111,7 @@ import VFIOUserTransport
     #expect(reply.count == 2 && reply.argumentSize == 16 + 2 * 40)
   }
 
-  @Test func `are none in most regions`() throws {
+  @Test func `GET_REGION_IO_FDS reports nothing for regions without signal areas`() throws {
     let peer = try Bench().peer()
     for index: UInt32 in [1, 2, 3, 4, 6, 7, 8, 9] {
       let answer = try peer.ask(request(index))
@@ -118,7 +125,8 @@ import VFIOUserTransport
     words([4096, 1, 0, 0]),
     words([4096, 0, 0, 1]), words([4096, 0, 0]), words([4096, 0, 0, 0, 0]),
   ])
-  func `are refused to a malformed question`(payload: [UInt8]) throws {
+  func `GET_REGION_IO_FDS with a malformed request is refused with EINVAL`(payload: [UInt8]) throws
+  {
     let answer = try Bench().peer().ask(message(.deviceGetRegionIOFDs, payload))
     #expect(answer.errno == UInt32(Errno.invalidArgument.rawValue))
   }
@@ -164,7 +172,7 @@ private final class Memo: DeviceFeatureHandler {
     try peer.ask(message(.deviceFeature, words([size, flags]) + data))
   }
 
-  @Test func `are got and set`() throws {
+  @Test func `Device features can be read with GET and written with SET`() throws {
     #expect(
       try ask(Self.both | Self.get).payload
         == words([16, Self.both | Self.get]) + [1, 2, 3, 4, 5, 6, 7, 8])
@@ -174,7 +182,7 @@ private final class Memo: DeviceFeatureHandler {
     #expect(try ask(Self.both | Self.get).payload.suffix(8) == [8, 7, 6, 5, 4, 3, 2, 1])
   }
 
-  @Test func `are probed for what they can do`() throws {
+  @Test func `DEVICE_FEATURE with PROBE reports which methods a feature supports`() throws {
     for (flags, isPossible) in [
       (Self.both | Self.probe, true), (Self.both | Self.probe | Self.get, true),
       (Self.both | Self.probe | Self.get | Self.set, true), (Self.setOnly | Self.probe, true),
@@ -194,13 +202,13 @@ private final class Memo: DeviceFeatureHandler {
     words([15, both | get]), words([16, both | get, 0]), words([16, both | set, 0]),
     words([16, both | set]),
   ])
-  func `are refused when the request is malformed`(payload: [UInt8]) throws {
+  func `DEVICE_FEATURE with a malformed request is refused with EINVAL`(payload: [UInt8]) throws {
     let answer = try peer.ask(message(.deviceFeature, payload))
     #expect(answer.errno == UInt32(Errno.invalidArgument.rawValue))
     #expect(try ask(Self.both | Self.get).errno == nil)
   }
 
-  @Test func `answer nothing to who wants no answer`() throws {
+  @Test func `DEVICE_FEATURE with the no-reply flag gets no reply`() throws {
     for flags in [Self.both | Self.get, Self.both | Self.probe, 1 | Self.get, Self.both] {
       peer.send(message(.deviceFeature, flags: .noReply, words([16, flags])))
     }

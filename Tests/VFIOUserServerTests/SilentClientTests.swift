@@ -10,7 +10,7 @@ enum Runner: CaseIterable {
   case thread, loop
 }
 
-@Suite struct `A client that does not say what it is` {
+@Suite struct `A client without VERSION` {
   /// A server, and something that keeps it running.
   private final class Running {
     let path = socketPath()
@@ -44,7 +44,9 @@ enum Runner: CaseIterable {
   }
 
   @Test(arguments: Runner.allCases, [[], [1], Array(ScriptedPeer.versionOfQEMU.dropLast())])
-  func `gives its place to one that does`(_ runner: Runner, _ said: [UInt8]) throws {
+  func `A client without VERSION gives its place to one that sends VERSION`(
+    _ runner: Runner, _ said: [UInt8]
+  ) throws {
     let server = try Running(runner)
     let silent = try server.connect()
     silent.send(said)
@@ -57,7 +59,9 @@ enum Runner: CaseIterable {
   }
 
   @Test(arguments: Runner.allCases)
-  func `waits behind one that speaks, however many there are`(_ runner: Runner) throws {
+  func `Any number of clients without VERSION wait behind one that sends VERSION`(_ runner: Runner)
+    throws
+  {
     let server = try Running(runner)
     let silent = try (0..<8).map { _ in try server.connect() }
     let client = try server.connect()
@@ -66,7 +70,9 @@ enum Runner: CaseIterable {
   }
 
   @Test(arguments: Runner.allCases)
-  func `keeps its place as long as nobody wants it`(_ runner: Runner) throws {
+  func `A client without VERSION keeps its place as long as nobody else connects`(_ runner: Runner)
+    throws
+  {
     let server = try Running(runner)
     let slow = try server.connect()
     _ = eventually(within: .milliseconds(500)) { false }
@@ -74,7 +80,9 @@ enum Runner: CaseIterable {
   }
 
   @Test(arguments: Runner.allCases)
-  func `does not get the place of one that has spoken`(_ runner: Runner) throws {
+  func `A second client does not get the place of a client that has sent VERSION`(_ runner: Runner)
+    throws
+  {
     let server = try Running(runner)
     let client = try server.connect()
     #expect(try client.ask(ScriptedPeer.versionOfQEMU).errno == nil)

@@ -6,8 +6,8 @@ import VFIOUserProtocol
 import VFIOUserServer
 import VFIOUserTransport
 
-@Suite struct `An interrupt for a client that has gone` {
-  @Test func `does not reach the next`() throws {
+@Suite struct `An interrupt for a disconnected client` {
+  @Test func `An interrupt for a disconnected client does not reach the next client`() throws {
     let bench = try Bench()
     let first = try bench.client()
     let eventfd = try EventFD()

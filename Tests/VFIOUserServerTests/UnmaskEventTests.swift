@@ -19,7 +19,7 @@ import VFIOUserTransport
     try client.setTrigger(.intx, trigger)
   }
 
-  @Test func `unmasks the pin each time, without being read`() throws {
+  @Test func `The unmask eventfd unmasks INTx on each signal without being read`() throws {
     try client.setEvent(.unmask, .intx, unmask)
     device.setLevel(true)
     #expect(trigger.wait(for: .seconds(10)) == 1)
@@ -33,7 +33,7 @@ import VFIOUserTransport
     #expect(trigger.wait(for: .milliseconds(20)) == nil)
   }
 
-  @Test func `that was signalled before it was set counts`() throws {
+  @Test func `An unmask eventfd that was signalled before it was set unmasks INTx`() throws {
     device.setLevel(true)
     #expect(trigger.take() == 1)
     unmask.signal()
@@ -41,7 +41,7 @@ import VFIOUserTransport
     #expect(trigger.wait(for: .seconds(10)) == 1)
   }
 
-  @Test func `is replaced by another`() throws {
+  @Test func `A second unmask eventfd replaces the first`() throws {
     let second = try EventFD()
     try client.setEvent(.unmask, .intx, unmask)
     try client.setEvent(.unmask, .intx, second)
@@ -53,7 +53,7 @@ import VFIOUserTransport
     #expect(trigger.wait(for: .seconds(10)) == 1)
   }
 
-  @Test func `has no say after the index was disabled`() throws {
+  @Test func `The unmask eventfd has no effect after the INTx index was disabled`() throws {
     try client.setEvent(.unmask, .intx, unmask)
     try client.disable(.intx)
     try client.setTrigger(.intx, trigger)
@@ -64,7 +64,10 @@ import VFIOUserTransport
   }
 
   /// While the level is high the two would go round and round.
-  @Test func `is not the pin's own, whichever of them comes first`() throws {
+  @Test
+  func `One eventfd cannot be both the trigger and the unmask eventfd of INTx, in either order`()
+    throws
+  {
     let refused = ClientError.refused(.deviceSetIRQs, .invalidArgument)
     #expect(throws: refused) { try client.setEvent(.unmask, .intx, trigger) }
     try client.setEvent(.unmask, .intx, unmask)
@@ -75,7 +78,7 @@ import VFIOUserTransport
     #expect(trigger.wait(for: .seconds(10)) == 1)
   }
 
-  @Test func `cannot hold anybody up, full and blocking`() throws {
+  @Test func `A full and blocking unmask eventfd does not block the server`() throws {
     unmask.fillAndBlock()
     try client.setEvent(.unmask, .intx, unmask)
     device.setLevel(true)
@@ -84,7 +87,7 @@ import VFIOUserTransport
     #expect(try client.deviceInfo().regionCount == 9)
   }
 
-  @Test func `leaves no descriptor and no thread behind`() async {
+  @Test func `Unmask eventfds of disconnected clients leave no descriptor and no thread`() async {
     await #expect(processExitsWith: .success) { try checkThatWatchersEnd() }
   }
 }

@@ -5,7 +5,7 @@ import VFIOUserProtocol
 import VFIOUserServer
 import VFIOUserTransport
 
-@Suite struct `Message interrupts` {
+@Suite struct `Message-signaled interrupts` {
   let bench: Bench
   let device: FullDevice
   let client: Client
@@ -17,7 +17,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [InterruptIndex.msi, .msix])
-  func `reach the eventfd of their vector and no other`(index: InterruptIndex) throws {
+  func `An MSI or MSI-X vector signals its own eventfd and no other`(index: InterruptIndex) throws {
     let eventfds = try counters(8)
     try client.setTriggers(index, eventfds)
     for vector in 0..<8 {
@@ -26,14 +26,14 @@ import VFIOUserTransport
     #expect(eventfds.map { $0.take() } == [1, 2, 3, 4, 5, 6, 7, 8])
   }
 
-  @Test func `come by all vectors of a table, set in batches`() throws {
+  @Test func `All MSI-X vectors signal their eventfds after these were set in batches`() throws {
     let eventfds = try counters(FullDevice.vectors)
     try client.setTriggers(.msix, eventfds)
     for vector in 0..<FullDevice.vectors { try device.signal(.msix, vector) }
     #expect(eventfds.allSatisfy { $0.take() == 1 })
   }
 
-  @Test func `may share an eventfd`() throws {
+  @Test func `MSI-X vectors may share an eventfd`() throws {
     let shared = try EventFD()
     try client.setTriggers(.msix, Array(repeating: shared, count: 3))
     for vector in 0..<3 { try device.signal(.msix, vector) }
@@ -44,7 +44,9 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [InterruptIndex.err, .req])
-  func `tell of errors and of the wish to be released`(index: InterruptIndex) throws {
+  func `ERR and REQ interrupts signal their eventfd until they are disabled`(index: InterruptIndex)
+    throws
+  {
     let eventfd = try EventFD()
     try device.signal(index)
     try client.setTrigger(index, eventfd)
@@ -60,13 +62,17 @@ import VFIOUserTransport
     (InterruptIndex.msix, 96), (.msix, 2048), (.msix, -1), (.msix, .max), (.msi, 8), (.err, 1),
     (.intx, 0), (InterruptIndex(rawValue: 99), 0),
   ])
-  func `go nowhere when there is no such vector`(index: InterruptIndex, vector: Int) throws {
+  func `An interrupt for a vector that does not exist is ignored`(
+    index: InterruptIndex, vector: Int
+  ) throws {
     try device.signal(index, vector)
     #expect(try client.deviceInfo().interruptTypeCount == 5)
   }
 
   @Test(arguments: [InterruptIndex.msi, .msix])
-  func `masked by the client are delivered once at the unmask`(index: InterruptIndex) throws {
+  func `An MSI or MSI-X interrupt masked by the client is delivered once at the unmask`(
+    index: InterruptIndex
+  ) throws {
     let eventfds = try counters(4)
     try client.setTriggers(index, eventfds)
     try client.act(.mask, on: index, vector: 1, count: 2)
@@ -81,7 +87,7 @@ import VFIOUserTransport
     #expect(eventfds.map { $0.take() } == [0, 0, 1, 0])
   }
 
-  @Test func `are triggered by the client whatever the masks`() throws {
+  @Test func `MSI-X interrupts can be triggered by the client regardless of masks`() throws {
     let eventfds = try counters(3)
     try client.setTriggers(.msix, eventfds)
     try client.act(.mask, on: .msix, count: 3)
@@ -90,7 +96,8 @@ import VFIOUserTransport
     #expect(eventfds.map { $0.take() } == [1, 2, 1])
   }
 
-  @Test func `stop when the index is disabled, with masks and pending bits`() throws {
+  @Test func `Disabling the MSI-X index stops interrupts and clears masks and pending bits`() throws
+  {
     let eventfds = try counters(2)
     try client.setTriggers(.msix, eventfds)
     try client.act(.mask, on: .msix, vector: 0)
@@ -103,7 +110,9 @@ import VFIOUserTransport
     #expect(eventfds.map { $0.take() } == [1, 0])
   }
 
-  @Test func `wait for an eventfd if the guest has enabled them already`() throws {
+  @Test func `MSI-X interrupts wait for their eventfd if the guest has already enabled MSI-X`()
+    throws
+  {
     let eventfd = try EventFD()
     try device.signal(.msix, 5)
     let control = try client.offset(ofCapability: 0x11) + 2
@@ -117,7 +126,7 @@ import VFIOUserTransport
     #expect(eventfd.take() == 0)
   }
 
-  @Test func `say whether they are switched on`() throws {
+  @Test func `Each interrupt index reports whether it is enabled`() throws {
     let interrupts = try device.bus.interrupts
     for index in [InterruptIndex.intx, .msi, .msix, .err, .req] {
       #expect(!interrupts.isEnabled(index))
@@ -138,7 +147,9 @@ import VFIOUserTransport
     #expect(!interrupts.isEnabled(InterruptIndex(rawValue: 9)))
   }
 
-  @Test func `keep their eventfds over a reset, and nothing else`() throws {
+  @Test func `MSI-X vectors keep their eventfds over a reset, but no masks and no pending bits`()
+    throws
+  {
     let eventfds = try counters(2)
     try client.setTriggers(.msix, eventfds)
     try client.act(.mask, on: .msix, count: 2)
@@ -149,7 +160,9 @@ import VFIOUserTransport
     #expect(eventfds.map { $0.take() } == [0, 1])
   }
 
-  @Test func `of one client do not reach the next`() throws {
+  @Test func `MSI-X eventfds, masks and pending bits of one client do not affect the next client`()
+    throws
+  {
     let eventfd = try EventFD()
     try client.setTrigger(.msix, vector: 3, eventfd)
     try client.act(.mask, on: .msix, vector: 4, count: 2)
@@ -165,7 +178,7 @@ import VFIOUserTransport
     #expect(own[1].take() == 1)
   }
 
-  @Test func `come from many threads at once`() throws {
+  @Test func `MSI-X interrupts can be signalled by several threads at once`() throws {
     let eventfds = try counters(4)
     try client.setTriggers(.msix, eventfds)
     let done = Monitor(0)
@@ -212,7 +225,7 @@ import VFIOUserTransport
     ]
   }
 
-  @Test func `starts with every vector masked, and none held back`() throws {
+  @Test func `An MSI-X table starts with each vector masked but holds back no interrupt`() throws {
     #expect(
       try client.read(.bar4, at: Self.table, count: 32)
         == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]
@@ -221,7 +234,7 @@ import VFIOUserTransport
     #expect(eventfds[0].take() == 1)
   }
 
-  @Test func `counts once it was written`() throws {
+  @Test func `An MSI-X table masks vectors once it has been written`() throws {
     try setMask(1, false)
     try device.signal(.msix, 0)
     try device.signal(.msix, 1)
@@ -233,7 +246,7 @@ import VFIOUserTransport
     #expect(try pendingBits() == [0, 0])
   }
 
-  @Test func `shows pending bits of any width, and keeps them from writes`() throws {
+  @Test func `MSI-X pending bits can be read in any width and ignore writes`() throws {
     try setMask(0, true)
     for vector in [0, 9, 63, 64, 95] { try device.signal(.msix, vector) }
     let words: [UInt64] = [1 << 63 | 1 << 9 | 1, 1 << 31 | 1]
@@ -247,7 +260,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `takes addresses and data in pieces, reserved bits excepted`() throws {
+  @Test func `MSI-X table entries accept writes in pieces except for reserved bits`() throws {
     for place in 0..<16 { try client.write(.bar4, at: Self.table + 16 + UInt64(place), [0xFF]) }
     #expect(
       try client.read(.bar4, at: Self.table + 16, count: 16)
@@ -257,7 +270,7 @@ import VFIOUserTransport
       try client.read(.bar4, at: Self.table, count: 16 * FullDevice.vectors).allSatisfy { $0 == 0 })
   }
 
-  @Test func `is out of the device's sight, and what is beside it is not`() throws {
+  @Test func `Accesses to an MSI-X table bypass the device, accesses beside it do not`() throws {
     let access = { (offset: UInt64, count: UInt32) in
       RegionAccess(offset: offset, region: .bar4, count: count)
     }
@@ -277,7 +290,7 @@ import VFIOUserTransport
     #expect(try client.load(.bar4, at: 0x1000, as: UInt32.self) == 0xFFFF_FFFC)
   }
 
-  @Test func `is forgotten by a reset`() throws {
+  @Test func `A reset clears the MSI-X table and its pending bits`() throws {
     try client.write(.bar4, at: Self.table, [UInt8](repeating: 0xFF, count: 32))
     try device.signal(.msix, 0)
     try client.reset()
@@ -287,7 +300,7 @@ import VFIOUserTransport
     #expect(eventfds.map { $0.take() }.prefix(3) == [0, 1, 0])
   }
 
-  @Test func `obeys the function mask`() throws {
+  @Test func `The MSI-X function mask holds back interrupts until it is cleared`() throws {
     let control = try client.offset(ofCapability: 0x11) + 2
     try client.store(UInt16(0xC000), .configuration, at: control)
     #expect(try client.load(.configuration, at: control, as: UInt16.self) == 0xC000 | 95)
@@ -301,7 +314,7 @@ import VFIOUserTransport
     #expect(try pendingBits() == [0, 0])
   }
 
-  @Test func `counts for nothing at the next client, who has not written it`() throws {
+  @Test func `An MSI-X table written by one client does not affect the next client`() throws {
     try setMask(0, true)
     client.disconnect()
     let next = try bench.client()

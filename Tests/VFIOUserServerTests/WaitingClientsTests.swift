@@ -5,8 +5,11 @@ import VFIOUserTransport
 
 @testable import VFIOUserServer
 
-@Suite struct `Callers that hope for a place` {
-  @Test func `get it in the order in which they came, but those that have spoken first`() throws {
+@Suite struct `Waiting clients` {
+  @Test
+  func `Waiting clients that have sent data are admitted first, the others in order of arrival`()
+    throws
+  {
     var waitingClients = WaitingClients(
       limit: 3, timeout: .seconds(60),
       logger: Logger(label: "callers") { _ in SwiftLogNoOpLogHandler() })

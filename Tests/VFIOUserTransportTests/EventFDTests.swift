@@ -1,10 +1,10 @@
 import Testing
 import VFIOUserTransport
 
-@Suite struct `Several counters` {
+@Suite struct `Waiting for several eventfds` {
   /// The most that the shim polls without asking for memory are 64.
   @Test(arguments: [1, 64, 65, 1000])
-  func `are waited for, however many there are`(count: Int) throws {
+  func `EventCounter waits for any number of eventfds`(count: Int) throws {
     let counters = try (0..<count).map { _ in try EventFD() }
     #expect(EventFD.wait(forAnyOf: counters, for: .zero) == [])
     counters[count - 1].signal()
@@ -14,7 +14,7 @@ import VFIOUserTransport
     #expect(EventFD.wait(forAnyOf: counters, for: .seconds(60)) == both)
   }
 
-  @Test func `may be none, which waits for the time alone`() {
+  @Test func `EventCounter waits for the timeout if there is no eventfd`() {
     #expect(EventFD.wait(forAnyOf: [], for: .milliseconds(1)) == [])
   }
 }

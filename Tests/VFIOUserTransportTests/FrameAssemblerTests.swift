@@ -84,16 +84,16 @@ func assemble(
   }
 
   @Test(arguments: 1...220)
-  func `gives the same frames whatever the size of the reads`(size: Int) throws {
+  func `The frame assembler yields the same frames for each read size`(size: Int) throws {
     #expect(try assemble(reads(of: Self.sequence) { _ in size }) == Self.whole)
   }
 
   @Test(arguments: 1...220)
-  func `gives the same frames wherever the first read ends`(cut: Int) throws {
+  func `The frame assembler yields the same frames wherever the first read ends`(cut: Int) throws {
     #expect(try assemble(reads(of: Self.sequence) { $0 == 0 ? cut : 1000 }) == Self.whole)
   }
 
-  @Test func `gives the same frames for a thousand random splits`() throws {
+  @Test func `The frame assembler yields the same frames for a thousand random splits`() throws {
     var random = SplitMix64(seed: 1)
     for _ in 0..<1000 {
       let cuts = (0..<300).map { _ in Int.random(in: 1...60, using: &random) }
@@ -101,7 +101,10 @@ func assemble(
     }
   }
 
-  @Test func `credits the descriptors of a large message whose rest is glued to the next`() throws {
+  @Test
+  func `The frame assembler assigns the descriptors of a read to the message that starts in it`()
+    throws
+  {
     let large = message(.regionWrite, id: 1, [UInt8](repeating: 7, count: 50_000))
     let reads = [
       Sent(bytes: Array(large[..<36_000]), tags: [4096]),
@@ -111,32 +114,33 @@ func assemble(
   }
 
   @Test(arguments: [0, 1, 15])
-  func `refuses a size that does not hold the header`(size: UInt32) {
+  func `The frame assembler refuses a size below that of the header`(size: UInt32) {
     #expect(throws: StreamError.sizeBelowHeader(size)) {
       try assemble([Sent(bytes: message(.deviceReset, size: size))])
     }
   }
 
   @Test(arguments: [65_537, .max] as [UInt32])
-  func `refuses a size above the limit before the body comes`(size: UInt32) {
+  func `The frame assembler refuses a size above the limit before the body arrives`(size: UInt32) {
     #expect(throws: StreamError.sizeAboveLimit(size, limit: 65_536)) {
       try assemble([Sent(bytes: message(.deviceReset, size: size))])
     }
   }
 
-  @Test func `takes a message of exactly the limit`() throws {
+  @Test func `The frame assembler accepts a message of exactly the limit`() throws {
     let largest = message(.regionWrite, [UInt8](repeating: 1, count: 65_520))
     #expect(try assemble([Sent(bytes: largest)]).map(\.header.size) == [65_536])
   }
 
   @Test(arguments: 2...15)
-  func `refuses a type that is neither command nor reply`(type: UInt32) {
+  func `The frame assembler refuses a type that is neither command nor reply`(type: UInt32) {
     #expect(throws: StreamError.unknownType(type)) {
       try assemble([Sent(bytes: message(.deviceReset, flags: MessageFlags(rawValue: type)))])
     }
   }
 
-  @Test func `hands out the good messages in front of a bad one, then fails again and again`()
+  @Test
+  func `The frame assembler yields valid messages before a bad one and then fails permanently`()
     throws
   {
     var assembler = FrameAssembler(messageLimit: 65_536, descriptorLimit: 1)
@@ -153,7 +157,7 @@ func assemble(
     }
   }
 
-  @Test func `closes the surplus of descriptors and says so`() async {
+  @Test func `The frame assembler closes surplus descriptors and marks the frame`() async {
     await #expect(processExitsWith: .success) {
       let before = settledDescriptors()
       do {
@@ -170,7 +174,8 @@ func assemble(
     }
   }
 
-  @Test func `closes what it holds when it goes, handed out or not`() async {
+  @Test func `The frame assembler closes the descriptors that it holds when it is destroyed`() async
+  {
     await #expect(processExitsWith: .success) {
       let before = settledDescriptors()
       do {
@@ -186,7 +191,7 @@ func assemble(
     }
   }
 
-  @Test func `stops taking bytes when too much is received ahead`() throws {
+  @Test func `The frame assembler stops taking bytes when too much is received ahead`() throws {
     var assembler = FrameAssembler(messageLimit: 65_536, descriptorLimit: 0)
     let piece = message(.deviceReset, [UInt8](repeating: 0, count: 1000))
     var taken = 0

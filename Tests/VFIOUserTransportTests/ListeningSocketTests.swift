@@ -8,7 +8,7 @@ import VFIOUserTransport
 @Suite struct `Listening socket` {
   let path = FilePath("/tmp/vfio-user-listen-\(UInt64.random(in: .min ... .max)).sock")
 
-  @Test func `replaces a socket that a dead process left`() throws {
+  @Test func `A listening socket replaces the socket file of a dead process`() throws {
     let orphan = unsafe clinux_listen(path.string, 0o600, 1)
     #expect(orphan >= 0)
     _ = clinux_close(orphan)
@@ -17,14 +17,14 @@ import VFIOUserTransport
     listener.remove()
   }
 
-  @Test func `leaves a socket alone on which somebody listens`() throws {
+  @Test func `A listening socket does not replace a socket on which another one listens`() throws {
     let first = try ListeningSocket(path: path)
     #expect(throws: ListeningSocket.ListenError.inUse(path)) { try ListeningSocket(path: path) }
     _ = try MessageSocket(connectingTo: path)
     first.remove()
   }
 
-  @Test func `leaves a socket alone on which somebody listens whose queue is full`() throws {
+  @Test func `A listening socket does not replace a listening one whose backlog is full`() throws {
     let busy = try FullListener(backlog: 0)
     #expect(throws: ListeningSocket.ListenError.inUse(busy.path)) {
       try ListeningSocket(path: busy.path)
@@ -34,7 +34,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `leaves alone what is not a socket`() throws {
+  @Test func `A listening socket does not replace a file that is not a socket`() throws {
     let file = try FileDescriptor.open(
       path, .writeOnly, options: [.create], permissions: .ownerReadWrite)
     defer { _ = unsafe clinux_unlink(path.string) }
@@ -44,7 +44,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `names the folder that is missing and the path that is too long`() {
+  @Test func `A listening socket reports a missing directory and a path that is too long`() {
     let nowhere = FilePath("/nonexistent/folder/socket")
     #expect(
       throws: ListeningSocket.ListenError.system(
@@ -56,7 +56,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `removes its file when it goes, but not that of a successor`() throws {
+  @Test func `A listening socket removes its own file but not that of a successor`() throws {
     do {
       let listener = try ListeningSocket(path: path)
       withExtendedLifetime(listener) {}
@@ -70,7 +70,7 @@ import VFIOUserTransport
     second.remove()
   }
 
-  @Test func `takes an inherited listening socket and nothing else`() throws {
+  @Test func `A listening socket adopts an inherited listening descriptor and no other`() throws {
     let number = unsafe clinux_listen(path.string, 0o600, 1)
     let listener = try ListeningSocket(adopting: OwnedDescriptor(adopting: number))
     #expect(listener.path == nil)
@@ -82,14 +82,14 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [0o600, 0o660, 0o666] as [CModeT])
-  func `has the permissions that were asked for`(mode: CModeT) throws {
+  func `A listening socket has the requested permissions`(mode: CModeT) throws {
     let listener = try ListeningSocket(path: path, mode: FilePermissions(rawValue: mode))
     #expect(try Stat(path).permissions.rawValue == mode)
     listener.remove()
   }
 }
 
-@Suite struct `Sockets handed over by a supervisor` {
+@Suite struct `Sockets passed by a supervisor` {
   @Test(
     arguments: [
       [:], ["LISTEN_FDS": "1"], ["LISTEN_FDS": "1", "LISTEN_PID": "1"],
@@ -97,7 +97,9 @@ import VFIOUserTransport
       ["LISTEN_FDS": "99999999999", "LISTEN_PID": "self"],
       ["LISTEN_FDS": "x", "LISTEN_PID": "self"],
     ] as [[String: String]])
-  func `are none when they are not for this process`(variables: [String: String]) throws {
+  func `LISTEN_FDS of another process or with an invalid count passes no sockets`(
+    variables: [String: String]
+  ) throws {
     let process = String(clinux_process_id())
     let sockets = try ListeningSocket.activated {
       variables[$0] == "self" ? process : variables[$0]
@@ -105,7 +107,9 @@ import VFIOUserTransport
     #expect(sockets.isEmpty)
   }
 
-  @Test func `are taken over when they listen, and closed when not`() throws {
+  @Test func `Sockets passed by a supervisor are adopted if they listen and refused otherwise`()
+    throws
+  {
     let environment = ["LISTEN_FDS": "1", "LISTEN_PID": String(clinux_process_id())]
     let path = FilePath("/tmp/vfio-user-handed-\(UInt64.random(in: .min ... .max)).sock")
     let listener = try ListeningSocket(path: path)
@@ -127,7 +131,9 @@ import VFIOUserTransport
       ("disk", ["disk", nil]), ("disk:port", ["disk", "port"]), (":port", [nil, "port"]),
       ("a:b:c", ["a", "b"]), ("", [nil, nil]),
     ] as [(String, [String?])])
-  func `have the names that they were given`(names: String, expected: [String?]) throws {
+  func `Sockets passed by a supervisor have the names of LISTEN_FDNAMES`(
+    names: String, expected: [String?]
+  ) throws {
     let path = FilePath("/tmp/vfio-user-handed-\(UInt64.random(in: .min ... .max)).sock")
     let listener = try ListeningSocket(path: path)
     // Two numbers that follow each other, as a supervisor hands them over.

@@ -3,7 +3,7 @@ import Testing
 import VFIOUserProtocol
 import VFIOUserTransport
 
-@Suite struct `A sender that threads share` {
+@Suite struct `A message sender shared by threads` {
   private let header = Header(id: 1, command: .regionRead, size: 16, flags: .reply)
   private let request = message(.dmaRead, id: 7, [UInt8](repeating: 0x5A, count: 64))
 
@@ -33,7 +33,10 @@ import VFIOUserTransport
   }
 
   /// A request may not start inside of a reply, and its thread hears when the reply has gone.
-  @Test func `wakes who waits for the rest of a reply as soon as that is sent`() throws {
+  @Test
+  func `A message sender wakes a thread that waits for a partial reply once all of it is sent`()
+    throws
+  {
     let (mine, theirs) = try MessageSocket.pair()
     let sender = MessageSender(mine)
     var outbox = Outbox()
@@ -60,7 +63,7 @@ import VFIOUserTransport
   }
 
   /// What is cut of a request is sent on by whoever finds the socket writable, in front of all else.
-  @Test func `sends the rest of a request before anything else`() throws {
+  @Test func `A message sender sends the rest of a partial request before anything else`() throws {
     let (mine, theirs) = try MessageSocket.pair()
     let sender = MessageSender(mine)
     let large = message(.dmaWrite, id: 9, [UInt8](repeating: 0x33, count: 1 << 20))

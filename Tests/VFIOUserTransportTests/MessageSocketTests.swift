@@ -22,7 +22,7 @@ func next(_ receiver: inout FrameReceiver) throws(StreamError) -> Frame {
 }
 
 @Suite struct `Message socket` {
-  @Test func `carries a message and its descriptors`() async {
+  @Test func `A message socket carries a message and its descriptors`() async {
     await #expect(processExitsWith: .success) {
       let before = settledDescriptors()
       do {
@@ -46,7 +46,7 @@ func next(_ receiver: inout FrameReceiver) throws(StreamError) -> Frame {
     }
   }
 
-  @Test func `marks received descriptors close on exec`() throws {
+  @Test func `A message socket marks received descriptors close-on-exec`() throws {
     let (one, other) = try MessageSocket.pair()
     var outbox = Outbox()
     var descriptors = DescriptorList()
@@ -61,7 +61,7 @@ func next(_ receiver: inout FrameReceiver) throws(StreamError) -> Frame {
     #expect(clinux_is_close_on_exec(descriptor.number) == 1)
   }
 
-  @Test func `resumes a send that the socket took in parts`() throws {
+  @Test func `A message socket resumes a partial send`() throws {
     let (one, other) = try MessageSocket.pair()
     let size = 3 << 20
     var outbox = Outbox()
@@ -86,7 +86,7 @@ func next(_ receiver: inout FrameReceiver) throws(StreamError) -> Frame {
     #expect(eventually { received.load(ordering: .acquiring) == size })
   }
 
-  @Test func `receives while it waits to send, so that two busy peers do not block each other`()
+  @Test func `A message socket receives while it waits to send, so two busy peers do not deadlock`()
     throws
   {
     let (one, other) = try MessageSocket.pair()
@@ -115,7 +115,9 @@ func next(_ receiver: inout FrameReceiver) throws(StreamError) -> Frame {
   }
 
   @Test(arguments: 1...19)
-  func `tells an end inside a message from an end between two`(sent: Int) throws {
+  func `A message socket reports an end of file inside a message with the received byte count`(
+    sent: Int
+  ) throws {
     let (one, other) = try MessageSocket.pair()
     var receiver = receiver(other)
     try send(Array(message(.deviceReset, [1, 2, 3, 4])[..<sent]), to: one)
@@ -123,7 +125,9 @@ func next(_ receiver: inout FrameReceiver) throws(StreamError) -> Frame {
     #expect(throws: StreamError.endInsideMessage(had: sent)) { _ = try next(&receiver) }
   }
 
-  @Test func `reports the end between two messages as the peer's goodbye`() throws {
+  @Test func `A message socket reports an end of file between messages as closed by the peer`()
+    throws
+  {
     let (one, other) = try MessageSocket.pair()
     var receiver = receiver(other)
     try send(message(.deviceReset), to: one)
@@ -132,7 +136,7 @@ func next(_ receiver: inout FrameReceiver) throws(StreamError) -> Frame {
     #expect(throws: StreamError.closedByPeer) { _ = try next(&receiver) }
   }
 
-  @Test func `wakes a reader when this side shuts down`() throws {
+  @Test func `A message socket wakes a blocked reader when its own side shuts down`() throws {
     let (one, other) = try MessageSocket.pair()
     let reason = Monitor<StreamError?>(nil)
     try DetachedThread.start("reader") {
@@ -148,14 +152,14 @@ func next(_ receiver: inout FrameReceiver) throws(StreamError) -> Frame {
     withExtendedLifetime(one) {}
   }
 
-  @Test func `gives up on half a message after its deadline`() throws {
+  @Test func `A message socket gives up on half a message after the deadline`() throws {
     let (one, other) = try MessageSocket.pair()
     var receiver = receiver(other, timeout: .milliseconds(30))
     try send(Array(message(.deviceReset)[..<8]), to: one)
     #expect(throws: StreamError.deadlinePassed(during: .receiving)) { _ = try next(&receiver) }
   }
 
-  @Test func `gives up on a peer that does not read after the deadline`() throws {
+  @Test func `A message socket gives up on a peer that does not read before the deadline`() throws {
     let (one, other) = try MessageSocket.pair()
     var sender = receiver(one)
     var outbox = Outbox()
@@ -177,7 +181,7 @@ func next(_ receiver: inout FrameReceiver) throws(StreamError) -> Frame {
 }
 
 @Suite struct `The outbox` {
-  @Test func `sends many small messages together and none of more than 32 KiB`() throws {
+  @Test func `The outbox sends many small messages in batches and in order`() throws {
     let (one, other) = try MessageSocket.pair()
     var outbox = Outbox()
     for id in 0..<40 {
@@ -191,7 +195,7 @@ func next(_ receiver: inout FrameReceiver) throws(StreamError) -> Frame {
     for id in 0..<40 { #expect(try next(&receiver).header.id == UInt16(id)) }
   }
 
-  @Test func `keeps a message with descriptors in a send of its own`() throws {
+  @Test func `The outbox sends a message with descriptors separately`() throws {
     let (one, other) = try MessageSocket.pair()
     var outbox = Outbox()
     let header = Header(id: 0, command: .dmaMap, size: 0, flags: [])
@@ -207,7 +211,7 @@ func next(_ receiver: inout FrameReceiver) throws(StreamError) -> Frame {
     #expect(counts == [0, 1, 0])
   }
 
-  @Test func `forgets a message whose payload could not be written`() throws {
+  @Test func `The outbox drops a message whose payload could not be written`() throws {
     let (one, other) = try MessageSocket.pair()
     var outbox = Outbox()
     #expect(throws: Errno.ioError) {
@@ -225,7 +229,7 @@ func next(_ receiver: inout FrameReceiver) throws(StreamError) -> Frame {
     #expect(receiver.assembler.payload(of: frame).littleEndian(at: 0, as: UInt64.self) == 0)
   }
 
-  @Test func `closes descriptors that were never sent`() async {
+  @Test func `The outbox closes descriptors that were never sent`() async {
     await #expect(processExitsWith: .success) {
       let before = settledDescriptors()
       do {

@@ -27,7 +27,7 @@ import VFIOUserTransport
     #expect(isSent && outbox.isEmpty)
   }
 
-  @Test func `gives back what a large message took, after many small ones`() throws {
+  @Test func `An outbox frees the buffer of a large message after many small ones`() throws {
     let ends = try MessageSocket.pair()
     var outbox = Outbox()
     let small = outbox.capacity
@@ -45,7 +45,7 @@ import VFIOUserTransport
     try send(64, &outbox, ends)
   }
 
-  @Test func `keeps it while large messages come now and then`() throws {
+  @Test func `An outbox keeps its large buffer while large messages recur`() throws {
     let ends = try MessageSocket.pair()
     var outbox = Outbox()
     try send(1 << 20, &outbox, ends)
@@ -57,7 +57,8 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `sends the descriptors of a message that is cut once, with its first byte`() throws {
+  @Test func `An outbox sends the descriptors of a split message once, with its first byte`() throws
+  {
     let ends = try MessageSocket.pair()
     var outbox = Outbox()
     for tag in 1...3 {
@@ -85,7 +86,9 @@ import VFIOUserTransport
     #expect(seen == [[4096], [], [8192], [], [12288], []])
   }
 
-  @Test func `forgets what was not sent, closes its descriptors, and works as before`() throws {
+  @Test func `An outbox that is discarded closes its unsent descriptors and works as before`()
+    throws
+  {
     let ends = try MessageSocket.pair()
     let witness: MessageSocket
     var descriptors = DescriptorList()

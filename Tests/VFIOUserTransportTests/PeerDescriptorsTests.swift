@@ -9,7 +9,9 @@ private func list(_ sockets: [LingeringSocket], from sender: PeerDescriptors) ->
 }
 
 @Suite struct `Descriptors that a peer sent` {
-  @Test func `that close at once are closed where they are let go`() async {
+  @Test func `Memory files and eventfds of a peer are closed on the thread that releases them`()
+    async
+  {
     await #expect(processExitsWith: .success) {
       let counter = try EventFD()
       _ = EventFD.isCounter(counter.descriptor)
@@ -25,7 +27,7 @@ private func list(_ sockets: [LingeringSocket], from sender: PeerDescriptors) ->
     }
   }
 
-  @Test func `that linger are closed by another thread`() {
+  @Test func `Lingering sockets of a peer are closed by another thread`() {
     let sockets = (0..<3).map { _ in LingeringSocket() }
     let sender = PeerDescriptors()
     let elapsed = ContinuousClock().measure { _ = list(sockets, from: sender) }
@@ -36,7 +38,9 @@ private func list(_ sockets: [LingeringSocket], from sender: PeerDescriptors) ->
     #expect(eventually { sender.count == 0 })
   }
 
-  @Test func `that linger inside of a socket keep nobody who lets go of the socket`() throws {
+  @Test func `A lingering descriptor queued in a socket does not block the close of that socket`()
+    throws
+  {
     let lingering = LingeringSocket()
     let sender = PeerDescriptors()
     let elapsed = try ContinuousClock().measure {
@@ -51,7 +55,7 @@ private func list(_ sockets: [LingeringSocket], from sender: PeerDescriptors) ->
   }
 
   @Test(arguments: [PeerDescriptors.limit, PeerDescriptors.limit + 1])
-  func `end the connection when more than the limit wait to be closed`(count: Int) throws {
+  func `A connection ends if more descriptors than the limit wait to be closed`(count: Int) throws {
     let sockets = (0..<count).map { _ in LingeringSocket() }
     let sender = PeerDescriptors()
     _ = list(sockets, from: sender)
@@ -71,7 +75,7 @@ private func list(_ sockets: [LingeringSocket], from sender: PeerDescriptors) ->
     #expect(eventually { sender.count == 0 })
   }
 
-  @Test func `of one connection are counted with those of others, and end only their own`() {
+  @Test func `Descriptors that wait to be closed are counted per connection and in total`() {
     let total = PeerDescriptors()
     let (one, other) = (PeerDescriptors(countedBy: total), PeerDescriptors(countedBy: total))
     let sockets = (0...PeerDescriptors.limit).map { _ in LingeringSocket() }
@@ -82,7 +86,7 @@ private func list(_ sockets: [LingeringSocket], from sender: PeerDescriptors) ->
     #expect(eventually { total.count == 0 && one.count == 0 && other.count == 0 })
   }
 
-  @Test func `of one peer do not wait for those of another`() {
+  @Test func `Descriptors of one peer are closed without waiting for those of another`() {
     let lingering = LingeringSocket()
     let (one, other) = (PeerDescriptors(), PeerDescriptors())
     _ = list([lingering], from: one)

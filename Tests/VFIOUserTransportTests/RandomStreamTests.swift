@@ -11,7 +11,7 @@ import VFIOUserTransport
   static let seed: UInt64 = 0x5EED
   static let streams = 100_000
 
-  @Test func `are taken apart or refused, a hundred thousand of them`() throws {
+  @Test func `100,000 random and mutated streams are split into exact frames or refused`() throws {
     var random = SplitMix64(seed: Self.seed)
     var outcomes = (frames: 0, refused: 0, unfinished: 0)
     for _ in 0..<Self.streams {

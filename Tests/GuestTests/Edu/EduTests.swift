@@ -2,7 +2,7 @@ import Testing
 
 extension Guests {
   /// What a driver in a guest sees of the teaching device.
-  @Suite(.timeLimit(.minutes(5))) struct `The teaching device in a guest` {
+  @Suite(.timeLimit(.minutes(5))) struct `The edu device in a guest` {
     static let machines = [
       Machine(), Machine(board: .pc),
       // Everything by messages, and a QEMU that waits for each write while it holds its lock.
@@ -10,7 +10,9 @@ extension Guests {
     ]
 
     @Test(arguments: machines)
-    func `computes, copies and interrupts`(_ machine: Machine) throws {
+    func `The edu device computes factorials, copies by DMA and raises interrupts`(
+      _ machine: Machine
+    ) throws {
       let device = try DeviceProcess(["edu"])
       defer { device.kill() }
       try withGuest(machine, .edu, [device], kernelArguments: EduMemory.kernelArguments) { guest in

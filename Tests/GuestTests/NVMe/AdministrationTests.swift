@@ -3,7 +3,7 @@ import Testing
 
 extension Guests {
   @Suite(.timeLimit(.minutes(5))) struct `The disk under nvme-cli` {
-    @Test func `describes itself, and does what each command says`() throws {
+    @Test func `The disk describes itself to nvme-cli and carries out each command`() throws {
       let disk = try NVMeDisk(megabytes: 64)
       // A reset of the subsystem is noticed by a time-out, which is 30 seconds.
       let arguments = "nvme_core.io_timeout=5 nvme_core.admin_timeout=5"

@@ -9,7 +9,9 @@ extension Guests {
 
     /// SeaBIOS has a driver of its own, and QEMU moves memory about while the firmware runs.
     @Test(arguments: boards)
-    func `loads blocks with the firmware's driver`(_ machine: Machine) throws {
+    func `A machine loads boot blocks from the disk with the driver of SeaBIOS`(_ machine: Machine)
+      throws
+    {
       let disk = try NVMeDisk(megabytes: 16)
       try disk.write(BootSector.blocks)
       let plug = machine.plug(disk.device.socket, ["bootindex": "1"])
@@ -24,7 +26,7 @@ extension Guests {
       .enabled(
         if: FileManager.default.isReadableFile(atPath: GuestEnvironment.uefi.path),
         "run Scripts/fetch-guest --with nvme"))
-    func `loads a program with UEFI firmware`() throws {
+    func `A machine loads a program from the disk with UEFI firmware`() throws {
       let disk = try NVMeDisk(megabytes: 16)
       try disk.write(EFIVolume.bytes)
       let machine = Machine()
@@ -39,7 +41,7 @@ extension Guests {
     }
 
     /// `mke2fs -d` fills a file system without being root and without mounting it.
-    @Test func `has its root file system there`() throws {
+    @Test func `A machine boots with the disk as its root file system`() throws {
       let scratch = try ScratchFolder()
       let image = try RootImage.make(in: scratch)
       let disk = try NVMeDisk(content: image)

@@ -2,7 +2,8 @@ import Testing
 
 extension Guests {
   @Suite(.timeLimit(.minutes(5))) struct `Two controllers with two namespaces each in one process` {
-    @Test func `are all busy at once, and none gets the data of another`() throws {
+    @Test func `Four namespaces of two controllers are busy at once without mixing up data`() throws
+    {
       let scratch = try ScratchFolder()
       let controllers = try DeviceProcess(
         configuration: twoControllers, sockets: ["controller-0", "controller-1"], in: scratch)

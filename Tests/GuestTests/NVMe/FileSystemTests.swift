@@ -31,7 +31,7 @@ extension Guests {
     ]
 
     @Test(arguments: cases)
-    func `keeps all that was written, and gives it back to the host when it is discarded`(
+    func `A file system keeps all that was written, and a discard frees space on the host`(
       _ machine: Case
     ) throws {
       let disk = try NVMeDisk(

@@ -9,7 +9,7 @@ extension Guests {
     /// Without MSI-X: QEMU 11.1 dies of an assertion (`subregion->container == mr`) when any vfio-user
     /// device with it is unplugged.
     @Test(arguments: boards)
-    func `is unplugged and plugged in again`(_ machine: Machine) throws {
+    func `A disk in use is unplugged and plugged in again`(_ machine: Machine) throws {
       let disk = try NVMeDisk(megabytes: 128, options: ["--interrupts", "msi"])
       let isExpress = machine.board == .q35
       let place = [
@@ -37,7 +37,7 @@ extension Guests {
     }
 
     /// The driver sends everything again that was under way.
-    @Test func `is reset under load`() throws {
+    @Test func `A disk in use is reset under load`() throws {
       let disk = try NVMeDisk(megabytes: 128)
       try withGuest(Machine(memory: 512), .load, [disk.device]) { guest in
         let said = try guest.run(

@@ -57,8 +57,10 @@ private final class UnnamedDisks {
 }
 
 extension Guests {
-  @Suite(.timeLimit(.minutes(5))) struct `Disks that nobody has given a name` {
-    @Test func `are several, and keep their blocks, their names and their files`() throws {
+  @Suite(.timeLimit(.minutes(5))) struct `Disks without a configured serial number` {
+    @Test func `Disks without a configured serial number are distinct and keep identity and data`()
+      throws
+    {
       let disks = try UnnamedDisks()
       try disks.start()
       let machine = Machine(memory: 512)

@@ -10,7 +10,7 @@ import VFIOUserClient
 /// SIGHUP after a file was made larger.
 ///
 /// The guest's side is in `AdministrationTests`.
-@Suite(.timeLimit(.minutes(2))) struct `A disk whose file has another size` {
+@Suite(.timeLimit(.minutes(2))) struct `A disk whose file changes its size` {
   /// A driver that wants to be told.
   private func attach(_ disk: NVMeDisk) throws -> NVMeController {
     let controller = try NVMeController(
@@ -23,7 +23,7 @@ import VFIOUserClient
     return controller
   }
 
-  @Test func `tells the driver at SIGHUP, and takes commands for the new blocks`() throws {
+  @Test func `A disk notifies the driver at SIGHUP of new blocks and serves them`() throws {
     let disk = try NVMeDisk(megabytes: 64)
     let controller = try attach(disk)
     let queue = try controller.createQueue(1, entries: 16)
@@ -47,7 +47,7 @@ import VFIOUserClient
   }
 
   /// Each event once, after its log was read; a SIGHUP for nothing is none.
-  @Test func `tells once for each change`() throws {
+  @Test func `A disk sends one event for each change of its size`() throws {
     let disk = try NVMeDisk(megabytes: 16)
     let controller = try attach(disk)
     disk.device.process.send(SIGHUP)
@@ -62,7 +62,7 @@ import VFIOUserClient
     #expect(try controller.nextEvent(within: .milliseconds(300)) == nil)
   }
 
-  @Test func `is seen by the next driver, who has no change to be told of`() throws {
+  @Test func `The next driver sees the new size of a disk without an event`() throws {
     let disk = try NVMeDisk(megabytes: 16)
     let first = try attach(disk)
     #expect(try first.identifyNamespace(1).size == 32_768)

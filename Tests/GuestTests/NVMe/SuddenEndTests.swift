@@ -3,7 +3,7 @@ import Testing
 extension Guests {
   /// One of both sides is killed in the middle of everything.
   @Suite(.timeLimit(.minutes(5))) struct `A disk whose other side ends suddenly` {
-    @Test func `has a file system that its journal repairs after QEMU was killed`() throws {
+    @Test func `A disk has a file system that its journal repairs after QEMU was killed`() throws {
       let disk = try NVMeDisk(megabytes: 256)
       var announced: [String] = []
       try withGuest(Machine(memory: 512), .load, [disk.device]) { guest in
@@ -28,7 +28,7 @@ extension Guests {
     }
 
     /// The process is started again with its file; the guest is a new one.
-    @Test func `has all that was flushed after the device process was killed`() throws {
+    @Test func `A disk has all that was flushed after the device process was killed`() throws {
       let disk = try NVMeDisk(megabytes: 256)
       var flushed = 0
       try withGuest(Machine(memory: 512), .load, [disk.device]) { guest in

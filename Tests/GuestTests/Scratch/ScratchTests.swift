@@ -4,7 +4,9 @@ extension Guests {
   @Suite(.timeLimit(.minutes(5))) struct `The scratch device in a guest` {
     /// What `Tests/GuestPrograms/scratch-vfio.c` sees; it says what does not work.
     @Test(arguments: [true, false])
-    func `serves a driver in user space behind an IOMMU`(_ sharesMemory: Bool) throws {
+    func `The scratch device serves a driver in user space behind an IOMMU`(_ sharesMemory: Bool)
+      throws
+    {
       let device = try DeviceProcess(["scratch"])
       defer { device.kill() }
       let machine = Machine(sharesMemory: sharesMemory, hasIOMMU: true)

@@ -5,7 +5,7 @@ import VFIOUserClient
 
 extension Guests {
   @Suite(.timeLimit(.minutes(5))) struct `A device whose QEMU is killed during a transfer` {
-    @Test func `holds nothing of it and serves the next one`() throws {
+    @Test func `A device releases everything of a killed QEMU and serves the next one`() throws {
       let device = try SerialProcess(.socket)
       defer { device.kill() }
       let far = try device.connect()

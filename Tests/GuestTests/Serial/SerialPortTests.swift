@@ -4,7 +4,9 @@ extension Guests {
   /// What the kernel's own driver, 8250_pci, makes of the port.
   @Suite(.timeLimit(.minutes(5))) struct `A serial port in a guest` {
     @Test(arguments: Machine.eachTwo)
-    func `is a 16550A that interrupts and carries 64 KiB each way`(_ machine: Machine) throws {
+    func `A serial port is a 16550A that interrupts and carries 64 KiB each way`(_ machine: Machine)
+      throws
+    {
       try withGuest(machine, .socket) { guest, far in
         #expect(guest.portMessage.hasSuffix("is a 16550A"))
         let before = try guest.interrupts()
@@ -29,7 +31,7 @@ extension Guests {
     @Test(arguments: [
       (Machine(board: .pc), SerialProcess.FarEnd.standardStreams), (Machine(), .terminal),
     ])
-    func `carries both directions at once`(
+    func `A serial port carries both directions at once`(
       _ machine: Machine, farEnd: SerialProcess.FarEnd
     ) throws {
       try withGuest(machine, farEnd) { guest, far in

@@ -12,7 +12,7 @@ extension Guests {
     /// What has gone through before the stop.
     private static let start = 8 << 10
 
-    @Test func `loses nothing when the host does not read for ten seconds`() throws {
+    @Test func `A serial port loses nothing when the host does not read for ten seconds`() throws {
       try withGuest(Machine(), .terminal) { guest, far in
         _ = try guest.run("cat /from-guest >&3 &")
         var received = try far.receive(Self.start)
@@ -27,7 +27,7 @@ extension Guests {
     }
 
     /// The guest's kernel takes what comes meanwhile: by default it has room for 640 KiB.
-    @Test func `loses nothing when the guest does not read for ten seconds`() throws {
+    @Test func `A serial port loses nothing when the guest does not read for ten seconds`() throws {
       try withGuest(Machine(), .terminal) { guest, far in
         let script = """
           {
@@ -43,7 +43,7 @@ extension Guests {
       }
     }
 
-    @Test func `keeps the host waiting while the guest has the port closed`() throws {
+    @Test func `A serial port keeps the host waiting while the guest has it closed`() throws {
       try withGuest(Machine(), .terminal) { guest, far in
         _ = try guest.run("close_port")
         let bytes = Array(Payload.toGuest.prefix(Payload.size / 2))

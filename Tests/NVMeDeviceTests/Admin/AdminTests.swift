@@ -10,14 +10,14 @@ import VFIOUserTransport
     arguments: [
       0x03, 0x0D, 0x10, 0x11, 0x14, 0x15, 0x18, 0x19, 0x7F, 0x81, 0x82, 0x84, 0xC0, 0xFF,
     ] as [UInt8])
-  func `that are unknown are refused`(opcode: UInt8) throws {
+  func `Unknown admin commands are refused`(opcode: UInt8) throws {
     let host = try TestHost()
     try host.enable()
     let completion = try host.run(SubmissionEntry(opcode: opcode))
     #expect(completion.status.means(.invalidOpcode) && completion.status.doNotRetry)
   }
 
-  @Test func `use PRPs and are not fused`() throws {
+  @Test func `Admin commands that use SGLs or are fused are refused`() throws {
     let host = try TestHost()
     try host.enable()
     for flags: UInt8 in [0x01, 0x02, 0x40, 0x80, 0xC0] {
@@ -89,7 +89,7 @@ import VFIOUserTransport
       try host.run(.identify(.activeNamespaces, namespace: .max)).status.means(.invalidNamespace))
   }
 
-  @Test func `Identify names a namespace, each differently`() throws {
+  @Test func `Identify gives each namespace identifiers of its own`() throws {
     let host = try TestHost([StorageFile(memory: 1 << 20), StorageFile(memory: 1 << 20)])
     try host.enable()
     var names: [NamespaceIdentifiers] = []
@@ -105,7 +105,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [0x04, 0x05, 0x06, 0x14, 0x15, 0x1F, 0xFF] as [UInt8])
-  func `Identify refuses what it does not know`(selector: UInt8) throws {
+  func `Identify refuses unknown CNS values`(selector: UInt8) throws {
     let host = try TestHost()
     try host.enable()
     #expect(
@@ -113,7 +113,7 @@ import VFIOUserTransport
         .means(.invalidField))
   }
 
-  @Test func `data goes to two pages that are not neighbours`() throws {
+  @Test func `Identify data goes to two pages that are not adjacent`() throws {
     let host = try TestHost { $0.serialNumber = "SPLIT" }
     try host.enable()
     let entry = SubmissionEntry.identify(.controller).with {
@@ -134,7 +134,7 @@ import VFIOUserTransport
       try host.run(.admin(.abort).with { $0.dword10 = 1 | 99 << 16 }).result == 1)
   }
 
-  @Test func `event requests are limited`() throws {
+  @Test func `The number of Asynchronous Event Requests is limited`() throws {
     let host = try TestHost()
     try host.enable(entries: 32)
     for _ in 0..<EventQueue.maxRequests {
@@ -146,7 +146,7 @@ import VFIOUserTransport
 }
 
 @Suite struct `Log pages` {
-  @Test func `the health log counts what was done`() throws {
+  @Test func `The health log counts commands and data units`() throws {
     let host = try TestHost()
     try host.enable()
     var queue = try host.makeQueue()
@@ -160,7 +160,9 @@ import VFIOUserTransport
     #expect(log.powerCycles == 1 && log.temperature == 303 && log.criticalWarning == 0)
   }
 
-  @Test func `the error log has the newest first, with queue, command, place and block`() throws {
+  @Test func `The error log has the newest entry first, with queue, command, location and block`()
+    throws
+  {
     let host = try TestHost()
     try host.enable()
     var queue = try host.makeQueue()
@@ -176,7 +178,7 @@ import VFIOUserTransport
     #expect(older.errorCount == 1 && older.parameterLocation == 0)
   }
 
-  @Test func `the error log keeps the newest when it is full`() throws {
+  @Test func `The error log keeps the newest entries when it is full`() throws {
     let host = try TestHost()
     try host.enable()
     for _ in 0..<ErrorLog.entries + 5 { _ = try host.run(SubmissionEntry(opcode: 0x7F)) }
@@ -185,7 +187,7 @@ import VFIOUserTransport
     #expect(try ErrorLogEntry(decoding: host.received(64).span).errorCount == 6)
   }
 
-  @Test func `firmware and effects are there`() throws {
+  @Test func `The firmware slot and command effects logs can be read`() throws {
     let host = try TestHost()
     try host.enable()
     #expect(try host.run(.log(.firmwareSlots, bytes: 512)).status == .success)
@@ -201,7 +203,7 @@ import VFIOUserTransport
       (LogPage(rawValue: 0x06), 512, 0, .invalidLogPage), (.health, 512, 2, .invalidField),
       (.health, 512, 516, .invalidField), (.health, 512, .max - 3, .invalidField),
     ] as [(LogPage, Int, UInt64, Status)])
-  func `what is not there is refused`(
+  func `Unknown log pages and invalid offsets are refused`(
     page: LogPage, count: Int, offset: UInt64, status: Status
   ) throws {
     let host = try TestHost()
@@ -210,7 +212,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [LogPage.errors, .health, .firmwareSlots, .changedNamespaces, .commandEffects])
-  func `all are the controller's, and none a namespace's`(page: LogPage) throws {
+  func `Log pages belong to the controller and are refused for a namespace`(page: LogPage) throws {
     let host = try TestHost()
     try host.enable()
     for (id, status) in [(0, .success), (.max, .success), (1, .invalidField), (2, .invalidField)]
@@ -221,7 +223,8 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `what is asked for behind the end is zeros, and too much is refused`() throws {
+  @Test func `A log page reads as zeros beyond its end, and a too large request is refused`() throws
+  {
     let host = try TestHost()
     try host.enable()
     host.provide([UInt8](repeating: 0xFF, count: 4096))
@@ -238,7 +241,7 @@ import VFIOUserTransport
       (.arbitration, 5), (.errorRecovery, 9), (.writeAtomicity, 1), (.asynchronousEvents, 0x100),
       (.softwareProgressMarker, 3), (.interruptCoalescing, 0x0102),
     ] as [(Feature, UInt32)])
-  func `are set, read, saved, and survive a reset when saved`(
+  func `Features are set, read and saved, and survive a reset when saved`(
     feature: Feature, value: UInt32
   ) throws {
     let host = try TestHost()
@@ -259,7 +262,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [0x00, 0x03, 0x0C, 0x0D, 0x0F, 0x10, 0x82, 0xC0, 0xFF] as [UInt8])
-  func `that are unknown are refused`(number: UInt8) throws {
+  func `Unknown features are refused`(number: UInt8) throws {
     let host = try TestHost()
     try host.enable()
     let feature = Feature(rawValue: number)
@@ -267,7 +270,9 @@ import VFIOUserTransport
     #expect(try host.run(.set(feature, 0)).status.means(.invalidField))
   }
 
-  @Test func `that cannot be saved, or are not a namespace's, say so`() throws {
+  @Test func `Features that cannot be saved or are not namespace specific are refused as such`()
+    throws
+  {
     let host = try TestHost()
     try host.enable()
     #expect(
@@ -280,7 +285,7 @@ import VFIOUserTransport
       try host.run(.get(.arbitration, FeatureSelector(rawValue: 4))).status.means(.invalidField))
   }
 
-  @Test func `the number of queues is what the disk has, and fixed once there are some`() throws {
+  @Test func `The number of queues is that of the disk, and fixed once a queue exists`() throws {
     let host = try TestHost()
     try host.enable()
     let wanted = QueueCounts(submission: 64, completion: 64).rawValue
@@ -292,7 +297,7 @@ import VFIOUserTransport
     #expect(try host.run(.set(.numberOfQueues, wanted)).status.means(.commandSequenceError))
   }
 
-  @Test func `power has one state, vectors are those that are there`() throws {
+  @Test func `Set Features refuses unknown power states and interrupt vectors`() throws {
     let host = try TestHost()
     try host.enable()
     #expect(try host.run(.set(.powerManagement, 0)).status == .success)
@@ -305,7 +310,9 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [FeatureSelector.default, .saved])
-  func `that are not saved have their defaults all the same`(selector: FeatureSelector) throws {
+  func `Features that are not saveable report their default and saved values`(
+    selector: FeatureSelector
+  ) throws {
     let host = try TestHost()
     try host.enable()
     // Over and under thresholds, and one of a sensor that is not there.
@@ -326,7 +333,9 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [FeatureSelector.default, .saved])
-  func `in memory are given as they are by default`(selector: FeatureSelector) throws {
+  func `Features with a data buffer report zeros as default and saved values`(
+    selector: FeatureSelector
+  ) throws {
     let host = try TestHost()
     try host.enable()
     for (feature, flag, count) in [
@@ -340,7 +349,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `a time is kept and goes on`() throws {
+  @Test func `The Timestamp feature keeps the time that was set and advances`() throws {
     let host = try TestHost()
     try host.enable()
     host.provide([0x10, 0x32, 0x54, 0x76, 0x98, 0x01, 0, 0])
@@ -351,7 +360,7 @@ import VFIOUserTransport
     #expect(Array(bytes[2..<6]) == [0x54, 0x76, 0x98, 0x01] && bytes[6] == 0b010)
   }
 
-  @Test func `a time that nobody has set is the time since the reset`() throws {
+  @Test func `The Timestamp feature counts from the reset when no time was set`() throws {
     let before = Deadline.now
     let host = try TestHost()
     try host.enable()
@@ -363,7 +372,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [(0, 8), (1, 16)] as [(UInt32, Int)])
-  func `a host identifier has eight or sixteen bytes`(flag: UInt32, count: Int) throws {
+  func `A host identifier has 8 or 16 bytes`(flag: UInt32, count: Int) throws {
     let host = try TestHost()
     try host.enable()
     host.provide(pattern(16))
@@ -374,7 +383,7 @@ import VFIOUserTransport
     #expect(host.received(1, at: TestHost.data + UInt64(count)) == [0])
   }
 
-  @Test func `a threshold below the temperature is told of`() throws {
+  @Test func `A threshold below the temperature raises an asynchronous event`() throws {
     let host = try TestHost()
     try host.enable()
     host.put(.admin(.asynchronousEventRequest), &host.admin)
@@ -388,7 +397,7 @@ import VFIOUserTransport
     #expect(try HealthLog(decoding: host.received(512).span).criticalWarning == 2)
   }
 
-  @Test func `there is no write cache to switch when everything is written through`() throws {
+  @Test func `A write-through disk has no volatile write cache to switch`() throws {
     let file = try TestFile(size: 1 << 20)
     let host = try TestHost([StorageFile(path: file.path, cache: .writeThrough)])
     try host.enable()

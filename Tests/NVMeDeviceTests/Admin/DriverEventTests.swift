@@ -7,8 +7,8 @@ import VFIOUserClient
 import VFIOUserServer
 import VFIOUserTransport
 
-@Suite(.timeLimit(.minutes(2))) struct `The events that the driver hears of` {
-  @Test func `are answers to its requests, and not to commands whose time was up`() throws {
+@Suite(.timeLimit(.minutes(2))) struct `The events that the driver receives` {
+  @Test func `The driver does not take a late reply to a timed-out command for an event`() throws {
     var options = NVMeConfiguration(
       namespaces: [NamespaceConfiguration(try StorageFile(memory: 4 << 20))])
     options.logger.logLevel = .critical

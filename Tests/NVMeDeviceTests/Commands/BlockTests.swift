@@ -36,7 +36,10 @@ import VFIOUserTransport
     }
   }
 
-  @Test mutating func `a read waits for a write, and one of the neighbours does not`() throws {
+  @Test
+  mutating func `A read waits for a write to the same blocks, and reads beside them do not wait`()
+    throws
+  {
     let ids = try give(
       Self.durable(8), .io(.read, block: 15, blocks: 2), .io(.read, block: 16), .io(.read, block: 7)
     )
@@ -46,7 +49,9 @@ import VFIOUserTransport
     #expect(try ended(2) == [ids[0], ids[1]])
   }
 
-  @Test mutating func `a write waits for reads and writes, zeros and holes wait as well`() throws {
+  @Test mutating func `A write or Write Zeroes waits for reads and writes of the same blocks`()
+    throws
+  {
     let verify = try give(.io(.verify, blocks: 8))
     #expect(eventually { engine.held == [.read] })
     // A write that the thread would do by itself, and those that come behind it.
@@ -60,7 +65,7 @@ import VFIOUserTransport
       engine.done.count == 3 && engine.done.contains(.zero(deallocate: false, durable: false)))
   }
 
-  @Test mutating func `nobody overtakes a command that waits for the same blocks`() throws {
+  @Test mutating func `No command overtakes another that waits for the same blocks`() throws {
     let first = try give(.io(.verify, blocks: 8))
     let write = try give(Self.durable(0))
     // Could go beside the first, but then a write would wait as long as there are reads.
@@ -71,7 +76,9 @@ import VFIOUserTransport
     #expect(try ended(3) == first + write + read)
   }
 
-  @Test mutating func `what waits goes with a reset, and nothing waits for it`() throws {
+  @Test mutating func `A reset discards waiting commands, and later commands do not wait for them`()
+    throws
+  {
     _ = try give(Self.durable(0), Self.durable(0), .io(.read))
     #expect(eventually { engine.held == [.write(durable: true)] })
     try host.store(0, RegisterOffset.configuration)
@@ -88,7 +95,9 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [false, true])
-  mutating func `what waits can be aborted, alone or with its queue`(deletesQueue: Bool) throws {
+  mutating func `A waiting command can be aborted, alone or with its queue`(deletesQueue: Bool)
+    throws
+  {
     let ids = try give(Self.durable(0), Self.durable(0), .io(.read))
     #expect(eventually { engine.held == [.write(durable: true)] })
     if deletesQueue {
@@ -113,7 +122,7 @@ import VFIOUserTransport
     #expect(engine.done == [.write(durable: true)])
   }
 
-  @Test mutating func `a namespace is not shut down before what waits is done`() throws {
+  @Test mutating func `A shutdown is not complete before the waiting commands are done`() throws {
     let ids = try give(Self.durable(0), Self.durable(0))
     #expect(eventually { engine.held.count == 1 })
     try host.configure { $0.shutdown = 1 }
@@ -123,7 +132,8 @@ import VFIOUserTransport
   }
 
   @Test
-  mutating func `a write leaves the thread while something heavy is under way, a read does not`()
+  mutating func
+    `A write leaves the controller's thread during a heavy command, and a read does not`()
     throws
   {
     _ = try give(.io(.writeZeroes, block: 64, blocks: 8))
@@ -139,7 +149,7 @@ import VFIOUserTransport
     #expect(engine.done.count == count)
   }
 
-  @Test func `after a write that took long, others write for a while`() {
+  @Test func `After a slow inline write the thread pool does the writes for a while`() {
     var writing = InlineWriting()
     #expect(writing.isAllowed(at: 0))
     writing.took(from: 10, to: 10 + InlineWriting.longest)
@@ -149,7 +159,7 @@ import VFIOUserTransport
     #expect(writing.isAllowed(at: 11 + InlineWriting.longest + InlineWriting.pause))
   }
 
-  @Test func `flushes that take long leave threads to reads`() async {
+  @Test func `Slow flushes leave threads of the pool to reads`() async {
     await #expect(processExitsWith: .success) {
       let file = try TestFile(size: 1 << 20)
       let host = try TestHost([StorageFile(path: file.path)])

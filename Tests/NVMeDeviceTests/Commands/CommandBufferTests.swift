@@ -6,7 +6,7 @@ import VFIOUserTransport
 @testable import NVMeDevice
 
 @Suite struct `Memory for Compare and Verify` {
-  @Test func `is as much as they need, and never much`() throws {
+  @Test func `Compare and Verify allocate only what they need, and at most 64 KiB`() throws {
     let engine = HeldEngine()
     let host = try TestHost { $0.makeEngine = { engine } }
     try host.enable()

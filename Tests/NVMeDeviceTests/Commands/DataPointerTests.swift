@@ -4,7 +4,7 @@ import Testing
 
 @testable import NVMeDevice
 
-@Suite final class `Where data is` {
+@Suite final class `The data pointer of a command` {
   private let host: TestHost
   private var queue: TestHost.Queue
 
@@ -35,7 +35,7 @@ import Testing
 
   // MARK: PRPs
 
-  @Test func `pages in any order`() throws {
+  @Test func `A PRP list may name pages in any order`() throws {
     let pages = (1..<16).map { TestHost.data + UInt64(16 - $0) * 4096 }
     Self.list(pages, host)
     #expect(try read { $0.dataPointer2 = TestHost.lists } == .success)
@@ -45,7 +45,7 @@ import Testing
     #expect(host.received(4096, at: pages[14]) == Array(expected[61440...]))
   }
 
-  @Test func `a list that starts near the end of its page goes on in the next`() throws {
+  @Test func `A PRP list that starts near the end of its page continues in the next`() throws {
     let pages = (1..<16).map { TestHost.data + UInt64($0) * 4096 }
     let start = TestHost.lists + 4096 - 32
     Self.list(Array(pages[..<3]) + [TestHost.lists + 8192], host, at: start)
@@ -54,7 +54,7 @@ import Testing
     #expect(host.received(65536) == pattern(65536))
   }
 
-  @Test func `a list whose first entry leads on makes progress`() throws {
+  @Test func `A PRP list whose first entry points to the next list is followed`() throws {
     let pages = (1..<16).map { TestHost.data + UInt64($0) * 4096 }
     Self.list([TestHost.lists + 8192], host, at: TestHost.lists + 4088)
     Self.list(pages, host, at: TestHost.lists + 8192)
@@ -62,7 +62,7 @@ import Testing
     #expect(host.received(65536) == pattern(65536))
   }
 
-  @Test func `a list in circles ends with the data`() throws {
+  @Test func `A circular PRP list ends with the data`() throws {
     // Each page of the list would lead to itself; the data is too short to get there.
     Self.list([UInt64](repeating: TestHost.lists, count: 512), host)
     #expect(try read { $0.dataPointer2 = TestHost.lists } == .success)
@@ -76,7 +76,7 @@ import Testing
       ("list is nowhere", .dataTransferError), ("entry is nowhere", .dataTransferError),
       ("link has an offset", .prpOffsetInvalid), ("entry wraps", .dataTransferError),
     ] as [(String, Status)])
-  func `a PRP is refused`(what: String, status: Status) throws {
+  func `An invalid PRP is refused`(what: String, status: Status) throws {
     var pages = (1..<16).map { TestHost.data + UInt64($0) * 4096 }
     var list = TestHost.lists
     var blocks = 128
@@ -122,12 +122,12 @@ import Testing
     SGLDescriptor(.dataBlock, address: TestHost.data + offset, length: length)
   }
 
-  @Test func `one block of data`() throws {
+  @Test func `An SGL may consist of one data block`() throws {
     #expect(try readList(data(0, 65536)) == .success)
     #expect(host.received(65536) == pattern(65536))
   }
 
-  @Test func `pieces of any length at any place`() throws {
+  @Test func `An SGL may have pieces of any length at any address`() throws {
     segment([data(3, 1), data(100, 4999), data(0, 0), data(10001, 60536)])
     let first = SGLDescriptor(.lastSegment, address: TestHost.lists, length: 64)
     #expect(try readList(first) == .success)
@@ -137,7 +137,7 @@ import Testing
     #expect(host.received(60536, at: TestHost.data + 10001) == Array(expected[5000...]))
   }
 
-  @Test func `segments that lead on`() throws {
+  @Test func `An SGL may continue in further segments`() throws {
     let next = TestHost.lists + 4096
     segment([data(0, 4096), SGLDescriptor(.segment, address: next, length: 32)])
     segment(
@@ -148,7 +148,7 @@ import Testing
     #expect(host.received(65536) == pattern(65536))
   }
 
-  @Test func `more pieces than one system call takes`() throws {
+  @Test func `An SGL may have more pieces than one system call takes`() throws {
     segment((0..<2048).map { data(UInt64($0) * 64, 32) })
     let first = SGLDescriptor(.lastSegment, address: TestHost.lists, length: 32768)
     #expect(try readList(first) == .success)
@@ -169,7 +169,7 @@ import Testing
       ("in circles", .invalidSGLCount), ("list is nowhere", .dataTransferError),
       ("data is nowhere", .dataTransferError), ("list wraps", .dataTransferError),
     ] as [(String, Status)])
-  func `an SGL is refused`(what: String, status: Status) throws {
+  func `An invalid SGL is refused`(what: String, status: Status) throws {
     var first = SGLDescriptor(.lastSegment, address: TestHost.lists, length: 32)
     var list = [data(0, 4096), data(4096, 61440)]
     let link = SGLDescriptor(.lastSegment, address: TestHost.lists + 4096, length: 16)

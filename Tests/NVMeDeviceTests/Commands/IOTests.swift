@@ -8,7 +8,7 @@ import Testing
 
 @Suite struct `I/O commands` {
   @Test(arguments: [true, false], [512, 4096])
-  func `data comes back as it was written`(isShared: Bool, blockSize: Int) throws {
+  func `Read returns the data that Write has written`(isShared: Bool, blockSize: Int) throws {
     let host = try TestHost(blockSize: blockSize, isShared: isShared)
     try host.enable()
     var queue = try host.makeQueue()
@@ -41,7 +41,9 @@ import Testing
       ("behind", 16384, 1, .lbaOutOfRange), ("wrapping", .max, 2, .lbaOutOfRange),
       ("far", .max - 1, 1, .lbaOutOfRange),
     ] as [(String, UInt64, Int, Status)])
-  func `blocks have to be there`(what: String, block: UInt64, count: Int, status: Status) throws {
+  func `Commands for blocks beyond the end of the namespace are refused`(
+    what: String, block: UInt64, count: Int, status: Status
+  ) throws {
     let host = try TestHost()
     try host.enable()
     var queue = try host.makeQueue()
@@ -51,7 +53,7 @@ import Testing
     }
   }
 
-  @Test func `a megabyte is the most of one command`() throws {
+  @Test func `A command transfers at most one mebibyte`() throws {
     let host = try TestHost()
     try host.enable()
     var queue = try host.makeQueue()
@@ -68,7 +70,7 @@ import Testing
   }
 
   @Test(arguments: [0, 2, 0xFFFF_FFFF] as [UInt32])
-  func `a namespace has to be there`(id: UInt32) throws {
+  func `A command for a missing namespace is refused`(id: UInt32) throws {
     let host = try TestHost()
     try host.enable()
     var queue = try host.makeQueue()
@@ -76,7 +78,7 @@ import Testing
   }
 
   @Test(arguments: [0x03, 0x04, 0x06, 0x0D, 0x0E, 0x11, 0x15, 0x7F, 0x80, 0xFF] as [UInt8])
-  func `unknown commands are refused`(opcode: UInt8) throws {
+  func `Unknown commands of the NVM command set are refused`(opcode: UInt8) throws {
     let host = try TestHost()
     try host.enable()
     var queue = try host.makeQueue()
@@ -85,7 +87,7 @@ import Testing
         .means(.invalidOpcode))
   }
 
-  @Test func `fused commands and unknown descriptions are refused`() throws {
+  @Test func `Fused commands and reserved PSDT values are refused`() throws {
     let host = try TestHost()
     try host.enable()
     var queue = try host.makeQueue()
@@ -95,7 +97,7 @@ import Testing
     }
   }
 
-  @Test func `what to do with protection information is ignored, since there is none`() throws {
+  @Test func `PRINFO is ignored, since there is no protection information`() throws {
     let host = try TestHost()
     try host.enable()
     var queue = try host.makeQueue()
@@ -105,7 +107,7 @@ import Testing
     }
   }
 
-  @Test func `Compare finds a difference, and none`() throws {
+  @Test func `Compare finds a difference, or reports equality`() throws {
     let host = try TestHost()
     try host.enable()
     var queue = try host.makeQueue()
@@ -159,7 +161,7 @@ import Testing
     }
   }
 
-  @Test func `Deallocate gives room back and leaves zeros`() throws {
+  @Test func `Deallocate frees space of the file and leaves zeros`() throws {
     let file = try StorageFile(memory: 8 << 20)
     let host = try TestHost([file])
     try host.enable()
@@ -178,7 +180,7 @@ import Testing
     #expect(host.received(4096).allSatisfy { $0 == 0 })
   }
 
-  @Test func `Deallocate is a hint that the host need not follow`() async {
+  @Test func `Deallocate succeeds also where the host cannot punch holes`() async {
     for code in [EINVAL, EOPNOTSUPP] {
       await #expect(processExitsWith: .success) { [code = code as CInt] in
         let host = try TestHost()
@@ -215,7 +217,7 @@ import Testing
     #expect(try host.run(deallocate(1), &queue).status == .success)
   }
 
-  @Test func `Flush takes one namespace or all`() throws {
+  @Test func `Flush works for one namespace or for all`() throws {
     let host = try TestHost([StorageFile(memory: 1 << 20), StorageFile(memory: 1 << 20)])
     try host.enable()
     var queue = try host.makeQueue()
@@ -227,7 +229,7 @@ import Testing
     }
   }
 
-  @Test func `data outside of the client's memory is an error of the transfer`() throws {
+  @Test func `Data outside of the client's memory fails with Data Transfer Error`() throws {
     let host = try TestHost()
     try host.enable()
     var queue = try host.makeQueue()
@@ -238,7 +240,7 @@ import Testing
     #expect(try host.run(.io(.read), &queue).status == .success)
   }
 
-  @Test func `many commands at once are all done, each once`() throws {
+  @Test func `Each of many commands in flight completes once`() throws {
     let host = try TestHost()
     try host.enable()
     var queue = try host.makeQueue(1, entries: 64)

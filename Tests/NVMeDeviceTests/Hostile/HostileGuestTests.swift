@@ -10,7 +10,7 @@ import VFIOUserTransport
     + HostileCommandCases.io + HostileCommandCases.admin + HostileResetCases.cases
 
   @Test(arguments: cases)
-  func `gets what the specification says, and the disk works after a reset`(
+  func `A hostile guest gets the specified reaction, and the disk works after a reset`(
     _ one: HostileCase
   ) throws {
     let guest = try HostileGuest()
@@ -19,12 +19,12 @@ import VFIOUserTransport
     try guest.checkAndRecover()
   }
 
-  @Test func `has more than sixty ways`() {
+  @Test func `The table has at least sixty distinct attacks of a guest`() {
     #expect(Self.cases.count >= 60)
     #expect(Set(Self.cases.map(\.name)).count == Self.cases.count)
   }
 
-  @Test func `leaves nothing behind, one way after the other`() async {
+  @Test func `A hostile guest leaves no descriptors and no mappings behind`() async {
     await #expect(processExitsWith: .success) {
       func run(_ cases: [HostileCase]) throws {
         for one in cases {

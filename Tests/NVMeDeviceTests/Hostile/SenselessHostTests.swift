@@ -6,9 +6,9 @@ import VFIOUserClient
 
 @testable import NVMeDevice
 
-@Suite struct `A host that makes no sense` {
+@Suite struct `A host that writes random values` {
   @Test(arguments: 1...12)
-  func `writes anything anywhere, and the disk works after a reset`(seed: Int) throws {
+  func `A disk works after a reset whatever random values a host has written`(seed: Int) throws {
     let host = try TestHost()
     var numbers = Numbers(seed: UInt64(seed))
     for round in 0..<20 {

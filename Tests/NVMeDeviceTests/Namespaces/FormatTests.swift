@@ -30,7 +30,7 @@ import Testing
     }
   }
 
-  @Test func `keep everybody out of a namespace until its own has ended`() throws {
+  @Test func `Each of two formats blocks its own namespace until it has ended`() throws {
     var bench = try Bench()
     let host = bench.host
     let ids = try bench.begin()
@@ -53,7 +53,7 @@ import Testing
     }
   }
 
-  @Test func `both begin when the commands that they wait for have ended`() throws {
+  @Test func `Two formats begin when the commands that they wait for have ended`() throws {
     var bench = try Bench()
     let host = bench.host
     for id: UInt32 in 1...2 { host.put(.io(.verify, namespace: id), &bench.queue) }

@@ -8,7 +8,7 @@ import VFIOUserTransport
 @testable import NVMeDevice
 
 @Suite struct `Namespaces of the disk` {
-  @Test func `each has its own data`() throws {
+  @Test func `Each namespace has its own data`() throws {
     let host = try TestHost([StorageFile(memory: 1 << 20), StorageFile(memory: 2 << 20)])
     try host.enable()
     var queue = try host.makeQueue()
@@ -23,7 +23,7 @@ import VFIOUserTransport
     #expect(try host.run(.io(.read, block: 2048, namespace: 2), &queue).status == .success)
   }
 
-  @Test func `one that is read only refuses what would change it`() throws {
+  @Test func `A read-only namespace refuses commands that would change it`() throws {
     let file = try TestFile(size: 1 << 20)
     let host = try TestHost([StorageFile(path: file.path, isReadOnly: true)])
     try host.enable()
@@ -42,7 +42,7 @@ import VFIOUserTransport
     #expect(try IdentifyNamespace(decoding: host.received(4096).span).isWriteProtected)
   }
 
-  @Test func `a file that grows is told of`() throws {
+  @Test func `A file that grows raises a namespace changed event`() throws {
     let file = try TestFile(size: 1 << 20)
     let host = try TestHost([StorageFile(path: file.path)])
     try host.enable()
@@ -65,7 +65,7 @@ import VFIOUserTransport
     try descriptor.closeAfter { try descriptor.resize(to: Int64(size)) }
   }
 
-  @Test func `a file that has become shorter makes reads fail, not the disk`() throws {
+  @Test func `A truncated file makes reads fail, and the disk goes on`() throws {
     let file = try TestFile(size: 1 << 20)
     let host = try TestHost([StorageFile(path: file.path)])
     try host.enable()
@@ -79,7 +79,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [(1, 12, 256), (0, 9, 2048)] as [(UInt32, UInt8, UInt64)])
-  func `Format erases and chooses the size of blocks`(
+  func `Format erases a namespace and sets its block size`(
     format: UInt32, shift: UInt8, blocks: UInt64
   ) throws {
     let host = try TestHost([StorageFile(memory: 1 << 20)])
@@ -104,7 +104,9 @@ import VFIOUserTransport
       (2 << 9, 1, .invalidField), (0, 0, .invalidNamespace), (0, 2, .invalidNamespace),
       (0, .max, .success),
     ] as [(UInt32, UInt32, Status)])
-  func `Format refuses what there is not`(value: UInt32, id: UInt32, status: Status) throws {
+  func `Format refuses unknown formats and missing namespaces`(
+    value: UInt32, id: UInt32, status: Status
+  ) throws {
     let host = try TestHost()
     try host.enable()
     let entry = SubmissionEntry.admin(.formatNVM, namespace: id).with { $0.dword10 = value }
@@ -113,7 +115,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [false, true])
-  func `Format waits for commands under way, even while the disk shuts down`(
+  func `Format waits for commands in flight, even while the disk shuts down`(
     shutsDown: Bool
   ) throws {
     let engine = HeldEngine()

@@ -6,7 +6,7 @@ import VFIOUserTransport
 
 @testable import NVMeDevice
 
-@Suite struct `A serveInline of the connection's thread` {
+@Suite struct `Inline service on the connection's thread` {
   /// A host with shadow doorbells whose disk never lingers: what is not rung for, only a visit finds.
   private struct Bench {
     let host: TestHost
@@ -41,7 +41,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [IOOpcode.read, .write])
-  func `completes a page before it returns`(opcode: IOOpcode) throws {
+  func `Inline service completes a command of one page before it returns`(opcode: IOOpcode) throws {
     var bench = try Bench()
     #expect(bench.serveInline())
     for block in 0..<12 as Range<UInt64> {
@@ -51,7 +51,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `leaves what could wait to the controller's thread`() throws {
+  @Test func `Inline service leaves commands that could block to the controller's thread`() throws {
     var bench = try Bench()
     #expect(bench.serveInline())
     for entry in [
@@ -73,7 +73,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `does not touch a controller that is at work, disabled or reset`() throws {
+  @Test func `Inline service does not touch a controller that is busy or disabled`() throws {
     var bench = try Bench()
     #expect(bench.serveInline())
     let controller = bench.controller
@@ -89,7 +89,7 @@ import VFIOUserTransport
     #expect(bench.host.poll(&bench.queue) == nil)
   }
 
-  @Test func `waits for a client that changes its memory`() throws {
+  @Test func `Inline service waits for a client that changes its memory`() throws {
     var bench = try Bench()
     let place = TestHost.base + 2 * TestHost.memorySize
     try bench.host.client.map(bench.host.memory, at: place, size: 4096)
@@ -103,7 +103,9 @@ import VFIOUserTransport
     #expect(bench.host.poll(&bench.queue)?.status == .success)
   }
 
-  @Test func `a write to a file that may block is left, and a read of it is not`() throws {
+  @Test func `Inline service leaves a write to a file that may block, and serves a read of it`()
+    throws
+  {
     let place = try TestFile()
     let file = try StorageFile(path: place.path, create: 1 << 20)
     var bench = try Bench(file)

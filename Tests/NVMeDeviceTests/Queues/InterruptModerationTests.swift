@@ -2,7 +2,7 @@ import Testing
 
 @testable import NVMeDevice
 
-@Suite struct `When an interrupt is due` {
+@Suite struct `Interrupt moderation` {
   private var moderation = InterruptModeration()
   private var now: UInt64 = 1_000_000_000
 
@@ -36,7 +36,7 @@ import Testing
   }
 
   @Test(arguments: [3_000, 20_000, 100_000, 300_000] as [UInt64])
-  mutating func `a host with one command at a time hardly ever waits`(gap: UInt64) {
+  mutating func `A host with queue depth 1 hardly waits for interrupts`(gap: UInt64) {
     let start = now
     let (tells, _) = run(depth: 1, gap: gap, commands: 10_000)
     #expect(tells.allSatisfy { $0 == 1 })
@@ -44,21 +44,23 @@ import Testing
   }
 
   @Test(arguments: [(2, 2), (4, 4), (8, 8), (16, 16), (32, 16)])
-  mutating func `a host with many is told of many at once`(depth: Int, most: Int) {
+  mutating func `A host with a deep queue gets one interrupt for many completions`(
+    depth: Int, most: Int
+  ) {
     let (tells, longest) = run(depth: depth, gap: 20_000, commands: 20_000)
     #expect(tells.max() == most)
     #expect(tells.count < 20_000 / most * 5 / 4)
     #expect(longest <= InterruptModeration.longest + 20_000)
   }
 
-  @Test mutating func `a host that becomes shallow is served at once again`() {
+  @Test mutating func `A host that returns to queue depth 1 gets its interrupts at once again`() {
     _ = run(depth: 32, gap: 20_000, commands: 5_000)
     #expect(moderation.goal == InterruptModeration.most)
     _ = run(depth: 1, gap: 20_000, commands: 2)
     #expect(moderation.goal == 1)
   }
 
-  @Test func `nothing waits longer than its bound, whatever else comes`() {
+  @Test func `No completion waits for its interrupt longer than the bound`() {
     var moderation = InterruptModeration()
     for _ in 0..<1000 { moderation.told(moderation.goal) }
     #expect(moderation.goal == InterruptModeration.most)
@@ -71,7 +73,7 @@ import Testing
     #expect(moderation.isDue(1, since: 10_000_000, at: 10_400_000))
   }
 
-  @Test func `a clock that stands still or a find in the future is harmless`() {
+  @Test func `A clock that stands still or goes back does not harm interrupt moderation`() {
     var moderation = InterruptModeration()
     moderation.found(at: .max)
     moderation.found(at: 0)

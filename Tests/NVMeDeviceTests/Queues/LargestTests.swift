@@ -16,7 +16,10 @@ import VFIOUserTransport
   /// Eight blocks belong to each queue.
   private static func block(of queue: Int, _ slot: Int) -> UInt64 { UInt64(queue * 8 + slot % 8) }
 
-  @Test func `answers every command of 64 full queues of 4096 entries once`() throws {
+  @Test
+  func `The largest controller completes every command of 64 full queues of 4096 entries once`()
+    throws
+  {
     var options = NVMeConfiguration(
       namespaces: [NamespaceConfiguration(try StorageFile(memory: 4 << 20))])
     options.queues = Self.pairs

@@ -4,7 +4,7 @@ import VFIOUserServer
 
 @testable import NVMeDevice
 
-@Suite struct `What waits for the controller` {
+@Suite struct `The mailbox of a controller` {
   private func enabling() throws -> Mailbox.Event {
     let bus = try #require(try TestHost().device.bus)
     return .order(
@@ -34,7 +34,7 @@ import VFIOUserServer
     return names
   }
 
-  @Test func `comes in order`() throws {
+  @Test func `The mailbox delivers its events in order`() throws {
     let mailbox = Mailbox()
     let events: [Mailbox.Event] = [
       .order(.shutDown), .order(.disable), try enabling(), .measure, .clientLeft, .close,
@@ -44,7 +44,7 @@ import VFIOUserServer
     #expect(!mailbox.holdsEvents)
   }
 
-  @Test func `is no more when a host switches on and off all the time`() throws {
+  @Test func `The mailbox does not grow when a host enables and disables repeatedly`() throws {
     let (mailbox, enable) = (Mailbox(), try enabling())
     mailbox.post(enable)
     mailbox.post(.measure)
@@ -56,7 +56,7 @@ import VFIOUserServer
     #expect(drain(mailbox) == ["measure", "disable", "enable", "shut down"])
   }
 
-  @Test func `is no more when it resets all the time, and the last generation counts`() throws {
+  @Test func `The mailbox does not grow with repeated resets, and the last generation counts`() throws {
     let (mailbox, enable) = (Mailbox(), try enabling())
     mailbox.post(.clientLeft)
     for generation in 2...1000 as ClosedRange<UInt64> {

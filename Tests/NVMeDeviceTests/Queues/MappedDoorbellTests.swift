@@ -7,7 +7,7 @@ import VFIOUserTransport
 
 @testable import NVMeDevice
 
-@Suite struct `Doorbells in memory` {
+@Suite struct `Mapped doorbells` {
   /// A host that writes to the doorbells where it has mapped them.
   private func mappedHost(
     _ change: (inout NVMeConfiguration) -> Void = { _ in }
@@ -32,7 +32,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `are seen without a message, and MSI-X answers`() throws {
+  @Test func `Mapped doorbells are seen without a message, and MSI-X interrupts follow`() throws {
     let host = try mappedHost()
     let counters = try (0..<5).map { _ in try EventFD() }
     try host.client.setTriggers(.msix, counters)
@@ -51,7 +51,7 @@ import VFIOUserTransport
     #expect(host.received(512) == pattern(512, seed: 47))
   }
 
-  @Test func `lower the pin when the last entry is taken`() throws {
+  @Test func `Mapped doorbells lower INTx when the last entry is taken`() throws {
     let host = try mappedHost()
     let pin = try EventFD()
     try host.client.setTrigger(.intx, pin)
@@ -68,7 +68,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `lower the pin by shadow doorbells too`() throws {
+  @Test func `Shadow doorbells lower INTx also while doorbells are mapped`() throws {
     let host = try mappedHost()
     let pin = try EventFD()
     try host.client.setTrigger(.intx, pin)
@@ -86,7 +86,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `that make no sense are told of once`() throws {
+  @Test func `An invalid value in a mapped doorbell is reported once`() throws {
     let host = try mappedHost()
     try host.enable()
     var queue = try host.makeQueue()
@@ -101,7 +101,7 @@ import VFIOUserTransport
     #expect(try host.run(.io(.read), &queue).status == .success)
   }
 
-  @Test func `that make no sense are told of though their queue is idle`() throws {
+  @Test func `An invalid value in a mapped doorbell of an idle queue is reported`() throws {
     let host = try mappedHost()
     try host.enable()
     _ = try host.makeQueue()
@@ -112,14 +112,14 @@ import VFIOUserTransport
     #expect(AsynchronousEvent(rawValue: event.result) == .invalidDoorbellValue)
   }
 
-  @Test func `can be written by message all the same`() throws {
+  @Test func `Mapped doorbells can also be written by message`() throws {
     let host = try TestHost { $0.doorbells = .mapped }
     try host.enable()
     var queue = try host.makeQueue()
     for _ in 0..<40 { #expect(try host.run(.io(.read), &queue).status == .success) }
   }
 
-  @Test func `start anew with each generation of the controller`() throws {
+  @Test func `Mapped doorbells start anew with each generation of the controller`() throws {
     let host = try mappedHost()
     for round in 0..<6 {
       host.resetPlaces()

@@ -15,7 +15,7 @@ import VFIOUserTransport
       ("too many entries", .invalidQueueSize), ("not contiguous", .invalidField),
       ("unaligned", .prpOffsetInvalid), ("vector", .invalidInterruptVector),
     ] as [(String, Status)])
-  func `a completion queue is refused`(what: String, status: Status) throws {
+  func `An invalid completion queue is refused`(what: String, status: Status) throws {
     let host = try TestHost()
     try host.enable()
     let place = host.place(4096)
@@ -43,7 +43,7 @@ import VFIOUserTransport
       ("unaligned", .prpOffsetInvalid), ("completion queue 0", .invalidQueueID),
       ("completion queue 9", .invalidQueueID), ("no completion queue", .completionQueueInvalid),
     ] as [(String, Status)])
-  func `a submission queue is refused`(what: String, status: Status) throws {
+  func `An invalid submission queue is refused`(what: String, status: Status) throws {
     let host = try TestHost()
     try host.enable()
     let place = host.place(4096)
@@ -64,7 +64,7 @@ import VFIOUserTransport
     #expect(try host.run(entry).status.means(status))
   }
 
-  @Test func `queues are deleted in the right order only`() throws {
+  @Test func `A completion queue can be deleted only after its submission queue`() throws {
     let host = try TestHost()
     try host.enable()
     _ = try host.makeQueue(1)
@@ -79,7 +79,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [UInt32(0), 5, 0xFFFF])
-  func `the admin queue and queues that are not there cannot be deleted`(id: UInt32) throws {
+  func `The admin queue and missing queues cannot be deleted`(id: UInt32) throws {
     let host = try TestHost()
     try host.enable()
     for opcode: AdminOpcode in [.deleteCompletionQueue, .deleteSubmissionQueue] {
@@ -88,7 +88,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `a full completion queue waits for the host`() throws {
+  @Test func `Completions wait for the host while the completion queue is full`() throws {
     let host = try TestHost()
     try host.enable()
     let completions = host.place(4096)
@@ -109,7 +109,7 @@ import VFIOUserTransport
     #expect(taken.sorted() == sent.sorted())
   }
 
-  @Test func `an identifier that is in use is refused, and the first command goes on`() throws {
+  @Test func `A command ID that is in use is refused, and the first command goes on`() throws {
     let engine = HeldEngine()
     let host = try TestHost { $0.makeEngine = { engine } }
     try host.enable()
@@ -126,7 +126,7 @@ import VFIOUserTransport
     #expect(try host.run(verify, &queue).status == .success)
   }
 
-  @Test func `a request for events lends its identifier to others while it waits`() throws {
+  @Test func `A waiting Asynchronous Event Request does not block its command ID`() throws {
     let host = try TestHost()
     try host.enable()
     host.put(.admin(.asynchronousEventRequest).with { $0.commandID = 77 }, &host.admin)
@@ -143,7 +143,7 @@ import VFIOUserTransport
     #expect(try host.run(abort).result == 1)
   }
 
-  @Test func `completions of a queue that was deleted are not those of the next`() throws {
+  @Test func `Completions of a deleted queue do not reach the next one`() throws {
     let host = try TestHost()
     try host.enable()
     let (completions, submissions) = (host.place(4096), host.place(4096))
@@ -176,7 +176,7 @@ import VFIOUserTransport
     #expect(host.poll(&taking) == nil)
   }
 
-  @Test func `doorbells from before there were queues are nothing to tell of`() throws {
+  @Test func `Doorbells written before the controller is enabled raise no event`() throws {
     let host = try TestHost()
     for index in 0..<4 as Range<UInt16> { try host.store(9, RegisterOffset.submissionTail(index)) }
     try host.enable()
@@ -187,7 +187,7 @@ import VFIOUserTransport
     #expect(host.poll(&host.admin) == nil)
   }
 
-  @Test func `doorbells that make no sense are told of`() throws {
+  @Test func `Invalid doorbell writes raise events and are in the error log`() throws {
     let host = try TestHost()
     try host.enable()
     for _ in 0..<2 { host.put(.admin(.asynchronousEventRequest), &host.admin) }
@@ -207,7 +207,7 @@ import VFIOUserTransport
     #expect(entry.submissionQueue == 0xFFFF && entry.errorCount > 0)
   }
 
-  @Test func `every queue gets its turn before another has a second one`() throws {
+  @Test func `Every queue gets its turn before another gets a second one`() throws {
     let host = try TestHost { $0.queueEntries = 256 }
     try host.enable()
     let completions = host.place(256 * 16)
@@ -236,7 +236,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `a submission queue that is deleted takes its commands along`() throws {
+  @Test func `A submission queue that is deleted aborts its commands`() throws {
     let host = try TestHost()
     try host.enable()
     var queue = try host.makeQueue(1, entries: 64)

@@ -2,7 +2,7 @@ import Testing
 
 @testable import NVMeDevice
 
-@Suite struct `How far a completion queue is` {
+@Suite struct `The progress of a completion queue` {
   private var totals = QueueTotals(entries: 4)
 
   private mutating func take(upTo head: UInt32) {
@@ -12,7 +12,7 @@ import Testing
 
   private mutating func post(_ count: Int) { for _ in 0..<count { totals.post() } }
 
-  @Test mutating func `a host that took more than it was told of never seems to have left some`() {
+  @Test mutating func `A host that took more than was announced never seems to be behind`() {
     post(1)
     totals.tell()
     #expect(totals.hasUntaken)
@@ -26,7 +26,8 @@ import Testing
     #expect(totals.hasUntaken)
   }
 
-  @Test mutating func `it is full with one place free, and empty when all was taken`() {
+  @Test
+  mutating func `A completion queue is full with one free entry, and empty when all are taken`() {
     #expect(totals.isEmpty && !totals.isFull)
     post(2)
     #expect(!totals.isFull)
@@ -39,7 +40,7 @@ import Testing
   }
 
   @Test(arguments: [4, 5, UInt32.max, 3, 0])
-  mutating func `heads where nothing was posted change nothing`(head: UInt32) {
+  mutating func `A head beyond the posted entries changes nothing`(head: UInt32) {
     post(3)
     take(upTo: 1)
     // Two are left: 1 to 3 can be said, and 0 would be a place further.
@@ -48,7 +49,7 @@ import Testing
     #expect(totals.taken == (head == 3 ? 3 : 1))
   }
 
-  @Test mutating func `of two counts of a queue the further head counts, within what was posted`() {
+  @Test mutating func `Of two totals of a queue the further head counts, within what was posted`() {
     post(3)
     var other = totals
     _ = other.take(upTo: 2)

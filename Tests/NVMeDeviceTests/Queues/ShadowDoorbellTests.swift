@@ -28,7 +28,7 @@ import VFIOUserTransport
     return new &- index &- 1 < new &- old
   }
 
-  @Test func `no wake-up is lost, and not every command rings`() throws {
+  @Test func `Shadow doorbells lose no wake-up, and not every command rings`() throws {
     let host = try TestHost()
     var (queue, values, indexes) = try start(host)
     var rings = 0
@@ -58,7 +58,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [1, 2, 8])
-  func `a host that looks only when it is interrupted finds everything`(depth: Int) throws {
+  func `A host that looks only on interrupts finds every completion`(depth: Int) throws {
     let host = try TestHost()
     let counters = try (0..<5).map { _ in try EventFD() }
     try host.client.setTriggers(.msix, counters)
@@ -86,7 +86,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [2, 3, 4] as [UInt32])
-  func `in a short queue no interrupt is kept back for what the host took unsignalled`(
+  func `A short queue holds no interrupt back for completions that the host took early`(
     entries: UInt32
   ) throws {
     // What is kept back wrongly comes when the disk stops looking.
@@ -116,7 +116,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `a host that does not take completions is waited for`() throws {
+  @Test func `The disk waits for a host that does not take completions`() throws {
     let host = try TestHost()
     var (queue, values, indexes) = try start(host)
     for round in 0..<10 {
@@ -144,7 +144,9 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [true, false])
-  func `lower the pin whether they are mapped or reached by messages`(isShared: Bool) throws {
+  func `Shadow doorbells lower INTx whether they are mapped or reached by messages`(isShared: Bool)
+    throws
+  {
     let host = try TestHost(isShared: isShared)
     let pin = try EventFD()
     try host.client.setTrigger(.intx, pin)
@@ -177,7 +179,9 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [(0, 4096), (4096, 0), (64, 4096), (4096, 64)] as [(UInt64, UInt64)])
-  func `buffers start a page and are there`(values: UInt64, indexes: UInt64) throws {
+  func `Shadow doorbell buffers that are missing or unaligned are refused`(
+    values: UInt64, indexes: UInt64
+  ) throws {
     let host = try TestHost()
     try host.enable()
     let configure = SubmissionEntry.admin(.doorbellBufferConfig).with {
@@ -187,7 +191,7 @@ import VFIOUserTransport
     #expect(try host.run(configure).status.means(.invalidField))
   }
 
-  @Test func `a value outside of the queue is told of`() throws {
+  @Test func `A shadow doorbell value outside of the queue raises an event`() throws {
     let host = try TestHost()
     var (queue, values, _) = try start(host)
     host.put(.admin(.asynchronousEventRequest), &host.admin)

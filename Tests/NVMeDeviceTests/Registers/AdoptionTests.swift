@@ -9,7 +9,7 @@ import VFIOUserTransport
 
 @testable import NVMeDevice
 
-@Suite struct `A client that goes on without a reset` {
+@Suite struct `A client that continues without a reset` {
   /// A host with a queue, and a disk that does nothing before it is let go.
   private struct Bench {
     let host: TestHost
@@ -71,7 +71,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `finds its queues as they were`() throws {
+  @Test func `A client that continues without a reset finds its queues as they were`() throws {
     var bench = try Bench()
     let host = bench.host
     #expect(try host.run(.io(.read), &bench.queue).status == .success)
@@ -82,7 +82,10 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `has its event requests still, and no command ends in their place`() throws {
+  @Test
+  func `A client that continues keeps its event requests, and no command ends in their place`()
+    throws
+  {
     var bench = try Bench()
     let host = bench.host
     let request = try bench.requestEvent()
@@ -99,7 +102,7 @@ import VFIOUserTransport
     #expect(completion.commandID == verify && completion.status == .success)
   }
 
-  @Test func `is told of what happened before it came`() throws {
+  @Test func `A client that continues gets events from before it connected`() throws {
     let bench = try Bench()
     let host = bench.host
     let request = try bench.requestEvent()
@@ -113,7 +116,7 @@ import VFIOUserTransport
     #expect(try host.next(&host.admin).commandID == request)
   }
 
-  @Test func `can use a namespace that was to be formatted`() throws {
+  @Test func `A client that continues can use a namespace whose format was pending`() throws {
     var bench = try Bench()
     let host = bench.host
     _ = try bench.hold()
@@ -128,7 +131,9 @@ import VFIOUserTransport
     #expect(try host.run(.admin(.formatNVM, namespace: 1)).status == .success)
   }
 
-  @Test func `can use a queue that was to be deleted, and delete it`() throws {
+  @Test func `A client that continues can use and delete a queue whose deletion was pending`()
+    throws
+  {
     var bench = try Bench()
     let host = bench.host
     _ = try bench.hold()
@@ -144,7 +149,9 @@ import VFIOUserTransport
     #expect(try host.run(delete).status == .success)
   }
 
-  @Test func `is not served before it has armed the device, but then`() throws {
+  @Test func `A client that continues is served once it has armed the device, and not before`()
+    throws
+  {
     var bench = try Bench()
     let host = bench.host
     try host.reconnect(keepingMemory: true)
@@ -157,7 +164,7 @@ import VFIOUserTransport
     #expect(try host.next(&bench.queue).status == .success)
   }
 
-  @Test func `is one that rings: registers alone leave its memory alone`() throws {
+  @Test func `A client that writes registers but rings no doorbell does not continue`() throws {
     var bench = try Bench()
     let host = bench.host
     // The thread finds the command and that the client has gone at once.

@@ -62,7 +62,9 @@ private final class Pin: Device {
     #expect(isKnown)
   }
 
-  @Test mutating func `is high while there is something to take, and low when it was taken`() {
+  @Test
+  mutating func `The interrupt line is high while completions wait, and low when they were taken`()
+  {
     announce(2)
     #expect(pin.level)
     say(1)
@@ -71,14 +73,18 @@ private final class Pin: Device {
     #expect(!pin.level)
   }
 
-  @Test mutating func `stays low when the host took everything before it was announced`() {
+  @Test
+  mutating func
+    `The interrupt line stays low when completions were taken before their announcement`()
+  {
     expect(2)
     say(2)
     line.announce(1, vector: 0, totals)
     #expect(!pin.level)
   }
 
-  @Test mutating func `goes low when the host has taken more than was announced`() {
+  @Test
+  mutating func `The interrupt line goes low when the host has taken more than was announced`() {
     announce(2)
     expect(1)
     say(3)
@@ -87,7 +93,7 @@ private final class Pin: Device {
     #expect(!pin.level)
   }
 
-  @Test mutating func `counts on around the end`() {
+  @Test mutating func `The interrupt line counts on across the wrap-around of the queue`() {
     for head in [5, 2, 7, 4, 1, 6] as [UInt32] {
       announce(5)
       #expect(pin.level)
@@ -98,7 +104,7 @@ private final class Pin: Device {
     }
   }
 
-  @Test mutating func `does not believe an old head that comes after a newer one`() {
+  @Test mutating func `The interrupt line ignores an old head that comes after a newer one`() {
     announce(5)
     say(5)
     announce(7)
@@ -118,7 +124,7 @@ private final class Pin: Device {
     #expect(!pin.level)
   }
 
-  @Test mutating func `believes nothing that was not posted`() {
+  @Test mutating func `The interrupt line ignores heads beyond the posted completions`() {
     announce(3)
     say(4)
     say(8)
@@ -128,7 +134,8 @@ private final class Pin: Device {
     #expect(!pin.level)
   }
 
-  @Test mutating func `says when it could not look, and changes nothing`() {
+  @Test mutating func `The interrupt line reports a head that cannot be read, and does not change`()
+  {
     announce(3)
     #expect(!line.takeMissed())
     #expect(!line.look(1) { nil })
@@ -138,7 +145,7 @@ private final class Pin: Device {
     #expect(!line.takeMissed())
   }
 
-  @Test mutating func `knows nothing of an earlier queue of the same number`() {
+  @Test mutating func `The interrupt line forgets an earlier queue with the same ID`() {
     announce(5)
     line.forget(1)
     #expect(!pin.level)
@@ -149,7 +156,7 @@ private final class Pin: Device {
     #expect(!pin.level)
   }
 
-  @Test mutating func `catches up with a queue that interrupted otherwise for a while`() {
+  @Test mutating func `The interrupt line catches up with a queue that used MSI-X for a while`() {
     announce(3)
     say(3)
     // By MSI-X, nobody tells the line of entries.

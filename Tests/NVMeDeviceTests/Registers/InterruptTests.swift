@@ -8,7 +8,7 @@ import VFIOUserTransport
 @testable import NVMeDevice
 
 @Suite struct `A controller's interrupts` {
-  @Test func `each queue has a vector of its own`() throws {
+  @Test func `Each queue has an interrupt vector of its own`() throws {
     let host = try TestHost()
     let counters = try (0..<5).map { _ in try EventFD() }
     try host.client.setTriggers(.msix, counters)
@@ -22,7 +22,7 @@ import VFIOUserTransport
     #expect(counters[1].take() == 0)
   }
 
-  @Test func `a burst of commands is told of with few interrupts`() throws {
+  @Test func `A burst of commands raises few interrupts`() throws {
     let host = try TestHost()
     let counters = try (0..<5).map { _ in try EventFD() }
     try host.client.setTriggers(.msix, counters)
@@ -35,7 +35,7 @@ import VFIOUserTransport
     #expect(counters[1].take() <= 4)
   }
 
-  @Test func `without MSI-X the pin is high until the last entry is taken`() throws {
+  @Test func `INTx stays high without MSI-X until the last entry is taken`() throws {
     let host = try TestHost()
     let pin = try EventFD()
     try host.client.setTrigger(.intx, pin)
@@ -52,7 +52,7 @@ import VFIOUserTransport
     #expect(pin.take() == 0)
   }
 
-  @Test func `the mask registers hold the pin back`() throws {
+  @Test func `The interrupt mask registers hold INTx back`() throws {
     let host = try TestHost()
     let pin = try EventFD()
     try host.client.setTrigger(.intx, pin)
@@ -67,7 +67,7 @@ import VFIOUserTransport
     #expect(pin.wait(for: .seconds(5)) == 1)
   }
 
-  @Test func `MSI works when there is no MSI-X, masks included`() throws {
+  @Test func `MSI works without MSI-X, including the interrupt mask registers`() throws {
     let host = try TestHost()
     let counters = try (0..<4).map { _ in try EventFD() }
     try host.client.setTriggers(.msi, counters)
@@ -83,7 +83,7 @@ import VFIOUserTransport
     #expect(counters[1].wait(for: .seconds(5)) == 1)
   }
 
-  @Test func `a queue without interrupts raises none`() throws {
+  @Test func `A completion queue without interrupts raises none`() throws {
     let host = try TestHost()
     let counters = try (0..<5).map { _ in try EventFD() }
     try host.client.setTriggers(.msix, counters)
@@ -101,7 +101,7 @@ import VFIOUserTransport
     #expect(counters[1].take() == 0)
   }
 
-  @Test func `coalesced interrupts come when there are enough, or when the time is up`() throws {
+  @Test func `Coalesced interrupts come at the threshold, or when the time is up`() throws {
     let host = try TestHost()
     let counters = try (0..<5).map { _ in try EventFD() }
     try host.client.setTriggers(.msix, counters)

@@ -7,8 +7,8 @@ import VFIOUserTransport
 
 @testable import NVMeDevice
 
-@Suite struct `A controller's generation` {
-  @Test func `capabilities say what it can do`() throws {
+@Suite struct `The life cycle of a controller` {
+  @Test func `The capabilities register says what the controller can do`() throws {
     let host = try TestHost()
     let capabilities = ControllerCapabilities(rawValue: try host.load64(0))
     #expect(capabilities.maximumQueueEntriesZeroBased == 63)
@@ -19,13 +19,13 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [1, 2, 3, 5, 7, 64])
-  func `registers are read in any width`(count: Int) throws {
+  func `Controller registers can be read in any width`(count: Int) throws {
     let host = try TestHost()
     let whole = try host.client.read(.bar0, at: 0, count: 128)
     #expect(try host.client.read(.bar0, at: 3, count: count) == Array(whole[3..<3 + count]))
   }
 
-  @Test func `it becomes ready, not ready, and ready again`() throws {
+  @Test func `A controller becomes ready, not ready, and ready again`() throws {
     let host = try TestHost()
     #expect(!host.status.isReady)
     try host.enable()
@@ -36,7 +36,7 @@ import VFIOUserTransport
     #expect(try host.run(.identify(.controller)).status == .success)
   }
 
-  @Test func `a controller reset keeps the admin queue's place`() throws {
+  @Test func `A controller reset keeps the admin queue registers`() throws {
     let host = try TestHost()
     try host.enable()
     try host.disable()
@@ -49,7 +49,9 @@ import VFIOUserTransport
       "command set", "page size", "arbitration", "unaligned submissions", "unaligned completions",
       "one entry",
     ])
-  func `what makes no sense ends in a fatal status, and a reset helps`(what: String) throws {
+  func `Enabling with an invalid configuration sets the fatal status until a reset`(what: String)
+    throws
+  {
     let host = try TestHost()
     let place = host.place(4096)
     try host.store(0x000F_000F, RegisterOffset.adminQueueAttributes)
@@ -77,7 +79,9 @@ import VFIOUserTransport
     #expect(try host.run(.identify(.controller)).status == .success)
   }
 
-  @Test func `a host that takes back what makes no sense is not told of it any more`() throws {
+  @Test func `A host that withdraws an invalid configuration no longer sees the fatal status`()
+    throws
+  {
     let host = try TestHost()
     try host.configure { $0.commandSet = 6 }
     #expect(eventually { host.status.isFatal })
@@ -94,7 +98,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [UInt8(1), 2])
-  func `a shutdown ends, and enabling clears its state`(kind: UInt8) throws {
+  func `A shutdown completes, and a controller reset clears its status`(kind: UInt8) throws {
     let host = try TestHost()
     try host.enable()
     try host.configure { $0.shutdown = kind }
@@ -109,7 +113,7 @@ import VFIOUserTransport
     #expect(host.status.shutdown == 0)
   }
 
-  @Test func `a shutdown of a disabled controller ends too`() throws {
+  @Test func `A shutdown of a disabled controller completes`() throws {
     let host = try TestHost()
     try host.configure {
       $0.isEnabled = false
@@ -118,7 +122,7 @@ import VFIOUserTransport
     #expect(eventually { host.status.shutdown == 2 })
   }
 
-  @Test func `a subsystem reset is seen in the status until it is cleared`() throws {
+  @Test func `A subsystem reset is shown in the status until it is cleared`() throws {
     let host = try TestHost()
     try host.enable()
     try host.store(0x1234_5678, RegisterOffset.subsystemReset)
@@ -132,7 +136,7 @@ import VFIOUserTransport
     #expect(try host.run(.identify(.controller)).status == .success)
   }
 
-  @Test func `a device reset clears everything, and the controller works again`() throws {
+  @Test func `A device reset clears all registers, and the controller works again`() throws {
     let host = try TestHost()
     try host.enable()
     _ = try host.makeQueue()
@@ -144,7 +148,7 @@ import VFIOUserTransport
     _ = try host.makeQueue()
   }
 
-  @Test func `a function level reset does the same`() throws {
+  @Test func `A function level reset clears the status, and the controller works again`() throws {
     let host = try TestHost()
     try host.enable()
     // PCI Express is the capability that has the bit: find it, and set it.
@@ -158,7 +162,7 @@ import VFIOUserTransport
     try host.enable()
   }
 
-  @Test func `a queue outside of the client's memory is fatal`() throws {
+  @Test func `An admin queue outside of the client's memory sets the fatal status`() throws {
     let host = try TestHost()
     try host.store(0x000F_000F, RegisterOffset.adminQueueAttributes)
     try host.store64(0x5000_0000, RegisterOffset.adminSubmissionQueue)
@@ -172,7 +176,7 @@ import VFIOUserTransport
     #expect(try host.run(.identify(.controller)).status == .success)
   }
 
-  @Test func `nothing of a client that has gone reaches the next one`() throws {
+  @Test func `No data of a disconnected client reaches the next one`() throws {
     let host = try TestHost()
     try host.enable()
     var queue = try host.makeQueue(entries: 64)
@@ -189,7 +193,7 @@ import VFIOUserTransport
     #expect(try host.run(.io(.read), &again).status == .success)
   }
 
-  @Test func `resets in the middle of commands do no harm`() throws {
+  @Test func `Resets while commands are in flight do no harm`() throws {
     let host = try TestHost()
     for round in 0..<50 {
       try host.enable()

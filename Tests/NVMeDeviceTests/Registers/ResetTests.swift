@@ -34,7 +34,7 @@ import VFIOUserTransport
     var isUntouched: Bool { host.received(4096).allSatisfy { $0 == 0xFF } }
   }
 
-  @Test func `a read that comes after the reset was answered lands nowhere`() async {
+  @Test func `A read that ends after a reset was answered does not reach guest memory`() async {
     await #expect(processExitsWith: .success) {
       let slow = try SlowRead()
       try slow.host.client.reset()
@@ -47,7 +47,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `a controller is not ready for the next before a read of the last has ended`() async {
+  @Test func `A disabled controller stays ready until its last read has ended`() async {
     await #expect(processExitsWith: .success) {
       let slow = try SlowRead()
       try slow.host.store(0, RegisterOffset.configuration)
@@ -65,7 +65,7 @@ import VFIOUserTransport
   }
 
   @Test
-  func `a read for a client that has gone does not reach the memory that its guest still has`()
+  func `A read for a disconnected client does not reach the memory of its guest`()
     async
   {
     await #expect(processExitsWith: .success) {
@@ -78,7 +78,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `a reset waits for writers of its generation, and later ones may not begin`() throws {
+  @Test func `A reset waits for writers of its generation, and later ones may not begin`() throws {
     let generations = ControllerGenerations()
     #expect(generations.beginWriting(in: 1) && generations.beginWriting(in: 1))
     generations.end()
@@ -98,7 +98,7 @@ import VFIOUserTransport
   }
 
   @Test(.enabled(if: Ring.unavailability == nil, "this machine lets nobody have an io_uring"))
-  func `a reset waits for what a ring reads straight into the guest's memory`() throws {
+  func `A reset waits for reads of an io_uring directly into guest memory`() throws {
     let bench = try EngineBench(RingEngine())
     // A pipe is a disk that answers when the test says so.
     let pipe = try FileDescriptor.pipe()
@@ -114,8 +114,7 @@ import VFIOUserTransport
     try pipe.writeEnd.close()
   }
 
-  @Test func `zeros that are written for want of holes end soon after nobody waits for them`() async
-  {
+  @Test func `Writing zeros instead of a hole stops soon after a reset`() async {
     await #expect(processExitsWith: .success) {
       let file = try TestFile(size: 64 << 20)
       let storage = try StorageFile(path: file.path)

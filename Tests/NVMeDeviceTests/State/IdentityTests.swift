@@ -8,7 +8,7 @@ import VFIOUserTransport
 
 @testable import NVMeDevice
 
-@Suite struct `Who a disk is` {
+@Suite struct `The identity of a disk` {
   /// What a host tells disks and namespaces apart by.
   private struct Names: Equatable {
     let serial: String
@@ -40,7 +40,7 @@ import VFIOUserTransport
     #expect(Set(a.ids).isDisjoint(with: b.ids) && Set(a.uuids).isDisjoint(with: b.uuids))
   }
 
-  @Test func `is made once, and is nobody else`() throws {
+  @Test func `The identity of a disk is made once, and no other disk has it`() throws {
     let (a, b) = (try TestFile(size: 1 << 20), try TestFile(size: 1 << 20))
     let first = try names(keptHost([a.path]))
     #expect(first.serial.utf8.count == 20)
@@ -48,7 +48,7 @@ import VFIOUserTransport
     #expect(try names(keptHost([a.path])) == first)
   }
 
-  @Test func `belongs to its files, wherever they are in it`() throws {
+  @Test func `The identity of a disk belongs to its files, in any order`() throws {
     let kept = try (0..<3).map { _ in try TestFile(size: 1 << 20) }
     let paths = kept.map(\.path)
     let before = try names(keptHost([paths[0], paths[1]]))
@@ -58,7 +58,7 @@ import VFIOUserTransport
     #expect(more.serial == before.serial && Array(more.ids.dropFirst()) == before.ids)
   }
 
-  @Test func `is what its owner says`() throws {
+  @Test func `The identity of a disk is what its configuration says`() throws {
     let file = try TestFile(size: 1 << 20)
     let id = (0..<16).map { UInt8($0) }
     let host = try keptHost([file.path]) {
@@ -69,7 +69,9 @@ import VFIOUserTransport
     #expect(names.serial == "MINE" && names.subsystem.hasSuffix("MINE") && names.ids == [id])
   }
 
-  @Test func `is another one at each start in memory, unless it has a serial number`() throws {
+  @Test func `A disk in memory has a new identity at each start, unless it has a serial number`()
+    throws
+  {
     expectOthers(try names(TestHost()), try names(TestHost()))
     let mine = try names(TestHost { $0.serialNumber = "MINE" })
     #expect(try names(TestHost { $0.serialNumber = "MINE" }) == mine)
@@ -79,7 +81,7 @@ import VFIOUserTransport
     #expect(two.ids[0] != two.ids[1])
   }
 
-  @Test func `is the same without a state, by its file`() throws {
+  @Test func `A disk without a state file has its identity from its image`() throws {
     let (a, b) = (try TestFile(size: 1 << 20), try TestFile(size: 1 << 20))
     func host(_ file: TestFile) throws -> TestHost {
       try TestHost([afterwards { try StorageFile(path: file.path) }])
@@ -89,7 +91,7 @@ import VFIOUserTransport
     expectOthers(first, try names(host(b)))
   }
 
-  @Test func `is not the other disk that reads the same file`() throws {
+  @Test func `Two disks that read the same image have different identities`() throws {
     let file = try TestFile(size: 1 << 20)
     _ = try names(keptHost([file.path]))
     func reader(_ name: String) throws -> TestHost {
@@ -107,7 +109,7 @@ import VFIOUserTransport
 }
 
 @Suite struct `Counters of a disk` {
-  @Test func `stay at their end`() async {
+  @Test func `The counters of a disk stay at their maximum`() async {
     await #expect(processExitsWith: .success) {
       let file = try TestFile(size: 1 << 20)
       var options = NVMeConfiguration(namespaces: [

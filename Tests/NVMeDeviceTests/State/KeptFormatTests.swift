@@ -8,8 +8,8 @@ import VFIOUserTransport
 
 @testable import NVMeDevice
 
-@Suite struct `What a disk cannot keep` {
-  @Test func `it does not offer`() throws {
+@Suite struct `What a disk cannot persist` {
+  @Test func `A disk without a state file offers no other format and no saved features`() throws {
     let file = try TestFile(size: 1 << 20)
     let host = try TestHost([StorageFile(path: file.path)])
     try host.enable()
@@ -24,7 +24,7 @@ import VFIOUserTransport
     #expect(FeatureCapabilities(rawValue: capabilities) == [.changeable])
   }
 
-  @Test func `it offers when the data is not kept either`() throws {
+  @Test func `A disk in memory offers all formats and saved features`() throws {
     let host = try TestHost()
     try host.enable()
     #expect(try host.format() == .success)
@@ -34,7 +34,9 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [false, true])
-  func `is nothing that a first namespace can take away`(isMemory: Bool) throws {
+  func `A disk stores its settings even if its first namespace cannot have a state file`(
+    isMemory: Bool
+  ) throws {
     let (first, second) = (try TestFile(size: 1 << 20), try TestFile(size: 1 << 20))
     for turn in 0..<2 {
       let readOnly = try StorageFile(path: first.path, isReadOnly: true)
@@ -55,7 +57,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `is blocks that are larger than the file`() throws {
+  @Test func `A disk offers no block size that is larger than its file`() throws {
     let file = try TestFile(size: 2048)
     let host = try keptHost([file.path])
     try host.enable()
@@ -65,7 +67,9 @@ import VFIOUserTransport
   }
 
   @Test(arguments: CacheMode.allCases, [512, 4096])
-  func `can be seen by the partition table`(cache: CacheMode, size: Int) throws {
+  func `The block size of an image is found by its partition table`(cache: CacheMode, size: Int)
+    throws
+  {
     let folder = try TestFolder()
     let table = [UInt8](repeating: 1, count: size) + Array("EFI PART".utf8)
     try folder.write(table + [UInt8](repeating: 1, count: 16384 - table.count), to: "disk")
@@ -74,7 +78,7 @@ import VFIOUserTransport
     #expect(try StorageFile(path: folder("none"), cache: cache).blockSizeOfPartitions == nil)
   }
 
-  @Test func `it says when the disk fails, and has the old blocks`() async {
+  @Test func `A format that cannot be stored fails, and the old block size stays`() async {
     await #expect(processExitsWith: .success) {
       let file = try TestFile(size: 1 << 20)
       let host = try keptHost([file.path])
@@ -95,7 +99,7 @@ extension TestHost {
   var stores: [StateStore?] { device.controller?.namespaces.map(\.store) ?? [] }
 }
 
-@Suite struct `A state that is slow to write` {
+@Suite struct `A state file that is slow to write` {
   /// Keeps the state of a disk's first namespace from being written as long as it lives.
   private final class Jam {
     private let isOpen = Monitor(false)
@@ -115,7 +119,7 @@ extension TestHost {
     deinit { end() }
   }
 
-  @Test func `holds up nobody but the command that it is about`() throws {
+  @Test func `A slow state file delays only the command that writes to it`() throws {
     let file = try TestFile(size: 1 << 20)
     let host = try keptHost([file.path])
     let jam = try Jam(try #require(host.stores[0]))
@@ -136,7 +140,7 @@ extension TestHost {
     #expect(done.allSatisfy { $0.status == .success })
   }
 
-  @Test func `keeps a format that was reset meanwhile, and what is kept counts`() throws {
+  @Test func `A format that is reset while its state is written takes effect`() throws {
     let file = try TestFile(size: 1 << 20)
     let host = try keptHost([file.path])
     try host.enable()
@@ -157,7 +161,7 @@ extension TestHost {
     #expect(try host.run(.io(.read), &queue).status == .success)
   }
 
-  @Test func `is written before a host hears that the disk is shut down`() throws {
+  @Test func `The state file is written before a shutdown is complete`() throws {
     let file = try TestFile(size: 1 << 20)
     let host = try keptHost([file.path])
     try host.enable()
@@ -172,8 +176,10 @@ extension TestHost {
   }
 }
 
-@Suite struct `A format of all` {
-  @Test func `is kept namespace by namespace, each before it is erased`() throws {
+@Suite struct `A format of all namespaces` {
+  @Test func `A format of all namespaces stores each block size before it erases that namespace`()
+    throws
+  {
     let files = try [TestFile(size: 1 << 20), TestFile(size: 1 << 20)]
     let engine = HeldEngine()
     let host = try keptHost(files.map(\.path)) { $0.makeEngine = { engine } }
@@ -189,7 +195,9 @@ extension TestHost {
     engine.letGo()
   }
 
-  @Test func `goes with the files, and the other sizes are the owner's`() throws {
+  @Test func `A formatted block size follows its file, and the others come from the configuration`()
+    throws
+  {
     let (first, second) = (try TestFile(size: 1 << 20), try TestFile(size: 1 << 20))
     let files = [first.path, second.path]
     func shifts(_ host: TestHost) throws -> [UInt8] {

@@ -60,8 +60,8 @@ extension TestHost {
   }
 }
 
-@Suite struct `What a disk keeps` {
-  @Test func `counters, features and block sizes survive the process`() throws {
+@Suite struct `What a disk persists` {
+  @Test func `Counters, features and block sizes survive the process`() throws {
     let file = try TestFile(size: 1 << 20)
     do {
       let host = try keptHost([file.path])
@@ -85,7 +85,7 @@ extension TestHost {
     #expect(try IdentifyNamespace(decoding: host.received(4096).span).format.dataShift == 12)
   }
 
-  @Test func `commands of several requests are finished before the end`() throws {
+  @Test func `Commands of several requests are finished before the device closes`() throws {
     let engine = HeldEngine()
     let host = try TestHost { $0.makeEngine = { engine } }
     try host.enable()
@@ -100,7 +100,7 @@ extension TestHost {
     #expect(engine.done == [.read, .read, .read])
   }
 
-  @Test func `a client that goes without a shutdown is counted`() throws {
+  @Test func `A client that disconnects without a shutdown counts as an unsafe shutdown`() throws {
     let host = try TestHost()
     try host.enable()
     try host.reconnect()

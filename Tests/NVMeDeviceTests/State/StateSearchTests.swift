@@ -6,7 +6,7 @@ import VFIOUserTransport
 
 @testable import NVMeDevice
 
-@Suite struct `The state of an image` {
+@Suite struct `The state file of an image` {
   private let folder: TestFolder
 
   init() throws { folder = try TestFolder() }
@@ -34,7 +34,7 @@ import VFIOUserTransport
     return try #require(try records(name)[0]).identity
   }
 
-  @Test func `is made beside it once, and stays`() throws {
+  @Test func `A state file is created beside its image once, and stays`() throws {
     let first = try #require(try records("a")[0])
     #expect(folder.names == ["a", "a.nvme"])
     #expect(try folder.bytes(of: "a.nvme").count == StateSlots.fileSize)
@@ -42,7 +42,7 @@ import VFIOUserTransport
     #expect(try records("b")[0]?.identity != first.identity)
   }
 
-  @Test func `goes where the image goes`() throws {
+  @Test func `A state file is found when its image was renamed, moved or linked`() throws {
     let id = try formatted("a")
     // Renamed alone, then both into another name, then seen through a link.
     try folder.move("a", to: "b")
@@ -60,7 +60,7 @@ import VFIOUserTransport
     #expect(folder.names == ["c", "c.nvme", "link"])
   }
 
-  @Test func `is told from that of a neighbour whose name it has got`() throws {
+  @Test func `State files are told apart when two images have swapped their names`() throws {
     let (a, b) = (try formatted("a"), try #require(try records("b")[0]).identity)
     try folder.move("a", to: "c")
     try folder.move("b", to: "a")
@@ -70,7 +70,9 @@ import VFIOUserTransport
     #expect(swapped.map { $0?.blockSize } == [nil, 4096])
   }
 
-  @Test func `is that of a copy too, which is another disk while the first is there`() throws {
+  @Test func `A copied image has the copied state, but is another disk while the original exists`()
+    throws
+  {
     let id = try formatted("a")
     try folder.copy("a", to: "b")
     try folder.copy("a.nvme", to: "b.nvme")
@@ -85,14 +87,14 @@ import VFIOUserTransport
     #expect(moved.blockSize == 4096 && moved.identity == id)
   }
 
-  @Test func `is not that of an image that had the name before`() throws {
+  @Test func `A state file is not that of an earlier image with the same name`() throws {
     let id = try formatted("a")
     try FileManager.default.removeItem(atPath: folder("a").string)
     let new = try #require(try records("a")[0])
     #expect(new.blockSize == nil && new.identity != id)
   }
 
-  @Test func `is found when the image is only read, and nothing is written`() throws {
+  @Test func `A state file of a read-only image is found, and nothing is written`() throws {
     let id = try formatted("a")
     let before = try folder.bytes(of: "a.nvme")
     let record = try records("a", create: nil, isReadOnly: true) { stores in
@@ -105,7 +107,7 @@ import VFIOUserTransport
     #expect(folder.names == ["a", "a.nvme", "b"])
   }
 
-  @Test func `is in a folder of its own, found there by what the image is`() throws {
+  @Test func `A state file in a folder of its own is found by the identity of the image`() throws {
     let state = try TestFolder()
     var first: StateRecord?
     for (name, place) in [
@@ -120,13 +122,13 @@ import VFIOUserTransport
     #expect(state.names.count == 1 && folder.names == ["b"])
   }
 
-  @Test func `is nowhere when nothing can be made`() throws {
+  @Test func `An image has no state file where none can be created`() throws {
     #expect(try records("a", at: .folder("/proc")) == [nil])
     #expect(try records("a", at: .folder(folder("missing"))) == [nil])
     #expect(folder.names == ["a"])
   }
 
-  @Test func `never takes the place of another file`() throws {
+  @Test func `A state file never replaces another file`() throws {
     for content in [[1], Array("{\"a\": 1}".utf8), [UInt8](repeating: 0, count: 1 << 20)] {
       try folder.write(content, to: "a.nvme")
       #expect(throws: StateError.foreign(folder("a.nvme"))) { try records("a") }
@@ -135,7 +137,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `is not the second disk, nor the first`() throws {
+  @Test func `A state file is no image, device, folder or link, and not for two images`() throws {
     #expect(throws: StateError.foreign(folder("vm.nvme"))) { try records("vm", "vm.nvme") }
     #expect(try folder.bytes(of: "vm.nvme") == [UInt8](repeating: 0, count: 1 << 20))
     #expect(throws: StateError.foreign(folder("vm"))) { try records("vm", at: .file(folder("vm"))) }
@@ -152,7 +154,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `is in one place, and of one image`() throws {
+  @Test func `A state file is in one place and belongs to one image`() throws {
     try records("a")
     #expect(throws: StateError.elsewhere(folder("a.nvme"), wanted: folder("s"))) {
       try records("a", at: .file(folder("s")))
@@ -172,13 +174,13 @@ import VFIOUserTransport
     #expect(try copy.identity != records("a", at: .file(folder("s")))[0]?.identity)
   }
 
-  @Test func `has one owner`() throws {
+  @Test func `A state file has one owner at a time`() throws {
     try records("a", at: .file(folder("s"))) { _ in
       #expect(throws: StateError.inUse(folder("s"))) { try records("b", at: .file(folder("s"))) }
     }
   }
 
-  @Test func `that is damaged or newer is refused, and stays as it is`() throws {
+  @Test func `A damaged or newer state file is refused and stays as it is`() throws {
     try records("a")
     var bytes = try folder.bytes(of: "a.nvme")
     for place in [100, StateSlots.slotSize + 100] { bytes[place] ^= 1 }
@@ -190,7 +192,7 @@ import VFIOUserTransport
     #expect(try folder.bytes(of: "a.nvme") == bytes)
   }
 
-  @Test func `that was made for nothing is taken back, others are not`() throws {
+  @Test func `A state file is removed when it was created for nothing, and only then`() throws {
     try records("a") { stores in
       stores[0]?.removeMadeFiles()
       #expect(folder.names == ["a"])
@@ -200,7 +202,8 @@ import VFIOUserTransport
     #expect(folder.names == ["a", "a.nvme"])
   }
 
-  @Test func `of an earlier version is brought up to date, for each image what is its own`() throws
+  @Test func `A state file of an earlier version is upgraded, and each image gets its own part`()
+    throws
   {
     let old = """
       {"bytesRead":1,"bytesWritten":2,"hostReads":3,"hostWrites":4,"powerCycles":5,"unsafeShutdowns":6,\

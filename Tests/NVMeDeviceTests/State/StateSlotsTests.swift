@@ -3,7 +3,7 @@ import Testing
 
 @testable import NVMeDevice
 
-@Suite struct `The file of a state` {
+@Suite struct `The slots of a state file` {
   private let record = StateRecord(
     identity: .random(), image: "file 1 made 2.3", path: "/disks/a", blockSize: 4096,
     controller: ControllerRecord(
@@ -21,7 +21,7 @@ import Testing
     return bytes
   }
 
-  @Test func `gives back what was put in, up to the largest numbers`() throws {
+  @Test func `A state file gives back what was stored, up to the largest numbers`() throws {
     let bytes = try file([1, 2])
     #expect(bytes.count == StateSlots.fileSize)
     #expect(StateSlots.decode(bytes) == .record(record, generation: 2))
@@ -29,12 +29,12 @@ import Testing
   }
 
   @Test(arguments: [0, 16, 20, 24, 32, 39, 64, 100])
-  func `is the other slot when one is torn`(place: Int) throws {
+  func `A state file with one torn slot is read from the other`(place: Int) throws {
     let torn = try file([4, 5]) { $0[StateSlots.slotSize + place] ^= 1 }
     #expect(StateSlots.decode(torn) == .record(record, generation: 4))
   }
 
-  @Test func `is damaged when both slots are torn`() throws {
+  @Test func `A state file with two torn slots is damaged`() throws {
     let torn = try file([4, 5]) {
       $0[100] ^= 1
       $0[StateSlots.slotSize + 100] ^= 1
@@ -42,7 +42,7 @@ import Testing
     #expect(StateSlots.decode(torn) == .damaged)
   }
 
-  @Test func `is damaged when its numbers mean nothing`() throws {
+  @Test func `A state file with an invalid block size is damaged`() throws {
     for size in [0, -1, 513, 1 << 40] {
       var strange = record
       strange.blockSize = size
@@ -51,12 +51,12 @@ import Testing
     }
   }
 
-  @Test func `is left to a newer program, also when only one slot is of that`() throws {
+  @Test func `A state file with a slot of a newer version is left to the newer program`() throws {
     let newer = try file([8, 9]) { $0[StateSlots.slotSize + 16] = 2 }
     #expect(StateSlots.decode(newer) == .newer(version: 2))
   }
 
-  @Test func `is nothing else`() throws {
+  @Test func `A file of another kind is not taken for a state file`() throws {
     let strangers: [[UInt8]] = [
       [], Array("{}".utf8), [UInt8](repeating: 0, count: StateSlots.fileSize),
       try file([1, 2]) { $0[0] ^= 1 }, try file([1, 2]) { $0.removeLast() },
@@ -65,7 +65,7 @@ import Testing
     for bytes in strangers { #expect(StateSlots.decode(bytes) == .foreign) }
   }
 
-  @Test func `has no room for a path that fills it`() {
+  @Test func `A state file has no room for a path that fills its slot`() {
     var long = record
     long.path = String(repeating: "/", count: StateSlots.slotSize)
     #expect(StateSlots.encode(long, generation: 1) == nil)

@@ -54,7 +54,9 @@ final class LoopDevice {
   .serialized)
 struct `A disk that is a block device` {
   @Test(arguments: CacheMode.allCases, [EngineChoice.pool, .ring])
-  func `keeps what was written, in the device behind it`(mode: CacheMode, engine: EngineChoice)
+  func `A disk that is a block device keeps what was written in that device`(
+    mode: CacheMode, engine: EngineChoice
+  )
     throws
   {
     let loop = try LoopDevice(size: 8 << 20)
@@ -87,7 +89,7 @@ struct `A disk that is a block device` {
     #expect(content.suffix(4096) == Data(data[..<4096]))
   }
 
-  @Test func `gives room back, and has zeros there`() throws {
+  @Test func `A disk that is a block device deallocates blocks and has zeros there`() throws {
     let loop = try LoopDevice(size: 8 << 20)
     let host = try TestHost([StorageFile(path: loop.path)], blockSize: 4096)
     try host.enable()
@@ -123,7 +125,7 @@ struct `A disk that is a block device` {
     }
   }
 
-  @Test func `is one disk under each of its nodes`() throws {
+  @Test func `A block device is one disk under each of its device nodes`() throws {
     let loop = try LoopDevice(size: 1 << 20)
     let folder = try TestFolder()
     let other = folder("node")
@@ -139,7 +141,7 @@ struct `A disk that is a block device` {
     writer = try StorageFile(path: other)
   }
 
-  @Test func `is not served while it is mounted`() throws {
+  @Test func `A block device is not served while it is mounted`() throws {
     let loop = try LoopDevice(size: 4 << 20)
     try LoopDevice.run("/sbin/mke2fs", "-q", loop.path.string)
     let folder = try TestFolder()
@@ -150,7 +152,7 @@ struct `A disk that is a block device` {
     }
   }
 
-  @Test func `is write-protected when the kernel takes no writes for it`() throws {
+  @Test func `A block device is write-protected when the kernel makes it read-only`() throws {
     let loop = try LoopDevice(size: 1 << 20)
     #expect(try !StorageFile(path: loop.path).isReadOnly)
     try LoopDevice.run("/sbin/blockdev", "--setro", loop.path.string)
@@ -165,7 +167,7 @@ struct `A disk that is a block device` {
     }
   }
 
-  @Test func `keeps its blocks and its name in a folder, whatever number it has`() throws {
+  @Test func `A block device keeps its block size and its identity in the state folder`() throws {
     let (loop, state) = (try LoopDevice(size: 1 << 20), try TestFolder())
     var ids: [[UInt8]] = []
     for place in [StatePlace.beside(otherwise: state.path), .folder(state.path)] {
@@ -179,12 +181,12 @@ struct `A disk that is a block device` {
     #expect(ids[0] == ids[1] && state.names.count == 1)
   }
 
-  @Test func `is not made larger by a size that is asked for`() throws {
+  @Test func `A block device is not enlarged by a requested size`() throws {
     let loop = try LoopDevice(size: 1 << 20)
     #expect(try StorageFile(path: loop.path, create: 2 << 20).size() == 1 << 20)
   }
 
-  @Test func `that has grown is told of`() throws {
+  @Test func `A block device that has grown raises a namespace changed event`() throws {
     let loop = try LoopDevice(size: 1 << 20)
     let host = try TestHost([StorageFile(path: loop.path)])
     try host.enable()

@@ -11,7 +11,7 @@ import VFIOUserTransport
 
 /// What reaches the disk is seen by what fails when the disk fails.
 @Suite struct `What the disk calls durable` {
-  @Test func `is what the file could flush`() async {
+  @Test func `Flush and Write Zeroes with FUA fail when the file cannot be flushed`() async {
     await #expect(processExitsWith: .success) {
       let (file, other) = (try TestFile(size: 1 << 20), try TestFile(size: 1 << 20))
       let host = try TestHost([StorageFile(path: file.path), StorageFile(path: other.path)])
@@ -34,7 +34,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `is every write with FUA, without a cache, or with the cache switched off`() async {
+  @Test func `Writes with FUA, without a cache or with the cache switched off are durable`() async {
     await #expect(processExitsWith: .success) {
       let (file, other) = (try TestFile(size: 1 << 20), try TestFile(size: 1 << 20))
       let host = try TestHost([
@@ -65,7 +65,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `is everything before the cache is switched off, or it stays on`() async {
+  @Test func `The cache is flushed before it is switched off, or it stays on`() async {
     await #expect(processExitsWith: .success) {
       let file = try TestFile(size: 1 << 20)
       let host = try keptHost([file.path])
@@ -81,7 +81,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `is what was under way when the cache was switched off, too`() throws {
+  @Test func `Switching the cache off also flushes commands in flight`() throws {
     let engine = HeldEngine()
     let host = try TestHost { $0.makeEngine = { engine } }
     try host.enable()
@@ -110,7 +110,8 @@ import VFIOUserTransport
     #expect(engine.done.count == 3)
   }
 
-  @Test func `is what a lack of room has nothing to do with, as long as nothing was lost`() async {
+  @Test func `A durable write without space makes the next flush fail only if data was lost`() async
+  {
     await #expect(processExitsWith: .success) {
       let file = try TestFile(size: 1 << 20)
       let host = try TestHost([StorageFile(path: file.path)])
@@ -132,7 +133,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [EOPNOTSUPP, ENOSYS])
-  func `is a write in two steps where one step cannot do it`(code: CInt) async {
+  func `A durable write is a write and a flush where RWF_DSYNC is not supported`(code: CInt) async {
     await #expect(processExitsWith: .success) { [code = code as CInt] in
       let file = try TestFile(size: 1 << 20)
       let host = try TestHost([StorageFile(path: file.path)])
@@ -150,7 +151,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `is on the disk before it is read, compared or verified with FUA`() async {
+  @Test func `Read, Compare and Verify with FUA flush the data first`() async {
     await #expect(processExitsWith: .success) {
       let (file, other) = (try TestFile(size: 1 << 20), try TestFile(size: 1 << 20))
       let host = try TestHost([
@@ -179,7 +180,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `is what was deallocated, where there is no cache`() async {
+  @Test func `Deallocate is durable where there is no cache`() async {
     await #expect(processExitsWith: .success) {
       let (file, other) = (try TestFile(size: 1 << 20), try TestFile(size: 1 << 20))
       let host = try TestHost([
@@ -200,7 +201,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `is all of it when a shutdown is complete; else that is not complete`() async {
+  @Test func `A shutdown does not complete when its flush fails`() async {
     await #expect(processExitsWith: .success) {
       let (file, other) = (try TestFile(size: 1 << 20), try TestFile(size: 1 << 20))
       let host = try TestHost([StorageFile(path: file.path), StorageFile(path: other.path)])
@@ -225,7 +226,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `is flushed at a shutdown by the engine, one namespace after the other`() throws {
+  @Test func `A shutdown flushes one namespace after the other through the engine`() throws {
     let engine = HeldEngine()
     let host = try TestHost([StorageFile(memory: 1 << 20), StorageFile(memory: 1 << 20)]) {
       $0.makeEngine = { engine }
@@ -241,7 +242,7 @@ import VFIOUserTransport
     #expect(engine.done == [.flush, .flush])
   }
 
-  @Test func `is not a write that failed once and went well when it was repeated`() async {
+  @Test func `A durable write that failed is not repeated through a buffer`() async {
     await #expect(processExitsWith: .success) {
       let file = try TestFile(size: 1 << 20)
       let host = try TestHost([StorageFile(path: file.path)])
@@ -258,7 +259,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `is nothing on a file system that has given up writing`() async {
+  @Test func `Flush fails on a file system that has become read-only`() async {
     await #expect(processExitsWith: .success) {
       let bench = try EngineBench(ThreadPool(threads: 1))
       #expect(filter_refuse_syncs(EROFS) == 0)
@@ -266,7 +267,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `is nothing where a file cannot be flushed, but memory need not be`() async {
+  @Test func `Flush fails for a file that cannot be flushed, and memory needs no flush`() async {
     await #expect(processExitsWith: .success) {
       let bench = try EngineBench(ThreadPool(threads: 1))
       let memory = try StorageFile(memory: 4096)
@@ -280,7 +281,7 @@ import VFIOUserTransport
   }
 
   @Test(.enabled(if: Ring.unavailability == nil, "this machine lets nobody have an io_uring"))
-  func `is not what a ring says has failed, whatever a second try would say`() async {
+  func `A failure of the io_uring engine is not repeated through the thread pool`() async {
     await #expect(processExitsWith: .success) {
       let bench = try EngineBench(RingEngine())
       #expect(bench.perform(.flush, 1) == [.success])

@@ -25,21 +25,23 @@ import VFIOUserTransport
     return (engine, lines.all.withLock { $0 })
   }
 
-  @Test func `is the pool where the page cache does the work`() throws {
+  @Test func `The thread pool is chosen where the page cache does the work`() throws {
     #expect(try Self.make(.automatic, .writeBack).engine == nil)
     #expect(try Self.make(.automatic, .writeThrough).engine == nil)
     #expect(try Self.make(.pool, .direct).engine == nil)
   }
 
   @Test(.enabled(if: Ring.unavailability == nil, "this machine lets nobody have an io_uring"))
-  func `is the ring with direct I/O, and where it is asked for`() throws {
+  func `The io_uring engine is chosen with O_DIRECT and where it is requested`() throws {
     #expect(try Self.make(.automatic, .direct).engine is RingEngine)
     let (engine, log) = try Self.make(.ring, .writeBack)
     #expect(engine is RingEngine)
     #expect(log == [])
   }
 
-  @Test func `is the pool in a container, and the log says why`() async {
+  @Test func `The thread pool is chosen where io_uring is not permitted, and the log says why`()
+    async
+  {
     await #expect(processExitsWith: .success) {
       #expect(filter_refuse_rings(EPERM) == 0)
       let (engine, log) = try Self.make(.ring, .writeBack)
@@ -51,7 +53,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `is the pool under an old kernel`() async {
+  @Test func `The thread pool is chosen under a kernel without io_uring`() async {
     await #expect(processExitsWith: .success) {
       #expect(filter_refuse_rings(ENOSYS) == 0)
       let (engine, _) = try Self.make(.ring, .direct)

@@ -11,7 +11,9 @@ import VFIOUserTransport
 
 @Suite struct `Every engine` {
   @Test(arguments: EngineKind.available, CacheMode.allCases)
-  func `brings data from the file, and to it`(kind: EngineKind, cache: CacheMode) throws {
+  func `Every engine transfers data from the file and to it`(kind: EngineKind, cache: CacheMode)
+    throws
+  {
     let bench = try EngineBench(kind.make(), cache: cache)
     #expect(bench.perform(.read, 1, block: 5) == [.success])
     #expect(bench.received(1) == [5])
@@ -27,7 +29,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: EngineKind.available)
-  func `makes zeros and holes`(kind: EngineKind) throws {
+  func `Every engine writes zeros and deallocates blocks`(kind: EngineKind) throws {
     let bench = try EngineBench(kind.make())
     #expect(bench.perform(.zero(deallocate: false, durable: true), 1, block: 3) == [.success])
     #expect(bench.perform(.deallocate(durable: false), 2, block: 4) == [.success])
@@ -37,7 +39,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: EngineKind.available)
-  func `does what does not suit direct I/O`(kind: EngineKind) throws {
+  func `Every engine serves requests that are unaligned for O_DIRECT`(kind: EngineKind) throws {
     let bench = try EngineBench(kind.make(), cache: .direct)
     #expect(bench.perform(.read, 1, block: 5, at: EngineBench.place(1) + 4) == [.success])
     #expect(bench.received(1) == [0, 5])
@@ -45,14 +47,16 @@ import VFIOUserTransport
   }
 
   @Test(arguments: EngineKind.available)
-  func `reaches memory that there are only messages for`(kind: EngineKind) throws {
+  func `Every engine reaches memory that is accessed by messages`(kind: EngineKind) throws {
     let bench = try EngineBench(kind.make(), isShared: false)
     #expect(bench.perform(.read, 1, block: 5) == [.success])
     #expect(bench.received(1) == [5])
   }
 
   @Test(arguments: EngineKind.available, [CacheMode.writeBack, .direct])
-  func `says that the file has become shorter`(kind: EngineKind, cache: CacheMode) throws {
+  func `Every engine reports reads beyond the end of a truncated file`(
+    kind: EngineKind, cache: CacheMode
+  ) throws {
     let bench = try EngineBench(kind.make(), cache: cache)
     try bench.truncate(to: 8)
     #expect(bench.perform(.read, 1, block: 7) == [.success])
@@ -68,7 +72,7 @@ import VFIOUserTransport
   @Test(
     .enabled(if: EngineBench.seesDirtyPages, "the dirty pages of files in /tmp are not told"),
     arguments: EngineKind.available)
-  func `leaves nothing dirty of a durable write`(kind: EngineKind) throws {
+  func `Every engine leaves no dirty pages of a durable write`(kind: EngineKind) throws {
     let bench = try EngineBench(kind.make())
     #expect(bench.perform(.flush, 1) == [.success])
     #expect(bench.dirtyPages() == 0)
@@ -83,14 +87,14 @@ import VFIOUserTransport
   }
 
   @Test(arguments: EngineKind.available)
-  func `says what the file says`(kind: EngineKind) throws {
+  func `Every engine reports the errors of the file`(kind: EngineKind) throws {
     let bench = try EngineBench(kind.make(), isReadOnly: true)
     #expect(bench.perform(.write(durable: false), 1) == [.storage(.badFileDescriptor)])
     #expect(bench.perform(.read, 2, block: 1) == [.success])
   }
 
   @Test(arguments: EngineKind.available)
-  func `says that memory is not there`(kind: EngineKind) throws {
+  func `Every engine reports missing guest memory`(kind: EngineKind) throws {
     let bench = try EngineBench(kind.make())
     let outcomes = bench.perform(.read, 1, at: 0x7000_0000)
     guard case .memory = try #require(outcomes.first) else {
@@ -100,7 +104,9 @@ import VFIOUserTransport
   }
 
   @Test(arguments: EngineKind.available, [CacheMode.writeBack, .direct])
-  func `has many under way, and each comes back once`(kind: EngineKind, cache: CacheMode) throws {
+  func `Every engine completes each of many requests in flight once`(
+    kind: EngineKind, cache: CacheMode
+  ) throws {
     let bench = try EngineBench(kind.make(), cache: cache)
     for tag in 0..<500 {
       bench.submit(.read, tag, block: tag % 64)
@@ -113,7 +119,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: EngineKind.available, [true, false])
-  func `touches nothing for a generation that has ended`(kind: EngineKind, isShared: Bool) throws {
+  func `Every engine abandons requests of a generation that has ended`(kind: EngineKind, isShared: Bool) throws {
     let bench = try EngineBench(kind.make(), isShared: isShared)
     bench.provide(0xEE, 1)
     bench.submit(.read, 1, block: 5, isStale: true)
@@ -128,7 +134,9 @@ import VFIOUserTransport
   }
 
   @Test(arguments: EngineKind.available)
-  func `ends when it is closed, after everything has come back`(kind: EngineKind) async {
+  func `Every engine ends after it was closed and all requests have completed`(kind: EngineKind)
+    async
+  {
     switch kind {
     case .pool: await #expect(processExitsWith: .success) { try closeUnderLoad(.pool) }
     case .ring: await #expect(processExitsWith: .success) { try closeUnderLoad(.ring) }
@@ -157,8 +165,9 @@ private func closeUnderLoad(_ kind: EngineKind) throws {
 }
 
 @Suite(.enabled(if: Ring.unavailability == nil, "this machine lets nobody have an io_uring"))
-struct `An engine with a ring` {
-  @Test func `leaves to its pool what the kernel has no memory for`() async {
+struct `The io_uring engine` {
+  @Test func `The io_uring engine leaves requests to its pool when the kernel has no memory`() async
+  {
     await #expect(processExitsWith: .success) {
       let bench = try EngineBench(RingEngine(), cache: .direct)
       #expect(bench.perform(.read, 1000, block: 1) == [.success])
@@ -172,7 +181,7 @@ struct `An engine with a ring` {
     }
   }
 
-  @Test func `keeps its hands off what is not direct, if told so`() throws {
+  @Test func `The io_uring engine can be told to leave buffered requests to its pool`() throws {
     let bench = try EngineBench(RingEngine(isDirectOnly: true))
     // Nothing is kept until a flush.
     bench.submit(.read, 1, block: 5)

@@ -11,7 +11,7 @@ import VFIOUserTransport
 @testable import NVMeDevice
 
 @Suite struct `Files of a disk` {
-  @Test func `one is made sparse, and made larger, never smaller`() throws {
+  @Test func `An image is created sparse, and enlarged but never shrunk`() throws {
     let file = try TestFile()
     do {
       let made = try StorageFile(path: file.path, create: 1 << 30)
@@ -22,7 +22,7 @@ import VFIOUserTransport
     #expect(try StorageFile(path: file.path, create: 1 << 20).size() == 2 << 30)
   }
 
-  @Test func `one that is not there is not made without a size`() throws {
+  @Test func `A missing image is not created without a size`() throws {
     let file = try TestFile()
     #expect(throws: SystemCallError(call: "open", code: .noSuchFileOrDirectory)) {
       _ = try StorageFile(path: file.path)
@@ -35,7 +35,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `nobody shares one that is written to`() throws {
+  @Test func `An image that is written to is not shared`() throws {
     let file = try TestFile(size: 4096)
     let busy = SystemCallError(call: "fcntl(F_OFD_SETLK)", code: .resourceTemporarilyUnavailable)
     do {
@@ -53,7 +53,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: CacheMode.allCases)
-  func `every cache mode brings data to the file and back`(mode: CacheMode) throws {
+  func `Every cache mode transfers data to the file and back`(mode: CacheMode) throws {
     let file = try TestFile(size: 8 << 20)
     let host = try TestHost([StorageFile(path: file.path, cache: mode)], blockSize: 4096)
     try host.enable()
@@ -74,7 +74,7 @@ import VFIOUserTransport
     #expect(try host.run(.init(opcode: 0, namespaceID: 1), &queue).status == .success)
   }
 
-  @Test func `blocks that are smaller than direct I/O takes are refused`() throws {
+  @Test func `Blocks that are smaller than the O_DIRECT alignment are refused`() throws {
     let file = try TestFile(size: 1 << 20)
     let direct = try StorageFile(file.path, nil, .direct, leastAlignment: 4096)
     let flaw = NVMeDevice.ValidationError.unaligned(
@@ -90,7 +90,8 @@ import VFIOUserTransport
     #expect(throws: flaw) { _ = try NVMeDevice(options) }
   }
 
-  @Test func `a guest cannot format to blocks that are smaller than direct I/O takes`() throws {
+  @Test func `A guest cannot format to blocks that are smaller than the O_DIRECT alignment`() throws
+  {
     let file = try TestFile(size: 1 << 20)
     let host = try TestHost(
       [StorageFile(file.path, nil, .direct, leastAlignment: 4096)], blockSize: 4096)
@@ -105,7 +106,7 @@ import VFIOUserTransport
     #expect(try host.run(.io(.read), &queue).status == .success)
   }
 
-  @Test func `descriptions that make no sense are refused`() throws {
+  @Test func `An invalid configuration of a disk is refused`() throws {
     let file = try StorageFile(memory: 1 << 20)
     func refuse(_ flaw: NVMeDevice.ValidationError, _ change: (inout NVMeConfiguration) -> Void) {
       var options = NVMeConfiguration(namespaces: [NamespaceConfiguration(file)])
@@ -138,13 +139,13 @@ import VFIOUserTransport
   }
 }
 
-@Suite struct `The pool of threads` {
+@Suite struct `The thread pool` {
   final class Collector: StorageReceiver {
     let tags = Monitor<[Int]>([])
     func completed(_ request: StorageRequest) { tags.update { $0.append(request.tag) } }
   }
 
-  @Test func `every request comes back once`() throws {
+  @Test func `The thread pool completes every request once`() throws {
     let host = try TestHost()
     let file = try StorageFile(memory: 1 << 20)
     let pool = try ThreadPool(threads: 3)
@@ -177,7 +178,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `what is done is let go of while more waits`() throws {
+  @Test func `The thread pool releases completed requests while others wait`() throws {
     struct Weak { weak var request: StorageRequest? }
     let host = try TestHost()
     let file = try StorageFile(memory: 1 << 20)
@@ -203,7 +204,7 @@ import VFIOUserTransport
     pool.close()
   }
 
-  @Test func `a request of an earlier generation is abandoned`() throws {
+  @Test func `A request of an earlier generation is abandoned`() throws {
     let host = try TestHost()
     let file = try StorageFile(memory: 1 << 20)
     let bus = try #require(host.device.bus)
@@ -228,7 +229,7 @@ import VFIOUserTransport
   ]
 
   @Test(arguments: [(0, 0), (1, 4096), (2, 8192), (3, 8192 + (64 << 10))], [true, false])
-  func `stops before the next piece when nobody wants it any more`(
+  func `A buffer stops before the next piece when its request is abandoned`(
     pieces: (asked: Int, bytes: Int), isShared: Bool
   ) throws {
     let host = try TestHost(isShared: isShared)
@@ -249,7 +250,7 @@ import VFIOUserTransport
     #expect(written.dropFirst(pieces.bytes).allSatisfy { $0 == 0 })
   }
 
-  @Test func `brings all of it when it is wanted`() throws {
+  @Test func `A buffer gathers all pieces of guest memory`() throws {
     let host = try TestHost()
     let transfer = try #require(host.device.bus).memory.access()
     let buffer = try PageBuffer(size: 1 << 20)
@@ -264,7 +265,9 @@ import VFIOUserTransport
     #expect(isEqual)
   }
 
-  @Test func `tells the controller that it needs the connection`() throws {
+  @Test func `A buffer that is moved by messages tells the controller to use the connection`()
+    throws
+  {
     let host = try TestHost()
     let window = try SharedMemory(size: 64 << 10)
     let place = TestHost.base + 2 * TestHost.memorySize

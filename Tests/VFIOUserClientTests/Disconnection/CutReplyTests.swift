@@ -5,13 +5,16 @@ import VFIOUserClient
 import VFIOUserProtocol
 import VFIOUserTransport
 
-@Suite struct `A server that goes away` {
-  @Test func `at any byte of any reply gives its reason, and leaves no descriptor behind`() async {
+@Suite struct `A server that disconnects` {
+  @Test func `A reply cut at any byte gives the reason of the loss and leaks no descriptors`() async
+  {
     await #expect(processExitsWith: .success) { try await checkThatNoCutLeavesADescriptor() }
   }
 
   @Test(arguments: CutReplies.all)
-  func `at any byte of any reply gives its reason to tasks`(_ replies: CutReplies) async throws {
+  func `A reply cut at any byte gives tasks the reason of the loss`(_ replies: CutReplies)
+    async throws
+  {
     try await replies.forEachCut { place, makeClient in
       let client = try makeClient()
       let error = await taskFailure { try await replies.operation.inTask(client, nil) }
@@ -19,7 +22,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `is missed in no operation`() {
+  @Test func `Every operation is in the table of cut replies`() {
     let cut = Set(CutReplies.all.map(\.operation.testDescription))
     // The one whose replies take too long to be cut everywhere; a shorter one is there.
     let missing = Operation.all.map(\.testDescription).filter { !cut.contains($0) }
@@ -27,7 +30,7 @@ import VFIOUserTransport
   }
 
   @Test(arguments: [false, true])
-  func `at any byte of the answer to VERSION gives its reason`(hasTwin: Bool) throws {
+  func `A VERSION reply cut at any byte gives the reason of the loss`(hasTwin: Bool) throws {
     let answer = versionAnswer(hasTwin)
     for place in 0..<16 + answer.count {
       let error = failure { () throws(ClientError) in try negotiate(hasTwin, cutAt: place) }
@@ -38,7 +41,9 @@ import VFIOUserTransport
   }
 
   @Test(arguments: requests)
-  func `at any byte of a request of its own gives its reason`(_ request: [UInt8]) throws {
+  func `A request of the server cut at any byte gives the reason of the loss`(_ request: [UInt8])
+    throws
+  {
     for place in 0..<request.count {
       let client = try client(options(timeout: .seconds(30))) { server in
         _ = try server.receive()
@@ -49,7 +54,9 @@ import VFIOUserTransport
   }
 
   @Test(arguments: requests)
-  func `at any byte on the twin socket gives its reason`(_ request: [UInt8]) throws {
+  func `A request on the twin socket cut at any byte gives the reason of the loss`(
+    _ request: [UInt8]
+  ) throws {
     for place in 0..<request.count {
       let client = try clientWithTwin(options(timeout: .seconds(30))) { server, twin in
         twin.send(Array(request[..<place]))
@@ -61,7 +68,7 @@ import VFIOUserTransport
     }
   }
 
-  @Test func `is told to whoever posts`() async throws {
+  @Test func `A post fails after the server has disconnected`() async throws {
     let client = try client { server in _ = try server.receive() }
     #expect(client.postFailure() == nil)
     #expect(eventually { client.postFailure() == .disconnected(.closedByPeer) })
@@ -71,7 +78,7 @@ import VFIOUserTransport
     #expect(failure == .disconnected(.closedByPeer))
   }
 
-  @Test func `is told to whoever posts when it does not read`() async throws {
+  @Test func `A post fails after a server that did not read has disconnected`() async throws {
     let goes = Gate()
     let client = try client { server in goes.wait() }
     // As many as the socket does not take and more, so that the rest is collected into one message.

@@ -19,7 +19,10 @@ private func number(_ name: String) -> UInt64? {
 }
 
 @Suite(.serialized) struct `Under stress` {
-  @Test func `every thread and task gets its own answers, and the server its own`() async {
+  @Test
+  func `Every thread and task gets its own replies under stress, and the server gets its own`()
+    async
+  {
     let result = await #expect(
       processExitsWith: .success, observing: [\.standardOutputContent]
     ) {
@@ -28,7 +31,10 @@ private func number(_ name: String) -> UInt64? {
     show(result)
   }
 
-  @Test func `so they do when the server asks on a twin socket as well`() async {
+  @Test
+  func `Every caller and the server get their own replies under stress with a twin socket too`()
+    async
+  {
     let result = await #expect(
       processExitsWith: .success, observing: [\.standardOutputContent]
     ) {
