@@ -87,7 +87,9 @@ let package = Package(
       swiftSettings: settings),
     .target(
       name: "TestSupport",
-      dependencies: ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", "HostileFiles", system],
+      dependencies: [
+        "VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol", "CLinux", "HostileFiles", system,
+      ],
       path: "Tests/TestSupport", swiftSettings: settings),
     tests("VFIOUserProtocolTests", ["VFIOUserProtocol"]),
     tests("NVMeProtocolTests", ["NVMeProtocol"]),

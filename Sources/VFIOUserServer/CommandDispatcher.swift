@@ -12,7 +12,7 @@ internal import VFIOUserTransport
 final class CommandDispatcher: Sendable {
   let device: any Device
   let fillsReads: Bool
-  let bus: DeviceContext
+  let core: DeviceCore
   let options: ServerOptions
   /// Counts when a DMA_UNMAP that waits may be answered.
   let quiet: EventFD
@@ -28,18 +28,22 @@ final class CommandDispatcher: Sendable {
   /// Whether this client's unshared memory was mentioned in the log.
   let hasNotedUnsharedMemory = Atomic(false)
 
+  /// Makes the device, with its context.
+  ///
+  /// - Throws: ``PCIDescription/ValidationError``, or what `makeDevice` throws.
   init(
-    _ device: any Device, _ options: ServerOptions,
-    features: [FeatureIndex: any DeviceFeatureHandler] = [:], quiet: EventFD
-  ) throws(PCIDescription.ValidationError) {
-    self.device = device
-    fillsReads = device.fillsReads
+    _ description: PCIDescription, _ options: ServerOptions,
+    features: [FeatureIndex: any DeviceFeatureHandler], quiet: EventFD,
+    makeDevice: (DeviceContext) throws -> any Device
+  ) throws {
     self.quiet = quiet
-    self.bus = try DeviceContext(for: device.pci, guardsMemory: options.handlesMemoryFaults)
+    core = try DeviceCore(for: description, guardsMemory: options.handlesMemoryFaults)
     var options = options
     options.logger = options.logger.limited
     self.options = options
     self.features = features
+    device = try makeDevice(DeviceContext(core))
+    fillsReads = device.fillsReads
     if clinux_signals_without_waiting() == 0 {
       options.logger.warning(
         """
@@ -47,7 +51,6 @@ final class CommandDispatcher: Sendable {
         can make a signal to its eventfd wait
         """)
     }
-    device.attach(to: bus)
   }
 
   /// Serves one message.
@@ -62,14 +65,14 @@ final class CommandDispatcher: Sendable {
     guard !header.flags.isReply else { return nil }
     do {
       try admit(header)
-      if header.command == .dmaUnmap { return try unmapMemory(header, payload, into: &outbox) }
       // Of descriptors that were to be used none may be missing.
-      try dispatch(header, payload, &descriptors, surplus: surplus, into: &outbox)
-      allowDMAIfSetUp(header, payload)
+      let unmap = try dispatch(header, payload, &descriptors, surplus: surplus, into: &outbox)
+      if core.memory.takeDMAAllowed() { device.dmaAllowed() }
+      return unmap
     } catch {
       refuse(header, error, into: &outbox)
+      return nil
     }
-    return nil
   }
 
   /// What every command has to pass.
@@ -82,11 +85,15 @@ final class CommandDispatcher: Sendable {
     }
   }
 
+  /// Calls the method for the command.
+  ///
+  /// - Returns: a DMA_UNMAP that cannot be answered yet.
   private func dispatch(
     _ header: Header, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList, surplus: Bool,
     into outbox: inout Outbox
-  ) throws(Errno) {
+  ) throws(Errno) -> PendingUnmap? {
     switch header.command {
+    case .dmaUnmap: return try unmapMemory(header, payload, into: &outbox)
     case .regionRead: try readRegion(header, payload, into: &outbox)
     case .regionWrite: try writeRegion(header, payload, into: &outbox)
     case .regionWriteMulti: try writeRegions(header, payload, into: &outbox)
@@ -103,6 +110,7 @@ final class CommandDispatcher: Sendable {
     case .migrationDataRead, .migrationDataWrite, .dirtyPages: throw .notSupported
     default: throw .noFunction
     }
+    return nil
   }
 
   /// Answers a command with an error, unless its sender wants no answer.
@@ -145,18 +153,17 @@ final class CommandDispatcher: Sendable {
   ///
   /// Windows and eventfds stay; levels, masks and pending bits clear.
   func reset() {
-    bus.configuration.reset()
-    bus.interrupts.reset()
+    core.reset()
     device.reset()
   }
 
   /// The client has gone: nothing that it lent us stays.
   func clientLeft() {
     hasNotedUnsharedMemory.store(false, ordering: .relaxed)
-    let generation = bus.memory.disconnect()
+    let generation = core.memory.disconnect()
     // Before the interrupts, so that what ends just now leaves no pending bit for the next client.
     device.clientLeft()
-    bus.interrupts.disconnect(generation)
-    bus.worker.release()
+    core.interrupts.disconnect(generation)
+    core.worker.release()
   }
 }

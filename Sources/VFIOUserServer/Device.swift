@@ -4,16 +4,14 @@ public import VFIOUserProtocol
 /// A PCI device, as its author writes it.
 ///
 /// The framework owns the configuration space, the interrupts' plumbing and the memory of the client;
-/// the device answers accesses to its regions and says when it interrupts.
+/// the device answers accesses to its regions and says when it interrupts. It is made with its
+/// ``DeviceContext``, which ``DeviceServer/init(_:_:makeDevice:)`` hands to it.
 ///
 /// All callbacks run on the thread of the connection, one at a time, and outside of any lock of the
 /// framework: a device may take locks of its own. A callback must not wait for anything that the
 /// client has to do, because the client may be waiting for the callback. Other threads of the device
 /// use the ``DeviceContext``, which is safe from everywhere.
 public protocol Device: AnyObject, Sendable {
-  /// What the device looks like on the bus; the same each time it is asked.
-  var pci: PCIDescription { get }
-
   /// Whether ``read(_:into:)`` writes every byte that it was asked for.
   ///
   /// Then the bytes are not zeroed beforehand, which is worth it for large reads; what it left out
@@ -21,7 +19,7 @@ public protocol Device: AnyObject, Sendable {
   var fillsReads: Bool { get }
 
   /// Hands over the bus, once, before the first client comes.
-  func attach(to bus: DeviceContext)
+  func attach(to core: DeviceContext)
 
   /// Reads from a region.
   ///
@@ -70,6 +68,16 @@ public protocol Device: AnyObject, Sendable {
   /// - Parameter windows: those that are being accessed.
   func quiesce(_ windows: [GuestRange])
 
+  /// A client has come: its VERSION was answered, and nothing else of it was served yet.
+  func clientConnected()
+
+  /// The client lets the device reach its memory, from now on.
+  ///
+  /// Comes after ``clientConnected()`` for the first client of a device; for a later one when it has reset
+  /// the device, set an interrupt's eventfd, or set the bus master bit. Without the bus master bit accesses
+  /// fail nevertheless, see ``PCIDescription/requiresBusMaster``.
+  func dmaAllowed()
+
   /// The client has gone: its memory is no longer there, and its interrupts go when this returns. The
   /// device keeps its state for the next one.
   func clientLeft()
@@ -79,13 +87,17 @@ extension Device {
   /// False.
   public var fillsReads: Bool { false }
   /// Does nothing.
-  public func attach(to bus: DeviceContext) {}
+  public func attach(to core: DeviceContext) {}
   /// Does nothing.
   public func configurationWritten(_ access: RegionAccess) {}
   /// Does nothing.
   public func memoryWritten(_ access: RegionAccess) {}
   /// Does nothing: the accesses end by themselves.
   public func quiesce(_ windows: [GuestRange]) {}
+  /// Does nothing.
+  public func clientConnected() {}
+  /// Does nothing.
+  public func dmaAllowed() {}
   /// Does nothing.
   public func clientLeft() {}
 }

@@ -33,21 +33,38 @@ public final class DeviceServer: Sendable {
   /// Most clients that wait for their refusal at the same time; more are closed without a word.
   static let maxRefusals = 16
 
-  /// Makes a server, and attaches the device to its bus.
+  /// Makes a device, and a server for it.
   ///
-  /// - Throws: ``PCIDescription/ValidationError`` when the device's description contradicts itself.
-  public convenience init(_ device: any Device, _ options: ServerOptions = ServerOptions()) throws {
-    try self.init(device, options, features: [:])
+  /// ```swift
+  /// let server = try DeviceServer(HelloDevice.pci) { try HelloDevice($0) }
+  /// ```
+  ///
+  /// - Parameters:
+  ///   - description: what the device looks like on the bus.
+  ///   - options: limits and deadlines.
+  ///   - makeDevice: makes the device, which may keep its context.
+  /// - Throws: ``PCIDescription/ValidationError`` when the description contradicts itself, what `makeDevice`
+  ///   throws, or ``SystemCallError`` when there is no descriptor left.
+  public convenience init(
+    _ description: PCIDescription, _ options: ServerOptions = ServerOptions(),
+    makeDevice: (DeviceContext) throws -> any Device
+  ) throws {
+    try self.init(description, options, features: [:], makeDevice: makeDevice)
   }
 
   /// Makes a server that knows features of the device.
   package init(
-    _ device: any Device, _ options: ServerOptions = ServerOptions(),
-    features: [FeatureIndex: any DeviceFeatureHandler]
+    _ description: PCIDescription, _ options: ServerOptions = ServerOptions(),
+    features: [FeatureIndex: any DeviceFeatureHandler],
+    makeDevice: (DeviceContext) throws -> any Device
   ) throws {
-    dispatcher = try CommandDispatcher(device, options, features: features, quiet: EventFD())
     wakeUp = OwnedDescriptor(adopting: try checked("eventfd", clinux_eventfd()))
+    dispatcher = try CommandDispatcher(
+      description, options, features: features, quiet: EventFD(), makeDevice: makeDevice)
   }
+
+  /// The device that is served.
+  public var device: any Device { dispatcher.device }
 
   /// Accepts and serves clients until ``stop()``; the socket is removed at the end.
   ///

@@ -29,7 +29,7 @@ extension Session {
 
   /// Serves what is there.
   mutating func proceed() throws(StreamError) {
-    dispatcher.bus.memory.enterReceivingThread()
+    dispatcher.core.memory.enterReceivingThread()
     guard try hasRoomForReplies() else { return }
     try finishUnmap()
     try serveAndFlush()

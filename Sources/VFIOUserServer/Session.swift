@@ -61,7 +61,7 @@ struct Session: ~Copyable {
   }
 
   private mutating func run() throws(StreamError) -> Never {
-    dispatcher.bus.memory.enterReceivingThread()
+    dispatcher.core.memory.enterReceivingThread()
     try negotiate(receiver.next(before: messageDeadline, during: .negotiating))
     while true {
       try serveWhatIsInHand()
@@ -91,7 +91,7 @@ struct Session: ~Copyable {
   var isReady: Bool { sendDeadline == nil && !parked.isFull }
 
   mutating func serveWhatIsInHand() throws(StreamError) {
-    dispatcher.bus.worker.hold()
+    dispatcher.core.worker.hold()
     while isReady, var frame = try receiver.nextInHand() {
       if frame.header.flags.isReply {
         receive(reply: frame)
@@ -108,7 +108,7 @@ struct Session: ~Copyable {
   mutating func finishUnmap() throws(StreamError) {
     guard let pending = unmap, sendDeadline == nil else { return }
     _ = dispatcher.quiet.take()
-    dispatcher.bus.worker.hold()
+    dispatcher.core.worker.hold()
     unmap = dispatcher.finishUnmap(pending, into: &outbox)
     while sendDeadline == nil, let command = parked.nextCommand,
       unmap?.keepsWaiting(command) != true, let message = parked.takeFirst()
@@ -125,7 +125,7 @@ struct Session: ~Copyable {
   /// Sends what is there while more is to be served.
   private mutating func flushAmidst() throws(StreamError) {
     try flush()
-    if sendDeadline == nil { dispatcher.bus.worker.hold() }
+    if sendDeadline == nil { dispatcher.core.worker.hold() }
   }
 
   // A span of the assembler's would borrow the whole session, so those who use one beside the outbox
@@ -175,7 +175,7 @@ struct Session: ~Copyable {
     }
     sendDeadline = nil
     retryDeadline = nil
-    dispatcher.bus.worker.release()
+    dispatcher.core.worker.release()
   }
 
   private mutating func waitForRoom(before deadline: Deadline) throws(StreamError) {
@@ -193,7 +193,9 @@ struct Session: ~Copyable {
     try flush()
     guard let channel else { throw .closedByUs }
     self.channel = channel
-    dispatcher.bus.memory.connect(channel)
+    dispatcher.core.memory.connect(channel)
+    dispatcher.device.clientConnected()
+    if dispatcher.core.memory.isDMAAllowed { dispatcher.device.dmaAllowed() }
     receiver.assembler.messageLimit = dispatcher.options.messageLimit
     messageDeadline = .never
   }

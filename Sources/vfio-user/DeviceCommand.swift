@@ -21,7 +21,7 @@ protocol DeviceCommand: ParsableCommand {
   func look() throws
 
   /// Opens what the device is made of.
-  func makeDevice(_ log: DeviceLog) throws -> ServedDevice
+  func openDevice(_ log: DeviceLog) throws -> ServedDevice
 }
 
 extension DeviceCommand {
@@ -49,15 +49,37 @@ struct DeviceLog {
   }
 }
 
-/// A device, and what it wants of the process that serves it.
+/// A device that is about to be served.
 struct ServedDevice {
-  let device: any Device
+  let description: PCIDescription
   /// What the user has to know of it.
   var notice: String?
-  /// Ends the device's threads and saves what has to be saved.
-  var close: () -> Void = {}
   /// Removes what was made for it just now, when it is not served after all.
   var removeMadeFiles: () -> Void = {}
+  let make: (DeviceContext) throws -> RunningDevice
+
+  /// Makes the device and its server; when that fails, what was made for it is removed.
+  func plug(_ options: ServerOptions) throws -> (DeviceServer, RunningDevice) {
+    do {
+      var running: RunningDevice?
+      let server = try DeviceServer(description, options) { context in
+        let made = try make(context)
+        running = made
+        return made.device
+      }
+      return (server, running ?? RunningDevice(device: server.device))
+    } catch {
+      removeMadeFiles()
+      throw error
+    }
+  }
+}
+
+/// A device that runs, and what it wants of the process that serves it.
+struct RunningDevice {
+  let device: any Device
+  /// Ends the device's threads and saves what has to be saved.
+  var close: () -> Void = {}
   /// What SIGHUP is for.
   var hangup: (@Sendable () -> Void)?
 }

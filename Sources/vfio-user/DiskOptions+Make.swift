@@ -4,13 +4,14 @@ import Glibc
 import Logging
 import NVMeDevice
 import SystemPackage
+import VFIOUserServer
 import VFIOUserTransport
 
 extension DiskOptions {
-  /// Opens the files and makes the disk; what was made for nothing is removed.
+  /// Opens the files of the disk; what was made for nothing is removed.
   ///
   /// - Parameter socket: the name of the disk's socket.
-  func makeDevice(_ logger: Logger, socket: String) throws -> MadeDisk {
+  func open(_ logger: Logger, socket: String) throws -> NVMeConfiguration {
     var configuration = NVMeConfiguration(namespaces: [])
     configuration.logger = logger
     configuration.queues = queues
@@ -32,7 +33,7 @@ extension DiskOptions {
       for (one, namespace) in zip(options, configuration.namespaces) where one.raw != true {
         try Self.checkFormat(of: namespace, isState: false)
       }
-      return MadeDisk(device: try makeDisk(configuration), namespaces: configuration.namespaces)
+      return configuration
     } catch {
       configuration.namespaces.forEach { $0.removeMadeFiles() }
       throw error
@@ -100,15 +101,6 @@ extension DiskOptions {
   }
 }
 
-/// A disk, and what was opened for it.
-struct MadeDisk {
-  let device: NVMeDevice
-  let namespaces: [NamespaceConfiguration]
-
-  /// Removes files that were made for it, when it is not served after all.
-  func removeMadeFiles() { namespaces.forEach { $0.removeMadeFiles() } }
-}
-
 extension NamespaceOptions {
   /// Opens and locks what the namespace is made of.
   func open() throws -> NamespaceConfiguration {
@@ -161,9 +153,11 @@ extension NamespaceOptions {
 }
 
 /// Makes a disk, or says why not in words for the user.
-func makeDisk(_ configuration: NVMeConfiguration) throws -> NVMeDevice {
+func makeDisk(
+  _ context: DeviceContext, _ configuration: NVMeConfiguration
+) throws -> NVMeDevice {
   do {
-    return try NVMeDevice(configuration)
+    return try NVMeDevice(context, configuration)
   } catch NVMeDevice.ValidationError.outOfRange(let what, let value, let range) {
     throw CommandError(
       "\(value) \(what): it has to be \(range.lowerBound) to \(range.upperBound).")

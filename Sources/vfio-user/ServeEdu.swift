@@ -37,9 +37,12 @@ struct ServeEdu: DeviceCommand {
     }
   }
 
-  func makeDevice(_ log: DeviceLog) throws -> ServedDevice {
-    ServedDevice(
-      device: EduDevice(dmaMask: .max >> UInt64(64 - dmaMask), logger: log.logger("edu")))
+  func openDevice(_ log: DeviceLog) throws -> ServedDevice {
+    ServedDevice(description: EduDevice.pci) { context in
+      RunningDevice(
+        device: EduDevice(
+          context, dmaMask: .max >> UInt64(64 - dmaMask), logger: log.logger("edu")))
+    }
   }
 
   func run() throws { try serve(self) }

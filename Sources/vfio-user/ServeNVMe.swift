@@ -27,11 +27,15 @@ struct ServeNVMe: DeviceCommand {
   @OptionGroup(title: "Disk") var disk: DiskOptions
   @OptionGroup var log: LogOptions
 
-  func makeDevice(_ log: DeviceLog) throws -> ServedDevice {
-    let made = try disk.makeDevice(log.logger("nvme"), socket: socket.name)
+  func openDevice(_ log: DeviceLog) throws -> ServedDevice {
+    let opened = try disk.open(log.logger("nvme"), socket: socket.name)
     return ServedDevice(
-      device: made.device, close: made.device.close, removeMadeFiles: made.removeMadeFiles,
-      hangup: made.device.measure)
+      description: NVMeDevice.description(of: opened),
+      removeMadeFiles: { opened.namespaces.forEach { $0.removeMadeFiles() } }
+    ) { context in
+      let device = try makeDisk(context, opened)
+      return RunningDevice(device: device, close: device.close, hangup: device.measure)
+    }
   }
 
   func run() throws { try serve(self) }

@@ -23,8 +23,8 @@ struct ServeScratch: DeviceCommand {
 
   @OptionGroup var log: LogOptions
 
-  func makeDevice(_ log: DeviceLog) throws -> ServedDevice {
-    ServedDevice(device: try ScratchDevice(logger: log.logger("scratch")))
+  func openDevice(_ log: DeviceLog) throws -> ServedDevice {
+    ServedDevice(description: ScratchDevice.pci) { RunningDevice(device: try ScratchDevice($0)) }
   }
 
   func run() throws { try serve(self) }

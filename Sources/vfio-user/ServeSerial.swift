@@ -48,14 +48,15 @@ struct ServeSerial: DeviceCommand {
 
   var usesStandardOutput: Bool { stdio }
 
-  func makeDevice(_ log: DeviceLog) throws -> ServedDevice {
-    if pty {
-      let terminal = try PseudoTerminal()
-      let device = try SerialDevice(.pseudoTerminal(terminal), logger: log.logger("serial"))
-      return ServedDevice(device: device, notice: "\(terminal.path)", close: device.close)
+  func openDevice(_ log: DeviceLog) throws -> ServedDevice {
+    let terminal = try pty ? PseudoTerminal() : nil
+    let farEnd = try terminal.map { .pseudoTerminal($0) } ?? farEnd()
+    return ServedDevice(
+      description: SerialDevice.pci, notice: terminal.map { "\($0.path)" }
+    ) { context in
+      let device = try SerialDevice(context, farEnd, logger: log.logger("serial"))
+      return RunningDevice(device: device, close: device.close)
     }
-    let device = try SerialDevice(farEnd(), logger: log.logger("serial"))
-    return ServedDevice(device: device, close: device.close)
   }
 
   func run() throws { try serve(self) }

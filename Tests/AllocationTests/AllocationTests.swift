@@ -19,7 +19,7 @@ let isCounted: Bool = {
 }()
 
 /// Four kilobytes and a megabyte behind callbacks, which note how much their thread has allocated so far.
-private final class Registers: Device {
+private final class Registers: PluggedDevice {
   let pci = PCIDescription(
     identity: PCIIdentity(
       vendor: 1, device: 1, classCode: PCIClass(base: 0xFF, sub: 0, programmingInterface: 0)),

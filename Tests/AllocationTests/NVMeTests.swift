@@ -36,8 +36,13 @@ private final class DrivenDisk {
     let file = try StorageFile(memory: 16 << 20)
     var options = NVMeConfiguration(namespaces: [NamespaceConfiguration(file, blockSize: 4096)])
     options.use(load.engine)
-    device = try NVMeDevice(options)
-    let server = try DeviceServer(device)
+    var made: NVMeDevice?
+    let server = try DeviceServer(NVMeDevice.description(of: options)) { context in
+      let device = try NVMeDevice(context, options)
+      made = device
+      return device
+    }
+    device = try #require(made)
     self.server = server
     let (mine, theirs) = try MessageSocket.pair()
     try DetachedThread.start("server") { server.serve(theirs) }

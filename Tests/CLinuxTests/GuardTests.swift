@@ -176,7 +176,7 @@ private let fault = -EFAULT
   }
 }
 
-private final class Plain: Device {
+private final class Plain: PluggedDevice {
   let pci = PCIDescription(
     identity: PCIIdentity(
       vendor: 1, device: 1, classCode: PCIClass(base: 0xFF, sub: 0, programmingInterface: 0)))

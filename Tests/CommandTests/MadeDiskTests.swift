@@ -6,6 +6,7 @@ import NVMeDevice
 import SystemPackage
 import TestSupport
 import Testing
+import VFIOUserServer
 import VFIOUserTransport
 
 @testable import vfio_user
@@ -28,11 +29,29 @@ import VFIOUserTransport
 
   init() throws { folder = try Folder() }
 
+  /// A disk that is closed with the object.
+  private final class MadeDisk {
+    let served: ServedDevice
+    let device: NVMeDevice
+    private let server: DeviceServer
+
+    init(_ served: ServedDevice) throws {
+      self.served = served
+      var options = ServerOptions()
+      options.logger.logLevel = .critical
+      let (server, running) = try served.plug(options)
+      self.server = server
+      device = try #require(running.device as? NVMeDevice)
+    }
+
+    deinit { device.close() }
+
+    func removeMadeFiles() { served.removeMadeFiles() }
+  }
+
   private func make(_ arguments: [String]) throws -> MadeDisk {
     let command = try Serve.parseAsRoot(["nvme", "--socket", "/disks/a"] + arguments)
-    var logger = Logger(label: "test")
-    logger.logLevel = .critical
-    return try #require(command as? ServeNVMe).disk.makeDevice(logger, socket: "/disks/a")
+    return try MadeDisk(#require(command as? ServeNVMe).openDevice(DeviceLog()))
   }
 
   /// What a start says that fails.

@@ -12,7 +12,14 @@ typealias Bench = DeviceBench<EduDevice>
 
 extension DeviceBench<EduDevice> {
   /// A device as it is by default.
-  convenience init() throws { try self.init(EduDevice()) }
+  convenience init(_ options: ServerOptions = ServerOptions()) throws {
+    try self.init(EduDevice.pci, options) { EduDevice($0) }
+  }
+
+  /// A device with so many bits of an address.
+  convenience init(dmaBits bits: Int) throws {
+    try self.init(EduDevice.pci) { EduDevice($0, dmaMask: .max >> UInt64(64 - bits)) }
+  }
 }
 
 /// A driver: a client with memory at `base`, the device made bus master.

@@ -135,7 +135,7 @@ private struct SlowClient {
   @Test func `A DMA transfer of edu ends after a timeout if the client never replies`() throws {
     var options = ServerOptions()
     options.dmaTimeout = .milliseconds(50)
-    let client = try SlowClient(Bench(EduDevice(), options))
+    let client = try SlowClient(Bench(options))
     _ = try client.start()
     #expect(eventually { (try? client.read(0x98)) == 0x4 })
     #expect(try client.read(0x24) == 0x100)

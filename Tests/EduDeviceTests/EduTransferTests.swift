@@ -163,7 +163,7 @@ import VFIOUserTransport
   {
     let high: UInt64 = 1 << UInt64(bits - 1)
     let driver = try Driver(
-      Bench(EduDevice(dmaMask: .max >> UInt64(64 - bits))).connect(), at: high)
+      Bench(dmaBits: bits).connect(), at: high)
     driver.memory.write(Self.text, at: 0)
     try driver.transfer(from: high, to: Self.buffer, count: 4096, 0x1)
     try driver.transfer(from: Self.buffer, to: high + 0x1000, count: 4096, 0x3)

@@ -119,7 +119,7 @@ public final class ServerInput {
 }
 
 /// Registers, memory, all kinds of interrupts, and DMA at an address that the client writes.
-private final class FuzzedDevice: Device {
+private final class FuzzedDevice: PluggedDevice {
   let bus = Monitor<DeviceContext?>(nil)
   let pci = PCIDescription(
     identity: PCIIdentity(

@@ -58,10 +58,9 @@ final class TestHost {
     options.queueEntries = 64
     options.logger.logLevel = .critical
     try change(&options)
-    device = try NVMeDevice(options)
     var serverOptions = ServerOptions()
     serverOptions.logger.logLevel = .critical
-    server = try DeviceServer(device, serverOptions)
+    (device, server) = try serveDisk(options, serverOptions)
     self.isShared = isShared
     memory = try SharedMemory(size: Self.memorySize)
     client = try Self.connect(server)
@@ -333,4 +332,17 @@ func pattern(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
     state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
     return UInt8(truncatingIfNeeded: state >> 33)
   }
+}
+
+/// Makes a disk and its server.
+func serveDisk(
+  _ options: NVMeConfiguration, _ serverOptions: ServerOptions = ServerOptions()
+) throws -> (NVMeDevice, DeviceServer) {
+  var made: NVMeDevice?
+  let server = try DeviceServer(NVMeDevice.description(of: options), serverOptions) { context in
+    let device = try NVMeDevice(context, options)
+    made = device
+    return device
+  }
+  return (try #require(made), server)
 }

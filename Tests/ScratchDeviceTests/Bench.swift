@@ -13,7 +13,7 @@ typealias Bench = DeviceBench<ScratchDevice>
 extension DeviceBench<ScratchDevice> {
   /// A device, served in a way.
   convenience init(_ options: ServerOptions = ServerOptions()) throws {
-    try self.init(ScratchDevice(), options)
+    try self.init(ScratchDevice.pci, options) { try ScratchDevice($0) }
   }
 }
 

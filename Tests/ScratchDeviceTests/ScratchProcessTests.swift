@@ -12,7 +12,9 @@ import VFIOUserServer
       let turns = 16
       let before = openDescriptors()
       do {
-        let servers = try (0..<turns).map { _ in try DeviceServer(ScratchDevice()) }
+        let servers = try (0..<turns).map { _ in
+          try DeviceServer(ScratchDevice.pci) { try ScratchDevice($0) }
+        }
         guard openDescriptors() >= before + 2 * turns else { exit(1) }
         guard threadsNamed("scratch-bell") == turns else { exit(2) }
         withExtendedLifetime(servers) {}

@@ -19,15 +19,15 @@ import VFIOUserTransport
   }
 
   @Test func `The serial device has the PCI identity of the serial port of QEMU`() {
-    let identity = device.pci.identity
+    let identity = SerialDevice.pci.identity
     #expect(identity.vendor == 0x1B36)
     #expect(identity.device == 0x0002)
     #expect(identity.revision == 1)
     #expect(identity.classCode == PCIClass(base: 7, sub: 0, programmingInterface: 2))
     #expect(identity.subsystemVendor == 0x1AF4)
     #expect(identity.subsystem == 0x1100)
-    #expect(device.pci.bars == [0: BaseAddressRegister(.io, size: 8)])
-    #expect(device.pci.hasInterruptPin)
+    #expect(SerialDevice.pci.bars == [0: BaseAddressRegister(.io, size: 8)])
+    #expect(SerialDevice.pci.hasInterruptPin)
   }
 
   @Test func `A wide access to the UART is executed as byte accesses in ascending order`() {

@@ -14,10 +14,19 @@ public final class DeviceBench<Plugged: Device> {
   /// The client before did not go.
   public struct StillOccupied: Error {}
 
-  /// Plugs a device in.
-  public init(_ device: Plugged, _ options: ServerOptions = ServerOptions()) throws {
-    self.device = device
-    server = try DeviceServer(device, options)
+  /// Makes a device.
+  public init(
+    _ description: PCIDescription, _ options: ServerOptions = ServerOptions(),
+    make: (DeviceContext) throws -> Plugged
+  ) throws {
+    var made: Plugged?
+    server = try DeviceServer(description, options) { context in
+      let device = try make(context)
+      made = device
+      return device
+    }
+    guard let made else { throw StillOccupied() }
+    device = made
   }
 
   /// A client; the one before needs a moment to be gone.

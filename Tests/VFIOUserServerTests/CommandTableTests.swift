@@ -20,7 +20,7 @@ private final class SomeBytes: DeviceFeatureHandler {
 }
 
 /// The device of one of everything, with a port that it denies.
-private final class DenyingDevice: Device {
+private final class DenyingDevice: PluggedDevice {
   let device = FullDevice()
   var pci: PCIDescription { device.pci }
   let isReset = Monitor(false)

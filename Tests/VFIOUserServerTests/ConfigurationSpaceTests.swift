@@ -57,7 +57,7 @@ import VFIOUserServer
   }
 }
 
-private final class Described: Device {
+private final class Described: PluggedDevice {
   let pci: PCIDescription
   init(_ bars: [Int: BaseAddressRegister]) {
     pci = PCIDescription(

@@ -10,7 +10,7 @@ import VFIOUserTransport
 /// BAR0 is registers with two pages of memory in the middle, BAR1 memory that nobody maps, BAR2 memory
 /// with two sparse areas, BAR4 callbacks with the MSI-X table at 0x1000 and the pending bits at
 /// 0x1800; region 9 is memory in whole.
-final class FullDevice: Device {
+final class FullDevice: PluggedDevice {
   struct State {
     var reads: [RegionAccess] = []
     var writes: [RegionAccess] = []

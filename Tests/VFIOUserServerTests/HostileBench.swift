@@ -11,7 +11,7 @@ import VFIOUserTransport
 /// at bad moments.
 ///
 /// Each command is a write of eight bytes to BAR0: an address, or a vector.
-final class Victim: Device {
+final class Victim: PluggedDevice {
   enum Order: UInt64 {
     /// Loads eight bytes in the callback; fails with the errno of the access.
     case load = 0x10

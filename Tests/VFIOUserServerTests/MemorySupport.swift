@@ -6,7 +6,7 @@ import VFIOUserServer
 import VFIOUserTransport
 
 /// A device with a page of registers, whose callback does what a test wants.
-final class CallbackDevice: Device {
+final class CallbackDevice: PluggedDevice {
   struct State {
     var bus: DeviceContext?
     var onWrite: (@Sendable (DeviceContext) -> Void)?

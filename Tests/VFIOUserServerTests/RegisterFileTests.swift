@@ -12,7 +12,9 @@ extension RegisterFile {
     return bytes
   }
 
-  func put(_ bytes: [UInt8], at offset: UInt64) { write(at: offset, from: bytes.span) }
+  func put(_ bytes: [UInt8], at offset: UInt64) {
+    do { try write(at: offset, from: bytes.span) } catch { Issue.record("\(error)") }
+  }
 }
 
 @Suite struct `A register file` {

@@ -7,7 +7,7 @@ import VFIOUserTransport
 /// A device of plain memory: BAR0 256 ports, BAR2 64 KiB, BAR4 2 MiB of 64-bit memory, and a pin.
 ///
 /// Byte 255 of BAR0 refuses to be touched.
-final class TestDevice: Device {
+final class TestDevice: PluggedDevice {
   struct State {
     var memory: [UInt32: [UInt8]] = [:]
     var resets = 0
@@ -75,7 +75,7 @@ final class TestDevice: Device {
 
 /// A server whose client is a script.
 func connect(
-  to device: any Device = TestDevice(), negotiated: Bool = true,
+  to device: any PluggedDevice = TestDevice(), negotiated: Bool = true,
   options: ServerOptions = ServerOptions()
 ) throws -> ScriptedPeer {
   let (mine, theirs) = try MessageSocket.pair()

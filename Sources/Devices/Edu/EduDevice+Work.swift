@@ -8,37 +8,28 @@ internal import VFIOUserTransport
 // drivers have to wait for it, as on QEMU's device, and a transfer because it may need the client.
 
 extension EduDevice {
-  /// Changes the registers and shows the interrupt, in the order of the changes.
+  /// Changes the registers and the interrupt, in the order of the changes.
   @discardableResult
-  func change(_ body: (inout EduRegisters) -> EduEffect) -> (EduEffect, DeviceContext?) {
-    state.withLock { state in
-      let effect = body(&state.registers)
-      if let bus = state.bus { Self.show(effect, state.registers, on: bus.interrupts) }
-      return (effect, state.bus)
+  func change(_ body: (inout EduRegisters) -> EduEffect) -> EduEffect {
+    registers.withLock { registers in
+      let effect = body(&registers)
+      if effect == .raised { interrupt.raise() }
+      if registers.interruptStatus == 0 { interrupt.lower() }
+      return effect
     }
-  }
-
-  /// With the lock held, so that the level shown last is the level.
-  private static func show(
-    _ effect: EduEffect, _ registers: EduRegisters, on interrupts: Interrupts
-  ) {
-    guard effect == .raised || effect == .acknowledged else { return }
-    let usesMessages = interrupts.isEnabled(.msi)
-    interrupts.setLevel(registers.interruptStatus != 0 && !usesMessages)
-    if effect == .raised, usesMessages { interrupts.signal(.msi) }
   }
 
   /// Has some work done after the reply.
   ///
   /// - Throws: `EBUSY` when a client has begun and reset more than the worker's queue holds; the work is
-  ///   given up then.
-  func start(_ work: EduEffect, on bus: DeviceContext?) throws(Errno) {
-    guard let bus else { return }
+  ///   dropped then.
+  func start(_ work: EduEffect) throws(Errno) {
     do {
       switch work {
       case .none, .raised, .acknowledged: break
-      case .compute(let work): try bus.afterReply { _ in self.change { $0.finish(work) } }
-      case .transfer(let work): try bus.afterReply { self.carryOut(work, $0, bus) }
+      case .compute(let work):
+        try context.afterReply { memory in memory.ifCurrent { self.change { $0.finish(work) } } }
+      case .transfer(let work): try context.afterReply { self.carryOut(work, $0) }
       }
     } catch {
       change { $0.abandonTransfer(work) }
@@ -46,21 +37,18 @@ extension EduDevice {
     }
   }
 
-  private func carryOut(_ work: EduTransfer, _ memory: GuestMemoryAccess, _ bus: DeviceContext) {
+  private func carryOut(_ work: EduTransfer, _ memory: GuestMemoryAccess) {
     do throws(EduTransferError) {
-      try move(work, memory, bus)
+      try move(work, memory)
     } catch .memory(.stale) {
-      return  // Its client has gone; `clientLeft` has come, or is about to.
+      return  // A reset has come, or its client has gone.
     } catch {
       logger.info("no transfer: \(error)", metadata: ["count": "\(work.count)"])
     }
-    change { $0.finish(work) }
+    memory.ifCurrent { change { $0.finish(work) } }
   }
 
-  private func move(
-    _ work: EduTransfer, _ memory: GuestMemoryAccess, _ bus: DeviceContext
-  ) throws(EduTransferError) {
-    guard bus.isBusMaster else { throw .notBusMaster }
+  private func move(_ work: EduTransfer, _ memory: GuestMemoryAccess) throws(EduTransferError) {
     guard let range = work.bufferRange else {
       throw .outsideBuffer(source: work.source, destination: work.destination, count: work.count)
     }
@@ -70,11 +58,11 @@ extension EduDevice {
     }
     do throws(MemoryError) {
       if work.command.contains(.toMemory) {
-        let content = state.withLock { $0.registers.content(of: range, for: work) }
-        if let content { try memory.write(at: address, from: content) }
+        let content = registers.withLock { $0.content(of: range) }
+        try memory.write(at: address, from: content)
       } else {
         let bytes = try memory.read(at: address, count: range.count)
-        state.withLock { $0.registers.fill(range, with: bytes, for: work) }
+        memory.ifCurrent { registers.withLock { $0.fill(range, with: bytes) } }
       }
     } catch {
       throw .memory(error)
@@ -84,8 +72,6 @@ extension EduDevice {
 
 /// Why a transfer did not happen.
 enum EduTransferError: Error, CustomStringConvertible {
-  /// Software has not set the bus master bit of the command register.
-  case notBusMaster
   /// The device's end of the transfer is not inside of its buffer.
   case outsideBuffer(source: UInt64, destination: UInt64, count: UInt64)
   /// Memory did not take part.
@@ -93,10 +79,10 @@ enum EduTransferError: Error, CustomStringConvertible {
 
   var description: String {
     switch self {
-    case .notBusMaster: "the device is not bus master"
     case .outsideBuffer(let source, let destination, let count):
       "\(count) bytes from \(source) to \(destination) leave the buffer"
         + " (\(EduTransfer.bufferSize) bytes at \(EduTransfer.bufferAddress))"
+    case .memory(.notBusMaster): "the device is not bus master"
     case .memory(let error): "\(error)"
     }
   }

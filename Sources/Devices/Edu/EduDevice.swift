@@ -35,47 +35,44 @@ internal import VFIOUserTransport
 /// Work that is under way when the device is reset, or its client goes, brings no interrupt and changes
 /// no register; bytes on their way to memory may still arrive just after a reset.
 public final class EduDevice: Device {
-  struct State {
-    var registers = EduRegisters()
-    var bus: DeviceContext?
-  }
-
   /// The bits that an address in memory can have.
   public let dmaMask: UInt64
   let logger: Logger
-  let state = Monitor(State())
+  let context: DeviceContext
+  let interrupt: InterruptSource
+  let registers = Monitor(EduRegisters())
 
   /// Makes a device.
   ///
   /// - Parameters:
+  ///   - context: where it is plugged in.
   ///   - dmaMask: the bits that an address in memory can have; 28 as a default, like QEMU's, so
   ///     that drivers have to tell their kernel.
   ///   - logger: hears of transfers that did not happen.
-  public init(dmaMask: UInt64 = (1 << 28) - 1, logger: Logger = Logger(label: "edu")) {
+  public init(
+    _ context: DeviceContext, dmaMask: UInt64 = (1 << 28) - 1, logger: Logger = Logger(label: "edu")
+  ) {
+    self.context = context
+    interrupt = context.interrupts.source()
     self.dmaMask = dmaMask
     self.logger = logger
   }
 
   /// As QEMU's `edu` looks on the bus.
-  public var pci: PCIDescription {
-    PCIDescription(
-      identity: PCIIdentity(
-        vendor: 0x1234, device: 0x11E8, revision: 0x10,
-        classCode: PCIClass(base: 0x00, sub: 0xFF, programmingInterface: 0),
-        subsystemVendor: 0x1AF4, subsystem: 0x1100),
-      bars: [0: BaseAddressRegister(.memory32(prefetchable: false), size: 1 << 20)],
-      hasInterruptPin: true,
-      capabilities: [.msi(MSI(vectors: 1, perVectorMasking: false, is64Bit: true))])
-  }
-
-  /// Takes the bus.
-  public func attach(to bus: DeviceContext) { state.withLock { $0.bus = bus } }
+  public static let pci = PCIDescription(
+    identity: PCIIdentity(
+      vendor: 0x1234, device: 0x11E8, revision: 0x10,
+      classCode: PCIClass(base: 0x00, sub: 0xFF, programmingInterface: 0),
+      subsystemVendor: 0x1AF4, subsystem: 0x1100),
+    bars: [0: BaseAddressRegister(.memory32(prefetchable: false), size: 1 << 20)],
+    hasInterruptPin: true,
+    capabilities: [.msi(MSI(vectors: 1, perVectorMasking: false, is64Bit: true))])
 
   /// Reads a register; ones where there is none, or none of this width.
   public func read(_ access: RegionAccess, into bytes: inout MutableRawSpan) throws(Errno) {
     let register = Self.register(access, width: bytes.byteCount)
     let value = register.flatMap { register in
-      state.withLock { $0.registers.value(at: register) }
+      registers.withLock { $0.value(at: register) }
     }
     switch (value, bytes.byteCount) {
     case (let value?, 4): bytes.storeLittleEndian(UInt32(truncatingIfNeeded: value), at: 0)
@@ -94,8 +91,7 @@ public final class EduDevice: Device {
       bytes.count == 8
       ? bytes.littleEndian(at: 0, as: UInt64.self)
       : UInt64(bytes.littleEndian(at: 0, as: UInt32.self))
-    let (effect, bus) = change { $0.write(value, at: register) }
-    try start(effect, on: bus)
+    try start(change { $0.write(value, at: register) })
   }
 
   private static func register(_ access: RegionAccess, width: Int) -> EduRegisters.Offset? {
@@ -106,21 +102,8 @@ public final class EduDevice: Device {
   }
 
   /// As after power-on, the buffer included.
-  public func reset() {
-    change { registers in
-      registers.reset()
-      return .acknowledged
-    }
-  }
-
-  /// The guest may have switched MSI on or off; the pin is for when it is off.
-  public func configurationWritten(_ access: RegionAccess) { change { _ in .acknowledged } }
+  public func reset() { registers.withLock { $0.reset() } }
 
   /// What the client began is not to reach the next one.
-  public func clientLeft() {
-    change { registers in
-      registers.abandonWork()
-      return .none
-    }
-  }
+  public func clientLeft() { registers.withLock { $0.abandonWork() } }
 }

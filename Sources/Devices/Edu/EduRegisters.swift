@@ -1,8 +1,7 @@
 /// The registers of the device and what they bring about: no bus, no lock, no thread.
 ///
-/// What takes time is handed out as an ``EduEffect`` and comes back when it is done. Each piece of work
-/// carries the epoch that it was begun in; after a reset, or when its client has gone, the epoch is
-/// another one and the result of the work is dropped.
+/// What takes time is handed out as an ``EduEffect`` and comes back when it is done, unless the device was
+/// reset or its client has gone since.
 struct EduRegisters: Sendable {
   /// Major and minor version, and the word.
   static let identification: UInt32 = 0x0100_00ED
@@ -10,8 +9,6 @@ struct EduRegisters: Sendable {
   static let factorialInterrupt: UInt32 = 0x001
   static let transferInterrupt: UInt32 = 0x100
 
-  /// Counts the resets and the departures of clients.
-  private(set) var generation: UInt64 = 0
   private(set) var interruptStatus: UInt32 = 0
   /// What transfers reach at 0x40000 of the device's own addresses; not visible in the BAR.
   private(set) var buffer = [UInt8](repeating: 0, count: EduTransfer.bufferSize)
@@ -101,7 +98,7 @@ struct EduRegisters: Sendable {
     guard !isComputing else { return .none }
     factorial = number
     isComputing = true
-    return .compute(EduFactorial(generation: generation, number: number))
+    return .compute(EduFactorial(number: number))
   }
 
   private var isTransferring: Bool { command.contains(.run) }
@@ -111,16 +108,13 @@ struct EduRegisters: Sendable {
     guard !isTransferring, new.contains(.run) else { return .none }
     command = new
     return .transfer(
-      EduTransfer(
-        generation: generation, source: source, destination: destination, count: count, command: new
-      ))
+      EduTransfer(source: source, destination: destination, count: count, command: new))
   }
 
   // MARK: Work that comes back
 
   /// The factorial is there.
   mutating func finish(_ work: EduFactorial) -> EduEffect {
-    guard work.generation == generation else { return .none }
     factorial = work.result
     isComputing = false
     return interruptsAfterFactorial ? raise(Self.factorialInterrupt) : .none
@@ -128,7 +122,6 @@ struct EduRegisters: Sendable {
 
   /// The transfer has ended, well or not; the device has no register that would tell.
   mutating func finish(_ work: EduTransfer) -> EduEffect {
-    guard work.generation == generation else { return .none }
     command.remove(.run)
     return command.contains(.interrupt) ? raise(Self.transferInterrupt) : .none
   }
@@ -136,21 +129,18 @@ struct EduRegisters: Sendable {
   /// What a transfer has brought.
   ///
   /// - Precondition: `range` lies in the buffer, and `bytes` fill it.
-  mutating func fill(_ range: Range<Int>, with bytes: [UInt8], for work: EduTransfer) {
-    guard work.generation == generation else { return }
+  mutating func fill(_ range: Range<Int>, with bytes: [UInt8]) {
     buffer.replaceSubrange(range, with: bytes)
   }
 
-  /// What a transfer takes away; nil when nobody wants it any more.
-  func content(of range: Range<Int>, for work: EduTransfer) -> [UInt8]? {
-    work.generation == generation ? Array(buffer[range]) : nil
-  }
+  /// What a transfer takes away.
+  func content(of range: Range<Int>) -> [UInt8] { Array(buffer[range]) }
 
   /// Work that could not be started.
   mutating func abandonTransfer(_ work: EduEffect) -> EduEffect {
     switch work {
-    case .compute(let work) where work.generation == generation: isComputing = false
-    case .transfer(let work) where work.generation == generation: command.remove(.run)
+    case .compute: isComputing = false
+    case .transfer: command.remove(.run)
     default: break
     }
     return .none
@@ -158,17 +148,12 @@ struct EduRegisters: Sendable {
 
   /// Work that is under way concerns nobody any more; all else stays.
   mutating func abandonWork() {
-    generation &+= 1
     isComputing = false
     command.remove(.run)
   }
 
-  /// As after power-on; nothing that is under way comes back.
-  mutating func reset() {
-    let next = generation &+ 1
-    self = EduRegisters()
-    generation = next
-  }
+  /// As after power-on.
+  mutating func reset() { self = EduRegisters() }
 }
 
 /// What a write, or the end of some work, asks for.

@@ -1,6 +1,5 @@
 /// A factorial that was asked for.
 struct EduFactorial: Equatable, Sendable {
-  let generation: UInt64
   let number: UInt32
 
   /// The factorial in 32 bits, as the register has them.
@@ -31,7 +30,6 @@ struct EduTransfer: Equatable, Sendable {
   static let bufferAddress: UInt64 = 0x40000
   static let bufferSize = 4096
 
-  let generation: UInt64
   let source: UInt64
   let destination: UInt64
   let count: UInt64

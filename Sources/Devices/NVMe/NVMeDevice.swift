@@ -38,23 +38,21 @@ public final class NVMeDevice: Device {
   private let doorbells: Doorbells
   private let registers: RegisterBlock
   private let generations = ControllerGenerations()
-  private let engine: any StorageEngine
   /// Whether a client has gone, so that the controller does not know the memory of the one that is there;
   /// only looked at by callbacks.
   private let needsTransfer = Atomic(false)
-  /// Set when the device is plugged in, before the first client comes.
-  private let plug = Monitor(Plug())
+  let context: DeviceContext
+  private let line: CompletionInterrupts
+  let controller: Controller
 
-  private struct Plug {
-    var bus: DeviceContext?
-    var line: CompletionInterrupts?
-    var controller: Controller?
-  }
-
-  /// Makes a disk.
+  /// Makes a disk, and starts the controller's thread.
   ///
+  /// - Parameters:
+  ///   - context: where it is plugged in; made for ``description(of:)``.
+  ///   - options: what it is made of.
   /// - Throws: ``ValidationError``, or what the system says when there are no threads to be had.
-  public init(_ options: NVMeConfiguration) throws {
+  public init(_ context: DeviceContext, _ options: NVMeConfiguration) throws {
+    self.context = context
     try options.check()
     self.options = options
     keeping = try Keeping(options)
@@ -69,15 +67,29 @@ public final class NVMeDevice: Device {
     capabilities.commandSets = 1
     capabilities.maximumPageSize = 4
     registers = RegisterBlock(capabilities: capabilities)
-    engine = try options.makeEngine?() ?? ThreadPool(threads: options.threads)
+    line = CompletionInterrupts(context.interrupts, queues: options.queues + 1)
+    if options.doorbells == .mapped, let memory = context.memory(of: .bar0) {
+      doorbells.use(memory)
+    }
+    let engine = try options.makeEngine?() ?? ThreadPool(threads: options.threads)
+    do {
+      let controller = try Controller(
+        options, mailbox: mailbox, doorbells: doorbells, registers: registers,
+        generations: generations, bus: context, line: line, engine: engine, keeping: keeping)
+      self.controller = controller
+      try DetachedThread.start("nvme") { controller.run() }
+    } catch {
+      engine.close()
+      throw error
+    }
   }
 
-  /// An NVMe controller with MSI-X, MSI and an interrupt pin, unless there are to be fewer.
-  public var pci: PCIDescription {
-    let page: Range<UInt64> = Self.registersEnd..<Self.doorbellsEnd
+  /// An NVMe controller with MSI-X, MSI and INTx, unless there are to be fewer.
+  public static func description(of options: NVMeConfiguration) -> PCIDescription {
+    let page: Range<UInt64> = registersEnd..<doorbellsEnd
     return PCIDescription(
       identity: PCIIdentity(
-        vendor: Self.vendor, device: 0x4E56,
+        vendor: vendor, device: 0x4E56,
         classCode: PCIClass(base: 0x01, sub: 0x08, programmingInterface: 0x02)),
       bars: [
         0: BaseAddressRegister(
@@ -87,10 +99,11 @@ public final class NVMeDevice: Device {
       ],
       hasInterruptPin: true,
       capabilities: [.powerManagement(PowerManagement()), .express(Express())]
-        + interruptCapabilities)
+        + interruptCapabilities(options),
+      requiresBusMaster: false)
   }
 
-  private var interruptCapabilities: [PCICapability] {
+  private static func interruptCapabilities(_ options: NVMeConfiguration) -> [PCICapability] {
     let messages = PCICapability.msi(MSI(vectors: 32, perVectorMasking: true))
     let table = MSIX(
       vectors: options.queues + 1, bar: 0, tableOffset: 0x2000, pendingOffset: 0x3000)
@@ -98,28 +111,6 @@ public final class NVMeDevice: Device {
     case .msix: [messages, .msix(table)]
     case .msi: [messages]
     case .pin: []
-    }
-  }
-
-  /// Starts the controller's thread.
-  public func attach(to bus: DeviceContext) {
-    let line = CompletionInterrupts(bus.interrupts, queues: options.queues + 1)
-    if options.doorbells == .mapped, let memory = bus.memory(of: .bar0) { doorbells.use(memory) }
-    plug.withLock { plug in
-      plug.bus = bus
-      plug.line = line
-    }
-    do {
-      let controller = try Controller(
-        options, mailbox: mailbox, doorbells: doorbells, registers: registers,
-        generations: generations,
-        bus: bus, line: line, engine: engine, keeping: keeping)
-      plug.withLock { $0.controller = controller }
-      try DetachedThread.start("nvme") { controller.run() }
-    } catch {
-      options.logger.critical("the controller does not start", metadata: ["error": "\(error)"])
-      registers.setStatus(generation: 1) { $0.isFatal = true }
-      mailbox.ended.update { $0.isClosed = true }
     }
   }
 
@@ -134,10 +125,6 @@ public final class NVMeDevice: Device {
 
   /// Looks whether files have another size by now, and tells the guest of it; from any thread.
   public func measure() { mailbox.post(.measure) }
-
-  var bus: DeviceContext? { plug.withLock { $0.bus } }
-  var controller: Controller? { plug.withLock { $0.controller } }
-  private var line: CompletionInterrupts? { plug.withLock { $0.line } }
 }
 
 // MARK: Callbacks, on the connection's thread
@@ -145,7 +132,7 @@ public final class NVMeDevice: Device {
 extension NVMeDevice {
   /// Reads registers; doorbells read as zero.
   public func read(_ access: RegionAccess, into bytes: inout MutableRawSpan) throws(Errno) {
-    let mask = line?.mask ?? 0
+    let mask = line.mask
     var place = 0
     // Any width and place: dword by dword.
     while place < bytes.byteCount {
@@ -179,11 +166,10 @@ extension NVMeDevice {
   private func writeDword(_ value: UInt32, at offset: UInt64) {
     if offset >= Self.registersEnd { return ring(value, at: offset) }
     switch offset {
-    case RegisterOffset.interruptMaskSet: line?.changeMask(set: value)
-    case RegisterOffset.interruptMaskClear: line?.changeMask(clear: value)
+    case RegisterOffset.interruptMaskSet: line.changeMask(set: value)
+    case RegisterOffset.interruptMaskClear: line.changeMask(clear: value)
     default:
-      guard let bus else { return }
-      for order in registers.store(value, at: offset, transfer: bus.memory.access()) {
+      for order in registers.store(value, at: offset, transfer: context.memory.access()) {
         mailbox.post(.order(order))
         if case .resetSubsystem = order { endGeneration() }
       }
@@ -197,10 +183,10 @@ extension NVMeDevice {
     adoptClient()
     if isSound, index % 2 == 1 {
       let queue = UInt16(index / 2)
-      let isKnown = line?.look(queue) { doorbells.newestHead(of: queue) } ?? true
+      let isKnown = line.look(queue) { doorbells.newestHead(of: queue) }
       // Hosts say all the time how far they have read; the controller seldom waits for that.
       guard !isKnown || mailbox.wantsHeads.load(ordering: .sequentiallyConsistent) else { return }
-    } else if isSound, index > 0, controller?.serveInline() == true {
+    } else if isSound, index > 0, controller.serveInline() {
       return
     }
     mailbox.wake.signal()
@@ -212,8 +198,8 @@ extension NVMeDevice {
   /// the queues of the one before must not be looked for in its memory. Nor before the client has armed
   /// the device: its memory cannot be had then.
   private func adoptClient() {
-    guard needsTransfer.load(ordering: .relaxed), let bus else { return }
-    let transfer = bus.memory.access()
+    guard needsTransfer.load(ordering: .relaxed) else { return }
+    let transfer = context.memory.access()
     guard transfer.isAlive else { return }
     needsTransfer.store(false, ordering: .relaxed)
     mailbox.post(.adopt(transfer))
@@ -237,7 +223,7 @@ extension NVMeDevice {
   private func endGeneration(_ number: UInt64? = nil) {
     generations.end()
     let generation = number ?? generations.current
-    line?.reset()
+    line.reset()
     mailbox.post(.reset(generation))
     let deadline = Deadline.after(Self.patience)
     // Whatever is being copied to the client's memory, or read into it by a ring, is waited for however long it

@@ -17,11 +17,8 @@ final class CopyEngine: Sendable {
   }
 
   private struct State {
-    var bus: DeviceContext?
     var request = CopyRequest()
     var status = Status()
-    /// Counts resets and departures of clients; what was begun in another epoch completes nothing.
-    var generation: UInt64 = 0
   }
 
   /// Most copies that wait.
@@ -37,7 +34,14 @@ final class CopyEngine: Sendable {
   /// The worker's; a monitor only to be one object with it.
   private let staging = Monitor<[UInt8]>([])
 
-  func attach(to bus: DeviceContext) { state.withLock { $0.bus = bus } }
+  private let context: DeviceContext
+  /// One for each vector.
+  private let sources: [InterruptSource]
+
+  init(_ context: DeviceContext) {
+    self.context = context
+    sources = (0..<ScratchDevice.vectors).map { context.interrupts.source(vector: $0) }
+  }
 
   var status: Status { state.withLock { $0.status } }
   var control: CopyRequest.Control { state.withLock { $0.request.control } }
@@ -49,21 +53,22 @@ final class CopyEngine: Sendable {
 
   /// Starts a copy with what the registers say.
   func ring() {
-    let ring = state.withLock { state in
-      state.status.waiting += 1
-      return (
-        request: state.request, generation: state.generation, bus: state.bus,
-        hasRoom: state.status.waiting <= Self.maxWaiting
-      )
-    }
-    do throws(Errno) {
-      guard ring.hasRoom, let bus = ring.bus else { throw .resourceBusy }
-      try ring.request.check()
-      try bus.afterReply { memory in
-        self.carryOut(ring.request, ring.generation, memory, mayReachMemory: bus.isBusMaster)
+    let memory = context.memory.access()
+    var ring = (request: CopyRequest(), hasRoom: false)
+    // A reset on another thread may come first: then this belongs to nobody.
+    let isCurrent = memory.ifCurrent {
+      ring = state.withLock { state in
+        state.status.waiting += 1
+        return (state.request, state.status.waiting <= Self.maxWaiting)
       }
+    }
+    guard isCurrent else { return }
+    do throws(Errno) {
+      guard ring.hasRoom else { throw .resourceBusy }
+      try ring.request.check()
+      try context.afterReply { [request = ring.request] _ in self.carryOut(request, memory) }
     } catch {
-      complete(ring.request, ring.generation, error)
+      complete(ring.request, memory, error)
     }
   }
 
@@ -72,85 +77,56 @@ final class CopyEngine: Sendable {
     if control.contains(.hearsDescriptor) { ring() }
   }
 
-  private func carryOut(
-    _ request: CopyRequest, _ generation: UInt64, _ memory: GuestMemoryAccess, mayReachMemory: Bool
-  ) {
-    guard isCurrent(generation) else { return }
+  private func carryOut(_ request: CopyRequest, _ memory: GuestMemoryAccess) {
     var failure: Errno?
-    if mayReachMemory {
-      do throws(MemoryError) {
-        try staging.withLock { (staging) throws(MemoryError) in
-          try request.copy(in: memory, through: &staging) { isCurrent(generation) }
-        }
-      } catch .stale {
-        return  // Its client has gone; `abandonCopies` has come, or is about to.
-      } catch {
-        failure = error.errno
+    do throws(MemoryError) {
+      try staging.withLock { (staging) throws(MemoryError) in
+        try request.copy(in: memory, through: &staging)
       }
-    } else {
-      failure = .notPermitted
+    } catch {
+      failure = error.errno
     }
-    complete(request, generation, failure)
+    complete(request, memory, failure)
   }
 
-  private func isCurrent(_ generation: UInt64) -> Bool {
-    state.withLock { $0.generation == generation }
-  }
-
-  private func complete(_ request: CopyRequest, _ generation: UInt64, _ error: Errno?) {
-    state.withLock { state in
-      guard state.generation == generation else { return }
-      state.status.waiting -= 1
-      state.status.error = UInt32(error?.rawValue ?? 0)
-      state.status.completed &+= 1
-      if request.interrupts { Self.interrupt(Self.copyEnded, Int(request.vector), &state) }
+  private func complete(_ request: CopyRequest, _ memory: GuestMemoryAccess, _ error: Errno?) {
+    memory.ifCurrent {
+      state.withLock { state in
+        state.status.waiting -= 1
+        state.status.error = UInt32(error?.rawValue ?? 0)
+        state.status.completed &+= 1
+        if request.interrupts { interrupt(Self.copyEnded, Int(request.vector), &state) }
+      }
     }
   }
 
-  // MARK: Interrupts, told with the lock held, so that the level told last is the level
+  // MARK: Interrupts, with the lock held, so that register and interrupt say the same
 
-  private static func interrupt(_ bit: UInt32, _ vector: Int, _ state: inout State) {
+  private func interrupt(_ bit: UInt32, _ vector: Int, _ state: inout State) {
     state.status.interrupts |= bit
-    guard let interrupts = state.bus?.interrupts else { return }
-    if interrupts.isEnabled(.msix) {
-      interrupts.signal(.msix, vector: vector)
-    } else if interrupts.isEnabled(.msi) {
-      interrupts.signal(.msi, vector: vector % messages)
-    }
-    showLevel(state)
-  }
-
-  private static func showLevel(_ state: State) {
-    guard let interrupts = state.bus?.interrupts else { return }
-    let usesMessages = interrupts.isEnabled(.msix) || interrupts.isEnabled(.msi)
-    interrupts.setLevel(state.status.interrupts != 0 && !usesMessages)
+    sources[vector].raise()
   }
 
   /// Interrupts because the driver says so; a vector that there is not is none.
   func raise(vector: UInt32) {
     guard vector < UInt32(ScratchDevice.vectors) else { return }
-    state.withLock { Self.interrupt(Self.raised, Int(vector), &$0) }
+    state.withLock { interrupt(Self.raised, Int(vector), &$0) }
   }
 
   func acknowledge(_ bits: UInt32) {
     state.withLock { state in
       state.status.interrupts &= ~bits
-      Self.showLevel(state)
+      if state.status.interrupts == 0 { for source in sources { source.lower() } }
     }
   }
-
-  /// The guest may have chosen another kind of interrupt.
-  func showLevel() { state.withLock { Self.showLevel($0) } }
 
   // MARK: Endings
 
   /// As after power-on; copies that wait or run complete nothing.
   func reset() {
     state.withLock { state in
-      state.generation &+= 1
       state.request = CopyRequest()
       state.status = Status()
-      Self.showLevel(state)
     }
   }
 
@@ -158,7 +134,6 @@ final class CopyEngine: Sendable {
   /// heard; all else stays.
   func abandonCopies() {
     state.withLock { state in
-      state.generation &+= 1
       state.status.waiting = 0
       state.request.control.remove(.hearsDescriptor)
     }

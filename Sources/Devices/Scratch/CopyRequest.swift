@@ -46,9 +46,8 @@ struct CopyRequest: Equatable, Sendable {
   /// - Parameters:
   ///   - memory: of the client that asked for it.
   ///   - staging: where the bytes are in between; grows to what is needed.
-  ///   - isWanted: asked before each piece is written.
   func copy(
-    in memory: GuestMemoryAccess, through staging: inout [UInt8], while isWanted: () -> Bool
+    in memory: GuestMemoryAccess, through staging: inout [UInt8]
   ) throws(MemoryError) {
     let count = Int(count)
     if staging.count < count {
@@ -60,7 +59,7 @@ struct CopyRequest: Equatable, Sendable {
     var whole = bytes._mutatingExtracting(0..<count)
     try memory.read(at: source, into: &whole)
     var done = 0
-    while done < count, isWanted() {
+    while done < count {
       let end = min(count, done + Self.pieceSize)
       try memory.write(
         at: destination + UInt64(done), from: unsafe staging.span.bytes.extracting(done..<end))

@@ -1,4 +1,3 @@
-public import Logging
 public import SystemPackage
 public import VFIOUserProtocol
 public import VFIOUserServer
@@ -55,22 +54,26 @@ internal import VFIOUserTransport
 /// A reset clears registers and BAR 1 and ends all copies; BAR 2 is as it was. Copies that are under way
 /// when the device is reset or its client goes complete nothing.
 public final class ScratchDevice: Device {
-  private let engine = CopyEngine()
+  private let engine: CopyEngine
   private let registers: RegisterFile
   private let memory = Monitor(PagedBytes(count: 2 << 20))
-  private let bell = Monitor<DoorbellWatcher?>(nil)
-  private let logger: Logger
+  private let bell: DoorbellWatcher?
 
-  /// Makes a device.
+  /// Makes a device, which begins to wait for the doorbell's descriptor.
   ///
-  /// - Parameter logger: hears when there is no thread for the doorbell's descriptor.
-  /// - Throws: never with the registers as they are listed.
-  public init(logger: Logger = Logger(label: "scratch")) throws(RegisterFile.ValidationError) {
-    self.logger = logger
+  /// - Parameters:
+  ///   - context: where it is plugged in; made for ``pci``.
+  /// - Throws: when there is no thread for the doorbell's descriptor.
+  public init(_ context: DeviceContext) throws {
+    let engine = CopyEngine(context)
+    self.engine = engine
     registers = try ScratchRegisters.file(for: engine)
+    bell = try context.counter("doorbell").map { counter in
+      try DoorbellWatcher(counter) { engine.ringByDescriptor() }
+    }
   }
 
-  deinit { bell.withLock { $0?.stop() } }
+  deinit { bell?.stop() }
 
   /// How many MSI-X vectors there are.
   public static let vectors = 64
@@ -78,7 +81,7 @@ public final class ScratchDevice: Device {
   public static let mappableAreas: [Range<UInt64>] = [0x10000..<0x30000, 0x80000..<0xC0000]
 
   /// One of everything.
-  public let pci = PCIDescription(
+  public static let pci = PCIDescription(
     identity: PCIIdentity(
       vendor: 0x1234, device: 0x5C7C, revision: 1,
       classCode: PCIClass(base: 0xFF, sub: 0, programmingInterface: 0)),
@@ -102,19 +105,6 @@ public final class ScratchDevice: Device {
         "doorbell", in: .bar0, at: UInt64(ScratchRegisters.doorbell), size: 4)
     ])
 
-  /// Takes the bus, and begins to wait for the doorbell's descriptor.
-  public func attach(to bus: DeviceContext) {
-    engine.attach(to: bus)
-    guard let counter = bus.counter("doorbell") else { return }
-    do throws(SystemCallError) {
-      let engine = engine
-      let watcher = try DoorbellWatcher(counter) { engine.ringByDescriptor() }
-      bell.withLock { $0 = watcher }
-    } catch {
-      logger.error("the doorbell's descriptor will not be heard: \(error)")
-    }
-  }
-
   /// Reads registers or memory.
   public func read(_ access: RegionAccess, into bytes: inout MutableRawSpan) throws(Errno) {
     switch access.region {
@@ -130,7 +120,7 @@ public final class ScratchDevice: Device {
   /// Writes registers or memory.
   public func write(_ access: RegionAccess, from bytes: Span<UInt8>) throws(Errno) {
     switch access.region {
-    case .bar0: registers.write(at: access.offset, from: bytes)
+    case .bar0: try registers.write(at: access.offset, from: bytes)
     case .bar1:
       try memory.withLock { (memory) throws(Errno) in
         try memory.write(at: access.offset, from: bytes)
@@ -145,9 +135,6 @@ public final class ScratchDevice: Device {
     engine.reset()
     memory.withLock { $0.clear() }
   }
-
-  /// The guest may have switched MSI or MSI-X on or off; the pin is for when both are off.
-  public func configurationWritten(_ access: RegionAccess) { engine.showLevel() }
 
   /// What the client began is not to reach the next one, nor is its doorbell.
   public func clientLeft() {

@@ -27,15 +27,31 @@ public final class SerialDevice: Device {
   /// Makes a port and starts the thread that waits for the far end.
   ///
   /// - Parameters:
+  ///   - context: where the port is plugged in.
   ///   - farEnd: what the cable leads to.
   ///   - input: when the guest gets bytes of the far end.
   ///   - logger: hears of programs that come and go.
   /// - Throws: when there is no descriptor or no thread left.
-  public init(
-    _ farEnd: FarEnd, input: InputPolicy = .whenReady,
+  public convenience init(
+    _ context: DeviceContext, _ farEnd: FarEnd, input: InputPolicy = .whenReady,
     logger: Logger = Logger(label: "serial")
   ) throws(SystemCallError) {
+    let source = context.interrupts.source()
+    try self.init(farEnd, input: input, logger: logger)
+    attach { isHigh in if isHigh { source.raise() } else { source.lower() } }
+  }
+
+  /// Makes a port whose interrupt goes nowhere, until ``attach(interruptLine:)``.
+  package init(
+    _ farEnd: FarEnd, input: InputPolicy = .whenReady, logger: Logger = Logger(label: "serial")
+  ) throws(SystemCallError) {
     pump = try Pump(Port(to: farEnd, input), logger)
+  }
+
+  /// Connects the chip's interrupt to a line, which is called with the port's lock held: in the order
+  /// of the changes, so that the last level is the level.
+  package func attach(interruptLine line: @escaping @Sendable (Bool) -> Void) {
+    pump.withPort { $0.connect(interruptLine: line) }
   }
 
   deinit { close() }
@@ -54,28 +70,14 @@ public final class SerialDevice: Device {
   }
 
   /// QEMU's `pci-serial` with one port.
-  public var pci: PCIDescription {
-    PCIDescription(
-      identity: PCIIdentity(
-        vendor: 0x1B36, device: 0x0002, revision: 1,
-        // Communication controller, serial, 16550-compatible.
-        classCode: PCIClass(base: 0x07, sub: 0x00, programmingInterface: 0x02),
-        subsystemVendor: 0x1AF4, subsystem: 0x1100),
-      bars: [0: BaseAddressRegister(.io, size: UInt64(Self.size))],
-      hasInterruptPin: true)
-  }
-
-  /// Connects the chip's interrupt to the pin.
-  public func attach(to bus: DeviceContext) {
-    let interrupts = bus.interrupts
-    attach { interrupts.setLevel($0) }
-  }
-
-  /// Connects the chip's interrupt to a line, which is called with the port's lock held: in the order
-  /// of the changes, so that the last level told is the level.
-  package func attach(interruptLine line: @escaping @Sendable (Bool) -> Void) {
-    pump.withPort { $0.connect(interruptLine: line) }
-  }
+  public static let pci = PCIDescription(
+    identity: PCIIdentity(
+      vendor: 0x1B36, device: 0x0002, revision: 1,
+      // Communication controller, serial, 16550-compatible.
+      classCode: PCIClass(base: 0x07, sub: 0x00, programmingInterface: 0x02),
+      subsystemVendor: 0x1AF4, subsystem: 0x1100),
+    bars: [0: BaseAddressRegister(.io, size: UInt64(size))],
+    hasInterruptPin: true)
 
   /// Reads registers; a wide access is so many byte accesses in ascending order.
   public func read(_ access: RegionAccess, into bytes: inout MutableRawSpan) throws(Errno) {

@@ -10,7 +10,7 @@ extension CommandDispatcher {
     reply(
       to: header,
       DeviceInfo(
-        flags: [.reset, .pci], regionCount: UInt32(bus.regions.count),
+        flags: [.reset, .pci], regionCount: UInt32(core.regions.count),
         interruptTypeCount: InterruptIndex.standardCount),
       into: &outbox)
   }
@@ -20,7 +20,7 @@ extension CommandDispatcher {
     _ header: Header, _ payload: Span<UInt8>, into outbox: inout Outbox
   ) throws(Errno) {
     let request = try decode(RegionInfo.self, payload)
-    guard let region = bus.regions[request.index] else { throw .invalidArgument }
+    guard let region = core.regions[request.index] else { throw .invalidArgument }
     let info = RegionInfo(flags: region.flags, index: region.index, size: region.size)
     let answer = RegionInfoReply(info, capabilities: region.capabilities)
       .limited(to: request.argumentSize)
@@ -40,15 +40,15 @@ extension CommandDispatcher {
     _ header: Header, _ payload: Span<UInt8>, into outbox: inout Outbox
   ) throws(Errno) {
     let request = try decode(RegionIOFDsRequest.self, payload)
-    guard let region = bus.regions[request.index] else { throw .invalidArgument }
+    guard let region = core.regions[request.index] else { throw .invalidArgument }
     let limit = clientDescriptorLimit.load(ordering: .relaxed)
-    let parts = bus.signals.subRegions(of: region.index, inPorts: region.isPorts, limit: limit)
+    let parts = core.signals.subRegions(of: region.index, inPorts: region.isPorts, limit: limit)
     let answer = RegionIOFDsReply(index: region.index, subRegions: parts)
       .limited(to: request.argumentSize)
     do {
       let descriptors =
         answer.isComplete
-        ? try bus.signals.descriptors(of: region.index, limit: limit) : DescriptorList()
+        ? try core.signals.descriptors(of: region.index, limit: limit) : DescriptorList()
       reply(to: header, answer, descriptors: descriptors, into: &outbox)
     } catch {
       throw error.code
@@ -61,7 +61,7 @@ extension CommandDispatcher {
   ) throws(Errno) {
     let request = try decode(InterruptInfo.self, payload)
     guard request.index.rawValue < InterruptIndex.standardCount else { throw .invalidArgument }
-    let (flags, count) = bus.interrupts.info(request.index)
+    let (flags, count) = core.interrupts.info(request.index)
     reply(
       to: header, InterruptInfo(flags: flags, index: request.index, count: count), into: &outbox)
   }
@@ -73,7 +73,9 @@ extension CommandDispatcher {
   ) throws(Errno) {
     let request = try decode(SetInterrupts.self, payload)
     guard !surplus || request.data != .eventDescriptors else { throw .invalidArgument }
-    try bus.interrupts.set(request, payload, &descriptors)
+    try core.interrupts.set(request, payload, &descriptors)
+    // Only a client that knows the device's state sets eventfds.
+    if request.data == .eventDescriptors, request.action == .trigger { core.memory.allowDMA() }
     acknowledge(header, into: &outbox)
   }
 
@@ -83,6 +85,7 @@ extension CommandDispatcher {
   ) throws(Errno) {
     guard payload.isEmpty else { throw .invalidArgument }
     reset()
+    core.memory.allowDMA()
     acknowledge(header, into: &outbox)
   }
 }

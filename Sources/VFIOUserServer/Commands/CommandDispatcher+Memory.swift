@@ -13,7 +13,7 @@ extension CommandDispatcher {
     let request = try decode(DMAMap.self, payload)
     let isShared = !descriptors.isEmpty
     do {
-      try bus.memory.add(
+      try core.memory.add(
         request, descriptors.takeFirst(), limit: options.maxDMAWindows, files: options.memoryFiles)
     } catch {
       noteRefusal(request, error)
@@ -62,40 +62,5 @@ extension CommandDispatcher {
         "address": "0x\(String(request.address, radix: 16))",
         "size": "0x\(String(request.size, radix: 16))",
       ])
-  }
-
-  /// Arms the device for a new client, with what only a client does that knows the device's state:
-  /// a reset, an eventfd for an interrupt, or the bus master bit.
-  ///
-  /// QEMU resets each device when the machine starts.
-  func allowDMAIfSetUp(_ header: Header, _ payload: Span<UInt8>) {
-    guard !bus.memory.isDMAAllowed else { return }
-    switch header.command {
-    case .deviceReset: bus.memory.allowDMA()
-    case .deviceSetIRQs:
-      guard let request = try? SetInterrupts(decoding: payload) else { return }
-      if request.data == .eventDescriptors, request.action == .trigger { bus.memory.allowDMA() }
-    case .regionWrite:
-      guard let access = try? RegionAccess(decoding: payload) else { return }
-      if setsBusMaster(access, payload.extracting(RegionAccess.wireSize...)) {
-        bus.memory.allowDMA()
-      }
-    case .regionWriteMulti:
-      guard let writes = try? RegionWrites(decoding: payload) else { return }
-      for index in 0..<writes.count
-      where setsBusMaster(writes.entry(at: index).access, writes.data(at: index)) {
-        bus.memory.allowDMA()
-      }
-    default: break
-    }
-  }
-
-  /// Whether a write sets bit 2 of the command register.
-  private func setsBusMaster(_ access: RegionAccess, _ data: Span<UInt8>) -> Bool {
-    let command = UInt64(ConfigurationSpace.Offset.command)
-    guard access.region == .configuration, access.offset <= command,
-      let place = Int(exactly: command - access.offset), place < data.count
-    else { return false }
-    return data[place] & 1 << 2 != 0
   }
 }

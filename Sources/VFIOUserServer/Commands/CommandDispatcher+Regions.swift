@@ -6,7 +6,7 @@ extension CommandDispatcher {
   /// The region of an access; refuses one that leaves its region (`EINVAL`), or is larger than a client is
   /// told (`E2BIG`).
   private func admit(_ access: RegionAccess) throws(Errno) -> Region {
-    guard let region = bus.regions[access.region], access.range(within: region.size) != nil
+    guard let region = core.regions[access.region], access.range(within: region.size) != nil
     else { throw .invalidArgument }
     guard access.count <= options.maxDataTransfer else { throw .argListTooLong }
     return region
@@ -89,13 +89,14 @@ extension CommandDispatcher {
   ) throws(Errno) {
     switch part.owner {
     case .device: try device.read(access, into: &data)
-    case .configuration: bus.configuration.read(at: access.offset, into: &data)
+    case .configuration: core.configuration.read(at: access.offset, into: &data)
     case .memory: try region.memory?.read(at: access.offset, into: &data)
-    case .rom: bus.regions.readROM(at: Int(access.offset), into: &data)
+    case .rom: core.regions.readROM(at: Int(access.offset), into: &data)
+    case .nobody: break
     case .vectorTable:
-      bus.interrupts.readTable(at: Int(access.offset - part.range.lowerBound), into: &data)
+      core.interrupts.readTable(at: Int(access.offset - part.range.lowerBound), into: &data)
     case .pendingBits:
-      bus.interrupts.readPending(at: Int(access.offset - part.range.lowerBound), into: &data)
+      core.interrupts.readPending(at: Int(access.offset - part.range.lowerBound), into: &data)
     }
   }
 
@@ -119,14 +120,14 @@ extension CommandDispatcher {
     switch part.owner {
     case .device: try device.write(access, from: data)
     case .configuration:
-      if bus.configuration.write(at: access.offset, from: data) { reset() }
+      if try core.configuration.write(at: access.offset, from: data) { reset() }
       device.configurationWritten(access)
     case .memory:
       try region.memory?.write(at: access.offset, from: data)
       if region.isNotifying { device.memoryWritten(access) }
     case .vectorTable:
-      bus.interrupts.writeTable(at: Int(access.offset - part.range.lowerBound), from: data)
-    case .rom, .pendingBits: break
+      core.interrupts.writeTable(at: Int(access.offset - part.range.lowerBound), from: data)
+    case .rom, .pendingBits, .nobody: break
     }
   }
 }

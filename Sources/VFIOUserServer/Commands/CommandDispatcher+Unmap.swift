@@ -40,23 +40,23 @@ extension CommandDispatcher {
 
   private func startRemoving(_ request: DMAUnmap) throws(Errno) -> GuestMemory.Removal? {
     guard request.flags.contains(.all) else {
-      return try bus.memory.startRemoving(
+      return try core.memory.startRemoving(
         address: request.address, size: request.size, telling: quiet)
     }
     guard request.address == 0, request.size == 0 else { throw .invalidArgument }
-    return bus.memory.startRemovingAll(telling: quiet)
+    return core.memory.startRemovingAll(telling: quiet)
   }
 
   /// Answers an unmap, if it can be answered.
   ///
   /// - Returns: the unmap again, when it cannot.
   func finishUnmap(_ unmap: PendingUnmap, into outbox: inout Outbox) -> PendingUnmap? {
-    if bus.memory.finish(unmap.removal) {
+    if core.memory.finish(unmap.removal) {
       reply(to: unmap.header, unmap.request, into: &outbox)
       return nil
     }
     guard unmap.deadline.hasPassed else { return unmap }
-    bus.memory.cancel(unmap.removal)
+    core.memory.cancel(unmap.removal)
     logger.error(
       "the device does not let go of a window in time",
       metadata: ["address": "0x\(String(unmap.request.address, radix: 16))"])

@@ -23,6 +23,7 @@ extension Interrupts {
       case .msix: state.msix.setEnabled(isEnabled)
       default: break
       }
+      state.updateLevel()
     }
   }
 

@@ -90,6 +90,7 @@ extension Interrupts {
       for (number, counter) in counters.enumerated() {
         state.assign(counter, to: index, start + number)
       }
+      state.updateLevel()
     }
   }
 
@@ -112,6 +113,7 @@ extension Interrupts {
       case .err: state.error.disconnect()
       default: state.request.disconnect()
       }
+      state.updateLevel()
     }
   }
 

@@ -13,8 +13,12 @@ public final class Interrupts: Sendable {
     var error: InterruptVectors
     var request: InterruptVectors
     var table: VectorTable
-    /// The generation of the memory with which the last client left.
-    var leftGeneration: UInt64 = 0
+    /// The last generation that is over.
+    var endedGeneration: UInt64 = 0
+    /// What ``Interrupts/setLevel(_:)`` says.
+    var ownLevel = false
+    /// The device's reasons to interrupt.
+    var sources: [InterruptSource.State] = []
   }
 
   /// Whether the device has an interrupt pin.
@@ -42,7 +46,10 @@ public final class Interrupts: Sendable {
   ///
   /// While no client is there the level is kept; the next client hears of it when it sets its eventfd.
   public func setLevel(_ asserted: Bool) {
-    state.withLock { $0.pin.setLevel(asserted) }
+    state.withLock { state in
+      state.ownLevel = asserted
+      state.updateLevel()
+    }
   }
 
   /// Sends a message: a vector of MSI or MSI-X, or ERR or REQ.
@@ -54,13 +61,12 @@ public final class Interrupts: Sendable {
     state.withLock { $0.signal(index, vector) }
   }
 
-  /// Sends a message as ``signal(_:vector:)`` does, for work that was begun with `transfer`.
+  /// Sends a message as ``signal(_:vector:)`` does, for work that was begun with `access`.
   ///
-  /// When the client of that time has gone the message goes nowhere: the next one knows nothing of the
-  /// work.
-  public func signal(_ index: InterruptIndex, vector: Int = 0, for transfer: GuestMemoryAccess) {
+  /// When the client of that time has gone, or the device was reset since, the message goes nowhere.
+  public func signal(_ index: InterruptIndex, vector: Int = 0, for access: GuestMemoryAccess) {
     state.withLock { state in
-      guard transfer.generation > state.leftGeneration else { return }
+      guard access.generation > state.endedGeneration else { return }
       state.signal(index, vector)
     }
   }
@@ -73,8 +79,8 @@ public final class Interrupts: Sendable {
     state.withLock { state in
       switch index {
       case .intx: state.pin.counter != nil
-      case .msi: state.msi.isEnabledByGuest || state.msi.assignedCount > 0
-      case .msix: state.msix.isEnabledByGuest || state.msix.assignedCount > 0
+      case .msi: state.usesMSI
+      case .msix: state.usesMSIX
       case .err: state.error.assignedCount > 0
       case .req: state.request.assignedCount > 0
       default: false
@@ -99,9 +105,16 @@ public final class Interrupts: Sendable {
     return count > 0 ? (flags, UInt32(count)) : ([], 0)
   }
 
+  /// Work of this generation and of earlier ones interrupts nobody any more.
+  func endGeneration(_ generation: UInt64) {
+    state.withLock { $0.endedGeneration = generation }
+  }
+
   /// Levels low, nothing masked, nothing pending; the eventfds stay, the client goes on using them.
   func reset() {
     state.withLock { state in
+      state.ownLevel = false
+      for index in state.sources.indices { state.sources[index].isRaised = false }
       state.pin.reset()
       state.msi.reset()
       state.msix.reset()
@@ -116,7 +129,7 @@ public final class Interrupts: Sendable {
   /// - Parameter generation: of the memory, from now on.
   func disconnect(_ generation: UInt64) {
     state.withLock { state in
-      state.leftGeneration = generation
+      state.endedGeneration = generation
       state.pin.disconnect()
       state.msi.disconnect()
       state.msix.disconnect()
@@ -124,12 +137,24 @@ public final class Interrupts: Sendable {
       state.request.disconnect()
       state.table.forgetClient()
       state.applyTable()
+      state.updateLevel()
     }
   }
 }
 
 extension Interrupts.State {
-  fileprivate mutating func signal(_ index: InterruptIndex, _ vector: Int) {
+  /// Whether messages are used instead of INTx.
+  var usesMessages: Bool { usesMSIX || usesMSI }
+  var usesMSIX: Bool { msix.isEnabledByGuest || msix.assignedCount > 0 }
+  var usesMSI: Bool { msi.isEnabledByGuest || msi.assignedCount > 0 }
+
+  /// Raises or lowers INTx after something has changed on which its level depends.
+  mutating func updateLevel() {
+    let level = ownLevel || !usesMessages && sources.contains(where: \.isRaised)
+    pin.setLevel(level)
+  }
+
+  mutating func signal(_ index: InterruptIndex, _ vector: Int) {
     switch index {
     case .msi: msi.signal(vector)
     case .msix: msix.signal(vector)

@@ -81,6 +81,7 @@ extension GuestMemory {
     try state.withLock { state throws(MemoryError) in
       guard state.generation == generation else { throw .stale }
       guard state.isDMAAllowed else { throw .dmaNotAllowed }
+      guard state.isBusMaster else { throw .notBusMaster }
       guard let window = state.table.window(holding: address), !window.isClosing else {
         return .hole(changes: state.changes, until: state.holesMayCloseUntil)
       }

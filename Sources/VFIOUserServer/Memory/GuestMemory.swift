@@ -15,18 +15,23 @@ internal import VFIOUserTransport
 /// ``holePatience`` of a window's disappearance waits for the rest of that transaction, unless it is
 /// on the thread that would receive it.
 ///
-/// Firmware and drivers of an earlier client leave a device in the middle of something. So no
-/// transfer is allowed for a new client before it has *armed* the device: reset it, set up an
-/// interrupt's eventfd, or written the bus master bit. The first client finds the device fresh, and
-/// armed.
+/// Firmware and drivers of an earlier client leave a device in the middle of something. So no access is
+/// allowed for a new client before it has reset the device, set an interrupt's eventfd, or set the bus
+/// master bit. The first client finds the device fresh, and allows DMA as it is.
+///
+/// Clients that come and go and resets of the device are counted as *generations*: an access belongs to
+/// one, and fails when it is over. A device whose bus master bit (PCI 3.0, 6.2.2) is clear reaches nothing,
+/// unless its description says that it does not need the bit.
 ///
 /// Everything here may be called from any thread.
 public final class GuestMemory: Sendable {
   struct State {
     var table = WindowTable<DMAWindow>()
-    /// Counts the comings and goings of clients.
+    /// Counts clients that come and go, and resets.
     var generation: UInt64 = 0
     var isDMAAllowed = true
+    /// Bit 2 of the command register; always true for a device that does not need it.
+    var isBusMaster: Bool
     /// Counts the changes of the table, for those who wait for one.
     var changes: UInt64 = 0
     /// Until when a hole may be part of a transaction of the client; nanoseconds of the clock.
@@ -44,15 +49,24 @@ public final class GuestMemory: Sendable {
   /// How long a hole may last that a client makes by taking a window back.
   static let holePatience: Duration = .milliseconds(100)
 
-  let state = Monitor(State())
+  let state: Monitor<State>
+  /// Held while something is done on condition that the generation is current.
+  private let conclusion = Monitor(())
   let isGuarded: Bool
+  private let requiresBusMaster: Bool
   let budget = MappingBudget.process.newShare()
   /// A copy of the state's, for a look at each message without the lock.
-  private let armed = Atomic(true)
+  private let allowsDMA = Atomic(true)
+  /// Whether the device has to be told that DMA is allowed; the session thread's.
+  private let hasNews = Atomic(false)
   /// The thread that receives from the client, 0 while there is none.
   private let receivingThread = Atomic<UInt64>(0)
 
-  package init(guarded: Bool) { isGuarded = guarded }
+  package init(guarded: Bool, requiresBusMaster: Bool = false) {
+    isGuarded = guarded
+    self.requiresBusMaster = requiresBusMaster
+    state = Monitor(State(isBusMaster: !requiresBusMaster))
+  }
 
   /// A licence to touch the memory of the client that is there now.
   ///
@@ -92,12 +106,48 @@ public final class GuestMemory: Sendable {
 
   /// The client has reset the device or set it up again.
   package func allowDMA() {
+    guard !isDMAAllowed else { return }
     state.withLock { $0.isDMAAllowed = true }
-    armed.store(true, ordering: .relaxed)
+    allowsDMA.store(true, ordering: .relaxed)
+    hasNews.store(true, ordering: .relaxed)
+  }
+
+  /// Whether DMA was allowed since the last call; on the session's thread.
+  func takeDMAAllowed() -> Bool {
+    guard hasNews.load(ordering: .relaxed) else { return false }
+    hasNews.store(false, ordering: .relaxed)
+    return true
+  }
+
+  /// Software has written the bus master bit of the command register.
+  func setBusMaster(_ isSet: Bool) {
+    guard requiresBusMaster else { return }
+    state.withLock { $0.isBusMaster = isSet }
+  }
+
+  /// The device is reset: accesses of before fail, and complete nothing.
+  ///
+  /// - Returns: the last generation that is over.
+  func endGeneration() -> UInt64 {
+    conclusion.withLock { _ in
+      state.withLock { state in
+        defer { state.generation += 1 }
+        return state.generation
+      }
+    }
+  }
+
+  /// Does something unless a generation is over, and has whoever ends it wait meanwhile.
+  func ifCurrent(_ generation: UInt64, _ body: () -> Void) -> Bool {
+    conclusion.withLock { _ in
+      guard state.withLock({ $0.generation == generation }) else { return false }
+      body()
+      return true
+    }
   }
 
   /// Whether the client may be reached; looked at by the session's thread, which alone changes it.
-  var isDMAAllowed: Bool { armed.load(ordering: .relaxed) }
+  var isDMAAllowed: Bool { allowsDMA.load(ordering: .relaxed) }
 
   /// The client has gone: its windows go when the last access to each of them ends, and nothing new
   /// begins.
@@ -106,8 +156,8 @@ public final class GuestMemory: Sendable {
   @discardableResult
   package func disconnect() -> UInt64 {
     // The windows are handed out: unmapping takes long, and must not happen under the lock.
+    _ = endGeneration()
     let (windows, channel, generation) = state.update { state in
-      state.generation += 1
       state.isDMAAllowed = false
       state.changes += 1
       state.holesMayCloseUntil = 0
@@ -115,7 +165,7 @@ public final class GuestMemory: Sendable {
       let windows = exchange(&state.table, with: WindowTable())
       return (windows, state.channel.take(), state.generation)
     }
-    armed.store(false, ordering: .relaxed)
+    allowsDMA.store(false, ordering: .relaxed)
     receivingThread.store(0, ordering: .relaxed)
     channel?.close()
     _ = consume windows

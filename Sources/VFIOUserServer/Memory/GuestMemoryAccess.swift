@@ -1,7 +1,7 @@
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// A licence to touch the memory of one client, from any thread, for as long as that client stays.
+/// Access to the memory of one client, from any thread, until that client goes or the device is reset.
 ///
 /// Ranges may cross windows, and each window's permissions hold. Where windows have no descriptor,
 /// the bytes travel in messages, which have to be waited for: not on the thread of a callback, there
@@ -21,10 +21,24 @@ public struct GuestMemoryAccess: Sendable {
     var flag: DMAMapFlags { self == .reading ? .readable : .writable }
   }
 
-  /// Whether the client is still there and has armed the device.
+  /// Whether the client is still there and has allowed DMA, and the device was not reset since.
   public var isAlive: Bool {
     memory.state.withLock { $0.generation == generation && $0.isDMAAllowed }
   }
+
+  /// Whether the client is still there, and the device was not reset since.
+  var isCurrent: Bool { memory.state.withLock { $0.generation == generation } }
+
+  /// Does something for work that this access belongs to, unless the device was reset or the client has
+  /// gone since.
+  ///
+  /// This is where work shows its result: in registers, by an interrupt. A reset and the end of the client
+  /// wait for it, so that nothing of it comes later.
+  ///
+  /// - Parameter body: must not wait, and must not call this.
+  /// - Returns: whether it was done.
+  @discardableResult
+  public func ifCurrent(_ body: () -> Void) -> Bool { memory.ifCurrent(generation, body) }
 
   /// Whether the client is not about to change its memory, as far as can be told.
   ///

@@ -4,10 +4,12 @@ public import SystemPackage
 ///
 /// Bytes in front of the address that an error names may have been transferred.
 public enum MemoryError: Error, Equatable, Sendable {
-  /// The client that the transfer was begun for has gone; there may be another one by now.
+  /// The client that the access was made for has gone, or the device was reset since.
   case stale
   /// The client has neither reset the device nor set up its interrupts nor made it bus master yet.
   case dmaNotAllowed
+  /// Software has not set the bus master bit of the command register.
+  case notBusMaster
   /// No window is there.
   case unmapped(at: UInt64)
   /// The window does not allow that.
@@ -38,6 +40,7 @@ public enum MemoryError: Error, Equatable, Sendable {
     switch self {
     case .stale: .socketNotConnected
     case .dmaNotAllowed: .resourceTemporarilyUnavailable
+    case .notBusMaster: .notPermitted
     case .unmapped, .truncated: .badAddress
     case .notPermitted: .permissionDenied
     case .wraps, .misaligned: .invalidArgument

@@ -1,3 +1,4 @@
+internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
@@ -39,20 +40,22 @@ final class ConfigurationSpace: Sendable {
   /// Bytes of the space.
   var size: Int { registers.size }
 
-  /// Lays the space out; writes that concern interrupts reach `interrupts`.
+  /// Lays the space out; writes that concern interrupts reach `interrupts`, the bus master bit `memory`.
   init(
-    _ description: PCIDescription, _ layout: PCILayout, _ interrupts: Interrupts
+    _ description: PCIDescription, _ layout: PCILayout, _ interrupts: Interrupts,
+    _ memory: GuestMemory
   ) throws(PCIDescription.ValidationError) {
     let resetRequest = ResetRequest()
     var lines = Register.header(
-      description.identity, hasCapabilities: !layout.capabilities.isEmpty, interrupts)
+      description.identity, hasCapabilities: !layout.capabilities.isEmpty, interrupts,
+      memory)
     lines += Register.windows(layout.bars, description.expansionROM?.count)
     lines += Register.capabilities(layout, interrupts, resetRequest)
     lines += Register.extendedCapabilities(layout)
     lines.append(
       Register("interrupt pin", at: Offset.interruptPin, .bits8, reset: interrupts.hasINTx ? 1 : 0))
     do {
-      registers = try RegisterFile(size: layout.configurationSize, lines)
+      registers = try RegisterFile(size: layout.configurationSize, lines, hasUniqueNames: false)
     } catch {
       throw .registers(error)
     }
@@ -69,8 +72,9 @@ final class ConfigurationSpace: Sendable {
   /// Writes any number of bytes to any offset; bits that cannot be written keep their value.
   ///
   /// - Returns: whether the write asks for a reset of the function.
-  func write(at offset: UInt64, from bytes: Span<UInt8>) -> Bool {
-    registers.write(at: offset, from: bytes)
+  /// - Throws: what a hook of the device throws.
+  func write(at offset: UInt64, from bytes: Span<UInt8>) throws(Errno) -> Bool {
+    try registers.write(at: offset, from: bytes)
     return resetRequest.take()
   }
 

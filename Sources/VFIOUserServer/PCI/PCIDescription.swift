@@ -24,13 +24,17 @@ public struct PCIDescription: Sendable {
   public var reportsErrors: Bool
   /// Whether the device can ask to be released (the REQ interrupt).
   public var requestsRelease: Bool
+  /// Whether the device reaches memory only while the bus master bit of its command register is set, as PCI
+  /// wants it (PCI 3.0, 6.2.2). Without it an access fails with ``MemoryError/notBusMaster``.
+  public var requiresBusMaster: Bool
 
   /// Describes a device.
   public init(
     identity: PCIIdentity, bars: [Int: BaseAddressRegister] = [:], hasInterruptPin: Bool = false,
     expansionROM: [UInt8]? = nil, capabilities: [PCICapability] = [],
     extendedCapabilities: [PCIExtendedCapability] = [], deviceRegions: [DeviceRegion] = [],
-    ioEventAreas: [IOEventArea] = [], reportsErrors: Bool = true, requestsRelease: Bool = true
+    ioEventAreas: [IOEventArea] = [], reportsErrors: Bool = true, requestsRelease: Bool = true,
+    requiresBusMaster: Bool = true
   ) {
     self.identity = identity
     self.bars = bars
@@ -42,5 +46,6 @@ public struct PCIDescription: Sendable {
     self.ioEventAreas = ioEventAreas
     self.reportsErrors = reportsErrors
     self.requestsRelease = requestsRelease
+    self.requiresBusMaster = requiresBusMaster
   }
 }

@@ -12,6 +12,8 @@ struct PCILayout: Sendable {
     let bar: Int
     let table: Range<UInt64>
     let pending: Range<UInt64>
+    /// Whether the BAR was made for it: then nothing else is there.
+    let hasOwnBAR: Bool
   }
 
   /// The BARs, with the one that was made for MSI-X.
@@ -100,7 +102,8 @@ extension MSIX {
     let table = try range(at: tableOffset, size: UInt64(16 * vectors), number)
     let bits = UInt64((vectors + 63) / 64 * 8)
     let pending = try range(at: pendingOffset ?? table.upperBound, size: bits, number)
-    if bars[number] == nil {
+    let hasOwnBAR = bars[number] == nil
+    if hasOwnBAR {
       guard Self.isFree(number, in: bars) else { throw .noMemoryForMSIX(bar: number) }
       let needed = max(table.upperBound, pending.upperBound, PCIDescription.pageSize)
       guard needed <= 1 << 31 else {
@@ -109,7 +112,9 @@ extension MSIX {
       let size = needed.nextPowerOfTwo
       bars[number] = BaseAddressRegister(.memory32(prefetchable: false), size: size)
     }
-    let home = PCILayout.VectorTable(vectors: vectors, bar: number, table: table, pending: pending)
+    let home = PCILayout.VectorTable(
+      vectors: vectors, bar: number, table: table, pending: pending,
+      hasOwnBAR: hasOwnBAR)
     if let window = bars[number] { try home.check(in: window) }
     return home
   }

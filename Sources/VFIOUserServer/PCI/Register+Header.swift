@@ -1,7 +1,7 @@
 extension Register {
   /// The registers that every device has, one line each, but for the windows.
   static func header(
-    _ identity: PCIIdentity, hasCapabilities: Bool, _ interrupts: Interrupts
+    _ identity: PCIIdentity, hasCapabilities: Bool, _ interrupts: Interrupts, _ memory: GuestMemory
   ) -> [Register] {
     let code = identity.classCode
     return [
@@ -10,7 +10,12 @@ extension Register {
       // I/O, memory, bus master, parity, SERR, interrupt disable.
       Register(
         "command", at: ConfigurationSpace.Offset.command, .bits16, writable: 0x0547,
-        onWrite: { interrupts.setDisabledByCommand($0.value & 1 << 10 != 0) }),
+        onWrite: { write in
+          interrupts.setDisabledByCommand(write.value & 1 << 10 != 0)
+          memory.setBusMaster(write.value & 1 << 2 != 0)
+          // Only a driver that knows the device's state sets it.
+          if write.written & 1 << 2 != 0 { memory.allowDMA() }
+        }),
       // Bit 4 tells of the list of capabilities; the error bits are cleared by writing ones to them;
       // bit 3 shows the level of the pin.
       Register(

@@ -17,6 +17,8 @@ final class Region: Sendable {
     case vectorTable
     /// The pending bits of MSI-X.
     case pendingBits
+    /// What lies around them in a BAR that was made for MSI-X: it reads as zero.
+    case nobody
   }
 
   struct Part: Sendable {
@@ -83,7 +85,7 @@ final class Region: Sendable {
       special.append(Part(range: msix.table, owner: .vectorTable))
       special.append(Part(range: msix.pending, owner: .pendingBits))
     }
-    var rest = Owner.device
+    var rest = msix?.hasOwnBAR == true ? Owner.nobody : .device
     switch backing {
     case .callbacks: break
     case .memory: rest = .memory

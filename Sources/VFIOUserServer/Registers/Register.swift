@@ -1,3 +1,5 @@
+public import SystemPackage
+
 /// One register of a device: where it is, what it holds after a reset, and which of its bits software
 /// can change.
 ///
@@ -10,6 +12,9 @@
 /// Register("status", at: 0x06, .bits16, clearedByOne: 0x00F0, onRead: { $0 | busyBit() })
 /// Register("doorbell", at: 0x08, .bits32, onWrite: { ring($0.written) })
 /// ```
+///
+/// The description is also the handle by which the device finds the register again: see
+/// ``RegisterFile/subscript(_:)``.
 public struct Register: Sendable {
   /// How wide a register is; the value is its number of bytes.
   public enum Width: Int, Sendable, CaseIterable {
@@ -56,7 +61,8 @@ public struct Register: Sendable {
   public let clearedByOne: UInt64
   let onRead: (@Sendable (UInt64) -> UInt64)?
   let restrict: (@Sendable (Write) -> UInt64)?
-  let onWrite: (@Sendable (Write) -> Void)?
+  let onWrite: (@Sendable (Write, RegisterFile) throws(Errno) -> Void)?
+  let interrupt: InterruptSource?
 
   /// Describes a register.
   ///
@@ -71,12 +77,17 @@ public struct Register: Sendable {
   ///   - restrict: has the last word on what the register holds after a write, for fields in which not
   ///     every value is possible: another value, or the previous one to refuse the write. It runs under
   ///     the file's lock, and may only look at its argument.
-  ///   - onWrite: told after each access that wrote to the register, whether a bit changed or not; runs
-  ///     outside of the file's lock.
+  ///   - interrupt: is raised while a bit of the register is set: each bit that is newly set raises it, and
+  ///     the last that is cleared lowers it, whoever does that. It happens under the file's lock, so that
+  ///     register and interrupt say the same.
+  ///   - onWrite: called after each access that wrote to the register, whether a bit changed or not, with
+  ///     the file that the register is in; runs outside of the file's lock. An error that it throws ends the
+  ///     access, and the client gets it.
   public init(
     _ name: String, at offset: Int, _ width: Width, reset: UInt64 = 0, writable: UInt64 = 0,
     clearedByOne: UInt64 = 0, onRead: (@Sendable (UInt64) -> UInt64)? = nil,
-    restrict: (@Sendable (Write) -> UInt64)? = nil, onWrite: (@Sendable (Write) -> Void)? = nil
+    restrict: (@Sendable (Write) -> UInt64)? = nil, interrupt: InterruptSource? = nil,
+    onWrite: (@Sendable (Write, RegisterFile) throws(Errno) -> Void)?
   ) {
     self.name = name
     self.offset = offset
@@ -86,7 +97,22 @@ public struct Register: Sendable {
     self.clearedByOne = clearedByOne
     self.onRead = onRead
     self.restrict = restrict
+    self.interrupt = interrupt
     self.onWrite = onWrite
+  }
+
+  /// Describes a register whose hook, if it has one, needs the write only.
+  public init(
+    _ name: String, at offset: Int, _ width: Width, reset: UInt64 = 0, writable: UInt64 = 0,
+    clearedByOne: UInt64 = 0, onRead: (@Sendable (UInt64) -> UInt64)? = nil,
+    restrict: (@Sendable (Write) -> UInt64)? = nil, interrupt: InterruptSource? = nil,
+    onWrite: (@Sendable (Write) -> Void)? = nil
+  ) {
+    var both: (@Sendable (Write, RegisterFile) throws(Errno) -> Void)?
+    if let onWrite { both = { write, _ in onWrite(write) } }
+    self.init(
+      name, at: offset, width, reset: reset, writable: writable, clearedByOne: clearedByOne,
+      onRead: onRead, restrict: restrict, interrupt: interrupt, onWrite: both)
   }
 
   /// The same register elsewhere.

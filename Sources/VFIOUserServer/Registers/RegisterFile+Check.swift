@@ -11,6 +11,8 @@ extension RegisterFile {
     case tooWide(String, at: Int, bits: UInt64)
     /// Bits cannot be both written and cleared by writing ones.
     case ambiguous(String, at: Int, bits: UInt64)
+    /// Two registers have the same name.
+    case repeatedName(String, at: Int, and: Int)
 
     /// A sentence with the names and the numbers.
     public var description: String {
@@ -23,6 +25,18 @@ extension RegisterFile {
         "register \(name) at \(hex(offset)) has no bits \(hex(bits))"
       case .ambiguous(let name, let offset, let bits):
         "bits \(hex(bits)) of register \(name) at \(hex(offset)) are both written and cleared by ones"
+      case .repeatedName(let name, let first, let second):
+        "the registers at \(hex(first)) and \(hex(second)) are both called \(name)"
+      }
+    }
+  }
+
+  /// Checks that each register has a name of its own.
+  static func checkNames(_ registers: [Register]) throws(ValidationError) {
+    var offsets: [String: Int] = [:]
+    for register in registers {
+      if let other = offsets.updateValue(register.offset, forKey: register.name) {
+        throw .repeatedName(register.name, at: other, and: register.offset)
       }
     }
   }

@@ -1,3 +1,4 @@
+public import SystemPackage
 internal import VFIOUserTransport
 
 /// The registers of a region, and what they hold.
@@ -14,6 +15,7 @@ public final class RegisterFile: Sendable {
     let clearedByOne: UInt64
     let hasReadHook: Bool
     let hasWriteHook: Bool
+    let hasInterrupt: Bool
   }
 
   /// Bytes that the registers are spread over.
@@ -25,8 +27,15 @@ public final class RegisterFile: Sendable {
   /// Lays registers out, in any order.
   ///
   /// - Parameter size: bytes of the region.
-  /// - Throws: ``ValidationError`` when two overlap, one lies outside, or its bits contradict its width.
-  public init(size: Int, _ registers: [Register]) throws(ValidationError) {
+  /// - Throws: ``ValidationError`` when two overlap or have the same name, one lies outside, or its bits
+  ///   contradict its width.
+  public convenience init(size: Int, _ registers: [Register]) throws(ValidationError) {
+    try self.init(size: size, registers, hasUniqueNames: true)
+  }
+
+  /// Lays registers out, of which several may have the same name.
+  init(size: Int, _ registers: [Register], hasUniqueNames: Bool) throws(ValidationError) {
+    if hasUniqueNames { try Self.checkNames(registers) }
     let sorted = registers.sorted { $0.offset < $1.offset }
     try Self.check(sorted, size)
     self.size = size
@@ -35,7 +44,7 @@ public final class RegisterFile: Sendable {
       Shape(
         offset: $0.offset, width: $0.width.rawValue, writable: $0.writable,
         clearedByOne: $0.clearedByOne, hasReadHook: $0.onRead != nil,
-        hasWriteHook: $0.onWrite != nil)
+        hasWriteHook: $0.onWrite != nil, hasInterrupt: $0.interrupt != nil)
     }
     values = Monitor(sorted.map(\.reset))
   }
@@ -43,8 +52,17 @@ public final class RegisterFile: Sendable {
   /// Returns every register to its reset value; hooks are not told.
   public func reset() {
     values.withLock { values in
-      for index in registers.indices { values[index] = registers[index].reset }
+      for index in registers.indices { store(registers[index].reset, at: index, &values) }
     }
+  }
+
+  /// Has a register hold something, and its interrupt follow.
+  private func store(_ value: UInt64, at index: Int, _ values: inout [UInt64]) {
+    let previous = values[index]
+    values[index] = value
+    guard shapes[index].hasInterrupt, let interrupt = registers[index].interrupt else { return }
+    if value & ~previous != 0 { interrupt.raise() }
+    if value == 0, previous != 0 { interrupt.lower() }
   }
 
   /// Reads bytes; those outside of the file read as zero.
@@ -68,7 +86,9 @@ public final class RegisterFile: Sendable {
   }
 
   /// Writes bytes; those outside of the file go nowhere.
-  public func write(at offset: UInt64, from bytes: Span<UInt8>) {
+  ///
+  /// - Throws: what the hook of a register throws; registers behind it are not written then.
+  public func write(at offset: UInt64, from bytes: Span<UInt8>) throws(Errno) {
     guard let start = Int(exactly: offset), start < size else { return }
     let end = start + min(bytes.count, size - start)
     var index = firstRegister(endingBehind: start)
@@ -80,12 +100,12 @@ public final class RegisterFile: Sendable {
         written |= UInt64(bytes[shape.offset + lane - start]) << UInt64(8 * lane)
         covered |= 0xFF << UInt64(8 * lane)
       }
-      write(written, covering: covered, to: index)
+      try write(written, covering: covered, to: index)
       index += 1
     }
   }
 
-  private func write(_ written: UInt64, covering covered: UInt64, to index: Int) {
+  private func write(_ written: UInt64, covering covered: UInt64, to index: Int) throws(Errno) {
     let shape = shapes[index]
     let write = values.withLock { values in
       let previous = values[index]
@@ -94,10 +114,10 @@ public final class RegisterFile: Sendable {
         previous: previous, value: kept | (written & shape.writable), written: written,
         covered: covered)
       if let restrict = registers[index].restrict { write.value = restrict(write) }
-      values[index] = write.value
+      store(write.value, at: index, &values)
       return write
     }
-    if shape.hasWriteHook { registers[index].onWrite?(write) }
+    if shape.hasWriteHook { try registers[index].onWrite?(write, self) }
   }
 
   private func visibleValue(_ index: Int) -> UInt64 {
@@ -140,10 +160,56 @@ extension RegisterFile {
   public func update(at offset: Int, _ body: (inout UInt64) -> Void) -> UInt64? {
     guard let index = index(at: offset) else { return nil }
     return values.withLock { values in
-      body(&values[index])
-      values[index] &= registers[index].width.bits
+      var value = values[index]
+      body(&value)
+      store(value & registers[index].width.bits, at: index, &values)
       return values[index]
     }
+  }
+
+  /// What a register of this file holds; for the device: no hook is called, and bits beyond the width are
+  /// dropped.
+  ///
+  /// - Precondition: the register is one of those that the file was made of.
+  public subscript(_ register: Register) -> UInt64 {
+    get { update { $0[register] } }
+    set { update { $0[register] = newValue } }
+  }
+
+  /// Looks at and changes several registers at once, read-only bits included; no hook is called.
+  ///
+  /// - Parameter body: runs under the file's lock, and may use its argument only.
+  public func update<Result>(_ body: (inout Values) -> Result) -> Result {
+    values.withLock { values in
+      // The list moves into the view and back, so that it is not copied.
+      var view = Values(file: self, values: exchange(&values, with: []))
+      defer { values = view.values }
+      return body(&view)
+    }
+  }
+
+  /// What the registers of a file hold, while its lock is held.
+  public struct Values {
+    fileprivate let file: RegisterFile
+    fileprivate var values: [UInt64]
+
+    /// What a register holds.
+    ///
+    /// - Precondition: the register is one of those that the file was made of.
+    public subscript(_ register: Register) -> UInt64 {
+      get { values[file.place(of: register)] }
+      set {
+        file.store(newValue & register.width.bits, at: file.place(of: register), &values)
+      }
+    }
+  }
+
+  private func place(of register: Register) -> Int {
+    guard let index = index(at: register.offset), registers[index].name == register.name else {
+      preconditionFailure(
+        "the register file has no register \(register.name) at \(hex(register.offset))")
+    }
+    return index
   }
 
   private func index(at offset: Int) -> Int? {

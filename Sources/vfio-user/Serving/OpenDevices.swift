@@ -5,6 +5,7 @@ import VFIOUserTransport
 struct OpenDevice {
   let asked: DeviceToServe
   let served: ServedDevice
+  let running: RunningDevice
   let server: DeviceServer
   let listener: ListeningSocket
 }
@@ -25,27 +26,17 @@ func openAll(_ devices: [DeviceToServe]) throws -> [OpenDevice] {
     }
     return opened
   } catch {
-    opened.forEach { $0.served.abandon() }
+    for one in opened {
+      one.running.close()
+      one.served.removeMadeFiles()
+    }
     throw error
   }
 }
 
 private func open(_ device: DeviceToServe, _ listener: ListeningSocket) throws -> OpenDevice {
-  let served = try device.command.makeDevice(device.log)
-  do {
-    let options = device.command.serverOptions(device.log)
-    let server = try DeviceServer(served.device, options)
-    return OpenDevice(asked: device, served: served, server: server, listener: listener)
-  } catch {
-    served.abandon()
-    throw error
-  }
-}
-
-extension ServedDevice {
-  /// Closes a device that nobody has seen.
-  fileprivate func abandon() {
-    close()
-    removeMadeFiles()
-  }
+  let served = try device.command.openDevice(device.log)
+  let (server, running) = try served.plug(device.command.serverOptions(device.log))
+  return OpenDevice(
+    asked: device, served: served, running: running, server: server, listener: listener)
 }

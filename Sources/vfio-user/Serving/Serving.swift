@@ -28,7 +28,7 @@ private func serve(_ devices: [DeviceToServe], _ log: LogOptions) throws {
   clinux_block_termination_signals()
   clinux_block_hangup()
   let opened = try openAll(devices)
-  defer { opened.forEach { $0.served.close() } }
+  defer { opened.forEach { $0.running.close() } }
   ActivatedSockets.noteUnused()
   let ending = Monitor<Ending?>(nil)
   for one in opened {
@@ -37,7 +37,7 @@ private func serve(_ devices: [DeviceToServe], _ log: LogOptions) throws {
       ending.update { $0 = $0 ?? .failed(noMoreClients(name, failure)) }
     }
   }
-  let hangups = opened.compactMap(\.served.hangup)
+  let hangups = opened.compactMap(\.running.hangup)
   if !hangups.isEmpty { try onHangup { hangups.forEach { $0() } } }
   try Announcement(of: opened).print()
   try DetachedThread.start("signals") {

@@ -12,8 +12,7 @@ import VFIOUserTransport
     var options = NVMeConfiguration(
       namespaces: [NamespaceConfiguration(try StorageFile(memory: 4 << 20))])
     options.logger.logLevel = .critical
-    let device = try NVMeDevice(options)
-    let server = try DeviceServer(device)
+    let (device, server) = try serveDisk(options)
     let (mine, theirs) = try MessageSocket.pair()
     try DetachedThread.start("server") { server.serve(theirs) }
     defer { device.close() }

@@ -82,7 +82,7 @@ import VFIOUserTransport
     _ = try give(Self.durable(0), Self.durable(0), .io(.read))
     #expect(eventually { engine.held == [.write(durable: true)] })
     try host.store(0, RegisterOffset.configuration)
-    let controller = try #require(host.device.controller)
+    let controller = host.device.controller
     #expect(
       eventually { controller.turn.withLock { _ in controller.stage == .quiescing(.disable) } })
     engine.letGo()

@@ -67,8 +67,8 @@ final class HostileGuest {
     options.queues = 4
     options.queueEntries = 64
     change(&options)
-    device = try NVMeDevice(options)
-    let server = try DeviceServer(device)
+    let (device, server) = try serveDisk(options)
+    self.device = device
     self.server = server
     let (mine, theirs) = try MessageSocket.pair()
     try DetachedThread.start("server") { server.serve(theirs) }

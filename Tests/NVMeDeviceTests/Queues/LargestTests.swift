@@ -25,8 +25,7 @@ import VFIOUserTransport
     options.queues = Self.pairs
     options.queueEntries = Self.entries
     options.logger.logLevel = .critical
-    let device = try NVMeDevice(options)
-    let server = try DeviceServer(device)
+    let (device, server) = try serveDisk(options)
     let (mine, theirs) = try MessageSocket.pair()
     try DetachedThread.start("server") { server.serve(theirs) }
     defer { device.close() }

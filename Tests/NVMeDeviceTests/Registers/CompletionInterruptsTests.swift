@@ -8,7 +8,7 @@ import VFIOUserTransport
 @testable import NVMeDevice
 
 /// Nothing but a pin.
-private final class Pin: Device {
+private final class Pin: PluggedDevice {
   let pci = PCIDescription(
     identity: PCIIdentity(
       vendor: 1, device: 1, classCode: PCIClass(base: 0xFF, sub: 0, programmingInterface: 0)),

@@ -40,7 +40,7 @@ import VFIOUserTransport
       try slow.host.client.reset()
       #expect(slow.isUntouched)
       slow.calls.letGo(slow.call)
-      let mailbox = try #require(slow.host.device.controller).mailbox
+      let mailbox = slow.host.device.controller.mailbox
       #expect(eventually { mailbox.ended.withLock { $0.generation } == 2 })
       #expect(slow.isUntouched)
       try slow.host.enable()
@@ -51,7 +51,7 @@ import VFIOUserTransport
     await #expect(processExitsWith: .success) {
       let slow = try SlowRead()
       try slow.host.store(0, RegisterOffset.configuration)
-      let controller = try #require(slow.host.device.controller)
+      let controller = slow.host.device.controller
       // Before the thread has heard of it, the read may still end as if nothing had happened.
       #expect(
         eventually {
@@ -72,7 +72,7 @@ import VFIOUserTransport
       let slow = try SlowRead()
       try slow.host.reconnect(keepingMemory: true)
       slow.calls.letGo(slow.call)
-      let controller = try #require(slow.host.device.controller)
+      let controller = slow.host.device.controller
       #expect(eventually { controller.turn.withLock { _ in controller.isPaused } })
       #expect(slow.isUntouched)
     }
@@ -127,7 +127,7 @@ import VFIOUserTransport
       try host.ring(queue)
       let first = try #require(calls.next())
       try host.store(0, RegisterOffset.configuration)
-      let controller = try #require(host.device.controller)
+      let controller = host.device.controller
       #expect(eventually { controller.turn.withLock { _ in controller.stage != .enabled } })
       calls.letGo(first)
       #expect(eventually { !host.status.isReady })

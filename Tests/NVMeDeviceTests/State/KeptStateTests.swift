@@ -94,7 +94,7 @@ extension TestHost {
     host.put(.io(.verify, blocks: 384), &queue)
     try host.ring(queue)
     #expect(eventually { engine.held == [.read] })
-    host.device.controller?.mailbox.post(.close)
+    host.device.controller.mailbox.post(.close)
     engine.letGo()
     #expect(eventually { engine.isClosed })
     #expect(engine.done == [.read, .read, .read])

@@ -81,13 +81,13 @@ import VFIOUserTransport
       file.path.string, blockSize: 512, alignment: 4096)
     var options = NVMeConfiguration(namespaces: [NamespaceConfiguration(direct)])
     options.logger.logLevel = .critical
-    #expect(throws: flaw) { _ = try NVMeDevice(options) }
+    #expect(throws: flaw) { _ = try serveDisk(options) }
     options.namespaces[0].blockSize = 4096
-    _ = try NVMeDevice(options)
+    _ = try serveDisk(options)
     // What a guest has chosen counts, not what the owner says.
     try options.openState(.beside(otherwise: nil))
     try #require(options.namespaces[0].store).update { $0.blockSize = 512 }
-    #expect(throws: flaw) { _ = try NVMeDevice(options) }
+    #expect(throws: flaw) { _ = try serveDisk(options) }
   }
 
   @Test func `A guest cannot format to blocks that are smaller than the O_DIRECT alignment`() throws
@@ -111,7 +111,7 @@ import VFIOUserTransport
     func refuse(_ flaw: NVMeDevice.ValidationError, _ change: (inout NVMeConfiguration) -> Void) {
       var options = NVMeConfiguration(namespaces: [NamespaceConfiguration(file)])
       change(&options)
-      #expect(throws: flaw) { _ = try NVMeDevice(options) }
+      #expect(throws: flaw) { _ = try serveDisk(options) }
     }
     refuse(.outOfRange(what: "queues", value: 0, range: 1...64)) { $0.queues = 0 }
     refuse(.outOfRange(what: "queues", value: 65, range: 1...64)) { $0.queues = 65 }
@@ -150,7 +150,7 @@ import VFIOUserTransport
     let file = try StorageFile(memory: 1 << 20)
     let pool = try ThreadPool(threads: 3)
     let collector = Collector()
-    let bus = try #require(host.device.bus)
+    let bus = host.device.context
     let generations = ControllerGenerations()
     for tag in 0..<500 {
       let request = StorageRequest(
@@ -182,7 +182,7 @@ import VFIOUserTransport
     struct Weak { weak var request: StorageRequest? }
     let host = try TestHost()
     let file = try StorageFile(memory: 1 << 20)
-    let bus = try #require(host.device.bus)
+    let bus = host.device.context
     let pool = try ThreadPool(threads: 1)
     let (turnstile, generations) = (Turnstile(), ControllerGenerations())
     func submit(_ tag: Int) -> Weak {
@@ -207,7 +207,7 @@ import VFIOUserTransport
   @Test func `A request of an earlier generation is abandoned`() throws {
     let host = try TestHost()
     let file = try StorageFile(memory: 1 << 20)
-    let bus = try #require(host.device.bus)
+    let bus = host.device.context
     let generations = ControllerGenerations()
     let request = StorageRequest(
       tag: 0, file: file, transfer: bus.memory.access(), receiver: Collector(),
@@ -233,7 +233,7 @@ import VFIOUserTransport
     pieces: (asked: Int, bytes: Int), isShared: Bool
   ) throws {
     let host = try TestHost(isShared: isShared)
-    let transfer = try #require(host.device.bus).memory.access()
+    let transfer = host.device.context.memory.access()
     let buffer = try PageBuffer(size: 1 << 20)
     unsafe buffer.bytes(1 << 20).initializeMemory(as: UInt8.self, repeating: 0x5A)
     var asked = 0
@@ -252,7 +252,7 @@ import VFIOUserTransport
 
   @Test func `A buffer gathers all pieces of guest memory`() throws {
     let host = try TestHost()
-    let transfer = try #require(host.device.bus).memory.access()
+    let transfer = host.device.context.memory.access()
     let buffer = try PageBuffer(size: 1 << 20)
     let data = pattern(8192 + (68 << 10))
     host.provide(Array(data[..<4096]))
@@ -274,7 +274,7 @@ import VFIOUserTransport
     try host.client.map(window, at: place, size: 64 << 10, isShared: false)
     try host.enable()
     var queue = try host.makeQueue()
-    let mailbox = try #require(host.device.controller).mailbox
+    let mailbox = host.device.controller.mailbox
     #expect(try host.run(.io(.read, blocks: 8), &queue).status == .success)
     var usesMessages = mailbox.usesMessages.load(ordering: .relaxed)
     #expect(!usesMessages)

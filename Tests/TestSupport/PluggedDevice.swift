@@ -1,0 +1,34 @@
+package import VFIOUserProtocol
+public import VFIOUserServer
+
+/// A device of a test that is made first and plugged in later.
+public protocol PluggedDevice: Device {
+  /// What it looks like on the bus.
+  var pci: PCIDescription { get }
+
+  /// Whether the framework looks at the bus master bit; most tests do not set it.
+  var requiresBusMaster: Bool { get }
+
+  /// Hands over its context, once, before the first client comes.
+  func attach(to bus: DeviceContext)
+}
+
+extension PluggedDevice {
+  public var requiresBusMaster: Bool { false }
+  public func attach(to bus: DeviceContext) {}
+}
+
+extension DeviceServer {
+  /// Plugs a device in.
+  package convenience init(
+    _ device: any PluggedDevice, _ options: ServerOptions = ServerOptions(),
+    features: [FeatureIndex: any DeviceFeatureHandler] = [:]
+  ) throws {
+    var description = device.pci
+    description.requiresBusMaster = device.requiresBusMaster
+    try self.init(description, options, features: features) { context in
+      device.attach(to: context)
+      return device
+    }
+  }
+}
