@@ -98,8 +98,7 @@ extension Ring {
   }
 
   private func checkRoom() throws(RingError) {
-    // At most as many as the completion queue holds, so that completions never overflow in the
-    // kernel.
+    // Fewer than the completion queue holds, so that completions never overflow in the kernel.
     guard inFlight < capacity else { throw .full(limit: capacity) }
   }
 
