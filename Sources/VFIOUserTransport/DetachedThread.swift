@@ -1,6 +1,6 @@
 internal import CLinux
 
-/// Starts detached threads with all signals blocked, so that signals go to the main thread.
+/// Starts detached threads, which block all signals but faults: signals go to the main thread.
 package enum DetachedThread {
   /// Runs `body` on a new thread.
   ///
