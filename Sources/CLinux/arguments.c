@@ -6,8 +6,8 @@ static int count;
 static char *const *arguments;
 
 #ifdef __GLIBC__
-// glibc hands a constructor what it hands main. Swift's CommandLine reads /proc/self/cmdline instead, which a
-// sandbox may not have: then it is empty, and nobody hears of it.
+// glibc passes the arguments of main to constructors. Swift's CommandLine reads /proc/self/cmdline
+// instead, which may be missing in a sandbox: then it is empty, without an error.
 __attribute__((constructor)) static void note_arguments(int argument_count, char **values) {
   count = argument_count;
   arguments = values;

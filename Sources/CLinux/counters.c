@@ -15,13 +15,13 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-// Signalling an eventfd that a peer shares. The peer can fill the counter and make it blocking between any
-// two calls of ours, so a write may always wait. The kernel itself signals without waiting: it adds one to
-// the eventfd of an asynchronous operation (IOCB_FLAG_RESFD) when that has ended, and a full counter stays
-// full. The operation is a read of no bytes from an empty memory file, which has ended when io_submit
-// returns.
+// Signals an eventfd that a peer shares. The peer can fill the counter and clear O_NONBLOCK between
+// any two calls of ours, so a write may always block. The kernel itself signals without blocking:
+// on completion of an asynchronous operation it adds one to the operation's eventfd
+// (IOCB_FLAG_RESFD), and a full counter stays full. The operation used is a read of zero bytes from
+// an empty memory file, which is complete when io_submit returns.
 
-/// What the kernel maps where a context of asynchronous operations is (struct aio_ring).
+/// What the kernel maps at the address of an AIO context (struct aio_ring).
 struct completions {
   uint32_t id, count;
   _Atomic uint32_t head, tail;
@@ -32,12 +32,12 @@ enum { QUEUE_LENGTH = 64, MOST_TRIES = 8 };
 static struct {
   aio_context_t context;
   int nothing;
-  /// 1 when the kernel signals for us, 0 when that is not known yet, else why not.
+  /// 1 if the kernel signals for us, 0 if that is not known yet, otherwise the -errno why not.
   atomic_int state;
 } operations;
 
-/// Takes all completions, of which nobody wants to know anything. Threads that do so at the same time
-/// may set the head back for a moment, which only lets the queue look fuller than it is.
+/// Discards all completions. Threads that do so concurrently may set the head back for a moment,
+/// which only makes the queue look fuller than it is.
 static void forget_completions(void) {
   struct completions *queue = (struct completions *)operations.context;
   atomic_store_explicit(&queue->head, atomic_load_explicit(&queue->tail, memory_order_acquire),
@@ -57,7 +57,8 @@ static long submit(int counter, uint64_t address, uint64_t size) {
   return syscall(SYS_io_submit, operations.context, 1, list) < 0 ? -errno : 0;
 }
 
-/// Whether the kernel really does it: one that takes operations and carries none out would swallow signals.
+/// Checks that signalling works: a kernel that accepts operations without executing them would
+/// swallow signals.
 static int try_out(void) {
   struct completions *queue = (struct completions *)operations.context;
   const int counter = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -82,11 +83,11 @@ static int set_up(void) {
   return result;
 }
 
-/// A child has none of its parent's contexts.
+/// A forked child has none of its parent's AIO contexts.
 static void forget_context(void) { atomic_store(&operations.state, 0); }
 
-/// 0 when the kernel signals for us, else why not. What is short now (fs.aio-max-nr is for the machine) is asked
-/// for again the next time.
+/// Returns 0 if the kernel signals for us, otherwise why not. A temporary shortage (fs.aio-max-nr
+/// is a limit of the whole system) is retried at the next call.
 static int prepare(void) {
   const int known = atomic_load_explicit(&operations.state, memory_order_acquire);
   if (known != 0) return known > 0 ? 0 : known;
@@ -104,8 +105,8 @@ static int prepare(void) {
   return state > 0 ? 0 : state;
 }
 
-/// For kernels and system call filters without asynchronous operations: a peer that fills its counter
-/// between the two calls makes the caller wait until it empties it again.
+/// For kernels and system call filters without asynchronous I/O: a peer that fills the counter
+/// between the two calls makes the caller block until the peer empties it.
 static int add_by_write(int counter, uint64_t value) {
   struct pollfd polled = {.fd = counter, .events = POLLOUT};
   if (poll(&polled, 1, 0) < 0 && errno != EINTR) return -errno;
@@ -138,15 +139,15 @@ int clinux_eventfd_add(int counter, uint64_t value) { return add_by_write(counte
 int64_t clinux_eventfd_take(int counter) {
   uint64_t value = 0;
   struct iovec piece = {&value, sizeof value};
-  // Not a plain read: the peer may have made the counter blocking, and may take the value first.
+  // Not a plain read: the peer may have cleared O_NONBLOCK, and may read the count first.
   if (preadv2(counter, &piece, 1, -1, RWF_NOWAIT) < 0) return errno == EAGAIN ? 0 : -errno;
   return value > INT64_MAX ? INT64_MAX : (int64_t)value;
 }
 
 int clinux_signals_without_waiting(void) { return prepare() == 0; }
 
-/// The eventfd is looked at before the address, which is one that no program may read from: the operation
-/// fails in any case, and how tells what the descriptor is.
+/// The kernel checks the eventfd before the address, which no program may read from: the operation
+/// always fails, and the error tells whether the descriptor is an eventfd.
 static int asked_of_the_kernel(int descriptor) {
   if (prepare() < 0) return -ENOSYS;
   long result = -EAGAIN;
@@ -167,7 +168,7 @@ int clinux_is_eventfd(int descriptor) {
   return strcmp(name, "anon_inode:[eventfd]") == 0;
 }
 
-/// The number that the kernel gives each eventfd, from /proc (Linux 5.2); -1 when it does not say.
+/// The ID that the kernel assigns to each eventfd, from /proc (Linux 5.2); -1 if not available.
 static long eventfd_number(int descriptor) {
   char path[40], line[128];
   snprintf(path, sizeof path, "/proc/self/fdinfo/%d", descriptor);
@@ -184,7 +185,7 @@ int clinux_are_different_eventfds(int one, int other) {
   const pid_t self = getpid();
   const long order = syscall(SYS_kcmp, self, self, KCMP_FILE, one, other);
   if (order >= 0) return order != 0;
-  // Container profiles often refuse kcmp.
+  // Container profiles often deny kcmp.
   const long first = eventfd_number(one), second = eventfd_number(other);
   return first >= 0 && second >= 0 && first != second;
 }

@@ -17,7 +17,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-// Linux closes the number even when close reports EINTR, so it must not be repeated.
+// Linux closes the descriptor even if close returns EINTR, so it must not be repeated.
 int clinux_close(int descriptor) { return close(descriptor) < 0 ? -errno : 0; }
 
 int clinux_is_memory_file(int descriptor) { return fcntl(descriptor, F_GET_SEALS) >= 0; }
@@ -88,7 +88,7 @@ int64_t clinux_measure(int descriptor, int64_t *granularity) {
   if (fstat(descriptor, &info) < 0) return -errno;
   const int64_t page = sysconf(_SC_PAGESIZE);
   *granularity = page;
-  // Other file systems have large blocks too, so only they are asked what they are.
+  // Other file systems may have large blocks too, so check the type of those with large blocks.
   struct statfs system;
   if (info.st_blksize > page) {
     if (fstatfs(descriptor, &system) < 0) return -errno;
@@ -138,7 +138,7 @@ int clinux_epoll_watch(int epoll, int descriptor, int wanted) {
                 ((wanted & CLINUX_WRITABLE) ? EPOLLOUT : 0u),
       .data.fd = descriptor,
   };
-  // A hang-up is always told, and for ever, unless it is told as an edge.
+  // A level-triggered hang-up would be reported forever; edge-triggered it is reported once.
   if (event.events == 0) event.events = EPOLLET;
   if (epoll_ctl(epoll, EPOLL_CTL_MOD, descriptor, &event) == 0) return 0;
   if (errno != ENOENT) return -errno;

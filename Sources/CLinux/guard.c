@@ -8,16 +8,16 @@
 #include <string.h>
 #include <ucontext.h>
 
-// A client lends us memory by a descriptor and can truncate the file under our mapping: touching it
-// then raises SIGBUS. On x86-64 the accesses are assembler leaf functions (guard_x86_64.S) and the
-// handler sends a program counter of theirs to an exit that returns -EFAULT: nothing to arm, no
-// thread-local state, and the sanitizers agree with it. Elsewhere the accesses jump back with
-// siglongjmp, inside of C.
+// A client shares memory by a descriptor and can truncate the file that we have mapped: an access
+// then raises SIGBUS. On x86-64 the accesses are assembler leaf functions (guard_x86_64.S); if the
+// program counter is in one of them, the handler continues at an exit that returns -EFAULT. That
+// needs no set-up per access and no thread-local state, and works with the sanitizers. On other
+// architectures the accesses return by siglongjmp, within C code.
 
 static struct sigaction previous;
 
-/// Whether an access of this thread raised the signal; else somebody sent it, or the kernel tells early of
-/// memory that has failed and that nobody has touched (BUS_MCEERR_AO).
+/// Whether an access of this thread raised the signal. Otherwise a process sent it, or the kernel
+/// reports failed memory that nobody has accessed yet (BUS_MCEERR_AO).
 static int is_fault(const siginfo_t *info) {
   return info->si_code > 0 && info->si_code != BUS_MCEERR_AO;
 }
@@ -28,9 +28,9 @@ static void pass_on(int number, siginfo_t *info, void *context) {
   } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
     previous.sa_handler(number);
   } else if (is_fault(info)) {
-    signal(number, SIG_DFL);  // the instruction runs again and dies of the right signal
+    signal(number, SIG_DFL);  // the instruction is executed again and ends the process
   } else if (info->si_code <= 0 && previous.sa_handler == SIG_DFL) {
-    // Somebody wants the process to end by this signal.
+    // A process wants to end this one with the signal.
     signal(number, SIG_DFL);
     raise(number);
   }
@@ -67,7 +67,8 @@ static void handle(int number, siginfo_t *info, void *opaque) {
     return;
   }
   landing = NULL;
-  // The thread sanitizer runs handlers with every signal blocked, and the jump leaves the mask alone.
+  // The thread sanitizer runs handlers with all signals blocked, and the jump does not restore the
+  // mask.
   let_faults_through();
   siglongjmp(*target, 1);
 }
@@ -87,7 +88,7 @@ static void handle(int number, siginfo_t *info, void *opaque) {
 #define ACCESSES(bits)                                                                       \
   typedef uint##bits##_t __attribute__((aligned(1), may_alias)) loose##bits;                 \
   int clinux_guarded_load##bits(const void *from, uint##bits##_t *value) {                   \
-    /* What was stored before the number that is seen here is seen from now on. */            \
+    /* Acquire: what was stored before the value loaded here is visible from now on. */      \
     GUARDED(*value = *(const volatile loose##bits *)from;                                    \
             __atomic_thread_fence(__ATOMIC_ACQUIRE));                                        \
   }                                                                                          \
@@ -130,7 +131,8 @@ static void install(void) {
   action.sa_sigaction = handle;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
   sigemptyset(&action.sa_mask);
-  // What was there is known before ours can run; two calls, because sigaction stores it afterwards.
+  // Two calls, because sigaction stores the previous handler only after ours is installed and may
+  // already run.
   sigaction(SIGBUS, NULL, &previous);
   sigaction(SIGBUS, &action, NULL);
 }

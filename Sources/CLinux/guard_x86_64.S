@@ -1,7 +1,8 @@
-// Access to memory that another process can take away at any time: leaf functions of a few lines.
-// A SIGBUS inside of [clinux_guard_low, clinux_guard_high) is sent on to clinux_guard_fix by the
-// handler in guard.c. None of them touches the stack, so the fix can return for each of them.
-// Arguments come in rdi, rsi, rdx; what faults is the guest's address, whichever of the two it is.
+// Accesses to memory that another process can take away at any time: short leaf functions. For a
+// SIGBUS inside [clinux_guard_low, clinux_guard_high) the handler in guard.c continues at
+// clinux_guard_fix. None of the functions touches the stack, so clinux_guard_fix can return for
+// each of them. Arguments are passed in rdi, rsi and rdx; the faulting address is that of the
+// guest, whichever of the two it is.
 #if defined(__x86_64__)
 
 .macro function name
@@ -63,7 +64,7 @@ function clinux_guarded_copy
   xorl %eax, %eax
   ret
 
-// int (void *at, uintN_t *value): the new value goes in, the old one comes out
+// int (void *at, uintN_t *value): stores the new value, returns the previous one in *value
 function clinux_guarded_exchange8
   movb (%rsi), %al
   xchgb %al, (%rdi)
@@ -89,7 +90,7 @@ function clinux_guarded_exchange64
   xorl %eax, %eax
   ret
 
-// int (void *at, uintN_t *expected, uintN_t desired): what was there comes out
+// int (void *at, uintN_t *expected, uintN_t desired): returns the previous value in *expected
 function clinux_guarded_compare_exchange8
   movb (%rsi), %al
   lock cmpxchgb %dl, (%rdi)
@@ -115,7 +116,7 @@ function clinux_guarded_compare_exchange64
   movl $0, %eax
   ret
 
-// int (void *at, uintN_t *bits): the bits go in, what was there comes out
+// int (void *at, uintN_t *bits): sets the bits, returns the previous value in *bits
 function clinux_guarded_fetch_or8
   movb (%rdi), %al
 1:

@@ -8,7 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/// A descriptor that reads as empty and takes no bytes, for a machine without /dev/null.
+/// Returns a descriptor that reads as empty and accepts no bytes, for systems without /dev/null.
 static int open_nothing(void) {
   const int null = open("/dev/null", O_RDWR);
   if (null >= 0) return null;
@@ -21,7 +21,7 @@ static int open_nothing(void) {
 void clinux_open_standard_descriptors(void) {
   for (int number = 0; number <= 2; number++) {
     if (fcntl(number, F_GETFD) >= 0) continue;
-    // The lowest free number is this one.
+    // open returns the lowest free number, which is this one.
     const int opened = open_nothing();
     if (opened < 0 || opened == number) continue;
     dup2(opened, number);

@@ -15,13 +15,13 @@
 struct clinux_ring {
   int descriptor;
   unsigned entries;
-  /// Entries filled but not yet shown to the kernel end here.
+  /// End of the entries filled but not yet visible to the kernel.
   unsigned filled;
   void *rings;
   size_t rings_size;
   struct io_uring_sqe *operations;
   size_t operations_size;
-  // In the mapping shared with the kernel.
+  // In the mapping shared with the kernel:
   unsigned *submit_head, *submit_tail, *submit_mask, *submit_array;
   unsigned *complete_head, *complete_tail, *complete_mask;
   struct io_uring_cqe *completions;
@@ -43,7 +43,7 @@ static int control(int descriptor, unsigned opcode, const void *argument, unsign
   return result < 0 ? -errno : (int)result;
 }
 
-/// Whether the kernel knows every operation that is used here.
+/// Whether the kernel supports all operations used here.
 static int knows_operations(int descriptor) {
   static const uint8_t needed[] = {IORING_OP_NOP, IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC,
                                    IORING_OP_FALLOCATE};
@@ -87,8 +87,8 @@ static int map_rings(struct clinux_ring *ring, const struct io_uring_params *par
 }
 
 int clinux_ring_create(unsigned entries, struct clinux_ring **created) {
-  // One mapping for both rings, completions that are never dropped, and slices that may go once
-  // submitted: all of it is there since Linux 5.5.
+  // A single mapping for both rings, completions that are never dropped, and slices that need not
+  // outlive the submission: all available since Linux 5.5.
   const unsigned needed = IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE;
   struct io_uring_params params;
   memset(&params, 0, sizeof params);
@@ -129,7 +129,7 @@ int clinux_ring_notify(struct clinux_ring *ring, int eventfd) {
   return control(ring->descriptor, IORING_REGISTER_EVENTFD, &eventfd, 1);
 }
 
-/// The next free entry, emptied; NULL when the queue is full.
+/// Returns the next free entry, zeroed; NULL if the queue is full.
 static struct io_uring_sqe *next(struct clinux_ring *ring, uint8_t operation, uint64_t id,
                                  int descriptor) {
   const unsigned head = __atomic_load_n(ring->submit_head, __ATOMIC_ACQUIRE);
@@ -178,7 +178,7 @@ int clinux_ring_clear(struct clinux_ring *ring, uint64_t id, int descriptor, uin
   struct io_uring_sqe *entry = next(ring, IORING_OP_FALLOCATE, id, descriptor);
   if (!entry) return -EAGAIN;
   entry->off = offset;
-  entry->addr = length;  // The interface has the length in the address and the mode in the length.
+  entry->addr = length;  // The interface has the length in the address, and the mode in the length.
   entry->len = FALLOC_FL_KEEP_SIZE | (zero ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE);
   return 0;
 }
@@ -194,11 +194,11 @@ int clinux_ring_submit(struct clinux_ring *ring, unsigned least) {
     const unsigned left = ring->filled - __atomic_load_n(ring->submit_head, __ATOMIC_ACQUIRE);
     if (left == 0 && least == 0) return taken;
     const int result = enter(ring->descriptor, left, least, least ? IORING_ENTER_GETEVENTS : 0);
-    // A signal while waiting: the kernel reports it only when it took nothing in this call.
+    // Interrupted by a signal: the kernel returns EINTR only if it accepted nothing in this call.
     if (result == -EINTR) continue;
     if (result < 0) return taken > 0 ? taken : result;
     taken += result;
-    // The kernel stops a batch at an entry that it refuses, having completed that one with the error.
+    // The kernel stops at an entry that it rejects, after completing that one with the error.
     if ((unsigned)result >= left) return taken;
     if (result == 0) return taken > 0 ? taken : -EAGAIN;
   }
@@ -209,7 +209,8 @@ unsigned clinux_ring_queued(const struct clinux_ring *ring) {
 }
 
 unsigned clinux_ring_withdraw(struct clinux_ring *ring, uint64_t *ids, unsigned most) {
-  // The kernel looks at the queue inside of io_uring_enter only, and its head is what it has taken.
+  // The kernel reads the queue only inside io_uring_enter; its head is the end of what it has
+  // accepted.
   const unsigned head = __atomic_load_n(ring->submit_head, __ATOMIC_ACQUIRE);
   unsigned count = 0;
   for (; ring->filled != head && count < most; count++) {

@@ -31,7 +31,7 @@ long clinux_send(int socket, const struct clinux_slice *slices, int slice_count,
   const int flags = MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT);
   ssize_t sent;
   if (descriptor_count == 0 && slice_count == 1) {
-    // Without a message header for the kernel to fetch: a fortieth of a round trip.
+    // Without a message header for the kernel to copy: saves a fortieth of a round trip.
     do {
       sent = send(socket, slices->base, slices->length, flags);
     } while (sent < 0 && errno == EINTR);
@@ -93,8 +93,8 @@ struct clinux_received clinux_receive(int socket, const struct clinux_slice *sli
 }
 
 long clinux_peek(int socket, void *bytes, size_t size) {
-  // A peek copies the descriptors and lets go of the copies; the files stay open in the queue, so none of
-  // them is closed here.
+  // A peek duplicates the descriptors and closes the duplicates; the originals stay in the queue,
+  // so no file is closed here.
   const ssize_t got = recv(socket, bytes, size, MSG_PEEK | MSG_DONTWAIT);
   return got < 0 ? -errno : got;
 }
@@ -125,8 +125,8 @@ int clinux_listen(const char *path, unsigned mode, int backlog) {
   if (refused < 0) return refused;
   const int number = stream_socket();
   if (number < 0) return number;
-  // bind takes the mode from the socket and the umask from the process: what appears under the path
-  // is never wider than `mode`, and chmod then gives back what the umask took.
+  // bind applies the process's umask to the permissions of the socket: the file is never more
+  // permissive than `mode`, and chmod then restores the bits removed by the umask.
   if (fchmod(number, mode) < 0) return failed(number);
   if (bind(number, (struct sockaddr *)&address, sizeof address) < 0) return failed(number);
   if (chmod(path, mode) < 0) return failed(number);
@@ -145,8 +145,8 @@ int clinux_connect(const char *path, int64_t nanoseconds) {
   if (refused < 0) return refused;
   const int number = stream_socket();
   if (number < 0) return number;
-  // A listener whose queue is full makes connect wait as long as a send may; no time at all would mean
-  // for ever, and the shortest is a tick of the kernel's.
+  // If the listener's backlog is full, connect blocks for up to SO_SNDTIMEO; zero would mean
+  // forever, so the minimum is used, which the kernel rounds up to a tick.
   const int64_t shortest = 1000;
   if (set_time(number, SO_SNDTIMEO, nanoseconds > shortest ? nanoseconds : shortest) < 0)
     return failed(number);
@@ -207,7 +207,7 @@ int clinux_is_listening(int socket) {
 }
 
 int clinux_poll(struct clinux_interest *interests, int count, int64_t nanoseconds) {
-  // Nearly everybody polls one or two, and should not pay for memory.
+  // Nearly all callers poll one or two descriptors and should not pay for an allocation.
   enum { few = 64 };
   struct pollfd on_stack[few];
   if (count < 0) return -EINVAL;
@@ -270,7 +270,7 @@ int clinux_oneshot_wait(int oneshot, int wake, uint64_t deadline) {
     struct epoll_event event;
     const int got = epoll_wait(oneshot, &event, 1, 0);
     if (got < 0 && errno != EINTR) return -errno;
-    // Disarmed between the two calls: nothing for us.
+    // Disarmed between the two calls: no event.
     if (got <= 0) continue;
     const int readable = event.events & (EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLRDHUP);
     const int writable = event.events & (EPOLLOUT | EPOLLERR);

@@ -24,14 +24,15 @@
   } while ((result) == -1 && errno == EINTR)
 
 int clinux_storage_open(const char *path, int how) {
-  // Opening a pipe may wait, and opening a terminal or a driver's node may do anything.
+  // Opening a FIFO may block, and opening a terminal or a device node may have side effects.
   struct stat status;
   if (stat(path, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
     return -EOPNOTSUPP;
   int flags = O_CLOEXEC | O_NOCTTY | ((how & CLINUX_OPEN_WRITABLE) ? O_RDWR : O_RDONLY);
   if (how & CLINUX_OPEN_DIRECT) flags |= O_DIRECT;
   if (how & CLINUX_OPEN_NEW) flags |= O_CREAT | O_EXCL;
-  // Without O_CREAT this concerns block devices only: -EBUSY when one is mounted or claimed, by whatever node.
+  // Without O_CREAT, O_EXCL only affects block devices: -EBUSY if one is mounted or claimed, via
+  // any node.
   else if (how & CLINUX_OPEN_WRITABLE) flags |= O_EXCL;
   int result;
   RETRY(result, open(path, flags, 0644));
@@ -99,7 +100,7 @@ int64_t clinux_storage_write(int descriptor, const void *slices, int count, uint
   const int flags = (durable ? RWF_DSYNC : 0) | (nowait ? RWF_NOWAIT : 0);
   ssize_t result;
   RETRY(result, pwritev2(descriptor, slices, count, (off_t)offset, flags));
-  // Old kernels, and others than Linux, do not know the flag: then it takes two calls.
+  // Old kernels and other systems do not support the flag: then two calls are needed.
   if (result == -1 && durable && !nowait && (errno == EOPNOTSUPP || errno == ENOSYS)) {
     RETRY(result, pwritev(descriptor, slices, count, (off_t)offset));
     if (result != -1) {
@@ -124,7 +125,7 @@ int clinux_sync_folder(const char *path) {
   RETRY(result, fsync(folder));
   int code = result == -1 ? errno : 0;
   close(folder);
-  // Some file systems have no use for it.
+  // Some file systems do not support it.
   return code == EINVAL ? 0 : -code;
 }
 
@@ -133,7 +134,7 @@ int clinux_place(const char *from, const char *to, int swap) {
   RETRY(result, renameat2(AT_FDCWD, from, AT_FDCWD, to, swap ? RENAME_EXCHANGE : RENAME_NOREPLACE));
   if (result == 0) return 0;
   if (errno != EINVAL || swap) return -errno;
-  // Not every file system knows the flag; a link replaces nothing either.
+  // Not every file system supports the flag; link does not replace an existing file either.
   RETRY(result, link(from, to));
   if (result == -1) return -errno;
   unlink(from);

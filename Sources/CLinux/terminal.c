@@ -52,7 +52,7 @@ static int terminal = -1;
 
 void clinux_terminal_restore(void) {
   pthread_mutex_lock(&terminal_lock);
-  // TCSANOW: waiting for the output to drain would hang on a terminal that is stopped.
+  // TCSANOW: waiting for the output to drain would block on a stopped terminal.
   if (terminal >= 0) {
     tcsetattr(terminal, TCSANOW, &terminal_before);
     close(terminal);
@@ -68,7 +68,8 @@ static int make_raw(int descriptor, int keep_signals) {
   undone_at_exit = 1;
   struct termios settings;
   if (tcgetattr(descriptor, &settings) < 0) return -errno;
-  // A number of our own, so that undoing it reaches the terminal whatever becomes of the caller's.
+  // A descriptor of our own, so that the terminal can be restored even if the caller closes its
+  // descriptor.
   const int own = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
   if (own < 0) return -errno;
   terminal_before = settings;
@@ -91,15 +92,15 @@ int clinux_terminal_make_raw(int descriptor, int keep_signals) {
 
 // MARK: Streams
 
-// The master of a pseudo-terminal is a terminal too, but opening it again would make a new pair.
+// The master of a pseudo-terminal is a terminal too, but opening it again would create a new pair.
 static int can_be_opened_again(int descriptor, const struct stat *info) {
   unsigned number;
   return S_ISFIFO(info->st_mode) ||
          (isatty(descriptor) && ioctl(descriptor, TIOCGPTN, &number) < 0);
 }
 
-// Opening a pipe or a terminal again through /proc gives a file description of our own, whose
-// O_NONBLOCK nobody shares. It fails for want of permission or of /proc, and that is no harm.
+// Opening a pipe or terminal again through /proc gives an open file description of our own, whose
+// O_NONBLOCK is not shared. Without permission or /proc this fails, which does no harm.
 static int open_again(int descriptor) {
   const int flags = fcntl(descriptor, F_GETFL);
   if (flags < 0) return -errno;
@@ -131,8 +132,8 @@ long clinux_stream_read(int descriptor, int manner, void *bytes, size_t length) 
   return got < 0 ? -errno : got;
 }
 
-// A write to a pipe without a reader raises SIGPIPE in the calling thread; there it is caught before
-// it can end the process.
+// A write to a pipe without a reader raises SIGPIPE in the calling thread; it is blocked and
+// consumed here, so that it does not end the process.
 static long write_without_signal(int descriptor, const void *bytes, size_t length) {
   sigset_t pipe, before;
   sigemptyset(&pipe);
@@ -162,7 +163,7 @@ long clinux_stream_write(int descriptor, int manner, const void *bytes, size_t l
     struct pollfd polled = {.fd = descriptor, .events = POLLOUT};
     if (poll(&polled, 1, 0) < 0) return errno == EINTR ? -EAGAIN : -errno;
     if (polled.revents == 0) return -EAGAIN;
-    // POLLOUT of a pipe promises room for this much.
+    // POLLOUT of a pipe guarantees room for this much.
     if (length > PIPE_BUF) length = PIPE_BUF;
   }
   return write_without_signal(descriptor, bytes, length);

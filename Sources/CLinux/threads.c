@@ -30,14 +30,14 @@ int clinux_thread_start(const char *name, clinux_thread_body body, void *context
   struct start *start = malloc(sizeof *start);
   if (start == NULL) return -ENOMEM;
   *start = (struct start){body, context};
-  // Signals are the main thread's business; a thread of ours must not be the one that gets them.
+  // Signals are handled by the main thread; our threads must not receive them.
   sigset_t all, before;
   sigfillset(&all);
   const int faults[] = {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGABRT};
   for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&all, faults[i]);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  // A process may hold hundreds of devices with two threads each; the usual 8 MiB of address space
-  // for each stack would soon be more than a limit on it allows.
+  // A process may have hundreds of devices with two threads each; with the default stacks of 8 MiB
+  // they could soon exceed a limit on the address space.
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, STACK_SIZE);

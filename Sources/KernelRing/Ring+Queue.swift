@@ -4,17 +4,18 @@ internal import Synchronization
 public import SystemPackage
 
 extension Ring {
-  /// Most slices of one operation (`IOV_MAX`).
+  /// Maximum number of slices in one operation (`IOV_MAX`).
   public static let maxSlices = 1024
 
   /// Queues a `preadv`.
   ///
   /// - Parameters:
-  ///   - file: stays open at least until the operation was submitted.
-  ///   - slices: where the data goes. The array must stay until the operation was submitted, the memory
-  ///     until its completion was taken.
-  ///   - offset: where in the file, in bytes.
-  ///   - id: comes back with the completion.
+  ///   - file: must stay open until the operation has been submitted.
+  ///   - slices: the destination of the data. The array must stay valid until the operation has
+  ///     been submitted,
+  ///     the memory until its completion has been reaped.
+  ///   - offset: offset in the file, in bytes.
+  ///   - id: returned with the completion.
   /// - Throws: ``RingError/full(limit:)``, ``RingError/tooManySlices(_:limit:)``,
   ///   ``RingError/outOfRange(offset:length:)``.
   @unsafe
@@ -27,9 +28,9 @@ extension Ring {
         ring, id, file.rawValue, slices.baseAddress, UInt32(slices.count), offset))
   }
 
-  /// Queues a `pwritev`; the same holds as for ``read(_:into:at:id:)``.
+  /// Queues a `pwritev`; parameters and errors are those of ``read(_:into:at:id:)``.
   ///
-  /// - Parameter isDurable: whether the data has to be on the disk when it completes (`RWF_DSYNC`).
+  /// - Parameter isDurable: whether the data must be on stable storage on completion (`RWF_DSYNC`).
   @unsafe
   public func write(
     _ file: FileDescriptor, from slices: UnsafeBufferPointer<iovec>, at offset: UInt64, id: UInt64,
@@ -44,8 +45,7 @@ extension Ring {
 
   /// Queues an `fdatasync`, or an `fsync`.
   ///
-  /// It covers the writes whose completions were there when it was submitted, and says nothing of those
-  /// still under way.
+  /// It covers the writes that had completed when it was submitted, but not those still in flight.
   public func sync(
     _ file: FileDescriptor, dataOnly: Bool = true, id: UInt64
   ) throws(RingError) {
@@ -55,9 +55,9 @@ extension Ring {
 
   /// How a range is made to read as zeros.
   public enum Clearing: Sendable {
-    /// Its blocks are given back to the file system (`FALLOC_FL_PUNCH_HOLE`).
+    /// Deallocate the blocks (`FALLOC_FL_PUNCH_HOLE`).
     case hole
-    /// Its blocks stay allocated (`FALLOC_FL_ZERO_RANGE`).
+    /// Keep the blocks allocated (`FALLOC_FL_ZERO_RANGE`).
     case zeros
   }
 
@@ -67,9 +67,10 @@ extension Ring {
   ///   - file: a regular file or a block device.
   ///   - offset: in bytes.
   ///   - length: in bytes, not zero.
-  ///   - clearing: what becomes of the blocks.
-  ///   - id: comes back with the completion.
-  /// - Throws: ``RingError/outOfRange(offset:length:)`` for an empty range or one that no file can have.
+  ///   - clearing: whether the blocks are deallocated.
+  ///   - id: returned with the completion.
+  /// - Throws: ``RingError/outOfRange(offset:length:)`` if the range is empty or cannot exist in a
+  ///   file.
   public func clear(
     _ file: FileDescriptor, at offset: UInt64, length: UInt64, _ clearing: Clearing, id: UInt64
   ) throws(RingError) {
@@ -83,7 +84,7 @@ extension Ring {
         ring, id, file.rawValue, offset, length, clearing == .zeros ? 1 : 0))
   }
 
-  /// Queues an operation that does nothing, to wake whoever waits for completions.
+  /// Queues a no-op, to wake a thread that waits for completions.
   public func nothing(id: UInt64) throws(RingError) {
     try checkRoom()
     try note(unsafe clinux_ring_nop(ring, id))
@@ -97,7 +98,7 @@ extension Ring {
   }
 
   private func checkRoom() throws(RingError) {
-    // Fewer than the queue of completions holds, so that none ever waits inside of the kernel.
+    // Fewer than the completion queue holds, so that completions never overflow in the kernel.
     guard inFlight < capacity else { throw .full(limit: capacity) }
   }
 

@@ -4,12 +4,13 @@ internal import SystemPackage
 internal import VFIOUserTransport
 
 extension Ring {
-  /// Hands everything queued to the kernel in one system call.
+  /// Submits all queued operations in one system call.
   ///
-  /// - Parameter least: waits until so many completions are there to take, those that were there before
-  ///   included; a signal may end the wait early. No more than are under way are waited for.
-  /// - Returns: how many operations were handed over.
-  /// - Throws: ``RingError/system(_:)`` with `EAGAIN` when the kernel has no memory for them now.
+  /// - Parameter least: waits until this many completions can be reaped, including those already
+  ///   there; a signal may end the wait early. Clamped to the number of operations in flight.
+  /// - Returns: the number of operations submitted.
+  /// - Throws: ``RingError/system(_:)`` with `EAGAIN` if the kernel currently has no memory for
+  ///   them.
   @discardableResult
   public func submit(waitingFor least: Int = 0) throws(RingError) -> Int {
     guard queued > 0 || least > 0 else { return 0 }
@@ -21,18 +22,18 @@ extension Ring {
     }
   }
 
-  /// Takes back what is queued and the kernel does not have; nothing of it is carried out.
+  /// Removes the queued operations that have not been submitted; they are not executed.
   ///
-  /// For when ``submit(waitingFor:)`` throws, and waiting for memory is no choice.
+  /// For use when ``submit(waitingFor:)`` throws and waiting for memory is not an option.
   ///
-  /// - Parameter body: gets the number of each operation.
-  /// - Returns: how many there were.
+  /// - Parameter body: called with the id of each operation.
+  /// - Returns: the number of operations removed.
   @discardableResult
   public func withdraw(_ body: (UInt64) -> Void) -> Int {
     var total = 0
     while queued > 0 {
       var id: UInt64 = 0
-      // Sound: there is room for one number.
+      // Sound: there is room for one id.
       let count = Int(unsafe clinux_ring_withdraw(ring, &id, 1))
       underWay.subtract(count, ordering: .relaxed)
       total += count
@@ -41,7 +42,7 @@ extension Ring {
     return total
   }
 
-  /// Waits until there is a completion to take, or a signal comes; from any thread.
+  /// Waits until a completion can be reaped, or for a signal; callable from any thread.
   public func wait() throws(RingError) {
     do throws(SystemCallError) {
       _ = try checked("io_uring_enter", clinux_ring_wait(descriptor))
@@ -50,9 +51,9 @@ extension Ring {
     }
   }
 
-  /// Takes the completions that are there, without waiting.
+  /// Reaps the available completions without waiting.
   ///
-  /// - Returns: how many there were.
+  /// - Returns: the number of completions.
   @discardableResult
   public func take(_ body: (RingCompletion) -> Void) -> Int {
     var total = 0
@@ -60,7 +61,8 @@ extension Ring {
     while !isEmpty {
       unsafe withCompletions { batch in
         let count = Int(unsafe clinux_ring_take(ring, batch.baseAddress, UInt32(batch.count)))
-        // Pairs with the count of what was queued: what the other thread did before that is seen here.
+        // Pairs with the release in `note`: what the submitting thread did before it is visible
+        // here.
         underWay.subtract(count, ordering: .acquiringAndReleasing)
         total += count
         isEmpty = count < batch.count

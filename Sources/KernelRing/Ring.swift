@@ -4,25 +4,27 @@ internal import Synchronization
 internal import SystemPackage
 public import VFIOUserTransport
 
-/// File operations that the kernel carries out while the program goes on (io_uring).
+/// Asynchronous file operations with io_uring.
 ///
-/// Operations are queued, handed over together by ``submit(waitingFor:)``, and come back in any order
-/// through ``take(_:)``, each with the number it was queued with. A ring allocates nothing after it was
-/// made.
+/// Operations are queued, submitted together by ``submit(waitingFor:)``, and complete in any order;
+/// ``take(_:)`` reaps the completions, each with the id of its operation. A ring does not allocate
+/// after initialisation.
 ///
-/// One thread at a time may queue and submit, and one thread at a time, the same or another, may take.
+/// One thread at a time may queue and submit, and one thread at a time, the same or another, may
+/// reap.
 ///
-/// With files in the page cache plain `preadv` and `pwritev` are as fast; with direct I/O, where each
-/// call would wait for the disk, a ring keeps many under way from one thread.
+/// For files in the page cache, plain `preadv` and `pwritev` are as fast. With direct I/O, where
+/// each call would wait for the disk, a ring keeps many operations in flight from one thread.
 @safe
 public struct Ring: ~Copyable, @unchecked Sendable {
-  // Sound: made in `init`, destroyed in `deinit`; submitting and taking touch different parts of it.
+  // Sound: created in `init`, destroyed in `deinit`; submitting and reaping touch different parts
+  // of it.
   let ring: OpaquePointer
-  /// How many operations can be under way at a time.
+  /// Maximum number of operations in flight.
   public let capacity: Int
   let underWay = Atomic<Int>(0)
 
-  /// Makes a ring for `entries` operations at a time, or somewhat more.
+  /// Creates a ring for at least `entries` operations in flight.
   ///
   /// - Parameter entries: from 1 to 4096; the kernel rounds up to a power of two.
   /// - Throws: ``RingError/unavailable(_:)``.
@@ -39,13 +41,12 @@ public struct Ring: ~Copyable, @unchecked Sendable {
   }
 
   deinit {
-    // The kernel may still write to memory that was lent to it: only when everything has come back
-    // does nobody touch it any more.
+    // The kernel may still write to memory lent to it, until every operation has completed.
     unsafe Self.drain(ring, underWay.load(ordering: .relaxed))
     unsafe clinux_ring_destroy(ring)
   }
 
-  /// Whether this process can have a ring, and if not why.
+  /// Why this process cannot create a ring; nil if it can.
   public static var unavailability: RingError? {
     do throws(RingError) {
       _ = try Ring(entries: 1)
@@ -55,16 +56,16 @@ public struct Ring: ~Copyable, @unchecked Sendable {
     }
   }
 
-  /// How many were queued and have not been taken back yet.
+  /// Number of operations queued whose completions have not been reaped.
   public var inFlight: Int { underWay.load(ordering: .acquiring) }
 
-  /// How many were queued and have not been handed to the kernel yet.
+  /// Number of operations queued but not submitted.
   public var queued: Int { Int(unsafe clinux_ring_queued(ring)) }
 
-  /// Readable while there are completions to take; lent, for `poll`.
+  /// The ring's descriptor, readable while completions can be reaped; lent, for `poll`.
   public var descriptor: Int32 { unsafe clinux_ring_descriptor(ring) }
 
-  /// Has a counter signalled with each completion, or none any more.
+  /// Registers an eventfd to be signalled on each completion, or unregisters it.
   public func notify(_ counter: EventFD?) throws(RingError) {
     let result = unsafe clinux_ring_notify(ring, counter?.descriptor.number ?? -1)
     do throws(SystemCallError) {
@@ -79,7 +80,7 @@ public struct Ring: ~Copyable, @unchecked Sendable {
     var left = inFlight
     while left > 0 {
       let result = unsafe clinux_ring_submit(ring, 1)
-      // Out of memory for a moment; anything else means that nothing will ever come back.
+      // The kernel is temporarily out of memory; after any other error nothing will ever complete.
       guard result >= 0 || result == -EAGAIN || result == -EBUSY else { return }
       unsafe withCompletions { batch in
         left -= Int(unsafe clinux_ring_take(ring, batch.baseAddress, UInt32(batch.count)))
@@ -88,7 +89,7 @@ public struct Ring: ~Copyable, @unchecked Sendable {
   }
 }
 
-/// Room for a batch of completions, on the stack.
+/// Lends stack memory for a batch of completions.
 @unsafe
 func withCompletions<Result>(
   _ body: (UnsafeMutableBufferPointer<clinux_ring_completion>) -> Result

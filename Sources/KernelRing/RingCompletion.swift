@@ -1,10 +1,10 @@
 public import SystemPackage
 
-/// What became of an operation.
+/// The completion of an operation.
 public struct RingCompletion: Equatable, Sendable {
-  /// The number that the operation was queued with, whether it failed or not.
+  /// The id that the operation was queued with.
   public let id: UInt64
-  /// Bytes, zero, or a negative error number.
+  /// Number of bytes, zero, or a negated errno.
   public let result: Int32
 
   init(id: UInt64, result: Int32) {
@@ -12,9 +12,9 @@ public struct RingCompletion: Equatable, Sendable {
     self.result = result
   }
 
-  /// Why it failed, nil when it did not.
+  /// The error, nil on success.
   public var failure: Errno? { result < 0 ? Errno(rawValue: 0 &- result) : nil }
 
-  /// How many bytes went; fewer than asked for at the end of a file.
+  /// Number of bytes transferred; fewer than requested at the end of a file.
   public var byteCount: Int { Int(max(result, 0)) }
 }

@@ -1,20 +1,22 @@
 public import VFIOUserTransport
 
-/// Why a ring could not be had, or did not take an operation.
+/// Why a ring cannot be created or rejects an operation.
 public enum RingError: Error, Equatable, Sendable, CustomStringConvertible {
-  /// The kernel has no io_uring that is good enough (`ENOSYS`), or does not let this process have one
-  /// (`EPERM`, as in most containers); plain system calls do the same work.
+  /// The kernel's io_uring is missing or too old (`ENOSYS`), or not permitted (`EPERM`, as in most
+  /// containers).
+  ///
+  /// Plain system calls do the same work.
   case unavailable(SystemCallError)
-  /// As many operations are under way as the ring holds.
+  /// The maximum number of operations is in flight.
   case full(limit: Int)
-  /// More slices than one operation takes.
+  /// More slices than one operation accepts.
   case tooManySlices(Int, limit: Int)
-  /// A range that files cannot have.
+  /// A range that cannot exist in a file.
   case outOfRange(offset: UInt64, length: UInt64)
-  /// The kernel did not take what was queued; it stays queued.
+  /// The kernel did not accept the queued operations; they stay queued.
   case system(SystemCallError)
 
-  /// In words.
+  /// A description for messages.
   public var description: String {
     switch self {
     case .unavailable(let failure): "io_uring is not available: \(failure)"

@@ -1,23 +1,23 @@
 public import VFIOUserClient
 internal import VFIOUserTransport
 
-/// Memory that is shared with a device, handed out in whole pages.
+/// Memory shared with a device, allocated in whole pages.
 public final class DMAArena {
-  /// Bytes of a page.
+  /// Size of a page in bytes.
   public static let pageSize = 4096
-  /// The memory itself.
+  /// The shared memory.
   public let memory: SharedMemory
-  /// Where the device sees its first byte.
+  /// The device's address (IOVA) of the first byte.
   public let address: UInt64
   private var isTaken: [Bool]
 
-  /// Allocates memory and lends it to the device.
+  /// Allocates memory and maps it for the device.
   ///
   /// - Parameters:
-  ///   - client: the device.
-  ///   - size: bytes, a multiple of the page size.
-  ///   - address: where the device shall see it.
-  ///   - isShared: whether the device gets the memory itself; else it reaches it by messages.
+  ///   - client: the connection to the device.
+  ///   - size: in bytes, a multiple of the page size.
+  ///   - address: the device's address of the memory.
+  ///   - isShared: whether the device can map the memory; otherwise it accesses it by messages.
   public init(
     _ client: Client, size: Int, at address: UInt64 = 1 << 20, isShared: Bool = true
   ) throws(NVMeDriverError) {
@@ -35,7 +35,7 @@ public final class DMAArena {
     }
   }
 
-  /// A piece of at least `count` bytes, zeroed, in one piece and starting on a page.
+  /// Allocates at least `count` contiguous, zeroed bytes, page-aligned.
   ///
   /// - Throws: ``NVMeDriverError/outOfMemory(needed:largest:)``.
   public func allocate(_ count: Int) throws(NVMeDriverError) -> DMABuffer {
@@ -52,7 +52,7 @@ public final class DMAArena {
     throw .outOfMemory(needed: count, largest: largest * Self.pageSize)
   }
 
-  /// Takes a piece back that the device no longer uses.
+  /// Frees a buffer that the device no longer uses.
   public func free(_ buffer: DMABuffer) {
     let first = Int(buffer.offset) / Self.pageSize
     for page in first..<first + buffer.size / Self.pageSize { isTaken[page] = false }
@@ -69,46 +69,46 @@ public final class DMAArena {
   }
 }
 
-/// A piece of memory that is shared with a device.
+/// A buffer in memory shared with a device.
 public struct DMABuffer: Sendable {
-  /// The memory that it is a piece of.
+  /// The memory that contains the buffer.
   public let memory: SharedMemory
-  /// Where in the memory it starts.
+  /// Offset of the buffer in the memory.
   public let offset: UInt64
-  /// Where the device sees it.
+  /// The device's address of the buffer.
   public let address: UInt64
-  /// Bytes.
+  /// Size in bytes.
   public let size: Int
 
-  /// A copy of some bytes.
+  /// Copies bytes out of the buffer.
   ///
-  /// - Precondition: the range lies in the memory.
+  /// - Precondition: the range is inside the memory.
   public func read(at place: Int = 0, count: Int) -> [UInt8] {
     memory.read(at: offset + UInt64(place), count: count)
   }
 
-  /// Copies bytes in.
+  /// Copies bytes into the buffer.
   ///
-  /// - Precondition: the range lies in the memory.
+  /// - Precondition: the range is inside the memory.
   public func write(_ bytes: [UInt8], at place: Int = 0) {
     memory.write(bytes, at: offset + UInt64(place))
   }
 
-  /// Copies bytes out into a span.
+  /// Copies bytes out of the buffer into a span.
   public func read(at place: Int = 0, into bytes: inout MutableRawSpan) {
     memory.read(at: offset + UInt64(place), into: &bytes)
   }
 
-  /// Copies the bytes of a span in.
+  /// Copies the bytes of a span into the buffer.
   public func write(_ bytes: Span<UInt8>, at place: Int = 0) {
     memory.write(bytes, at: offset + UInt64(place))
   }
 
-  /// Stores a number, in the order of the device.
+  /// Stores a little-endian number.
   public func store(_ number: UInt64, at place: Int) {
     memory.store(number, at: offset + UInt64(place))
   }
 
-  /// Sets all of it to one byte.
+  /// Sets all bytes of the buffer to one value.
   public func fill(with byte: UInt8 = 0) { memory.fill(at: offset, count: size, with: byte) }
 }

@@ -1,18 +1,18 @@
 public import NVMeProtocol
 
-/// Memory for the data of commands, with the list of its pages written once.
+/// A buffer for the data of commands, with its PRP list written once.
 public struct DataBuffer: Sendable {
   /// The data.
   public let data: DMABuffer
-  /// The pages behind the first one, for transfers of more than two.
+  /// The PRP list with the pages after the first one, for buffers of more than two pages.
   let list: DMABuffer?
 
-  /// Most bytes: a list in one page.
+  /// Maximum size in bytes: as much as a PRP list of one page describes.
   public static let maxBytes = 512 * DMAArena.pageSize
 
-  /// Allocates room for `count` bytes.
+  /// Allocates a buffer for `count` bytes.
   ///
-  /// - Throws: ``NVMeDriverError/transferTooLong(_:limit:)`` for more than ``maxBytes``;
+  /// - Throws: ``NVMeDriverError/transferTooLong(_:limit:)`` above ``maxBytes``;
   ///   ``NVMeDriverError/outOfMemory(needed:largest:)``.
   public init(_ count: Int, in arena: DMAArena) throws(NVMeDriverError) {
     guard count <= Self.maxBytes else {
@@ -31,9 +31,9 @@ public struct DataBuffer: Sendable {
     self.list = list
   }
 
-  /// What the device gets for the first `count` bytes: PRP 1 and PRP 2 (NVMe 1.4, section 4.3).
+  /// PRP 1 and PRP 2 for the first `count` bytes (NVMe 1.4, section 4.3).
   ///
-  /// - Precondition: not more than the buffer has.
+  /// - Precondition: `count` does not exceed the size of the buffer.
   public func pointers(_ count: Int) -> (first: UInt64, second: UInt64) {
     precondition(count <= data.size, "\(count) bytes of \(data.size)")
     if count <= DMAArena.pageSize { return (data.address, 0) }
@@ -45,7 +45,7 @@ public struct DataBuffer: Sendable {
 }
 
 extension DMAArena {
-  /// Takes a data buffer back that the device no longer uses.
+  /// Frees a data buffer that the device no longer uses.
   public func free(_ buffer: DataBuffer) {
     free(buffer.data)
     if let list = buffer.list { free(list) }
@@ -53,7 +53,7 @@ extension DMAArena {
 }
 
 extension SubmissionEntry {
-  /// Points the command to the first `count` bytes of a buffer.
+  /// Sets the data pointers of the command to the first `count` bytes of a buffer.
   public mutating func point(to buffer: DataBuffer, count: Int) {
     (dataPointer1, dataPointer2) = buffer.pointers(count)
   }

@@ -2,13 +2,13 @@ public import NVMeProtocol
 internal import VFIOUserTransport
 
 extension NVMeController {
-  /// How long a command may take that is waited for.
+  /// Default timeout of a command.
   public static let commandTimeout: Duration = .seconds(30)
 
-  /// Has an admin command carried out, and waits for the answer, whatever it is.
+  /// Executes an admin command and returns its completion, successful or not.
   ///
-  /// - Throws: ``NVMeDriverError/timedOut(opcode:)``; ``NVMeDriverError/fatal(_:)`` when the controller
-  ///   gives up meanwhile.
+  /// - Throws: ``NVMeDriverError/timedOut(opcode:)``; ``NVMeDriverError/fatal(_:)`` if the
+  ///   controller reports fatal status (CSTS.CFS) meanwhile.
   public func answer(
     to entry: SubmissionEntry, timeout: Duration = commandTimeout
   ) throws(NVMeDriverError) -> CompletionEntry {
@@ -16,7 +16,7 @@ extension NVMeController {
     return try answer(to: entry, on: admin, timeout: timeout)
   }
 
-  /// Has a command carried out on a queue of which nobody else takes the answers, and waits.
+  /// Executes a command on a queue whose completions nobody else polls, and returns its completion.
   public func answer(
     to entry: SubmissionEntry, on queue: QueuePair, timeout: Duration = commandTimeout
   ) throws(NVMeDriverError) -> CompletionEntry {
@@ -42,14 +42,14 @@ extension NVMeController {
     return found
   }
 
-  /// Has a command carried out that must succeed.
+  /// Executes a command that must succeed.
   ///
   /// - Parameters:
   ///   - entry: the command.
   ///   - queue: the queue; nil for the admin queue.
-  ///   - timeout: how long it may take.
-  /// - Returns: dword 0 of the answer.
-  /// - Throws: ``NVMeDriverError/refused(opcode:_:)`` when it does not.
+  ///   - timeout: maximum duration of the command.
+  /// - Returns: dword 0 of the completion.
+  /// - Throws: ``NVMeDriverError/refused(opcode:_:)`` if the command fails.
   @discardableResult
   public func perform(
     _ entry: SubmissionEntry, on queue: QueuePair? = nil, timeout: Duration = commandTimeout
@@ -64,12 +64,12 @@ extension NVMeController {
     return answer.result
   }
 
-  /// Has a command carried out that brings data.
+  /// Executes an admin command that returns data.
   public func data(
     _ entry: SubmissionEntry, count: Int, timeout: Duration = commandTimeout
   ) throws(NVMeDriverError) -> [UInt8] {
     let buffer = try DataBuffer(count, in: arena)
-    // A command that did not end may still write there: such a page is not given back.
+    // If the command times out, the controller may still write to the buffer: it is not freed then.
     var entry = entry
     entry.point(to: buffer, count: count)
     let answer = try answer(to: entry, timeout: timeout)
@@ -82,7 +82,7 @@ extension NVMeController {
 }
 
 extension NVMeController {
-  /// Identify, as bytes.
+  /// Executes Identify and returns the data structure as bytes.
   public func identify(
     _ selector: IdentifySelector, namespace: UInt32 = 0
   ) throws(NVMeDriverError) -> [UInt8] {
@@ -92,17 +92,17 @@ extension NVMeController {
     return try data(entry, count: 4096)
   }
 
-  /// What the controller says of itself.
+  /// The Identify Controller data structure.
   public func identifyController() throws(NVMeDriverError) -> IdentifyController {
     try decode(try identify(.controller))
   }
 
-  /// What it says of a namespace.
+  /// The Identify Namespace data structure of a namespace.
   public func identifyNamespace(_ id: UInt32) throws(NVMeDriverError) -> IdentifyNamespace {
     try decode(try identify(.namespace, namespace: id))
   }
 
-  /// The namespaces that there are, at most 1024.
+  /// The IDs of the active namespaces, at most 1024.
   public func activeNamespaces() throws(NVMeDriverError) -> [UInt32] {
     let bytes = try identify(.activeNamespaces)
     do throws(NVMeWireError) {
@@ -112,7 +112,7 @@ extension NVMeController {
     }
   }
 
-  /// The first `count` bytes of a log page; a multiple of 4.
+  /// The first `count` bytes of a log page; `count` must be a multiple of 4.
   public func log(
     _ page: LogPage, namespace: UInt32 = .max, count: Int
   ) throws(NVMeDriverError) -> [UInt8] {
@@ -124,12 +124,12 @@ extension NVMeController {
     return try data(entry, count: count)
   }
 
-  /// Health and counters.
+  /// The SMART / Health Information log.
   public func health() throws(NVMeDriverError) -> HealthLog {
     try decode(try log(.health, count: HealthLog.wireSize))
   }
 
-  /// The newest entries of the error log.
+  /// The most recent entries of the error log.
   public func errors(_ count: Int = 16) throws(NVMeDriverError) -> [ErrorLogEntry] {
     let size = ErrorLogEntry.wireSize
     let bytes = try log(.errors, count: count * size)
@@ -141,7 +141,7 @@ extension NVMeController {
     return entries
   }
 
-  /// A feature's value.
+  /// The value of a feature.
   public func feature(
     _ feature: Feature, _ selector: FeatureSelector = .current
   ) throws(NVMeDriverError) -> UInt32 {
@@ -152,7 +152,7 @@ extension NVMeController {
 
   /// Sets a feature.
   ///
-  /// - Returns: what the controller answers.
+  /// - Returns: dword 0 of the completion.
   @discardableResult
   public func setFeature(_ feature: Feature, _ value: UInt32) throws(NVMeDriverError) -> UInt32 {
     var entry = SubmissionEntry(opcode: AdminOpcode.setFeatures.rawValue)
@@ -173,7 +173,7 @@ extension NVMeController {
 }
 
 extension NVMeController {
-  /// Leaves a request for an event with the controller; what comes is added to ``events``.
+  /// Submits an Asynchronous Event Request; the event is later added to ``events``.
   public func requestEvent() throws(NVMeDriverError) {
     guard let admin else { throw .unsuitable("the controller is not enabled") }
     eventRequests.insert(
@@ -182,7 +182,7 @@ extension NVMeController {
     try admin.ring()
   }
 
-  /// Takes an answer that nobody waits for: an event, unless it is of a command whose time was up.
+  /// Handles a completion nobody waits for: an event, or that of a command that had timed out.
   private func noteEvent(_ answer: CompletionEntry) {
     guard eventRequests.remove(answer.commandID) != nil, answer.status.isSuccess else { return }
     events.append(AsynchronousEvent(rawValue: answer.result))
@@ -190,7 +190,7 @@ extension NVMeController {
 
   /// Waits for an event.
   ///
-  /// - Returns: the oldest that was not taken, nil when none comes in time.
+  /// - Returns: the oldest event not yet taken, nil on timeout.
   public func nextEvent(within timeout: Duration) throws(NVMeDriverError) -> AsynchronousEvent? {
     let deadline = Deadline.after(timeout)
     while events.isEmpty, let admin {
@@ -200,6 +200,6 @@ extension NVMeController {
     return events.isEmpty ? nil : events.removeFirst()
   }
 
-  /// The oldest event that has come and was not taken; does not wait.
+  /// Returns the oldest event not yet taken, without waiting.
   public func takeEvent() -> AsynchronousEvent? { events.isEmpty ? nil : events.removeFirst() }
 }

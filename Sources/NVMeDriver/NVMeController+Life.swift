@@ -5,9 +5,9 @@ internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
 extension NVMeController {
-  /// The controller becomes ready with empty admin queues, whatever it was before.
+  /// Resets the controller and enables it with empty admin queues.
   ///
-  /// - Parameter adminEntries: entries of the two admin queues, 2 to 4096.
+  /// - Parameter adminEntries: number of entries of the two admin queues, 2 to 4096.
   /// - Throws: ``NVMeDriverError/fatal(_:)``, ``NVMeDriverError/notReady(_:wanted:)``.
   public func enable(adminEntries: Int = 32) throws(NVMeDriverError) {
     try disable()
@@ -28,9 +28,9 @@ extension NVMeController {
     try waitUntil("ready") { $0.isReady }
   }
 
-  /// The controller stops, and forgets its queues.
+  /// Disables the controller (CC.EN = 0), which deletes its queues.
   ///
-  /// A controller in fatal status is stopped too: this is the reset that helps it.
+  /// Also accepts a controller in fatal status (CSTS.CFS), which this reset clears.
   public func disable() throws(NVMeDriverError) {
     var now = try configuration
     if now.isEnabled {
@@ -42,7 +42,7 @@ extension NVMeController {
     forgetQueues()
   }
 
-  /// Tells the controller that the power goes (CC.SHN), and waits until it has settled everything.
+  /// Requests a shutdown (CC.SHN) and waits until it is complete (CSTS.SHST).
   public func shutDown(abruptly: Bool = false) throws(NVMeDriverError) {
     var now = try configuration
     now.shutdown = abruptly ? 2 : 1
@@ -50,14 +50,14 @@ extension NVMeController {
     try waitUntil("shut down") { $0.shutdown == 2 }
   }
 
-  /// Resets the subsystem (NSSR), as if the power had been away for a moment.
+  /// Performs an NVM subsystem reset (NSSR), comparable to a power cycle.
   public func resetSubsystem() throws(NVMeDriverError) {
     try setRegister(RegisterOffset.subsystemReset, RegisterOffset.subsystemResetSignature)
     try waitUntil("stopped", evenIfFatal: true) { !$0.isReady }
     forgetQueues()
   }
 
-  /// The reset of the whole PCI device, which the bus does.
+  /// Resets the PCI device (DEVICE_RESET) and enables memory space and bus master again.
   public func resetDevice() throws(NVMeDriverError) {
     try throughClient { () throws(ClientError) in
       try client.reset()
@@ -67,11 +67,11 @@ extension NVMeController {
     forgetQueues()
   }
 
-  /// Waits until the status is what is wanted.
+  /// Polls CSTS until it satisfies `isTrue`; `wanted` is the name of the state in error messages.
   public func waitUntil(
     _ wanted: String, evenIfFatal: Bool = false, _ isTrue: (ControllerStatus) -> Bool
   ) throws(NVMeDriverError) {
-    // CAP.TO, in steps of 500 ms; at least the two seconds that a busy machine needs.
+    // CAP.TO is in units of 500 ms; wait at least two seconds, as a busy machine may need.
     let limit = Deadline.after(.milliseconds(max(4, Int(capabilities.timeout)) * 500))
     while true {
       let status = try self.status
@@ -82,7 +82,7 @@ extension NVMeController {
     }
   }
 
-  /// Memory for a queue, and its interrupt.
+  /// Allocates the memory of a queue pair and configures its interrupt.
   func makeQueue(
     _ id: UInt16, entries: Int, vector: UInt32
   ) throws(NVMeDriverError) -> QueuePair {
@@ -102,7 +102,7 @@ extension NVMeController {
       stride: capabilities.doorbellStride, interrupt: counter)
   }
 
-  /// The controller no longer touches the memory of its queues.
+  /// Releases the memory of all queues, which the controller no longer accesses.
   private func forgetQueues() {
     for queue in [admin].compactMap({ $0 }) + queues.values { release(queue) }
     admin = nil

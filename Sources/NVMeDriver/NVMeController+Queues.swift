@@ -1,29 +1,30 @@
 public import NVMeProtocol
 
 extension NVMeController {
-  /// Most entries of an I/O queue that the controller takes.
+  /// Maximum number of entries of an I/O queue (CAP.MQES).
   public var maxEntries: Int { Int(capabilities.maximumQueueEntriesZeroBased) + 1 }
 
-  /// Asks for numbers of I/O queues.
+  /// Requests a number of I/O queues (Number of Queues feature).
   ///
-  /// - Returns: what the controller gives.
+  /// - Returns: the numbers that the controller allocated.
   public func requestQueues(_ count: Int) throws(NVMeDriverError) -> QueueCounts {
     let wanted = QueueCounts(submission: count, completion: count)
     return QueueCounts(rawValue: try setFeature(.numberOfQueues, wanted.rawValue))
   }
 
-  /// Creates a completion queue and a submission queue that is answered there.
+  /// Creates a completion queue and a submission queue that uses it.
   ///
   /// - Parameters:
-  ///   - id: their number, from 1; it is also their vector.
-  ///   - entries: entries of each, 2 to ``maxEntries``.
+  ///   - id: the ID of both queues, from 1; also the interrupt vector.
+  ///   - entries: number of entries of each, 2 to ``maxEntries``.
   public func createQueue(_ id: UInt16, entries: Int) throws(NVMeDriverError) -> QueuePair {
     let queue = try makeQueue(id, entries: entries, vector: UInt32(id))
     do throws(NVMeDriverError) {
       try perform(.createCompletionQueue(queue, vector: id))
       try perform(.createSubmissionQueue(queue))
     } catch {
-      // A controller that did not answer may still use the memory; one that refused does not.
+      // A controller that did not answer may still use the memory; one that rejected the command
+      // does not.
       if case .refused = error { release(queue) }
       throw error
     }
@@ -32,7 +33,7 @@ extension NVMeController {
     return queue
   }
 
-  /// Deletes both queues.
+  /// Deletes both queues of a pair.
   public func deleteQueue(_ id: UInt16) throws(NVMeDriverError) {
     for opcode in [AdminOpcode.deleteSubmissionQueue, .deleteCompletionQueue] {
       var entry = SubmissionEntry(opcode: opcode.rawValue)
@@ -42,7 +43,8 @@ extension NVMeController {
     if let queue = queues.removeValue(forKey: id) { release(queue) }
   }
 
-  /// Has the controller read the doorbells of I/O queues from memory from now on.
+  /// Enables shadow doorbells: from now on the controller reads the doorbells of I/O queues from
+  /// memory.
   public func useShadowDoorbells() throws(NVMeDriverError) {
     let made = try ShadowDoorbells(arena, stride: capabilities.doorbellStride)
     var entry = SubmissionEntry(opcode: AdminOpcode.doorbellBufferConfig.rawValue)
@@ -55,7 +57,8 @@ extension NVMeController {
 }
 
 extension SubmissionEntry {
-  /// Create I/O Completion Queue (NVMe 1.4, section 5.3): contiguous, with interrupts.
+  /// Create I/O Completion Queue (NVMe 1.4, section 5.3): contiguous; interrupts enabled unless
+  /// polled.
   public static func createCompletionQueue(_ queue: QueuePair, vector: UInt16) -> SubmissionEntry {
     var entry = SubmissionEntry(opcode: AdminOpcode.createCompletionQueue.rawValue)
     entry.dataPointer1 = queue.completion.address
@@ -64,8 +67,8 @@ extension SubmissionEntry {
     return entry
   }
 
-  /// Create I/O Submission Queue (NVMe 1.4, section 5.4): contiguous, answered in the queue of the same
-  /// number.
+  /// Create I/O Submission Queue (NVMe 1.4, section 5.4): contiguous; uses the completion queue
+  /// with its ID.
   public static func createSubmissionQueue(_ queue: QueuePair) -> SubmissionEntry {
     var entry = SubmissionEntry(opcode: AdminOpcode.createSubmissionQueue.rawValue)
     entry.dataPointer1 = queue.submission.address

@@ -5,44 +5,46 @@ internal import VFIOUserTransport
 
 /// An NVMe controller behind a vfio-user socket, driven without a virtual machine.
 ///
-/// For tools and tests: one thread at a time, contiguous queues, pages of 4096 bytes. Everything that a
-/// controller could be told is within reach (``register(_:)``, ``QueuePair/write(_:at:)``), also what it
-/// should refuse.
+/// For tools and tests: one thread at a time, contiguous queues, pages of 4096 bytes. Any register
+/// and queue entry can be written (``setRegister(_:_:)``, ``QueuePair/write(_:at:)``), including
+/// values that the controller should reject.
 public final class NVMeController {
   /// The connection to the device.
   public let client: Client
-  /// The memory that the device reaches.
+  /// The memory shared with the device.
   public let arena: DMAArena
-  /// CAP, as it was in the beginning.
+  /// CAP, as read at initialisation.
   public let capabilities: ControllerCapabilities
-  /// How the answers to commands are noticed.
+  /// How completions are detected.
   public let noticing: CompletionMode
   /// The admin queue, while the controller is enabled.
   public internal(set) var admin: QueuePair?
-  /// The I/O queues that were created, by number.
+  /// The I/O queue pairs by ID.
   public internal(set) var queues: [UInt16: QueuePair] = [:]
   var shadow: ShadowDoorbells?
-  /// Events that the controller has answered requests with, and that nobody has taken.
+  /// Asynchronous events received and not yet taken.
   public internal(set) var events: [AsynchronousEvent] = []
-  /// The requests for events that are with the controller.
+  /// Command IDs of the outstanding Asynchronous Event Requests.
   var eventRequests: Set<UInt16> = []
 
-  /// How answers are noticed.
+  /// How completions are detected.
   public enum CompletionMode: Sendable {
-    /// By MSI-X interrupts, one vector for each queue.
+    /// By MSI-X interrupts, one vector per queue.
     case interrupts
-    /// By looking, again and again.
+    /// By polling the completion queues.
     case polling
   }
 
-  /// Looks at a device; it is not enabled yet.
+  /// Connects to a device without enabling the controller.
   ///
   /// - Parameters:
   ///   - client: a connection to the device.
-  ///   - memorySize: bytes that are shared with it for queues and data, in whole pages.
-  ///   - noticing: how answers are noticed.
-  ///   - isShared: whether the device gets the memory itself, or reaches it by messages.
-  /// - Throws: ``NVMeDriverError/unsuitable(_:)`` for a device that is not an NVMe controller.
+  ///   - memorySize: size in bytes of the memory shared for queues and data, a multiple of the page
+  ///     size.
+  ///   - noticing: how completions are detected.
+  ///   - isShared: whether the device can map the memory; otherwise it accesses it by messages.
+  /// - Throws: ``NVMeDriverError/unsuitable(_:)`` if the device is not an NVMe controller, or not
+  ///   one that this driver supports.
   public init(
     _ client: Client, memorySize: Int = 16 << 20, noticing: CompletionMode = .interrupts,
     isShared: Bool = true
@@ -63,35 +65,35 @@ public final class NVMeController {
     else { throw .unsuitable("the controller has no pages of 4096 bytes, or no doorbells") }
     arena = try DMAArena(client, size: memorySize, isShared: isShared)
     try throughClient { () throws(ClientError) in
-      // Memory space and bus master.
+      // Enable memory space and bus master.
       let command: UInt16 = try client.load(.configuration, at: 4)
       try client.store(command | 0b110, .configuration, at: 4)
     }
   }
 
-  /// A register of 32 bits.
+  /// Reads a 32-bit register.
   public func register(_ offset: UInt64) throws(NVMeDriverError) -> UInt32 {
     try throughClient { () throws(ClientError) in try client.load(.bar0, at: offset) }
   }
 
-  /// Writes a register of 32 bits.
+  /// Writes a 32-bit register.
   public func setRegister(_ offset: UInt64, _ value: UInt32) throws(NVMeDriverError) {
     try throughClient { () throws(ClientError) in try client.store(value, .bar0, at: offset) }
   }
 
-  /// Writes a register of 64 bits.
+  /// Writes a 64-bit register.
   public func setRegister(_ offset: UInt64, wide value: UInt64) throws(NVMeDriverError) {
     try throughClient { () throws(ClientError) in try client.store(value, .bar0, at: offset) }
   }
 
-  /// CSTS.
+  /// CSTS, the controller status.
   public var status: ControllerStatus {
     get throws(NVMeDriverError) {
       ControllerStatus(rawValue: try register(RegisterOffset.status))
     }
   }
 
-  /// CC.
+  /// CC, the controller configuration.
   public var configuration: ControllerConfiguration {
     get throws(NVMeDriverError) {
       ControllerConfiguration(rawValue: try register(RegisterOffset.configuration))

@@ -2,34 +2,34 @@ public import NVMeProtocol
 public import VFIOUserClient
 public import VFIOUserTransport
 
-/// Why something that was asked of an NVMe controller did not happen.
+/// Why an operation of the NVMe driver failed.
 public enum NVMeDriverError: Error, Equatable, Sendable {
-  /// The connection to the device does not work.
+  /// An operation on the connection to the device failed.
   case client(ClientError)
   /// A system call failed.
   case system(SystemCallError)
-  /// What is at the other end cannot be driven; the text says why.
+  /// The device cannot be driven; the text says why.
   case unsuitable(String)
-  /// The controller has given up (CSTS.CFS); only a reset helps.
+  /// The controller reports fatal status (CSTS.CFS); only a reset recovers it.
   case fatal(ControllerStatus)
-  /// The controller did not become what it was asked to be within the time that it names itself.
+  /// The controller did not reach the wanted state within the time given by CAP.TO.
   case notReady(ControllerStatus, wanted: String)
-  /// A command ended with an error.
+  /// A command completed with an error status.
   case refused(opcode: UInt8, Status)
-  /// A command did not end in time.
+  /// A command did not complete in time.
   case timedOut(opcode: UInt8)
-  /// The controller completed a command that was not under way.
+  /// The controller completed a command that was not in flight.
   case strayCompletion(queue: UInt16, commandID: UInt16)
-  /// As many commands are under way as the queue holds.
+  /// The maximum number of commands is in flight.
   case queueFull(limit: Int)
-  /// The memory that is shared with the device has no such piece left.
+  /// The shared memory has no contiguous free space of this size.
   case outOfMemory(needed: Int, largest: Int)
-  /// A transfer is longer than the controller or the buffer takes.
+  /// A transfer exceeds the limit of the controller or the buffer.
   case transferTooLong(Int, limit: Int)
 }
 
 extension NVMeDriverError: CustomStringConvertible {
-  /// A sentence that names the cause.
+  /// A sentence with the cause.
   public var description: String {
     switch self {
     case .client(let error): error.description

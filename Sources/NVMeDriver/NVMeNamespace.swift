@@ -1,21 +1,22 @@
 public import NVMeProtocol
 
-/// A namespace: the blocks that a controller offers under a number.
+/// A namespace of a controller.
 public struct NVMeNamespace: Sendable {
-  /// NSID.
+  /// The namespace ID (NSID).
   public let id: UInt32
-  /// Bytes of a block.
+  /// Size of a logical block in bytes.
   public let blockSize: Int
-  /// Blocks.
+  /// Number of logical blocks.
   public let blocks: UInt64
-  /// Most bytes of one command, for the controller and for a ``DataBuffer``.
+  /// Maximum size of one transfer in bytes, limited by the controller and by ``DataBuffer``.
   public let maxBytes: Int
-  /// What the controller says of it.
+  /// The Identify Namespace data structure.
   public let description: IdentifyNamespace
 
-  /// Asks a controller about a namespace.
+  /// Identifies a namespace.
   ///
-  /// - Throws: ``NVMeDriverError/unsuitable(_:)`` when it is not there, or has blocks that cannot be.
+  /// - Throws: ``NVMeDriverError/unsuitable(_:)`` if it does not exist or has an unsupported block
+  ///   size.
   public init(_ id: UInt32, of controller: NVMeController) throws(NVMeDriverError) {
     let description: IdentifyNamespace
     do throws(NVMeDriverError) {
@@ -38,12 +39,12 @@ public struct NVMeNamespace: Sendable {
     maxBytes = min(DataBuffer.maxBytes, controllerLimit, 65536 << Int(shift))
   }
 
-  /// Bytes.
+  /// Size in bytes.
   public var size: UInt64 { blocks.multipliedReportingOverflow(by: UInt64(blockSize)).partialValue }
 }
 
 extension NVMeController {
-  /// Reads blocks and waits for them; for occasional use, as it allocates.
+  /// Reads blocks and waits for completion; for occasional use, as it allocates.
   public func read(
     _ namespace: NVMeNamespace, from block: UInt64, blocks: Int, on queue: QueuePair
   ) throws(NVMeDriverError) -> [UInt8] {
@@ -51,14 +52,15 @@ extension NVMeController {
     let buffer = try DataBuffer(count, in: arena)
     var entry = SubmissionEntry.read(namespace.id, from: block, blocks: blocks)
     entry.point(to: buffer, count: count)
-    // When it does not end the controller may still write there, and the pages are not given back.
+    // If the command times out, the controller may still write to the buffer, which is not freed
+    // then.
     let answer = try answer(to: entry, on: queue)
     defer { arena.free(buffer) }
     guard answer.status.isSuccess else { throw .refused(opcode: entry.opcode, answer.status) }
     return buffer.data.read(count: count)
   }
 
-  /// Has a command carried out that takes data along, and waits.
+  /// Executes a command that sends data, and waits for completion.
   public func send(
     _ entry: SubmissionEntry, _ bytes: [UInt8], on queue: QueuePair
   ) throws(NVMeDriverError) {
@@ -71,7 +73,7 @@ extension NVMeController {
     guard answer.status.isSuccess else { throw .refused(opcode: entry.opcode, answer.status) }
   }
 
-  /// Writes whole blocks and waits; for occasional use, as it allocates.
+  /// Writes whole blocks and waits for completion; for occasional use, as it allocates.
   public func write(
     _ namespace: NVMeNamespace, to block: UInt64, _ bytes: [UInt8], on queue: QueuePair
   ) throws(NVMeDriverError) {
@@ -79,7 +81,7 @@ extension NVMeController {
     try send(.write(namespace.id, to: block, blocks: blocks), bytes, on: queue)
   }
 
-  /// Gives blocks back, and waits.
+  /// Deallocates ranges of blocks and waits for completion.
   ///
   /// - Precondition: 1 to 256 ranges.
   public func deallocate(

@@ -5,15 +5,15 @@ internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
 extension QueuePair {
-  /// Which of the two doorbells.
+  /// One of the two doorbells of a queue pair.
   public enum Doorbell: Sendable {
-    /// The tail of the submission queue.
+    /// The submission queue tail doorbell.
     case submission
-    /// The head of the completion queue.
+    /// The completion queue head doorbell.
     case completion
   }
 
-  /// Writes any number to a doorbell, without waiting for the device.
+  /// Writes any value to a doorbell, without waiting for the device.
   public func writeDoorbell(_ doorbell: Doorbell, _ value: UInt32) throws(NVMeDriverError) {
     let offset =
       doorbell == .submission
@@ -22,7 +22,7 @@ extension QueuePair {
     try throughClient { () throws(ClientError) in try client.post(value, .bar0, at: offset) }
   }
 
-  /// Waits a little, or for the interrupt.
+  /// Waits for the interrupt for at most a second; yields if the queue is polled.
   func pause(until deadline: Deadline) {
     guard let interrupt else {
       sched_yield()
@@ -32,8 +32,10 @@ extension QueuePair {
   }
 }
 
-/// Doorbells in memory (NVMe 1.4, section 7.13): the controller looks there while it is busy, and says up
-/// to where it has looked, so that most writes to its registers can be left out.
+/// Shadow doorbells in memory (NVMe 1.4, section 7.13).
+///
+/// The controller reads the doorbells from memory while it is busy, and stores event indices up to
+/// which it needs no register write, so that most doorbell writes can be omitted.
 final class ShadowDoorbells {
   let doorbells: DMABuffer
   let eventIndices: DMABuffer
@@ -45,12 +47,12 @@ final class ShadowDoorbells {
     self.stride = stride
   }
 
-  /// Stores a doorbell.
+  /// Stores a doorbell value in memory.
   ///
-  /// - Returns: whether the controller has to be told.
+  /// - Returns: whether the doorbell register has to be written too.
   func mustRing(_ doorbell: QueuePair.Doorbell, _ queue: UInt16, from old: Int, to new: Int) -> Bool
   {
-    // The admin queue has no shadow.
+    // The admin queue has no shadow doorbells.
     guard queue > 0 else { return true }
     let register =
       doorbell == .submission
@@ -58,7 +60,7 @@ final class ShadowDoorbells {
       : RegisterOffset.completionHead(queue, stride: stride)
     let place = register - RegisterOffset.doorbells
     doorbells.memory.store(UInt32(new), at: doorbells.offset + place)
-    // The store has to be out before the event index is read: the controller does it the other way round.
+    // The store must be visible before the event index is read: the controller does the opposite.
     SharedMemory.fullBarrier()
     let event: UInt32 = eventIndices.memory.load(at: eventIndices.offset + place)
     let (new, old) = (UInt16(truncatingIfNeeded: new), UInt16(truncatingIfNeeded: old))

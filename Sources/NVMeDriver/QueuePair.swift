@@ -2,38 +2,38 @@ public import NVMeProtocol
 internal import VFIOUserClient
 public import VFIOUserTransport
 
-/// A submission queue and the completion queue that answers it, driven by one thread.
+/// A submission queue with its completion queue, driven by one thread.
 ///
-/// Commands are written with ``submit(_:)``, shown to the controller with ``ring()``, and come back
-/// through ``poll(_:)``. Nothing is allocated per command.
+/// ``submit(_:)`` writes a command, ``ring()`` makes it visible to the controller, and ``poll(_:)``
+/// takes its completion. Nothing is allocated per command.
 public final class QueuePair {
-  /// The number of both queues; 0 is the admin queue.
+  /// The ID of both queues; 0 is the admin queue.
   public let id: UInt16
-  /// Entries of each; one less can be under way.
+  /// Number of entries of each queue; at most one less is in flight.
   public let entries: Int
-  /// Where the commands stand, 64 bytes each.
+  /// The submission queue, with entries of 64 bytes.
   public let submission: DMABuffer
-  /// Where the answers stand, 16 bytes each.
+  /// The completion queue, with entries of 16 bytes.
   public let completion: DMABuffer
-  /// What the controller signals when there are answers; nil for a queue that is polled.
+  /// Signalled by the controller on completions; nil for a polled queue.
   public let interrupt: EventFD?
   let client: Client
   let stride: UInt8
-  /// The shadow doorbells, when they are in use.
+  /// The shadow doorbells, if enabled.
   var shadow: ShadowDoorbells?
 
-  /// Where the next command goes.
+  /// The submission queue tail: index of the next command.
   public internal(set) var tail = 0
-  /// Where the next answer comes.
+  /// The completion queue head: index of the next completion.
   public internal(set) var head = 0
-  /// The phase of the answers of this pass.
+  /// The phase tag of new completions in this pass through the queue.
   public internal(set) var phase = true
-  /// Commands that the controller has been told of, as far as the tail went.
+  /// The last tail written to the doorbell.
   var rungTail = 0
-  /// Opcodes of the commands under way, by id.
+  /// Opcodes of the commands in flight, by command ID.
   private var opcodes: [UInt8?]
   private var freeIDs: [UInt16]
-  /// Answers to commands that were not under way.
+  /// Number of completions for commands that were not in flight.
   public internal(set) var strays = 0
 
   init(
@@ -52,13 +52,13 @@ public final class QueuePair {
     freeIDs = (0..<UInt16(entries - 1)).reversed()
   }
 
-  /// How many commands are under way.
+  /// Number of commands in flight.
   public var inFlight: Int { entries - 1 - freeIDs.count }
 
-  /// Writes a command behind the last one; the controller does not see it before ``ring()``.
+  /// Writes a command to the queue; the controller does not see it before ``ring()``.
   ///
-  /// - Parameter entry: the command; its id is chosen here.
-  /// - Returns: the id, below ``entries``; its answer has the same.
+  /// - Parameter entry: the command; its ID is set here.
+  /// - Returns: the command ID, below ``entries``; the completion has the same.
   /// - Throws: ``NVMeDriverError/queueFull(limit:)``.
   public func submit(_ entry: SubmissionEntry) throws(NVMeDriverError) -> UInt16 {
     guard let id = freeIDs.popLast() else { throw .queueFull(limit: entries - 1) }
@@ -70,7 +70,7 @@ public final class QueuePair {
     return id
   }
 
-  /// Writes a command anywhere in the queue, with the id that it has; for tests of controllers.
+  /// Writes a command at any index without changing its ID; for tests of controllers.
   public func write(_ entry: SubmissionEntry, at place: Int) {
     var bytes = InlineArray<64, UInt8>(repeating: 0)
     var span = bytes.mutableSpan
@@ -79,7 +79,7 @@ public final class QueuePair {
     submission.write(bytes.span, at: place * SubmissionEntry.wireSize)
   }
 
-  /// Shows the controller the commands that were written since the last time.
+  /// Rings the doorbell for the commands written since the last call.
   public func ring() throws(NVMeDriverError) {
     guard tail != rungTail else { return }
     let old = rungTail
@@ -88,14 +88,14 @@ public final class QueuePair {
     try writeDoorbell(.submission, UInt32(tail))
   }
 
-  /// Takes the answers that are there, without waiting.
+  /// Takes the available completions without waiting.
   ///
-  /// - Returns: how many there were.
+  /// - Returns: the number of completions.
   @discardableResult
   public func poll(_ body: (CompletionEntry) -> Void) throws(NVMeDriverError) -> Int {
     let old = head
     var count = 0
-    // One pass at most: a controller that overruns the queue does not keep us here.
+    // At most one pass: a controller that overruns the queue must not keep us here.
     while count < entries, let answer = next() {
       count += 1
       guard take(answer.commandID) else {
@@ -110,9 +110,9 @@ public final class QueuePair {
     return count
   }
 
-  /// Waits until answers are there, and takes them.
+  /// Waits for completions and takes them.
   ///
-  /// - Returns: how many there were; 0 when the time was up.
+  /// - Returns: the number of completions; 0 on timeout.
   public func wait(
     for timeout: Duration, _ body: (CompletionEntry) -> Void
   ) throws(NVMeDriverError) -> Int {
@@ -125,14 +125,14 @@ public final class QueuePair {
     }
   }
 
-  /// The opcode of a command under way.
+  /// The opcode of a command in flight.
   public func opcode(of id: UInt16) -> UInt8? {
     Int(id) < opcodes.count ? opcodes[Int(id)] : nil
   }
 
-  /// Notes the end of a command.
+  /// Marks a command as completed.
   ///
-  /// - Returns: whether it was under way.
+  /// - Returns: whether it was in flight.
   private func take(_ id: UInt16) -> Bool {
     guard Int(id) < opcodes.count, opcodes[Int(id)] != nil else { return false }
     opcodes[Int(id)] = nil
@@ -142,7 +142,8 @@ public final class QueuePair {
 
   private func next() -> CompletionEntry? {
     let place = completion.offset + UInt64(head * CompletionEntry.wireSize)
-    // The half with the phase first: what was written before it is seen after it.
+    // Load the half with the phase tag first (acquire): what was written before it is visible after
+    // it.
     let second: UInt64 = completion.memory.load(at: place + 8)
     guard (second >> 48 & 1 == 1) == phase else { return nil }
     let first: UInt64 = completion.memory.load(at: place)
@@ -156,7 +157,7 @@ public final class QueuePair {
 }
 
 extension CompletionEntry {
-  /// The two halves, as numbers.
+  /// Creates an entry from its two 8-byte halves.
   init(_ first: UInt64, _ second: UInt64) {
     self.init(
       result: UInt32(truncatingIfNeeded: first),

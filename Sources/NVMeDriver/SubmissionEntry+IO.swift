@@ -1,9 +1,9 @@
 public import NVMeProtocol
 
-// Commands of the NVM command set (NVMe 1.4, section 6). Counts of blocks are as people count.
+// Commands of the NVM command set (NVMe 1.4, section 6). Numbers of blocks are one-based here.
 
 extension SubmissionEntry {
-  /// Read.
+  /// A Read command.
   ///
   /// - Precondition: 1 to 65,536 blocks.
   public static func read(
@@ -12,7 +12,7 @@ extension SubmissionEntry {
     transfer(.read, namespace, block, blocks, forceUnitAccess ? 1 << 30 : 0)
   }
 
-  /// Write.
+  /// A Write command.
   ///
   /// - Precondition: 1 to 65,536 blocks.
   public static func write(
@@ -21,7 +21,7 @@ extension SubmissionEntry {
     transfer(.write, namespace, block, blocks, forceUnitAccess ? 1 << 30 : 0)
   }
 
-  /// Compare.
+  /// A Compare command.
   ///
   /// - Precondition: 1 to 65,536 blocks.
   public static func compare(
@@ -30,7 +30,7 @@ extension SubmissionEntry {
     transfer(.compare, namespace, block, blocks, 0)
   }
 
-  /// Write Zeroes.
+  /// A Write Zeroes command.
   ///
   /// - Precondition: 1 to 65,536 blocks.
   public static func writeZeroes(
@@ -39,7 +39,7 @@ extension SubmissionEntry {
     transfer(.writeZeroes, namespace, block, blocks, mayDeallocate ? 1 << 25 : 0)
   }
 
-  /// Verify.
+  /// A Verify command.
   ///
   /// - Precondition: 1 to 65,536 blocks.
   public static func verify(
@@ -48,12 +48,12 @@ extension SubmissionEntry {
     transfer(.verify, namespace, block, blocks, 0)
   }
 
-  /// Flush.
+  /// A Flush command.
   public static func flush(_ namespace: UInt32) -> SubmissionEntry {
     SubmissionEntry(opcode: IOOpcode.flush.rawValue, namespaceID: namespace)
   }
 
-  /// Dataset Management; the data are the ranges.
+  /// A Dataset Management command; its data are the ranges.
   ///
   /// - Precondition: 1 to 256 ranges.
   public static func datasetManagement(

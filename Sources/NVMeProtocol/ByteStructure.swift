@@ -1,12 +1,12 @@
-/// A structure of fixed size that is kept as its bytes, and whose fields are read and written in place.
+/// A structure of fixed size stored as bytes, whose fields are read and written in place.
 ///
-/// What has no field here, reserved or newer, travels unharmed.
+/// Bytes without a property here, reserved or defined by a later version, are kept.
 public protocol ByteStructure: Equatable, Sendable {
-  /// Bytes on the wire.
+  /// Size on the wire in bytes.
   static var wireSize: Int { get }
-  /// All of them; always ``wireSize``.
+  /// The bytes of the structure; always ``wireSize``.
   var bytes: [UInt8] { get set }
-  /// All zeros.
+  /// Creates a structure with all bytes zero.
   init()
 }
 
@@ -26,14 +26,14 @@ extension ByteStructure {
     }
   }
 
-  /// The number at an offset of the specification's figure.
+  /// Loads the number at an offset given in the specification.
   func number<Number: FixedWidthInteger & BitwiseCopyable>(
     at offset: Int, as type: Number.Type = Number.self
   ) -> Number {
     bytes.span.number(at: offset)
   }
 
-  /// Writes a number at an offset of the specification's figure.
+  /// Stores a number at an offset given in the specification.
   mutating func put<Number: FixedWidthInteger>(_ number: Number, at offset: Int) {
     var rest = number
     for index in 0..<MemoryLayout<Number>.size {
@@ -42,14 +42,15 @@ extension ByteStructure {
     }
   }
 
-  /// A string in ASCII, without the padding behind it.
+  /// An ASCII string without trailing padding.
   func text(at range: Range<Int>, padding: UInt8 = 0x20) -> String {
     var end = range.upperBound
     while end > range.lowerBound, bytes[end - 1] == padding || bytes[end - 1] == 0 { end -= 1 }
     return String(decoding: bytes[range.lowerBound..<end], as: UTF8.self)
   }
 
-  /// Writes a string, cut and padded to the range; what is not printable ASCII becomes a question mark.
+  /// Stores a string, truncated or padded to the range; characters outside printable ASCII become
+  /// `?`.
   mutating func putText(_ text: String, at range: Range<Int>, padding: UInt8 = 0x20) {
     var place = range.lowerBound
     for unit in text.unicodeScalars where place < range.upperBound {

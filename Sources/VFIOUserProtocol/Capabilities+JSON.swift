@@ -4,15 +4,15 @@ extension Capabilities {
     "write_multiple", "migration",
   ]
 
-  /// Largest count that is taken for one.
+  /// Largest value accepted as a count.
   private static let maxCount = UInt64(UInt32.max)
 
-  /// Reads the fields, each within its limits.
+  /// Reads the fields and checks the range of each.
   init(_ fields: JSONFields) throws(WireError) {
     self.init()
     maxMessageDescriptors = try fields.whole("max_msg_fds", in: 1...Self.maxCount)
       .map { Int(clamping: $0) }
-    // A larger number is a limit as well: one that is never reached.
+    // A value above our maximum is valid, but clamped: messages never get as large.
     maxDataTransfer = try fields.whole("max_data_xfer_size", in: 1...UInt64.max)
       .map { UInt32(clamping: min($0, UInt64(Limits.maxDataTransfer))) }
     maxDMAWindows = try fields.whole("max_dma_maps", in: 1...UInt64.max)
@@ -33,7 +33,7 @@ extension Capabilities {
     unknownNames = fields.names.filter { !Self.names.contains($0) }.sorted()
   }
 
-  /// What is said, and nothing about the rest.
+  /// The fields that are set; absent ones are left out.
   var json: JSONValue {
     var fields: [String: JSONValue] = [:]
     fields["max_msg_fds"] = maxMessageDescriptors.map { .whole(UInt64(clamping: $0)) }

@@ -1,20 +1,19 @@
-/// What a message asks for (`enum vfio_user_command`).
+/// The command of a message (`enum vfio_user_command`).
 ///
-/// An open set: a number that the specification does not know travels unharmed, to be answered with
-/// ENOSYS.
+/// An open set: a number unknown to the specification is kept as it is and answered with ENOSYS.
 public struct Command: RawRepresentable, Hashable, Sendable {
-  /// The number on the wire.
+  /// The value on the wire.
   public let rawValue: UInt16
 
   /// Wraps any number, known or not.
   @inlinable
   public init(rawValue: UInt16) { self.rawValue = rawValue }
 
-  /// `VFIO_USER_VERSION`: first message of a connection, client to server.
+  /// `VFIO_USER_VERSION`: the first message of a connection, client to server.
   public static let version = Command(rawValue: 1)
-  /// `VFIO_USER_DMA_MAP`: a window of client memory becomes accessible.
+  /// `VFIO_USER_DMA_MAP`: adds a DMA window.
   public static let dmaMap = Command(rawValue: 2)
-  /// `VFIO_USER_DMA_UNMAP`: a window, or all of them, goes away.
+  /// `VFIO_USER_DMA_UNMAP`: removes one DMA window, or all.
   public static let dmaUnmap = Command(rawValue: 3)
   /// `VFIO_USER_DEVICE_GET_INFO`.
   public static let deviceGetInfo = Command(rawValue: 4)
@@ -36,7 +35,7 @@ public struct Command: RawRepresentable, Hashable, Sendable {
   public static let dmaWrite = Command(rawValue: 12)
   /// `VFIO_USER_DEVICE_RESET`.
   public static let deviceReset = Command(rawValue: 13)
-  /// `VFIO_USER_DIRTY_PAGES`: reserved; DEVICE_FEATURE took its place.
+  /// `VFIO_USER_DIRTY_PAGES`: reserved; replaced by DEVICE_FEATURE.
   public static let dirtyPages = Command(rawValue: 14)
   /// `VFIO_USER_REGION_WRITE_MULTI`: several small writes in one message.
   public static let regionWriteMulti = Command(rawValue: 15)
@@ -47,7 +46,7 @@ public struct Command: RawRepresentable, Hashable, Sendable {
   /// `VFIO_USER_MIG_DATA_WRITE`.
   public static let migrationDataWrite = Command(rawValue: 18)
 
-  /// Who may send the command, nil for a number that is unknown or reserved.
+  /// Which side sends the command; nil for an unknown or reserved number.
   public var sender: Role? {
     switch rawValue {
     case 11, 12: .server
@@ -56,7 +55,7 @@ public struct Command: RawRepresentable, Hashable, Sendable {
     }
   }
 
-  /// The two ends of a connection.
+  /// The two sides of a connection.
   public enum Role: Sendable {
     /// The VMM.
     case client
@@ -73,7 +72,7 @@ extension Command: CustomStringConvertible {
     "DEVICE_FEATURE", "MIG_DATA_READ", "MIG_DATA_WRITE",
   ]
 
-  /// The specification's name without its prefix, or the number.
+  /// The specification's name without prefix, or the number.
   public var description: String {
     let index = Int(rawValue) - 1
     return Self.names.indices.contains(index) ? Self.names[index] : "command \(rawValue)"

@@ -1,31 +1,31 @@
-/// An access to client memory by message (`struct vfio_user_dma_region_access`; specification,
-/// "VFIO_USER_DMA_READ" and "VFIO_USER_DMA_WRITE").
+/// An access to client memory by message (`struct vfio_user_dma_region_access`).
 ///
-/// The value is the fixed part. The requests and replies are:
+/// See the specification, "VFIO_USER_DMA_READ" and "VFIO_USER_DMA_WRITE". The value is the fixed
+/// part. The requests and replies are:
 ///
 /// | | request | reply |
 /// |---|---|---|
 /// | read | fixed part | fixed part, data |
 /// | write | fixed part, data | see ``DMAWriteReply`` |
 ///
-/// Take the data with ``data(in:)``, and where there must be none, check with ``requireNoData(in:)``.
+/// ``data(in:)`` returns the data; where there must be none, check with ``requireNoData(in:)``.
 public struct DMAAccess: FixedSizeMessage, WireMessage {
-  /// Bytes of the fixed part on the wire.
+  /// Size of the fixed part on the wire in bytes.
   public static let wireSize = 16
 
-  /// Where in the guest's address space the access starts.
+  /// Guest address where the access starts.
   public var address: UInt64
-  /// Bytes of data.
+  /// Size of the data in bytes.
   public var count: UInt64
 
-  /// Describes an access.
+  /// Creates an access.
   @inlinable
   public init(address: UInt64, count: UInt64) {
     self.address = address
     self.count = count
   }
 
-  /// Reads the fixed part and looks at nothing behind it.
+  /// Decodes the fixed part and ignores the bytes after it.
   @inlinable
   public init(decoding bytes: Span<UInt8>) throws(WireError) {
     try bytes.require(Self.wireSize)
@@ -41,18 +41,19 @@ public struct DMAAccess: FixedSizeMessage, WireMessage {
     bytes.storeLittleEndian(count, at: 8)
   }
 
-  /// The data behind the fixed part; it has to be exactly ``count`` bytes.
+  /// The data after the fixed part.
   ///
   /// - Parameters:
-  ///   - payload: the payload that this value was read from.
+  ///   - payload: the payload that this value was decoded from.
   /// - Returns: ``count`` bytes.
+  /// - Throws: if the data is not exactly ``count`` bytes.
   @inlinable
   @_lifetime(copy payload)
   public func data(in payload: Span<UInt8>) throws(WireError) -> Span<UInt8> {
     try payload.bulk(behind: Self.wireSize, length: count)
   }
 
-  /// Refuses a payload that has bytes behind the fixed part.
+  /// Throws if the payload has bytes after the fixed part.
   @inlinable
   public func requireNoData(in payload: Span<UInt8>) throws(WireError) {
     try payload.requireExactly(Self.wireSize)

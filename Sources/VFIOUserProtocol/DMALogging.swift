@@ -1,21 +1,22 @@
-/// Which writes to guest memory a device is to record (`struct
-/// vfio_user_device_feature_dma_logging_control`; specification,
-/// "VFIO_DEVICE_FEATURE_DMA_LOGGING_START"): the data of a feature.
+/// Request to log the writes of a device to guest memory: the data of a feature.
+///
+/// See `struct vfio_user_device_feature_dma_logging_control` and the specification,
+/// "VFIO_DEVICE_FEATURE_DMA_LOGGING_START".
 public struct DMALoggingControl: WireMessage {
   static let fixedSize = 16
 
-  /// The granularity that is wished for, in the reply the one that is used.
+  /// Page size of the log in bytes: in a request the wanted one, in the reply the one used.
   public var pageSize: UInt64
-  /// What is to be watched; everything if empty.
+  /// The ranges to log; all guest addresses if empty.
   public var ranges: [DMALoggingRange]
 
-  /// Puts a request together.
+  /// Creates a request.
   public init(pageSize: UInt64, ranges: [DMALoggingRange] = []) {
     self.pageSize = pageSize
     self.ranges = ranges
   }
 
-  /// Reads the fixed part and the ranges; what stands behind them is left alone.
+  /// Decodes the fixed part and the ranges; bytes after them are ignored.
   public init(decoding bytes: Span<UInt8>) throws(WireError) {
     try bytes.require(Self.fixedSize)
     pageSize = bytes.littleEndian(at: 0)
@@ -34,10 +35,10 @@ public struct DMALoggingControl: WireMessage {
     }
   }
 
-  /// Bytes on the wire.
+  /// Size on the wire in bytes.
   public var wireSize: Int { Self.fixedSize + ranges.count * DMALoggingRange.wireSize }
 
-  /// Writes the fixed part and the ranges behind it.
+  /// Writes the fixed part, followed by the ranges.
   @_lifetime(bytes: copy bytes)
   public func encode(into bytes: inout MutableRawSpan) {
     bytes.storeLittleEndian(pageSize, at: 0)
@@ -55,41 +56,42 @@ public struct DMALoggingControl: WireMessage {
 public struct DMALoggingRange: Equatable, Sendable {
   static let wireSize = 16
 
-  /// Where the range starts.
+  /// The first address.
   public var address: UInt64
-  /// Bytes of the range.
+  /// Size of the range in bytes.
   public var length: UInt64
 
-  /// Describes a range.
+  /// Creates a range.
   public init(address: UInt64, length: UInt64) {
     self.address = address
     self.length = length
   }
 }
 
-/// Which pages of a range were written (`struct vfio_user_device_feature_dma_logging_report`;
-/// specification, "VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT"): the data of a feature.
+/// Which pages of a range were written: the data of a feature.
 ///
-/// The value is the fixed part; in the reply the bitmap stands behind it.
+/// See `struct vfio_user_device_feature_dma_logging_report` and the specification,
+/// "VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT". The value is the fixed part; in the reply the bitmap
+/// follows it.
 public struct DMALoggingReport: FixedSizeMessage, WireMessage {
-  /// Bytes of the fixed part on the wire.
+  /// Size of the fixed part on the wire in bytes.
   public static let wireSize = 24
 
-  /// Where the range starts.
+  /// The first address.
   public var address: UInt64
-  /// Bytes of the range.
+  /// Size of the range in bytes.
   public var length: UInt64
-  /// How much one bit stands for, a power of two.
+  /// Number of bytes that one bit stands for, a power of two.
   public var pageSize: UInt64
 
-  /// Asks about a range.
+  /// Creates a request for the report of a range.
   public init(address: UInt64, length: UInt64, pageSize: UInt64) {
     self.address = address
     self.length = length
     self.pageSize = pageSize
   }
 
-  /// Reads the fixed part and looks at nothing behind it.
+  /// Decodes the fixed part and ignores the bytes after it.
   public init(decoding bytes: Span<UInt8>) throws(WireError) {
     try bytes.require(Self.wireSize)
     address = bytes.littleEndian(at: 0)
@@ -108,18 +110,18 @@ public struct DMALoggingReport: FixedSizeMessage, WireMessage {
     bytes.storeLittleEndian(pageSize, at: 16)
   }
 
-  /// Bytes of the bitmap: a bit for every page begun, in whole 64-bit words.
+  /// Size of the bitmap in bytes: one bit for each page, also a partial one, in whole 64-bit words.
   ///
   /// - Parameters:
-  ///   - limit: the most that is acceptable.
+  ///   - limit: the largest acceptable size.
   /// - Returns: a multiple of eight, at most `limit`.
   public func bitmapSize(limit: Int) throws(WireError) -> Int {
     guard pageSize.nonzeroBitCount == 1 else {
       throw .notAPowerOfTwo(field: "page_size", value: pageSize)
     }
     let (pages, rest) = length.quotientAndRemainder(dividingBy: pageSize)
-    // No sum overflows: with pages of one byte `rest` is 0, with larger ones `pages` is below 2^63,
-    // and there are at most 2^58 words, which is 2^61 bytes.
+    // Nothing can overflow: with pages of one byte `rest` is 0, with larger ones `pages` is below
+    // 2^63, and there are at most 2^58 words, which is 2^61 bytes.
     let bits = pages + (rest == 0 ? 0 : 1)
     let words = bits / 64 + (bits % 64 == 0 ? 0 : 1)
     let size = words * 8
@@ -130,10 +132,10 @@ public struct DMALoggingReport: FixedSizeMessage, WireMessage {
     return Int(size)
   }
 
-  /// The bitmap behind the fixed part of a reply; it has to be as long as the range asks for.
+  /// The bitmap after the fixed part of a reply; its size must match the range.
   ///
   /// - Parameters:
-  ///   - data: the feature's data that this value was read from.
+  ///   - data: the feature's data that this value was decoded from.
   /// - Returns: the bitmap.
   @_lifetime(copy data)
   public func bitmap(in data: Span<UInt8>) throws(WireError) -> Span<UInt8> {

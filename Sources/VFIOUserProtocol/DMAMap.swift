@@ -1,25 +1,25 @@
-/// A window of client memory becomes accessible to the server (`struct vfio_user_dma_map`;
-/// specification, "VFIO_USER_DMA_MAP").
+/// Makes a DMA window accessible to the server (`struct vfio_user_dma_map`).
 ///
-/// The reply has no payload.
+/// See the specification, "VFIO_USER_DMA_MAP". The reply has no payload.
 ///
-/// A descriptor beside the message makes the window mappable; without one it is reached by messages.
+/// A descriptor sent with the message allows the server to map the window; without one it is
+/// accessed by messages.
 public struct DMAMap: FixedSizeMessage, WireMessage {
-  /// Bytes on the wire.
+  /// Size on the wire in bytes.
   public static let wireSize = 32
 
-  /// The size that the sender gave this structure.
+  /// Size of this structure, as given by the sender.
   public var argumentSize: UInt32
-  /// What the server may do in the window.
+  /// The permitted accesses.
   public var flags: DMAMapFlags
-  /// Where in the descriptor's file the window starts; zero without a descriptor.
+  /// Offset of the window in the descriptor's file; zero without a descriptor.
   public var offset: UInt64
-  /// Where in the guest's address space the window starts.
+  /// Guest address of the window.
   public var address: UInt64
-  /// Bytes of the window.
+  /// Size of the window in bytes.
   public var size: UInt64
 
-  /// Describes a window.
+  /// Creates a request.
   public init(flags: DMAMapFlags, offset: UInt64 = 0, address: UInt64, size: UInt64) {
     self.argumentSize = UInt32(Self.wireSize)
     self.flags = flags
@@ -28,7 +28,7 @@ public struct DMAMap: FixedSizeMessage, WireMessage {
     self.size = size
   }
 
-  /// Reads the 32 bytes; any other size and any unknown flag is refused.
+  /// Decodes the 32 bytes; throws on any other size and on unknown flags.
   public init(decoding bytes: Span<UInt8>) throws(WireError) {
     try bytes.requireExactly(Self.wireSize)
     argumentSize = bytes.littleEndian(at: 0)
@@ -52,7 +52,7 @@ public struct DMAMap: FixedSizeMessage, WireMessage {
   }
 }
 
-/// What a server may do in a window of client memory.
+/// The accesses that a server may make to a DMA window.
 public struct DMAMapFlags: OptionSet, Hashable, Sendable {
   /// The bits on the wire.
   public let rawValue: UInt32
@@ -65,13 +65,14 @@ public struct DMAMapFlags: OptionSet, Hashable, Sendable {
   /// Bit 1, `VFIO_USER_F_DMA_REGION_WRITE`.
   public static let writable = DMAMapFlags(rawValue: 1 << 1)
 
-  /// Bit 2: the descriptor's file may be mapped; so it may with neither this bit nor the next.
+  /// Bit 2: the descriptor's file may be mapped; this is also the default if bits 2 and 3 are
+  /// clear.
   public static let mappable = DMAMapFlags(rawValue: 1 << 2)
   /// Bit 3: the descriptor's file may be read and written by `pread` and `pwrite`.
   public static let fileIO = DMAMapFlags(rawValue: 1 << 3)
 
   fileprivate static let known: DMAMapFlags = [.readable, .writable, .mappable, .fileIO]
 
-  /// Whether a window with a descriptor may be reached by mapping its file.
+  /// Whether a window with a descriptor may be mapped.
   public var allowsMapping: Bool { contains(.mappable) || !contains(.fileIO) }
 }

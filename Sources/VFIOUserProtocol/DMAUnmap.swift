@@ -1,21 +1,21 @@
-/// A window of client memory goes away (`struct vfio_user_dma_unmap`; specification,
-/// "VFIO_USER_DMA_UNMAP").
+/// Removes a DMA window (`struct vfio_user_dma_unmap`).
 ///
-/// The reply repeats the request.
+/// See the specification, "VFIO_USER_DMA_UNMAP". The reply repeats the request.
 public struct DMAUnmap: FixedSizeMessage, WireMessage {
-  /// Bytes on the wire.
+  /// Size on the wire in bytes.
   public static let wireSize = 24
 
-  /// Largest reply payload that the client takes; in a reply the size of this structure.
+  /// In a request the largest reply payload that the client accepts; in a reply the size of this
+  /// structure.
   public var argumentSize: UInt32
-  /// One window or all of them.
+  /// One window or all.
   public var flags: DMAUnmapFlags
-  /// Where the window starts, exactly as it was mapped; zero with ``DMAUnmapFlags/all``.
+  /// Guest address of the window, exactly as mapped; zero with ``DMAUnmapFlags/all``.
   public var address: UInt64
-  /// Bytes of the window, exactly as it was mapped; zero with ``DMAUnmapFlags/all``.
+  /// Size of the window in bytes, exactly as mapped; zero with ``DMAUnmapFlags/all``.
   public var size: UInt64
 
-  /// Names one window.
+  /// Creates a request for one window.
   public init(address: UInt64, size: UInt64, flags: DMAUnmapFlags = []) {
     self.argumentSize = UInt32(Self.wireSize)
     self.flags = flags
@@ -23,13 +23,13 @@ public struct DMAUnmap: FixedSizeMessage, WireMessage {
     self.size = size
   }
 
-  /// Names all windows at once.
+  /// A request for all windows.
   public static var everything: DMAUnmap { DMAUnmap(address: 0, size: 0, flags: .all) }
 
-  /// Reads the 24 bytes.
+  /// Decodes the 24 bytes.
   ///
-  /// More bytes may follow only with ``DMAUnmapFlags/getDirtyBitmap``, where a description of the
-  /// bitmap stands behind; that way a server can read and then politely decline such a request.
+  /// More bytes are accepted only with ``DMAUnmapFlags/getDirtyBitmap``, where a description of the
+  /// bitmap follows; that way a server can decode such a request and refuse it properly.
   public init(decoding bytes: Span<UInt8>) throws(WireError) {
     try bytes.require(Self.wireSize)
     argumentSize = bytes.littleEndian(at: 0)
@@ -52,7 +52,7 @@ public struct DMAUnmap: FixedSizeMessage, WireMessage {
   }
 }
 
-/// How much goes away.
+/// What to remove.
 ///
 /// The specification calls the field unused; peers use two bits of it.
 public struct DMAUnmapFlags: OptionSet, Hashable, Sendable {
@@ -62,9 +62,9 @@ public struct DMAUnmapFlags: OptionSet, Hashable, Sendable {
   /// Wraps any bits, known or not.
   public init(rawValue: UInt32) { self.rawValue = rawValue }
 
-  /// Bit 0, `VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP`: the reply is to carry a bitmap.
+  /// Bit 0, `VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP`: the reply should contain a dirty bitmap.
   public static let getDirtyBitmap = DMAUnmapFlags(rawValue: 1 << 0)
-  /// Bit 1, `VFIO_DMA_UNMAP_FLAG_ALL`: every window; address and size have to be zero.
+  /// Bit 1, `VFIO_DMA_UNMAP_FLAG_ALL`: all windows; address and size must be zero.
   public static let all = DMAUnmapFlags(rawValue: 1 << 1)
 
   fileprivate static let known: DMAUnmapFlags = [.getDirtyBitmap, .all]

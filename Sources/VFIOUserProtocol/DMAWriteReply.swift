@@ -1,18 +1,18 @@
-/// The reply to DMA_WRITE, of which three forms are in use (specification, "VFIO_USER_DMA_WRITE").
+/// The reply to DMA_WRITE, which exists in three forms (specification, "VFIO_USER_DMA_WRITE").
 public enum DMAWriteReply: WireMessage {
-  /// Nothing behind the header: QEMU.
+  /// No payload, as sent by QEMU.
   case bare
-  /// Twelve bytes: the specification.
+  /// Twelve bytes, as in the specification.
   case narrow(address: UInt64, count: UInt32)
-  /// Sixteen bytes, as in the request: libvfio-user, which takes nothing else.
+  /// Sixteen bytes, as in the request; libvfio-user accepts nothing else.
   case wide(DMAAccess)
 
-  /// Confirms a write in the form that the most peers take.
+  /// Creates a reply in the form accepted by most peers.
   public init(confirming request: DMAAccess) {
     self = .wide(request)
   }
 
-  /// Reads any of the three forms; the length tells them apart.
+  /// Decodes any of the three forms, which differ in length.
   public init(decoding bytes: Span<UInt8>) throws(WireError) {
     switch bytes.count {
     case 0:
@@ -26,7 +26,7 @@ public enum DMAWriteReply: WireMessage {
     }
   }
 
-  /// Bytes on the wire.
+  /// Size on the wire in bytes.
   public var wireSize: Int {
     switch self {
     case .bare: 0
@@ -35,7 +35,7 @@ public enum DMAWriteReply: WireMessage {
     }
   }
 
-  /// Writes the form that this is.
+  /// Writes the payload in this form.
   @_lifetime(bytes: copy bytes)
   public func encode(into bytes: inout MutableRawSpan) {
     switch self {
@@ -49,7 +49,7 @@ public enum DMAWriteReply: WireMessage {
     }
   }
 
-  /// Whether this says that all of `request` was written; the bare form says it by being there.
+  /// Whether the reply confirms that all of `request` was written; the bare form always does.
   public func confirms(_ request: DMAAccess) -> Bool {
     switch self {
     case .bare: true

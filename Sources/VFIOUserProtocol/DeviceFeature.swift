@@ -1,29 +1,30 @@
-/// Gets, sets or probes a feature of the device (`struct vfio_user_device_feature`; specification,
-/// "VFIO_USER_DEVICE_FEATURE"); request and reply have the same form.
+/// Gets, sets or probes a feature of the device (`struct vfio_user_device_feature`).
 ///
-/// The value is the fixed part; what the feature adds stands behind it, see ``data(in:)``.
+/// See the specification, "VFIO_USER_DEVICE_FEATURE". Request and reply have the same form. The
+/// value is the fixed part; the data of the feature follows it, see ``data(in:)``.
 public struct DeviceFeature: FixedSizeMessage, WireMessage {
-  /// Bytes of the fixed part on the wire.
+  /// Size of the fixed part on the wire in bytes.
   public static let wireSize = 8
 
-  /// In a request the largest reply that fits, in a reply its size with the data.
+  /// In a request the largest reply that the client accepts; in a reply its size, data included.
   public var argumentSize: UInt32
   /// The feature.
   public var feature: FeatureIndex
-  /// What is to be done.
+  /// What to do.
   public var methods: FeatureMethods
 
-  /// Puts the fixed part together.
+  /// Creates the fixed part.
   ///
   /// - Parameters:
-  ///   - dataSize: bytes of data, in a request the most that the reply may carry.
+  ///   - dataSize: size of the data in bytes; in a request the maximum that the reply may carry.
   public init(_ methods: FeatureMethods, _ feature: FeatureIndex, dataSize: Int = 0) {
     self.feature = feature
     self.methods = methods
     argumentSize = UInt32(clamping: VFIOUserProtocol.wireSize(8, plus: UInt64(clamping: dataSize)))
   }
 
-  /// Reads the fixed part: known methods only, and getting or setting, not both unless probing.
+  /// Decodes the fixed part; throws on unknown methods, and unless exactly one of get and set is
+  /// set or probe is.
   public init(decoding bytes: Span<UInt8>) throws(WireError) {
     try bytes.require(Self.wireSize)
     argumentSize = bytes.littleEndian(at: 0)
@@ -45,11 +46,11 @@ public struct DeviceFeature: FixedSizeMessage, WireMessage {
     bytes.storeLittleEndian(UInt32(feature.rawValue) | methods.rawValue, at: 4)
   }
 
-  /// All bytes behind the fixed part, for the feature to look at.
+  /// All bytes after the fixed part; their format depends on the feature.
   ///
   /// - Parameters:
-  ///   - payload: the payload that this value was read from.
-  /// - Returns: no bytes or more.
+  ///   - payload: the payload that this value was decoded from.
+  /// - Returns: zero or more bytes.
   @_lifetime(copy payload)
   public func data(in payload: Span<UInt8>) throws(WireError) -> Span<UInt8> {
     try payload.require(Self.wireSize)
@@ -59,7 +60,7 @@ public struct DeviceFeature: FixedSizeMessage, WireMessage {
 
 /// A feature of a device (`VFIO_DEVICE_FEATURE_*`); an open set.
 public struct FeatureIndex: RawRepresentable, Hashable, Sendable {
-  /// The number on the wire.
+  /// The value on the wire.
   public let rawValue: UInt16
 
   /// Wraps any number, known or not.
@@ -78,7 +79,7 @@ public struct FeatureIndex: RawRepresentable, Hashable, Sendable {
 }
 
 extension FeatureIndex: CustomStringConvertible {
-  /// A name for people.
+  /// The name used in messages.
   public var description: String {
     switch self {
     case .migration: "MIGRATION"
@@ -91,9 +92,9 @@ extension FeatureIndex: CustomStringConvertible {
   }
 }
 
-/// What is to be done with a feature.
+/// What to do with a feature.
 public struct FeatureMethods: OptionSet, Hashable, Sendable {
-  /// The bits on the wire, in their places.
+  /// The bits on the wire, in their original positions.
   public let rawValue: UInt32
 
   /// Wraps any bits, known or not.
@@ -103,7 +104,7 @@ public struct FeatureMethods: OptionSet, Hashable, Sendable {
   public static let get = FeatureMethods(rawValue: 1 << 16)
   /// Bit 17, `VFIO_DEVICE_FEATURE_SET`.
   public static let set = FeatureMethods(rawValue: 1 << 17)
-  /// Bit 18, `VFIO_DEVICE_FEATURE_PROBE`: only ask whether the other methods work.
+  /// Bit 18, `VFIO_DEVICE_FEATURE_PROBE`: only checks whether the other methods are supported.
   public static let probe = FeatureMethods(rawValue: 1 << 18)
 
   fileprivate static let known: FeatureMethods = [.get, .set, .probe]

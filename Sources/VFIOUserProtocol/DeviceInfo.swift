@@ -1,21 +1,23 @@
-/// What the device is made of (`struct vfio_user_device_info`; specification,
-/// "VFIO_USER_DEVICE_GET_INFO"); request and reply have the same form.
+/// Describes the device (`struct vfio_user_device_info`).
+///
+/// See the specification, "VFIO_USER_DEVICE_GET_INFO". Request and reply have the same form.
 public struct DeviceInfo: FixedSizeMessage, WireMessage {
-  /// Bytes on the wire.
+  /// Size on the wire in bytes.
   public static let wireSize = 16
 
-  /// In a request the largest reply that fits, in a reply the size of the whole reply.
+  /// In a request the largest reply that the client accepts; in a reply the size of the whole
+  /// reply.
   public var argumentSize: UInt32
-  /// What kind of device it is.
+  /// Attributes of the device.
   ///
-  /// Bits that the specification does not define travel unharmed.
+  /// Bits that the specification does not define are kept.
   public var flags: DeviceFlags
-  /// How many regions there are, empty ones included.
+  /// Number of regions, empty ones included.
   public var regionCount: UInt32
-  /// How many types of interrupts there are, empty ones included.
+  /// Number of interrupt types, empty ones included.
   public var interruptTypeCount: UInt32
 
-  /// Describes a device.
+  /// Creates a description.
   public init(
     argumentSize: UInt32 = UInt32(wireSize), flags: DeviceFlags, regionCount: UInt32,
     interruptTypeCount: UInt32
@@ -26,14 +28,14 @@ public struct DeviceInfo: FixedSizeMessage, WireMessage {
     self.interruptTypeCount = interruptTypeCount
   }
 
-  /// The question for this structure.
+  /// Creates a request.
   public static func request(argumentSize: UInt32 = UInt32(wireSize)) -> DeviceInfo {
     DeviceInfo(argumentSize: argumentSize, flags: [], regionCount: 0, interruptTypeCount: 0)
   }
 
-  /// Reads the 16 bytes.
+  /// Decodes the 16 bytes.
   ///
-  /// What stands behind them belongs to a later version and is left alone.
+  /// Bytes after them belong to a later version and are ignored.
   public init(decoding bytes: Span<UInt8>) throws(WireError) {
     try bytes.require(Self.wireSize)
     argumentSize = bytes.littleEndian(at: 0)
@@ -43,7 +45,7 @@ public struct DeviceInfo: FixedSizeMessage, WireMessage {
     try requireArgumentSize(argumentSize, atLeast: UInt32(Self.wireSize))
   }
 
-  /// Refuses a request that fills in what only a reply may.
+  /// Throws if a request sets fields that only a reply may set.
   public func validateRequest() throws(WireError) {
     try requireZero(UInt64(flags.rawValue), in: "flags")
     try requireZero(UInt64(regionCount), in: "num_regions")
@@ -68,8 +70,8 @@ public struct DeviceFlags: OptionSet, Hashable, Sendable {
   /// Wraps any bits, known or not.
   public init(rawValue: UInt32) { self.rawValue = rawValue }
 
-  /// Bit 0, `VFIO_DEVICE_FLAGS_RESET`: DEVICE_RESET works.
+  /// Bit 0, `VFIO_DEVICE_FLAGS_RESET`: DEVICE_RESET is supported.
   public static let reset = DeviceFlags(rawValue: 1 << 0)
-  /// Bit 1, `VFIO_DEVICE_FLAGS_PCI`: a PCI device, the only kind there is so far.
+  /// Bit 1, `VFIO_DEVICE_FLAGS_PCI`: a PCI device, the only kind so far.
   public static let pci = DeviceFlags(rawValue: 1 << 1)
 }

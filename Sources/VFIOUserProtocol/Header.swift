@@ -1,25 +1,25 @@
 /// The 16 bytes in front of every message (specification, "Header"; `struct vfio_user_header`).
 public struct Header: Equatable, Sendable {
-  /// Bytes on the wire.
+  /// Size on the wire in bytes.
   public static let wireSize = 16
 
-  /// Chosen by the sender of a command, echoed in its reply.
+  /// Chosen by the sender of a command and repeated in the reply.
   ///
-  /// Says nothing about uniqueness.
+  /// Not necessarily unique.
   public var id: UInt16
-  /// What is asked for, or what is being answered.
+  /// The command, also in its reply.
   public var command: Command
-  /// Bytes of the whole message, this header included.
+  /// Size of the whole message in bytes, header included.
   public var size: UInt32
-  /// Type and attributes.
+  /// Type and attributes of the message.
   public var flags: MessageFlags
-  /// An errno, meaningful in a reply with ``MessageFlags/error`` only; zero elsewhere.
+  /// An errno value, valid only in a reply with ``MessageFlags/error``; zero otherwise.
   public var error: UInt32
 
-  /// Puts a header together, field by field.
+  /// Creates a header from its fields.
   ///
-  /// Without flags it is a command whose sender wants an answer. (The default is not written `[]`,
-  /// which costs a call into the standard library each time.)
+  /// Without flags it is the header of a command that requests a reply. (The default value is not
+  /// written `[]`, which costs a call into the standard library each time.)
   @inlinable
   public init(
     id: UInt16, command: Command, size: UInt32, flags: MessageFlags = MessageFlags(rawValue: 0),
@@ -32,11 +32,9 @@ public struct Header: Equatable, Sendable {
     self.error = error
   }
 
-  /// Reads the fields.
+  /// Decodes the fields without validating them.
   ///
-  /// Says nothing yet about whether they make sense.
-  ///
-  /// - Throws: ``WireError/truncated(needed:had:)`` when there are fewer than 16 bytes.
+  /// - Throws: ``WireError/truncated(needed:had:)`` if there are fewer than 16 bytes.
   @inlinable
   public init(decoding bytes: Span<UInt8>) throws(WireError) {
     guard bytes.count >= Self.wireSize else {
@@ -61,19 +59,19 @@ public struct Header: Equatable, Sendable {
     bytes.storeLittleEndian(error, at: 12)
   }
 
-  /// The header of the reply to this command.
+  /// Returns the header of the reply to this command.
   ///
   /// - Parameters:
-  ///   - payload: bytes behind the header.
+  ///   - payload: size of the payload in bytes.
   @inlinable
   public func reply(payload: Int) -> Header {
     Header(id: id, command: command, size: UInt32(Self.wireSize + payload), flags: .reply)
   }
 
-  /// The header of a reply that refuses this command; such a reply has no payload.
+  /// Returns the header of an error reply to this command; such a reply has no payload.
   ///
   /// - Parameters:
-  ///   - errno: a UNIX error number, never zero.
+  ///   - errno: a UNIX error number, not zero.
   @inlinable
   public func errorReply(errno: UInt32) -> Header {
     precondition(errno != 0, "an error reply carries an error number")
@@ -86,34 +84,35 @@ public struct Header: Equatable, Sendable {
 
 /// The flags of a message header.
 public struct MessageFlags: OptionSet, Hashable, Sendable {
-  /// The bits on the wire; bits 0 to 3 are the type, a number and not a set.
+  /// The bits on the wire; bits 0 to 3 are a number, the type of the message.
   public let rawValue: UInt32
 
   /// Wraps any bits, known or not.
   @inlinable
   public init(rawValue: UInt32) { self.rawValue = rawValue }
 
-  /// Type 1: the message answers a command.
+  /// Type 1: the message is a reply.
   ///
-  /// Without it the type is 0, a command.
+  /// Otherwise the type is 0, a command.
   public static let reply = MessageFlags(rawValue: 1)
-  /// Bit 4, `VFIO_USER_F_NO_REPLY`: the sender of the command wants no answer, not even to a failure.
+  /// Bit 4, `VFIO_USER_F_NO_REPLY`: the sender of the command wants no reply, not even an error
+  /// reply.
   public static let noReply = MessageFlags(rawValue: 1 << 4)
-  /// Bit 5, `VFIO_USER_F_ERROR`: the command failed, ``Header/error`` says why.
+  /// Bit 5, `VFIO_USER_F_ERROR`: the command failed with the errno in ``Header/error``.
   public static let error = MessageFlags(rawValue: 1 << 5)
 
   @usableFromInline
   static let typeMask: UInt32 = 0xF
 
-  /// Bits 0 to 3 as a number: 0 a command, 1 a reply, all else unknown.
+  /// The type: 0 for a command, 1 for a reply, other values are unknown.
   @inlinable
   public var type: UInt32 { rawValue & Self.typeMask }
 
-  /// Whether this is an answer.
+  /// Whether the message is a reply.
   @inlinable
   public var isReply: Bool { type == 1 }
 
-  /// The bits that the specification does not define.
+  /// The bits not defined by the specification.
   @inlinable
   public var reserved: UInt32 { rawValue & ~0x3F }
 }

@@ -1,29 +1,29 @@
-/// Which type of interrupt of the device is meant (`VFIO_PCI_*_IRQ_INDEX`); an open set.
+/// An interrupt type of the device (`VFIO_PCI_*_IRQ_INDEX`); an open set.
 public struct InterruptIndex: RawRepresentable, Hashable, Sendable {
-  /// The number on the wire.
+  /// The value on the wire.
   public let rawValue: UInt32
 
   /// Wraps any number, known or not.
   @inlinable
   public init(rawValue: UInt32) { self.rawValue = rawValue }
 
-  /// The interrupt pin.
+  /// INTx, the legacy interrupt pin (`VFIO_PCI_INTX_IRQ_INDEX`).
   public static let intx = InterruptIndex(rawValue: 0)
-  /// Message signalled interrupts.
+  /// MSI (`VFIO_PCI_MSI_IRQ_INDEX`).
   public static let msi = InterruptIndex(rawValue: 1)
-  /// Message signalled interrupts with a table.
+  /// MSI-X (`VFIO_PCI_MSIX_IRQ_INDEX`).
   public static let msix = InterruptIndex(rawValue: 2)
-  /// The device reports an error that it cannot recover from.
+  /// Reports an unrecoverable device error (`VFIO_PCI_ERR_IRQ_INDEX`).
   public static let err = InterruptIndex(rawValue: 3)
-  /// The device asks to be released.
+  /// Requests that the client release the device (`VFIO_PCI_REQ_IRQ_INDEX`).
   public static let req = InterruptIndex(rawValue: 4)
 
-  /// How many types every PCI device reports (`VFIO_PCI_NUM_IRQS`).
+  /// Number of types that every PCI device reports (`VFIO_PCI_NUM_IRQS`).
   public static let standardCount: UInt32 = 5
 }
 
 extension InterruptIndex: CustomStringConvertible {
-  /// A name for people.
+  /// The name used in messages.
   public var description: String {
     switch self {
     case .intx: "INTx"

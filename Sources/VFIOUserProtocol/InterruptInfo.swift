@@ -1,21 +1,23 @@
-/// What is known about one type of interrupt (`struct vfio_irq_info`; specification,
-/// "VFIO_USER_DEVICE_GET_IRQ_INFO"); request and reply have the same form.
+/// Describes one interrupt type (`struct vfio_irq_info`).
+///
+/// See the specification, "VFIO_USER_DEVICE_GET_IRQ_INFO". Request and reply have the same form.
 public struct InterruptInfo: FixedSizeMessage, WireMessage {
-  /// Bytes on the wire.
+  /// Size on the wire in bytes.
   public static let wireSize = 16
 
-  /// In a request the largest reply that fits, in a reply the size of the whole reply.
+  /// In a request the largest reply that the client accepts; in a reply the size of the whole
+  /// reply.
   public var argumentSize: UInt32
-  /// What the type can do.
+  /// What the interrupt type supports.
   ///
-  /// Bits that the specification does not define travel unharmed.
+  /// Bits that the specification does not define are kept.
   public var flags: InterruptFlags
-  /// The type of interrupt.
+  /// The interrupt type.
   public var index: InterruptIndex
-  /// How many interrupts of the type there are.
+  /// Number of interrupts of this type.
   public var count: UInt32
 
-  /// Describes a type of interrupt.
+  /// Creates a description.
   public init(
     argumentSize: UInt32 = UInt32(wireSize), flags: InterruptFlags, index: InterruptIndex,
     count: UInt32
@@ -26,16 +28,16 @@ public struct InterruptInfo: FixedSizeMessage, WireMessage {
     self.count = count
   }
 
-  /// The question for one type.
+  /// Creates a request for one type.
   public static func request(
     _ index: InterruptIndex, argumentSize: UInt32 = UInt32(wireSize)
   ) -> InterruptInfo {
     InterruptInfo(argumentSize: argumentSize, flags: [], index: index, count: 0)
   }
 
-  /// Reads the 16 bytes.
+  /// Decodes the 16 bytes.
   ///
-  /// What stands behind them belongs to a later version and is left alone.
+  /// Bytes after them belong to a later version and are ignored.
   public init(decoding bytes: Span<UInt8>) throws(WireError) {
     try bytes.require(Self.wireSize)
     argumentSize = bytes.littleEndian(at: 0)
@@ -45,7 +47,7 @@ public struct InterruptInfo: FixedSizeMessage, WireMessage {
     try requireArgumentSize(argumentSize, atLeast: UInt32(Self.wireSize))
   }
 
-  /// Refuses a request that fills in what only a reply may.
+  /// Throws if a request sets fields that only a reply may set.
   public func validateRequest() throws(WireError) {
     try requireZero(UInt64(flags.rawValue), in: "flags")
     try requireZero(UInt64(count), in: "count")
@@ -61,7 +63,7 @@ public struct InterruptInfo: FixedSizeMessage, WireMessage {
   }
 }
 
-/// What a type of interrupt can do.
+/// What an interrupt type supports.
 public struct InterruptFlags: OptionSet, Hashable, Sendable {
   /// The bits on the wire.
   public let rawValue: UInt32
@@ -71,10 +73,11 @@ public struct InterruptFlags: OptionSet, Hashable, Sendable {
 
   /// Bit 0, `VFIO_IRQ_INFO_EVENTFD`: the server can signal an eventfd.
   public static let eventDescriptors = InterruptFlags(rawValue: 1 << 0)
-  /// Bit 1, `VFIO_IRQ_INFO_MASKABLE`: masking and unmasking work.
+  /// Bit 1, `VFIO_IRQ_INFO_MASKABLE`: masking and unmasking are supported.
   public static let maskable = InterruptFlags(rawValue: 1 << 1)
-  /// Bit 2, `VFIO_IRQ_INFO_AUTOMASKED`: masks itself when it triggers.
+  /// Bit 2, `VFIO_IRQ_INFO_AUTOMASKED`: an interrupt is masked automatically when it triggers.
   public static let autoMasked = InterruptFlags(rawValue: 1 << 2)
-  /// Bit 3, `VFIO_IRQ_INFO_NORESIZE`: more interrupts need the whole type disabled first.
+  /// Bit 3, `VFIO_IRQ_INFO_NORESIZE`: the whole type must be disabled before more interrupts are
+  /// enabled.
   public static let noResize = InterruptFlags(rawValue: 1 << 3)
 }

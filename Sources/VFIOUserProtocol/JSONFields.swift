@@ -1,10 +1,10 @@
-/// The fields of a JSON object that are read by name, each with its type.
+/// Typed access to the fields of a JSON object by name.
 struct JSONFields {
-  /// What stands in front of a field's name in messages: nothing, or the object's name and a dot.
+  /// The prefix of field names in error messages: empty, or the object's name and a dot.
   private let path: String
   private let fields: [String: JSONValue]
 
-  /// Takes the fields of `value`, which messages call `name`.
+  /// Takes the fields of `value`, which error messages call `name`.
   init(_ value: JSONValue, name: String, path: String = "") throws(WireError) {
     guard case .object(let fields) = value else {
       throw .malformedVersionData("\(name) must be an object, is \(value)")
@@ -16,13 +16,13 @@ struct JSONFields {
   /// The names of all fields.
   var names: some Sequence<String> { fields.keys }
 
-  /// The object in a field; its own fields carry its name in messages unless told otherwise.
+  /// The object in a field; error messages prefix its fields with its name unless `path` is given.
   func object(_ name: String, path inner: String? = nil) throws(WireError) -> JSONFields? {
     guard let value = fields[name] else { return nil }
     return try JSONFields(value, name: path + name, path: inner ?? path + name + ".")
   }
 
-  /// The truth value in a field.
+  /// The Boolean in a field.
   func boolean(_ name: String) throws(WireError) -> Bool? {
     guard let value = fields[name] else { return nil }
     guard case .boolean(let boolean) = value else {
@@ -31,7 +31,7 @@ struct JSONFields {
     return boolean
   }
 
-  /// The whole number in a field.
+  /// The integer in a field.
   func whole(
     _ name: String, in range: ClosedRange<UInt64>
   ) throws(WireError) -> UInt64? {
@@ -44,7 +44,7 @@ struct JSONFields {
     return number
   }
 
-  /// The page sizes in a field, each a bit from `smallest` upwards.
+  /// The page sizes in a field as a bit mask, with no bit below `smallest`.
   func pageSizes(_ name: String, smallest: UInt64) throws(WireError) -> UInt64? {
     guard let sizes = try whole(name, in: 1...UInt64.max) else { return nil }
     guard sizes & (smallest - 1) == 0 else {
@@ -53,7 +53,7 @@ struct JSONFields {
     return sizes
   }
 
-  /// The one page size in a field.
+  /// The page size in a field, a power of two.
   func pageSize(_ name: String) throws(WireError) -> UInt64? {
     guard let size = try whole(name, in: 1...UInt64.max) else { return nil }
     guard size.nonzeroBitCount == 1 else {

@@ -1,8 +1,8 @@
-/// What is seen of a JSON text without parsing it: strings are passed over.
+/// The structure of a JSON text, found without parsing it; the contents of strings are skipped.
 struct JSONOutline {
-  /// How many brackets and braces are open at once at most.
+  /// Maximum nesting depth of brackets and braces.
   private(set) var nesting = 0
-  /// Whether a list or an object ends with a comma.
+  /// Whether an array or object ends with a comma.
   private(set) var hasTrailingComma = false
 
   private var depth = 0
@@ -10,7 +10,7 @@ struct JSONOutline {
   private var isEscaped = false
   private var isBehindComma = false
 
-  /// Looks at every byte once.
+  /// Scans all bytes once.
   init(of bytes: [UInt8]) {
     for byte in bytes {
       if isInString { passOver(byte) } else { note(byte) }

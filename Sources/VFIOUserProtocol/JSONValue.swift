@@ -1,8 +1,8 @@
 internal import FoundationEssentials
 
-/// A JSON value of unknown type, so that each field can be judged for itself.
+/// A JSON value of unknown type, so that each field can be checked separately.
 ///
-/// The content of lists is of no interest to anybody here.
+/// The elements of arrays are not needed and not kept.
 enum JSONValue: Equatable {
   case null
   case boolean(Bool)
@@ -11,15 +11,15 @@ enum JSONValue: Equatable {
   case text(String)
   case list
   case object([String: JSONValue])
-  /// Good grammar, but a number beyond every limit or half a surrogate pair.
+  /// Valid syntax, but a number out of range or half a surrogate pair.
   case unrepresentable
 
-  /// The most bytes that are given to the parser.
+  /// Maximum number of bytes passed to the parser.
   static let maxText = 4096
-  /// The deepest nesting that is given to the parser.
+  /// Maximum nesting depth passed to the parser.
   static let deepestNesting = 8
 
-  /// Parses a text after its size, its nesting and its encoding were checked.
+  /// Parses a text after checking its size, nesting and encoding.
   static func parse(_ bytes: [UInt8]) throws(WireError) -> JSONValue {
     guard bytes.count <= maxText else {
       throw .malformedVersionData(
@@ -32,7 +32,7 @@ enum JSONValue: Equatable {
     guard outline.nesting <= deepestNesting else {
       throw .malformedVersionData("nested deeper than \(deepestNesting) levels")
     }
-    // The parser takes it, and RFC 8259 does not.
+    // The parser accepts a trailing comma, RFC 8259 does not.
     guard !outline.hasTrailingComma else { throw .malformedVersionData("not valid JSON") }
     do {
       return try JSONDecoder().decode(JSONValue.self, from: Data(text.utf8))
@@ -41,14 +41,14 @@ enum JSONValue: Equatable {
     }
   }
 
-  /// The value as compact text with sorted keys.
+  /// The value as compact JSON with sorted keys.
   var serialized: [UInt8] {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     do {
       return [UInt8](try encoder.encode(self))
     } catch {
-      // Only an infinite number or a number that is none could fail, and we never write fractions.
+      // Only infinity or NaN could fail, and we never encode fractions.
       preconditionFailure("JSON that cannot be written: \(error)")
     }
   }
@@ -88,7 +88,7 @@ extension JSONValue: Codable {
 }
 
 extension JSONValue: CustomStringConvertible {
-  /// What a message for people says about the value.
+  /// The description used in error messages.
   var description: String {
     switch self {
     case .null: "null"

@@ -1,17 +1,17 @@
-// The specification puts numbers on the wire in the byte order of the host. All hosts that run a
-// VMM with vfio-user are little endian, so that is what is read and written, whatever this host is.
+// The specification uses the host's byte order on the wire. All hosts that run a VMM with vfio-user
+// are little endian, so this code always reads and writes little endian.
 
 extension Span<UInt8> {
-  /// The number whose first byte stands at `offset`.
+  /// Loads the number whose first byte is at `offset`.
   ///
-  /// Decoders compare the length once before they load; the check here guards against *their*
-  /// mistakes, no input of a peer can reach it.
+  /// Decoders check the length once before they load; the precondition here guards against *their*
+  /// mistakes and cannot be violated by a peer.
   @inlinable
   public func littleEndian<Number: FixedWidthInteger & BitwiseCopyable>(
     at offset: Int, as type: Number.Type = Number.self
   ) -> Number {
     precondition(offset >= 0 && offset <= count - MemoryLayout<Number>.size, "load out of bounds")
-    // Sound: the range was checked on the line above, and the load asks for no alignment.
+    // Sound: the range was checked above, and the load does not require alignment.
     let value = unsafe withUnsafeBytes {
       unsafe $0.loadUnaligned(fromByteOffset: offset, as: Number.self)
     }
@@ -20,7 +20,7 @@ extension Span<UInt8> {
 }
 
 extension MutableRawSpan {
-  /// Writes a number so that its first byte stands at `offset`.
+  /// Stores a number with its first byte at `offset`.
   @inlinable
   @_lifetime(self: copy self)
   public mutating func storeLittleEndian<Number: FixedWidthInteger & BitwiseCopyable>(

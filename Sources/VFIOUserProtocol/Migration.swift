@@ -1,7 +1,9 @@
-/// Which states beyond the basic ones a device knows (`struct vfio_user_device_feature_migration`;
-/// specification, "VFIO_DEVICE_FEATURE_MIGRATION"): the data of a feature.
+/// The migration features of a device beyond the basic ones: the data of a feature.
+///
+/// See `struct vfio_user_device_feature_migration` and the specification,
+/// "VFIO_DEVICE_FEATURE_MIGRATION".
 public struct MigrationFlags: OptionSet, Hashable, FixedSizeMessage, WireMessage {
-  /// Bytes on the wire.
+  /// Size on the wire in bytes.
   public static let wireSize = 8
 
   /// The bits on the wire.
@@ -10,14 +12,14 @@ public struct MigrationFlags: OptionSet, Hashable, FixedSizeMessage, WireMessage
   /// Wraps any bits, known or not.
   public init(rawValue: UInt64) { self.rawValue = rawValue }
 
-  /// Bit 0, `VFIO_MIGRATION_STOP_COPY`; set by every device that can migrate.
+  /// Bit 0, `VFIO_MIGRATION_STOP_COPY`; set by every device that supports migration.
   public static let stopCopy = MigrationFlags(rawValue: 1 << 0)
   /// Bit 1, `VFIO_MIGRATION_P2P`.
   public static let peerToPeer = MigrationFlags(rawValue: 1 << 1)
   /// Bit 2, `VFIO_MIGRATION_PRE_COPY`.
   public static let preCopy = MigrationFlags(rawValue: 1 << 2)
 
-  /// Reads the eight bytes; what stands behind them is left alone.
+  /// Decodes the eight bytes; bytes after them are ignored.
   public init(decoding bytes: Span<UInt8>) throws(WireError) {
     try bytes.require(Self.wireSize)
     self.init(rawValue: bytes.littleEndian(at: 0))
@@ -30,24 +32,26 @@ public struct MigrationFlags: OptionSet, Hashable, FixedSizeMessage, WireMessage
   }
 }
 
-/// The state that a device is in or is to take (`struct vfio_user_device_feature_mig_state`;
-/// specification, "VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE"): the data of a feature.
+/// The migration state of a device, current or requested: the data of a feature.
+///
+/// See `struct vfio_user_device_feature_mig_state` and the specification,
+/// "VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE".
 public struct MigrationState: FixedSizeMessage, WireMessage {
-  /// Bytes on the wire.
+  /// Size on the wire in bytes.
   public static let wireSize = 8
 
   /// The state.
   public var state: DeviceState
-  /// Not used in vfio-user: the data travels in messages.
+  /// Not used in vfio-user, where messages transfer the data.
   public var dataDescriptor: UInt32
 
-  /// Names a state.
+  /// Creates a value for a state.
   public init(_ state: DeviceState, dataDescriptor: UInt32 = 0) {
     self.state = state
     self.dataDescriptor = dataDescriptor
   }
 
-  /// Reads the eight bytes; what stands behind them is left alone.
+  /// Decodes the eight bytes; bytes after them are ignored.
   public init(decoding bytes: Span<UInt8>) throws(WireError) {
     try bytes.require(Self.wireSize)
     state = DeviceState(rawValue: bytes.littleEndian(at: 0))
@@ -62,9 +66,9 @@ public struct MigrationState: FixedSizeMessage, WireMessage {
   }
 }
 
-/// A state of a device in its migration (`enum vfio_user_device_mig_state`); an open set.
+/// A migration state of a device (`enum vfio_user_device_mig_state`); an open set.
 public struct DeviceState: RawRepresentable, Hashable, Sendable {
-  /// The number on the wire.
+  /// The value on the wire.
   public let rawValue: UInt32
 
   /// Wraps any number, known or not.
@@ -72,19 +76,19 @@ public struct DeviceState: RawRepresentable, Hashable, Sendable {
 
   /// The device failed and needs a reset.
   ///
-  /// Nobody can ask for this state.
+  /// A client cannot request this state.
   public static let error = DeviceState(rawValue: 0)
-  /// Nothing changes, inside or outside.
+  /// The device is stopped: neither its internal state nor guest memory changes.
   public static let stop = DeviceState(rawValue: 1)
-  /// The device works.
+  /// The device is running.
   public static let running = DeviceState(rawValue: 2)
-  /// Stopped, and its inner state can be read.
+  /// The device is stopped, and its internal state can be read.
   public static let stopCopy = DeviceState(rawValue: 3)
-  /// Stopped, and a new inner state is being loaded.
+  /// The device is stopped, and a new internal state is being loaded.
   public static let resuming = DeviceState(rawValue: 4)
   /// Not used in vfio-user.
   public static let runningP2P = DeviceState(rawValue: 5)
-  /// The device works while its inner state is read and changes are tracked.
+  /// The device is running while its internal state is read and changes are tracked.
   public static let preCopy = DeviceState(rawValue: 6)
   /// Not used in vfio-user.
   public static let preCopyP2P = DeviceState(rawValue: 7)

@@ -1,28 +1,29 @@
-/// A piece of a device's saved state (`struct vfio_user_mig_data`; specification,
-/// "VFIO_USER_MIG_DATA_READ" and "VFIO_USER_MIG_DATA_WRITE").
+/// A part of a device's saved state (`struct vfio_user_mig_data`).
 ///
-/// The value is the fixed part. The data stands behind it in the reply to a read and in the request
-/// of a write; a write's reply has no payload.
+/// See the specification, "VFIO_USER_MIG_DATA_READ" and "VFIO_USER_MIG_DATA_WRITE". The value is
+/// the fixed part. The data follows it in the reply to a read and in a write request; the reply to
+/// a write has no payload.
 public struct MigrationData: FixedSizeMessage, WireMessage {
-  /// Bytes of the fixed part on the wire.
+  /// Size of the fixed part on the wire in bytes.
   public static let wireSize = 8
 
-  /// In a request the largest reply payload that fits, in a reply its size with the data.
+  /// In a request the largest reply payload that the client accepts; in a reply its size, data
+  /// included.
   public var argumentSize: UInt32
-  /// Bytes of data, wanted or there.
+  /// Size of the data in bytes, requested or present.
   ///
-  /// A reply with less than was wanted is the last one.
+  /// A reply with less than requested is the last one.
   public var size: UInt32
 
-  /// Puts the fixed part together; `argsz` covers it and the data.
+  /// Creates the fixed part; `argsz` is set to its size plus that of the data.
   public init(size: UInt32) {
     self.size = size
     argumentSize = UInt32(clamping: VFIOUserProtocol.wireSize(Self.wireSize, plus: UInt64(size)))
   }
 
-  /// Reads the fixed part and looks at nothing behind it.
+  /// Decodes the fixed part and ignores the bytes after it.
   ///
-  /// `argsz` is not judged here: a write has no reply, so that any value of it is right.
+  /// `argsz` is not validated here: the reply to a write has no payload, so any value is correct.
   public init(decoding bytes: Span<UInt8>) throws(WireError) {
     try bytes.require(Self.wireSize)
     argumentSize = bytes.littleEndian(at: 0)
@@ -36,29 +37,31 @@ public struct MigrationData: FixedSizeMessage, WireMessage {
     bytes.storeLittleEndian(size, at: 4)
   }
 
-  /// Refuses the request of a read that has data, or no room for the reply that it asks for.
+  /// Throws if a read request contains data, or if its `argsz` is too small for the reply.
   public func validateReadRequest(in payload: Span<UInt8>) throws(WireError) {
     try payload.requireExactly(Self.wireSize)
     let needed = VFIOUserProtocol.wireSize(Self.wireSize, plus: UInt64(size))
     try requireArgumentSize(argumentSize, atLeast: UInt32(clamping: needed))
   }
 
-  /// The data in the request of a write; it has to be exactly ``size`` bytes.
+  /// The data of a write request.
   ///
   /// - Parameters:
-  ///   - payload: the payload that this value was read from.
+  ///   - payload: the payload that this value was decoded from.
   /// - Returns: ``size`` bytes.
+  /// - Throws: if the data is not exactly ``size`` bytes.
   @_lifetime(copy payload)
   public func data(in payload: Span<UInt8>) throws(WireError) -> Span<UInt8> {
     try payload.bulk(behind: Self.wireSize, length: UInt64(size))
   }
 
-  /// The data in the reply to a read: the first ``size`` bytes behind the fixed part.
+  /// The data of the reply to a read: the first ``size`` bytes after the fixed part.
   ///
-  /// libvfio-user always sends as many bytes as were asked for; those beyond ``size`` mean nothing.
+  /// libvfio-user always sends as many bytes as were requested; those beyond ``size`` are
+  /// meaningless.
   ///
   /// - Parameters:
-  ///   - payload: the payload that this value was read from.
+  ///   - payload: the payload that this value was decoded from.
   /// - Returns: ``size`` bytes.
   @_lifetime(copy payload)
   public func replyData(in payload: Span<UInt8>) throws(WireError) -> Span<UInt8> {

@@ -1,26 +1,26 @@
-/// An access to a region of the device (`struct vfio_user_region_access`; specification,
-/// "VFIO_USER_REGION_READ" and "VFIO_USER_REGION_WRITE").
+/// An access to a region of the device (`struct vfio_user_region_access`).
 ///
-/// The value is the fixed part. The requests and replies are:
+/// See the specification, "VFIO_USER_REGION_READ" and "VFIO_USER_REGION_WRITE". The value is the
+/// fixed part. The requests and replies are:
 ///
 /// | | request | reply |
 /// |---|---|---|
 /// | read | fixed part | fixed part, data |
 /// | write | fixed part, data | fixed part |
 ///
-/// Take the data with ``data(in:)``, and where there must be none, check with ``requireNoData(in:)``.
+/// ``data(in:)`` returns the data; where there must be none, check with ``requireNoData(in:)``.
 public struct RegionAccess: FixedSizeMessage, WireMessage {
-  /// Bytes of the fixed part on the wire.
+  /// Size of the fixed part on the wire in bytes.
   public static let wireSize = 16
 
-  /// Where in the region the access starts.
+  /// Offset of the access in the region.
   public var offset: UInt64
   /// The region.
   public var region: RegionIndex
-  /// Bytes of data.
+  /// Size of the data in bytes.
   public var count: UInt32
 
-  /// Describes an access.
+  /// Creates an access.
   @inlinable
   public init(offset: UInt64, region: RegionIndex, count: UInt32) {
     self.offset = offset
@@ -28,7 +28,7 @@ public struct RegionAccess: FixedSizeMessage, WireMessage {
     self.count = count
   }
 
-  /// Reads the fixed part and looks at nothing behind it.
+  /// Decodes the fixed part and ignores the bytes after it.
   @inlinable
   public init(decoding bytes: Span<UInt8>) throws(WireError) {
     try bytes.require(Self.wireSize)
@@ -46,24 +46,25 @@ public struct RegionAccess: FixedSizeMessage, WireMessage {
     bytes.storeLittleEndian(count, at: 12)
   }
 
-  /// The data behind the fixed part; it has to be exactly ``count`` bytes.
+  /// The data after the fixed part.
   ///
   /// - Parameters:
-  ///   - payload: the payload that this value was read from.
+  ///   - payload: the payload that this value was decoded from.
   /// - Returns: ``count`` bytes.
+  /// - Throws: if the data is not exactly ``count`` bytes.
   @inlinable
   @_lifetime(copy payload)
   public func data(in payload: Span<UInt8>) throws(WireError) -> Span<UInt8> {
     try payload.bulk(behind: Self.wireSize, length: UInt64(count))
   }
 
-  /// Refuses a payload that has bytes behind the fixed part.
+  /// Throws if the payload has bytes after the fixed part.
   @inlinable
   public func requireNoData(in payload: Span<UInt8>) throws(WireError) {
     try payload.requireExactly(Self.wireSize)
   }
 
-  /// The range of the region that is accessed, nil when it does not lie within `size` bytes.
+  /// The accessed range of the region, nil if it exceeds a region of `size` bytes.
   @inlinable
   public func range(within size: UInt64) -> Range<UInt64>? {
     let (end, overflow) = offset.addingReportingOverflow(UInt64(count))

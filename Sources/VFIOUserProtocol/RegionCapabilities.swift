@@ -1,17 +1,17 @@
-/// What a region has beyond its fixed description: the list behind ``RegionInfo`` (`struct
-/// vfio_info_cap_header` and what follows it; specification, "VFIO region capabilities").
+/// The capabilities of a region: the list that follows ``RegionInfo``.
+///
+/// See `struct vfio_info_cap_header` and the specification, "VFIO region capabilities".
 public struct RegionCapabilities: Equatable, Sendable {
-  /// The parts that can be mapped; nil when nothing restricts mapping to parts.
+  /// The areas that can be mapped; nil if mapping is not restricted to areas.
   public var sparseAreas: [SparseMapArea]?
-  /// What a region beyond the standard ones is for (`struct vfio_region_info_cap_type`).
+  /// The purpose of a region beyond the standard ones (`struct vfio_region_info_cap_type`).
   public var type: RegionType?
-  /// Whether the pages of the MSI-X table may be mapped too
-  /// (`VFIO_REGION_INFO_CAP_MSIX_MAPPABLE`).
+  /// Whether the pages of the MSI-X table can be mapped too (`VFIO_REGION_INFO_CAP_MSIX_MAPPABLE`).
   public var msixMappable: Bool
-  /// Identities of capabilities in the list that this version does not know; never written.
+  /// IDs of capabilities in the list that this version does not know; never encoded.
   public var unknown: [RegionCapabilityID]
 
-  /// Puts a list together.
+  /// Creates a list.
   public init(
     sparseAreas: [SparseMapArea]? = nil, type: RegionType? = nil, msixMappable: Bool = false
   ) {
@@ -21,26 +21,26 @@ public struct RegionCapabilities: Equatable, Sendable {
     self.unknown = []
   }
 
-  /// Bytes of every capability's own header.
+  /// Size of a capability's header in bytes.
   static let headerSize = 8
-  /// Bytes in front of the areas of a sparse capability.
+  /// Size of a sparse mmap capability without its areas, in bytes.
   static let sparseFixedSize = 16
-  /// Bytes of a type capability.
+  /// Size of a type capability in bytes.
   static let typeSize = 16
 
-  /// Bytes of the list on the wire.
+  /// Size of the list on the wire in bytes.
   public var wireSize: Int {
     let sparse = sparseAreas.map { Self.sparseFixedSize + $0.count * SparseMapArea.wireSize } ?? 0
     return sparse + (type == nil ? 0 : Self.typeSize) + (msixMappable ? Self.headerSize : 0)
   }
 
-  /// Whether there is nothing to write.
+  /// Whether the list is empty.
   public var isEmpty: Bool { wireSize == 0 }
 
-  /// Walks the list that starts at `first`, an offset into `payload` like all in the list.
+  /// Decodes the list that starts at `first`; all its offsets are relative to `payload`.
   ///
-  /// Each step has to lead behind the end of the capability before, so no list can lead in a circle
-  /// and no byte is read twice. Of two capabilities with the same identity the first counts.
+  /// Each offset must be beyond the end of the previous capability, so the chain cannot loop and no
+  /// byte is read twice. If two capabilities have the same ID, the first one is used.
   public init(decoding payload: Span<UInt8>, from first: UInt32) throws(WireError) {
     self.init()
     var floor = RegionInfo.wireSize
@@ -56,7 +56,7 @@ public struct RegionCapabilities: Equatable, Sendable {
     }
   }
 
-  /// Reads what stands behind one capability's header and says how many bytes that was.
+  /// Decodes the body of one capability and returns its size in bytes.
   private mutating func take(
     _ id: RegionCapabilityID, _ body: Span<UInt8>
   ) throws(WireError) -> Int {
@@ -80,7 +80,7 @@ public struct RegionCapabilities: Equatable, Sendable {
     }
   }
 
-  /// Writes the list so that its first capability stands at `start`.
+  /// Writes the list with its first capability at `start`.
   @_lifetime(bytes: copy bytes)
   func encode(into bytes: inout MutableRawSpan, at start: Int) {
     let end = start + wireSize
@@ -120,9 +120,9 @@ public struct RegionCapabilities: Equatable, Sendable {
   }
 }
 
-/// What a capability of a region is about (`VFIO_REGION_INFO_CAP_*`); an open set.
+/// The kind of a region capability (`VFIO_REGION_INFO_CAP_*`); an open set.
 public struct RegionCapabilityID: RawRepresentable, Hashable, Sendable {
-  /// The number on the wire.
+  /// The value on the wire.
   public let rawValue: UInt16
 
   /// Wraps any number, known or not.
@@ -136,37 +136,37 @@ public struct RegionCapabilityID: RawRepresentable, Hashable, Sendable {
   public static let msixMappable = RegionCapabilityID(rawValue: 3)
 }
 
-/// What a region beyond the standard ones is for.
+/// The purpose of a region beyond the standard ones.
 public struct RegionType: Equatable, Sendable {
-  /// The family, one for each kind of bus driver.
+  /// The type; each kind of bus driver has its own.
   public var type: UInt32
-  /// The member of the family.
+  /// The subtype within the type.
   public var subtype: UInt32
 
-  /// Pairs the two numbers.
+  /// Creates a region type.
   public init(type: UInt32, subtype: UInt32) {
     self.type = type
     self.subtype = subtype
   }
 }
 
-/// A part of a region that can be mapped (`struct vfio_region_sparse_mmap_area`).
+/// An area of a region that can be mapped (`struct vfio_region_sparse_mmap_area`).
 public struct SparseMapArea: Equatable, Sendable {
-  /// Bytes on the wire.
+  /// Size on the wire in bytes.
   static let wireSize = 16
 
-  /// Where in the region the part starts.
+  /// Offset of the area in the region.
   public var offset: UInt64
-  /// Bytes of the part.
+  /// Size of the area in bytes.
   public var size: UInt64
 
-  /// Describes a part.
+  /// Creates an area.
   public init(offset: UInt64, size: UInt64) {
     self.offset = offset
     self.size = size
   }
 
-  /// Reads `nr_areas`, a reserved word, and that many areas.
+  /// Decodes `nr_areas`, a reserved word, and the areas.
   fileprivate static func list(decoding body: Span<UInt8>) throws(WireError) -> [SparseMapArea] {
     try body.require(8)
     let count: UInt32 = body.littleEndian(at: 0)

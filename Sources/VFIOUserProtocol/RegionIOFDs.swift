@@ -1,21 +1,22 @@
-/// The question which parts of a region signal through descriptors (`struct
-/// vfio_user_region_io_fds_request`; specification, "VFIO_USER_DEVICE_GET_REGION_IO_FDS").
+/// Asks which parts of a region use file descriptors (`struct vfio_user_region_io_fds_request`).
+///
+/// See the specification, "VFIO_USER_DEVICE_GET_REGION_IO_FDS".
 public struct RegionIOFDsRequest: FixedSizeMessage, WireMessage {
-  /// Bytes on the wire.
+  /// Size on the wire in bytes.
   public static let wireSize = 16
 
-  /// Largest reply payload that the client takes.
+  /// Largest reply payload that the client accepts.
   public var argumentSize: UInt32
   /// The region.
   public var index: RegionIndex
 
-  /// Asks about one region.
+  /// Creates a request for one region.
   public init(index: RegionIndex, argumentSize: UInt32) {
     self.index = index
     self.argumentSize = argumentSize
   }
 
-  /// Reads the 16 bytes; flags and count have to be zero.
+  /// Decodes the 16 bytes; flags and count must be zero.
   public init(decoding bytes: Span<UInt8>) throws(WireError) {
     try bytes.requireExactly(Self.wireSize)
     argumentSize = bytes.littleEndian(at: 0)
@@ -35,26 +36,27 @@ public struct RegionIOFDsRequest: FixedSizeMessage, WireMessage {
   }
 }
 
-/// The parts of a region that signal through descriptors (`struct vfio_user_region_io_fds_reply`);
-/// the descriptors travel beside the message.
+/// The parts of a region that use file descriptors (`struct vfio_user_region_io_fds_reply`).
+///
+/// The descriptors are sent with the message.
 public struct RegionIOFDsReply: WireMessage {
   static let fixedSize = 16
 
-  /// The size of the whole reply: as it is written here, or in an incomplete one as the server says.
+  /// Size of the whole reply in bytes; in an incomplete reply as given by the server.
   public let argumentSize: UInt32
   /// The region.
   public let index: RegionIndex
-  /// How many parts there are, also when they did not fit.
+  /// Number of sub-regions, even if they did not fit.
   public let count: UInt32
-  /// The parts; empty in an incomplete reply.
+  /// The sub-regions; empty in an incomplete reply.
   public let subRegions: [SubRegion]
 
-  /// Whether everything is here.
+  /// Whether the reply is complete.
   ///
-  /// If not, ask again with room for ``argumentSize``.
+  /// If not, repeat the request with room for ``argumentSize``.
   public var isComplete: Bool { subRegions.count == Int(count) }
 
-  /// Puts a complete reply together.
+  /// Creates a complete reply.
   public init(index: RegionIndex, subRegions: [SubRegion]) {
     self.index = index
     self.subRegions = subRegions
@@ -69,16 +71,16 @@ public struct RegionIOFDsReply: WireMessage {
     subRegions = []
   }
 
-  /// What fits a client that gave `argumentSize` as its largest reply: all or the fixed part.
+  /// Returns what fits into a reply of at most `argumentSize`: the whole reply or the fixed part.
   public func limited(to argumentSize: UInt32) -> RegionIOFDsReply {
     guard argumentSize < self.argumentSize else { return self }
     return RegionIOFDsReply(argumentSize: self.argumentSize, index: index, count: count)
   }
 
-  /// Reads the reply, whether its elements are 40 bytes apart or more.
+  /// Decodes the reply, with elements of 40 bytes or more.
   ///
-  /// The distance follows from the size and the count. (The specification subtracts 32 for the fixed
-  /// part in its formula; the fixed part is 16 bytes.)
+  /// The stride is computed from size and count. (The specification's formula subtracts 32 for the
+  /// fixed part, but the fixed part is 16 bytes.)
   public init(decoding bytes: Span<UInt8>) throws(WireError) {
     try bytes.require(Self.fixedSize)
     let argumentSize: UInt32 = bytes.littleEndian(at: 0)
@@ -106,10 +108,10 @@ public struct RegionIOFDsReply: WireMessage {
     self.init(index: index, subRegions: parts)
   }
 
-  /// Bytes on the wire.
+  /// Size on the wire in bytes.
   public var wireSize: Int { Self.fixedSize + subRegions.count * SubRegion.wireSize }
 
-  /// Writes the fixed part and the array behind it.
+  /// Writes the fixed part, followed by the array.
   @_lifetime(bytes: copy bytes)
   public func encode(into bytes: inout MutableRawSpan) {
     bytes.storeLittleEndian(argumentSize, at: 0)

@@ -1,29 +1,30 @@
-/// The fixed part of what is known about one region (`struct vfio_region_info`; specification,
-/// "VFIO_USER_DEVICE_GET_REGION_INFO").
+/// The fixed part of the description of a region (`struct vfio_region_info`).
 ///
-/// It is the whole request; for the reply see ``RegionInfoReply``.
+/// See the specification, "VFIO_USER_DEVICE_GET_REGION_INFO". It is the whole request; for the
+/// reply see ``RegionInfoReply``.
 public struct RegionInfo: FixedSizeMessage, WireMessage {
-  /// Bytes on the wire.
+  /// Size on the wire in bytes.
   public static let wireSize = 32
 
-  /// In a request the largest reply that fits, in a reply the size of the whole reply.
+  /// In a request the largest reply that the client accepts; in a reply the size of the whole
+  /// reply.
   public var argumentSize: UInt32
-  /// What the client may do.
+  /// The permitted accesses.
   ///
-  /// Bits that the specification does not define travel unharmed.
+  /// Bits that the specification does not define are kept.
   public var flags: RegionFlags
   /// The region.
   public var index: RegionIndex
-  /// Where the first capability stands, counted from the start of this structure; 0 for none.
+  /// Offset of the first capability from the start of this structure; 0 if there is none.
   public var capabilityOffset: UInt32
-  /// Bytes of the region; 0 when the device does not have it.
+  /// Size of the region in bytes; 0 if the device does not implement it.
   public var size: UInt64
-  /// Where in the file of the accompanying descriptor the region starts.
+  /// Offset of the region in the file of the descriptor sent with the reply.
   public var offset: UInt64
 
-  /// Describes a region.
+  /// Creates a description.
   ///
-  /// A server hands the result to ``RegionInfoReply``, which fills in the rest.
+  /// A server passes it to ``RegionInfoReply``, which sets the remaining fields.
   public init(flags: RegionFlags, index: RegionIndex, size: UInt64, offset: UInt64 = 0) {
     self.argumentSize = UInt32(Self.wireSize)
     self.flags = flags
@@ -33,7 +34,7 @@ public struct RegionInfo: FixedSizeMessage, WireMessage {
     self.offset = offset
   }
 
-  /// The question for one region.
+  /// Creates a request for one region.
   public static func request(
     _ index: RegionIndex, argumentSize: UInt32 = UInt32(wireSize)
   ) -> RegionInfo {
@@ -42,9 +43,9 @@ public struct RegionInfo: FixedSizeMessage, WireMessage {
     return request
   }
 
-  /// Reads the 32 bytes.
+  /// Decodes the 32 bytes.
   ///
-  /// What stands behind them is for ``RegionInfoReply`` to look at.
+  /// Bytes after them are decoded by ``RegionInfoReply``.
   public init(decoding bytes: Span<UInt8>) throws(WireError) {
     try bytes.require(Self.wireSize)
     argumentSize = bytes.littleEndian(at: 0)
@@ -56,7 +57,7 @@ public struct RegionInfo: FixedSizeMessage, WireMessage {
     try requireArgumentSize(argumentSize, atLeast: UInt32(Self.wireSize))
   }
 
-  /// Refuses a request that fills in what only a reply may.
+  /// Throws if a request sets fields that only a reply may set.
   public func validateRequest() throws(WireError) {
     try requireZero(UInt64(flags.rawValue), in: "flags")
     try requireZero(UInt64(capabilityOffset), in: "cap_offset")
@@ -76,7 +77,7 @@ public struct RegionInfo: FixedSizeMessage, WireMessage {
   }
 }
 
-/// What a client may do with a region.
+/// The accesses that a client may make to a region.
 public struct RegionFlags: OptionSet, Hashable, Sendable {
   /// The bits on the wire.
   public let rawValue: UInt32
@@ -88,8 +89,8 @@ public struct RegionFlags: OptionSet, Hashable, Sendable {
   public static let readable = RegionFlags(rawValue: 1 << 0)
   /// Bit 1, `VFIO_REGION_INFO_FLAG_WRITE`.
   public static let writable = RegionFlags(rawValue: 1 << 1)
-  /// Bit 2, `VFIO_REGION_INFO_FLAG_MMAP`: a descriptor comes with the reply.
+  /// Bit 2, `VFIO_REGION_INFO_FLAG_MMAP`: a descriptor is sent with the reply.
   public static let mappable = RegionFlags(rawValue: 1 << 2)
-  /// Bit 3, `VFIO_REGION_INFO_FLAG_CAPS`: there are capabilities.
+  /// Bit 3, `VFIO_REGION_INFO_FLAG_CAPS`: capabilities are present.
   public static let capabilities = RegionFlags(rawValue: 1 << 3)
 }

@@ -1,20 +1,22 @@
-/// All that a server says about one region: the fixed part with its capabilities behind
-/// (specification, "VFIO_USER_DEVICE_GET_REGION_INFO").
+/// The complete description of a region: the fixed part followed by its capabilities.
 ///
-/// A client that left too little room gets the fixed part alone, and learns from
-/// ``RegionInfo/argumentSize`` with how much it should ask again.
+/// See the specification, "VFIO_USER_DEVICE_GET_REGION_INFO". If the client's `argsz` is too small,
+/// the reply is the fixed part alone, whose ``RegionInfo/argumentSize`` is the size to repeat the
+/// request with.
 public struct RegionInfoReply: WireMessage {
-  /// The fixed part; in a complete reply its size, its offset of capabilities and its flag for them
-  /// are those of ``capabilities`` as they are written here.
+  /// The fixed part.
+  ///
+  /// In a complete reply its size, capability offset and capability flag match ``capabilities`` as
+  /// encoded here.
   public let info: RegionInfo
   /// The capabilities; empty in an incomplete reply.
   public let capabilities: RegionCapabilities
-  /// Whether everything is here.
+  /// Whether the reply is complete.
   ///
-  /// If not, ask again with room for ``RegionInfo/argumentSize``.
+  /// If not, repeat the request with room for ``RegionInfo/argumentSize``.
   public let isComplete: Bool
 
-  /// Puts a complete reply together; what belongs to the capabilities in `info` is filled in.
+  /// Creates a complete reply; sets the fields of `info` that describe the capabilities.
   public init(_ info: RegionInfo, capabilities: RegionCapabilities = RegionCapabilities()) {
     var info = info
     info.argumentSize = UInt32(RegionInfo.wireSize + capabilities.wireSize)
@@ -34,10 +36,10 @@ public struct RegionInfoReply: WireMessage {
     self.isComplete = isComplete
   }
 
-  /// What fits a client that gave `argumentSize` as its largest reply: all or the fixed part.
+  /// Returns what fits into a reply of at most `argumentSize`: the whole reply or the fixed part.
   ///
-  /// The fixed part alone does not speak of capabilities: QEMU refuses a flag for them whose offset does
-  /// not lead behind the fixed part, and asks again when it sees the size.
+  /// The fixed part alone does not mention capabilities: QEMU rejects the capability flag if the
+  /// offset does not point beyond the fixed part, and repeats the request when it sees the size.
   public func limited(to argumentSize: UInt32) -> RegionInfoReply {
     guard argumentSize < info.argumentSize else { return self }
     var info = info
@@ -46,10 +48,10 @@ public struct RegionInfoReply: WireMessage {
     return RegionInfoReply(info, RegionCapabilities(), isComplete: false)
   }
 
-  /// Reads the reply.
+  /// Decodes the reply.
   ///
-  /// libvfio-user fills a reply that is cut short with zeros up to the room that the client gave,
-  /// so any length between the fixed part and the full size is taken as incomplete.
+  /// libvfio-user pads a truncated reply with zeros up to the client's `argsz`, so any length
+  /// between the fixed part and the full size counts as incomplete.
   public init(decoding bytes: Span<UInt8>) throws(WireError) {
     let info = try RegionInfo(decoding: bytes)
     guard bytes.count >= Int(info.argumentSize) else {
@@ -65,10 +67,10 @@ public struct RegionInfoReply: WireMessage {
       info, capabilities: try RegionCapabilities(decoding: bytes, from: info.capabilityOffset))
   }
 
-  /// Bytes on the wire.
+  /// Size on the wire in bytes.
   public var wireSize: Int { RegionInfo.wireSize + capabilities.wireSize }
 
-  /// Writes the fixed part and the capabilities behind it.
+  /// Writes the fixed part, followed by the capabilities.
   @_lifetime(bytes: copy bytes)
   public func encode(into bytes: inout MutableRawSpan) {
     info.encode(into: &bytes)

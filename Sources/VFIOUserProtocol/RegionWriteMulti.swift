@@ -1,17 +1,17 @@
-/// Several small writes in one message (`VFIO_USER_REGION_WRITE_MULTI`; specification, "Single
-/// Device Write Format"), read where they stand.
+/// A view of several small writes in one message (`VFIO_USER_REGION_WRITE_MULTI`), read in place.
 ///
-/// Holding one means that the payload is exactly as long as its count says and that no write in it
-/// is longer than the eight bytes it has room for. Nothing is allocated.
+/// See the specification, "Single Device Write Format". An instance guarantees that the length of
+/// the payload matches its count and that no write is longer than its eight bytes of data. Nothing
+/// is allocated.
 public struct RegionWrites: ~Escapable {
   @usableFromInline static let fixedSize = 8
 
   @usableFromInline let payload: Span<UInt8>
 
-  /// How many writes there are.
+  /// Number of writes.
   public let count: Int
 
-  /// Checks the payload.
+  /// Validates the payload.
   @_lifetime(copy payload)
   public init(decoding payload: Span<UInt8>) throws(WireError) {
     try payload.require(Self.fixedSize)
@@ -33,9 +33,9 @@ public struct RegionWrites: ~Escapable {
   @inlinable
   static func place(of index: Int) -> Int { fixedSize + index * RegionWrite.wireSize }
 
-  /// One of the writes.
+  /// Returns one of the writes.
   ///
-  /// - Precondition: `index` is from 0 up to and without ``count``.
+  /// - Precondition: `index` is in `0..<count`.
   @inlinable
   public func entry(at index: Int) -> RegionWrite {
     precondition(index >= 0 && index < count, "write \(index) of \(count)")
@@ -47,9 +47,9 @@ public struct RegionWrites: ~Escapable {
       value: payload.littleEndian(at: place + 16))
   }
 
-  /// The bytes of one of the writes, as many as its count says.
+  /// The data of one of the writes.
   ///
-  /// - Precondition: `index` is from 0 up to and without ``count``.
+  /// - Precondition: `index` is in `0..<count`.
   @inlinable
   @_lifetime(copy self)
   public func data(at index: Int) -> Span<UInt8> {
@@ -60,19 +60,19 @@ public struct RegionWrites: ~Escapable {
   }
 }
 
-/// One write among several.
+/// One write of a REGION_WRITE_MULTI.
 public struct RegionWrite: Equatable, Sendable {
-  /// Bytes on the wire.
+  /// Size on the wire in bytes.
   public static let wireSize = 24
-  /// The most bytes that one write can have.
+  /// Maximum size of one write in bytes.
   public static let maxCount = 8
 
-  /// Where in which region, and how many bytes.
+  /// Region, offset and size of the write.
   public let access: RegionAccess
-  /// The bytes as a little endian number; what is beyond the count is zero.
+  /// The data as a little-endian number; the bytes beyond the size are zero.
   public let value: UInt64
 
-  /// Describes a write of up to eight bytes.
+  /// Creates a write of up to eight bytes.
   ///
   /// - Precondition: `count` is at most ``maxCount``.
   @inlinable
@@ -91,19 +91,19 @@ public struct RegionWrite: Equatable, Sendable {
   }
 }
 
-/// Several small writes that are put together to be sent.
+/// Several small writes to be sent in one message.
 public struct RegionWriteMulti: WireMessage {
-  /// The writes, in the order in which they are to happen.
+  /// The writes, in the order of execution.
   public var writes: [RegionWrite]
 
-  /// Puts writes together.
+  /// Creates a message from writes.
   public init(writes: [RegionWrite]) {
     self.writes = writes
   }
 
-  /// Copies the writes of a payload.
+  /// Decodes a payload by copying its writes.
   ///
-  /// A server that only carries them out uses ``RegionWrites``.
+  /// A server that only executes them uses ``RegionWrites``.
   public init(decoding bytes: Span<UInt8>) throws(WireError) {
     let view = try RegionWrites(decoding: bytes)
     writes = []
@@ -111,10 +111,10 @@ public struct RegionWriteMulti: WireMessage {
     for index in 0..<view.count { writes.append(view.entry(at: index)) }
   }
 
-  /// Bytes on the wire.
+  /// Size on the wire in bytes.
   public var wireSize: Int { RegionWrites.fixedSize + writes.count * RegionWrite.wireSize }
 
-  /// Writes the count and the array behind it.
+  /// Writes the count, followed by the array.
   @_lifetime(bytes: copy bytes)
   public func encode(into bytes: inout MutableRawSpan) {
     bytes.storeLittleEndian(UInt64(writes.count), at: 0)
@@ -124,18 +124,18 @@ public struct RegionWriteMulti: WireMessage {
   }
 }
 
-/// How many of several small writes were carried out.
+/// The number of writes of a REGION_WRITE_MULTI that were executed.
 public struct RegionWriteMultiReply: FixedSizeMessage, WireMessage {
-  /// Bytes on the wire.
+  /// Size on the wire in bytes.
   public static let wireSize = 8
 
-  /// Writes that happened, counted from the first.
+  /// Number of executed writes, counted from the first.
   public var writeCount: UInt64
 
-  /// Reports a number of writes.
+  /// Creates a reply.
   public init(writeCount: UInt64) { self.writeCount = writeCount }
 
-  /// Reads the eight bytes; any other size is refused.
+  /// Decodes the eight bytes; throws on any other size.
   public init(decoding bytes: Span<UInt8>) throws(WireError) {
     try bytes.requireExactly(Self.wireSize)
     writeCount = bytes.littleEndian(at: 0)

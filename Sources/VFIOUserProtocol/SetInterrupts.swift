@@ -1,26 +1,25 @@
-/// What is to happen with a range of interrupts of one type (`struct vfio_irq_set`; specification,
-/// "VFIO_USER_DEVICE_SET_IRQS").
+/// Configures or triggers a range of interrupts of one type (`struct vfio_irq_set`).
 ///
-/// The reply has no payload.
-///
-/// The value is the fixed part. Booleans stay in the payload, see ``booleans(in:)``; descriptors
-/// travel beside the message.
+/// See the specification, "VFIO_USER_DEVICE_SET_IRQS". The reply has no payload. The value is the
+/// fixed part. Booleans stay in the payload, see ``booleans(in:)``; descriptors are sent with the
+/// message.
 public struct SetInterrupts: FixedSizeMessage, WireMessage {
-  /// Bytes of the fixed part on the wire.
+  /// Size of the fixed part on the wire in bytes.
   public static let wireSize = 20
 
-  /// What comes with the command.
+  /// The data sent with the command.
   public enum DataKind: UInt32, Sendable, CaseIterable {
-    /// `VFIO_IRQ_SET_DATA_NONE`: nothing, the action concerns the whole range.
+    /// `VFIO_IRQ_SET_DATA_NONE`: no data; the action applies to the whole range.
     case none = 0b001
-    /// `VFIO_IRQ_SET_DATA_BOOL`: a byte for each interrupt says whether the action concerns it.
+    /// `VFIO_IRQ_SET_DATA_BOOL`: one byte per interrupt says whether the action applies to it.
     case booleans = 0b010
-    /// `VFIO_IRQ_SET_DATA_EVENTFD`: descriptors to be signalled when the action happens; with no
-    /// descriptors the present ones are taken away.
+    /// `VFIO_IRQ_SET_DATA_EVENTFD`: eventfds that are to be signalled when the action happens.
+    ///
+    /// Without descriptors, the current eventfds are removed.
     case eventDescriptors = 0b100
   }
 
-  /// What is to happen.
+  /// The action.
   public enum Action: UInt32, Sendable, CaseIterable {
     /// `VFIO_IRQ_SET_ACTION_MASK`.
     case mask = 0b001_000
@@ -30,20 +29,20 @@ public struct SetInterrupts: FixedSizeMessage, WireMessage {
     case trigger = 0b100_000
   }
 
-  /// The size that the sender gave the payload.
+  /// Size of the payload, as given by the sender.
   public var argumentSize: UInt32
-  /// What comes with the command.
+  /// The data sent with the command.
   public var data: DataKind
-  /// What is to happen.
+  /// The action.
   public var action: Action
-  /// The type of interrupt.
+  /// The interrupt type.
   public var index: InterruptIndex
   /// The first interrupt of the range.
   public var start: UInt32
-  /// How many interrupts the range has.
+  /// Number of interrupts in the range.
   public var count: UInt32
 
-  /// Puts the fixed part together; `argsz` follows.
+  /// Creates the fixed part; `argsz` is computed.
   public init(
     data: DataKind, action: Action, index: InterruptIndex, start: UInt32, count: UInt32
   ) {
@@ -56,7 +55,7 @@ public struct SetInterrupts: FixedSizeMessage, WireMessage {
     argumentSize = UInt32(clamping: size)
   }
 
-  /// Reads the fixed part; the payload has to hold it and the booleans, and nothing more.
+  /// Decodes the fixed part; throws unless the payload is exactly that and the booleans.
   public init(decoding bytes: Span<UInt8>) throws(WireError) {
     try bytes.require(Self.wireSize)
     argumentSize = bytes.littleEndian(at: 0)
@@ -78,7 +77,7 @@ public struct SetInterrupts: FixedSizeMessage, WireMessage {
     try bytes.requireExactly(needed)
   }
 
-  /// Writes the fixed part; the booleans are for the caller to put behind it.
+  /// Writes the fixed part; the caller appends the booleans.
   @_lifetime(bytes: copy bytes)
   public func encode(into bytes: inout MutableRawSpan) {
     bytes.storeLittleEndian(argumentSize, at: 0)
@@ -90,20 +89,20 @@ public struct SetInterrupts: FixedSizeMessage, WireMessage {
 
   private var booleanCount: UInt64 { data == .booleans ? UInt64(count) : 0 }
 
-  /// The booleans, one byte each, not zero for true; empty when there are none.
+  /// The booleans, one byte each, nonzero for true; empty if the command has none.
   ///
   /// - Parameters:
-  ///   - payload: the payload that this value was read from.
+  ///   - payload: the payload that this value was decoded from.
   /// - Returns: ``count`` bytes, or none.
   @_lifetime(copy payload)
   public func booleans(in payload: Span<UInt8>) throws(WireError) -> Span<UInt8> {
     try payload.bulk(behind: Self.wireSize, length: booleanCount)
   }
 
-  /// Whether the command switches the whole type off: no data, start 0, count 0.
+  /// Whether the command disables the whole type: no data, start 0, count 0.
   public var disablesAll: Bool { data == .none && start == 0 && count == 0 }
 
-  /// The interrupts as a range, nil when it does not lie within the first `available`.
+  /// The range of interrupts, nil if it exceeds the first `available` ones.
   public func range(within available: UInt32) -> Range<Int>? {
     let (end, overflow) = start.addingReportingOverflow(count)
     guard !overflow, end <= available else { return nil }

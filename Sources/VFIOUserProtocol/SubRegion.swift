@@ -1,29 +1,32 @@
-/// A part of a region whose accesses arrive through a descriptor instead of a message (`struct
-/// vfio_user_sub_region_ioeventfd`, `struct vfio_user_sub_region_ioregionfd`; specification,
-/// "Sub-Region IO FD info format").
+/// A part of a region whose accesses are sent to a file descriptor instead of in messages.
+///
+/// See `struct vfio_user_sub_region_ioeventfd`, `struct vfio_user_sub_region_ioregionfd` and the
+/// specification, "Sub-Region IO FD info format".
 public struct SubRegion: Equatable, Sendable {
-  /// Bytes on the wire as the specification has it.
+  /// Size on the wire in bytes according to the specification.
   public static let wireSize = 40
 
-  /// Where in the region the part starts.
+  /// Offset of the sub-region in the region.
   ///
-  /// Compare it with the region before you rely on it.
+  /// Check it against the size of the region before use.
   public var offset: UInt64
-  /// Bytes of the part; 0 when any size of access counts.
+  /// Size of the sub-region in bytes; 0 if accesses of any size match.
   public var size: UInt64
-  /// Which of the accompanying descriptors is meant; several parts may share one.
+  /// Index of the descriptor among those sent with the message; several sub-regions may share one.
   public var descriptorIndex: UInt32
-  /// What the descriptor is.
+  /// The kind of descriptor.
   public var kind: SubRegionKind
-  /// How to install it.
+  /// How to register the descriptor with KVM.
   ///
   /// The meaning of a bit depends on ``kind``.
   public var flags: SubRegionFlags
-  /// For an event descriptor the value that has to be written (`datamatch`), for a region descriptor
-  /// what its messages carry back to the server (`user_data`).
+  /// For an ioeventfd the value to match (`datamatch`), for an ioregionfd the `user_data` of its
+  /// messages.
+  ///
+  /// `user_data` is sent back to the server in each message.
   public var value: UInt64
 
-  /// Describes a part.
+  /// Creates a sub-region.
   public init(
     kind: SubRegionKind, offset: UInt64, size: UInt64, descriptorIndex: UInt32,
     flags: SubRegionFlags = [], value: UInt64 = 0
@@ -36,12 +39,12 @@ public struct SubRegion: Equatable, Sendable {
     self.value = value
   }
 
-  /// Bytes of the form that libvfio-user uses since it knows shadow memory.
+  /// Size in bytes of the form with shadow memory, as used by newer versions of libvfio-user.
   private static let shadowWireSize = 48
 
-  /// Reads one element that is at least 40 bytes long.
+  /// Decodes one element of at least 40 bytes.
   ///
-  /// libvfio-user put two fields for shadow memory in front of the value and so moved it by 8 bytes.
+  /// libvfio-user added two fields for shadow memory before the value, which moved it by 8 bytes.
   init(decoding element: Span<UInt8>) {
     offset = element.littleEndian(at: 0)
     size = element.littleEndian(at: 8)
@@ -53,7 +56,7 @@ public struct SubRegion: Equatable, Sendable {
     value = element.littleEndian(at: moved ? 40 : 32)
   }
 
-  /// Writes 40 bytes so that the first stands at `start`.
+  /// Writes 40 bytes starting at `start`.
   @_lifetime(bytes: copy bytes)
   func encode(into bytes: inout MutableRawSpan, at start: Int) {
     bytes.storeLittleEndian(offset, at: start)
@@ -66,25 +69,26 @@ public struct SubRegion: Equatable, Sendable {
   }
 }
 
-/// What the descriptor of a sub-region is (`VFIO_USER_IO_FD_TYPE_*`); an open set.
+/// The kind of descriptor of a sub-region (`VFIO_USER_IO_FD_TYPE_*`); an open set.
 public struct SubRegionKind: RawRepresentable, Hashable, Sendable {
-  /// The number on the wire.
+  /// The value on the wire.
   public let rawValue: UInt32
 
   /// Wraps any number, known or not.
   public init(rawValue: UInt32) { self.rawValue = rawValue }
 
-  /// `VFIO_USER_IO_FD_TYPE_IOEVENTFD`: an eventfd counts the writes.
+  /// `VFIO_USER_IO_FD_TYPE_IOEVENTFD`: an eventfd that counts the writes.
   public static let event = SubRegionKind(rawValue: 0)
-  /// `VFIO_USER_IO_FD_TYPE_IOREGIONFD`: a socket carries the accesses.
+  /// `VFIO_USER_IO_FD_TYPE_IOREGIONFD`: a socket that transfers the accesses.
   public static let region = SubRegionKind(rawValue: 1)
-  /// `VFIO_USER_IO_FD_TYPE_IOEVENTFD_SHADOW` of libvfio-user: an eventfd and memory for the value.
+  /// `VFIO_USER_IO_FD_TYPE_IOEVENTFD_SHADOW` of libvfio-user: an eventfd plus shadow memory for the
+  /// value.
   ///
-  /// Not in the specification; where the memory is does not survive reading.
+  /// Not in the specification; the location of the memory is not decoded.
   public static let shadowEvent = SubRegionKind(rawValue: 2)
 }
 
-/// How a descriptor of a sub-region is installed in KVM; each kind gives the bits its own meaning.
+/// How to register the descriptor of a sub-region with KVM; the meaning depends on its kind.
 public struct SubRegionFlags: OptionSet, Hashable, Sendable {
   /// The bits on the wire.
   public let rawValue: UInt32
@@ -92,14 +96,14 @@ public struct SubRegionFlags: OptionSet, Hashable, Sendable {
   /// Wraps any bits, known or not.
   public init(rawValue: UInt32) { self.rawValue = rawValue }
 
-  /// Events, `KVM_IOEVENTFD_FLAG_DATAMATCH`: only writes of ``SubRegion/value`` count.
+  /// ioeventfd, `KVM_IOEVENTFD_FLAG_DATAMATCH`: only writes of ``SubRegion/value`` match.
   public static let dataMatch = SubRegionFlags(rawValue: 1 << 0)
-  /// Events, `KVM_IOEVENTFD_FLAG_PIO`: the part is in the space of I/O ports.
+  /// ioeventfd, `KVM_IOEVENTFD_FLAG_PIO`: the sub-region is in I/O port space.
   public static let portIO = SubRegionFlags(rawValue: 1 << 1)
-  /// Events, `KVM_IOEVENTFD_FLAG_VIRTIO_CCW_NOTIFY`.
+  /// ioeventfd, `KVM_IOEVENTFD_FLAG_VIRTIO_CCW_NOTIFY`.
   public static let virtioCCWNotify = SubRegionFlags(rawValue: 1 << 3)
-  /// Regions, `KVM_IOREGION_PIO`: the part is in the space of I/O ports.
+  /// ioregionfd, `KVM_IOREGION_PIO`: the sub-region is in I/O port space.
   public static let regionPortIO = SubRegionFlags(rawValue: 1 << 0)
-  /// Regions, `KVM_IOREGION_POSTED_WRITES`: nobody waits for a write.
+  /// ioregionfd, `KVM_IOREGION_POSTED_WRITES`: writes are posted, without waiting for completion.
   public static let postedWrites = SubRegionFlags(rawValue: 1 << 1)
 }

@@ -1,26 +1,27 @@
-/// The first message in either direction (`struct vfio_user_version`; specification,
-/// "VFIO_USER_VERSION"): two numbers and a JSON text with capabilities.
+/// The first message in each direction: two version numbers and capabilities as JSON.
+///
+/// See `struct vfio_user_version` and the specification, "VFIO_USER_VERSION".
 public struct VersionMessage: WireMessage {
   static let fixedSize = 4
 
-  /// Changes when messages change; both ends must have the same.
+  /// Major version, incremented for incompatible changes; must be the same on both sides.
   public var major: UInt16
-  /// Changes when messages are added; the smaller one counts.
+  /// Minor version, incremented when messages are added; the smaller of both is used.
   public var minor: UInt16
-  /// What the sender can do; everything absent when the message has no text.
+  /// The sender's capabilities; all absent if the message has no JSON.
   public var capabilities: Capabilities
 
-  /// Puts a message together.
+  /// Creates a message.
   public init(major: UInt16, minor: UInt16, capabilities: Capabilities = Capabilities()) {
     self.major = major
     self.minor = minor
     self.capabilities = capabilities
   }
 
-  /// Reads the numbers and the text.
+  /// Decodes the version numbers and the JSON.
   ///
-  /// The text ends in its only NUL byte; it may be missing, or empty. Of its fields only
-  /// `capabilities` means something, others are left alone.
+  /// The JSON ends with its only NUL byte; it may be missing or empty. Only its field
+  /// `capabilities` is used, others are ignored.
   public init(decoding bytes: Span<UInt8>) throws(WireError) {
     try bytes.require(Self.fixedSize)
     major = bytes.littleEndian(at: 0)
@@ -54,17 +55,17 @@ public struct VersionMessage: WireMessage {
     return try Capabilities(capabilities)
   }
 
-  /// The JSON with its final NUL; nothing at all when there is nothing to say.
+  /// The JSON with terminating NUL; empty if no capability is set.
   private var text: [UInt8] {
     let fields = capabilities.json
     guard fields != .object([:]) else { return [] }
     return JSONValue.object(["capabilities": fields]).serialized + [0]
   }
 
-  /// Bytes on the wire, the terminating NUL byte included.
+  /// Size on the wire in bytes, including the terminating NUL byte.
   public var wireSize: Int { Self.fixedSize + text.count }
 
-  /// Writes the numbers and the text, compact and with sorted names.
+  /// Writes the version numbers and the JSON, compact and with sorted keys.
   @_lifetime(bytes: copy bytes)
   public func encode(into bytes: inout MutableRawSpan) {
     bytes.storeLittleEndian(major, at: 0)

@@ -1,32 +1,32 @@
-/// What is wrong with the bytes of a message, as far as one can tell without knowing the connection.
+/// Why the bytes of a message are invalid, independent of the state of the connection.
 ///
-/// A message that fails to decode is *bad*, the stream it came from is not: its length was known, so
-/// the next message starts where it should.
+/// A message that fails to decode is *invalid*, but the stream is intact: the length of the message
+/// was known, so the next one starts where expected.
 public enum WireError: Error, Equatable, Sendable {
-  /// The payload ends before the fixed part of the message, or before what a count in it promises.
+  /// The payload ends before the fixed part, or before the end implied by a count in it.
   case truncated(needed: Int, had: Int)
-  /// There are bytes behind the end of the message.
+  /// The message has surplus bytes at its end.
   case surplus(expected: Int, had: Int)
-  /// `argsz` is smaller than the structure it has to hold.
+  /// `argsz` is smaller than the structure that contains it.
   case argumentSizeTooSmall(needed: UInt32, had: UInt32)
-  /// Bits are set that the specification does not define.
+  /// Bits not defined by the specification are set.
   case reservedBits(field: String, value: UInt64)
   /// A field that must be zero is not.
   case mustBeZero(field: String, value: UInt64)
-  /// Of a group of flags exactly one must be set.
+  /// A group of flags of which exactly one must be set has none or several.
   case notExactlyOne(of: String, value: UInt32)
-  /// A count is larger than anything a message can hold.
+  /// A count exceeds what a message can hold.
   case countTooLarge(field: String, value: UInt64, limit: UInt64)
-  /// A field that has to be a power of two is not.
+  /// A field that must be a power of two is not.
   case notAPowerOfTwo(field: String, value: UInt64)
-  /// An offset or a chain inside the message leads outside of it, backwards, or in a circle.
+  /// The capability chain points outside the message, backwards, or in a circle.
   case brokenChain(offset: UInt32, within: Int)
-  /// The JSON of a VERSION message is not what it must be; the text says which part and why.
+  /// The JSON of a VERSION message is invalid; the text names the part and the reason.
   case malformedVersionData(String)
 }
 
 extension WireError: CustomStringConvertible {
-  /// What is wrong, with both numbers.
+  /// What is invalid, with both numbers.
   public var description: String {
     switch self {
     case .truncated(let needed, let had): "truncated: needs \(needed) bytes, has \(had)"

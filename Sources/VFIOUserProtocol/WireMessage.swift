@@ -1,6 +1,6 @@
-/// A payload that knows how to write itself: everything behind the header, without trailing bulk data.
+/// A payload that can be encoded: everything after the header, without trailing bulk data.
 public protocol WireEncodable {
-  /// The bytes that ``encode(into:)`` writes.
+  /// Number of bytes written by ``encode(into:)``.
   var wireSize: Int { get }
 
   /// Writes exactly ``wireSize`` bytes at the start of `bytes`.
@@ -10,31 +10,31 @@ public protocol WireEncodable {
   func encode(into bytes: inout MutableRawSpan)
 }
 
-/// A payload that can be read from the wire.
+/// A payload that can be decoded.
 public protocol WireDecodable {
-  /// Reads the payload, checking each length before it relies on it.
+  /// Decodes the payload, checking each length before use.
   ///
-  /// Only syntax is checked: lengths, counts, reserved bits. Whether a region exists or an address is
-  /// mapped is for the client or the server to say.
+  /// Only the syntax is validated: lengths, counts, reserved bits. Whether a region exists or an
+  /// address is mapped is checked by client or server.
   init(decoding bytes: Span<UInt8>) throws(WireError)
 }
 
-/// A payload in both directions.
+/// A payload that can be encoded and decoded.
 public typealias WireMessage = WireDecodable & WireEncodable & Equatable & Sendable
 
-/// A payload whose fixed part always has the same size.
+/// A payload whose fixed part has a constant size.
 public protocol FixedSizeMessage: WireEncodable {
-  /// Bytes on the wire, without bulk data behind them.
+  /// Size on the wire in bytes, without bulk data.
   static var wireSize: Int { get }
 }
 
 extension FixedSizeMessage {
-  /// Bytes on the wire, without bulk data behind them.
+  /// Size on the wire in bytes, without bulk data.
   @inlinable
   public var wireSize: Int { Self.wireSize }
 }
 
-/// How many bytes a fixed part and `count` elements take; `Int.max` stands for more than can be.
+/// Size in bytes of a fixed part and `count` elements, clamped to `Int.max`.
 @inlinable
 func wireSize(_ fixed: Int, plus count: UInt64, of stride: UInt64 = 1) -> Int {
   let (elements, tooMany) = count.multipliedReportingOverflow(by: stride)
@@ -42,38 +42,38 @@ func wireSize(_ fixed: Int, plus count: UInt64, of stride: UInt64 = 1) -> Int {
   return tooMany || tooLong ? .max : Int(clamping: total)
 }
 
-/// Refuses an `argsz` that cannot hold the structure it stands in.
+/// Throws if `argsz` is too small for the structure that contains it.
 func requireArgumentSize(_ argumentSize: UInt32, atLeast needed: UInt32) throws(WireError) {
   guard argumentSize >= needed else {
     throw .argumentSizeTooSmall(needed: needed, had: argumentSize)
   }
 }
 
-/// Refuses bits that the specification does not define.
+/// Throws if bits not defined by the specification are set.
 func refuseReserved(_ bits: UInt64, in field: String) throws(WireError) {
   guard bits == 0 else { throw .reservedBits(field: field, value: bits) }
 }
 
-/// Refuses a value in a field that has to be zero.
+/// Throws if a field that must be zero is not.
 func requireZero(_ value: UInt64, in field: String) throws(WireError) {
   guard value == 0 else { throw .mustBeZero(field: field, value: value) }
 }
 
 extension Span<UInt8> {
-  /// Refuses a payload that is shorter than `needed`.
+  /// Throws if the payload is shorter than `needed` bytes.
   @inlinable
   func require(_ needed: Int) throws(WireError) {
     guard count >= needed else { throw .truncated(needed: needed, had: count) }
   }
 
-  /// Refuses a payload that is not exactly `size` long.
+  /// Throws if the payload is not exactly `size` bytes.
   @inlinable
   func requireExactly(_ size: Int) throws(WireError) {
     try require(size)
     guard count == size else { throw .surplus(expected: size, had: count) }
   }
 
-  /// The bulk data behind a fixed part; it has to be exactly `length` bytes.
+  /// The bulk data after a fixed part; throws unless it is exactly `length` bytes.
   @inlinable
   @_lifetime(copy self)
   func bulk(behind fixed: Int, length: UInt64) throws(WireError) -> Span<UInt8> {

@@ -1,24 +1,24 @@
 internal import CLinux
 
-/// A point on the monotonic clock by which something must have happened.
+/// A deadline on the monotonic clock.
 package struct Deadline: Sendable, Comparable {
   /// Nanoseconds of CLOCK_MONOTONIC.
   package let instant: UInt64
 
   package init(instant: UInt64) { self.instant = instant }
 
-  /// The end of a wait that starts now; a wait of centuries is as good as none.
+  /// The deadline of a wait that starts now; ``never`` if the sum overflows.
   package static func after(_ duration: Duration) -> Deadline {
     after(nanoseconds: nanoseconds(duration))
   }
 
-  /// As ``after(_:)``, for waits that were turned into nanoseconds beforehand.
+  /// As ``after(_:)``, with the duration already in nanoseconds.
   package static func after(nanoseconds: UInt64) -> Deadline {
     let (instant, overflow) = clinux_now().addingReportingOverflow(nanoseconds)
     return overflow ? .never : Deadline(instant: instant)
   }
 
-  /// A wait in nanoseconds; a negative one is none.
+  /// Converts a duration to nanoseconds: 0 if it is negative, `UInt64.max` from 2³² seconds on.
   package static func nanoseconds(_ duration: Duration) -> UInt64 {
     let (seconds, attoseconds) = duration.components
     guard seconds >= 0, attoseconds >= 0 else { return 0 }
@@ -26,20 +26,21 @@ package struct Deadline: Sendable, Comparable {
     return UInt64(seconds) * 1_000_000_000 + UInt64(attoseconds) / 1_000_000_000
   }
 
-  /// What ``instant`` is of a deadline that passes at this moment.
+  /// The current time of CLOCK_MONOTONIC in nanoseconds, comparable with ``instant``.
   package static var now: UInt64 { clinux_now() }
 
-  /// A deadline that does not come.
+  /// A deadline that never passes.
   package static let never = Deadline(instant: .max)
 
-  /// What is left, in nanoseconds for the shim: 0 when it has passed, negative for never.
+  /// The remaining time in nanoseconds, as the C functions expect it: 0 once passed, negative for
+  /// never.
   package var remaining: Int64 {
     guard self != .never else { return -1 }
     let now = clinux_now()
     return instant > now ? Int64(clamping: instant - now) : 0
   }
 
-  /// Whether it has come.
+  /// Whether the deadline has passed.
   package var hasPassed: Bool { remaining == 0 }
 
   package static func < (one: Deadline, other: Deadline) -> Bool { one.instant < other.instant }

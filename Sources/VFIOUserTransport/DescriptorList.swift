@@ -1,41 +1,41 @@
 internal import CLinux
 
-/// The descriptors that came with one message, in order; those nobody takes are closed.
+/// The file descriptors of one message, in order; closes those that are not taken.
 public struct DescriptorList: ~Copyable, Sendable {
-  /// Nil while there never was one: most messages have none, and then nothing is counted or freed.
+  /// Nil until the first descriptor: most messages have none, and then nothing is allocated.
   private var numbers: [Int32]?
   private var taken = 0
-  /// Who closes those of a peer; nil for our own.
+  /// Closes descriptors received from a peer; nil for our own.
   private var sender: PeerDescriptors?
 
-  /// An empty list; allocates nothing.
+  /// Creates an empty list without allocating.
   public init() {}
 
-  /// Takes over numbers that nobody else will close.
+  /// Takes ownership of descriptor numbers.
   public init(adopting numbers: [Int32]) { self.numbers = numbers }
 
-  /// Takes over numbers that came from a peer.
+  /// Takes ownership of descriptor numbers received from a peer.
   package init(adopting numbers: [Int32], from sender: PeerDescriptors) {
     self.numbers = numbers
     self.sender = sender
   }
 
-  /// How many are left.
+  /// The number of descriptors not taken yet.
   public var count: Int { numbers.map { $0.count - taken } ?? 0 }
 
-  /// Whether none is left.
+  /// Whether no descriptor is left.
   public var isEmpty: Bool { count == 0 }
 
-  /// Hands out the first of those that are left.
+  /// Removes and returns the first remaining descriptor.
   public mutating func takeFirst() -> OwnedDescriptor? {
     guard let numbers, taken < numbers.count else { return nil }
     defer { taken += 1 }
     return Self.own(numbers[taken], sender)
   }
 
-  /// Adds one of our own at the end.
+  /// Appends a descriptor of our own.
   ///
-  /// - Precondition: the list did not come from a peer.
+  /// - Precondition: the list was not received from a peer.
   public mutating func append(_ descriptor: consuming OwnedDescriptor) {
     precondition(sender == nil, "a list of a peer's descriptors takes none of ours")
     numbers = (numbers.take() ?? []) + [descriptor.release()]
@@ -46,7 +46,7 @@ public struct DescriptorList: ~Copyable, Sendable {
     return OwnedDescriptor(adopting: number, from: sender)
   }
 
-  /// The numbers, lent for the length of the call.
+  /// Lends the remaining descriptor numbers for the duration of the call.
   package borrowing func withNumbers<Result, Failure: Error>(
     _ body: ([Int32]) throws(Failure) -> Result
   ) throws(Failure) -> Result {

@@ -1,13 +1,13 @@
 internal import CLinux
 
-/// Starting a thread of our own: all signals blocked in it, so that the main thread gets them.
+/// Starts detached threads, which block all signals but faults: signals go to the main thread.
 package enum DetachedThread {
   /// Runs `body` on a new thread.
   ///
   /// - Parameters:
-  ///   - name: what debuggers and `top -H` show, at most 15 bytes of it.
-  ///   - body: what runs; the thread ends with it.
-  /// - Throws: `EAGAIN` when the process may have no more threads.
+  ///   - name: the thread name shown by debuggers and `top -H`; only the first 15 bytes are used.
+  ///   - body: the code to run; the thread ends when it returns.
+  /// - Throws: `EAGAIN` if the process cannot create another thread.
   package static func start(
     _ name: String, _ body: @escaping @Sendable () -> Void
   ) throws(SystemCallError) {
@@ -20,7 +20,8 @@ package enum DetachedThread {
     }
   }
 
-  /// Has the calling thread woken when its time has come, and not up to 50 microseconds later.
+  /// Removes the timer slack of the calling thread, so that a timeout is not up to 50 microseconds
+  /// late.
   package static func wakeOnTime() { clinux_thread_wake_on_time() }
 
   private final class Body: Sendable {
@@ -28,7 +29,7 @@ package enum DetachedThread {
     init(_ run: @escaping @Sendable () -> Void) { self.run = run }
   }
 
-  // Sound: the pointer is the one that `start` retained, and it is taken over exactly once.
+  // Sound: the pointer is the one retained by `start`, and ownership is taken exactly once.
   private static let runBody: clinux_thread_body = { context in
     guard let context = unsafe context else { return }
     unsafe Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run()

@@ -2,35 +2,35 @@ internal import CLinux
 
 /// An eventfd: a counter that one side signals and the other waits for.
 ///
-/// The peer shares the counter, and may fill it or make it blocking at any time: none of the calls
-/// here waits longer than it was told. (Where the kernel lets the process have no asynchronous operations, a
-/// peer that fills the counter at the right moment makes ``signal()`` wait.)
+/// The peer shares the eventfd and may fill its counter or clear O_NONBLOCK at any time; no call
+/// here blocks longer than its timeout. (Exception: if the kernel denies the process asynchronous
+/// I/O, a peer that fills the counter at the right moment makes ``signal()`` block.)
 public final class EventFD: Sendable {
   package let descriptor: OwnedDescriptor
 
-  /// A new counter at zero.
+  /// Creates an eventfd with a count of zero.
   public init() throws(SystemCallError) {
     descriptor = OwnedDescriptor(adopting: try checked("eventfd", clinux_eventfd()))
   }
 
-  /// Takes over a counter that came from a peer.
+  /// Takes ownership of an eventfd received from a peer.
   public init(adopting descriptor: consuming OwnedDescriptor) {
     self.descriptor = descriptor
   }
 
-  /// Adds one; a counter that is full already says all there is to say.
+  /// Adds one to the count; does nothing if the counter is full, which is as good a signal.
   public func signal() {
     _ = clinux_eventfd_signal(descriptor.number)
   }
 
-  /// Takes what has been counted since the last time, 0 when nothing was; does not wait.
+  /// Reads and resets the count without blocking; returns 0 if nothing was signalled.
   public func take() -> UInt64 {
     UInt64(max(0, clinux_eventfd_take(descriptor.number)))
   }
 
-  /// Waits until something is counted, and takes it.
+  /// Waits until the eventfd is signalled, then reads and resets the count.
   ///
-  /// - Returns: the count, or nil when the time was up first.
+  /// - Returns: the count, or nil on timeout.
   public func wait(for timeout: Duration) -> UInt64? {
     let deadline = Deadline.after(timeout)
     while true {
@@ -45,24 +45,25 @@ public final class EventFD: Sendable {
 }
 
 extension EventFD {
-  /// Whether two counters are certainly not one that came by two descriptors.
+  /// Whether two eventfds are certainly distinct, that is, not two descriptors of the same eventfd.
   package func isCertainlyDifferent(from other: EventFD) -> Bool {
     clinux_are_different_eventfds(descriptor.number, other.descriptor.number) == 1
   }
 
-  /// Lends the descriptor, for a poll loop or a hypervisor; it is readable while something is counted.
+  /// Lends the descriptor, for a poll loop or a hypervisor; it is readable while the count is not
+  /// zero.
   ///
-  /// - Parameter body: must not close it.
+  /// - Parameter body: must not close the descriptor.
   public func withDescriptor<Result, Failure: Error>(
     _ body: (Int32) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     try body(descriptor.number)
   }
 
-  /// Waits until one of several counters is signalled.
+  /// Waits until at least one of several eventfds is signalled.
   ///
-  /// - Returns: the places of those that are, whose counts are for the caller to take; none when the time
-  ///   was up first.
+  /// - Returns: the indices of the signalled eventfds, whose counts the caller has to read; empty
+  ///   on timeout.
   public static func wait(forAnyOf counters: [EventFD], for timeout: Duration) -> [Int] {
     let deadline = Deadline.after(timeout)
     var interests = counters.map {
@@ -79,10 +80,10 @@ extension EventFD {
 }
 
 extension EventFD {
-  /// Whether a descriptor is an eventfd for certain.
+  /// Whether a descriptor certainly is an eventfd.
   ///
-  /// Anything else can make polling or writing it wait: a pipe, or an epoll instance with a file in it that
-  /// never answers.
+  /// Polling or writing to anything else may block: a pipe, or an epoll instance that contains a
+  /// file which never answers.
   package static func isCounter(_ descriptor: borrowing OwnedDescriptor) -> Bool {
     clinux_is_eventfd(descriptor.number) == 1
   }

@@ -1,17 +1,17 @@
 public import VFIOUserProtocol
 
-/// One complete message: its header, where its payload lies, and the descriptors that came with it.
+/// One complete message: header, location of the payload, and the descriptors received with it.
 ///
-/// The payload stays in the ``FrameAssembler`` that made the frame; ask it with
+/// The payload stays in the ``FrameAssembler`` that returned the frame; read it with
 /// ``FrameAssembler/payload(of:)`` before the next receive.
 public struct Frame: ~Copyable, Sendable {
-  /// The header; its size and type are known to be sound.
+  /// The header; its size and type bits have been validated.
   public let header: Header
-  /// What came with the message; whatever is left here is closed with the frame.
+  /// The descriptors received with the message; those left here are closed with the frame.
   public var descriptors: DescriptorList
-  /// Whether more descriptors came than one message may have.
+  /// Whether the message came with more descriptors than allowed.
   ///
-  /// The surplus is closed already.
+  /// The surplus is already closed.
   public let hadSurplusDescriptors: Bool
   let payload: Range<Int>
 }

@@ -3,9 +3,9 @@ internal import SystemPackage
 internal import VFIOUserProtocol
 
 extension FrameAssembler {
-  /// Takes in bytes and the descriptors that one read brought with them.
+  /// Appends received bytes and the descriptors of the same read.
   ///
-  /// - Returns: false when there is no room, because too much was received ahead of its handling.
+  /// - Returns: false if there is no room because too much has been received ahead of processing.
   /// - Throws: `ENOMEM`.
   public mutating func append(
     _ bytes: Span<UInt8>, descriptors: consuming DescriptorList = DescriptorList()
@@ -24,10 +24,10 @@ extension FrameAssembler {
     return true
   }
 
-  /// Where the next read may write to, empty when too much was received ahead of its handling.
+  /// The buffer for the next read; empty if too much has been received ahead of processing.
   ///
-  /// Makes room first: bytes in hand move to the front, and the storage grows to hold the message in
-  /// progress, whose size was compared with the limit.
+  /// Makes room first: moves buffered bytes to the front and grows the storage to hold the message
+  /// in progress, whose size has been checked against the limit.
   ///
   /// - Throws: `ENOMEM`.
   package mutating func prepareRoom() throws(StreamError) -> UnsafeMutableRawBufferPointer {
@@ -49,24 +49,24 @@ extension FrameAssembler {
     return unsafe UnsafeMutableRawBufferPointer(rebasing: storage[tail...])
   }
 
-  /// Notes that a read wrote `count` bytes where ``prepareRoom()`` said.
+  /// Records that a read wrote `count` bytes to the buffer returned by ``prepareRoom()``.
   package mutating func received(_ count: Int) {
     tail += count
     while upcoming < tail {
       begun = upcoming
       guard let header = header(at: upcoming) else { return }
-      // After an unsound header nothing is guessed; `next` reports it when its turn comes. The limit of a
-      // message is no matter here: it may be raised before the turn of this one has come.
+      // After an invalid header, framing cannot be recovered; `next` throws when it gets there. The
+      // size limit is not checked here: it may be raised before this message is processed.
       let sound = (try? validateFraming(header)) != nil
       upcoming = sound ? upcoming + Int(header.size) : .max
     }
   }
 
-  /// Credits a descriptor of the read that ``received(_:)`` has just noted.
+  /// Assigns a descriptor of the read last recorded by ``received(_:)`` to its message.
   ///
   /// - Parameters:
-  ///   - number: nobody else closes it.
-  ///   - sender: who sent it, the same for all descriptors of a stream.
+  ///   - number: the descriptor; ownership is transferred.
+  ///   - sender: who sent it; the same for all descriptors of a stream.
   package mutating func credit(_ number: Int32, from sender: PeerDescriptors) {
     self.sender = sender
     let descriptor = OwnedDescriptor(adopting: number, from: sender)
@@ -79,7 +79,7 @@ extension FrameAssembler {
     }
   }
 
-  /// Bytes that the message in front will have, its header when that is all one can say.
+  /// Size of the first buffered message in bytes, or that of a header if the size is not known yet.
   private func bytesOfMessageInFront() -> Int {
     guard let header = header(at: head), (try? validate(header)) != nil else {
       return Header.wireSize
@@ -87,7 +87,7 @@ extension FrameAssembler {
     return Int(header.size)
   }
 
-  /// Nothing is in hand: what comes next goes to the front.
+  /// Resets the positions while the buffer is empty, so that the next read starts at the front.
   private mutating func startAnew() {
     origin += tail
     begun -= tail
@@ -107,8 +107,10 @@ extension FrameAssembler {
     head = 0
   }
 
-  /// The peer chooses the size, within limits, and what it has us map may leave no memory for it: so no
-  /// allocation that ends the process when it fails.
+  /// Grows the storage with an allocation that may fail.
+  ///
+  /// The peer chooses the size, within limits, and mapping the peer's memory may have used up the
+  /// address space; a Swift allocation would end the process on failure.
   private mutating func grow(to size: Int) throws(StreamError) {
     guard size > capacity else { return }
     guard let start = unsafe clinux_allocate(size) else {

@@ -1,39 +1,42 @@
 internal import CLinux
 internal import VFIOUserProtocol
 
-/// Bytes and descriptors in, frames out: the framing of a connection as a value without a socket.
+/// Turns received bytes and descriptors into frames: the framing of a connection as a value without
+/// a socket.
 ///
-/// Credit of descriptors (measured on Linux, see ARCHITECTURE.md): the descriptors of a read belong to
-/// the last message that *starts* in it, or, where none starts, to the message in progress. Both are
-/// *the last message that has started so far*, which is the one rule below.
+/// Assignment of descriptors (measured on Linux, see ARCHITECTURE.md): the descriptors of a read
+/// belong to the last message that *starts* in it, or, if none starts, to the message in progress.
+/// Both are *the last message that has started so far*, which is the one rule implemented below.
 ///
-/// Positions are offsets into `storage`; `origin` turns them into positions in the stream, which stay
-/// true when bytes move.
+/// Positions are offsets into `storage`; adding `origin` gives positions in the stream, which stay
+/// valid when bytes are moved.
 @safe
 public struct FrameAssembler: ~Copyable {
-  /// Most bytes of a message, header included; more is ``StreamError/sizeAboveLimit(_:limit:)``.
+  /// Maximum size of a message in bytes, header included; see
+  /// ``StreamError/sizeAboveLimit(_:limit:)``.
   public var messageLimit: Int
-  /// Most descriptors kept for a message; a surplus is closed on arrival.
+  /// Maximum number of descriptors kept per message; surplus ones are closed on arrival.
   public var descriptorLimit: Int
 
-  // Sound: allocated by `prepareRoom`, freed in deinit; every access below stays within `storage.count`,
+  // Sound: allocated by `grow`, freed in deinit; every access below stays within `storage.count`,
   // which `head <= tail <= storage.count` guarantees.
   var storage: UnsafeMutableRawBufferPointer
   /// Stream position of `storage[0]`.
   var origin = 0
-  /// The first byte that was not handed out.
+  /// Start of the bytes not yet returned in a frame.
   var head = 0
-  /// The end of what was received.
+  /// End of the received bytes.
   var tail = 0
-  /// Where the last message that has started begins.
+  /// Start of the last message that has begun.
   var begun = 0
-  /// Where the next message begins; beyond `tail` while one is in progress, `.max` after a bad header.
+  /// Start of the next message; beyond `tail` while a message is incomplete, `.max` after an
+  /// invalid header.
   var upcoming = 0
   var credits: [Credit] = []
-  /// Whose descriptors these are; known with the first.
+  /// The sender of the descriptors; set with the first descriptor.
   var sender: PeerDescriptors?
 
-  /// A descriptor and the stream position of the message that it came with; -1 marks a surplus.
+  /// A descriptor and the stream position of the message it belongs to; number -1 marks a surplus.
   struct Credit {
     let message: Int
     let number: Int32
@@ -42,18 +45,19 @@ public struct FrameAssembler: ~Copyable {
   var capacity: Int { unsafe storage.count }
 
   static let initialCapacity = 64 << 10
-  /// With less room than this behind the bytes in hand, they move to the front before a read.
+  /// If less room than this is left behind the buffered bytes, they are moved to the front before a
+  /// read.
   static let leastRoom = 4 << 10
-  /// Messages are received ahead of their handling up to this many bytes beyond the largest one.
+  /// Up to this many bytes beyond the largest message are received ahead of processing.
   static let aheadLimit = 1 << 20
-  /// Nothing more is received while so many descriptors wait for their messages to be handled.
+  /// Receiving pauses while this many descriptors belong to messages not yet processed.
   static let descriptorsAhead = 256
 
-  /// An assembler without a byte in it.
+  /// Creates an empty assembler.
   ///
   /// - Parameters:
-  ///   - messageLimit: bytes, header included; at least 16.
-  ///   - descriptorLimit: descriptors kept per message.
+  ///   - messageLimit: maximum message size in bytes, header included; at least 16.
+  ///   - descriptorLimit: maximum number of descriptors kept per message.
   public init(messageLimit: Int, descriptorLimit: Int) {
     precondition(messageLimit >= Header.wireSize, "no message fits into \(messageLimit) bytes")
     self.messageLimit = messageLimit
@@ -67,15 +71,16 @@ public struct FrameAssembler: ~Copyable {
     unsafe clinux_free(storage.baseAddress)
   }
 
-  /// Whether a message has begun and not ended.
+  /// Whether a message is buffered in part or as a whole.
   public var isInsideMessage: Bool { tail > head }
 
-  /// Bytes that are in hand and were not handed out.
+  /// Number of buffered bytes not yet returned in a frame.
   public var buffered: Int { tail - head }
 
-  /// The next complete message, or nil when more has to be received first.
+  /// Returns the next complete message, or nil if more bytes are needed.
   ///
-  /// - Throws: ``StreamError`` as soon as the header in front is unsound, again at each call.
+  /// - Throws: ``StreamError`` as soon as the first buffered header is invalid, and again on each
+  ///   call.
   public mutating func next() throws(StreamError) -> Frame? {
     guard let header = header(at: head) else { return nil }
     try validate(header)
@@ -95,7 +100,7 @@ public struct FrameAssembler: ~Copyable {
       payload: payload)
   }
 
-  /// The payload of a frame that this assembler made since the last receive.
+  /// The payload of a frame that this assembler has returned since the last receive.
   @_lifetime(borrow self)
   public borrowing func payload(of frame: borrowing Frame) -> Span<UInt8> {
     precondition(frame.payload.upperBound <= tail, "the frame is of an earlier receive")
@@ -120,7 +125,8 @@ public struct FrameAssembler: ~Copyable {
     }
   }
 
-  /// What holds whatever limit was agreed: the end of a message can be told from its header.
+  /// Checks what does not depend on the negotiated limit: that the header gives the end of the
+  /// message.
   func validateFraming(_ header: Header) throws(StreamError) {
     guard header.size >= Header.wireSize else { throw .sizeBelowHeader(header.size) }
     guard header.flags.type <= 1 else { throw .unknownType(header.flags.type) }

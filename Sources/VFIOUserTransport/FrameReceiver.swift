@@ -1,14 +1,15 @@
-/// The receiving half of a connection: frames from a socket, each complete within its deadline.
+/// The receiving half of a connection: reads frames from a socket, each complete within its
+/// deadline.
 public struct FrameReceiver: ~Copyable {
-  /// The socket that is read.
+  /// The socket to read from.
   public let socket: MessageSocket
-  /// Where frames are put together; its limits may change after negotiation.
+  /// The assembler of frames; its limits may change after negotiation.
   public var assembler: FrameAssembler
-  /// How long a message that has begun may take to arrive.
+  /// Maximum time for a message to arrive completely once it has begun.
   public let messageTimeout: Duration
   private var messageDeadline: Deadline?
 
-  /// A receiver that has read nothing yet.
+  /// Creates a receiver that has read nothing yet.
   public init(
     socket: MessageSocket, assembler: consuming FrameAssembler, messageTimeout: Duration
   ) {
@@ -17,16 +18,17 @@ public struct FrameReceiver: ~Copyable {
     self.messageTimeout = messageTimeout
   }
 
-  /// The next message that is complete already, nil when the socket has to be read first.
+  /// Returns the next message that is already complete, or nil if the socket has to be read first.
   public mutating func nextInHand() throws(StreamError) -> Frame? {
     guard let frame = try assembler.next() else { return nil }
     messageDeadline = nil
     return frame
   }
 
-  /// Reads the socket once, waiting for something to come.
+  /// Reads the socket once, blocking until data arrives.
   ///
-  /// Between messages it waits in the read itself; within one it waits no longer than the deadline.
+  /// Between messages it blocks in the read itself; within a message no longer than until the
+  /// deadline.
   public mutating func receive() throws(StreamError) {
     while true {
       if !assembler.isInsideMessage {
@@ -39,7 +41,7 @@ public struct FrameReceiver: ~Copyable {
     }
   }
 
-  /// Waits for the next message.
+  /// Waits for the next message and returns it.
   package mutating func next(
     before deadline: Deadline, during activity: StreamError.Activity
   ) throws(StreamError) -> Frame {
@@ -52,23 +54,24 @@ public struct FrameReceiver: ~Copyable {
     }
   }
 
-  /// Waits for room in the socket, and receives ahead meanwhile: two peers that only send, each
-  /// waiting for the other to read, would wait for ever.
+  /// Waits until the socket is writable, receiving ahead meanwhile.
+  ///
+  /// Two peers that only send, each waiting for the other to read, would otherwise deadlock.
   package mutating func waitUntilWritable(before deadline: Deadline) throws(StreamError) {
     var wanted: Readiness = [.readable, .writable]
     while true {
       let happened = try socket.wait(for: wanted, before: deadline)
       if happened.contains(.writable) { return }
       guard happened.contains(.readable) else { throw .deadlinePassed(during: .sending) }
-      // With no room left for what the peer sends, it can only be waited for.
+      // With no room left to receive ahead, only writability can be waited for.
       if try !socket.receive(into: &assembler, wait: false) { wanted = .writable }
     }
   }
 
-  /// When the message that has begun has to be complete, nil between two messages; for readers that
-  /// wait by themselves.
+  /// The deadline of the message in progress, nil between messages; for callers that poll
+  /// themselves.
   ///
-  /// The time starts when this is asked first, and goes on while nobody reads.
+  /// The timeout starts with the first call for a message and runs even while nobody reads.
   package mutating func messageDue() -> Deadline? {
     guard assembler.isInsideMessage else { return nil }
     let deadline = messageDeadline ?? .after(messageTimeout)

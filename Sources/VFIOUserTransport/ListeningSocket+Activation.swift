@@ -2,31 +2,35 @@ internal import CLinux
 internal import Glibc
 
 extension ListeningSocket {
-  /// First descriptor that a supervisor hands over (`SD_LISTEN_FDS_START`).
+  /// First inherited descriptor (`SD_LISTEN_FDS_START`).
   private static let firstInherited: Int32 = 3
-  /// More sockets than any unit has.
+  /// Upper bound for the number of inherited sockets; no real unit has as many.
   private static let maxInherited: Int32 = 256
 
-  /// The sockets that systemd, or another supervisor that does it the same way, hands over: in
-  /// `LISTEN_FDS` how many there are from descriptor 3 on, in `LISTEN_PID` for which process, and in
-  /// `LISTEN_FDNAMES` what they are called.
+  /// Returns the sockets passed by systemd socket activation, or by a supervisor with the same
+  /// protocol.
   ///
-  /// To be called once, early: the descriptors are taken over, and closed when they do not listen.
+  /// `LISTEN_FDS` is the number of sockets from descriptor 3 on, `LISTEN_PID` the process they are
+  /// meant for, and `LISTEN_FDNAMES` their names.
   ///
-  /// - Parameter variable: gives the value of a variable of the environment.
-  /// - Returns: none when nothing was handed to this process.
+  /// Call it once, early: it takes ownership of the descriptors and closes those that do not
+  /// listen.
+  ///
+  /// - Parameter variable: returns the value of an environment variable.
+  /// - Returns: an empty array if no socket was passed to this process.
+  /// - Throws: the first error, after all descriptors have been looked at.
   public static func activated(
     _ variable: (String) -> String? = environmentVariable
   ) throws(ListenError) -> [ListeningSocket] {
     try activated(from: firstInherited, variable)
   }
 
-  /// The same with another first descriptor.
+  /// As ``activated(_:)``, with another first descriptor.
   package static func activated(
     from first: Int32, _ variable: (String) -> String?
   ) throws(ListenError) -> [ListeningSocket] {
     let count = handedOverCount(variable)
-    // Empty names count, so that the others stay with their sockets.
+    // Empty names are kept, so that the others stay with their sockets.
     let names = (variable("LISTEN_FDNAMES") ?? "")
       .split(separator: ":", omittingEmptySubsequences: false).map(String.init)
     var sockets: [ListeningSocket] = []
@@ -46,7 +50,7 @@ extension ListeningSocket {
     return sockets
   }
 
-  /// How many sockets a supervisor has handed to this process; 0 when they are for another one.
+  /// Number of sockets passed to this process; 0 if they are meant for another process.
   public static func handedOverCount(
     _ variable: (String) -> String? = environmentVariable
   ) -> Int {
@@ -57,9 +61,9 @@ extension ListeningSocket {
     return Int(count)
   }
 
-  /// The value of a variable of this process's environment.
+  /// The value of an environment variable of this process.
   public static func environmentVariable(_ name: String) -> String? {
-    // Sound: nobody changes the environment of a server that starts; the value is copied at once.
+    // Sound: a starting server does not change its environment; the value is copied at once.
     unsafe getenv(name).map { unsafe String(cString: $0) }
   }
 }

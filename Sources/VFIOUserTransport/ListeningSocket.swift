@@ -1,37 +1,38 @@
 internal import CLinux
 public import SystemPackage
 
-/// A UNIX socket that clients connect to.
+/// A listening UNIX stream socket.
 public final class ListeningSocket: Sendable {
-  /// Where the socket is in the file system, nil when the descriptor was inherited.
+  /// The socket's path, nil if the descriptor was inherited.
   public let path: FilePath?
-  /// What a supervisor calls the socket that it has handed over (`FileDescriptorName=` of systemd).
+  /// The name given by a supervisor (`FileDescriptorName=` in systemd).
   public let name: String?
   package let descriptor: OwnedDescriptor
   private let inode: UInt64
 
-  /// Why a socket could not be opened for listening.
+  /// Why a socket cannot be opened for listening.
   public enum ListenError: Error, Equatable, Sendable {
-    /// Another process listens there.
+    /// Another process listens on this path.
     case inUse(FilePath)
-    /// There is something at the path that is not a socket; it is left alone.
+    /// The path exists and is not a socket; it is left alone.
     case notASocket(FilePath)
-    /// An inherited descriptor is no listening UNIX stream socket.
+    /// An inherited descriptor is not a listening UNIX stream socket.
     case notListening(Int32)
-    /// The path has more bytes than a socket address holds.
+    /// The path is longer than a socket address can hold; the limit is in bytes.
     case pathTooLong(FilePath, limit: Int)
     /// A system call failed.
     case system(SystemCallError, FilePath)
   }
 
-  /// Creates the socket at `path`.
+  /// Creates a listening socket at `path`.
   ///
-  /// A socket that a dead process left behind is replaced; one on which somebody listens is not. A
-  /// lock on the folder keeps two servers that start at once from replacing each other's.
+  /// A stale socket, left behind by a process that has ended, is replaced; one with a listener is
+  /// not. A lock on the directory keeps two servers that start at the same time from replacing each
+  /// other's socket.
   ///
   /// - Parameters:
   ///   - path: at most 107 bytes.
-  ///   - mode: who may connect; by default the user alone.
+  ///   - mode: who may connect; only the user by default.
   public init(
     path: FilePath, mode: FilePermissions = [.ownerReadWrite]
   ) throws(ListenError) {
@@ -48,11 +49,11 @@ public final class ListeningSocket: Sendable {
     self.inode = Self.identity(path)?.inode ?? 0
   }
 
-  /// Takes over a listening socket that was inherited, from a supervisor or by systemd.
+  /// Takes ownership of a listening socket inherited from a supervisor such as systemd.
   ///
   /// - Parameters:
-  ///   - descriptor: has to listen; it is closed in any case.
-  ///   - name: what the supervisor calls it.
+  ///   - descriptor: must be listening; closed on failure too.
+  ///   - name: the name given by the supervisor.
   public init(
     adopting descriptor: consuming OwnedDescriptor, name: String? = nil
   ) throws(ListenError) {
@@ -64,7 +65,7 @@ public final class ListeningSocket: Sendable {
     self.inode = 0
   }
 
-  /// Removes the socket from the file system, unless another process has put its own there.
+  /// Removes the socket file, unless another process has replaced it by its own.
   public func remove() {
     guard let path, let there = Self.identity(path), there.inode == inode else { return }
     _ = unsafe clinux_unlink(path.string)
@@ -72,21 +73,23 @@ public final class ListeningSocket: Sendable {
 
   deinit { remove() }
 
-  /// Takes the next client that waits.
+  /// Accepts the next waiting client.
   package func accept() throws(SystemCallError) -> OwnedDescriptor {
     OwnedDescriptor(adopting: try checked("accept", clinux_accept(descriptor.number)))
   }
 
-  /// Whether somebody who shares the socket has shut it down: no client comes any more, and polling it
-  /// returns at once for ever.
+  /// Whether a process that shares the socket has shut it down.
+  ///
+  /// No client can connect any more, and polling the socket returns immediately, every time.
   package var isShutDown: Bool {
     var interest = clinux_interest(descriptor: descriptor.number, wanted: 0, happened: 0)
     _ = unsafe clinux_poll(&interest, 1, 0)
     return interest.happened & Int16(CLINUX_HANGUP) != 0
   }
 
-  /// Makes ``accept()`` throw `EAGAIN` instead of waiting: somebody who shares the socket may take a
-  /// client between a poll and the accepting.
+  /// Makes ``accept()`` throw `EAGAIN` instead of blocking.
+  ///
+  /// A process that shares the socket may accept a client between our poll and our accept.
   package func neverWait() { _ = clinux_set_nonblocking(descriptor.number, 1) }
 
   private static func removeStaleSocket(_ path: FilePath) throws(ListenError) {
@@ -94,7 +97,7 @@ public final class ListeningSocket: Sendable {
     guard there.is_socket != 0 else { throw .notASocket(path) }
     let probe = unsafe clinux_connect(path.string, 0)
     if probe >= 0 { _ = clinux_close(probe) }
-    // Whose queue is full listens too.
+    // EAGAIN means that the backlog is full: somebody listens.
     if probe >= 0 || probe == -Errno.resourceTemporarilyUnavailable.rawValue { throw .inUse(path) }
     guard probe == -Errno.connectionRefused.rawValue else { throw failure("connect", probe, path) }
     _ = unsafe clinux_unlink(path.string)

@@ -2,33 +2,33 @@ internal import CLinux
 internal import SystemPackage
 internal import VFIOUserProtocol
 
-/// A part of a peer's file in our address space, unmapped with the last reference.
+/// A mapped part of a peer's file, unmapped with the last reference.
 ///
-/// The peer writes to it at any time and may truncate the file behind it, so it is never a Swift
-/// reference or span: each access is a leaf function of the shim, which turns SIGBUS into an error.
+/// The peer writes to it at any time and may truncate the file, so it is never exposed as a Swift
+/// reference or span: each access is a leaf function in C, where SIGBUS becomes an error.
 @safe
 package final class MappedMemory: @unchecked Sendable {
-  // Sound: `mapped` is unmapped in deinit only. Each access below is compared with `size`, and what
-  // other processes do to the bytes at the same time is no business of the language's memory model,
-  // because only the shim touches them.
+  // Sound: `mapped` is unmapped in deinit only. Each access below is checked against `size`.
+  // Concurrent writes by other processes do not concern Swift's memory model, because only C code
+  // touches the bytes.
   private let mapped: UnsafeMutableRawPointer
-  /// Bytes of address space.
+  /// Size of the mapping in bytes of address space.
   package let mappedSize: UInt64
   private let start: UnsafeMutableRawPointer
   package let size: UInt64
 
-  /// Maps a part of a file; the mapping does not need the descriptor any longer.
+  /// Maps a part of a file; the descriptor is not needed afterwards.
   ///
   /// - Parameters:
-  ///   - offset: where the part begins in the file; on a page.
-  ///   - size: bytes, whole pages.
-  ///   - guarded: whether the handler that turns SIGBUS into an error is installed.
-  ///   - files: which are mapped.
+  ///   - offset: offset in the file; page-aligned.
+  ///   - size: in bytes, a multiple of the page size.
+  ///   - guarded: whether to install the handler that turns SIGBUS into an error.
+  ///   - files: the kinds of files accepted.
   package init(
     _ descriptor: borrowing OwnedDescriptor, at offset: UInt64, size: UInt64, readable: Bool,
     writable: Bool, guarded: Bool = true, files: MemoryFiles = .memory
   ) throws(MappingError) {
-    // First of all: any other question about the file goes to the file system, which may not answer.
+    // Check this first: any other call on the file goes to its file system, which may never answer.
     guard files == .any || clinux_is_memory_file(descriptor.number) == 1 else {
       throw .notMemory
     }
@@ -43,7 +43,7 @@ package final class MappedMemory: @unchecked Sendable {
     guard size > 0, (offset | size) % page == 0 else {
       throw .misaligned(offset: offset, size: size, page: page)
     }
-    // A file of huge pages is mapped and unmapped in whole ones.
+    // A hugetlbfs file is mapped and unmapped in whole huge pages.
     let unit = UInt64(granularity)
     let lead = offset % unit
     let (rounded, tooLarge) = (lead + size).addingReportingOverflow(unit - 1)
@@ -75,46 +75,46 @@ package final class MappedMemory: @unchecked Sendable {
       SystemCallError(call: call, code: Errno(rawValue: CInt(truncatingIfNeeded: -result))))
   }
 
-  /// The address of a range, for a system call or the shim.
+  /// The address of a range, for a system call or a C function.
   ///
-  /// - Precondition: the range lies inside.
+  /// - Precondition: the range is inside the mapping.
   @unsafe
   package func pointer(_ offset: UInt64, _ count: UInt64) -> UnsafeMutableRawPointer {
     precondition(offset <= size && count <= size - offset, "outside of a window")
     return unsafe start + Int(offset)
   }
 
-  /// Copies out.
+  /// Copies bytes out of the mapping.
   ///
-  /// - Returns: false when the file has become too short.
+  /// - Returns: false if the file has been truncated.
   package func read(_ offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) -> Bool {
     guard let to = bytes.baseAddress else { return true }
     return unsafe clinux_guarded_copy(to, pointer(offset, UInt64(bytes.count)), bytes.count) == 0
   }
 
-  /// Copies in.
+  /// Copies bytes into the mapping.
   ///
-  /// - Returns: false when the file has become too short.
+  /// - Returns: false if the file has been truncated.
   package func write(_ offset: UInt64, from bytes: UnsafeRawBufferPointer) -> Bool {
     guard let from = bytes.baseAddress else { return true }
     return unsafe clinux_guarded_copy(pointer(offset, UInt64(bytes.count)), from, bytes.count) == 0
   }
 
-  /// One load of 1, 2, 4 or 8 bytes; nil when the file has become too short.
+  /// A single load of 1, 2, 4 or 8 bytes; nil if the file has been truncated.
   package func load(_ offset: UInt64, size: Int) -> UInt64? {
     unsafe SharedNumber.load(pointer(offset, UInt64(size)), size: size)
   }
 
-  /// One store of 1, 2, 4 or 8 bytes.
+  /// A single store of 1, 2, 4 or 8 bytes.
   ///
-  /// - Returns: false when the file has become too short.
+  /// - Returns: false if the file has been truncated.
   package func store(_ value: UInt64, _ offset: UInt64, size: Int) -> Bool {
     unsafe SharedNumber.store(value, pointer(offset, UInt64(size)), size: size)
   }
 
-  /// An atomic access; nil when the file has become too short.
+  /// An atomic access; nil if the file has been truncated.
   ///
-  /// - Precondition: naturally aligned.
+  /// - Precondition: the offset is naturally aligned.
   package func perform(_ operation: SharedNumber.Operation, _ offset: UInt64, size: Int) -> UInt64?
   {
     unsafe SharedNumber.perform(operation, pointer(offset, UInt64(size)), size: size)
@@ -123,13 +123,13 @@ package final class MappedMemory: @unchecked Sendable {
 
 /// Why a peer's file cannot be mapped.
 package enum MappingError: Error, Equatable, Sendable {
-  /// The file is on a file system, and only memory may be mapped.
+  /// The file is on a file system, and only memory files are accepted.
   case notMemory
-  /// The part is not inside of the file.
+  /// The range is not inside the file.
   case outsideOfFile(offset: UInt64, size: UInt64, file: UInt64)
-  /// The part does not begin and end on a page, or is empty.
+  /// The range is empty or not page-aligned at both ends.
   case misaligned(offset: UInt64, size: UInt64, page: UInt64)
-  /// The file is not one that can be mapped, or the kernel refuses.
+  /// The file cannot be mapped, or the kernel refuses.
   case system(SystemCallError)
 }
 

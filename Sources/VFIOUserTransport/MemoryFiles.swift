@@ -1,11 +1,11 @@
-/// Which files of a peer are mapped.
+/// Which of a peer's files may be mapped.
 ///
-/// A page of a file on a file system that somebody serves (FUSE, a network) may never come. The thread that
-/// touches it then waits for ever, with the memory map of the process locked: every other thread that maps, or
-/// touches a page for the first time, waits as well, and the process cannot even be killed.
+/// A page of a file on a file system served by somebody else (FUSE, network) may never arrive. A
+/// thread that touches it then blocks forever while it holds the process's mmap lock: every other
+/// thread that maps memory or takes a page fault blocks too, and the process cannot even be killed.
 public enum MemoryFiles: String, Equatable, Sendable, CaseIterable {
-  /// Files in the memory of this kernel: memfd, tmpfs (also shared anonymous memory), hugetlbfs.
+  /// Files in this kernel's memory: memfd, tmpfs (shared anonymous memory included), hugetlbfs.
   case memory
-  /// Files of any kind: for peers that are trusted as much as this process.
+  /// Any kind of file, for peers that are trusted as much as this process.
   case any
 }

@@ -1,14 +1,14 @@
-/// The sending half of a connection that several threads send on: the session its replies, others
-/// requests of their own.
+/// The sending half of a connection on which several threads send: the session its replies, others
+/// their own requests.
 ///
-/// The lock is held for one `sendmsg` that does not wait. What the socket did not take of a message
-/// is kept here, and whoever next finds the socket writable sends it on: no thread ever waits with
-/// the lock in hand, and no message starts inside of another.
+/// The lock is held for one non-blocking `sendmsg`. The unsent rest of a message is kept here, and
+/// whoever next finds the socket writable continues with it: no thread blocks while it holds the
+/// lock, and messages never interleave.
 package final class MessageSender: Sendable {
   package let socket: MessageSocket
 
   private struct State {
-    /// The rest of a request that was cut.
+    /// The unsent rest of a partially sent request.
     var remainder: [UInt8] = []
     /// Whether the session's outbox stopped in the middle of a message.
     var isReplyCut = false
@@ -19,9 +19,9 @@ package final class MessageSender: Sendable {
 
   package init(_ socket: MessageSocket) { self.socket = socket }
 
-  /// Sends what the socket takes of an outbox; for one thread only.
+  /// Sends as much of an outbox as the socket accepts; called by one thread only.
   ///
-  /// - Returns: whether everything is sent; false when the socket is full.
+  /// - Returns: whether everything has been sent; false if the socket is full.
   package func send(_ outbox: inout Outbox) throws(StreamError) -> Bool {
     let (isDone, mustWake) = try state.withLock {
       (state) throws(StreamError) -> (Bool, Bool) in
@@ -35,12 +35,12 @@ package final class MessageSender: Sendable {
     return isDone
   }
 
-  /// Sends one message; waits while the socket is full.
+  /// Sends one message; blocks while the socket is full.
   ///
   /// - Parameters:
-  ///   - head: the message's header and more.
-  ///   - tail: the rest of the message, or nothing.
-  ///   - deadline: when to give up; a message that has begun then ends the connection.
+  ///   - head: the header and the first part of the message.
+  ///   - tail: the rest of the message; may be empty.
+  ///   - deadline: when to stop waiting; if the message has been sent in part, the connection ends.
   package func send(
     _ head: UnsafeRawBufferPointer, _ tail: UnsafeRawBufferPointer, before deadline: Deadline
   ) throws(StreamError) {
@@ -67,16 +67,16 @@ package final class MessageSender: Sendable {
     }
   }
 
-  /// The connection has ended: nobody waits any longer for others to go on sending.
+  /// Ends all waiting for other senders, because the connection has ended.
   package func close() {
     state.update { $0.isClosed = true }
   }
 
-  /// Sees to it that the rest of a message is sent.
+  /// Sends the rest of a partially sent message.
   private func finish(before deadline: Deadline) throws(StreamError) {
     while try !state.withLock({ (state) throws(StreamError) in try sendRemainder(&state) }) {
       guard try !socket.wait(for: .writable, before: deadline).isEmpty else {
-        // Half a message holds up everything behind it.
+        // The rest of the stream would be unusable behind half a message.
         socket.shutdown()
         throw .deadlinePassed(during: .sending)
       }

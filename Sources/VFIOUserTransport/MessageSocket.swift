@@ -1,27 +1,29 @@
 internal import CLinux
 public import SystemPackage
 
-/// A connected UNIX stream socket that carries messages with descriptors.
+/// A connected UNIX stream socket that carries messages with file descriptors.
 public final class MessageSocket: Sendable {
   package let descriptor: OwnedDescriptor
-  /// Where the descriptors end that the peer sends, and the socket itself: there may be some in its queue.
+  /// Closes the descriptors sent by the peer, and the socket itself, whose queue may hold more of
+  /// them.
   package let peer: PeerDescriptors
   private let isShutDown = Monitor(false)
 
-  /// Takes over a connected socket.
+  /// Takes ownership of a connected socket.
   public convenience init(adopting descriptor: consuming OwnedDescriptor) {
     self.init(adopting: descriptor, peer: PeerDescriptors())
   }
 
-  /// Takes over a connected socket to a peer some of whose descriptors there may be already.
+  /// Takes ownership of a connected socket to a peer that may have sent descriptors before.
   package init(adopting descriptor: consuming OwnedDescriptor, peer: PeerDescriptors) {
     self.descriptor = descriptor
     self.peer = peer
   }
 
   deinit {
-    // What nobody has read may carry descriptors, which are closed with the last descriptor of the socket: that
-    // is another one then. Whoever ends a connection has shut it down, so that nothing more comes.
+    // Unread data may carry descriptors. The kernel closes them with the last descriptor of the
+    // socket, which may block: so a duplicate is closed on the peer's closing thread. The
+    // connection has been shut down before, so nothing more arrives.
     guard clinux_is_empty_stream(descriptor.number) == 0 else { return }
     let number = clinux_duplicate(descriptor.number)
     if number >= 0 { peer.closeElsewhere(number) }
@@ -29,18 +31,19 @@ public final class MessageSocket: Sendable {
 
   /// Connects to the socket at `path`.
   ///
-  /// - Parameter timeout: how long to wait for room in the queue of the one who listens there.
-  /// - Throws: `ENOENT` when there is nothing, `ECONNREFUSED` when nobody listens, `ETIMEDOUT` when
-  ///   somebody listens and accepts nobody, `EACCES`, `ENAMETOOLONG` beyond 107 bytes.
+  /// - Parameter timeout: how long to wait while the backlog of the listener is full.
+  /// - Throws: `ENOENT` if the path does not exist, `ECONNREFUSED` if nobody listens, `ETIMEDOUT`
+  ///   if the listener accepts nobody, `EACCES`, `ENAMETOOLONG` above 107 bytes.
   public convenience init(
     connectingTo path: FilePath, timeout: Duration = .seconds(5)
   ) throws(SystemCallError) {
     try self.init(connectingTo: path, before: .after(timeout)) { true }
   }
 
-  /// Connects to the socket at `path`, as long as that is wanted.
+  /// Connects to the socket at `path`, as long as `isWanted` returns true.
   ///
-  /// - Parameter isWanted: asked now and then; once it says no, `ECANCELED` is thrown.
+  /// - Parameter isWanted: called every 20 ms while waiting; if it returns false, `ECANCELED` is
+  ///   thrown.
   package convenience init(
     connectingTo path: FilePath, peer: PeerDescriptors = PeerDescriptors(),
     before deadline: Deadline, while isWanted: () -> Bool
@@ -59,17 +62,17 @@ public final class MessageSocket: Sendable {
     }
   }
 
-  /// How long an attempt to connect waits before it looks whether it is still wanted.
+  /// How long one attempt to connect blocks before `isWanted` is called again.
   private static let connectSlice = Duration.milliseconds(20)
 
-  /// Two sockets that are connected to each other.
+  /// Creates two sockets that are connected to each other.
   public static func pair() throws(SystemCallError) -> (MessageSocket, MessageSocket) {
     try pair(peer: PeerDescriptors())
   }
 
-  /// Two sockets that are connected to each other.
+  /// Creates two sockets that are connected to each other.
   ///
-  /// - Parameter peer: holds what comes over the first one.
+  /// - Parameter peer: closes the descriptors received on the first socket.
   package static func pair(
     peer: PeerDescriptors
   ) throws(SystemCallError) -> (MessageSocket, MessageSocket) {
@@ -81,51 +84,55 @@ public final class MessageSocket: Sendable {
     )
   }
 
-  /// Lends the descriptor, for a poll loop, or for bytes that are no messages.
+  /// Lends the descriptor, for a poll loop or for bytes that are not messages.
   ///
-  /// - Parameter body: must not close it.
+  /// - Parameter body: must not close the descriptor.
   public func withDescriptor<Result, Failure: Error>(
     _ body: (Int32) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     try body(descriptor.number)
   }
 
-  /// Ends the connection from any thread: whoever waits on it, here or at the peer, wakes up.
+  /// Shuts the connection down from any thread and wakes all threads that wait on it, here and at
+  /// the peer.
   ///
-  /// The descriptor stays open until the last reference goes, so its number cannot be reused under a
-  /// thread that is still in a call.
+  /// The descriptor stays open until the last reference is released, so its number cannot be reused
+  /// while a thread is still in a system call.
   public func shutdown() {
     isShutDown.update { $0 = true }
     _ = clinux_shutdown(descriptor.number)
   }
 
-  /// The peer takes no more: what it sent before can still be read, then comes the end, and nobody waits
-  /// for it.
+  /// Shuts the socket down for the peer: its sends fail from now on.
+  ///
+  /// What it sent before can still be read; then the end of the stream follows, without waiting for
+  /// the peer.
   package func receiveOnly() {
     _ = clinux_shutdown(descriptor.number)
   }
 
-  /// Whether there is something to receive, the end included.
+  /// Whether there is something to receive, the end of the stream included.
   package var isReadable: Bool {
     var interest = clinux_interest(
       descriptor: descriptor.number, wanted: Readiness.readable.rawValue, happened: 0)
     return unsafe clinux_poll(&interest, 1, 0) > 0
   }
 
-  /// Whether the peer has closed its end or is gone.
+  /// Whether the peer has closed its end.
   public var peerHasHungUp: Bool {
     var interest = clinux_interest(descriptor: descriptor.number, wanted: 0, happened: 0)
     _ = unsafe clinux_poll(&interest, 1, 0)
     return interest.happened & Int16(CLINUX_HANGUP) != 0
   }
 
-  /// Sends what the socket takes at once.
+  /// Sends as much as the socket accepts, without blocking.
   ///
   /// - Parameters:
-  ///   - bytes: where a message starts or goes on.
-  ///   - descriptors: ride on the first byte; none when a message goes on.
-  /// - Returns: bytes taken, 0 when the socket is full; nil when too many descriptors are under way, in all
-  ///   sockets of the user together (`ETOOMANYREFS`): they may be received any time, but no event tells when.
+  ///   - bytes: a message, or the rest of one.
+  ///   - descriptors: sent with the first byte; empty for the rest of a message.
+  /// - Returns: bytes sent, 0 if the socket is full; nil if too many descriptors are in flight in
+  ///   all sockets of the user (`ETOOMANYREFS`): the limit may clear at any time, but no event
+  ///   reports it.
   package func trySend(
     _ bytes: UnsafeRawBufferPointer, descriptors: [Int32]
   ) throws(StreamError) -> Int? {
@@ -138,9 +145,9 @@ public final class MessageSocket: Sendable {
     return try unlessEmpty("sendmsg", sent) ?? 0
   }
 
-  /// Sends what the socket takes at once.
+  /// Sends as much as the socket accepts, without blocking.
   ///
-  /// - Returns: bytes taken, 0 when the socket is full.
+  /// - Returns: bytes sent, 0 if the socket is full.
   package func trySend(_ bytes: UnsafeRawBufferPointer) throws(StreamError) -> Int {
     var slice = unsafe clinux_slice(
       base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), length: bytes.count)
@@ -149,9 +156,9 @@ public final class MessageSocket: Sendable {
     return try unlessEmpty("sendmsg", sent) ?? 0
   }
 
-  /// Sends what the socket takes at once of a message in two parts.
+  /// Sends as much as the socket accepts of a message in two parts, without blocking.
   ///
-  /// - Returns: bytes taken, 0 when the socket is full.
+  /// - Returns: bytes sent, 0 if the socket is full.
   package func trySend(
     _ head: UnsafeRawBufferPointer, _ tail: UnsafeRawBufferPointer
   ) throws(StreamError) -> Int {
@@ -172,8 +179,8 @@ public final class MessageSocket: Sendable {
   /// Receives once into the assembler.
   ///
   /// - Parameters:
-  ///   - wait: whether to block until there is something.
-  /// - Returns: whether anything was received; false too when the assembler has no room.
+  ///   - wait: whether to block until something arrives.
+  /// - Returns: whether anything was received; false also if the assembler has no room.
   package func receive(
     into assembler: inout FrameAssembler, wait: Bool
   ) throws(StreamError) -> Bool {
@@ -199,9 +206,9 @@ public final class MessageSocket: Sendable {
     }
   }
 
-  /// Waits until the socket is readable, or writable if asked for.
+  /// Waits until the socket is ready for one of `wanted`.
   ///
-  /// - Returns: what happened, empty when the deadline came first.
+  /// - Returns: what the socket is ready for; empty on timeout.
   package func wait(
     for wanted: Readiness, before deadline: Deadline
   ) throws(StreamError) -> Readiness {
@@ -214,9 +221,9 @@ public final class MessageSocket: Sendable {
     }
   }
 
-  /// Waits until the socket is ready, a counter counts, or the deadline comes.
+  /// Waits until the socket is ready, the eventfd is signalled, or the deadline passes.
   ///
-  /// - Returns: what happened at the socket; the count is for the caller to take.
+  /// - Returns: what the socket is ready for; the caller reads the eventfd's count.
   package func wait(
     for wanted: Readiness, or counter: EventFD, before deadline: Deadline
   ) throws(StreamError) -> Readiness {
@@ -240,11 +247,12 @@ public final class MessageSocket: Sendable {
     return assembler.isInsideMessage ? .endInsideMessage(had: assembler.buffered) : .closedByPeer
   }
 
-  /// Nil when the socket only had nothing for us, or no room; a peer that died is a peer that closed.
+  /// Nil if the call would have blocked or was interrupted; a reset by the peer counts as closed by
+  /// the peer.
   private func unlessEmpty(_ call: String, _ result: Int) throws(StreamError) -> Int? {
     let failure = failure(call, result)
     switch failure.code {
-    // A signal: only the caller knows how long it still wants to wait.
+    // EINTR: only the caller knows how long it still wants to wait.
     case .resourceTemporarilyUnavailable, .interrupted: return nil
     case .connectionReset, .brokenPipe:
       throw isShutDown.withLock { $0 } ? .closedByUs : .closedByPeer
@@ -257,7 +265,7 @@ public final class MessageSocket: Sendable {
   }
 }
 
-/// What a socket can be waited for.
+/// What a socket can be polled for.
 package struct Readiness: OptionSet, Sendable {
   package let rawValue: Int16
   @inlinable package init(rawValue: Int16) { self.rawValue = rawValue }

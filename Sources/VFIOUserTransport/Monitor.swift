@@ -1,19 +1,19 @@
 internal import CLinux
 
-/// State that several threads share: one lock, and waiting for the state to become something.
+/// State shared by several threads, with one lock and a condition to wait for.
 ///
-/// A pthread mutex and condition variable rather than `Mutex`, for two reasons: the thread sanitizer
-/// sees them, and they can be waited on. Uncontended it costs the same.
+/// Uses a pthread mutex and condition variable rather than `Mutex`, for two reasons: the thread
+/// sanitizer understands them, and they can be waited on. Uncontended they cost the same.
 ///
-/// Public because only what is public is inlined into other modules, and a generic call through metadata
-/// costs more than the lock. Devices may use it too.
+/// Public because only public code is inlined into other modules, and a generic call through
+/// metadata costs more than the lock. Devices may use it too.
 @safe
 public final class Monitor<State: ~Copyable>: @unchecked Sendable {
   // Sound: `state` is touched only between lock and unlock, and freed with the last reference.
   private let lock: OpaquePointer
   @usableFromInline let state: UnsafeMutablePointer<State>
 
-  /// Shares a state, which is freed with the last reference.
+  /// Creates a monitor with its initial state.
   public init(_ initial: consuming State) {
     unsafe lock = clinux_monitor_create()
     unsafe state = .allocate(capacity: 1)
@@ -35,7 +35,7 @@ public final class Monitor<State: ~Copyable>: @unchecked Sendable {
   @usableFromInline
   func wakeAll() { unsafe clinux_monitor_wake_all(lock) }
 
-  /// Runs `body` with the state to itself.
+  /// Runs `body` with exclusive access to the state.
   @inlinable
   public func withLock<Result: ~Copyable, Failure: Error>(
     _ body: (inout State) throws(Failure) -> Result
@@ -45,9 +45,9 @@ public final class Monitor<State: ~Copyable>: @unchecked Sendable {
     return try unsafe body(&state.pointee)
   }
 
-  /// Runs `body` with the state to itself, unless somebody else has it.
+  /// Runs `body` with exclusive access to the state, unless the lock is held.
   ///
-  /// - Returns: what `body` returns, or nil when somebody has.
+  /// - Returns: the result of `body`, or nil if the lock is held.
   package func withLockIfFree<Result, Failure: Error>(
     _ body: (inout State) throws(Failure) -> Result
   ) throws(Failure) -> Result? {
@@ -56,7 +56,7 @@ public final class Monitor<State: ~Copyable>: @unchecked Sendable {
     return try unsafe body(&state.pointee)
   }
 
-  /// Changes the state and wakes everybody who waits for it.
+  /// Changes the state and wakes all threads that wait for a change.
   @inlinable
   public func update<Result: ~Copyable, Failure: Error>(
     _ body: (inout State) throws(Failure) -> Result
@@ -69,9 +69,9 @@ public final class Monitor<State: ~Copyable>: @unchecked Sendable {
     return try unsafe body(&state.pointee)
   }
 
-  /// Waits until `ready` says yes, then runs `body` under the same lock.
+  /// Waits until `ready` returns true, then runs `body` under the same lock.
   ///
-  /// - Returns: what `body` returns, or nil when the deadline came first.
+  /// - Returns: the result of `body`, or nil if the deadline passed first.
   package func withLock<Result, Failure: Error>(
     when ready: (borrowing State) -> Bool, before deadline: Deadline = .never,
     _ body: (inout State) throws(Failure) -> Result

@@ -2,44 +2,45 @@ internal import CLinux
 package import SystemPackage
 public import VFIOUserProtocol
 
-/// Messages on their way out, sent together where that is safe.
+/// Outgoing messages, sent together where that is safe.
 ///
-/// A send carries at most 32 KiB of whole messages: above about 36 KiB the kernel cuts wherever it
-/// likes, also inside a header, and QEMU takes half a header as the end of the world. A larger message
-/// starts a send of its own, and so does one with descriptors, which must not share a send with any
-/// other. Only the message that was cut is resumed.
+/// One send carries at most 32 KiB of whole messages: above about 36 KiB the kernel cuts anywhere,
+/// also inside a header, and QEMU treats a partly received header as a fatal error. A larger
+/// message starts a send of its own, and so does one with descriptors, which must not share a send
+/// with any other. Only the message that was cut is resumed.
 @safe
 public struct Outbox: ~Copyable {
-  /// Most bytes of one send of several messages.
+  /// Maximum number of bytes in one send of several messages.
   public static let batchLimit = 32 << 10
 
-  // Sound: allocated by `makeRoom`, freed in deinit; `end <= storage.count` bounds every access.
+  // Sound: allocated by `grow`, freed in deinit; `end <= storage.count` bounds every access.
   private var storage: UnsafeMutableRawBufferPointer
   private var end = 0
-  /// Sends to which nothing is added any more, in front of the open one.
+  /// Complete sends, in front of the open one; nothing is added to them.
   private var closed: [Send] = []
-  /// The first of them that is not done; the array is emptied as a whole, when all are.
+  /// Index of the first complete send not yet done; the array is cleared once all are done.
   private var nextClosed = 0
-  /// The send to which messages are still added; when it is not empty, it reaches to `end`.
+  /// The send to which messages are still added; if not empty, it reaches to `end`.
   private var open = 0..<0
   private var descriptors: [Int32] = []
-  /// Bytes that sockets have taken, ever.
+  /// Total number of bytes accepted by sockets.
   package private(set) var taken: UInt64 = 0
-  /// Whether a message was lost because there was no memory for it.
+  /// Whether a message was lost because memory could not be allocated.
   private var lacksMemory = false
-  /// Whether the last send stopped because too many descriptors are under way, not because the socket is full.
+  /// Whether the last send stopped because too many descriptors are in flight (`ETOOMANYREFS`).
   package private(set) var lacksReferences = false
-  /// How long to wait before a send that ``lacksReferences`` has stopped is tried again: no event tells when.
+  /// How long to wait before a retry if ``lacksReferences`` is set, because no event reports the
+  /// end of it.
   package static let pause: Duration = .milliseconds(1)
-  /// How often it was emptied since it held more than ``initialCapacity``.
+  /// How often the outbox was emptied since it last held more than ``initialCapacity``.
   private var smallUses = 0
 
   private static let initialCapacity = 2 * batchLimit
-  /// After so many sends that would have fitted into ``initialCapacity``, what a large message took is
-  /// given back: not sooner, so that large reads in a row do not allocate each time.
+  /// After this many sends that fit into ``initialCapacity``, the larger storage is freed; not
+  /// sooner, so that consecutive large reads do not allocate each time.
   package static let patience = 64
 
-  /// Bytes that it has taken for messages.
+  /// Allocated bytes.
   package var capacity: Int { unsafe storage.count }
 
   private struct Send {
@@ -47,7 +48,7 @@ public struct Outbox: ~Copyable {
     var descriptors: Int
   }
 
-  /// An outbox with nothing in it.
+  /// Creates an empty outbox.
   public init() { unsafe storage = UnsafeMutableRawBufferPointer(start: nil, count: 0) }
 
   deinit {
@@ -55,20 +56,20 @@ public struct Outbox: ~Copyable {
     unsafe clinux_free(storage.baseAddress)
   }
 
-  /// Whether everything is sent.
+  /// Whether everything has been sent.
   public var isEmpty: Bool { open.isEmpty && nextClosed == closed.count && !lacksMemory }
 
-  /// Bytes that wait to be sent, and those that were sent since the outbox was last empty.
+  /// Bytes waiting to be sent, plus those sent since the outbox was last empty.
   public var count: Int { end }
 
-  /// Bytes that wait to be sent.
+  /// Bytes waiting to be sent.
   public var unsentCount: Int { isEmpty ? 0 : end - firstUnsent }
 
   private var firstUnsent: Int {
     nextClosed < closed.count ? closed[nextClosed].unsent.lowerBound : open.lowerBound
   }
 
-  /// Whether a full send is waiting, so that it is time to flush before more is appended.
+  /// Whether a full send is waiting, so that the outbox should be flushed before more is appended.
   public var isFull: Bool { end >= Self.batchLimit }
 
   /// Appends a message without a payload.
@@ -76,7 +77,7 @@ public struct Outbox: ~Copyable {
     append(header, payload: 0) { _ in }
   }
 
-  /// Appends a message; the header's size is set to what the payload takes.
+  /// Appends a message; the size in the header is set from the payload.
   public mutating func append(
     _ header: Header, _ payload: some WireEncodable,
     descriptors: consuming DescriptorList = DescriptorList()
@@ -86,14 +87,14 @@ public struct Outbox: ~Copyable {
     }
   }
 
-  /// Appends a message whose payload is written in place; nothing is appended when `fill` throws.
+  /// Appends a message whose payload is written in place; appends nothing if `fill` throws.
   ///
   /// - Parameters:
   ///   - header: its size is set here.
-  ///   - size: bytes of the payload.
-  ///   - isDiscarded: for a message that nobody wants: `fill` runs, nothing is appended.
-  ///   - descriptors: ride on the message's first byte.
-  ///   - fill: gets `size` bytes, zeroed, to write to.
+  ///   - size: size of the payload in bytes.
+  ///   - isDiscarded: for a message that is not wanted: `fill` runs, but nothing is appended.
+  ///   - descriptors: sent with the first byte of the message.
+  ///   - fill: writes the payload into `size` zeroed bytes.
   public mutating func append<Failure: Error>(
     _ header: Header, payload size: Int, discarding isDiscarded: Bool = false,
     descriptors: consuming DescriptorList = DescriptorList(),
@@ -109,10 +110,11 @@ public struct Outbox: ~Copyable {
   /// Lends room for the payload of the next message; ``commit(_:payload:descriptors:)`` appends it.
   ///
   /// - Parameters:
-  ///   - size: bytes.
-  ///   - isZeroed: switched off for a payload of which every byte is written: what is left out shows
-  ///     the peer what an earlier message left here.
-  /// - Throws: `ENOMEM`; an answer without a payload may still find room.
+  ///   - size: in bytes.
+  ///   - isZeroed: pass false only if every byte of the payload is written; otherwise the peer sees
+  ///     the
+  ///     contents of an earlier message.
+  /// - Throws: `ENOMEM`; a reply without a payload may still fit.
   @_lifetime(&self)
   package mutating func reserve(
     payload size: Int, isZeroed: Bool = true
@@ -135,12 +137,12 @@ public struct Outbox: ~Copyable {
     return unsafe _overrideLifetime(span, mutating: &self)
   }
 
-  /// Appends the message whose payload was written to the room that was reserved last.
+  /// Appends the message whose payload was written to the room reserved last.
   ///
   /// - Parameters:
   ///   - header: its size is set here.
-  ///   - size: bytes of the payload, at most what was reserved.
-  ///   - descriptors: ride on the message's first byte.
+  ///   - size: size of the payload in bytes, at most what was reserved.
+  ///   - descriptors: sent with the first byte of the message.
   package mutating func commit(
     _ header: Header, payload size: Int, descriptors: consuming DescriptorList = DescriptorList()
   ) {
@@ -178,10 +180,10 @@ public struct Outbox: ~Copyable {
     open = 0..<0
   }
 
-  /// Sends as much as the socket takes.
+  /// Sends as much as the socket accepts.
   ///
-  /// - Returns: whether everything is sent; false when the socket is full.
-  /// - Throws: `ENOMEM` when a message was lost for want of memory; what the socket says.
+  /// - Returns: whether everything has been sent; false if the socket is full.
+  /// - Throws: `ENOMEM` if a message was lost for lack of memory; any error of the socket.
   public mutating func send(to socket: MessageSocket) throws(StreamError) -> Bool {
     lacksReferences = false
     guard !lacksMemory else { throw .system(SystemCallError(call: "malloc", code: .noMemory)) }
@@ -228,10 +230,10 @@ public struct Outbox: ~Copyable {
     return true
   }
 
-  /// A message could not be made for want of memory; the next ``send(to:)`` says so.
+  /// Records that a message was lost for lack of memory; the next ``send(to:)`` throws.
   package mutating func loseMessage() { lacksMemory = true }
 
-  /// Forgets every message that was not sent, and closes its descriptors.
+  /// Drops all unsent messages and closes their descriptors.
   package mutating func discard() {
     forgetDescriptors(descriptors.count)
     closed.removeAll(keepingCapacity: true)
@@ -240,22 +242,24 @@ public struct Outbox: ~Copyable {
     end = 0
   }
 
-  /// The peer has its own copies now; ours are closed.
+  /// Closes our copies of descriptors that were sent or dropped.
   private mutating func forgetDescriptors(_ count: Int) {
     for number in descriptors.prefix(count) { _ = OwnedDescriptor(adopting: number) }
     descriptors.removeFirst(count)
   }
 
-  /// - Returns: whether there is room; without it a message is lost, and the next send says so.
+  /// Makes room for `size` bytes.
+  ///
+  /// - Returns: whether there is room; if not, a message is lost and the next send throws.
   private mutating func makeRoom(_ size: Int) -> Bool {
     guard unsafe end + size > storage.count else { return true }
-    // A peer that reads, but never everything, must not make this grow for ever.
+    // A peer that reads, but never everything, must not make the storage grow without bound.
     if !isEmpty, firstUnsent > end / 2 { moveToFront() }
     if unsafe end + size > storage.count, !grow(by: size) { lacksMemory = true }
     return !lacksMemory
   }
 
-  /// Forgets what was sent.
+  /// Moves the unsent bytes to the front.
   private mutating func moveToFront() {
     let sent = firstUnsent
     unsafe storage.copyMemory(from: UnsafeRawBufferPointer(rebasing: storage[sent..<end]))
@@ -269,7 +273,10 @@ public struct Outbox: ~Copyable {
     end -= sent
   }
 
-  /// What peers have us map may leave no memory: so no allocation that ends the process when it fails.
+  /// Grows the storage with an allocation that may fail.
+  ///
+  /// Mapping the peers' memory may have used up the address space; a Swift allocation would end the
+  /// process.
   private mutating func grow(by size: Int) -> Bool {
     let count = unsafe max(end + size, 2 * storage.count, Self.initialCapacity)
     guard let start = unsafe clinux_allocate(count) else { return false }

@@ -1,24 +1,25 @@
 internal import CLinux
 internal import SystemPackage
 
-/// One open descriptor with exactly one owner; losing the owner closes it.
+/// A file descriptor with exactly one owner; closed when the owner goes away.
 ///
-/// `consuming OwnedDescriptor` in a signature means *yours now*, `borrowing` means *for the length of
-/// the call*.
+/// In a signature, `consuming OwnedDescriptor` transfers ownership and `borrowing` lends it for the
+/// duration of the call.
 ///
-/// One that a peer has sent is closed where that holds up nobody (``PeerDescriptors``).
+/// A descriptor received from a peer is closed where that blocks nobody (``PeerDescriptors``).
 @safe
 public struct OwnedDescriptor: ~Copyable, Sendable {
-  /// The number, lent for the length of a call.
+  /// The descriptor number, valid for the duration of a call.
   ///
   /// Never store it.
   public let number: Int32
-  /// Who closes it, nil for one of our own; retained as long as the descriptor is owned.
+  /// Closes the descriptor if it was received from a peer, nil for one of our own; retained while
+  /// it is owned.
   ///
-  /// Unmanaged because a value with a reference in it cannot give its descriptor away.
+  /// Unmanaged because a noncopyable value that holds a reference cannot be discarded by `release`.
   private let sender: Unmanaged<PeerDescriptors>?
 
-  /// Takes over a number that nobody else will close.
+  /// Takes ownership of a descriptor number.
   ///
   /// - Precondition: `number` is not negative.
   public init(adopting number: Int32) {
@@ -27,14 +28,14 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
     unsafe sender = nil
   }
 
-  /// Takes over a number that came from a peer.
+  /// Takes ownership of a descriptor number received from a peer.
   package init(adopting number: Int32, from sender: PeerDescriptors) {
     precondition(number >= 0, "not an open descriptor: \(number)")
     self.number = number
     unsafe self.sender = .passRetained(sender)
   }
 
-  /// Gives the number away; from here on somebody else must close it.
+  /// Gives up ownership; the caller must close the number.
   public consuming func release() -> Int32 {
     let number = number
     // Sound: retained in the initialiser, and nothing of self is used afterwards.
@@ -43,9 +44,9 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
     return number
   }
 
-  /// A second descriptor for the same open file, close-on-exec (`F_DUPFD_CLOEXEC`).
+  /// Duplicates the descriptor, with close-on-exec set (`F_DUPFD_CLOEXEC`).
   ///
-  /// - Throws: `EMFILE` or `ENFILE` when the process or the machine has none left.
+  /// - Throws: `EMFILE` or `ENFILE` if the process or the system has no descriptor left.
   public borrowing func duplicate() throws(SystemCallError) -> OwnedDescriptor {
     OwnedDescriptor(adopting: try checked("fcntl(F_DUPFD_CLOEXEC)", clinux_duplicate(number)))
   }
@@ -58,8 +59,8 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
       } else {
         clinux_close(number)
       }
-    // EINTR still leaves the number closed on Linux; EBADF says that somebody else closed it, and
-    // that the number may since belong to another file: going on would corrupt that one.
+    // EINTR still leaves the number closed on Linux. EBADF means that somebody else closed it and
+    // that the number may now belong to another file, which would be corrupted by continuing.
     if result == -Errno.badFileDescriptor.rawValue {
       fatalError("descriptor \(number) was closed by somebody who did not own it")
     }

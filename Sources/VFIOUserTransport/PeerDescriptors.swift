@@ -1,56 +1,61 @@
 internal import CLinux
 internal import Synchronization
 
-/// The descriptors that one peer has sent, as far as they cost this process something.
+/// Closes the descriptors that one peer has sent, and counts those not closed yet.
 ///
-/// What a descriptor is, its sender decides. Closing one can wait for as long as the sender likes: a file of
-/// a file system that it serves, a socket that lingers, a UNIX socket with such files in its queue. So
-/// every descriptor that was received ends here: one that closes at once is closed, any other goes to a
-/// thread that does nothing else, which exists as long as there is something to close. How many may wait for
-/// it is bounded, by ending the connection of the peer that sends more (``isOverdrawn``).
+/// The sender decides what kind of file a descriptor refers to. Closing it can block for as long as
+/// the sender likes: a file on a file system that it serves, a socket with SO_LINGER, a UNIX socket
+/// with such files in its queue. So every received descriptor ends here: one that is known to close
+/// immediately is closed directly, any other is passed to a thread that does nothing else and
+/// exists only while there is something to close. The number of waiting descriptors is bounded: the
+/// connection of a peer that sends more is ended (``isOverdrawn``).
 ///
-/// One for each connection: nobody waits for the descriptors of another's peer. Those of a device's clients are
-/// counted together as well (``init(countedBy:)``), so that connecting again gains nothing.
+/// There is one instance per connection, so nobody waits for the descriptors of another peer. The
+/// descriptors of all clients of a device are also counted together (``init(countedBy:)``), so that
+/// reconnecting does not evade the limit.
 package final class PeerDescriptors: Sendable {
   private struct State {
     var waiting: [Int32] = []
     var hasThread = false
   }
 
-  /// Most descriptors that wait to be closed, before their sender's connection ends.
+  /// Maximum number of descriptors waiting to be closed before the sender's connection is ended.
   package static let limit = 64
 
   private let state = Monitor(State())
   private let waitingCount = Atomic(0)
   private let total: PeerDescriptors?
 
-  /// - Parameter total: counts those of several peers.
+  /// Creates an instance for one peer.
+  ///
+  /// - Parameter total: counts the descriptors of several peers together.
   package init(countedBy total: PeerDescriptors? = nil) { self.total = total }
 
   deinit {
-    // A thread holds a reference, so there was none to be had; these may wait.
+    // A running thread would hold a reference, so none could be started; here blocking is
+    // acceptable.
     for number in state.withLock({ $0.waiting }) {
       _ = clinux_close(number)
       count(-1)
     }
   }
 
-  /// How many descriptors wait to be closed, the one that is being closed included.
+  /// Number of descriptors waiting to be closed, including the one being closed.
   package var count: Int { waitingCount.load(ordering: .relaxed) }
 
-  /// Whether so many wait that nothing more should be taken from the peer.
+  /// Whether so many descriptors are waiting that nothing more should be received from the peer.
   package var isOverdrawn: Bool { count > Self.limit }
 
-  /// Closes a descriptor of the peer's, now or soon; never waits.
+  /// Closes a descriptor of the peer, now or later; never blocks.
   ///
-  /// - Returns: what `close` says of one that was closed at once, else 0.
+  /// - Returns: the result of `close` if the descriptor was closed directly, else 0.
   func close(_ number: Int32) -> Int32 {
     guard clinux_closes_at_once(number) == 0 else { return clinux_close(number) }
     closeElsewhere(number)
     return 0
   }
 
-  /// Closes a descriptor on another thread.
+  /// Closes a descriptor on the closing thread.
   func closeElsewhere(_ number: Int32) {
     count(1)
     state.withLock { state in
@@ -64,7 +69,10 @@ package final class PeerDescriptors: Sendable {
     total?.count(more)
   }
 
-  /// Under the lock, so that nothing waits for a thread which did not start; the next descriptor tries again.
+  /// Starts the closing thread unless it runs.
+  ///
+  /// Called under the lock, so that no descriptor relies on a thread that failed to start; the next
+  /// one retries.
   private func startThread(_ state: inout State) {
     guard !state.hasThread else { return }
     state.hasThread =

@@ -1,12 +1,12 @@
 internal import CLinux
 
-/// Numbers in memory that others change at the same time: a client's, or that of a region.
+/// Numbers in memory that others change concurrently: a client's memory, or that of a region.
 ///
-/// Each access is one instruction of the shim, which turns the SIGBUS of a file that has become too short
-/// into nil or false. An aligned number is seen whole; a load acquires, a store releases. Sizes are
-/// 1, 2, 4 or 8 bytes.
+/// Each access is a single instruction in C code, where SIGBUS (the file has been truncated)
+/// becomes nil or false. An aligned number is read and written as a whole; a load acquires, a store
+/// releases. Sizes are 1, 2, 4 or 8 bytes.
 package enum SharedNumber {
-  /// What an atomic access does; each returns what was there.
+  /// An atomic operation; each returns the previous value.
   package enum Operation {
     case exchange(UInt64)
     case compareExchange(expected: UInt64, desired: UInt64)
@@ -15,22 +15,22 @@ package enum SharedNumber {
 
   /// Loads a number.
   ///
-  /// The place has to be mapped, as in the other two; these functions are unsafe for no other reason.
+  /// The address has to be mapped, as in the other functions; they are unsafe for no other reason.
   @unsafe
   package static func load(_ place: UnsafeMutableRawPointer, size: Int) -> UInt64? {
     var value: UInt64 = 0
     return unsafe clinux_guarded_load(place, size, &value) == 0 ? value : nil
   }
 
-  /// Stores a number, the upper bytes of `value` left out.
+  /// Stores the lower `size` bytes of `value`.
   @unsafe
   package static func store(_ value: UInt64, _ place: UnsafeMutableRawPointer, size: Int) -> Bool {
     unsafe clinux_guarded_store(place, size, value) == 0
   }
 
-  /// Changes a number atomically.
+  /// Performs an atomic operation.
   ///
-  /// - Precondition: naturally aligned.
+  /// - Precondition: the address is naturally aligned.
   @unsafe
   package static func perform(
     _ operation: Operation, _ place: UnsafeMutableRawPointer, size: Int

@@ -1,48 +1,48 @@
 internal import SystemPackage
 
-/// Why a connection cannot go on.
+/// Why a connection cannot continue.
 ///
-/// Not to be confused with a message that is bad while its stream is in step: after one of these no
-/// byte of the stream can be trusted, and the connection closes.
+/// Not to be confused with an invalid message in an intact stream: after one of these errors no
+/// byte of the stream can be trusted, and the connection is closed.
 public enum StreamError: Error, Equatable, Sendable {
   /// The peer closed the connection between two messages.
   case closedByPeer
-  /// We closed it.
+  /// This side closed the connection.
   case closedByUs
-  /// The peer closed the connection in the middle of a message.
+  /// The peer closed the connection after `had` bytes of a message.
   case endInsideMessage(had: Int)
-  /// A header names a message size that does not even hold the header.
+  /// A header gives a message size smaller than the header itself.
   case sizeBelowHeader(UInt32)
-  /// A header names a message size beyond what was negotiated, in bytes.
+  /// A header gives a message size, in bytes, above the negotiated limit.
   case sizeAboveLimit(UInt32, limit: Int)
   /// The type bits of a header are neither command nor reply.
   case unknownType(UInt32)
   /// The kernel dropped descriptors (`MSG_CTRUNC`): the process has too many open.
   case controlDataTruncated
-  /// A message was begun, by the peer or by us, and did not end in time.
+  /// A message that either side began was not completed in time.
   case deadlinePassed(during: Activity)
-  /// The peer asks for one thing after the other and does not read the answers.
+  /// The peer sends requests without reading the replies: `waiting` bytes are queued for it.
   case notReading(waiting: Int, limit: Int)
-  /// So many commands were given up for which the peer still owes a reply.
+  /// The peer owes replies to too many commands that have timed out or been cancelled.
   case notAnswering(unanswered: Int, limit: Int)
-  /// So many descriptors that the peer sent, and nobody needs, cannot be closed: each waits for the peer.
+  /// Too many unneeded descriptors sent by the peer wait to be closed, because closing them blocks.
   case descriptorsNotClosing(waiting: Int, limit: Int)
-  /// The socket failed.
+  /// A system call on the socket failed.
   case system(SystemCallError)
 
   /// What took too long.
   public enum Activity: String, Sendable {
-    /// The rest of a message that the peer began to send.
+    /// Receiving the rest of a message from the peer.
     case receiving
-    /// A message of ours that the peer does not read.
+    /// Sending a message that the peer does not read.
     case sending
-    /// The first message of a connection.
+    /// Exchanging the first message of a connection.
     case negotiating
   }
 }
 
 extension StreamError: CustomStringConvertible {
-  /// A sentence for a log.
+  /// A description for a log.
   public var description: String {
     switch self {
     case .closedByPeer: "the peer closed the connection"

@@ -1,13 +1,13 @@
 public import SystemPackage
 
-/// A system call that failed.
+/// A failed system call.
 public struct SystemCallError: Error, Equatable, Sendable, CustomStringConvertible {
-  /// The call, as in the manual.
+  /// The name of the call, as in the manual.
   public let call: String
-  /// What the kernel said.
+  /// The error code returned by the kernel.
   public let code: Errno
 
-  /// Names a call and its error number.
+  /// Creates an error from a call and its error code.
   public init(call: String, code: Errno) {
     self.call = call
     self.code = code
@@ -17,7 +17,7 @@ public struct SystemCallError: Error, Equatable, Sendable, CustomStringConvertib
   public var description: String { "\(call): \(code.description)" }
 }
 
-/// Turns the shim's `-errno` into a typed error.
+/// Turns the `-errno` result of a C function into a typed error.
 @inline(__always)
 package func checked<Result: SignedInteger>(
   _ call: @autoclosure () -> String, _ result: Result

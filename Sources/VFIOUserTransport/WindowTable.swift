@@ -1,16 +1,16 @@
-/// Something that covers a range of guest addresses.
+/// An object that covers a range of guest addresses.
 package protocol AddressWindow: AnyObject, Sendable {
-  /// Where it begins.
+  /// The first address.
   var address: UInt64 { get }
-  /// Its last address, which is not before the first.
+  /// The last address, inclusive; not below the first.
   var last: UInt64 { get }
 }
 
-/// Windows in order of their addresses; none overlaps another.
+/// A table of non-overlapping DMA windows, ordered by address.
 ///
-/// Sorted arrays of a few hundred windows each, behind an array of their first addresses: a search
-/// halves twice, and a window comes and goes by moving at most ``chunkLimit`` entries, whether there
-/// are sixteen or 65,535.
+/// Sorted arrays of a few hundred windows each, and an array of their first addresses: a lookup is
+/// two binary searches, and inserting or removing a window moves at most ``chunkLimit`` entries,
+/// whether there are 16 or 65,535 windows.
 package struct WindowTable<Window: AddressWindow> {
   @usableFromInline
   struct Entry {
@@ -26,23 +26,23 @@ package struct WindowTable<Window: AddressWindow> {
     }
   }
 
-  /// Most windows of an array; one that grows beyond is cut in two.
+  /// Maximum number of windows in a chunk; a chunk that grows beyond it is split.
   @inlinable static var chunkLimit: Int { 256 }
 
   @usableFromInline var windowCount = 0
   @usableFromInline var chunks: [[Entry]] = []
-  /// The address of the first window of each chunk.
+  /// The first address of each chunk.
   @usableFromInline var firsts: [UInt64] = []
 
-  /// A table with nothing in it.
+  /// Creates an empty table.
   @inlinable
   package init() {}
 
-  /// How many windows there are.
+  /// The number of windows.
   @inlinable
   package var count: Int { windowCount }
 
-  /// The window that holds an address.
+  /// The window that contains an address.
   @inlinable
   package func window(holding address: UInt64) -> Window? {
     let chunk = Self.position(firsts, after: address) { $0 } - 1
@@ -52,7 +52,7 @@ package struct WindowTable<Window: AddressWindow> {
     return entry.last >= address ? entry.window : nil
   }
 
-  /// The window that begins and ends exactly there.
+  /// The window with exactly this first and last address.
   @inlinable
   package func window(_ address: UInt64, through last: UInt64) -> Window? {
     guard let window = window(holding: address), window.address == address, window.last == last
@@ -60,15 +60,15 @@ package struct WindowTable<Window: AddressWindow> {
     return window
   }
 
-  /// All of them, in order.
+  /// All windows in order.
   @inlinable
   package var all: [Window] { chunks.flatMap { $0.map(\.window) } }
 
-  /// Whether a range, both ends included, would overlap a window.
+  /// Whether a range, both ends included, overlaps a window.
   @inlinable
   package func overlaps(_ first: UInt64, through last: UInt64) -> Bool {
     if window(holding: first) != nil { return true }
-    // No window holds the first address, so one that overlaps starts behind it.
+    // No window contains the first address, so one that overlaps starts after it.
     let chunk = max(Self.position(firsts, after: first) { $0 } - 1, 0)
     guard chunk < chunks.count else { return false }
     let place = Self.position(chunks[chunk], after: first) { $0.first }
@@ -76,9 +76,9 @@ package struct WindowTable<Window: AddressWindow> {
     return chunk + 1 < chunks.count && firsts[chunk + 1] <= last
   }
 
-  /// Adds a window.
+  /// Inserts a window.
   ///
-  /// - Returns: false for one that overlaps with another, which is not added.
+  /// - Returns: false if the window overlaps another; it is not inserted then.
   @inlinable
   package mutating func insert(_ window: Window) -> Bool {
     guard !overlaps(window.address, through: window.last) else { return false }
@@ -97,7 +97,7 @@ package struct WindowTable<Window: AddressWindow> {
     return true
   }
 
-  /// Removes a window, if it is there.
+  /// Removes a window if it is in the table.
   @inlinable
   package mutating func remove(_ window: Window) {
     let chunk = Self.position(firsts, after: window.address) { $0 } - 1
@@ -115,7 +115,7 @@ package struct WindowTable<Window: AddressWindow> {
     }
   }
 
-  /// Removes all.
+  /// Removes all windows.
   @inlinable
   package mutating func removeAll() { self = WindowTable() }
 
@@ -128,8 +128,10 @@ package struct WindowTable<Window: AddressWindow> {
     firsts.insert(upper[0].first, at: chunk + 1)
   }
 
-  /// Joins a chunk with the next one when both together are half full: without it, windows that come
-  /// in order and go in another would leave a chunk behind for each of them.
+  /// Merges a chunk with the next one if both together fill at most half a chunk.
+  ///
+  /// Otherwise, windows inserted in one order and removed in another would leave a chunk behind for
+  /// each.
   @inlinable
   mutating func mergeIfSmall(_ chunk: Int) {
     guard chunk + 1 < chunks.count,
@@ -140,7 +142,7 @@ package struct WindowTable<Window: AddressWindow> {
     firsts.remove(at: chunk + 1)
   }
 
-  /// How many elements start at or before `address`.
+  /// Number of elements that start at or before `address`.
   @inlinable
   @inline(__always)
   static func position<Element>(

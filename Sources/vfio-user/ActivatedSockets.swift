@@ -1,18 +1,18 @@
 import CLinux
 import VFIOUserTransport
 
-/// The sockets that systemd has handed over to this process, each for one device.
+/// The sockets passed to this process by systemd socket activation, each for one device.
 enum ActivatedSockets {
   private static let sockets = Monitor<[ListeningSocket]?>(nil)
 
-  /// Whether a descriptor is one of them.
+  /// Whether a descriptor is one of the activated sockets.
   static func holds(_ number: Int32) -> Bool {
     3..<3 + ListeningSocket.handedOverCount() ~= Int(number)
   }
 
-  /// Takes the socket of a name, or the only one.
+  /// Takes the socket with a name, or the only one.
   ///
-  /// - Throws: ``CommandError`` with what to do about it.
+  /// - Throws: ``CommandError`` with cause and remedy.
   static func take(named name: String?) throws -> ListeningSocket {
     try take { sockets in
       guard let name else {
@@ -32,7 +32,7 @@ enum ActivatedSockets {
     }
   }
 
-  /// Takes the socket with a number.
+  /// Takes the socket with a descriptor number.
   static func take(_ number: Int32) throws -> ListeningSocket {
     try take { sockets in
       guard let place = sockets.firstIndex(where: { $0.descriptor.number == number }) else {
@@ -42,7 +42,7 @@ enum ActivatedSockets {
     }
   }
 
-  /// Says which sockets nobody took: clients that connect there wait for ever.
+  /// Reports sockets that no device uses: clients that connect to them would wait forever.
   static func noteUnused() {
     for socket in sockets.withLock({ $0 ?? [] }) {
       note(

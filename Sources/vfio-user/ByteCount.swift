@@ -1,14 +1,14 @@
 import ArgumentParser
 
-/// A number of bytes as people write it: 512, 64K, 10G.
+/// A number of bytes in the notation of users: 512, 64K, 10G.
 struct ByteCount: Equatable, CustomStringConvertible {
   let bytes: UInt64
 
   init(_ bytes: UInt64) { self.bytes = bytes }
 
-  /// Reads a size.
+  /// Parses a size.
   ///
-  /// - Throws: `ValidationError` with what would be right.
+  /// - Throws: `ValidationError` with the accepted notation.
   init(text: String) throws {
     guard let count = ByteCount(argument: text) else {
       throw ValidationError(
@@ -33,7 +33,7 @@ struct ByteCount: Equatable, CustomStringConvertible {
     self.bytes = bytes
   }
 
-  /// As it is written, for help.
+  /// The size in the accepted notation, for help texts.
   var description: String {
     bytes % 1024 == 0 && bytes > 0 ? byteCount(bytes).replacing(" ", with: "") : "\(bytes)"
   }

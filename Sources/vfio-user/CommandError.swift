@@ -5,7 +5,7 @@ import VFIOUserClient
 import VFIOUserProtocol
 import VFIOUserTransport
 
-/// What a user is told when a command fails: what happened, and what to do about it.
+/// The message to the user when a command fails: cause and remedy.
 struct CommandError: Error, CustomStringConvertible {
   let description: String
 
@@ -18,12 +18,12 @@ struct CommandError: Error, CustomStringConvertible {
     return attributes?[.type] as? FileAttributeType == .typeSocket
   }
 
-  /// Why a device at `path` could not be reached or talked to.
+  /// Creates the error for a device at `path` that cannot be reached, or does not work.
   ///
   /// - Parameters:
-  ///   - path: its socket.
-  ///   - example: what would serve such a device there, behind `vfio-user serve`.
-  ///   - wasReached: whether it has answered before.
+  ///   - path: the path of its socket.
+  ///   - example: arguments of `vfio-user serve` that would serve such a device there.
+  ///   - wasReached: whether the device has answered before.
   init(_ error: ClientError, device path: String, example: String, wasReached: Bool) {
     switch error {
     case .disconnected where wasReached:

@@ -10,7 +10,7 @@ enum MemoryFilesOption: String, ExpressibleByArgument, CaseIterable {
 }
 
 extension DeviceCommand {
-  /// For the device's server.
+  /// The options of the device's server.
   func serverOptions(_ log: DeviceLog) -> ServerOptions {
     var options = log.serverOptions
     options.memoryFiles = socket.memoryFiles.files

@@ -4,23 +4,23 @@ import Logging
 import VFIOUserServer
 import VFIOUserTransport
 
-/// A subcommand of `serve`, which is also a kind of table in a configuration file.
+/// A subcommand of `serve`, which also is a kind of table in a configuration file.
 protocol DeviceCommand: ParsableCommand {
-  /// What was said before the subcommand.
+  /// The parent command with its options.
   var parent: Serve { get }
   var socket: SocketOptions { get }
   var log: LogOptions { get }
 
-  /// What no other device of the process may have.
+  /// The resources that no other device of the process may use.
   var claims: [ExclusiveResource] { get }
 
-  /// Whether the device has standard output to itself.
+  /// Whether the device uses standard output for itself.
   var usesStandardOutput: Bool { get }
 
-  /// Looks whether what the device is made of can be had, and makes nothing.
+  /// Checks whether the device's resources are available, without creating any.
   func look() throws
 
-  /// Opens what the device is made of.
+  /// Opens the device's resources.
   func openDevice(_ log: DeviceLog) throws -> ServedDevice
 }
 
@@ -30,9 +30,9 @@ extension DeviceCommand {
   func look() throws {}
 }
 
-/// Says of what a device logs that it is of that device.
+/// Creates loggers that identify the device.
 struct DeviceLog {
-  /// The device among several; nil when it is alone.
+  /// The name of the device among several; nil if there is only one.
   var name: String?
 
   func logger(_ label: String) -> Logger {
@@ -41,7 +41,7 @@ struct DeviceLog {
     return logger.limited
   }
 
-  /// For the device's server.
+  /// The options of the device's server.
   var serverOptions: ServerOptions {
     var options = ServerOptions()
     options.logger = logger(options.logger.label)
@@ -52,13 +52,13 @@ struct DeviceLog {
 /// A device that is about to be served.
 struct ServedDevice {
   let description: PCIDescription
-  /// What the user has to know of it.
+  /// Information that the user needs.
   var notice: String?
-  /// Removes what was made for it just now, when it is not served after all.
+  /// Removes files just created for the device, in case it is not served after all.
   var removeMadeFiles: () -> Void = {}
   let make: (DeviceContext) throws -> RunningDevice
 
-  /// Makes the device and its server; when that fails, what was made for it is removed.
+  /// Creates the device and its server; on failure removes files created for it.
   func plug(_ options: ServerOptions) throws -> (DeviceServer, RunningDevice) {
     do {
       var running: RunningDevice?
@@ -75,22 +75,22 @@ struct ServedDevice {
   }
 }
 
-/// A device that runs, and what it wants of the process that serves it.
+/// A running device, and what it requires of the process that serves it.
 struct RunningDevice {
   let device: any Device
-  /// Ends the device's threads and saves what has to be saved.
+  /// Stops the device's threads and saves its state.
   var close: () -> Void = {}
-  /// What SIGHUP is for.
+  /// The action on SIGHUP.
   var hangup: (@Sendable () -> Void)?
 }
 
-/// Why a device's process ends when nobody has asked for it.
+/// The error if a device's process ends without having been asked to.
 func noMoreClients(_ socket: String, _ failure: SystemCallError) -> CommandError {
   CommandError(
     "\(socket): no more clients are accepted: \(failure). Has somebody shut the socket down?")
 }
 
-/// Calls `body` at each SIGHUP, on a thread of its own; SIGHUP has to be blocked already.
+/// Calls `body` on each SIGHUP, on its own thread; SIGHUP must already be blocked.
 func onHangup(_ body: @escaping @Sendable () -> Void) throws {
   try DetachedThread.start("hangup") {
     while clinux_wait_for_hangup() == 0 { body() }

@@ -1,8 +1,8 @@
 extension DeviceSummary {
-  /// For programs.
+  /// The summary as JSON.
   func json() throws -> String { try prettyJSON(self) }
 
-  /// For eyes, in the manner of `lspci -v`.
+  /// The summary as text, similar to `lspci -v`.
   var text: String {
     var lines = [
       "\(className) [\(hex(classCode.value >> 8, 4))]: \(vendor):\(device) "
@@ -51,7 +51,7 @@ func hex(_ number: some BinaryInteger, _ digits: Int) -> String {
   return String(repeating: "0", count: max(0, digits - text.count)) + text
 }
 
-/// A number of bytes as people say it.
+/// A number of bytes with a unit.
 func byteCount(_ count: UInt64) -> String {
   let units = ["bytes", "KiB", "MiB", "GiB", "TiB"]
   var value = count

@@ -2,7 +2,7 @@ import Foundation
 import VFIOUserClient
 import VFIOUserProtocol
 
-/// What a device is and has, gathered as a VMM would.
+/// A description of a device, collected as a VMM would.
 struct DeviceSummary: Codable {
   struct Region: Codable {
     let index: UInt32
@@ -26,11 +26,11 @@ struct DeviceSummary: Codable {
     let offset: HexNumber
     let id: HexNumber
     let name: String
-    /// Of MSI-X only.
+    /// Only for MSI-X.
     var vectorTable: VectorTable?
   }
 
-  /// Where the table of MSI-X and its pending bits are (PCI 3.0, section 6.8.2).
+  /// The location of the MSI-X table and pending bits (PCI 3.0, section 6.8.2).
   struct VectorTable: Codable {
     let vectors: Int
     let tableRegion: Int
@@ -111,7 +111,7 @@ struct DeviceSummary: Codable {
     }
   }
 
-  /// The type bits of a BAR (PCI 3.0, section 6.2.5.1).
+  /// The type of a BAR (PCI 3.0, section 6.2.5.1).
   private static func kind(ofRegion number: UInt32, _ space: [UInt8]) -> String? {
     guard number < 6 else { return nil }
     let bits = space[0x10 + 4 * Int(number)]
@@ -120,7 +120,7 @@ struct DeviceSummary: Codable {
     return "memory, \(width), \(bits & 0b1000 != 0 ? "prefetchable" : "non-prefetchable")"
   }
 
-  /// Walks the capability list; a list that leads in a circle ends after as many steps as could fit.
+  /// Walks the capability list; a list with a loop ends after as many steps as could fit.
   private static func capabilities(in space: [UInt8]) -> [Capability] {
     guard space[0x06] & 1 << 4 != 0 else { return [] }
     var found: [Capability] = []
@@ -136,7 +136,7 @@ struct DeviceSummary: Codable {
     return found
   }
 
-  /// Nil when the capability does not fit there.
+  /// The location of the MSI-X table; nil if the capability does not fit.
   private static func vectorTable(_ offset: Int, _ space: [UInt8]) -> VectorTable? {
     guard offset + 12 <= space.count else { return nil }
     let control: UInt16 = space.span.littleEndian(at: offset + 2)
@@ -160,12 +160,14 @@ struct DeviceSummary: Codable {
   }
 }
 
-/// A number that people write, and search for, in hexadecimal; a text in JSON.
+/// A number written in hexadecimal; a string in JSON.
 struct HexNumber: Codable, Equatable, CustomStringConvertible {
   let value: UInt32
   private let digits: Int
 
-  /// - Parameter bits: how wide it is, for leading zeros.
+  /// Creates a number.
+  ///
+  /// - Parameter bits: its width, for leading zeros.
   init(_ value: some FixedWidthInteger & UnsignedInteger, bits: Int) {
     self.value = UInt32(truncatingIfNeeded: value)
     digits = bits / 4
@@ -187,6 +189,6 @@ struct HexNumber: Codable, Equatable, CustomStringConvertible {
     try container.encode("0x\(description)")
   }
 
-  /// Without a prefix.
+  /// The digits without prefix.
   var description: String { hex(value, digits) }
 }

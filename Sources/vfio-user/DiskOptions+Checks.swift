@@ -2,14 +2,14 @@ import ArgumentParser
 import NVMeDevice
 
 extension NamespaceOptions {
-  /// The parts between commas; two commas stand for one that belongs to a part.
+  /// Splits a text at commas; two commas stand for one that is part of the text.
   static func parts(of text: String) -> [String] {
     text.replacing(",,", with: "\0").split(separator: ",").map {
       String($0.replacing("\0", with: ","))
     }
   }
 
-  /// Sets what one part says.
+  /// Sets the option given by one part.
   mutating func set(_ key: String, _ value: String?) throws {
     switch (key, value) {
     case ("file", let value?): file = value
@@ -29,7 +29,7 @@ extension NamespaceOptions {
     }
   }
 
-  /// What the texts of the options mean.
+  /// The parsed values of the options.
   struct Checked {
     var bytes: UInt64?
     let blockSize: Int
@@ -96,7 +96,7 @@ extension NamespaceOptions {
 }
 
 extension NamespaceOptions: CustomStringConvertible {
-  /// As `--namespace` takes it.
+  /// The text that `--namespace` accepts.
   var description: String {
     var parts: [String] = []
     if let file { parts.append("file=\(file.replacing(",", with: ",,"))") }
@@ -111,13 +111,13 @@ extension NamespaceOptions: CustomStringConvertible {
 }
 
 extension DiskOptions {
-  /// Checks the limits of the disk.
+  /// Checks the ranges of the disk's options.
   func checkNumbers() throws {
     let limits = [
       ("--queues", queues, 1...NVMeConfiguration.maxQueues),
       ("--queue-entries", queueEntries, 2...NVMeConfiguration.maxEntries),
       ("--threads", threads, 1...64),
-      ("--busyPoll", busyPoll, 0...100_000),
+      ("--busy-poll", busyPoll, 0...100_000),
     ]
     for (option, value, range) in limits where !range.contains(value) {
       throw ValidationError(

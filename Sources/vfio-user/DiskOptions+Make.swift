@@ -8,7 +8,7 @@ import VFIOUserServer
 import VFIOUserTransport
 
 extension DiskOptions {
-  /// Opens the files of the disk; what was made for nothing is removed.
+  /// Opens the files of the disk; on failure removes files created here.
   ///
   /// - Parameter socket: the name of the disk's socket.
   func open(_ logger: Logger, socket: String) throws -> NVMeConfiguration {
@@ -48,9 +48,13 @@ extension DiskOptions {
     }
   }
 
-  /// A disk that has been served before is a disk, whatever its guest has written to its beginning.
+  /// Throws if a file looks like an image of another format, unless it has been served as a disk
+  /// before.
   ///
-  /// - Parameter isState: whether only the state of a disk is looked for; it has to be before that of this one is.
+  /// A disk served before is a disk, whatever its guest has written to its beginning.
+  ///
+  /// - Parameter isState: whether to look only for the state file of a disk, which must happen
+  ///   before the state of this disk is looked up.
   private static func checkFormat(of namespace: NamespaceConfiguration, isState: Bool) throws {
     guard !namespace.file.wasMade, namespace.store?.isKnown != true,
       let format = ImageFormat(of: namespace.file), format == .state || !isState
@@ -60,13 +64,13 @@ extension DiskOptions {
     )
   }
 
-  /// Where the state is kept.
+  /// The location of the state.
   func statePlace(_ namespaces: [NamespaceOptions]) -> StatePlace {
     guard let state else { return .beside(otherwise: Self.stateFolder) }
     return Self.isFolder(state) ? .folder(FilePath(state)) : .file(FilePath(state))
   }
 
-  /// Files that hold the state, as far as their names are clear before anything is opened.
+  /// The state files, as far as their names are known before anything is opened.
   func stateFiles(_ namespaces: [NamespaceOptions]) -> [String] {
     switch statePlace(namespaces) {
     case .file(let path): [path.string]
@@ -81,7 +85,8 @@ extension DiskOptions {
     }
   }
 
-  /// The folder for what has no place beside itself: what systemd says (StateDirectory=), else the usual one.
+  /// The directory for state that cannot be stored beside a file: StateDirectory= of systemd, or
+  /// the usual one.
   private static var stateFolder: FilePath? {
     let environment = ProcessInfo.processInfo.environment
     if let given = environment["STATE_DIRECTORY"]?.split(separator: ":").first {
@@ -95,14 +100,14 @@ extension DiskOptions {
 
   private static func isFolder(_ path: String) -> Bool {
     var isFolder: ObjCBool = false
-    // Sound: the result is lent for the call.
+    // Sound: the result is lent for the duration of the call.
     return unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
       && isFolder.boolValue
   }
 }
 
 extension NamespaceOptions {
-  /// Opens and locks what the namespace is made of.
+  /// Opens and locks the storage of the namespace.
   func open() throws -> NamespaceConfiguration {
     let checked = try check()
     return NamespaceConfiguration(
@@ -152,7 +157,7 @@ extension NamespaceOptions {
   }
 }
 
-/// Makes a disk, or says why not in words for the user.
+/// Creates a disk, or throws an error in words for the user.
 func makeDisk(
   _ context: DeviceContext, _ configuration: NVMeConfiguration
 ) throws -> NVMeDevice {

@@ -6,21 +6,22 @@ extension NVMeConfiguration.DoorbellMode: ExpressibleByArgument {}
 extension NVMeConfiguration.InterruptKind: ExpressibleByArgument {}
 extension EngineChoice: ExpressibleByArgument {}
 
-/// A namespace as the command line or a configuration file describes it.
+/// A namespace as described on the command line or in a configuration file.
 struct NamespaceOptions: Codable, Equatable {
   /// A file or a block device; nil for memory.
   var file: String?
-  /// Bytes: of the file to be made, or of the memory.
+  /// Size of the file to create, or of the memory.
   var size: String?
   var blockSize: Int?
   var readOnly: Bool?
   var cache: String?
-  /// 32 hexadecimal digits.
+  /// The NGUID, 32 hexadecimal digits.
   var nguid: String?
-  /// Whether the file is the disk, whatever it looks like.
+  /// Whether to use the file as the disk even if it looks like an image of another format.
   var raw: Bool?
 
-  /// Reads "file=PATH,size=10G,block-size=4096,read-only,cache=direct"; a comma in a path is doubled.
+  /// Parses "file=PATH,size=10G,block-size=4096,read-only,cache=direct"; a comma in a path is
+  /// doubled.
   init(parsing text: String) throws {
     for part in Self.parts(of: text) {
       let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
@@ -37,7 +38,7 @@ struct NamespaceOptions: Codable, Equatable {
   }
 }
 
-/// How a disk is made; on the command line and in a configuration file.
+/// The options of a disk, on the command line and in a configuration file.
 struct DiskOptions: ParsableArguments {
   @Option(help: ArgumentHelp("The file or block device with the data.", valueName: "path"))
   var file: String?
@@ -104,7 +105,7 @@ struct DiskOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "How long the disk looks for commands by itself while the guest keeps it busy, in microseconds up to 100000; 0 leaves the processor to others and makes each command slower.",
+      "How long the disk polls for commands while the guest keeps it busy, in microseconds up to 100000; 0 leaves the processor to others and makes each command slower.",
       valueName: "microseconds"))
   var busyPoll = 400
 
@@ -139,7 +140,7 @@ struct DiskOptions: ParsableArguments {
     }
   }
 
-  /// The namespaces that are asked for, with what the disk's options say of all of them.
+  /// The requested namespaces, with the disk's options applied to all of them.
   func namespaces() throws -> [NamespaceOptions] {
     let only = NamespaceOptions(
       file: file, size: memory ?? size, blockSize: nil, readOnly: nil, cache: nil)

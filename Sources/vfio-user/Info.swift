@@ -3,7 +3,7 @@ import Foundation
 import SystemPackage
 import VFIOUserClient
 
-/// `vfio-user info`: what a device is and has.
+/// `vfio-user info`: describes a device.
 struct Info: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Show what the device behind a socket is and has.",

@@ -3,11 +3,12 @@ import Glibc
 import Synchronization
 import VFIOUserTransport
 
-/// Ctrl-C as something that a long command asks about, so that it ends tidily and says how far it came.
+/// Turns Ctrl-C into a flag checked by long commands, so that they end cleanly and report their
+/// progress.
 enum Interruption {
   private static let came = Atomic<Bool>(false)
 
-  /// Catches SIGINT and SIGTERM from now on; a second one ends the process at once.
+  /// Handles SIGINT and SIGTERM from now on; a second one ends the process immediately.
   static func watch() throws {
     clinux_block_termination_signals()
     try DetachedThread.start("signals") {
@@ -18,6 +19,6 @@ enum Interruption {
     }
   }
 
-  /// Whether one has come.
+  /// Whether SIGINT or SIGTERM has been received.
   static var hasCome: Bool { came.load(ordering: .relaxed) }
 }

@@ -1,9 +1,10 @@
 import Foundation
 import SystemPackage
 
-/// Prints a line at once, also into a pipe; a reader that has gone is nobody's problem.
+/// Prints a line immediately, also to a pipe; EPIPE is ignored.
 ///
-/// - Throws: ``CommandError`` when it cannot be printed: what nobody got must not look like a success.
+/// - Throws: ``CommandError`` if the line cannot be printed: incomplete output must not look like
+///   success.
 func say(_ line: some CustomStringConvertible = "") throws {
   do {
     try FileDescriptor.standardOutput.writeAll(Array("\(line)\n".utf8))
@@ -12,8 +13,9 @@ func say(_ line: some CustomStringConvertible = "") throws {
   }
 }
 
-/// Lines on standard error, for results whose data goes to standard output; waits for nobody who does not read
-/// them.
+/// Writes lines to standard error, for results whose data goes to standard output.
+///
+/// Waits at most two seconds for them to be written.
 func note(_ lines: some CustomStringConvertible) {
   for line in "\(lines)".split(separator: "\n", omittingEmptySubsequences: false) {
     LogQueue.standardError.write("\(line)\n")
@@ -21,7 +23,7 @@ func note(_ lines: some CustomStringConvertible) {
   LogQueue.standardError.flush(for: .seconds(2))
 }
 
-/// A value as JSON for programs.
+/// A value as JSON, formatted and with sorted keys.
 func prettyJSON(_ value: some Encodable) throws -> String {
   let encoder = JSONEncoder()
   encoder.outputFormatting = [.prettyPrinted, .sortedKeys]

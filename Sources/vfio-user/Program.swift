@@ -3,7 +3,7 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// From the arguments of the process to its exit code.
+/// Runs the program, from its arguments to its exit code.
 enum Program {
   /// Runs a command and ends the process.
   static func run(_ root: any ParsableCommand.Type) -> Never {
@@ -20,14 +20,15 @@ enum Program {
     exit(EXIT_SUCCESS)
   }
 
-  /// What follows the program's name.
+  /// The arguments after the program's name.
   ///
-  /// - Throws: ``UsageError`` for what is no text: turned into one it would be another file's name.
+  /// - Throws: ``UsageError`` for an argument that is not UTF-8: converted to text, it would name
+  ///   another file.
   private static func arguments() throws -> [String] {
     let count = clinux_argument_count()
     guard count > 0 else { return Array(CommandLine.arguments.dropFirst()) }
     return try (1..<max(1, count)).map { index in
-      // Sound: the process's arguments stay where they are.
+      // Sound: the arguments stay valid until the process ends.
       let bytes = unsafe clinux_argument(index).map { unsafe content(of: $0) } ?? []
       guard let text = String(validating: bytes, as: UTF8.self) else {
         throw UsageError(
@@ -39,7 +40,7 @@ enum Program {
   }
 
   private static func content(of text: UnsafePointer<CChar>) -> [UInt8] {
-    // Sound: it ends with a NUL.
+    // Sound: the text is NUL-terminated.
     unsafe UnsafeBufferPointer(start: text, count: strlen(text)).map { UInt8(bitPattern: $0) }
   }
 
@@ -50,7 +51,7 @@ enum Program {
     return parts.joined()
   }
 
-  /// Says why a command has ended, and ends the process.
+  /// Reports why a command has ended, and ends the process.
   private static func end(_ root: any ParsableCommand.Type, _ error: any Error) -> Never {
     if error is UsageError || error is ConfigurationError {
       note("Error: \(error)")
@@ -59,7 +60,7 @@ enum Program {
     let code = root.exitCode(for: error)
     let message = root.fullMessage(for: error)
     if code == .success {
-      // Help, that is.
+      // The help text.
       do { try say(message) } catch { end(root, error) }
     } else if !message.isEmpty {
       note(message)
@@ -68,16 +69,16 @@ enum Program {
   }
 }
 
-/// What is wrong with a command line, said without the text about its usage.
+/// An error in the command line, reported without the usage text.
 struct UsageError: Error, CustomStringConvertible {
   let description: String
 
   init(_ description: String) { self.description = description }
 }
 
-/// Commands that do not exist; the parser would complain of the first option behind one.
+/// Detects unknown commands; the parser would report the first option after one instead.
 enum UnknownCommand {
-  /// Looks at the words in front of the first option, as far as they have to be commands.
+  /// Checks the words before the first option, as far as they have to be commands.
   static func check(_ arguments: [String], _ root: any ParsableCommand.Type) throws {
     var command = root
     for word in arguments {

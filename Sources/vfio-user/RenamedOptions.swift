@@ -1,9 +1,9 @@
-/// Options that have another name now; whoever uses the old one is told.
+/// Options that have been renamed; the old names result in an error with the new one.
 enum RenamedOptions {
-  /// The new name by the old one, without dashes; the keys of a configuration file are the same.
+  /// The new names by old name, without dashes; the keys of a configuration file are the same.
   static let names = ["linger": "busy-poll"]
 
-  /// Looks at the arguments in front of a `--`.
+  /// Checks the arguments before a `--`.
   ///
   /// - Throws: ``UsageError`` with the new name.
   static func check(_ arguments: [String]) throws(UsageError) {

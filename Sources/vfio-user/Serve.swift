@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// `vfio-user serve`: device processes.
+/// `vfio-user serve`: serves one or more devices.
 struct Serve: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Serve a device on a UNIX socket, or several from a configuration file.",

@@ -2,7 +2,7 @@ import ArgumentParser
 import EduDevice
 import Logging
 
-/// `vfio-user serve edu`: the device on which people learn to write drivers.
+/// `vfio-user serve edu`: QEMU's device for learning to write drivers.
 struct ServeEdu: DeviceCommand {
   static let configuration = CommandConfiguration(
     commandName: "edu",

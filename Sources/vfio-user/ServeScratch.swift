@@ -2,7 +2,7 @@ import ArgumentParser
 import Logging
 import ScratchDevice
 
-/// `vfio-user serve scratch`: a device that has one of everything.
+/// `vfio-user serve scratch`: a test device with one of each feature.
 struct ServeScratch: DeviceCommand {
   static let configuration = CommandConfiguration(
     commandName: "scratch",

@@ -3,7 +3,7 @@ import CLinux
 import SystemPackage
 import VFIOUserTransport
 
-/// Where a device waits for its client.
+/// The socket on which a device waits for its client.
 struct SocketOptions: ParsableArguments {
   @Option(
     name: [.long, .customLong("socket-path")],
@@ -43,14 +43,14 @@ struct SocketOptions: ParsableArguments {
       """, valueName: "files"))
   var memoryFiles = MemoryFilesOption.memory
 
-  /// Where the socket comes from.
+  /// The source of the socket.
   enum Place: Equatable {
     case path(String)
     case descriptor(Int32)
     case systemd(name: String?)
   }
 
-  /// Nil when it is said more than once, or not at all.
+  /// The source of the socket; nil if it is specified more than once, or not at all.
   var place: Place? {
     switch (socket, fd, systemd || systemdName != nil) {
     case (let path?, nil, false): .path(path)
@@ -72,7 +72,7 @@ struct SocketOptions: ParsableArguments {
     }
   }
 
-  /// As messages call it.
+  /// The name used in messages.
   var name: String {
     switch place {
     case .path(let path)?: path
@@ -109,7 +109,7 @@ struct SocketOptions: ParsableArguments {
   }
 }
 
-/// Creates a socket, or says why not in words for the user.
+/// Creates a socket, or throws an error in words for the user.
 func listeningSocket(
   at path: FilePath, mode: FilePermissions = .ownerReadWrite
 ) throws -> ListeningSocket {

@@ -1,6 +1,6 @@
-/// What somebody may have meant who wrote a name that is not known.
+/// Suggests known names for an unknown one.
 enum Suggestion {
-  /// "Did you mean 'nvme'?" with a space in front; empty when nothing is near.
+  /// "Did you mean 'nvme'?" with a leading space; empty if no name is similar.
   static func sentence(for name: String, among names: [String]) -> String {
     if let new = RenamedOptions.names[name], names.contains(new) {
       return " It is called '\(new)' now."
@@ -9,9 +9,9 @@ enum Suggestion {
     return " Did you mean '\(nearest)'?"
   }
 
-  /// The name that takes the fewest changes, at most a third of its letters; nil when none is so near.
+  /// The name at the smallest edit distance, at most a third of its letters; nil if there is none.
   static func nearest(to name: String, among names: [String]) -> String? {
-    // Nobody mistypes a name of six letters as one of a thousand.
+    // A name this long cannot be a typing error of a short one.
     guard name.utf8.count <= 40 else { return nil }
     let ranked = names.map { (name: $0, distance: distance(Array(name), Array($0))) }
     guard let best = ranked.min(by: { $0.distance < $1.distance }),
@@ -20,8 +20,8 @@ enum Suggestion {
     return best.name
   }
 
-  /// How many letters have to be added, left out, replaced or swapped with the next (Damerau and
-  /// Levenshtein, each letter touched once).
+  /// The edit distance: insertions, deletions, replacements and swaps of neighbours
+  /// (Damerau-Levenshtein, each letter edited once).
   static func distance(_ from: [Character], _ to: [Character]) -> Int {
     var rows = [Array(0...to.count)]
     for (row, letter) in from.enumerated() {

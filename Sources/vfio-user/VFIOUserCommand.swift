@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// The `vfio-user` program; each subcommand has a file of its own.
+/// The `vfio-user` program; each subcommand has its own file.
 @main
 struct VFIOUserCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -3,13 +3,14 @@ internal import FoundationEssentials
 internal import HostileFiles
 public import VFIOUserTransport
 
-/// Descriptors that this process has open right now.
+/// Number of open descriptors of this process.
 public func openDescriptors() -> Int { Int(clinux_open_descriptors()) }
 
-/// Descriptors that are open once the test runner has settled: its own threads open and close some
-/// while a test process starts.
+/// Number of open descriptors once it is stable for 100 ms.
+///
+/// The test runner's own threads open and close some while a test process starts.
 public func settledDescriptors() -> Int {
-  // What the first eventfd of a peer makes the process open, for good.
+  // The first eventfd of a peer makes the process open a descriptor permanently.
   _ = clinux_signals_without_waiting()
   var count = openDescriptors()
   var since = ContinuousClock.now
@@ -22,18 +23,18 @@ public func settledDescriptors() -> Int {
   return count
 }
 
-/// A descriptor that can be told from others after a trip through a socket: a memory file of
-/// `tag` bytes.
+/// A descriptor that can be identified after being sent through a socket: a memory file of `tag`
+/// bytes.
 public func taggedDescriptor(_ tag: Int) -> OwnedDescriptor {
   OwnedDescriptor(adopting: unsafe clinux_memory_file("tagged", UInt64(tag)))
 }
 
-/// What ``taggedDescriptor(_:)`` was given.
+/// The tag given to ``taggedDescriptor(_:)``.
 public func tag(of descriptor: borrowing OwnedDescriptor) -> Int {
   Int(clinux_mappable_size(descriptor.number))
 }
 
-/// Waits up to `timeout` for something that another thread brings about.
+/// Waits up to `timeout` until a condition that depends on another thread is true.
 public func eventually(
   within timeout: Duration = .seconds(10), _ condition: () -> Bool
 ) -> Bool {
@@ -45,25 +46,25 @@ public func eventually(
   return true
 }
 
-/// Mappings of client memory in this process.
+/// Number of mappings of client memory in this process.
 public func mappingsOfClients() -> Int {
   Int(unsafe clinux_count_mappings("/memfd:vfio-user-client"))
 }
 
-/// Mappings of memory behind regions in this process.
+/// Number of mappings of region memory in this process.
 public func mappingsOfRegions() -> Int {
   Int(unsafe clinux_count_mappings("/memfd:vfio-user-region"))
 }
 
 extension EventFD {
-  /// What a hostile peer does to a counter that it shares: full, and blocking.
+  /// Fills the counter and clears O_NONBLOCK, as a hostile peer may do to an eventfd it shares.
   public func fillAndBlock() {
     _ = clinux_set_nonblocking(descriptor.number, 0)
     for _ in 0..<2 { _ = clinux_eventfd_add(descriptor.number, .max - 1) }
   }
 }
 
-/// Threads of this process with a name.
+/// Number of threads of this process whose name starts with `name`.
 public func threadsNamed(_ name: String) -> Int {
   let tasks = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")) ?? []
   return tasks.count { task in
@@ -72,29 +73,29 @@ public func threadsNamed(_ name: String) -> Int {
   }
 }
 
-/// Memory of this process that is in RAM, in KiB.
+/// Resident memory of this process in KiB.
 public func residentKilobytes() -> Int {
   let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
   let line = status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
   return line?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
 }
 
-/// Bytes that malloc has handed out in this process, whether it keeps more for later or not.
+/// Number of bytes allocated with malloc in this process, without free memory that malloc retains.
 public func allocatedBytes() -> Int { Int(hostile_allocated_bytes()) }
 
-/// Pages of a file that are in the page cache and not yet on the disk; negative where the kernel does not tell.
+/// Pages of a file that are not yet written to disk; negative if the kernel does not tell.
 public func dirtyPages(of path: String) -> Int { unsafe hostile_dirty_pages(path) }
 
-/// A file that came with a message, mapped to be looked at and changed.
+/// A file received with a message, mapped for reading and writing.
 @safe
 public final class MappedFile: @unchecked Sendable {
-  /// Bytes.
+  /// Size in bytes.
   public let size: Int
   private let descriptor: OwnedDescriptor
-  // Sound: mapped with `size` bytes for the life of this object; tests stay inside.
+  // Sound: mapped with `size` bytes for the lifetime of this object; tests stay inside.
   private let address: UnsafeMutableRawPointer
 
-  /// Maps all of a file; nil when that does not work.
+  /// Maps a whole file; nil on failure.
   public init?(_ descriptor: consuming OwnedDescriptor) {
     size = Int(clinux_mappable_size(descriptor.number))
     var mapped: UnsafeMutableRawPointer?
@@ -107,7 +108,7 @@ public final class MappedFile: @unchecked Sendable {
 
   deinit { _ = unsafe clinux_unmap(address, UInt64(size)) }
 
-  /// One byte.
+  /// A byte of the file.
   public subscript(_ offset: Int) -> UInt8 {
     get { unsafe address.load(fromByteOffset: offset, as: UInt8.self) }
     set { unsafe address.storeBytes(of: newValue, toByteOffset: offset, as: UInt8.self) }

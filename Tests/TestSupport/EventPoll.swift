@@ -1,9 +1,9 @@
 internal import CLinux
 internal import VFIOUserTransport
 
-/// Waiting for a number that a library lends for polling.
+/// Waits for a descriptor that a library lends for polling.
 public enum EventPoll {
-  /// Whether the descriptor becomes readable in time.
+  /// Whether the descriptor becomes readable before the timeout.
   public static func isReadable(_ number: Int32, for timeout: Duration) -> Bool {
     var interest = clinux_interest(
       descriptor: number, wanted: Int16(CLINUX_READABLE), happened: 0)

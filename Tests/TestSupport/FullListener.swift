@@ -3,23 +3,24 @@ internal import Glibc
 public import SystemPackage
 public import VFIOUserTransport
 
-/// A path on which somebody listens and accepts nobody: its queue is full.
+/// A listening socket that accepts nobody: its backlog is full.
 public final class FullListener: Sendable {
-  /// Where it listens.
+  /// The path of the socket.
   public let path: FilePath
   private let listener: ListeningSocket
-  /// Those who fill the queue.
+  /// The clients that fill the backlog.
   private let waiting: [MessageSocket]
   private let isRemoved = Monitor(false)
 
-  /// Listens, and fills the queue.
+  /// Creates the socket and fills its backlog.
   ///
-  /// - Parameter backlog: one less than the kernel lets wait.
+  /// - Parameter backlog: one less than the number of clients that the kernel queues.
   public init(
     backlog: Int32,
     at path: FilePath = FilePath("/tmp/vfio-user-full-\(UInt64.random(in: 0 ... .max)).sock")
   ) throws {
-    // Elsewhere until the queue is full: whoever tries the path all the time would get a place in it.
+    // Under another name until the backlog is full: a client that retries all the time would get a
+    // place in it.
     let aside = FilePath(path.string + ".new")
     let number = try checked("bind", unsafe clinux_listen(aside.string, 0o600, backlog))
     listener = try ListeningSocket(adopting: OwnedDescriptor(adopting: number))
@@ -32,15 +33,15 @@ public final class FullListener: Sendable {
     guard unsafe rename(aside.string, path.string) == 0 else { throw Errno(rawValue: errno) }
   }
 
-  /// Accepts those who fill the queue and the one behind them.
+  /// Accepts all clients in the backlog and the next one, which is returned.
   public func acceptOneMore() throws -> MessageSocket {
     for _ in waiting { _ = try listener.accept() }
     return MessageSocket(adopting: try listener.accept())
   }
 
-  /// Goes away: the path is free.
+  /// Removes the socket file, so that the path is free.
   public func remove() {
-    // Not in deinit alone: by then another may listen there.
+    // Not in deinit alone: by then another socket may be at the path.
     if isRemoved.withLock({ exchange(&$0, with: true) }) { return }
     _ = unsafe clinux_unlink(path.string)
   }

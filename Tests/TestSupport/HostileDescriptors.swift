@@ -2,12 +2,12 @@ internal import FoundationEssentials
 internal import HostileFiles
 public import VFIOUserTransport
 
-/// A socket whose closing waits until ``end()`` is called, or for a minute.
+/// A socket whose closing blocks until ``end()`` is called, for at most a minute.
 public final class LingeringSocket: Sendable {
   private let lingering: Monitor<Int32?>
   private let other: Monitor<Int32?>
 
-  /// Makes both ends.
+  /// Creates both ends.
   public init() {
     var ends: [Int32] = [-1, -1]
     let result = unsafe hostile_lingering_socket(&ends, 60)
@@ -16,12 +16,12 @@ public final class LingeringSocket: Sendable {
     other = Monitor(ends[1])
   }
 
-  /// The end that lingers, once.
+  /// The end with SO_LINGER; may be taken once.
   public func take() -> OwnedDescriptor {
     OwnedDescriptor(adopting: lingering.withLock { $0.take() } ?? -1)
   }
 
-  /// Closing the other end waits no longer.
+  /// Ends the blocking of the close.
   public func end() {
     if let number = other.withLock({ $0.take() }) { hostile_end_lingering(number) }
   }
@@ -32,17 +32,17 @@ public final class LingeringSocket: Sendable {
   }
 }
 
-/// A file system with one file, which stops to answer.
+/// A FUSE file system with one file that can stop responding.
 @safe
 public final class StuckFileSystem: @unchecked Sendable {
-  // Sound: made and freed here; the shim's functions may be called from any thread.
+  // Sound: created and freed here; the C functions may be called from any thread.
   private let files: OpaquePointer
   private let folder: String
 
-  /// Whether this machine lets us mount one.
+  /// Whether this machine allows mounting one.
   public static let isPossible = StuckFileSystem() != nil
 
-  /// Nil without /dev/fuse, or without the right to mount.
+  /// Mounts the file system; nil without /dev/fuse or without permission to mount.
   public init?() {
     folder = "/tmp/vfio-user-stuck-\(UInt64.random(in: 0...UInt64.max))"
     try? FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -58,7 +58,8 @@ public final class StuckFileSystem: @unchecked Sendable {
     OwnedDescriptor(adopting: unsafe hostile_open("\(folder)/memory"))
   }
 
-  /// No request is answered any more; all of them fail after `time`, so that a test that waits for one ends.
+  /// Stops answering requests; all of them fail after `time`, so that a test that waits for one
+  /// ends.
   public func freeze(for time: Duration = .seconds(8)) {
     unsafe hostile_freeze(files)
     try? DetachedThread.start("abort") { [self] in
@@ -67,10 +68,10 @@ public final class StuckFileSystem: @unchecked Sendable {
     }
   }
 
-  /// Requests that wait for an answer.
+  /// Number of requests that wait for an answer.
   public var unanswered: Int { Int(unsafe hostile_unanswered(files)) }
 
-  /// All requests fail now.
+  /// Makes all requests fail now.
   public func abort() { unsafe hostile_abort(files) }
 
   deinit {

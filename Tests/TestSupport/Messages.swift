@@ -1,7 +1,7 @@
 public import VFIOUserProtocol
 public import VFIOUserTransport
 
-/// The bytes of something that can be encoded.
+/// The bytes of an encodable value.
 public func bytes(of message: some WireEncodable) -> [UInt8] {
   var bytes = [UInt8](repeating: 0, count: message.wireSize)
   var span = bytes.mutableSpan
@@ -10,7 +10,7 @@ public func bytes(of message: some WireEncodable) -> [UInt8] {
   return bytes
 }
 
-/// A whole message: header and payload.
+/// The bytes of a whole message: header and payload.
 public func message(
   _ command: Command, id: UInt16 = 0, flags: MessageFlags = [], size: UInt32? = nil,
   error: UInt32 = 0, _ payload: [UInt8] = []
@@ -26,8 +26,9 @@ public func message(
 }
 
 extension MessageSocket {
-  /// Sends bytes with one sendmsg if the socket takes them, and descriptors with their first; gives up
-  /// when the connection is gone, or nobody reads for ten seconds.
+  /// Sends bytes with one sendmsg if the socket accepts them, and descriptors with the first byte.
+  ///
+  /// Stops when the connection is lost, or if nobody reads for ten seconds.
   public func sendAll(_ bytes: [UInt8], descriptors: borrowing DescriptorList) {
     var done = 0
     descriptors.withNumbers { numbers in
@@ -45,11 +46,11 @@ extension MessageSocket {
   }
 }
 
-/// A generator of numbers that is the same on each run.
+/// A random number generator with the same sequence on each run.
 public struct SplitMix64: RandomNumberGenerator {
   private var state: UInt64
 
-  /// The same seed, the same numbers.
+  /// Creates a generator; the same seed gives the same numbers.
   public init(seed: UInt64) { state = seed }
 
   /// The next number.

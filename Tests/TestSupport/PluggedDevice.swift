@@ -14,7 +14,9 @@ public protocol PluggedDevice: Device {
 }
 
 extension PluggedDevice {
+  /// False.
   public var requiresBusMaster: Bool { false }
+  /// Does nothing.
   public func attach(to bus: DeviceContext) {}
 }
 

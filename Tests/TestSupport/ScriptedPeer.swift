@@ -1,26 +1,26 @@
 public import VFIOUserProtocol
 public import VFIOUserTransport
 
-/// One end of a connection that sends whatever a test wants, right or wrong, byte by byte if need be.
+/// One end of a connection that sends whatever a test wants, valid or not.
 public final class ScriptedPeer {
   /// The connection.
   public let socket: MessageSocket
   private var receiver: FrameReceiver
 
-  /// What came back.
+  /// A reply from the other side.
   public struct Answer: Equatable {
-    /// As it came.
+    /// The header as received.
     public let header: Header
-    /// Everything behind the header.
+    /// Everything after the header.
     public let payload: [UInt8]
-    /// Descriptors that came along; they are closed.
+    /// Number of descriptors received with the message; they are closed.
     public let descriptorCount: Int
 
     /// The errno of an error reply, nil for success.
     public var errno: UInt32? { header.flags.contains(.error) ? header.error : nil }
   }
 
-  /// Takes one end of a connection.
+  /// Creates a peer at one end of a connection.
   public init(_ socket: MessageSocket) {
     self.socket = socket
     receiver = FrameReceiver(
@@ -28,17 +28,17 @@ public final class ScriptedPeer {
       messageTimeout: .seconds(10))
   }
 
-  /// Sends bytes with one sendmsg, and descriptors with their first.
+  /// Sends bytes with one sendmsg, and descriptors with the first byte.
   public func send(_ bytes: [UInt8], descriptors: consuming DescriptorList = DescriptorList()) {
     socket.sendAll(bytes, descriptors: descriptors)
   }
 
-  /// Waits for the next message of the other side.
+  /// Waits for the next message from the other side.
   public func receive(within timeout: Duration = .seconds(10)) throws(StreamError) -> Answer {
     try Self.receive(&receiver, .after(timeout)) { _ in }
   }
 
-  /// Waits for the next message of the other side; `take` may keep what came along with it.
+  /// Waits for the next message from the other side; `take` may keep its descriptors.
   public func receive(
     taking take: (inout DescriptorList) -> Void
   ) throws(StreamError) -> Answer {
@@ -58,7 +58,7 @@ public final class ScriptedPeer {
     return answer
   }
 
-  /// Sends a message and waits for the answer.
+  /// Sends a message and waits for the reply.
   public func ask(
     _ bytes: [UInt8], descriptors: consuming DescriptorList = DescriptorList()
   ) throws(StreamError) -> Answer {
@@ -66,7 +66,7 @@ public final class ScriptedPeer {
     return try receive()
   }
 
-  /// The VERSION message of QEMU 11.1, byte for byte but for the order of the names.
+  /// The VERSION message of QEMU 11.1, identical except for the order of the names.
   public static var versionOfQEMU: [UInt8] {
     let json = """
       {"capabilities": {"migration": {"max_bitmap_size": 268435456, "pgsize": 4096}, \

@@ -1,26 +1,26 @@
 public import VFIOUserProtocol
 public import VFIOUserTransport
 
-/// The server's end of a connection, which does what a test's script says.
+/// The server's end of a connection, controlled by a test.
 public final class ScriptedServer {
   /// The connection.
   public let socket: MessageSocket
-  /// What came with the last message that was received.
+  /// The descriptors of the last message received.
   private var descriptors = DescriptorList()
   private var receiver: FrameReceiver
   /// The client's end, if it is in this process.
   private let clientEnd: MessageSocket?
 
-  /// A message of the client's.
+  /// A message from the client.
   public struct Message: Equatable, Sendable {
-    /// As it came.
+    /// The header as received.
     public let header: Header
-    /// Everything behind the header.
+    /// Everything after the header.
     public let payload: [UInt8]
-    /// Descriptors that came along.
+    /// Number of descriptors received with the message.
     public let descriptorCount: Int
 
-    /// What is asked for.
+    /// The command of the message.
     public var command: Command { header.command }
 
     /// The 8-byte number at an offset of the payload.
@@ -36,11 +36,11 @@ public final class ScriptedServer {
     }
   }
 
-  /// What a server says about itself unless a test wants something else.
+  /// The capabilities of the server, unless a test specifies others.
   public static let usualCapabilities =
     #"{"capabilities":{"max_msg_fds":8,"max_data_xfer_size":1048576,"write_multiple":true}}"#
 
-  /// Takes one end of a connection.
+  /// Creates a server at one end of a connection.
   public init(_ socket: MessageSocket, clientEnd: MessageSocket? = nil) {
     self.socket = socket
     self.clientEnd = clientEnd
@@ -49,7 +49,7 @@ public final class ScriptedServer {
       messageTimeout: .seconds(10))
   }
 
-  /// Waits for the next message of the client.
+  /// Waits for the next message from the client.
   public func receive(within timeout: Duration = .seconds(120)) throws(StreamError) -> Message {
     let (message, arrived) = try Self.receive(&receiver, .after(timeout))
     descriptors = arrived.take()
@@ -69,10 +69,10 @@ public final class ScriptedServer {
     return (message, arrived)
   }
 
-  /// The first descriptor of the last message that nobody has taken.
+  /// Takes the first remaining descriptor of the last message.
   public func takeDescriptor() -> OwnedDescriptor? { descriptors.takeFirst() }
 
-  /// Sends bytes with one sendmsg if the socket takes them, and descriptors with their first.
+  /// Sends bytes with one sendmsg if the socket accepts them, and descriptors with the first byte.
   public func send(_ bytes: [UInt8], descriptors: consuming DescriptorList = DescriptorList()) {
     socket.sendAll(bytes, descriptors: descriptors)
   }
@@ -92,7 +92,7 @@ public final class ScriptedServer {
       error: error, payload)
   }
 
-  /// Answers a message.
+  /// Replies to a message.
   public func reply(
     to message: Message, _ payload: [UInt8] = [], error: UInt32 = 0,
     descriptors: consuming DescriptorList = DescriptorList()
@@ -100,7 +100,7 @@ public final class ScriptedServer {
     send(Self.reply(to: message, payload, error: error), descriptors: descriptors)
   }
 
-  /// Answers the client's VERSION.
+  /// Replies to the client's VERSION.
   public func agree(
     _ json: String = usualCapabilities, minor: UInt8 = 1,
     descriptors: consuming DescriptorList = DescriptorList()
@@ -110,12 +110,13 @@ public final class ScriptedServer {
       to: version, [0, 0, minor, 0] + Array(json.utf8) + [0], descriptors: descriptors)
   }
 
-  /// Answers as a plausible device does, until the client goes.
+  /// Replies as a plausible device, until the client disconnects.
   public func serve() throws(StreamError) {
     while true { answer(try receive()) }
   }
 
-  /// Asks the client for something and waits for the answer; messages of the client's that come first are answered.
+  /// Sends a request to the client and waits for the reply; messages from the client before it are
+  /// answered.
   public func ask(_ bytes: [UInt8]) throws(StreamError) -> Message {
     send(bytes)
     while true {
@@ -125,18 +126,18 @@ public final class ScriptedServer {
     }
   }
 
-  /// Answers one message as a plausible device does.
+  /// Replies to one message as a plausible device.
   public func answer(_ message: Message) {
     guard !message.header.flags.isReply, !message.header.flags.contains(.noReply) else { return }
     reply(to: message, Self.plausiblePayload(for: message))
   }
 
-  /// The byte that a plausible device has at an offset of each of its regions.
+  /// The byte at an offset of each region of the plausible device.
   public static func byte(at offset: UInt64) -> UInt8 {
     UInt8(truncatingIfNeeded: offset &* 167 &+ offset >> 8 &+ 13)
   }
 
-  /// What a plausible device answers.
+  /// The payload of the plausible device's reply.
   public static func plausiblePayload(for message: Message) -> [UInt8] {
     switch message.command {
     case .deviceGetInfo:
@@ -158,13 +159,13 @@ public final class ScriptedServer {
     }
   }
 
-  /// What a plausible device has from an offset on.
+  /// The contents of the plausible device's regions from an offset on.
   public static func pattern(at offset: UInt64, count: Int) -> [UInt8] {
     (0..<count).map { byte(at: offset &+ UInt64($0)) }
   }
 }
 
-/// Descriptors beside a value that can be copied.
+/// Holds descriptors next to a copyable value.
 private final class CarriedList {
   var list = DescriptorList()
 
@@ -175,13 +176,13 @@ private final class CarriedList {
   }
 }
 
-/// A script that runs on a thread of its own.
+/// A script that runs on its own thread.
 public final class RunningScript: Sendable {
-  /// The other end of the script's connection, for a client to take.
+  /// The other end of the script's connection, for a client.
   public let clientEnd: MessageSocket
   private let hasEnded = Monitor(false)
 
-  /// Runs a script at one end of a new connection; the connection is closed when it ends.
+  /// Runs a script at one end of a new connection, which is shut down when the script ends.
   public init(
     _ script: @escaping @Sendable (ScriptedServer) throws -> Void
   ) throws(SystemCallError) {
@@ -203,7 +204,7 @@ public final class RunningScript: Sendable {
 
   /// Waits until the script has ended.
   ///
-  /// - Returns: false when it had not after ten seconds.
+  /// - Returns: false if it has not ended within ten seconds.
   public func join() -> Bool {
     hasEnded.withLock(when: { $0 }, before: .after(.seconds(10))) { _ in true } ?? false
   }

@@ -1,4 +1,4 @@
-// The command line of the process; the rules at the top of CLinux.h hold here too.
+// The command line of the process; the rules at the top of CLinux.h apply here too.
 #ifndef CLINUX_PROGRAM_H
 #define CLINUX_PROGRAM_H
 
@@ -6,9 +6,10 @@
 extern "C" {
 #endif
 
-/// Arguments that the process was started with, its own name included; 0 where the C library does not tell.
+/// Number of arguments of the process, its own name included; 0 if the C library does not pass
+/// them.
 int clinux_argument_count(void);
-/// One of them, as the bytes that it was given as; NULL when there is none. It stays.
+/// One argument as raw bytes, valid until the process ends; NULL if there is none.
 const char *clinux_argument(int index);
 
 #ifdef __cplusplus

@@ -1,8 +1,9 @@
-// io_uring by system calls of our own; the rules at the top of CLinux.h hold here too.
+// io_uring by direct system calls; the rules at the top of CLinux.h apply here too.
 //
-// One thread at a time queues and submits, one thread at a time, the same or another, takes completions.
-// `id` comes back with the completion, also of an operation that failed. Memory named in an operation must stay until its completion was taken; the array of
-// slices itself only until the operation was submitted.
+// One thread at a time queues and submits, one thread at a time, the same or another, reaps
+// completions. `id` is returned with the completion, also of an operation that failed. Memory used
+// by an operation must stay valid until its completion has been reaped; the array of slices only
+// until the operation has been submitted.
 #ifndef CLINUX_RING_H
 #define CLINUX_RING_H
 
@@ -15,52 +16,54 @@ extern "C" {
 
 struct clinux_ring;
 
-/// What became of an operation.
+/// The completion of an operation.
 struct clinux_ring_completion {
   uint64_t id;
-  /// Bytes, 0, or -errno.
+  /// Number of bytes, 0, or -errno.
   int32_t result;
 };
 
-/// A ring for at least `entries` operations at a time. -ENOSYS when the kernel has none, or one without
-/// what is needed here; -EPERM when the process may not have one.
+/// Creates a ring for at least `entries` operations at a time. -ENOSYS if the kernel does not
+/// support io_uring or a feature needed here; -EPERM if the process may not use it.
 int clinux_ring_create(unsigned entries, struct clinux_ring **ring);
-/// Does not wait for operations under way: whoever calls this must have taken their completions.
+/// Does not wait for operations in flight: the caller must have reaped their completions.
 void clinux_ring_destroy(struct clinux_ring *ring);
-/// The ring's descriptor: readable when there are completions.
+/// The ring's descriptor: readable while there are completions.
 int clinux_ring_descriptor(const struct clinux_ring *ring);
-/// How many operations can be queued before the next submit.
+/// Maximum number of operations that can be queued before a submit.
 unsigned clinux_ring_capacity(const struct clinux_ring *ring);
-/// Has an eventfd signalled with each completion, or none any more (-1).
+/// Registers an eventfd to be signalled on each completion; -1 unregisters it.
 int clinux_ring_notify(struct clinux_ring *ring, int eventfd);
 
-// Each queues one operation: 0, or -EAGAIN when the queue is full. `slices` is an array of struct iovec.
-// A negative `offset` does not occur.
+// Each queues one operation and returns 0, or -EAGAIN if the queue is full. `slices` is an array of
+// struct iovec. `offset` must not be negative as a signed number.
 
 int clinux_ring_readv(struct clinux_ring *ring, uint64_t id, int descriptor, const void *slices,
                       unsigned count, uint64_t offset);
-/// `durable` asks for RWF_DSYNC: complete when the data is on the disk.
+/// `durable` sets RWF_DSYNC: the operation completes once the data is on stable storage.
 int clinux_ring_writev(struct clinux_ring *ring, uint64_t id, int descriptor, const void *slices,
                        unsigned count, uint64_t offset, int durable);
 /// fsync, or fdatasync with `data_only`.
 int clinux_ring_sync(struct clinux_ring *ring, uint64_t id, int descriptor, int data_only);
-/// fallocate that keeps the size and leaves zeros: with `zero` the blocks stay allocated, otherwise they
-/// are given back.
+/// fallocate that keeps the size and zeroes a range: with `zero` the blocks stay allocated,
+/// otherwise they are deallocated.
 int clinux_ring_clear(struct clinux_ring *ring, uint64_t id, int descriptor, uint64_t offset,
                       uint64_t length, int zero);
 int clinux_ring_nop(struct clinux_ring *ring, uint64_t id);
 
-/// Hands what was queued to the kernel, and waits until `least` completions are there or a signal came.
-/// Returns how many were handed over; what the kernel did not take stays queued (-EAGAIN when it took
-/// nothing).
+/// Submits the queued operations and waits until there are `least` completions, or for a signal.
+/// Returns the number submitted; operations that the kernel did not accept stay queued (-EAGAIN if
+/// it accepted none).
 int clinux_ring_submit(struct clinux_ring *ring, unsigned least);
-/// How many operations were queued and not handed over.
+/// Number of operations queued but not submitted.
 unsigned clinux_ring_queued(const struct clinux_ring *ring);
-/// Takes back up to `most` operations that the kernel does not have yet, the last ones first. Returns how many.
+/// Removes up to `most` operations that have not been submitted, the last ones first. Returns their
+/// number.
 unsigned clinux_ring_withdraw(struct clinux_ring *ring, uint64_t *ids, unsigned most);
-/// Waits until there is a completion to take, or a signal came; any thread, given the ring's descriptor.
+/// Waits until there is a completion, or for a signal; callable from any thread with the ring's
+/// descriptor.
 int clinux_ring_wait(int descriptor);
-/// Takes up to `most` completions that are there; never waits.
+/// Reaps up to `most` available completions; never waits.
 unsigned clinux_ring_take(struct clinux_ring *ring, struct clinux_ring_completion *completions,
                           unsigned most);
 

@@ -1,7 +1,7 @@
-/// Bytes on their way, up to a bound.
+/// A bounded byte queue.
 ///
-/// The bound is the caller's to keep, through ``room``; a little more than that fits, so that a reset
-/// can save what a FIFO held.
+/// The caller enforces the bound by checking ``room``; the queue holds a few bytes more, so that a
+/// reset can save the contents of a FIFO.
 struct ByteQueue: ~Copyable, Sendable {
   static let slack = UART16550.fifoDepth
 
@@ -17,17 +17,19 @@ struct ByteQueue: ~Copyable, Sendable {
 
   var isEmpty: Bool { count == 0 }
   var room: Int { max(0, capacity - count) }
-  /// Whether there is no room and the slack is used up too.
+  /// Whether the slack above the bound is used up too.
   var isFull: Bool { count == storage.count }
 
-  /// - Precondition: no more than the bound and the slack are in the queue.
+  /// Appends a byte.
+  ///
+  /// - Precondition: the queue is not full, slack included.
   mutating func append(_ byte: UInt8) {
     precondition(count < storage.count, "a queue of \(storage.count) bytes is full")
     storage[(head + count) % storage.count] = byte
     count += 1
   }
 
-  /// Puts a byte before all others.
+  /// Inserts a byte at the front.
   mutating func prepend(_ byte: UInt8) {
     precondition(count < storage.count, "a queue of \(storage.count) bytes is full")
     head = (head + storage.count - 1) % storage.count
@@ -50,11 +52,11 @@ struct ByteQueue: ~Copyable, Sendable {
 
   mutating func removeAll() { removeFirst(count) }
 
-  /// Shows the oldest bytes, as many as lie together.
+  /// Lends the oldest bytes, as many as are contiguous.
   func withFront<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
     let end = min(head + count, storage.count)
     return unsafe storage.withUnsafeBytes {
-      // Sound: `head..<end` lies within the storage, and the pointer is used during the call only.
+      // Sound: `head..<end` is within the storage, and the pointer is used only during the call.
       unsafe body(UnsafeRawBufferPointer(rebasing: $0[head..<end]))
     }
   }

@@ -1,22 +1,22 @@
 internal import VFIOUserTransport
 
-/// The cable between the port and its far end: what is open at the moment, in each direction.
+/// The cable between the port and its far end: which streams are open, in each direction.
 ///
-/// Streams are opened and closed by the pump alone, so that none is closed while it is polled.
+/// Only the pump opens and closes streams, so that none is closed while it is polled.
 struct Cable: ~Copyable {
-  /// Nil once it is unplugged.
+  /// Nil once unplugged.
   private var farEnd: FarEnd?
   private var client: ByteStream?
   private var hasInputEnded = false
   private var hasOutputEnded = false
-  /// Whether the far end last said "not now"; the pump finds out when that is over.
+  /// Whether the last write to the far end would have blocked; the pump polls for the end of that.
   private(set) var isBlocked = false
 
   init(to farEnd: FarEnd) {
     self.farEnd = farEnd
   }
 
-  /// Where bytes come from, nil when none will come for now.
+  /// The stream to read from; nil if currently no input can arrive.
   var input: ByteStream? {
     guard !hasInputEnded else { return nil }
     return switch farEnd {
@@ -27,7 +27,7 @@ struct Cable: ~Copyable {
     }
   }
 
-  /// Where bytes go to, nil when nothing goes out for now.
+  /// The stream to write to; nil if currently no output is possible.
   var output: ByteStream? {
     guard !hasOutputEnded else { return nil }
     return switch farEnd {
@@ -38,16 +38,16 @@ struct Cable: ~Copyable {
     }
   }
 
-  /// Where somebody may come, when nobody is there.
+  /// The socket on which a client may connect, if none is connected.
   var listener: ListeningSocket? {
     guard case .socket(let listener) = farEnd, client == nil else { return nil }
     return listener
   }
 
-  /// A program that has ended its output; it may still read, and it is watched for its hang-up.
+  /// A client that has ended its output; it may still read, and is polled for a hang-up.
   var leaving: ByteStream? { hasInputEnded ? client : nil }
 
-  /// Whether output has nowhere to go for ever, and is thrown away.
+  /// Whether output can never be delivered and is discarded.
   private var discardsOutput: Bool {
     switch farEnd {
     case .pseudoTerminal, .streams: hasOutputEnded
@@ -56,9 +56,9 @@ struct Cable: ~Copyable {
     }
   }
 
-  /// Sends what the far end takes.
+  /// Sends as many bytes as the far end accepts.
   ///
-  /// - Returns: whether that was anything.
+  /// - Returns: whether any bytes were sent or discarded.
   mutating func send(_ queue: inout ByteQueue) -> Bool {
     let before = queue.count
     while !queue.isEmpty, !isBlocked, let output {
@@ -72,7 +72,7 @@ struct Cable: ~Copyable {
     return queue.count < before
   }
 
-  /// The far end may take something again.
+  /// Allows writing again, after the far end has become writable.
   mutating func unblock() { isBlocked = false }
 
   mutating func connect(_ newClient: ByteStream) {
@@ -80,9 +80,9 @@ struct Cable: ~Copyable {
     (hasInputEnded, hasOutputEnded, isBlocked) = (false, false, false)
   }
 
-  /// Nothing more comes in; with a hang-up, nothing goes out either.
+  /// Ends the input; after a hang-up also the output.
   ///
-  /// - Returns: whether that was the end of a connection.
+  /// - Returns: whether a client's connection has ended.
   mutating func endInput(hungUp: Bool) -> Bool {
     hasInputEnded = true
     guard hungUp, client != nil else { return false }
@@ -90,7 +90,7 @@ struct Cable: ~Copyable {
     return true
   }
 
-  /// Lets go of the far end.
+  /// Releases the far end.
   mutating func unplug() {
     farEnd = nil
     client = nil

@@ -1,12 +1,13 @@
 internal import CLinux
 internal import VFIOUserTransport
 
-/// All that the port's lock protects: the chip, the buffers on both sides of it, and the cable.
+/// The state protected by the port's lock: the UART, the buffers on both sides of it, and the
+/// cable.
 ///
-/// Bytes that are ``inbound`` or ``outbound`` are on the wire as far as the chip can tell. A far end
-/// that does not read fills `outbound`, then the transmit FIFO; from then on the guest sees a
-/// transmitter that is not empty, and waits. A guest that does not read fills the receive FIFO, then
-/// `inbound`; from then on nothing is read from the far end, and the kernel makes its writer wait.
+/// For the UART, bytes that are ``inbound`` or ``outbound`` are on the wire. A far end that does
+/// not read fills `outbound`, then the transmit FIFO; from then on the guest sees a transmitter
+/// that is not empty, and waits. A guest that does not read fills the receive FIFO, then `inbound`;
+/// from then on nothing is read from the far end, and the kernel blocks its writer.
 struct Port: ~Copyable {
   static let inboundCapacity = 4 << 10
   static let outboundCapacity = 16 << 10
@@ -25,7 +26,7 @@ struct Port: ~Copyable {
   var isClosing = false
   var hasPumpEnded = false
 
-  /// What the pump waits for.
+  /// The events that the pump waits for.
   private struct Watch: Equatable {
     var input = false
     var output = false
@@ -39,9 +40,9 @@ struct Port: ~Copyable {
 
   // MARK: The chip's side
 
-  /// Moves what can be moved, and shows the interrupt level; to be called after every change.
+  /// Transfers what can be transferred and updates the interrupt level; call it after every change.
   ///
-  /// - Returns: whether the pump waits for too little now and has to be woken.
+  /// - Returns: whether the pump has to be woken because it waits for too few events.
   mutating func applyFlowControl() -> Bool {
     transmit()
     receive()
@@ -50,7 +51,7 @@ struct Port: ~Copyable {
     let isNew =
       wanted.input && !watched.input || wanted.output && !watched.output
       || wanted.tick && !watched.tick
-    // Once is enough: the pump looks at everything when it wakes.
+    // Waking once is enough: the pump checks all conditions when it wakes.
     if isNew { watched = wanted }
     return isNew
   }
@@ -72,19 +73,21 @@ struct Port: ~Copyable {
     while uart.room > 0, let byte = inbound.popFirst() { uart.receive(byte) }
   }
 
-  /// Whether the chip may be given more.
+  /// Whether more bytes may be delivered to the UART.
   ///
-  /// A line delivers at its own pace; here everything is there at once. A FIFO that is filled up while
-  /// the driver empties it would keep the driver in its interrupt handler, and the guest's processor
-  /// with it, until the far end falls silent. So a driver that takes interrupts gets a FIFO at a time,
-  /// the next one when it has seen that nothing is pending, or when ``tick()`` says so.
+  /// A serial line delivers at its own pace; here all bytes are available immediately. A FIFO that
+  /// is refilled while the driver empties it would keep the driver, and the guest's vCPU, in the
+  /// interrupt handler until the far end stops sending. So a driver that uses interrupts gets one
+  /// FIFO at a time, and the next one after it has seen that nothing is pending, or on ``tick()``.
   private var mayDeliver: Bool {
     guard uart.interruptEnable.contains(.received) else { return true }
     return uart.received.isEmpty && uart.wasSeenIdle
   }
 
-  /// A millisecond has passed while bytes wait: a driver that has emptied the FIFO and does not look
-  /// whether anything is pending gets the next bytes nevertheless.
+  /// Called after a millisecond in which bytes waited for delivery.
+  ///
+  /// A driver that has emptied the FIFO without checking whether an interrupt is pending gets the
+  /// next bytes anyway.
   mutating func tick() {
     if uart.received.isEmpty { uart.wasSeenIdle = true }
   }
@@ -97,7 +100,7 @@ struct Port: ~Copyable {
     let level = uart.interruptLevel
     guard level != shownLevel else { return }
     shownLevel = level
-    // Under the port's lock, so that levels are shown in the order in which they came to be.
+    // Called under the port's lock, so that levels are reported in order.
     interruptLine?(level)
   }
 
@@ -108,11 +111,11 @@ struct Port: ~Copyable {
 
   mutating func sendBreak() { isBreakWaiting = true }
 
-  /// Resets the chip.
+  /// Resets the UART.
   ///
-  /// Bytes of the far end that the guest has not read come again, and what the guest has written
-  /// goes out; only a guest that resets time and again before a far end that does not read loses
-  /// something.
+  /// Bytes that the guest has not read are delivered again, and bytes that the guest has written
+  /// are still sent. Data is lost only if a guest resets repeatedly while the far end does not
+  /// read.
   mutating func reset() {
     var unread: [UInt8] = []
     while let byte = uart.takeReceived() { unread.append(byte) }
@@ -126,14 +129,14 @@ struct Port: ~Copyable {
   // MARK: The pump's side
 
   private var wanted: Watch {
-    // With some hysteresis, or a guest that reads byte by byte would wake the pump for each.
+    // With hysteresis, so that a guest that reads single bytes does not wake the pump for each.
     let hasRoom = inbound.room >= Self.inboundCapacity / 2
     return Watch(
       input: hasRoom && cable.input != nil, output: !outbound.isEmpty && cable.output != nil,
       tick: hasInputWaiting)
   }
 
-  /// What the pump shall wait for now, nil when it shall end.
+  /// The events that the pump has to wait for; nil if it has to end.
   mutating func plan() -> Plan? {
     guard !isClosing else { return nil }
     watched = wanted
@@ -146,13 +149,13 @@ struct Port: ~Copyable {
       ticks: watched.tick)
   }
 
-  /// Takes in what the pump has read; there is room, since nobody else adds to it.
+  /// Adds bytes read by the pump; there is room, since only the pump adds bytes.
   mutating func take(_ bytes: ArraySlice<UInt8>) {
     for byte in bytes { inbound.append(byte) }
   }
 }
 
-/// What the pump waits for: streams that can be polled without the lock.
+/// The events that the pump waits for, with streams that can be polled without the lock.
 struct Plan {
   let input: ByteStream?
   let room: Int

@@ -2,28 +2,27 @@ internal import CLinux
 public import SystemPackage
 public import VFIOUserTransport
 
-/// A pseudo-terminal: the port holds the master side, others open the device at ``path``.
+/// A pseudo-terminal: the port uses the master side, other programs open the device at ``path``.
 ///
-/// It is raw, so that all bytes pass unharmed. The slave side is kept open here as well. That is what
-/// makes it safe to have nobody at the other end: without it the kernel reports a hang-up when the
-/// last program closes the device, and the raw mode would have to be won again from the next one.
-/// So bytes that nobody reads yet stay in the kernel's buffer, through any number of opens and
-/// closes, and when that is full the guest waits.
+/// It is in raw mode, so that all bytes pass unchanged. The slave side is kept open here too:
+/// otherwise the kernel would report a hang-up when the last program closes the device, and raw
+/// mode would have to be set again for the next one. So bytes that nobody has read yet stay in the
+/// kernel's buffer across any number of opens and closes, and when it is full the guest waits.
 public final class PseudoTerminal: Sendable {
-  /// The device to open, `/dev/pts/3` for example.
+  /// The path of the device, `/dev/pts/3` for example.
   ///
-  /// It is there until the last reference goes.
+  /// It exists until the last reference is released.
   public let path: FilePath
   let master: ByteStream
   private let slave: OwnedDescriptor
 
-  /// Makes one.
+  /// Creates a pseudo-terminal.
   ///
-  /// - Throws: what the kernel said, `ENOSPC` when there may be no more of them.
+  /// - Throws: the error of the kernel, `ENOSPC` if no more pseudo-terminals are available.
   public init() throws(SystemCallError) {
     var slave: Int32 = -1
     var name = [CChar](repeating: 0, count: 256)
-    // Sound: the length is that of the array, and the name comes back with its NUL.
+    // Sound: the length is that of the array, and the name is NUL-terminated.
     let master = unsafe clinux_pseudo_terminal(&slave, &name, name.count)
     self.master = .nonBlocking(
       OwnedDescriptor(adopting: try checked("posix_openpt", master)))

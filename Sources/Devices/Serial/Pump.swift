@@ -2,23 +2,23 @@ internal import CLinux
 internal import Logging
 internal import VFIOUserTransport
 
-/// The thread that waits for the far end, and the lock that it shares with the register accesses.
+/// The thread that waits for the far end, and the lock that it shares with register accesses.
 ///
-/// A register access does its work by itself, writing to the far end included. Only what would have to
-/// wait is left to the pump: input, a far end that takes no more at the moment, programs that connect.
+/// Register accesses do their work directly, including writes to the far end. Only what would block
+/// is left to the pump: input, a far end that currently accepts no bytes, connecting clients.
 final class Pump: Sendable {
   private let port: Monitor<Port>
   private let wake: EventFD
   private let logger: Logger
 
-  /// How long to wait for descriptors when the process has none left for a program that connects.
+  /// How long to wait before accepting a client again when the process had no descriptor left.
   private static let acceptPause: Duration = .milliseconds(100)
-  /// How long bytes wait for a driver that does not look whether anything is pending.
+  /// How long bytes wait for a driver that does not check whether an interrupt is pending.
   private static let tick: Duration = .milliseconds(1)
-  /// How long the thread may take to end; it never waits for anything but its poll.
+  /// How long to wait for the thread to end; it blocks only in its poll.
   private static let farewell: Duration = .seconds(2)
 
-  /// Starts the thread.
+  /// Creates the pump and starts its thread.
   init(_ port: consuming Port, _ logger: Logger) throws(SystemCallError) {
     self.port = Monitor(port)
     self.logger = logger
@@ -26,7 +26,7 @@ final class Pump: Sendable {
     try DetachedThread.start("serial") { self.run() }
   }
 
-  /// Changes the port and applies the flow control that follows.
+  /// Changes the port and applies the resulting flow control.
   func withPort<Result>(_ body: (inout Port) -> Result) -> Result {
     let (result, mustWake) = port.withLock { port in
       let result = body(&port)
@@ -36,7 +36,7 @@ final class Pump: Sendable {
     return result
   }
 
-  /// Ends the thread, waits for it, and lets go of the far end.
+  /// Stops the thread, waits for it to end, and releases the far end.
   func stop() {
     port.withLock { $0.isClosing = true }
     wake.signal()
@@ -79,7 +79,7 @@ final class Pump: Sendable {
     if polled[3].happened != 0 { endInput(hungUp: true) }
   }
 
-  /// What to poll, in the order in which ``run()`` and ``carryOut(_:_:_:)`` look at it.
+  /// The descriptors to poll, at the indices used by ``run()`` and ``carryOut(_:_:_:)``.
   private static func interests(
     _ plan: Plan, _ wake: EventFD, mayAccept: Bool
   ) -> [clinux_interest] {
@@ -93,12 +93,12 @@ final class Pump: Sendable {
     ]
   }
 
-  /// poll skips negative numbers.
+  /// An entry for poll, which ignores negative descriptors.
   private static func interest(_ number: Int32?, _ wanted: Int32) -> clinux_interest {
     clinux_interest(descriptor: number ?? -1, wanted: Int16(wanted), happened: 0)
   }
 
-  /// Reads without the lock: a stream that other processes share could in theory block.
+  /// Reads without holding the lock: a stream shared with other processes might block.
   private func read(
     from input: ByteStream, _ bytes: inout [UInt8], atMost room: Int, hungUp: Bool
   ) {

@@ -5,26 +5,28 @@ public import VFIOUserProtocol
 public import VFIOUserServer
 public import VFIOUserTransport
 
-/// A serial port on the PCI bus: one ``UART16550`` behind eight ports of I/O space, with an interrupt
-/// pin and a far end that programs on this machine can talk to.
+/// A serial port on the PCI bus: a ``UART16550`` in an I/O BAR of eight bytes, with INTx and a far
+/// end.
 ///
-/// It introduces itself as QEMU's `pci-serial`, which Linux (`8250_pci`) and others know.
+/// It has the IDs of QEMU's `pci-serial`, which is supported by Linux (`8250_pci`) and others. The
+/// far end can be used by programs on this machine.
 ///
-/// Nothing is lost on the way as long as the guest respects its flow control, which is the transmitter
-/// that is not empty: a far end that does not read makes the guest wait, and the other way round.
+/// No data is lost as long as the guest respects the flow control, that is, a transmitter that is
+/// not empty: a far end that does not read makes the guest wait, and vice versa.
 public final class SerialDevice: Device {
-  /// When bytes of the far end go into the receive FIFO.
+  /// When bytes from the far end are put into the receive FIFO.
   public enum InputPolicy: Sendable {
-    /// While the guest asserts DTR or RTS, as drivers do while somebody has the port open. Drivers
-    /// clear the FIFO when they open the port: what was typed too early would be lost.
+    /// While the guest asserts DTR or RTS, as drivers do while the port is open.
+    ///
+    /// Drivers clear the FIFO when they open the port: earlier input would be lost.
     case whenReady
-    /// Always, for guests that leave the modem control register alone.
+    /// Always, for guests that do not set the modem control register.
     case always
   }
 
   private let pump: Pump
 
-  /// Makes a port and starts the thread that waits for the far end.
+  /// Creates a port and starts the thread that waits for the far end.
   ///
   /// - Parameters:
   ///   - context: where the port is plugged in.
@@ -56,15 +58,15 @@ public final class SerialDevice: Device {
 
   deinit { close() }
 
-  /// Ends the port's thread and lets go of the far end.
+  /// Stops the port's thread and releases the far end.
   ///
-  /// Registers still answer; what the guest writes goes nowhere. May be called twice, and from any
-  /// thread.
+  /// Registers remain accessible; output of the guest is discarded. May be called twice, and from
+  /// any thread.
   public func close() { pump.stop() }
 
-  /// Sends the guest a break (Linux takes the next byte as a magic SysRq key).
+  /// Sends a break to the guest (Linux takes the next byte as a magic SysRq key).
   ///
-  /// It goes before bytes that the guest has not room for yet.
+  /// It overtakes bytes that are waiting for room in the FIFO.
   public func sendBreak() {
     pump.withPort { $0.sendBreak() }
   }
@@ -79,7 +81,7 @@ public final class SerialDevice: Device {
     bars: [0: BaseAddressRegister(.io, size: UInt64(size))],
     hasInterruptPin: true)
 
-  /// Reads registers; a wide access is so many byte accesses in ascending order.
+  /// Reads registers; a wide access is performed as byte accesses in ascending order.
   public func read(_ access: RegionAccess, into bytes: inout MutableRawSpan) throws(Errno) {
     let first = try Self.firstRegister(access, bytes.byteCount)
     pump.withPort { port in
@@ -90,7 +92,7 @@ public final class SerialDevice: Device {
     }
   }
 
-  /// Writes registers, as ``read(_:into:)`` reads them.
+  /// Writes registers, in the same way as ``read(_:into:)``.
   public func write(_ access: RegionAccess, from bytes: Span<UInt8>) throws(Errno) {
     let first = try Self.firstRegister(access, bytes.count)
     pump.withPort { port in
@@ -100,12 +102,12 @@ public final class SerialDevice: Device {
     }
   }
 
-  /// Resets the chip; bytes under way in either direction stay under way.
+  /// Resets the UART; bytes in transit in either direction are kept.
   public func reset() {
     pump.withPort { $0.reset() }
   }
 
-  /// The number of registers, and bytes of BAR 0.
+  /// Number of registers, and size of BAR 0 in bytes.
   private static let size = 8
 
   private static func firstRegister(

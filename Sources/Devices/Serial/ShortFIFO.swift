@@ -1,4 +1,4 @@
-/// A queue of at most sixteen elements that allocates nothing.
+/// A queue of at most sixteen elements without heap allocation.
 struct ShortFIFO<Element: Sendable>: Sendable {
   static var depth: Int { 16 }
 
@@ -12,12 +12,14 @@ struct ShortFIFO<Element: Sendable>: Sendable {
 
   var isEmpty: Bool { count == 0 }
 
-  /// The oldest element; setting it in an empty queue has no effect.
+  /// The oldest element; setting it has no effect if the queue is empty.
   var first: Element? {
     get { isEmpty ? nil : slots[head] }
     set { if !isEmpty, let newValue { slots[head] = newValue } }
   }
 
+  /// Appends an element.
+  ///
   /// - Precondition: there is room.
   mutating func append(_ element: Element) {
     precondition(count < Self.depth, "a queue of \(Self.depth) is full")
@@ -25,7 +27,9 @@ struct ShortFIFO<Element: Sendable>: Sendable {
     count += 1
   }
 
-  /// - Precondition: there is one.
+  /// Replaces the newest element.
+  ///
+  /// - Precondition: the queue is not empty.
   mutating func replaceLast(with element: Element) {
     precondition(count > 0, "an empty queue has no last element")
     slots[slot(count - 1)] = element

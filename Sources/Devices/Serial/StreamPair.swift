@@ -1,26 +1,25 @@
 internal import CLinux
 public import VFIOUserTransport
 
-/// A stream that the port reads from and one that it writes to: standard input and output, pipes,
-/// sockets, files, terminals.
+/// An input and an output stream: standard input and output, pipes, sockets, files, terminals.
 ///
-/// The flags of the streams' file descriptions are left alone, since other processes may share them;
-/// in spite of that the port never waits in a read or a write. The end of the input does not end the
-/// device. When nobody will ever read the output (the reader of a pipe has gone), it is thrown away.
+/// The flags of the streams' open file descriptions are not changed, since other processes may
+/// share them; nevertheless the port never blocks in a read or write. The end of the input does not
+/// end the device. Output that can never be read (the reader of a pipe has gone) is discarded.
 public final class StreamPair: Sendable {
   let input: ByteStream
   let output: ByteStream
   private let isTerminalOurs: Bool
 
-  /// What the keys do that interrupt and suspend at a terminal (`^C`, `^\`, `^Z`).
+  /// What the terminal's signal keys do (`^C`, `^\`, `^Z`).
   public enum SignalKeys: Sendable {
-    /// They interrupt this process, as usual.
+    /// They send signals to this process, as usual.
     case interrupt
-    /// They go to the guest like all other keys.
+    /// They are passed to the guest like all other keys.
     case passToGuest
   }
 
-  /// Uses the streams behind two descriptors, which stay the caller's and may be closed.
+  /// Duplicates two descriptors, which remain the caller's and may be closed.
   public init(
     input: borrowing OwnedDescriptor, output: borrowing OwnedDescriptor
   ) throws(SystemCallError) {
@@ -42,13 +41,13 @@ public final class StreamPair: Sendable {
 
   /// Standard input and output of this process.
   ///
-  /// If the input is a terminal, its keys reach the guest one by one and are not echoed; that is
-  /// undone when the last reference goes and when the process exits. Output processing of the
-  /// terminal stays as it is, for the sake of everybody else who writes to it.
+  /// If the input is a terminal, its keys are passed to the guest individually and not echoed; this
+  /// is undone when the last reference is released and when the process exits. Output processing of
+  /// the terminal is unchanged, because others write to it too.
   ///
   /// - Parameters:
-  ///   - keys: who gets the keys that interrupt.
-  /// - Throws: `EBADF` when one of the two is closed, `EBUSY` when they are in use already.
+  ///   - keys: whether signal keys are passed to the guest.
+  /// - Throws: `EBADF` if one of the two is closed, `EBUSY` if they are already in use.
   public static func standard(
     signalKeys keys: SignalKeys = .interrupt
   ) throws(SystemCallError) -> StreamPair {

@@ -1,5 +1,5 @@
 extension UART16550 {
-  /// What interrupts, by the code that IIR shows for it (PC16550D, table IV).
+  /// The interrupt sources, by their code in IIR (PC16550D, table IV).
   enum Interrupt: UInt8 {
     case lineStatus = 0x06
     case received = 0x04
@@ -11,13 +11,13 @@ extension UART16550 {
   private static let nothingPending: UInt8 = 0x01
   private static let fifosEnabled: UInt8 = 0xC0
 
-  /// Whether the chip asserts its interrupt.
+  /// Whether the UART asserts its interrupt.
   public var interruptLevel: Bool { interrupt != nil }
 
-  /// The enabled interrupt of the highest priority.
+  /// The pending enabled interrupt of the highest priority.
   ///
-  /// Characters below the trigger level count as timed out at once: there is no character time here,
-  /// and whoever gives has given all he had.
+  /// Characters below the trigger level time out immediately: there is no character time here, and
+  /// the sender has delivered all it had.
   var interrupt: Interrupt? {
     let errors: LineStatus = [.overrun, .breakReceived, .framingError]
     if interruptEnable.contains(.lineStatus), !lineStatus.isDisjoint(with: errors) {
@@ -32,9 +32,9 @@ extension UART16550 {
     return interruptEnable.contains(.modemStatus) && modemDeltas != 0 ? .modemStatus : nil
   }
 
-  /// IIR.
+  /// The value of IIR.
   ///
-  /// Reading it acknowledges the transmitter's interrupt if that is what it reports.
+  /// Reading it acknowledges the transmitter empty interrupt if that is the one reported.
   mutating func readIdentification() -> UInt8 {
     let reported = interrupt
     if reported == nil { wasSeenIdle = true }

@@ -1,22 +1,21 @@
-/// The far side of the chip: the serial line and the modem lines.
+/// The line side of the UART: the serial line and the modem lines.
 extension UART16550 {
-  /// How many characters can come in without an overrun; none while the receiver is looped back.
+  /// Number of characters that can be received without an overrun; 0 in loopback mode.
   public var room: Int { isLoopedBack ? 0 : depth - received.count }
 
-  /// A character comes in; with no ``room`` it is an overrun, and looped back nobody hears it.
+  /// Receives a character; without ``room`` this is an overrun, and in loopback mode it is ignored.
   public mutating func receive(_ byte: UInt8) {
     guard !isLoopedBack else { return }
     store(ReceivedCharacter(byte: byte))
   }
 
-  /// A break comes in: a zero character with break and framing error.
+  /// Receives a break: a zero character with break and framing error.
   public mutating func receiveBreak() {
     guard !isLoopedBack else { return }
     store(ReceivedCharacter(isBreak: true))
   }
 
-  /// Takes the oldest character that was not read, so that a reset need not lose it; breaks are
-  /// dropped.
+  /// Removes the oldest unread character, so that a reset does not lose it; breaks are dropped.
   mutating func takeReceived() -> UInt8? {
     while let character = received.popFirst() {
       if !character.isBreak { return character.byte }
@@ -24,25 +23,25 @@ extension UART16550 {
     return nil
   }
 
-  /// Whether a character waits to be sent.
+  /// Whether a character is waiting to be sent.
   public var isTransmitting: Bool { !transmitted.isEmpty }
 
-  /// Takes the next character to be sent; taking the last one makes the transmitter empty.
+  /// Removes the next character to be sent; removing the last one makes the transmitter empty.
   public mutating func takeTransmitted() -> UInt8? {
     guard let byte = transmitted.popFirst() else { return nil }
     if transmitted.isEmpty { isTransmitterEmptyPending = true }
     return byte
   }
 
-  /// Whether the guest holds the line in a break (LCR bit 6).
+  /// Whether the guest sends a break (LCR bit 6).
   public var transmitsBreak: Bool { lineControl.contains(.breakControl) && !isLoopedBack }
 
-  /// Whether the guest says that it is there: DTR or RTS asserted.
+  /// Whether the guest is ready: DTR or RTS asserted.
   public var isTerminalReady: Bool {
     !isLoopedBack && !modemControl.isDisjoint(with: [.dataTerminalReady, .requestToSend])
   }
 
-  /// Changes the modem lines at the pins of the chip.
+  /// Changes the modem lines at the input pins of the UART.
   public mutating func setModemLines(_ lines: ModemLines) {
     changingModemLines { $0.modemInputs = lines }
   }
@@ -51,13 +50,14 @@ extension UART16550 {
     if received.count < depth {
       received.append(character)
     } else {
-      // A full FIFO keeps what it has; the lone receive buffer is overwritten.
+      // A full FIFO keeps its contents; the single receive buffer is overwritten.
       hasOverrun = true
       if !isFIFOEnabled { received.replaceLast(with: character) }
     }
   }
 
-  /// The modem lines as the guest sees them: the pins, or the chip's own outputs looped back.
+  /// The modem lines visible to the guest: the input pins, or in loopback mode the UART's own
+  /// outputs.
   var modemLines: ModemLines {
     guard isLoopedBack else { return modemInputs }
     var lines: ModemLines = []
@@ -68,12 +68,12 @@ extension UART16550 {
     return lines
   }
 
-  /// Makes a change and notes in the delta bits what it did to the lines that the guest sees.
+  /// Makes a change and sets the delta bits for modem lines that it has changed for the guest.
   mutating func changingModemLines(_ change: (inout UART16550) -> Void) {
     let before = modemLines
     change(&self)
     var changed = before.symmetricDifference(modemLines)
-    // Of the ring indicator only the end of a ring counts (TERI).
+    // For the ring indicator only the trailing edge counts (TERI).
     if !before.contains(.ringIndicator) { changed.remove(.ringIndicator) }
     modemDeltas |= changed.rawValue >> 4
   }

@@ -1,5 +1,5 @@
 extension UART16550 {
-  /// Reads a register, with what that does to the chip.
+  /// Reads a register, with its side effects.
   public mutating func read(_ register: Register) -> UInt8 {
     switch register {
     case .data: isDivisorShown ? UInt8(truncatingIfNeeded: divisor) : readReceived()
@@ -14,7 +14,7 @@ extension UART16550 {
     }
   }
 
-  /// Writes a register, with what that does to the chip.
+  /// Writes a register, with its side effects.
   public mutating func write(_ value: UInt8, to register: Register) {
     switch register {
     case .data:
@@ -56,9 +56,9 @@ extension UART16550 {
     return status
   }
 
-  /// LSR.
+  /// The value of LSR.
   ///
-  /// Errors belong to the character at the top of the FIFO, the overrun to none.
+  /// Errors belong to the character at the head of the FIFO, an overrun to none.
   var lineStatus: LineStatus {
     var status: LineStatus = []
     if let first = received.first {
@@ -75,7 +75,7 @@ extension UART16550 {
     isTransmitterEmptyPending = false
     if isLoopedBack {
       store(ReceivedCharacter(byte: byte))
-      // Looped back, a character is gone as soon as it is there.
+      // In loopback mode a character is sent immediately.
       isTransmitterEmptyPending = transmitted.isEmpty
     } else if transmitted.count < depth {
       transmitted.append(byte)
@@ -85,8 +85,10 @@ extension UART16550 {
     }
   }
 
-  /// Switching bit 1 on while the transmitter is empty raises its interrupt, also when that was
-  /// acknowledged before: drivers start to send with it, and Linux tests chips for it.
+  /// Sets IER.
+  ///
+  /// Setting bit 1 while the transmitter is empty raises the transmitter empty interrupt, even if
+  /// it had been acknowledged: drivers start sending this way, and Linux tests UARTs for it.
   private mutating func setInterruptEnable(_ value: InterruptEnable) {
     if interruptEnable.symmetricDifference(value).contains(.transmitterEmpty) {
       isTransmitterEmptyPending = value.contains(.transmitterEmpty) && transmitted.isEmpty
@@ -102,7 +104,8 @@ extension UART16550 {
       transmitted.removeAll()
       isTransmitterEmptyPending = true
     }
-    // With bit 0 clear the others are not programmed; bit 5 is reserved (64-byte FIFOs elsewhere).
+    // With bit 0 clear the other bits are not programmed; bit 5 is reserved (64-byte FIFOs
+    // elsewhere).
     let kept: UInt8 = value.contains(.enable) ? value.rawValue & 0xC1 : 0
     fifoControl = FIFOControl(rawValue: kept)
   }

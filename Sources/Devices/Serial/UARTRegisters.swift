@@ -1,10 +1,9 @@
 extension UART16550 {
-  /// A register by its offset; some have two or three faces (National Semiconductor PC16550D, table
-  /// II).
+  /// A register by its offset; some have two or three functions (National PC16550D, table II).
   public enum Register: UInt8, CaseIterable, Sendable {
-    /// RBR when read, THR when written; the divisor's low byte while DLAB is set.
+    /// RBR when read, THR when written; the low byte of the divisor while DLAB is set.
     case data
-    /// IER; the divisor's high byte while DLAB is set.
+    /// IER; the high byte of the divisor while DLAB is set.
     case interruptEnable
     /// IIR when read, FCR when written.
     case interruptIdentification
@@ -16,11 +15,11 @@ extension UART16550 {
     case lineStatus
     /// MSR; writes have no effect.
     case modemStatus
-    /// SCR: a byte that means nothing to the chip.
+    /// SCR: a byte without effect.
     case scratch
   }
 
-  /// The modem lines that come in, as the upper half of the MSR shows them.
+  /// The modem input lines, as in the upper half of MSR.
   public struct ModemLines: OptionSet, Sendable {
     /// Bits 4 to 7 of the MSR.
     public let rawValue: UInt8
@@ -44,7 +43,7 @@ extension UART16550 {
     static let transmitterEmpty = InterruptEnable(rawValue: 0x02)
     static let lineStatus = InterruptEnable(rawValue: 0x04)
     static let modemStatus = InterruptEnable(rawValue: 0x08)
-    /// The upper bits read as zero; by that a driver tells a 16550A from its successors.
+    /// The upper bits read as zero; drivers use this to distinguish a 16550A from its successors.
     static let implemented: UInt8 = 0x0F
   }
 
@@ -54,7 +53,7 @@ extension UART16550 {
     static let clearReceiver = FIFOControl(rawValue: 0x02)
     static let clearTransmitter = FIFOControl(rawValue: 0x04)
 
-    /// How many characters make a "received data available" (bits 6 and 7).
+    /// Number of characters that triggers "received data available" (bits 6 and 7).
     var trigger: Int {
       switch rawValue >> 6 {
       case 0: 1

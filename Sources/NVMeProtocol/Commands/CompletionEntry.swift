@@ -1,24 +1,25 @@
-/// The answer to a command, as it stands in a completion queue (NVMe 1.4, section 4.6, figure 121).
+/// An entry of a completion queue (NVMe 1.4, section 4.6, figure 121).
 public struct CompletionEntry: Equatable, Sendable {
-  /// Bytes in the queue.
+  /// Size in the queue in bytes.
   public static let wireSize = 16
 
-  /// Dword 0, the command's own result.
+  /// Dword 0, the command-specific result.
   public var result: UInt32
-  /// Dword 1; reserved by most commands.
+  /// Dword 1; reserved for most commands.
   public var dword1: UInt32
-  /// How far the controller has read the submission queue.
+  /// SQHD: how far the controller has read the submission queue.
   public var submissionHead: UInt16
-  /// Which submission queue the command came from.
+  /// SQID: the submission queue of the command.
   public var submissionQueue: UInt16
-  /// Which command is answered.
+  /// CID: the ID of the completed command.
   public var commandID: UInt16
-  /// Changes with each pass through the queue, so that the host sees what is new.
+  /// P: the phase tag, inverted with each pass through the queue, so that the host detects new
+  /// entries.
   public var phase: Bool
-  /// How the command ended.
+  /// The status of the command.
   public var status: Status
 
-  /// Puts an answer together.
+  /// Creates an entry.
   @inlinable
   public init(
     result: UInt32 = 0, submissionHead: UInt16, submissionQueue: UInt16, commandID: UInt16,
@@ -33,7 +34,7 @@ public struct CompletionEntry: Equatable, Sendable {
     self.status = status
   }
 
-  /// Reads the fields.
+  /// Decodes the fields.
   public init(decoding bytes: Span<UInt8>) throws(NVMeWireError) {
     try bytes.need(Self.wireSize)
     result = bytes.number(at: 0)
@@ -59,8 +60,8 @@ public struct CompletionEntry: Equatable, Sendable {
 
   /// Bytes 8 to 15 as one number.
   ///
-  /// It has the phase in it: whoever writes a queue that somebody reads at the same time stores it
-  /// last, in one piece.
+  /// It contains the phase tag: when writing to a queue that is being read, store it last and as a
+  /// whole.
   @inlinable
   public var secondHalf: UInt64 {
     let statusAndPhase = status.rawValue << 1 | (phase ? 1 : 0)

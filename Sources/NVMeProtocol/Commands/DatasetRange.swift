@@ -1,25 +1,25 @@
-/// A range of blocks that Dataset Management is about (NVMe 1.4, figure 362).
+/// A range of blocks for Dataset Management (NVMe 1.4, figure 362).
 public struct DatasetRange: Equatable, Sendable {
-  /// Bytes of one range in the list.
+  /// Size of a range in the list in bytes.
   public static let wireSize = 16
-  /// Most ranges of one command.
+  /// Maximum number of ranges in one command.
   public static let maxRanges = 256
 
-  /// Hints about how the blocks are used.
+  /// Context attributes: hints about the use of the blocks.
   public var attributes: UInt32
-  /// Blocks.
+  /// Number of blocks.
   public var count: UInt32
   /// The first block.
   public var start: UInt64
 
-  /// Names a range.
+  /// Creates a range.
   public init(start: UInt64, count: UInt32, attributes: UInt32 = 0) {
     self.start = start
     self.count = count
     self.attributes = attributes
   }
 
-  /// Reads the fields.
+  /// Decodes the fields.
   public init(decoding bytes: Span<UInt8>) throws(NVMeWireError) {
     try bytes.need(Self.wireSize)
     attributes = bytes.number(at: 0)
@@ -36,7 +36,7 @@ public struct DatasetRange: Equatable, Sendable {
   }
 }
 
-/// What Dataset Management is told about its ranges (dword 11, NVMe 1.4, figure 361).
+/// Attributes of Dataset Management (dword 11, NVMe 1.4, figure 361).
 public struct DatasetAttributes: OptionSet, Sendable {
   /// The bits.
   public let rawValue: UInt32
@@ -44,10 +44,10 @@ public struct DatasetAttributes: OptionSet, Sendable {
   /// Wraps any bits.
   public init(rawValue: UInt32) { self.rawValue = rawValue }
 
-  /// IDR: optimise for reading.
+  /// IDR: optimise for reading, as an integral dataset.
   public static let integralForRead = DatasetAttributes(rawValue: 1 << 0)
-  /// IDW: optimise for writing.
+  /// IDW: optimise for writing, as an integral dataset.
   public static let integralForWrite = DatasetAttributes(rawValue: 1 << 1)
-  /// AD: the blocks are no longer needed.
+  /// AD: deallocate the blocks.
   public static let deallocate = DatasetAttributes(rawValue: 1 << 2)
 }

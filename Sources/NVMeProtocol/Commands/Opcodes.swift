@@ -1,8 +1,8 @@
-/// What a command of the admin queue asks for (NVMe 1.4, figure 139).
+/// The opcode of an admin command (NVMe 1.4, figure 139).
 ///
-/// An open set: unknown numbers travel unharmed, and are answered.
+/// An open set: unknown values are kept as they are.
 public struct AdminOpcode: RawRepresentable, Hashable, Sendable {
-  /// The number in the command.
+  /// The value in the command.
   public let rawValue: UInt8
 
   /// Wraps any number, known or not.
@@ -53,11 +53,11 @@ public struct AdminOpcode: RawRepresentable, Hashable, Sendable {
   public static let sanitize = AdminOpcode(rawValue: 0x84)
 }
 
-/// What a command of an I/O queue asks for (NVMe 1.4, figure 346).
+/// The opcode of an I/O command (NVMe 1.4, figure 346).
 ///
 /// An open set, as ``AdminOpcode``.
 public struct IOOpcode: RawRepresentable, Hashable, Sendable {
-  /// The number in the command.
+  /// The value in the command.
   public let rawValue: UInt8
 
   /// Wraps any number, known or not.

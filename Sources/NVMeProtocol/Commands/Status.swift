@@ -1,6 +1,7 @@
-/// How a command ended: the status field without the phase (NVMe 1.4, section 4.6.1, figure 124).
+/// The status of a command: the status field without phase tag (NVMe 1.4, section 4.6.1, figure
+/// 124).
 ///
-/// An open set; ``code`` alone means nothing without ``type``.
+/// An open set; ``code`` is only meaningful with ``type``.
 public struct Status: RawRepresentable, Hashable, Sendable {
   /// Bits 14:0 of the field.
   public let rawValue: UInt16
@@ -9,7 +10,7 @@ public struct Status: RawRepresentable, Hashable, Sendable {
   @inlinable
   public init(rawValue: UInt16) { self.rawValue = rawValue & 0x7FFF }
 
-  /// Puts a status together.
+  /// Creates a status.
   @inlinable
   public init(type: UInt8, code: UInt8, doNotRetry: Bool = false, more: Bool = false) {
     rawValue =
@@ -18,28 +19,28 @@ public struct Status: RawRepresentable, Hashable, Sendable {
 
   /// SC, the status code.
   public var code: UInt8 { UInt8(truncatingIfNeeded: rawValue) }
-  /// SCT, which table the code is from: 0 generic, 1 of the command, 2 media and data integrity.
+  /// SCT, the status code type: 0 generic, 1 command specific, 2 media and data integrity.
   public var type: UInt8 { UInt8(truncatingIfNeeded: rawValue >> 8) & 7 }
-  /// CRD, which of the controller's delays to wait before a retry.
+  /// CRD, the index of the controller's command retry delay.
   public var retryDelay: UInt8 { UInt8(truncatingIfNeeded: rawValue >> 11) & 3 }
-  /// M: there is more about it in the error log.
+  /// M: the error log has more information.
   public var more: Bool { rawValue & 1 << 13 != 0 }
-  /// DNR: the same command would fail again.
+  /// DNR, do not retry: the same command would fail again.
   public var doNotRetry: Bool { rawValue & 1 << 14 != 0 }
 
-  /// Whether the command did what it should.
+  /// Whether the command succeeded.
   public var isSuccess: Bool { rawValue & 0x7FF == 0 }
 
-  /// Whether type and code are those of `other`, whatever the hints say.
+  /// Whether type and code equal those of `other`, ignoring CRD, More and Do Not Retry.
   public func means(_ other: Status) -> Bool { rawValue & 0x7FF == other.rawValue & 0x7FF }
 
-  /// The same with Do Not Retry.
+  /// The same status with Do Not Retry set.
   public var final: Status { Status(rawValue: rawValue | 1 << 14) }
-  /// The same with More.
+  /// The same status with More set.
   public var logged: Status { Status(rawValue: rawValue | 1 << 13) }
 }
 
-// Generic command status (figure 126 and 127).
+// Generic command status (figures 126 and 127).
 extension Status {
   /// Successful Completion.
   public static let success = Status(type: 0, code: 0x00)
@@ -160,7 +161,7 @@ extension Status: CustomStringConvertible {
     .accessDenied: "access denied",
   ]
 
-  /// The specification's words, or the numbers.
+  /// The name of the status, or its type and code.
   public var description: String {
     let plain = Status(rawValue: rawValue & 0x7FF)
     return Self.names[plain] ?? "status type \(type) code 0x\(String(code, radix: 16))"

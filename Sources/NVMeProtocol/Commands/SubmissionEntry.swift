@@ -1,27 +1,27 @@
-/// A command as it stands in a submission queue (NVMe 1.4, section 4.2, figure 104).
+/// An entry of a submission queue (NVMe 1.4, section 4.2, figure 104).
 public struct SubmissionEntry: Equatable, Sendable {
-  /// Bytes in the queue.
+  /// Size in the queue in bytes.
   public static let wireSize = 64
 
-  /// What is asked for; ``AdminOpcode`` or ``IOOpcode``, by the queue.
+  /// The opcode: ``AdminOpcode`` or ``IOOpcode``, depending on the queue.
   public var opcode: UInt8
-  /// Fused operation (bits 1:0) and how data is described (bits 7:6).
+  /// Fused operation (bits 1:0) and the use of PRPs or SGLs (bits 7:6).
   public var flags: CommandFlags
-  /// Chosen by the host, echoed in the completion.
+  /// Chosen by the host and repeated in the completion.
   public var commandID: UInt16
-  /// The namespace; 0 for none, all ones for all.
+  /// The namespace ID; 0 for none, all ones for all namespaces.
   public var namespaceID: UInt32
   /// Dword 2.
   public var dword2: UInt32
   /// Dword 3.
   public var dword3: UInt32
-  /// Where metadata is.
+  /// MPTR, the metadata pointer.
   public var metadata: UInt64
   /// First half of the data pointer: PRP entry 1, or the address of an SGL descriptor.
   public var dataPointer1: UInt64
-  /// Second half: PRP entry 2, or length and type of an SGL descriptor.
+  /// Second half of the data pointer: PRP entry 2, or length and type of an SGL descriptor.
   public var dataPointer2: UInt64
-  /// Dword 10; from here on the meaning is the opcode's.
+  /// Dword 10; from here on the meaning depends on the opcode.
   public var dword10: UInt32
   /// Dword 11.
   public var dword11: UInt32
@@ -34,7 +34,7 @@ public struct SubmissionEntry: Equatable, Sendable {
   /// Dword 15.
   public var dword15: UInt32
 
-  /// A command with everything else zero.
+  /// Creates a command with all other fields zero.
   @inlinable
   public init(opcode: UInt8, commandID: UInt16 = 0, namespaceID: UInt32 = 0) {
     self.opcode = opcode
@@ -54,7 +54,7 @@ public struct SubmissionEntry: Equatable, Sendable {
     dword15 = 0
   }
 
-  /// Reads the fields; says nothing about whether they make sense.
+  /// Decodes the fields without validating them.
   public init(decoding bytes: Span<UInt8>) throws(NVMeWireError) {
     try bytes.need(Self.wireSize)
     opcode = bytes[0]
@@ -96,7 +96,7 @@ public struct SubmissionEntry: Equatable, Sendable {
 }
 
 extension SubmissionEntry {
-  /// Dwords 10 and 11 as one number: the first block of a transfer.
+  /// Dwords 10 and 11 as one number: the starting LBA of a transfer.
   public var startingBlock: UInt64 {
     get { UInt64(dword11) << 32 | UInt64(dword10) }
     set {
@@ -105,7 +105,7 @@ extension SubmissionEntry {
     }
   }
 
-  /// The SGL descriptor that the data pointer is, when ``flags`` say so.
+  /// The data pointer as an SGL descriptor; meaningful only if ``flags`` select SGLs.
   public var sglDescriptor: SGLDescriptor {
     get { SGLDescriptor(address: dataPointer1, second: dataPointer2) }
     set {
@@ -124,17 +124,17 @@ public struct CommandFlags: RawRepresentable, Hashable, Sendable {
   @inlinable
   public init(rawValue: UInt8) { self.rawValue = rawValue }
 
-  /// How data is described: PRPs.
+  /// Data is described by PRPs.
   public static let prp = CommandFlags(rawValue: 0)
-  /// How data is described: an SGL, metadata in one buffer.
+  /// Data is described by an SGL; metadata is one contiguous buffer.
   public static let sgl = CommandFlags(rawValue: 1 << 6)
-  /// How data is described: an SGL, metadata by an SGL too.
+  /// Data and metadata are described by SGLs.
   public static let sglWithMetadataSGL = CommandFlags(rawValue: 2 << 6)
 
   /// PSDT: 0 PRP, 1 and 2 SGL, 3 reserved.
   @inlinable
   public var dataDescription: UInt8 { rawValue >> 6 }
-  /// FUSE: 0 a normal command, 1 the first of two, 2 the second.
+  /// FUSE: 0 a normal command, 1 the first of a fused operation, 2 the second.
   @inlinable
   public var fusedOperation: UInt8 { rawValue & 3 }
 }

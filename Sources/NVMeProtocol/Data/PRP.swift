@@ -1,27 +1,27 @@
-/// The geometry of physical region pages (NVMe 1.4, section 4.3), for one page size.
+/// Arithmetic for physical region pages (NVMe 1.4, section 4.3) of one page size.
 public struct PRPGeometry: Equatable, Sendable {
-  /// Bytes of a page; a power of two, at least 4096.
+  /// Page size in bytes; a power of two, at least 4096 in NVMe.
   public let pageSize: UInt64
 
-  /// Geometry for pages of `pageSize` bytes.
+  /// Creates the arithmetic for pages of `pageSize` bytes.
   ///
-  /// - Precondition: a power of two.
+  /// - Precondition: `pageSize` is a power of two, at least 16.
   public init(pageSize: UInt64) {
     precondition(pageSize & (pageSize - 1) == 0 && pageSize >= 16, "not a page size: \(pageSize)")
     self.pageSize = pageSize
   }
 
-  /// Where in its page an address is.
+  /// Offset of an address in its page.
   @inlinable
   public func offset(of address: UInt64) -> UInt64 { address & (pageSize - 1) }
 
-  /// Entries of 8 bytes from `address` to the end of its page.
+  /// Number of 8-byte PRP entries from `address` to the end of its page.
   @inlinable
   public func entries(from address: UInt64) -> Int {
     Int(truncatingIfNeeded: (pageSize - offset(of: address)) / 8)
   }
 
-  /// Pages that `count` bytes from `address` on touch.
+  /// Number of pages touched by `count` bytes from `address` on.
   public func pages(from address: UInt64, count: Int) -> Int {
     guard count > 0 else { return 0 }
     let first = min(UInt64(count), pageSize - offset(of: address))

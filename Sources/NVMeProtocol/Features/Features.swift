@@ -1,6 +1,6 @@
-/// FID, which feature (NVMe 1.4, figure 272).
+/// FID, the feature identifier (NVMe 1.4, figure 272).
 public struct Feature: RawRepresentable, Hashable, Sendable {
-  /// The number in dword 10.
+  /// The value in dword 10.
   public let rawValue: UInt8
   /// Wraps any number, known or not.
   public init(rawValue: UInt8) { self.rawValue = rawValue }
@@ -41,7 +41,7 @@ public struct Feature: RawRepresentable, Hashable, Sendable {
   public static let hostIdentifier = Feature(rawValue: 0x81)
 }
 
-/// SEL, which value of a feature (NVMe 1.4, figure 167).
+/// SEL, the selected value of a feature (NVMe 1.4, figure 167).
 public struct FeatureSelector: RawRepresentable, Hashable, Sendable {
   /// Bits 10:8 of dword 10.
   public let rawValue: UInt8
@@ -50,56 +50,56 @@ public struct FeatureSelector: RawRepresentable, Hashable, Sendable {
 
   /// The value in use.
   public static let current = FeatureSelector(rawValue: 0)
-  /// The value of a new controller.
+  /// The default value.
   public static let `default` = FeatureSelector(rawValue: 1)
-  /// The value after the next reset.
+  /// The saved value, used after the next reset.
   public static let saved = FeatureSelector(rawValue: 2)
-  /// ``FeatureCapabilities``.
+  /// The supported capabilities: ``FeatureCapabilities``.
   public static let capabilities = FeatureSelector(rawValue: 3)
 }
 
-/// What can be done with a feature (NVMe 1.4, figure 168).
+/// The capabilities of a feature (NVMe 1.4, figure 168).
 public struct FeatureCapabilities: OptionSet, Sendable {
   /// Dword 0 of the completion.
   public let rawValue: UInt32
   /// Wraps any bits.
   public init(rawValue: UInt32) { self.rawValue = rawValue }
-  /// It can be saved.
+  /// The value can be saved.
   public static let saveable = FeatureCapabilities(rawValue: 1 << 0)
-  /// Each namespace has its own.
+  /// Each namespace has its own value.
   public static let namespaceSpecific = FeatureCapabilities(rawValue: 1 << 1)
-  /// It can be changed.
+  /// The value can be changed.
   public static let changeable = FeatureCapabilities(rawValue: 1 << 2)
 }
 
-/// Number of Queues, both ways (NVMe 1.4, figures 281 and 282).
+/// Number of Queues, in command and completion (NVMe 1.4, figures 281 and 282).
 public struct QueueCounts: RawRepresentable, Equatable, Sendable {
   /// Dword 11 of the command, dword 0 of the completion.
   public let rawValue: UInt32
   /// Wraps any bits.
   public init(rawValue: UInt32) { self.rawValue = rawValue }
 
-  /// Numbers of queues, 1 to 65535.
+  /// Creates a value from numbers of queues, each 1 to 65535.
   public init(submission: Int, completion: Int) {
     rawValue = UInt32(submission - 1) & 0xFFFF | (UInt32(completion - 1) & 0xFFFF) << 16
   }
 
-  /// I/O submission queues.
+  /// Number of I/O submission queues.
   public var submission: Int { Int(rawValue & 0xFFFF) + 1 }
-  /// I/O completion queues.
+  /// Number of I/O completion queues.
   public var completion: Int { Int(rawValue >> 16) + 1 }
 }
 
-/// Which events the host wants (NVMe 1.4, figure 286).
+/// The asynchronous events that the host enables (NVMe 1.4, figure 286).
 public struct EventConfiguration: OptionSet, Sendable {
   /// Dword 11.
   public let rawValue: UInt32
   /// Wraps any bits.
   public init(rawValue: UInt32) { self.rawValue = rawValue }
-  /// Bits 7:0: one for each bit of the critical warning.
+  /// Bits 7:0, one for each bit of the critical warning.
   public static let healthMask: UInt32 = 0xFF
-  /// A namespace has changed.
+  /// Namespace Attribute Notices: a namespace has changed.
   public static let namespaceAttributes = EventConfiguration(rawValue: 1 << 8)
-  /// Firmware is about to be activated.
+  /// Firmware Activation Notices: new firmware is about to be activated.
   public static let firmwareActivation = EventConfiguration(rawValue: 1 << 9)
 }

@@ -1,11 +1,11 @@
-/// What Identify says of the controller (NVMe 1.4, figure 247).
+/// The Identify Controller data structure (NVMe 1.4, figure 247).
 public struct IdentifyController: ByteStructure {
-  /// Bytes on the wire.
+  /// Size on the wire in bytes.
   public static let wireSize = 4096
-  /// All of them.
+  /// All bytes of the structure.
   public var bytes = [UInt8](repeating: 0, count: wireSize)
 
-  /// All zeros.
+  /// Creates a structure with all bytes zero.
   public init() {}
 
   /// VID.
@@ -33,17 +33,17 @@ public struct IdentifyController: ByteStructure {
     get { text(at: 64..<72) }
     set { putText(newValue, at: 64..<72) }
   }
-  /// RAB: recommended arbitration burst, 1 << n.
+  /// RAB: recommended arbitration burst, 2^n commands.
   public var arbitrationBurst: UInt8 {
     get { bytes[72] }
     set { bytes[72] = newValue }
   }
-  /// CMIC: several ports, several controllers.
+  /// CMIC: multi-path I/O and namespace sharing (several ports, several controllers).
   public var multipath: UInt8 {
     get { bytes[76] }
     set { bytes[76] = newValue }
   }
-  /// MDTS: most bytes of one command, smallest page << n; 0 for no limit.
+  /// MDTS: maximum data transfer size, 2^n times the minimum page size; 0 for no limit.
   public var maximumTransfer: UInt8 {
     get { bytes[77] }
     set { bytes[77] = newValue }
@@ -58,12 +58,13 @@ public struct IdentifyController: ByteStructure {
     get { NVMeVersion(rawValue: number(at: 80)) }
     set { put(newValue.rawValue, at: 80) }
   }
-  /// RTD3E: how long a shutdown may take at most, in microseconds; Linux waits as long, 5 s if it is 0.
+  /// RTD3E: maximum duration of a shutdown in microseconds; Linux waits that long, or 5 s if it is
+  /// 0.
   public var shutdownLatency: UInt32 {
     get { number(at: 88) }
     set { put(newValue, at: 88) }
   }
-  /// OAES: events that can be sent; see ``EventConfiguration``.
+  /// OAES: supported asynchronous events; see ``EventConfiguration``.
   public var optionalEvents: UInt32 {
     get { number(at: 92) }
     set { put(newValue, at: 92) }
@@ -73,87 +74,90 @@ public struct IdentifyController: ByteStructure {
     get { number(at: 96) }
     set { put(newValue, at: 96) }
   }
-  /// CNTRLTYPE: 1 an I/O controller.
+  /// CNTRLTYPE: 1 for an I/O controller.
   public var controllerType: UInt8 {
     get { bytes[111] }
     set { bytes[111] = newValue }
   }
-  /// ACL: abort commands at the same time, less one.
+  /// ACL: maximum number of concurrent Abort commands, zero-based.
   public var abortLimitZeroBased: UInt8 {
     get { bytes[258] }
     set { bytes[258] = newValue }
   }
-  /// AERL: event requests at the same time, less one.
+  /// AERL: maximum number of outstanding Asynchronous Event Requests, zero-based.
   public var eventRequestLimitZeroBased: UInt8 {
     get { bytes[259] }
     set { bytes[259] = newValue }
   }
-  /// FRMW: firmware slots in bits 3:1, bit 0 the first is read only.
+  /// FRMW: number of firmware slots in bits 3:1; bit 0 if the first slot is read only.
   public var firmwareUpdates: UInt8 {
     get { bytes[260] }
     set { bytes[260] = newValue }
   }
-  /// ELPE: entries of the error log, less one.
+  /// ELPE: number of entries of the error log, zero-based.
   public var errorLogEntriesZeroBased: UInt8 {
     get { bytes[262] }
     set { bytes[262] = newValue }
   }
-  /// NPSS: power states, less one.
+  /// NPSS: number of power states, zero-based.
   public var powerStatesZeroBased: UInt8 {
     get { bytes[263] }
     set { bytes[263] = newValue }
   }
-  /// WCTEMP, kelvins.
+  /// WCTEMP: warning temperature threshold in kelvins.
   public var warningTemperature: UInt16 {
     get { number(at: 266) }
     set { put(newValue, at: 266) }
   }
-  /// CCTEMP, kelvins.
+  /// CCTEMP: critical temperature threshold in kelvins.
   public var criticalTemperature: UInt16 {
     get { number(at: 268) }
     set { put(newValue, at: 268) }
   }
-  /// TNVMCAP, the low 64 bits of it; bytes.
+  /// TNVMCAP: total capacity in bytes, the lower 64 bits.
   public var totalCapacity: UInt64 {
     get { number(at: 280) }
     set { put(newValue, at: 280) }
   }
-  /// SQES: required and largest size of a submission entry.
+  /// SQES: required (bits 3:0) and maximum (7:4) size of a submission entry, 2^n bytes.
   public var submissionEntrySizes: UInt8 {
     get { bytes[512] }
     set { bytes[512] = newValue }
   }
-  /// CQES: required and largest size of a completion entry.
+  /// CQES: required (bits 3:0) and maximum (7:4) size of a completion entry, 2^n bytes.
   public var completionEntrySizes: UInt8 {
     get { bytes[513] }
     set { bytes[513] = newValue }
   }
-  /// NN: highest number of a namespace.
+  /// NN: highest namespace ID.
   public var namespaceCount: UInt32 {
     get { number(at: 516) }
     set { put(newValue, at: 516) }
   }
-  /// FNA: bit 0 format concerns all namespaces, 1 erase too, 2 cryptographic erase.
+  /// FNA: bit 0 format applies to all namespaces, bit 1 secure erase too, bit 2 cryptographic erase
+  /// supported.
   public var formatAttributes: UInt8 {
     get { bytes[524] }
     set { bytes[524] = newValue }
   }
-  /// VWC: bit 0 there is a volatile cache, 2:1 flush of all namespaces (3: yes, 2: no).
+  /// VWC: bit 0 volatile write cache present; bits 2:1 Flush of all namespaces (3: supported, 2:
+  /// not).
   public var volatileWriteCache: UInt8 {
     get { bytes[525] }
     set { bytes[525] = newValue }
   }
-  /// AWUN: blocks written atomically, less one.
+  /// AWUN: number of blocks written atomically, zero-based.
   public var atomicWriteZeroBased: UInt16 {
     get { number(at: 526) }
     set { put(newValue, at: 526) }
   }
-  /// AWUPF: blocks written atomically whatever happens, less one.
+  /// AWUPF: number of blocks written atomically even on power failure, zero-based.
   public var atomicWritePowerFailZeroBased: UInt16 {
     get { number(at: 528) }
     set { put(newValue, at: 528) }
   }
-  /// SGLS: bits 1:0 SGLs are supported (1 any alignment), 16 bit buckets, 18 longer than the data.
+  /// SGLS: bits 1:0 SGL support (1: any alignment), bit 16 bit buckets, bit 18 SGLs longer than the
+  /// data.
   public var sglSupport: UInt32 {
     get { number(at: 536) }
     set { put(newValue, at: 536) }
@@ -163,7 +167,7 @@ public struct IdentifyController: ByteStructure {
     get { text(at: 768..<1024, padding: 0) }
     set { putText(newValue, at: 768..<1024, padding: 0) }
   }
-  /// MP of power state 0, hundredths of a watt.
+  /// MP of power state 0, in hundredths of a watt.
   public var maximumPower: UInt16 {
     get { number(at: 2048) }
     set { put(newValue, at: 2048) }
@@ -171,17 +175,17 @@ public struct IdentifyController: ByteStructure {
 }
 
 extension IdentifyController {
-  /// OACS: admin commands that not every controller has.
+  /// OACS: supported optional admin commands.
   public var adminCommands: OptionalAdminCommands {
     get { OptionalAdminCommands(rawValue: number(at: 256)) }
     set { put(newValue.rawValue, at: 256) }
   }
-  /// ONCS: I/O commands and features that not every controller has.
+  /// ONCS: supported optional I/O commands and features.
   public var ioCommands: OptionalIOCommands {
     get { OptionalIOCommands(rawValue: number(at: 520)) }
     set { put(newValue.rawValue, at: 520) }
   }
-  /// LPA: what log pages can do.
+  /// LPA: log page attributes.
   public var logPages: LogPageAttributes {
     get { LogPageAttributes(rawValue: bytes[261]) }
     set { bytes[261] = newValue.rawValue }
@@ -238,10 +242,10 @@ public struct LogPageAttributes: OptionSet, Sendable {
   public let rawValue: UInt8
   /// Wraps any bits.
   public init(rawValue: UInt8) { self.rawValue = rawValue }
-  /// A health log for each namespace.
+  /// SMART / Health Information log per namespace.
   public static let healthPerNamespace = LogPageAttributes(rawValue: 1 << 0)
-  /// The log of commands and their effects.
+  /// Commands Supported and Effects log.
   public static let commandEffects = LogPageAttributes(rawValue: 1 << 1)
-  /// Lengths of 32 bits, and offsets.
+  /// Extended data for Get Log Page: 32-bit lengths, and offsets.
   public static let extendedData = LogPageAttributes(rawValue: 1 << 2)
 }

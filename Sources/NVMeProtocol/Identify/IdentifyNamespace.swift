@@ -1,26 +1,26 @@
-/// What Identify says of a namespace (NVMe 1.4, figure 245).
+/// The Identify Namespace data structure (NVMe 1.4, figure 245).
 public struct IdentifyNamespace: ByteStructure {
-  /// Bytes on the wire.
+  /// Size on the wire in bytes.
   public static let wireSize = 4096
-  /// Most formats.
+  /// Maximum number of LBA formats.
   public static let maxFormats = 16
-  /// All of the bytes.
+  /// All bytes of the structure.
   public var bytes = [UInt8](repeating: 0, count: wireSize)
 
-  /// All zeros.
+  /// Creates a structure with all bytes zero.
   public init() {}
 
-  /// NSZE: blocks.
+  /// NSZE: size in blocks.
   public var size: UInt64 {
     get { number(at: 0) }
     set { put(newValue, at: 0) }
   }
-  /// NCAP: blocks that can be allocated.
+  /// NCAP: maximum number of blocks that can be allocated.
   public var capacity: UInt64 {
     get { number(at: 8) }
     set { put(newValue, at: 8) }
   }
-  /// NUSE: blocks that are allocated.
+  /// NUSE: number of blocks allocated.
   public var utilization: UInt64 {
     get { number(at: 16) }
     set { put(newValue, at: 16) }
@@ -30,57 +30,57 @@ public struct IdentifyNamespace: ByteStructure {
     get { NamespaceFeatures(rawValue: bytes[24]) }
     set { bytes[24] = newValue.rawValue }
   }
-  /// NLBAF: formats, less one.
+  /// NLBAF: number of LBA formats, zero-based.
   public var formatsZeroBased: UInt8 {
     get { bytes[25] }
     set { bytes[25] = newValue }
   }
-  /// FLBAS: the format in use, bits 3:0.
+  /// FLBAS: index of the LBA format in use, bits 3:0.
   public var formattedAs: UInt8 {
     get { bytes[26] }
     set { bytes[26] = newValue }
   }
-  /// NMIC: bit 0, more than one controller may have the namespace.
+  /// NMIC: bit 0 if several controllers may attach the namespace.
   public var multipath: UInt8 {
     get { bytes[30] }
     set { bytes[30] = newValue }
   }
-  /// DLFEAT: bits 2:0 what deallocated blocks read as (1 zeros), 3 Write Zeroes can deallocate.
+  /// DLFEAT: bits 2:0 contents of deallocated blocks (1: zeros), bit 3 Write Zeroes can deallocate.
   public var deallocation: UInt8 {
     get { bytes[33] }
     set { bytes[33] = newValue }
   }
-  /// NVMCAP, the low 64 bits of it; bytes.
+  /// NVMCAP: capacity in bytes, the lower 64 bits.
   public var totalCapacity: UInt64 {
     get { number(at: 48) }
     set { put(newValue, at: 48) }
   }
-  /// NPWG: preferred write granularity in blocks, less one.
+  /// NPWG: preferred write granularity in blocks, zero-based.
   public var preferredWriteGranularityZeroBased: UInt16 {
     get { number(at: 64) }
     set { put(newValue, at: 64) }
   }
-  /// NPWA: preferred write alignment in blocks, less one.
+  /// NPWA: preferred write alignment in blocks, zero-based.
   public var preferredWriteAlignmentZeroBased: UInt16 {
     get { number(at: 66) }
     set { put(newValue, at: 66) }
   }
-  /// NPDG: preferred deallocate granularity in blocks, less one.
+  /// NPDG: preferred deallocate granularity in blocks, zero-based.
   public var preferredDeallocateGranularityZeroBased: UInt16 {
     get { number(at: 68) }
     set { put(newValue, at: 68) }
   }
-  /// NPDA: preferred deallocate alignment in blocks, less one.
+  /// NPDA: preferred deallocate alignment in blocks, zero-based.
   public var preferredDeallocateAlignmentZeroBased: UInt16 {
     get { number(at: 70) }
     set { put(newValue, at: 70) }
   }
-  /// NOWS: optimal write size in blocks, less one; a multiple of the preferred granularity.
+  /// NOWS: optimal write size in blocks, zero-based; a multiple of the preferred granularity.
   public var optimalWriteSizeZeroBased: UInt16 {
     get { number(at: 72) }
     set { put(newValue, at: 72) }
   }
-  /// NSATTR: bit 0, the namespace is write protected.
+  /// NSATTR: bit 0 if the namespace is write protected.
   public var isWriteProtected: Bool {
     get { bytes[99] & 1 != 0 }
     set { bytes[99] = newValue ? bytes[99] | 1 : bytes[99] & ~1 }
@@ -96,9 +96,9 @@ public struct IdentifyNamespace: ByteStructure {
     set { for (index, byte) in newValue.prefix(8).enumerated() { bytes[120 + index] = byte } }
   }
 
-  /// LBAF: one of the formats; 0 to 15.
+  /// LBAF: an LBA format by index.
   ///
-  /// - Precondition: the index is below ``maxFormats``.
+  /// - Precondition: the index is 0 to 15, below ``maxFormats``.
   public subscript(format index: Int) -> LBAFormat {
     get {
       precondition(index >= 0 && index < Self.maxFormats, "no such format: \(index)")
@@ -110,7 +110,7 @@ public struct IdentifyNamespace: ByteStructure {
     }
   }
 
-  /// The format in use.
+  /// The LBA format in use.
   public var format: LBAFormat { self[format: Int(formattedAs & 0xF)] }
 }
 
@@ -122,28 +122,28 @@ public struct NamespaceFeatures: OptionSet, Sendable {
   public init(rawValue: UInt8) { self.rawValue = rawValue }
   /// Thin provisioning.
   public static let thin = NamespaceFeatures(rawValue: 1 << 0)
-  /// Deallocated blocks can be told apart.
+  /// The Deallocated or Unwritten Logical Block error is supported.
   public static let deallocatedError = NamespaceFeatures(rawValue: 1 << 2)
-  /// NPWG, NPWA, NPDG, NPDA and NOWS are there.
+  /// NPWG, NPWA, NPDG, NPDA and NOWS are defined.
   public static let optimalPerformance = NamespaceFeatures(rawValue: 1 << 4)
 }
 
-/// A format of blocks (NVMe 1.4, figure 246).
+/// An LBA format (NVMe 1.4, figure 246).
 public struct LBAFormat: RawRepresentable, Equatable, Sendable {
   /// The four bytes.
   public let rawValue: UInt32
   /// Wraps any bits.
   public init(rawValue: UInt32) { self.rawValue = rawValue }
 
-  /// Blocks of 1 << `shift` bytes, without metadata.
+  /// Creates a format with blocks of 2^`shift` bytes and no metadata.
   public init(dataShift shift: UInt8, relativePerformance: UInt8 = 0) {
     rawValue = UInt32(shift) << 16 | UInt32(relativePerformance & 3) << 24
   }
 
-  /// LBADS: blocks have 1 << n bytes.
+  /// LBADS: block size, 2^n bytes.
   public var dataShift: UInt8 { UInt8(truncatingIfNeeded: rawValue >> 16) }
-  /// MS: bytes of metadata.
+  /// MS: metadata size in bytes.
   public var metadataSize: UInt16 { UInt16(truncatingIfNeeded: rawValue) }
-  /// RP: 0 the best, 3 degraded.
+  /// RP: relative performance, from 0 (best) to 3 (degraded).
   public var relativePerformance: UInt8 { UInt8(truncatingIfNeeded: rawValue >> 24) & 3 }
 }

@@ -1,6 +1,6 @@
-/// CNS, what Identify shall say (NVMe 1.4, figure 244).
+/// CNS, the data structure returned by Identify (NVMe 1.4, figure 244).
 public struct IdentifySelector: RawRepresentable, Hashable, Sendable {
-  /// The number in dword 10.
+  /// The value in dword 10.
   public let rawValue: UInt8
   /// Wraps any number, known or not.
   public init(rawValue: UInt8) { self.rawValue = rawValue }
@@ -9,45 +9,45 @@ public struct IdentifySelector: RawRepresentable, Hashable, Sendable {
   public static let namespace = IdentifySelector(rawValue: 0x00)
   /// ``IdentifyController``.
   public static let controller = IdentifySelector(rawValue: 0x01)
-  /// A list of active namespaces: ``NumberList``.
+  /// The list of active namespace IDs: ``NumberList``.
   public static let activeNamespaces = IdentifySelector(rawValue: 0x02)
-  /// Names of a namespace: ``NamespaceIdentifiers``.
+  /// The namespace identification descriptors: ``NamespaceIdentifiers``.
   public static let namespaceIdentifiers = IdentifySelector(rawValue: 0x03)
-  /// NVM sets.
+  /// The NVM Set list.
   public static let nvmSets = IdentifySelector(rawValue: 0x04)
-  /// A list of allocated namespaces.
+  /// The list of allocated namespace IDs.
   public static let allocatedNamespaces = IdentifySelector(rawValue: 0x10)
   /// ``IdentifyNamespace`` of an allocated namespace.
   public static let allocatedNamespace = IdentifySelector(rawValue: 0x11)
-  /// The controllers that a namespace is attached to.
+  /// The controllers attached to a namespace.
   public static let controllersOfNamespace = IdentifySelector(rawValue: 0x12)
-  /// The controllers of the subsystem.
+  /// The controllers of the NVM subsystem.
   public static let controllers = IdentifySelector(rawValue: 0x13)
-  /// The primary controller's capabilities.
+  /// The primary controller capabilities.
   public static let primaryController = IdentifySelector(rawValue: 0x14)
-  /// The secondary controllers.
+  /// The secondary controller list.
   public static let secondaryControllers = IdentifySelector(rawValue: 0x15)
-  /// Granularities of namespaces.
+  /// The namespace granularity list.
   public static let granularities = IdentifySelector(rawValue: 0x16)
-  /// UUIDs.
+  /// The UUID list.
   public static let uuids = IdentifySelector(rawValue: 0x17)
 }
 
-/// A page of numbers, in ascending order, zeros behind the last (NVMe 1.4, section 4.11).
+/// A page of numbers in ascending order, terminated by zeros (NVMe 1.4, section 4.11).
 public struct NumberList: Equatable, Sendable {
-  /// Bytes on the wire.
+  /// Size on the wire in bytes.
   public static let wireSize = 4096
-  /// The most of them.
+  /// Maximum number of entries.
   public static let maxNumbers = 1024
   /// The numbers.
   public var numbers: [UInt32]
 
-  /// At most ``maxNumbers`` of the numbers.
+  /// Creates a list of the first ``maxNumbers`` numbers.
   public init(_ numbers: some Sequence<UInt32>) {
     self.numbers = Array(numbers.prefix(Self.maxNumbers))
   }
 
-  /// Reads up to the first zero.
+  /// Decodes the numbers up to the first zero.
   public init(decoding bytes: Span<UInt8>) throws(NVMeWireError) {
     try bytes.need(Self.wireSize)
     numbers = []
@@ -58,16 +58,16 @@ public struct NumberList: Equatable, Sendable {
     }
   }
 
-  /// Writes the numbers; `bytes` is zeroed behind them by whoever made it.
+  /// Writes the numbers; the caller provides zeroed `bytes`.
   @_lifetime(bytes: copy bytes)
   public func encode(into bytes: inout MutableRawSpan) {
     for index in numbers.indices { bytes.put(numbers[index], at: 4 * index) }
   }
 }
 
-/// The names of a namespace (NVMe 1.4, figure 249).
+/// The namespace identification descriptors (NVMe 1.4, figure 249).
 public struct NamespaceIdentifiers: Equatable, Sendable {
-  /// Bytes on the wire.
+  /// Size on the wire in bytes.
   public static let wireSize = 4096
   /// IEEE EUI-64, 8 bytes.
   public var extendedUniqueID: [UInt8]?
@@ -76,7 +76,7 @@ public struct NamespaceIdentifiers: Equatable, Sendable {
   /// UUID, 16 bytes.
   public var uuid: [UInt8]?
 
-  /// Collects names; one of the wrong length is left out when it is encoded.
+  /// Creates a list of identifiers; one of the wrong length is omitted by ``encode(into:)``.
   public init(
     extendedUniqueID: [UInt8]? = nil, globallyUniqueID: [UInt8]? = nil, uuid: [UInt8]? = nil
   ) {
@@ -85,7 +85,7 @@ public struct NamespaceIdentifiers: Equatable, Sendable {
     self.uuid = uuid
   }
 
-  /// Reads the list up to its end, skipping kinds that are unknown.
+  /// Decodes the list up to its end, skipping unknown types.
   public init(decoding bytes: Span<UInt8>) throws(NVMeWireError) {
     try bytes.need(Self.wireSize)
     self.init()
@@ -106,7 +106,7 @@ public struct NamespaceIdentifiers: Equatable, Sendable {
     }
   }
 
-  /// Writes the list; `bytes` is zeroed behind it by whoever made it.
+  /// Writes the list; the caller provides zeroed `bytes`.
   @_lifetime(bytes: copy bytes)
   public func encode(into bytes: inout MutableRawSpan) {
     var place = 0

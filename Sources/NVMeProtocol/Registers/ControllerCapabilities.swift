@@ -1,6 +1,6 @@
-/// CAP, what the controller can do (NVMe 1.4, figure 69).
+/// CAP, the controller capabilities (NVMe 1.4, figure 69).
 public struct ControllerCapabilities: RawRepresentable, Equatable, Sendable {
-  /// The register.
+  /// The register value.
   public var rawValue: UInt64
 
   /// Wraps any bits.
@@ -15,67 +15,67 @@ public struct ControllerCapabilities: RawRepresentable, Equatable, Sendable {
     rawValue = rawValue & ~mask | value << shift & mask
   }
 
-  /// MQES: most entries of an I/O queue, less one.
+  /// MQES: maximum number of entries of an I/O queue, zero-based.
   public var maximumQueueEntriesZeroBased: UInt16 {
     get { UInt16(truncatingIfNeeded: bits(0, 16)) }
     set { set(UInt64(newValue), 0, 16) }
   }
-  /// CQR: whether queues have to be contiguous.
+  /// CQR: whether queues must be physically contiguous.
   public var contiguousQueuesRequired: Bool {
     get { bits(16, 1) != 0 }
     set { set(newValue ? 1 : 0, 16, 1) }
   }
-  /// AMS: bit 0 weighted round robin, bit 1 the vendor's own arbitration.
+  /// AMS: bit 0 weighted round robin, bit 1 vendor-specific arbitration.
   public var arbitrationMechanisms: UInt8 {
     get { UInt8(truncatingIfNeeded: bits(17, 2)) }
     set { set(UInt64(newValue), 17, 2) }
   }
-  /// TO: how long enabling and disabling may take, in 500 ms.
+  /// TO: maximum time for enabling and disabling, in units of 500 ms.
   public var timeout: UInt8 {
     get { UInt8(truncatingIfNeeded: bits(24, 8)) }
     set { set(UInt64(newValue), 24, 8) }
   }
-  /// DSTRD: doorbells stand 4 << stride bytes apart.
+  /// DSTRD: doorbell stride, 4 << n bytes.
   public var doorbellStride: UInt8 {
     get { UInt8(truncatingIfNeeded: bits(32, 4)) }
     set { set(UInt64(newValue), 32, 4) }
   }
-  /// NSSRS: whether the subsystem can be reset.
+  /// NSSRS: whether NVM subsystem reset is supported.
   public var subsystemResetSupported: Bool {
     get { bits(36, 1) != 0 }
     set { set(newValue ? 1 : 0, 36, 1) }
   }
-  /// CSS: bit 0 the NVM command set, bit 7 admin commands only.
+  /// CSS: bit 0 NVM command set, bit 7 admin commands only.
   public var commandSets: UInt8 {
     get { UInt8(truncatingIfNeeded: bits(37, 8)) }
     set { set(UInt64(newValue), 37, 8) }
   }
-  /// MPSMIN: smallest page size, 4096 << n.
+  /// MPSMIN: minimum page size, 4096 << n bytes.
   public var minimumPageSize: UInt8 {
     get { UInt8(truncatingIfNeeded: bits(48, 4)) }
     set { set(UInt64(newValue), 48, 4) }
   }
-  /// MPSMAX: largest page size, 4096 << n.
+  /// MPSMAX: maximum page size, 4096 << n bytes.
   public var maximumPageSize: UInt8 {
     get { UInt8(truncatingIfNeeded: bits(52, 4)) }
     set { set(UInt64(newValue), 52, 4) }
   }
 }
 
-/// VS, the version of the specification (NVMe 1.4, section 3.1.2).
+/// VS, the supported version of the specification (NVMe 1.4, section 3.1.2).
 public struct NVMeVersion: RawRepresentable, Equatable, Sendable {
-  /// The register.
+  /// The register value.
   public let rawValue: UInt32
-  /// Wraps any number.
+  /// Wraps any value.
   public init(rawValue: UInt32) { self.rawValue = rawValue }
 
   /// NVM Express 1.4.
   public static let v1_4 = NVMeVersion(rawValue: 0x0001_0400)
 
-  /// The number in front of the first dot.
+  /// MJR: the major version.
   public var major: UInt16 { UInt16(truncatingIfNeeded: rawValue >> 16) }
-  /// The number behind the first dot.
+  /// MNR: the minor version.
   public var minor: UInt8 { UInt8(truncatingIfNeeded: rawValue >> 8) }
-  /// The number behind the second dot.
+  /// TER: the tertiary version.
   public var tertiary: UInt8 { UInt8(truncatingIfNeeded: rawValue) }
 }

@@ -1,4 +1,4 @@
-/// Where the controller's registers stand in BAR 0 (NVMe 1.4, figure 68).
+/// Offsets of the controller registers in BAR 0 (NVMe 1.4, figure 68).
 public enum RegisterOffset {
   /// Controller Capabilities, 8 bytes.
   public static let capabilities: UInt64 = 0x00
@@ -27,7 +27,7 @@ public enum RegisterOffset {
   /// The first doorbell: Submission Queue 0 Tail.
   public static let doorbells: UInt64 = 0x1000
 
-  /// What has to be written to the subsystem reset register: "NVMe".
+  /// The value that triggers a subsystem reset: "NVMe".
   public static let subsystemResetSignature: UInt32 = 0x4E56_4D65
 
   /// The tail doorbell of a submission queue.

@@ -24,8 +24,10 @@ public struct PCIDescription: Sendable {
   public var reportsErrors: Bool
   /// Whether the device can ask to be released (the REQ interrupt).
   public var requestsRelease: Bool
-  /// Whether the device reaches memory only while the bus master bit of its command register is set, as PCI
-  /// wants it (PCI 3.0, 6.2.2). Without it an access fails with ``MemoryError/notBusMaster``.
+  /// Whether the device reaches memory only while the bus master bit of its command register is set.
+  ///
+  /// PCI requires it (PCI 3.0, 6.2.2). While the bit is clear an access fails with
+  /// ``MemoryError/notBusMaster``.
   public var requiresBusMaster: Bool
 
   /// Describes a device.

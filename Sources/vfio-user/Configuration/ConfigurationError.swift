@@ -1,4 +1,4 @@
-/// What is wrong in a configuration file: where, and what would be right.
+/// An error in a configuration file: its location and a remedy.
 struct ConfigurationError: Error, Equatable, CustomStringConvertible {
   let description: String
 
@@ -7,16 +7,16 @@ struct ConfigurationError: Error, Equatable, CustomStringConvertible {
   }
 }
 
-/// A spot in a configuration file, as messages name it: "devices.toml, line 3: [[nvme]] number 1".
+/// A location in a configuration file, for messages: "devices.toml, line 3: [[nvme]] number 1".
 struct ConfigurationPlace: Equatable, CustomStringConvertible {
-  /// The file.
+  /// The name of the file.
   let file: String
-  /// Nil for the file as a whole.
+  /// The line, from 1; nil for the file as a whole.
   private(set) var line: Int?
-  /// The spot, where the file is clear.
+  /// The location within the file, without file name and line.
   private(set) var withinFile = ""
 
-  /// The file as a whole.
+  /// Creates the location of the file as a whole.
   init(file: String) { self.file = file }
 
   var description: String {
@@ -24,24 +24,24 @@ struct ConfigurationPlace: Equatable, CustomStringConvertible {
     return withinFile.isEmpty ? place : "\(place): \(withinFile)"
   }
 
-  /// The same in a line, from 1.
+  /// The same location with a line number, from 1.
   func line(_ number: Int) -> ConfigurationPlace {
     var place = self
     place.line = number
     return place
   }
 
-  /// A table of the file; the first of its kind has number 1.
+  /// A table of the file; the first one of its kind has number 1.
   func table(_ kind: String, _ number: Int) -> ConfigurationPlace {
     adding("[[\(kind)]] number \(number)")
   }
 
-  /// A table within a table.
+  /// A table inside a table.
   func entry(_ key: String, _ number: Int) -> ConfigurationPlace {
     adding("\(key) number \(number)")
   }
 
-  /// A key and what it was set to.
+  /// A key and its value.
   func key(_ key: String, _ entry: ConfigurationEntry) -> ConfigurationPlace {
     adding("\(key) = \(entry.value)").line(entry.line)
   }

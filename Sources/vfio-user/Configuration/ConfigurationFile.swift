@@ -1,9 +1,9 @@
 import ArgumentParser
 import SystemPackage
 
-/// What `vfio-user serve --config` reads: devices, one table each, all of them checked.
+/// The configuration file of `vfio-user serve --config`: devices, one table each, all validated.
 struct ConfigurationFile {
-  /// Bytes of the longest file; a device node would have no end.
+  /// Maximum size of a file in bytes, in case the path is an endless device node.
   static let maxBytes = 1 << 20
 
   let devices: [ConfiguredDevice]
@@ -11,8 +11,8 @@ struct ConfigurationFile {
 
   /// Reads a file.
   ///
-  /// - Throws: ``CommandError`` when it cannot be read, ``ConfigurationError`` when something in it is
-  ///   wrong.
+  /// - Throws: ``CommandError`` if the file cannot be read, ``ConfigurationError`` if its contents
+  ///   are invalid.
   init(at path: String) throws {
     let place = ConfigurationPlace(file: path)
     let bytes = try Self.content(of: path)
@@ -24,12 +24,12 @@ struct ConfigurationFile {
     try self.init(text, in: place, folder: FilePath(path).removingLastComponent())
   }
 
-  /// Reads the text of a file.
+  /// Parses the text of a file.
   ///
   /// - Parameters:
   ///   - text: TOML.
-  ///   - place: how messages call the file.
-  ///   - folder: what paths are relative to.
+  ///   - place: the location used in messages.
+  ///   - folder: the directory that relative paths refer to.
   /// - Throws: ``ConfigurationError``.
   init(_ text: String, in place: ConfigurationPlace, folder: FilePath) throws {
     let document = try Self.document(text, place)
@@ -54,7 +54,7 @@ struct ConfigurationFile {
         var bytes: [UInt8] = []
         var piece = [UInt8](repeating: 0, count: 1 << 16)
         while bytes.count <= maxBytes {
-          // Sound: the buffer is the array's own, for the length of the call.
+          // Sound: the buffer is that of the array and valid during the call.
           let got = unsafe try piece.withUnsafeMutableBytes { unsafe try file.read(into: $0) }
           guard got > 0 else { return bytes }
           bytes += piece[..<got]
@@ -106,7 +106,7 @@ struct ConfigurationFile {
     }
   }
 
-  /// The tables of a kind: `[[kind]]` any number of times, or `[kind]` once.
+  /// The tables of a kind: any number of `[[kind]]`, or one `[kind]`.
   private static func tables(
     _ entry: ConfigurationEntry?, _ kind: String, _ place: ConfigurationPlace
   ) throws -> [ConfigurationTable] {

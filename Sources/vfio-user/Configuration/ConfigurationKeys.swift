@@ -1,10 +1,10 @@
 import ArgumentParser
 
-/// What a key of a configuration file takes; it is read off the option that the key stands for.
+/// A key of a configuration file and the type of its value, derived from the corresponding option.
 struct ConfigurationKey {
   enum Kind: Equatable {
     case text, number, flag
-    /// Namespaces: texts or tables.
+    /// Namespaces: strings or tables.
     case list
   }
 
@@ -13,7 +13,7 @@ struct ConfigurationKey {
 
   /// The keys of a table: the options of its subcommand, by their long names.
   static func keys(of command: any DeviceCommand.Type) -> [ConfigurationKey] {
-    // How much the process says is for the file as a whole.
+    // The log level is set for the file as a whole.
     collect(from: command.init()).filter { $0.name != "log-level" }.sorted { $0.name < $1.name }
   }
 
@@ -25,7 +25,7 @@ struct ConfigurationKey {
     }
   }
 
-  /// What ArgumentParser calls the option of a property: `_blockSize` is `--block-size`.
+  /// The name that ArgumentParser derives from a property: `_blockSize` is `--block-size`.
   private static func longName(_ label: String) -> String {
     label.drop { $0 == "_" }.map { $0.isUppercase ? "-\($0.lowercased())" : "\($0)" }.joined()
   }

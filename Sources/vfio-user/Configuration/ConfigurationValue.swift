@@ -1,30 +1,30 @@
-/// A value of a configuration file.
+/// A value in a configuration file.
 enum ConfigurationValue: Equatable, Sendable {
   case text(String)
   case number(Int)
   case flag(Bool)
   case list([ConfigurationValue])
   case table(ConfigurationTable)
-  /// Something that no key takes: a date, or a number with a fraction.
+  /// A value that no key accepts: a date, or a number with a fraction.
   case other(String)
 }
 
-/// What the keys of a table are set to.
+/// The keys of a table with their values.
 struct ConfigurationTable: Equatable, Sendable {
-  /// Where it begins, from 1.
+  /// The first line of the table, from 1.
   let line: Int
   var entries: [String: ConfigurationEntry]
 }
 
-/// A value, and where it was set.
+/// A value and its line.
 struct ConfigurationEntry: Equatable, Sendable {
-  /// From 1.
+  /// The line, from 1.
   let line: Int
   let value: ConfigurationValue
 }
 
 extension ConfigurationValue: CustomStringConvertible {
-  /// As it stood in the file, or nearly.
+  /// The value approximately as written in the file.
   var description: String {
     switch self {
     case .text(let text): "\"\(text)\""
@@ -39,7 +39,7 @@ extension ConfigurationValue: CustomStringConvertible {
 }
 
 extension ConfigurationTable {
-  /// In the order of the keys.
+  /// The entries sorted by key.
   var sorted: [(key: String, entry: ConfigurationEntry)] {
     entries.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
   }

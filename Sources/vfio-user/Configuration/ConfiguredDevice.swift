@@ -3,8 +3,8 @@ import SystemPackage
 
 /// A device of a configuration file.
 ///
-/// Its table is turned into the command line that says the same and read by the subcommand, so that
-/// both have the same names, checks and defaults.
+/// Its table is converted to the equivalent command line and parsed by the subcommand, so that
+/// names, checks and defaults are the same in both.
 struct ConfiguredDevice {
   /// The kinds of tables.
   static let kinds: [(name: String, command: any DeviceCommand.Type)] = [
@@ -12,18 +12,18 @@ struct ConfiguredDevice {
     ("scratch", ServeScratch.self),
   ]
 
-  /// Keys of a device, and of a namespace, that are paths.
+  /// Keys of a device or namespace that are paths.
   private static let paths: Set<String> = ["socket", "file", "listen", "state"]
 
   let place: ConfigurationPlace
   let command: any DeviceCommand
 
-  /// Reads a table.
+  /// Parses a table.
   ///
   /// - Parameters:
   ///   - kind: one of ``kinds``.
-  ///   - number: which table of the kind it is, from 1.
-  ///   - folder: what paths are relative to.
+  ///   - number: the number of the table among those of its kind, from 1.
+  ///   - folder: the directory that relative paths refer to.
   /// - Throws: ``ConfigurationError``.
   init(
     _ kind: (name: String, command: any DeviceCommand.Type), number: Int,
@@ -61,13 +61,14 @@ struct ConfiguredDevice {
     throw ConfigurationError(place, "this is not a device.")
   }
 
-  /// The line of the first option that a message names and the table sets, or of the table.
+  /// The line of the first option in a message that the table sets, otherwise the line of the
+  /// table.
   private static func line(of message: String, _ table: ConfigurationTable) -> Int {
     let names = message.matches(of: /--([a-z][a-z-]*)/).map { String($0.1) }
     return names.compactMap { table.entries[$0]?.line }.first ?? table.line
   }
 
-  /// A message about options as one about keys: `'--cache <cache>'` becomes `'cache'`.
+  /// Replaces options in a message by keys: `'--cache <cache>'` becomes `'cache'`.
   static func inWordsOfTheFile(_ message: String) -> String {
     message.replacing(/'--([a-z-]+) <[^>]*>'/) { "'\($0.1)'" }
       .replacing(/--([a-z][a-z-]*)/) { "\($0.1)" }
@@ -119,7 +120,7 @@ struct ConfiguredDevice {
 }
 
 extension ConfigurationKey.Kind {
-  /// What to write instead.
+  /// What the key accepts.
   fileprivate var expectation: String {
     switch self {
     case .text: "a text, in quotes"

@@ -2,18 +2,18 @@ import Foundation
 import Glibc
 import SystemPackage
 
-/// Something that only one device of a process can have.
+/// A resource that only one device of a process can use.
 struct ExclusiveResource: CustomStringConvertible {
   let what: String
-  /// As the user wrote it.
+  /// The name as written by the user.
   let name: String
-  /// Equal for two names of the same thing.
+  /// Equal for different names of the same resource.
   let identity: String
-  /// Whether others may have it that share it too.
+  /// Whether several devices may share the resource, if all of them do.
   var isShared = false
   var remedy: String
 
-  /// A path: a socket, or a file.
+  /// Creates a resource with a path: a socket or a file.
   init(_ what: String, path: String, isShared: Bool = false, remedy: String? = nil) {
     self.what = what
     name = path
@@ -31,7 +31,8 @@ struct ExclusiveResource: CustomStringConvertible {
 
   var description: String { "\(what) \(name)" }
 
-  /// A file is what it is under each of its names; one that is not there yet is its path.
+  /// Identifies an existing file by device and inode, independent of its name, and a new one by its
+  /// path.
   private static func identity(_ path: String) -> String {
     let url = URL(filePath: path).standardizedFileURL
     if let number = inode(url.path) { return number }
@@ -41,7 +42,7 @@ struct ExclusiveResource: CustomStringConvertible {
 
   private static func inode(_ path: String) -> String? {
     var facts = stat()
-    // Sound: the string and the result are lent for the call.
+    // Sound: string and result are lent for the duration of the call.
     guard unsafe stat(path, &facts) == 0 else { return nil }
     return "\(facts.st_dev):\(facts.st_ino)"
   }
@@ -59,7 +60,7 @@ extension DeviceCommand {
         ExclusiveResource("fd", "\(number)", remedy: "Each device needs a descriptor of its own.")
       ]
     case .systemd(let name)?:
-      // Sockets of one unit have one name, so several devices may use it.
+      // The sockets of one unit have the same name, so several devices may use it.
       guard name == nil else { return [] }
       return [
         ExclusiveResource(
@@ -72,7 +73,7 @@ extension DeviceCommand {
 }
 
 extension ServeSerial {
-  /// The socket, and what the cable leads to.
+  /// The socket and the far end of the cable.
   var claims: [ExclusiveResource] {
     var claims = socketClaims
     if let listen { claims.append(ExclusiveResource("listen", path: listen)) }
@@ -85,7 +86,7 @@ extension ServeSerial {
 }
 
 extension ServeNVMe {
-  /// The socket, the files, the state and the serial number.
+  /// The socket, the files, the state file and the serial number.
   var claims: [ExclusiveResource] {
     var claims = socketClaims
     let namespaces = (try? disk.namespaces()) ?? []

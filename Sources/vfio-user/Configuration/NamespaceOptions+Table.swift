@@ -5,7 +5,7 @@ extension NamespaceOptions {
     "file", "size", "memory", "cache", "nguid", "block-size", "read-only", "raw",
   ]
 
-  /// Reads `{ file = "a.img", size = "10G", block-size = 4096, read-only = true }`.
+  /// Parses `{ file = "a.img", size = "10G", block-size = 4096, read-only = true }`.
   init(_ table: ConfigurationTable) throws {
     self.init(file: nil, size: nil, blockSize: nil, readOnly: nil, cache: nil)
     for (key, entry) in table.sorted {

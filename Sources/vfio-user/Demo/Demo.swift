@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// `vfio-user demo`: the whole thing without a virtual machine.
+/// `vfio-user demo`: a demonstration without a virtual machine.
 struct Demo: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Serve a device from a process of its own, and drive it without a VM.",

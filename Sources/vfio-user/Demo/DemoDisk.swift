@@ -3,7 +3,7 @@ import Foundation
 import NVMeDriver
 import SystemPackage
 
-/// `vfio-user demo disk`: an NVMe disk from end to end without a virtual machine.
+/// `vfio-user demo disk`: an NVMe disk from end to end, without a virtual machine.
 struct DemoDisk: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "disk",
@@ -82,6 +82,8 @@ struct DemoDisk: ParsableCommand {
     try say(indented(driving(target) { try DiskSummary(of: disk).text }))
   }
 
+  /// Writes, if wanted, and verifies a pattern.
+  ///
   /// - Returns: the checksum.
   private func verify(_ target: NVMeTarget, _ title: String, writes: Bool) throws -> String {
     try say("\n\(title)")

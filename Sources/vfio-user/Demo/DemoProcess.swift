@@ -3,21 +3,21 @@ import Glibc
 import SystemPackage
 import VFIOUserTransport
 
-/// A device process that belongs to the demo.
+/// A device process started by the demo.
 final class DemoProcess {
   private let process = Process()
-  /// Its number.
+  /// The process ID.
   var pid: Int32 { process.processIdentifier }
 
-  /// Starts this same program as a device process, and waits until it listens.
+  /// Starts this program as a device process and waits until it listens.
   ///
   /// - Parameters:
-  ///   - device: `serve`'s arguments behind the socket.
-  ///   - socket: where it listens.
+  ///   - device: the subcommand of `serve`, which is followed by `--socket` and the arguments.
+  ///   - socket: the path of its socket.
   init(_ device: String, _ arguments: [String], socket: FilePath) throws {
     process.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
     process.arguments = ["serve", device, "--socket", socket.string] + arguments
-    // What it says when it is ready is for people who start it themselves.
+    // Its announcement is meant for users who start it themselves.
     process.standardOutput = FileHandle.nullDevice
     try process.run()
     let deadline = ContinuousClock.now + .seconds(10)
@@ -30,19 +30,19 @@ final class DemoProcess {
     }
   }
 
-  /// Whether somebody listens there; a stale socket of a killed process has nobody.
+  /// Whether a process listens on the socket; nobody does on a stale socket of a killed process.
   private static func listens(_ path: FilePath) -> Bool {
     (try? MessageSocket(connectingTo: path)) != nil
   }
 
-  /// Asks it to end, as a supervisor would.
+  /// Asks the process to end (SIGTERM), as a supervisor would.
   func stop() {
     guard process.isRunning else { return }
     process.terminate()
     process.waitUntilExit()
   }
 
-  /// Ends it without asking, as the kernel does when memory runs out.
+  /// Kills the process (SIGKILL), as the kernel does when memory runs out.
   func kill() {
     guard process.isRunning else { return }
     Glibc.kill(pid, SIGKILL)
@@ -50,7 +50,7 @@ final class DemoProcess {
   }
 }
 
-/// A folder for the length of a demo.
+/// Runs `body` with a temporary directory.
 func withDemoFolder(_ body: (FilePath) throws -> Void) throws {
   let folder = FilePath("/tmp/vfio-user-demo-\(getpid())")
   try FileManager.default.createDirectory(
@@ -59,7 +59,7 @@ func withDemoFolder(_ body: (FilePath) throws -> Void) throws {
   try body(folder)
 }
 
-/// The program at the other end of the serial port's cable.
+/// The program at the far end of the serial port's cable.
 struct FarProgram {
   private let socket: MessageSocket
   private var stream: FileDescriptor { FileDescriptor(rawValue: socket.descriptor.number) }
@@ -76,7 +76,7 @@ struct FarProgram {
     var bytes: [UInt8] = []
     while bytes.count < count {
       var piece = [UInt8](repeating: 0, count: count - bytes.count)
-      // Sound: the buffer is the array's own, for the length of the call.
+      // Sound: the buffer is that of the array and valid during the call.
       let got = unsafe try piece.withUnsafeMutableBytes { unsafe try stream.read(into: $0) }
       guard got > 0 else { throw CommandError("the far end of the serial port was closed.") }
       bytes += piece[..<got]

@@ -5,7 +5,7 @@ import VFIOUserClient
 import VFIOUserProtocol
 import VFIOUserTransport
 
-/// `vfio-user demo serial`: a serial port from end to end without a virtual machine.
+/// `vfio-user demo serial`: a serial port from end to end, without a virtual machine.
 struct DemoSerial: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "serial",
@@ -68,7 +68,7 @@ struct DemoSerial: ParsableCommand {
     try say("   from the far end: \(fromDevice), \(driver.interrupts - before) interrupts")
   }
 
-  /// Passes random bytes in pieces, and compares what comes out with what went in.
+  /// Sends random bytes in pieces, and compares what is received with what was sent.
   private func pass(_ count: Int, _ through: ([UInt8]) throws -> [UInt8]) throws -> String {
     let start = ContinuousClock.now
     var left = count

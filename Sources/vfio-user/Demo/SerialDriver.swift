@@ -2,14 +2,13 @@ import VFIOUserClient
 import VFIOUserProtocol
 import VFIOUserTransport
 
-/// A driver for the serial port, as a kernel's but small: interrupts say when to look, registers say
-/// what there is.
+/// A small driver for the serial port: waits for interrupts, then reads the line status register.
 struct SerialDriver {
   /// Offsets in BAR 0 (16550A data sheet, table "summary of registers").
   private enum Register {
     static let data: UInt64 = 0
     static let interruptEnable: UInt64 = 1
-    /// Written: FIFO control; read: interrupt identification.
+    /// When written, FIFO control; when read, interrupt identification.
     static let fifoControl: UInt64 = 2
     static let interruptIdentification: UInt64 = 2
     static let modemControl: UInt64 = 4
@@ -22,10 +21,10 @@ struct SerialDriver {
 
   private let client: Client
   private let interrupt: EventFD
-  /// How often the port has interrupted.
+  /// Number of interrupts received.
   private(set) var interrupts: UInt64 = 0
 
-  /// Switches the port on: FIFOs, interrupts for both directions, "ready" to the far end.
+  /// Enables the port: FIFOs, interrupts for both directions, DTR and RTS.
   init(_ client: Client) throws {
     self.client = client
     interrupt = try EventFD()
@@ -35,7 +34,7 @@ struct SerialDriver {
     try client.store(UInt8(0x0B), .bar0, at: Register.modemControl)
   }
 
-  /// Sends bytes, a FIFO at a time, each after the interrupt that says there is room.
+  /// Sends bytes, a FIFO at a time, after each interrupt that reports an empty transmitter.
   mutating func send(_ bytes: [UInt8]) throws {
     var rest = bytes[...]
     while !rest.isEmpty {
@@ -47,7 +46,7 @@ struct SerialDriver {
     }
   }
 
-  /// Receives as many bytes, each time as many as the FIFO holds.
+  /// Receives `count` bytes, each time as many as the FIFO holds.
   mutating func receive(_ count: Int) throws -> [UInt8] {
     var bytes: [UInt8] = []
     while bytes.count < count {
@@ -55,7 +54,7 @@ struct SerialDriver {
       while bytes.count < count, try lineStatus() & Self.dataReady != 0 {
         bytes.append(try client.load(.bar0, at: Register.data))
       }
-      // What came meanwhile is delivered when the driver has seen that nothing is pending.
+      // Further bytes are delivered once the driver has seen that no interrupt is pending.
       try identifyInterrupt()
     }
     return bytes
@@ -69,16 +68,16 @@ struct SerialDriver {
     try client.load(.bar0, at: Register.lineStatus)
   }
 
-  /// Takes interrupts until the line status has the bit.
+  /// Handles interrupts until the line status has a bit set.
   private mutating func waitForInterrupt(saying status: UInt8) throws {
     repeat {
-      // INTx masked itself when it was signalled; what is still pending signals again.
+      // INTx is automasked when signalled; after the unmask a pending interrupt is signalled again.
       try client.act(.unmask, on: .intx)
       guard let count = interrupt.wait(for: .seconds(5)) else {
         throw CommandError("the serial port did not interrupt within 5 seconds.")
       }
       interrupts += count
-      // Identifying the interrupt acknowledges it.
+      // Reading IIR acknowledges the interrupt.
       try identifyInterrupt()
     } while try lineStatus() & status == 0
   }

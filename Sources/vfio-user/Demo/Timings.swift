@@ -1,8 +1,8 @@
-/// How long something took, many times.
+/// The durations of many repetitions.
 struct Timings: CustomStringConvertible {
   private let sorted: [Duration]
 
-  /// Does it `rounds` times, after a tenth as many to warm up.
+  /// Measures `rounds` repetitions, after a tenth as many for warm-up.
   init(_ rounds: Int, _ body: () throws -> Void) throws {
     for _ in 0..<rounds / 10 { try body() }
     var durations: [Duration] = []
@@ -15,7 +15,7 @@ struct Timings: CustomStringConvertible {
     sorted = durations.sorted()
   }
 
-  /// The value below which a share of the rounds stayed; 0.5 is the median.
+  /// The duration below which a share of the repetitions stayed; 0.5 is the median.
   func quantile(_ share: Double) -> Duration {
     sorted[min(sorted.count - 1, Int(Double(sorted.count) * share))]
   }

@@ -1,12 +1,12 @@
 import ArgumentParser
 import Logging
 
-/// How much a command says while it works.
+/// How much a command logs.
 struct LogOptions: ParsableArguments {
   @Option(help: "What to report on standard error.")
   var logLevel = Level.notice
 
-  /// The levels of swift-log.
+  /// The log levels of swift-log.
   enum Level: String, ExpressibleByArgument, CaseIterable {
     case trace, debug, info, notice, warning, error, critical
   }

@@ -2,11 +2,11 @@ import CLinux
 import Glibc
 import VFIOUserTransport
 
-/// Lines on their way to standard error.
+/// A queue of lines for standard error.
 ///
-/// Standard error may be a pipe that nobody reads, and whoever writes into it then waits for ever; so only
-/// a thread that does nothing else writes, and nobody who logs waits for it. When too much waits, lines are
-/// dropped; how many is said as soon as one can be written again.
+/// Standard error may be a pipe that nobody reads, and a write to it would then block forever; so
+/// only a dedicated thread writes, and logging never waits for it. When too much is queued, lines
+/// are dropped; their number is reported as soon as a line can be written again.
 final class LogQueue: Sendable, TextOutputStream {
   /// How long the end of the program waits for lines to be written.
   static let patience: Duration = .milliseconds(200)
@@ -26,15 +26,17 @@ final class LogQueue: Sendable, TextOutputStream {
   private let capacity: Int
   private let state = Monitor(State())
 
+  /// Creates a queue.
+  ///
   /// - Parameters:
-  ///   - descriptor: stays open as long as the queue.
-  ///   - capacity: most bytes that wait.
+  ///   - descriptor: must stay open as long as the queue exists.
+  ///   - capacity: maximum number of queued bytes.
   init(_ descriptor: Int32, capacity: Int = 256 << 10) {
     self.descriptor = descriptor
     self.capacity = capacity
   }
 
-  /// Takes a line; never waits.
+  /// Queues a line; never blocks.
   func write(_ line: String) {
     let bytes = Self.printable(line)
     state.update { state in
@@ -48,19 +50,19 @@ final class LogQueue: Sendable, TextOutputStream {
     }
   }
 
-  /// Waits until everything is written, but not for long.
+  /// Waits until everything is written, but no longer than `time`.
   func flush(for time: Duration = LogQueue.patience) {
     _ = state.withLock(
       when: { $0.lines.isEmpty && !$0.isWriting }, before: .after(time)
     ) { _ in }
   }
 
-  /// Has the program's last lines written when it ends by `exit`.
+  /// Registers a handler that writes the last lines when the program ends by `exit`.
   static func flushAtExit() { atexit { LogQueue.standardError.flush() } }
 
   private func startWriter(_ state: inout State) {
     guard !state.hasWriter else { return }
-    // Without a thread the lines are dropped; the next one tries again.
+    // If the thread cannot be started, the line is dropped; the next one tries again.
     state.hasWriter = (try? DetachedThread.start("vfio-user-log") { [self] in writeAll() }) != nil
   }
 
@@ -94,7 +96,7 @@ final class LogQueue: Sendable, TextOutputStream {
       if written > 0 {
         rest = rest.dropFirst(written)
       } else if errno == EAGAIN {
-        // Somebody has made it non-blocking.
+        // Somebody has set O_NONBLOCK.
         var interest = clinux_interest(
           descriptor: descriptor, wanted: Int16(CLINUX_WRITABLE), happened: 0)
         _ = unsafe clinux_poll(&interest, 1, -1)
@@ -104,7 +106,8 @@ final class LogQueue: Sendable, TextOutputStream {
     }
   }
 
-  /// What a peer says may be in a line: nothing of it steers a terminal or looks like a line of ours.
+  /// Escapes control characters: a line may contain text from a peer, which must not control the
+  /// terminal or look like a separate line.
   static func printable(_ line: String) -> [UInt8] {
     let text = line.hasSuffix("\n") ? line.dropLast() : line[...]
     var bytes: [UInt8] = []

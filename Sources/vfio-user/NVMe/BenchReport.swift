@@ -1,6 +1,6 @@
-/// What a benchmark prints.
+/// The results of a benchmark.
 struct BenchReport: Codable {
-  /// Times in nanoseconds.
+  /// Latencies in nanoseconds.
   struct Latency: Codable {
     let mean: UInt64
     let p50: UInt64
@@ -30,7 +30,7 @@ struct BenchReport: Codable {
     let writeLatency: Latency?
   }
 
-  /// Disk over file; above 1 the disk is faster, or takes longer.
+  /// Disk divided by file: above 1 the disk has a higher rate, or a higher latency.
   struct Ratio: Codable {
     let operationsPerSecond: Double
     let medianLatency: Double
@@ -67,7 +67,7 @@ struct BenchReport: Codable {
       medianLatency: medians[1] > 0 ? medians[0] / medians[1] : 0)
   }
 
-  /// A table for eyes.
+  /// The report as a table.
   var text: String {
     var rows = [["", "ops/s", "MB/s", "mean", "50 %", "90 %", "99 %", "99.9 %", "max"]]
     for subject in subjects {
@@ -93,7 +93,7 @@ struct BenchReport: Codable {
   }
 }
 
-/// Columns as wide as their widest entry; the first to the left, the others to the right.
+/// Aligns columns to their widest entry; the first to the left, the others to the right.
 func table(_ rows: [[String]]) -> [String] {
   let columns = rows.map(\.count).max() ?? 0
   let widths = (0..<columns).map { column in
@@ -107,7 +107,7 @@ func table(_ rows: [[String]]) -> [String] {
   }
 }
 
-/// A number with a mark between thousands: "1,234,567".
+/// A number with thousands separators: "1,234,567".
 func grouped(_ number: UInt64) -> String {
   var digits = String(number)
   var place = digits.count - 3
@@ -118,7 +118,7 @@ func grouped(_ number: UInt64) -> String {
   return digits
 }
 
-/// A number with so many digits behind the point.
+/// A number with this many decimal places.
 func fixed(_ number: Double, _ digits: Int) -> String {
   guard number.isFinite, number < 1e12 else { return "-" }
   let scale = (0..<digits).reduce(1.0) { value, _ in value * 10 }

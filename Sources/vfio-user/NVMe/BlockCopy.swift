@@ -1,11 +1,11 @@
 import CLinux
 import NVMeDriver
 
-/// Copies blocks in order, several commands at a time.
+/// Copies blocks in order, with several commands in flight.
 final class BlockCopy {
-  /// Commands under way at a time.
+  /// Maximum number of commands in flight.
   static let depth = 8
-  /// Bytes of one command, if the disk takes as many.
+  /// Size of one command in bytes, if the disk supports it.
   static let transfer = 256 << 10
 
   private let disk: Disk
@@ -33,7 +33,7 @@ final class BlockCopy {
     return "\(begin)\(byteCount(bytes)) \(verb), CRC-32C \(hex(sum.value, 8)), \(Int(rate)) MB/s"
   }
 
-  /// Reads a range and passes it on in order.
+  /// Reads a range and passes it to `body` in order.
   func read(_ range: Range<UInt64>, _ body: (Span<UInt8>) throws -> Void) throws {
     let begin = clinux_now()
     var progress = ProgressLine()
@@ -41,7 +41,7 @@ final class BlockCopy {
     var next = range.lowerBound
     var done = range.lowerBound
     var slot = 0
-    // A ring of slots: the oldest is waited for, so that the data comes in order.
+    // The slots are used as a ring: wait for the oldest, so that the data stays in order.
     var busy = 0
     while done < range.upperBound {
       while busy < engine.depth, next < range.upperBound, !Interruption.hasCome {
@@ -66,9 +66,9 @@ final class BlockCopy {
     elapsed = clinux_now() - begin
   }
 
-  /// Writes what `body` brings, until it brings less than it is asked for; then flushes.
+  /// Writes the data supplied by `body` until it supplies less than requested; then flushes.
   ///
-  /// - Parameter body: fills the array from its start, and returns how many bytes it has brought.
+  /// - Parameter body: fills the array from its start, and returns the number of bytes supplied.
   func write(_ range: Range<UInt64>, _ body: (inout [UInt8]) throws -> Int) throws {
     let begin = clinux_now()
     var progress = ProgressLine()
@@ -102,9 +102,9 @@ final class BlockCopy {
     elapsed = clinux_now() - begin
   }
 
-  /// Begins an operation.
+  /// Starts an operation.
   ///
-  /// - Returns: its bytes.
+  /// - Returns: its size in bytes.
   private func start(
     _ slot: Int, isRead: Bool, _ offset: UInt64, _ range: Range<UInt64>
   ) throws -> Int {
@@ -127,7 +127,7 @@ final class BlockCopy {
 
   private func copyOut(_ slot: Int, _ count: Int, _ data: inout [UInt8]) throws {
     var span = data.mutableSpan
-    // Sound: bytes have no representation that is not a UInt8.
+    // Sound: every byte is a valid UInt8.
     var raw = unsafe span.mutableBytes
     var part = raw._mutatingExtracting(..<count)
     engine.read(slot, into: &part)

@@ -1,23 +1,24 @@
-/// Something that reads and writes blocks, several at a time: our disk, or a file of the host.
+/// Reads and writes blocks with several operations in flight: on our disk, or on a file of the
+/// host.
 ///
-/// Operations are started in slots, each with memory of its own, and end in any order.
+/// Operations are started in slots, each with its own memory, and complete in any order.
 protocol BlockEngine: AnyObject {
-  /// Slots.
+  /// Number of slots.
   var depth: Int { get }
 
-  /// Begins an operation; it may wait for ``kick()``.
+  /// Starts an operation; it may not be submitted before ``kick()``.
   func start(_ slot: Int, isRead: Bool, at offset: UInt64, count: Int) throws
-  /// Begins everything that was started.
+  /// Submits all started operations.
   func kick() throws
-  /// Waits until at least one operation has ended, or a while has passed.
+  /// Waits until at least one operation has completed, or for a limited time.
   ///
-  /// - Parameter ended: gets the slot, and why it failed.
+  /// - Parameter ended: called with the slot and the reason of a failure.
   func wait(_ ended: (_ slot: Int, _ failure: String?) -> Void) throws
-  /// Has everything that was written reach the disk.
+  /// Makes all completed writes durable.
   func flush() throws
 
-  /// Copies into a slot's memory.
+  /// Copies data into a slot's memory.
   func fill(_ slot: Int, _ bytes: Span<UInt8>)
-  /// Copies out of a slot's memory.
+  /// Copies data out of a slot's memory.
   func read(_ slot: Int, into bytes: inout MutableRawSpan)
 }

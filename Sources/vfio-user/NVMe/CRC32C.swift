@@ -1,12 +1,13 @@
-/// The checksum of iSCSI and ext4 (polynomial 0x1EDC6F41, reflected), eight bytes a turn.
+/// CRC-32C, the checksum of iSCSI and ext4 (polynomial 0x1EDC6F41, reflected), eight bytes per
+/// step.
 struct CRC32C {
   private static let tables: [[UInt32]] = makeTables()
   private var state = UInt32.max
 
-  /// The checksum of everything so far.
+  /// The checksum of all bytes so far.
   var value: UInt32 { ~state }
 
-  /// Takes more bytes in.
+  /// Adds bytes to the checksum.
   mutating func update(_ bytes: Span<UInt8>) {
     let tables = Self.tables
     var place = 0

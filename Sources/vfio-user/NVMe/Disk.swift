@@ -3,22 +3,22 @@ import NVMeProtocol
 import SystemPackage
 import VFIOUserClient
 
-/// An NVMe disk that is ready to read and write.
+/// An NVMe disk ready for reading and writing.
 final class Disk {
   let controller: NVMeController
   let identity: IdentifyController
   let namespace: NVMeNamespace
   let queue: QueuePair
-  /// Whether the controller looks for doorbells in memory.
+  /// Whether shadow doorbells are used.
   let usesShadow: Bool
 
-  /// Connects and enables the controller, with one queue for I/O.
+  /// Connects and enables the controller, with one I/O queue pair.
   ///
   /// - Parameters:
-  ///   - target: which disk.
-  ///   - depth: commands under way at a time.
-  ///   - transfer: bytes of the longest command.
-  ///   - driving: how it is used.
+  ///   - target: device and namespace.
+  ///   - depth: maximum number of commands in flight.
+  ///   - transfer: size of the largest command in bytes.
+  ///   - driving: use of interrupts and shadow doorbells.
   init(
     _ target: NVMeTarget, depth: Int, transfer: Int, _ driving: NVMeDriving? = nil
   ) throws {
@@ -48,7 +48,7 @@ final class Disk {
     }
   }
 
-  /// Tells the controller that we go, so that it settles everything.
+  /// Shuts the controller down and disconnects.
   func close() {
     try? controller.shutDown()
     try? controller.disable()
@@ -63,7 +63,7 @@ extension CommandError {
       wasReached: wasReached)
   }
 
-  /// Why a disk could not be driven.
+  /// Creates the error for a disk that cannot be driven.
   init(_ error: NVMeDriverError, device path: String) {
     switch error {
     case .client(let error): self.init(error, disk: path, wasReached: true)
@@ -73,7 +73,7 @@ extension CommandError {
   }
 }
 
-/// Runs what drives a disk, and says what went wrong in words for the user.
+/// Runs a body that drives a disk, and translates its errors for the user.
 func driving<Result>(_ target: NVMeTarget, _ body: () throws -> Result) throws -> Result {
   do {
     return try body()

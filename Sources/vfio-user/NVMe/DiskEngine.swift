@@ -1,14 +1,17 @@
 import NVMeDriver
 import NVMeProtocol
 
-/// Our disk as something that a workload runs on.
+/// Our disk as an engine for workloads.
 final class DiskEngine: BlockEngine {
   let depth: Int
   private let disk: Disk
   private let buffers: [DataBuffer]
   private var slots: [Int]
 
-  /// - Precondition: `transfer` is whole blocks, and not more than the namespace takes in one command.
+  /// Creates an engine.
+  ///
+  /// - Precondition: `transfer` is a multiple of the block size and within the namespace's limit
+  ///   for one command.
   init(_ disk: Disk, depth: Int, transfer: Int) throws(NVMeDriverError) {
     self.disk = disk
     self.depth = min(depth, disk.queue.entries - 1)
@@ -20,7 +23,7 @@ final class DiskEngine: BlockEngine {
     slots = Array(repeating: 0, count: disk.queue.entries)
   }
 
-  /// Gives the memory back; nothing is under way any more.
+  /// Frees the memory; no operation may be in flight.
   func release() {
     for buffer in buffers { disk.controller.arena.free(buffer) }
   }

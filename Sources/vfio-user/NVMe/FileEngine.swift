@@ -2,25 +2,25 @@ import Glibc
 import KernelRing
 import SystemPackage
 
-/// A file of the host, through io_uring directly: what a disk is compared with.
+/// A file of the host accessed by io_uring, for comparison with a disk.
 @safe
 final class FileEngine: BlockEngine {
   let depth: Int
   private let file: FileDescriptor
   private let ring: Ring
-  // Sound: allocated in `init` and freed in `deinit`, after the ring, which waits for what is under way, has
-  // ended; a slot's memory is its own.
+  // Sound: allocated in `init` and freed in `deinit`, once no operation is in flight any more; each
+  // slot has its own memory.
   private let memory: UnsafeMutableRawBufferPointer
   private let slices: UnsafeMutableBufferPointer<iovec>
   private let transfer: Int
 
-  /// Opens a file that exists.
+  /// Opens an existing file.
   init(_ path: String, depth: Int, transfer: Int, isWritable: Bool, isDirect: Bool) throws {
     self.depth = depth
     self.transfer = transfer
     ring = try Ring(entries: depth)
     let mode: FileDescriptor.AccessMode = isWritable ? .readWrite : .readOnly
-    // O_DIRECT, which swift-system does not know.
+    // O_DIRECT, which swift-system does not define.
     let options = FileDescriptor.OpenOptions(rawValue: isDirect ? 0o40000 : 0)
     do {
       file = try .open(FilePath(path), mode, options: [options, .closeOnExec])
@@ -41,14 +41,14 @@ final class FileEngine: BlockEngine {
   }
 
   deinit {
-    // Nothing may be under way when the memory goes.
+    // No operation may be in flight when the memory is freed.
     while ring.inFlight > 0, (try? ring.submit(waitingFor: 1)) != nil { ring.take { _ in } }
     try? file.close()
     unsafe memory.deallocate()
     unsafe slices.deallocate()
   }
 
-  /// Bytes.
+  /// Size in bytes.
   var size: UInt64 {
     get throws { UInt64(max(0, try file.seek(offset: 0, from: .end))) }
   }
@@ -66,7 +66,7 @@ final class FileEngine: BlockEngine {
   func kick() throws {}
 
   func wait(_ ended: (_ slot: Int, _ failure: String?) -> Void) throws {
-    // Handing over and waiting are one system call.
+    // Submitting and waiting is one system call.
     try ring.submit(waitingFor: 1)
     ring.take { completion in
       let slot = Int(truncatingIfNeeded: completion.id)

@@ -1,4 +1,5 @@
-/// How long things took, in buckets that are at most 3 % wide: fixed memory, however many there are.
+/// A histogram of latencies with buckets at most 3 % wide, of constant size for any number of
+/// values.
 struct LatencyHistogram {
   private static let stepBits = 5
   private static let steps = 1 << stepBits
@@ -8,7 +9,7 @@ struct LatencyHistogram {
   private(set) var most: UInt64 = 0
   private var sum: UInt64 = 0
 
-  /// Notes a time in nanoseconds.
+  /// Adds a value in nanoseconds.
   mutating func record(_ nanoseconds: UInt64) {
     buckets[Self.bucket(nanoseconds)] += 1
     count += 1
@@ -17,7 +18,7 @@ struct LatencyHistogram {
     most = max(most, nanoseconds)
   }
 
-  /// Adds what another one has seen.
+  /// Adds the values of another histogram.
   mutating func merge(_ other: LatencyHistogram) {
     for index in buckets.indices { buckets[index] += other.buckets[index] }
     count += other.count
@@ -26,10 +27,10 @@ struct LatencyHistogram {
     most = max(most, other.most)
   }
 
-  /// Nanoseconds; 0 when there is nothing.
+  /// The mean in nanoseconds; 0 if there are no values.
   var mean: UInt64 { count == 0 ? 0 : sum / count }
 
-  /// The time below which a share of all stayed, in nanoseconds; 0 when there is nothing.
+  /// The latency below which a share of the values stayed, in nanoseconds; 0 if there are none.
   func quantile(_ share: Double) -> UInt64 {
     let wanted = max(1, UInt64((Double(count) * share).rounded(.up)))
     var seen: UInt64 = 0
@@ -54,7 +55,7 @@ struct LatencyHistogram {
   }
 }
 
-/// A time in nanoseconds as people say it: "870 ns", "12.4 us", "3.1 ms".
+/// A time in nanoseconds with a unit: "870 ns", "12.4 us", "3.1 ms".
 func timeText(_ nanoseconds: UInt64) -> String {
   switch nanoseconds {
   case ..<1000: "\(nanoseconds) ns"

@@ -3,7 +3,7 @@ import Foundation
 import KernelRing
 import NVMeDriver
 
-/// `vfio-user nvme bench`: how fast a disk is.
+/// `vfio-user nvme bench`: measures the speed of a disk.
 struct NVMeBench: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
@@ -87,7 +87,7 @@ struct NVMeBench: ParsableCommand {
     }
     var ours = WorkloadRun(engine, try Self.part(0, of: workload))
     var direct = WorkloadRun(file, try Self.part(1, of: workload))
-    // In turns, so that both see the same machine, and each begins as often as the other.
+    // Alternating, so that both see the same conditions, and each runs first equally often.
     let rounds = 4
     let each = workload.seconds / Double(2 * rounds)
     var (diskTotal, fileTotal) = (WorkloadResult(), WorkloadResult())
@@ -124,7 +124,7 @@ struct NVMeBench: ParsableCommand {
   }
 }
 
-/// What is run on a disk.
+/// The options of a workload.
 struct WorkloadOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp("Bytes of one operation.", valueName: "size"),
@@ -173,7 +173,7 @@ struct WorkloadOptions: ParsableArguments {
     }
   }
 
-  /// The workload over the first `size` bytes, with so many operations at a time.
+  /// The workload on the first `size` bytes with `depth` operations in flight.
   func workload(over size: UInt64, depth: Int) throws -> Workload {
     let blocks = min(size, span?.bytes ?? .max) / blockSize.bytes
     guard blocks > 0 else {

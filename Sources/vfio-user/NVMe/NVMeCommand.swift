@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// `vfio-user nvme`: an NVMe disk, driven without a virtual machine.
+/// `vfio-user nvme`: drives an NVMe disk without a virtual machine.
 struct NVMeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "nvme",
@@ -19,7 +19,7 @@ struct NVMeCommand: ParsableCommand {
     ])
 }
 
-/// Which namespace of which device.
+/// A namespace of a device.
 struct NVMeTarget: ParsableArguments {
   @Argument(help: "The disk's UNIX socket.")
   var socket: String
@@ -36,9 +36,9 @@ struct NVMeTarget: ParsableArguments {
 
 /// How a long command uses the disk.
 struct NVMeDriving: ParsableArguments {
-  @Flag(help: "Look for answers again and again instead of waiting for interrupts.")
+  @Flag(help: "Poll for completions instead of waiting for interrupts.")
   var poll = false
 
-  @Flag(help: "Write every doorbell, also where the controller would look into memory.")
+  @Flag(help: "Write every doorbell register, also where a shadow doorbell would do.")
   var noShadowDoorbells = false
 }

@@ -3,7 +3,7 @@ import Foundation
 import NVMeDriver
 import NVMeProtocol
 
-/// `vfio-user nvme identify`: what a disk is.
+/// `vfio-user nvme identify`: describes a disk.
 struct NVMeIdentify: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "identify",
@@ -25,14 +25,14 @@ struct NVMeIdentify: ParsableCommand {
   }
 }
 
-/// What a disk says of itself.
+/// A description of a disk, from Identify and logs.
 struct DiskSummary: Codable {
   struct Namespace: Codable {
     let id: UInt32
     let blocks: UInt64
     let blockSize: Int
     let isReadOnly: Bool
-    /// Block sizes that it could be formatted with.
+    /// The supported block sizes.
     let formats: [Int]
   }
 
@@ -123,10 +123,10 @@ extension DiskSummary.Health {
 }
 
 extension DiskSummary {
-  /// For programs.
+  /// The summary as JSON.
   func json() throws -> String { try prettyJSON(self) }
 
-  /// For eyes.
+  /// The summary as text.
   var text: String {
     var lines = [
       "\(model), serial \(serial), firmware \(firmware), NVMe \(version)",

@@ -4,7 +4,7 @@ import Foundation
 import NVMeDriver
 import SystemPackage
 
-/// `vfio-user nvme read`: blocks to a file or to standard output.
+/// `vfio-user nvme read`: copies blocks to a file or standard output.
 struct NVMeRead: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "read",
@@ -45,10 +45,10 @@ struct NVMeRead: ParsableCommand {
     let copy = try BlockCopy(disk)
     do {
       try driving(target) { try copy.read(range) { try (file ?? .standardOutput).append($0) } }
-      // A file system across a network may tell of a full disk only here.
+      // A network file system may report a full disk only here.
       try file?.close()
     } catch Errno.brokenPipe where file == nil {
-      // Who read it has enough.
+      // The reader needs no more.
     } catch let error as Errno {
       throw CommandError(
         "\(output ?? "standard output") takes no more: \(error). The copy is not complete.")
@@ -58,7 +58,8 @@ struct NVMeRead: ParsableCommand {
   }
 }
 
-/// Opens a file for a copy, and empties it, unless it is somebody's disk: that may be the very one that is copied.
+/// Opens a file for a copy and truncates it, unless it is a disk being served: it may be the one
+/// being copied.
 func openOutput(_ path: String) throws -> FileDescriptor {
   let file: FileDescriptor
   do {
@@ -69,13 +70,13 @@ func openOutput(_ path: String) throws -> FileDescriptor {
     throw CommandError("\(path) cannot be written: \(error)")
   }
   do {
-    // Held while the file is open; disks hold the same. A pipe or a terminal cannot be locked.
+    // Held while the file is open; disks take the same lock. A pipe or terminal cannot be locked.
     let result = clinux_storage_lock(file.rawValue, 1)
     guard result != -Errno.resourceTemporarilyUnavailable.rawValue else {
       throw CommandError("\(path) is a disk that somebody serves. Choose another file.")
     }
     var info = clinux_storage_info()
-    // Sound: the result is lent for the call. A device has no size to be changed.
+    // Sound: the result is lent for the duration of the call. Only regular files are truncated.
     if unsafe clinux_storage_inspect(file.rawValue, &info) == 0, info.kind == 1 {
       try file.resize(to: 0)
     }
@@ -88,14 +89,14 @@ func openOutput(_ path: String) throws -> FileDescriptor {
 
 extension FileDescriptor {
   fileprivate func append(_ bytes: Span<UInt8>) throws {
-    // Sound: the span is valid for the length of the call.
+    // Sound: the span is valid for the duration of the call.
     _ = try unsafe bytes.withUnsafeBytes { unsafe try writeAll($0) }
   }
 }
 
-/// The bytes that a command is about.
+/// The bytes that a command applies to.
 ///
-/// - Throws: what the user did wrong.
+/// - Throws: ``CommandError`` if the range is not valid.
 func blockRange(
   of namespace: NVMeNamespace, _ offset: ByteCount, _ count: ByteCount?
 ) throws -> Range<UInt64> {

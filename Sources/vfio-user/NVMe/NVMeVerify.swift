@@ -2,7 +2,7 @@ import ArgumentParser
 import Foundation
 import NVMeDriver
 
-/// `vfio-user nvme verify`: writes what can be recognised, and looks whether it is still there.
+/// `vfio-user nvme verify`: writes a recognisable pattern and checks that it can be read back.
 struct NVMeVerify: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "verify",

@@ -3,7 +3,7 @@ import Foundation
 import NVMeDriver
 import SystemPackage
 
-/// `vfio-user nvme write`: a file or standard input to blocks.
+/// `vfio-user nvme write`: copies a file or standard input to blocks.
 struct NVMeWrite: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "write",
@@ -48,7 +48,7 @@ struct NVMeWrite: ParsableCommand {
         var filled = 0
         while filled < bytes.count {
           let got = try reading(input ?? "standard input") {
-            // Sound: the array's own buffer, for the length of the call.
+            // Sound: the array's own buffer, for the duration of the call.
             try unsafe bytes.withUnsafeMutableBytes { buffer in
               unsafe try file.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[filled...]))
             }
@@ -63,7 +63,7 @@ struct NVMeWrite: ParsableCommand {
     if Interruption.hasCome { throw ExitCode(130) }
   }
 
-  /// Says which file it is that cannot be read.
+  /// Adds the name of the file to an error.
   private func reading<Result>(_ name: String, _ body: () throws -> Result) throws -> Result {
     do {
       return try body()

@@ -1,15 +1,15 @@
 import CLinux
 
-/// Writes blocks that can be recognised, and recognises them.
+/// Writes blocks with a recognisable pattern, and verifies them.
 struct PatternPass<Engine: BlockEngine> {
   private let engine: Engine
   private let seed: UInt64
   private let transfer: Int
   private let isShown: Bool
   private let isInterrupted: () -> Bool
-  /// What a block has to be.
+  /// The expected contents of a block.
   private var data: [UInt8]
-  /// What it is.
+  /// The actual contents.
   private var seen: [UInt8]
   private var blockOf: [UInt64]
   private var free: [Int]
@@ -64,9 +64,9 @@ struct PatternPass<Engine: BlockEngine> {
     Double(blocks * UInt64(transfer)) / Double(max(1, clinux_now() - begin)) * 1000
   }
 
-  /// Goes over the blocks.
+  /// Processes the blocks once.
   ///
-  /// - Returns: how many it came to before it was interrupted.
+  /// - Returns: the number of blocks processed before an interruption.
   private mutating func pass(_ blocks: Range<UInt64>, isRead: Bool) throws -> UInt64 {
     var progress = ProgressLine(isShown)
     var next = blocks.lowerBound
@@ -96,12 +96,13 @@ struct PatternPass<Engine: BlockEngine> {
     return ended
   }
 
-  /// Compares what was read with what must be there.
+  /// Compares the data read with the expected data.
   private mutating func check(_ slot: Int) {
     let block = blockOf[slot]
     Pattern.fill(&data, block: block, seed: seed)
     Self.readBack(engine, slot, &seen)
-    // Without the checksum at the end: with it the sum of any block that is in order is the same.
+    // Without the checksum at the end: including it, the sum of every intact block would be the
+    // same.
     sums[Int(block)] = CRC32C.of(seen.span.extracting(..<(transfer - 4)))
     guard seen != data else { return }
     report.badBlocks += 1
@@ -111,22 +112,23 @@ struct PatternPass<Engine: BlockEngine> {
 
   private static func readBack(_ engine: Engine, _ slot: Int, _ data: inout [UInt8]) {
     var span = data.mutableSpan
-    // Sound: bytes have no representation that is not a UInt8.
+    // Sound: every byte is a valid UInt8.
     var raw = unsafe span.mutableBytes
     engine.read(slot, into: &raw)
   }
 }
 
-/// What is written into a block so that it can be recognised.
+/// The recognisable contents of blocks.
 enum Pattern {
-  /// The block's number, pseudo-random bytes, and at the end the checksum of everything before it.
+  /// Fills a block with its number, pseudo-random bytes, and finally the checksum of everything
+  /// before.
   ///
-  /// - Precondition: `data` has a multiple of 8 bytes, at least 16.
+  /// - Precondition: the size of `data` is a multiple of 8 bytes, at least 16.
   static func fill(_ data: inout [UInt8], block: UInt64, seed: UInt64) {
     let count = data.count
     var random = SplitMix(seed: seed &+ block &* 0x9E37_79B9_7F4A_7C15)
     var span = data.mutableSpan
-    // Sound: bytes have no representation that is not a UInt8.
+    // Sound: every byte is a valid UInt8.
     var raw = unsafe span.mutableBytes
     raw.storeBytes(of: block.littleEndian, toByteOffset: 0, as: UInt64.self)
     for place in stride(from: 8, to: count, by: 8) {
@@ -145,7 +147,7 @@ enum Pattern {
 }
 
 extension CRC32C {
-  /// Takes a number in.
+  /// Adds a number to the checksum.
   mutating func update(littleEndian number: UInt32) {
     let bytes = (0..<4).map { UInt8(truncatingIfNeeded: number >> UInt32(8 * $0)) }
     update(bytes.span)

@@ -1,18 +1,18 @@
-/// What a pass over a disk has done and found.
+/// The results of a verification.
 struct PatternReport: Codable {
   let blocks: UInt64
   let blockSize: Int
   let seed: UInt64
-  /// Whether it was to write.
+  /// Whether blocks were to be written.
   let hasWritten: Bool
   var blocksWritten: UInt64 = 0
-  /// Whether all of it was flushed.
+  /// Whether all written blocks were flushed.
   var isFlushed = false
   var blocksRead: UInt64 = 0
   var writeMBPerSecond: Double?
   var readMBPerSecond: Double?
   var badBlocks: UInt64 = 0
-  /// Bytes from the start of the disk.
+  /// Offset from the start of the disk in bytes.
   var firstBadOffset: UInt64?
   /// CRC-32C over the checksums of all blocks, in order; empty unless all were read.
   var checksum = ""

@@ -1,40 +1,41 @@
-/// What a benchmark does: which blocks, in which order, how many at a time.
+/// The work of a benchmark: which blocks, in which order, with how many operations in flight.
 struct Workload {
-  /// Bytes of one operation.
+  /// Size of one operation in bytes.
   let blockSize: Int
-  /// Operations under way at a time.
+  /// Number of operations in flight.
   let depth: Int
-  /// Of a hundred operations, how many read.
+  /// Percentage of reads.
   let readShare: Int
   let isRandom: Bool
-  /// The blocks of `blockSize` that are touched lie in the first so many.
+  /// Only the first `blocks` blocks of `blockSize` are accessed.
   let blocks: UInt64
   let seconds: Double
   let seed: UInt64
-  /// Which of them are touched.
+  /// The share of these blocks that is accessed.
   var share = Share.all
 
-  /// The parts of a disk that belong to one of several who measure: each has every so many-th stripe, so that
-  /// none reads what another has just brought into the cache.
+  /// The part of a disk that is accessed by one of several measurements: every n-th stripe.
+  ///
+  /// So no measurement reads what another one has just brought into the cache.
   struct Share {
     static let all = Share(number: 0, of: 1)
-    /// Read-ahead reaches across the end of a stripe, but that is a small part of it.
+    /// Read-ahead crosses the end of a stripe, but this is only a small part of it.
     static let maxBytes: UInt64 = 16 << 20
 
-    /// From 0.
+    /// Index of the measurement, from 0.
     let number: UInt64
     let of: UInt64
   }
 
-  /// Blocks of a stripe.
+  /// Number of blocks in a stripe.
   private var stripe: UInt64 {
     max(1, min(Share.maxBytes / UInt64(blockSize), blocks / share.of))
   }
 
-  /// How many blocks belong to the share.
+  /// Number of blocks in the share.
   var ownBlocks: UInt64 { share.of == 1 ? blocks : blocks / (stripe * share.of) * stripe }
 
-  /// One of these blocks, as a number on the disk.
+  /// Converts a block number within the share to one on the disk.
   func place(of block: UInt64) -> UInt64 {
     let (row, rest) = block.quotientAndRemainder(dividingBy: stripe)
     return (row * share.of + share.number) * stripe + rest
@@ -53,7 +54,7 @@ struct Workload {
   }
 }
 
-/// The operations of a workload, one after the other.
+/// The sequence of operations of a workload.
 struct WorkloadSteps {
   private let workload: Workload
   private let own: UInt64
@@ -66,7 +67,7 @@ struct WorkloadSteps {
     random = SplitMix(seed: workload.seed)
   }
 
-  /// The next one: whether it reads, and which block of `blockSize` it is about.
+  /// The next operation: whether it reads, and its block number in units of `blockSize`.
   mutating func step() -> (isRead: Bool, block: UInt64) {
     let isRead =
       switch workload.readShare {
@@ -80,7 +81,7 @@ struct WorkloadSteps {
   }
 }
 
-/// A small generator whose whole run follows from its seed.
+/// A small generator with a sequence determined by its seed.
 struct SplitMix: RandomNumberGenerator {
   private var state: UInt64
 
@@ -94,6 +95,6 @@ struct SplitMix: RandomNumberGenerator {
     return value ^ value >> 31
   }
 
-  /// A number below `bound`, which is not zero.
+  /// A random number below `bound`, which must not be zero.
   mutating func next(below bound: UInt64) -> UInt64 { next().multipliedFullWidth(by: bound).high }
 }

@@ -1,10 +1,10 @@
 import CLinux
 
-/// What a workload came to.
+/// The result of a workload.
 struct WorkloadResult {
   var reads = LatencyHistogram()
   var writes = LatencyHistogram()
-  /// Nanoseconds.
+  /// Duration in nanoseconds.
   var elapsed: UInt64 = 0
   var bytes: UInt64 = 0
 
@@ -13,7 +13,7 @@ struct WorkloadResult {
   var perSecond: Double { elapsed == 0 ? 0 : Double(operations) / seconds }
   var bytesPerSecond: Double { elapsed == 0 ? 0 : Double(bytes) / seconds }
 
-  /// Adds another round.
+  /// Adds the result of another round.
   mutating func add(_ other: WorkloadResult) {
     reads.merge(other.reads)
     writes.merge(other.writes)
@@ -22,7 +22,7 @@ struct WorkloadResult {
   }
 }
 
-/// Keeps an engine busy for a while.
+/// Runs a workload on an engine for some time.
 struct WorkloadRun<Engine: BlockEngine> {
   private let engine: Engine
   private let workload: Workload
@@ -40,9 +40,9 @@ struct WorkloadRun<Engine: BlockEngine> {
     free = Array(0..<min(engine.depth, workload.depth))
   }
 
-  /// Runs for so long, or until the user interrupts.
+  /// Runs for `seconds`, or until the user interrupts.
   ///
-  /// - Parameter progress: gets the share of the time that is over.
+  /// - Parameter progress: called with the elapsed share of the time.
   mutating func run(
     seconds: Double, _ progress: (_ share: Double, _ so: WorkloadResult) -> Void
   ) throws -> WorkloadResult {

@@ -4,7 +4,7 @@ import Foundation
 import Glibc
 import SystemPackage
 
-/// What the user is told when the devices are ready: where, and what to copy into QEMU's command line.
+/// The messages to the user when the devices are ready: paths, and options for QEMU's command line.
 struct Announcement {
   private let notices: [String]
   private let lines: [String]
@@ -27,9 +27,9 @@ struct Announcement {
     usesStandardError = devices.contains { $0.asked.command.usesStandardOutput }
   }
 
-  /// Prints what is taken at once: devices do not wait for somebody who does not read.
+  /// Prints the messages without blocking: devices do not wait for a reader.
   ///
-  /// - Throws: when a notice is not taken; nobody could use the device without it.
+  /// - Throws: if a notice cannot be printed, because the device could not be used without it.
   func print() throws {
     let stream = usesStandardError ? FileDescriptor.standardError : .standardOutput
     for notice in notices where !Self.offer(notice, to: stream) {
@@ -38,19 +38,22 @@ struct Announcement {
     for line in lines where !Self.offer(line, to: stream) { return }
   }
 
-  /// - Returns: whether it was taken.
+  /// Prints a line if that does not block.
+  ///
+  /// - Returns: whether it was printed.
   private static func offer(_ line: String, to stream: FileDescriptor) -> Bool {
     var interest = clinux_interest(
       descriptor: stream.rawValue, wanted: Int16(CLINUX_WRITABLE), happened: 0)
-    // Sound: the structure is lent for the call. What is writable takes PIPE_BUF bytes without waiting.
+    // Sound: the structure is lent for the duration of the call. A writable stream takes PIPE_BUF
+    // bytes without blocking.
     guard unsafe clinux_poll(&interest, 1, 0) == 1, line.utf8.count < PIPE_BUF else { return false }
     return (try? stream.writeAll(Array("\(line)\n".utf8))) != nil
   }
 }
 
-/// Parts of QEMU's command line, as a shell takes them.
+/// Parts of QEMU's command line, quoted for a shell.
 enum QEMU {
-  /// The memory that a device needs to reach the guest without asking; the size is an example.
+  /// Options for guest memory that the device can map; the size is an example.
   static let sharedMemory =
     "-object memory-backend-memfd,id=mem,size=512M,share=on -machine q35,memory-backend=mem"
 
@@ -67,15 +70,15 @@ enum QEMU {
     return (try? encoder.encode(text)).map { String(decoding: $0, as: UTF8.self) } ?? "\"\(text)\""
   }
 
-  /// QEMU may run in another folder.
+  /// Makes a path absolute, because QEMU may run in another directory.
   private static func absolute(_ path: String) -> String {
     guard !path.hasPrefix("/"), let folder = workingFolder else { return path }
     return folder == "/" ? "/\(path)" : "\(folder)/\(path)"
   }
 
-  /// Nil when its name is no text.
+  /// The working directory; nil if its name is not UTF-8.
   private static var workingFolder: String? {
-    // Sound: the C library allocates the string, and we free it.
+    // Sound: the C library allocates the string, and it is freed here.
     guard let folder = unsafe getcwd(nil, 0) else { return nil }
     defer { unsafe free(folder) }
     return unsafe String(validatingCString: folder)

@@ -1,4 +1,4 @@
-/// A device that was asked for, and where.
+/// A requested device and its location in the configuration.
 struct DeviceToServe {
   let command: any DeviceCommand
   /// Nil for the command line.
@@ -9,15 +9,15 @@ struct DeviceToServe {
     self.place = place
   }
 
-  /// What its messages begin with, among several.
+  /// Logging for the device, with its name if there are several.
   var log: DeviceLog { DeviceLog(name: place?.withinFile) }
 
-  /// As messages call it.
+  /// The name used in messages.
   var name: String {
     [place?.withinFile, command.socket.name].compactMap { $0 }.joined(separator: ", ")
   }
 
-  /// Says which device a failure is about.
+  /// Runs `body` and adds the location of the device to its errors.
   func explaining<Result>(_ body: () throws -> Result) throws -> Result {
     guard let place else { return try body() }
     do {
@@ -28,7 +28,7 @@ struct DeviceToServe {
   }
 }
 
-/// What one device has to itself no other may have, and the device itself only once.
+/// Checks that no exclusive resource is used twice, by several devices or by one.
 ///
 /// - Throws: ``ConfigurationError``, or ``UsageError`` for the command line.
 func checkClaims(of devices: [DeviceToServe]) throws {

@@ -12,8 +12,9 @@ struct OpenDevice {
 
 /// Opens all devices, or none.
 ///
-/// Everything that can be looked at is, before the first thing is made; then come the sockets. When one device
-/// cannot be had nevertheless, the others are closed, and the files that were made for them are removed.
+/// Everything that can be checked is checked before anything is created; then the sockets are
+/// created. If a device cannot be opened nevertheless, the others are closed, and files created for
+/// them are removed.
 func openAll(_ devices: [DeviceToServe]) throws -> [OpenDevice] {
   for device in devices { try device.explaining { try device.command.look() } }
   var opened: [OpenDevice] = []

@@ -2,7 +2,7 @@ import Glibc
 import SystemPackage
 
 extension ServeNVMe {
-  /// The files of the namespaces: they are there, or there is a folder for them.
+  /// Checks that the files of the namespaces exist, or that there is a directory to create them in.
   func look() throws {
     for one in try disk.namespaces() {
       guard let file = one.file else { continue }
@@ -31,9 +31,9 @@ extension ServeNVMe {
     }
   }
 
-  /// Why something cannot be used like this; nil when it can.
+  /// The error that prevents an access; nil if it is permitted.
   private static func refusal(_ path: String, _ use: Int32) -> Errno? {
-    // Sound: the string is lent for the call.
+    // Sound: the string is lent for the duration of the call.
     unsafe access(path, use) == 0 ? nil : Errno(rawValue: errno)
   }
 }

@@ -2,7 +2,7 @@ import CLinux
 import VFIOUserServer
 import VFIOUserTransport
 
-/// Serves the device of one command until SIGINT or SIGTERM; the socket is removed at the end.
+/// Serves the device of one command until SIGINT or SIGTERM; then removes the socket.
 func serve(_ command: some DeviceCommand) throws {
   guard command.parent.config == nil else {
     throw UsageError("--config FILE says what to serve; leave out the device behind it.")
@@ -12,7 +12,7 @@ func serve(_ command: some DeviceCommand) throws {
   try serve([device], command.log)
 }
 
-/// Serves the devices of a file until SIGINT or SIGTERM, then removes all sockets.
+/// Serves the devices of a file until SIGINT or SIGTERM; then removes all sockets.
 func serve(_ file: ConfigurationFile) throws {
   try serve(file.devices.map { DeviceToServe($0.command, at: $0.place) }, file.log)
 }

@@ -1,13 +1,13 @@
 extension TOMLReader {
-  /// The byte that is read next; nil at the end.
+  /// The next byte; nil at the end.
   var next: UInt8? { byte(0) }
 
-  /// The byte `distance` behind the next one.
+  /// The byte `distance` after the next one.
   func byte(_ distance: Int) -> UInt8? {
     distance < bytes.count - place ? bytes[place + distance] : nil
   }
 
-  /// Takes a byte, if it is the next one.
+  /// Consumes a byte if it is the next one.
   mutating func skip(_ byte: UInt8) -> Bool {
     guard next == byte else { return false }
     place += 1
@@ -19,13 +19,13 @@ extension TOMLReader {
     while next == UInt8(ascii: " ") || next == UInt8(ascii: "\t") { place += 1 }
   }
 
-  /// Bytes of the end of line that is next, CR LF or LF; 0 when there is none.
+  /// Length of the line ending (CR LF or LF) at the current position; 0 if there is none.
   private var lineEnd: Int {
     let length = next == UInt8(ascii: "\r") ? 2 : 1
     return byte(length - 1) == UInt8(ascii: "\n") ? length : 0
   }
 
-  /// Skips an end of line, if one is next.
+  /// Skips a line ending if there is one.
   mutating func skipLineEnd() -> Bool {
     let length = lineEnd
     guard length > 0 else { return false }
@@ -34,7 +34,7 @@ extension TOMLReader {
     return true
   }
 
-  /// Skips blanks, comments and ends of lines.
+  /// Skips blanks, comments and line endings.
   mutating func skipLines() throws(TOMLError) {
     repeat {
       skipBlanks()
@@ -42,7 +42,7 @@ extension TOMLReader {
     } while skipLineEnd()
   }
 
-  /// Checks that nothing but a comment is left of the line.
+  /// Checks that the rest of the line is empty or a comment.
   mutating func endOfLine() throws(TOMLError) {
     skipBlanks()
     try skipComment()
@@ -58,14 +58,14 @@ extension TOMLReader {
     }
   }
 
-  /// Control characters other than the tab, which stand nowhere in a document.
+  /// Whether a byte is a control character other than tab; these are not allowed in a document.
   static func isControl(_ byte: UInt8) -> Bool {
     byte < 0x20 && byte != UInt8(ascii: "\t") || byte == 0x7F
   }
 
   func flaw(_ what: String) -> TOMLError { TOMLError(line: line, what: what) }
 
-  /// What is next, in words.
+  /// A description of what is at the current position, for messages.
   var found: String {
     guard let byte = next else { return "the end of the file" }
     if lineEnd > 0 { return "the end of the line" }

@@ -1,13 +1,13 @@
 extension TOMLReader {
-  /// A string of any of the four kinds.
+  /// Parses a string of any of the four kinds.
   ///
-  /// - Parameter isKey: keys do not go over several lines.
+  /// - Parameter isKey: whether it is a key, which cannot span several lines.
   mutating func string(isKey: Bool) throws(TOMLError) -> String {
     let begin = line
     let quote = next ?? 0
     let isLong = !isKey && byte(1) == quote && byte(2) == quote
     place += isLong ? 3 : 1
-    // A line end right behind the opening quotes does not count.
+    // A line ending directly after the opening quotes is not part of the string.
     if isLong { _ = skipLineEnd() }
     var text: [UInt8] = []
     while true {
@@ -31,9 +31,9 @@ extension TOMLReader {
     return String(decoding: text, as: UTF8.self)
   }
 
-  /// Takes quotes; of a long string up to two can belong to it, also right in front of its end.
+  /// Consumes quotes; up to two can be part of a multi-line string, also directly before its end.
   ///
-  /// - Returns: whether the string ends with them.
+  /// - Returns: whether the quotes end the string.
   private mutating func closes(
     _ isLong: Bool, _ quote: UInt8, _ text: inout [UInt8]
   ) -> Bool {
@@ -46,7 +46,7 @@ extension TOMLReader {
     return isEnd
   }
 
-  /// A backslash and what it stands for.
+  /// Parses an escape sequence.
   private mutating func escape(_ isLong: Bool, _ text: inout [UInt8]) throws(TOMLError) {
     place += 1
     if isLong, skipsLine() { return }
@@ -69,7 +69,7 @@ extension TOMLReader {
     }
   }
 
-  /// A backslash at the end of a line: skips everything up to the next character that is no blank.
+  /// Skips a backslash at the end of a line and all whitespace up to the next other character.
   private mutating func skipsLine() -> Bool {
     let before = (place, line)
     skipBlanks()
@@ -81,7 +81,7 @@ extension TOMLReader {
     return true
   }
 
-  /// The character with a number of so many hexadecimal digits.
+  /// Parses a Unicode escape with this number of hexadecimal digits.
   private mutating func scalar(_ digits: Int, _ text: inout [UInt8]) throws(TOMLError) {
     var number: UInt32 = 0
     for _ in 0..<digits {
@@ -94,7 +94,7 @@ extension TOMLReader {
     guard let scalar = UnicodeScalar(number) else {
       throw flaw("there is no character with the number 0x\(hex(number, digits)).")
     }
-    // A path would end there, and be another one.
+    // In a path, NUL would end the string, and the path would be a different one.
     guard number != 0 else { throw flaw("no key takes a text with a NUL character in it.") }
     text += Array(String(Character(scalar)).utf8)
   }

@@ -1,7 +1,7 @@
 extension TOMLReader {
-  /// A value.
+  /// Parses a value.
   ///
-  /// - Parameter level: how many arrays and tables are around it.
+  /// - Parameter level: number of enclosing arrays and tables.
   mutating func value(level: Int) throws(TOMLError) -> ConfigurationValue {
     guard level < Self.maxLevels else {
       throw flaw("values can be nested \(Self.maxLevels) times, not more.")
@@ -14,7 +14,7 @@ extension TOMLReader {
     }
   }
 
-  /// `[1, 2]`, over any number of lines.
+  /// Parses `[1, 2]`, which may span any number of lines.
   private mutating func array(_ level: Int) throws(TOMLError) -> ConfigurationValue {
     let begin = line
     place += 1
@@ -33,7 +33,7 @@ extension TOMLReader {
     }
   }
 
-  /// `{ a = 1, b = 2 }`, in one line.
+  /// Parses `{ a = 1, b = 2 }` in one line.
   private mutating func inlineTable(_ level: Int) throws(TOMLError) -> ConfigurationValue {
     place += 1
     let table = TOMLTable(.header, line: line)
@@ -50,7 +50,7 @@ extension TOMLReader {
     }
   }
 
-  /// A value without quotes or brackets.
+  /// Parses a value without quotes or brackets.
   private mutating func scalar() throws(TOMLError) -> ConfigurationValue {
     let begin = place
     while let byte = next, Self.isScalar(byte) || isSpaceInDate(from: begin) { place += 1 }
@@ -78,7 +78,7 @@ extension TOMLReader {
     }
   }
 
-  /// Whether the blank that is next stands between a date and its time.
+  /// Whether the space at the current position separates a date from its time.
   private func isSpaceInDate(from begin: Int) -> Bool {
     let digits = UInt8(ascii: "0")...UInt8(ascii: "9")
     guard next == UInt8(ascii: " "), place - begin == 10, let hour = byte(1), let second = byte(2)
@@ -86,7 +86,7 @@ extension TOMLReader {
     return digits ~= hour && digits ~= second && byte(3) == UInt8(ascii: ":")
   }
 
-  /// What a value without quotes is; nil when it is none.
+  /// The type of a value without quotes; nil if it is not valid.
   private static func number(_ text: String) -> Scalar? {
     let bare = text.replacing("_", with: "")
     if text.wholeMatch(of: /[+-]?(0|[1-9](_?[0-9])*)/) != nil { return .number(Int(bare)) }
@@ -106,7 +106,8 @@ extension TOMLReader {
     return isOther ? .other : nil
   }
 
-  /// A day, with or without a time (RFC 3339); whether its month has as many days is not asked.
+  /// Whether a text is a date, with or without time (RFC 3339); the length of the month is not
+  /// checked.
   private static func isDate(_ text: String) -> Bool {
     let day = /[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])/
     let time = /[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\.[0-9]+)?/
@@ -120,11 +121,11 @@ extension TOMLReader {
   }
 }
 
-/// A value without quotes or brackets that is neither true nor false.
+/// A value without quotes or brackets that is not a Boolean.
 private enum Scalar: Equatable {
-  /// Nil when it has more than 63 bits.
+  /// An integer; nil if it does not fit into a signed 64-bit number.
   case number(Int?)
-  /// A fraction or a date.
+  /// A number with a fraction, or a date.
   case other
 
   func configured(_ text: String) -> ConfigurationValue {

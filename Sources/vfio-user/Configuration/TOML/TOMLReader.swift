@@ -1,9 +1,10 @@
-/// Reads a TOML document (version 1.0).
+/// A parser for TOML documents (version 1.0).
 ///
-/// What is not TOML is a ``TOMLError`` with its line, whatever the bytes are: nothing traps, and nesting is
-/// bounded. Floats and dates are recognised but not interpreted, because no key takes one.
+/// Anything that is not TOML results in a ``TOMLError`` with its line, whatever the bytes are:
+/// nothing traps, and nesting is bounded. Floats and dates are recognised but not interpreted,
+/// because no key accepts them.
 struct TOMLReader {
-  /// How deep values may be nested, and how many parts a dotted key may have.
+  /// Maximum nesting depth of values, and maximum number of parts of a dotted key.
   static let maxLevels = 32
 
   let bytes: [UInt8]
@@ -15,11 +16,11 @@ struct TOMLReader {
     bytes = Array(text.utf8)
   }
 
-  /// The tables and values of the whole document.
+  /// Parses the whole document.
   mutating func document() throws(TOMLError) -> ConfigurationTable {
     let root = TOMLTable(.header, line: 1)
     var current = root
-    // A byte order mark, as some editors write it.
+    // A byte order mark, as written by some editors.
     if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { place = 3 }
     while true {
       try skipLines()
@@ -33,7 +34,7 @@ struct TOMLReader {
     }
   }
 
-  /// `[a.b]` or `[[a.b]]`: the table that what follows belongs to.
+  /// Parses `[a.b]` or `[[a.b]]` and returns the table for the following lines.
   private mutating func header(_ root: TOMLTable) throws(TOMLError) -> TOMLTable {
     place += 1
     let isList = skip(UInt8(ascii: "["))
@@ -49,7 +50,7 @@ struct TOMLReader {
     return try isList ? table.append(last, line) : table.define(last, line)
   }
 
-  /// `key = value`.
+  /// Parses `key = value`.
   mutating func assignment(into table: TOMLTable, level: Int) throws(TOMLError) {
     let begin = line
     var path = try key()
@@ -64,7 +65,7 @@ struct TOMLReader {
     try table.set(last, value, begin)
   }
 
-  /// A key, and its parts if it has dots; skips the blanks behind it.
+  /// Parses a key with its dotted parts, and skips the blanks after it.
   private mutating func key() throws(TOMLError) -> [String] {
     var parts: [String] = []
     repeat {
@@ -96,7 +97,7 @@ struct TOMLReader {
   }
 }
 
-/// What is wrong in a TOML document.
+/// A syntax error in a TOML document.
 struct TOMLError: Error, Equatable {
   let line: Int
   let what: String

@@ -1,12 +1,12 @@
-/// A table while its document is read.
+/// A table during parsing.
 final class TOMLTable {
-  /// How it came to be, which says who may add to it.
+  /// How the table was created, which determines how it may be extended.
   enum Origin {
-    /// By a longer name in brackets; it can still be defined by its own.
+    /// By the header of a subtable; it can still be defined by its own header.
     case implied
-    /// By a key with dots; more such keys can add to it.
+    /// By a dotted key; more dotted keys can extend it.
     case dotted
-    /// By its name in brackets, or in braces; nobody defines it again.
+    /// By its own header, or inline in braces; it cannot be defined again.
     case header
   }
 
@@ -25,7 +25,7 @@ final class TOMLTable {
     self.line = line
   }
 
-  /// The table of a key, which is made if there is none; of a list its last one.
+  /// Returns the table of a key, creating it if there is none; for an array of tables the last one.
   func descend(
     to key: String, making origin: Origin, _ line: Int
   ) throws(TOMLError) -> TOMLTable {
@@ -50,7 +50,7 @@ final class TOMLTable {
     }
   }
 
-  /// The table of `[key]`.
+  /// Defines the table of `[key]`.
   func define(_ key: String, _ line: Int) throws(TOMLError) -> TOMLTable {
     let table = TOMLTable(.header, line: line)
     switch entries[key] {
@@ -62,7 +62,7 @@ final class TOMLTable {
     return table
   }
 
-  /// One more table of `[[key]]`.
+  /// Appends a table for `[[key]]`.
   func append(_ key: String, _ line: Int) throws(TOMLError) -> TOMLTable {
     let table = TOMLTable(.header, line: line)
     switch entries.removeValue(forKey: key) {
@@ -77,13 +77,13 @@ final class TOMLTable {
     return table
   }
 
-  /// Gives a key its value.
+  /// Sets the value of a key.
   func set(_ key: String, _ value: ConfigurationValue, _ line: Int) throws(TOMLError) {
     if let entry = entries[key] { throw Self.taken(key, Self.line(entry), line) }
     entries[key] = .value(ConfigurationEntry(line: line, value: value))
   }
 
-  /// What it has come to.
+  /// The finished table.
   var finished: ConfigurationTable {
     ConfigurationTable(
       line: line,
