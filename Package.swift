@@ -31,6 +31,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 let package = Package(
   name: "swift-vfio-user",
   products: [
+    .library(name: "VFIOUser", targets: ["VFIOUser"]),
     .library(name: "VFIOUserProtocol", targets: ["VFIOUserProtocol"]),
     .library(name: "VFIOUserTransport", targets: ["VFIOUserTransport"]),
     .library(name: "VFIOUserServer", targets: ["VFIOUserServer"]),
@@ -57,6 +58,9 @@ let package = Package(
     room("KernelRing", ["VFIOUserTransport", "CLinux", system]),
     room("VFIOUserServer", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging]),
     room("VFIOUserClient", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging]),
+    room(
+      "VFIOUser",
+      ["VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol", system]),
     room(
       "NVMeDriver",
       ["NVMeProtocol", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol", "CLinux"]),

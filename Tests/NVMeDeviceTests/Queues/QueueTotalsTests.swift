@@ -55,6 +55,10 @@ import Testing
     _ = other.take(upTo: 2)
     totals.follow(other)
     #expect(totals.taken == 2 && totals.head == 2)
+    var further = totals
+    _ = further.take(upTo: 3)
+    further.follow(other)
+    #expect(further.taken == 3 && further.head == 3)
     other.follow(QueueTotals(entries: 4))
     #expect(other.posted == 0 && other.taken == 0)
     other.follow(QueueTotals(entries: 8))

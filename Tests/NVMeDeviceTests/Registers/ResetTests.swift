@@ -9,6 +9,23 @@ import VFIOUserTransport
 
 @testable import NVMeDevice
 
+@Suite struct `A read of blocks in the page cache` {
+  @Test func `A read of blocks in the page cache never waits for the disk`() async {
+    await #expect(processExitsWith: .success) {
+      let file = try TestFile(size: 1 << 20)
+      let host = try TestHost([StorageFile(path: file.path)], blockSize: 4096)
+      try host.enable()
+      var queue = try host.makeQueue()
+      host.provide(pattern(4096))
+      #expect(try host.run(.io(.write), &queue).status == .success)
+      // What would wait is held.
+      let calls = try HeldCalls(filter_hold_reads)
+      #expect(try host.run(.io(.read), &queue).status == .success)
+      #expect(calls.next(within: 0) == nil)
+    }
+  }
+}
+
 /// What was begun before a reset, while the disk is slow.
 @Suite struct `What a slow disk does after a reset` {
   /// A read of 8 blocks that the disk holds, to memory that is full of ones.

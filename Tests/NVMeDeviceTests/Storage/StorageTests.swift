@@ -1,3 +1,4 @@
+import Glibc
 import Logging
 import NVMeProtocol
 import Synchronization
@@ -11,6 +12,14 @@ import VFIOUserTransport
 @testable import NVMeDevice
 
 @Suite struct `Files of a disk` {
+  @Test func `A file that cannot have its size is not left behind`() throws {
+    let file = try TestFile()
+    #expect(throws: SystemCallError.self) {
+      _ = try StorageFile(path: file.path, create: UInt64(Int64.max))
+    }
+    #expect(unsafe access(file.path.string, F_OK) != 0)
+  }
+
   @Test func `An image is created sparse, and enlarged but never shrunk`() throws {
     let file = try TestFile()
     do {

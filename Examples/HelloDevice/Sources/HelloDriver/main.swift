@@ -1,23 +1,15 @@
-import SystemPackage
-import VFIOUserClient
-import VFIOUserProtocol
-import VFIOUserTransport
+import VFIOUser
 
 let path = FilePath(CommandLine.arguments.dropFirst().first ?? "/tmp/hello.sock")
 let client = try Client(connectingTo: path)
-for number in 0..<(try client.deviceInfo().regionCount) {
-  let region = try client.region(RegionIndex(rawValue: number))
-  if region.size > 0 { print(region.index, region.size, "bytes") }
-}
 print("identity", String(try client.load(.bar0, at: 0x00, as: UInt32.self), radix: 16))
 
 let memory = try SharedMemory(size: 1 << 20)
 try client.map(memory, at: 0x10_0000, size: memory.size)
-// Memory space and bus master: without the latter a device leaves memory alone.
+// The command register: memory space and bus master, without which a device leaves memory alone.
 try client.store(UInt16(0b110), .configuration, at: 4)
 let interrupt = try EventFD()
 try client.setTrigger(.intx, interrupt)
-
 try client.store(UInt64(0x10_0000), .bar0, at: 0x08)
 try client.store(UInt32(1), .bar0, at: 0x10)
 print(interrupt.wait(for: .seconds(10)) ?? 0, "interrupt")

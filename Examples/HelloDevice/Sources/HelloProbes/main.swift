@@ -1,8 +1,5 @@
 import Glibc
-import SystemPackage
-import VFIOUserClient
-import VFIOUserProtocol
-import VFIOUserTransport
+import VFIOUser
 
 // What a driver may do that no demonstration does, and what must come of it.
 
