@@ -7,7 +7,7 @@ import VFIOUserServer
 import VFIOUserTransport
 
 /// A device with two sources, whose work waits until the test lets it go on.
-final class Worker: Device {
+final class ContextDevice: Device {
   static let pci = PCIDescription(
     identity: PCIIdentity(
       vendor: 0x1234, device: 0x5678,
@@ -79,14 +79,14 @@ final class Worker: Device {
   }
 }
 
-struct Context {
+struct ContextBench {
   let server: DeviceServer
-  let device: Worker
+  let device: ContextDevice
   let memory: SharedMemory
 
   init() throws {
-    server = try DeviceServer(Worker.pci) { try Worker($0) }
-    device = try #require(server.device as? Worker)
+    server = try DeviceServer(ContextDevice.pci) { try ContextDevice($0) }
+    device = try #require(server.device as? ContextDevice)
     memory = try SharedMemory(size: 4096)
   }
 

@@ -7,12 +7,12 @@ import VFIOUserServer
 import VFIOUserTransport
 
 @Suite struct `What a device gets when it is made` {
-  private let bench: Context
+  private let bench: ContextBench
   private let client: Client
-  private var device: Worker { bench.device }
+  private var device: ContextDevice { bench.device }
 
   init() throws {
-    bench = try Context()
+    bench = try ContextBench()
     client = try bench.connect()
   }
 
@@ -20,7 +20,7 @@ import VFIOUserTransport
 
   @Test func `An error of the device's initialiser is thrown by the server's`() {
     #expect(throws: NoDevice.self) {
-      _ = try DeviceServer(Worker.pci) { _ in throw NoDevice() }
+      _ = try DeviceServer(ContextDevice.pci) { _ in throw NoDevice() }
     }
   }
 
@@ -28,7 +28,7 @@ import VFIOUserTransport
     try client.store(UInt32(1), .bar0, at: 0x800)
     #expect(device.ends())
     #expect(device.failures.withLock { $0 } == [.notBusMaster])
-    try Context.setBusMaster(client)
+    try ContextBench.setBusMaster(client)
     try client.store(UInt32(1), .bar0, at: 0x800)
     #expect(device.ends(2))
     #expect(bench.memory.read(at: 0, count: 1) == [7])
@@ -43,7 +43,7 @@ import VFIOUserTransport
   func `Work that a reset overtakes reaches no memory, shows no result and does not interrupt`(
     way: String
   ) throws {
-    try Context.setBusMaster(client)
+    try ContextBench.setBusMaster(client)
     let eventfds = try counters(4)
     try client.setTriggers(.msix, eventfds)
     device.gate.update { $0 = false }
@@ -58,7 +58,7 @@ import VFIOUserTransport
     }
     device.gate.update { $0 = true }
     #expect(device.ends())
-    try Context.setBusMaster(client)
+    try ContextBench.setBusMaster(client)
     try client.store(UInt32(1), .bar0, at: 0x800)
     #expect(device.ends(2))
     // The second piece of before did not even begin.
@@ -69,7 +69,7 @@ import VFIOUserTransport
   }
 
   @Test func `Work of a client that has gone shows no result to the next`() throws {
-    try Context.setBusMaster(client)
+    try ContextBench.setBusMaster(client)
     device.gate.update { $0 = false }
     try client.store(UInt32(1), .bar0, at: 0x800)
     #expect(eventually { device.calls.withLock { $0.contains("work") } })
@@ -86,8 +86,8 @@ import VFIOUserTransport
     client.disconnect()
     let next = try bench.connect()
     #expect(device.calls.withLock { $0 }.suffix(2) == ["left", "connected"])
-    try Context.setBusMaster(next)
-    try Context.setBusMaster(next)
+    try ContextBench.setBusMaster(next)
+    try ContextBench.setBusMaster(next)
     #expect(device.calls.withLock { $0 }.suffix(3) == ["left", "connected", "allowed"])
   }
 

@@ -7,12 +7,12 @@ import VFIOUserServer
 import VFIOUserTransport
 
 @Suite struct `A source of interrupts` {
-  private let bench: Context
+  private let bench: ContextBench
   private let client: Client
   private var source: InterruptSource { bench.device.sources[1] }
 
   init() throws {
-    bench = try Context()
+    bench = try ContextBench()
     client = try bench.connect()
   }
 
@@ -23,9 +23,9 @@ import VFIOUserTransport
     bench.device.sources[0].raise()
     #expect(intx.take() == 1)
     source.lower()
-    #expect(try Context.level(client))
+    #expect(try ContextBench.level(client))
     bench.device.sources[0].lower()
-    #expect(try !Context.level(client))
+    #expect(try !ContextBench.level(client))
   }
 
   @Test func `A source sends its MSI-X vector each time it is raised, and INTx stays low`() throws {
@@ -33,7 +33,7 @@ import VFIOUserTransport
     try client.setTriggers(.msix, eventfds)
     for _ in 0..<3 { source.raise() }
     #expect(eventfds.map { $0.take() } == [0, 0, 0, 3])
-    #expect(try !Context.level(client))
+    #expect(try !ContextBench.level(client))
   }
 
   @Test func `A source sends its MSI vector modulo the number of vectors`() throws {
@@ -48,53 +48,53 @@ import VFIOUserTransport
     index: InterruptIndex
   ) throws {
     source.raise()
-    #expect(try Context.level(client))
+    #expect(try ContextBench.level(client))
     let control = try client.offset(ofCapability: index == .msi ? 0x05 : 0x11) + 2
     try client.store(index == .msi ? UInt16(1) : 0x8000, .configuration, at: control)
-    #expect(try !Context.level(client))
+    #expect(try !ContextBench.level(client))
     try client.store(UInt16(0), .configuration, at: control)
-    #expect(try Context.level(client))
+    #expect(try ContextBench.level(client))
     try client.setTriggers(index, counters(1))
-    #expect(try !Context.level(client))
+    #expect(try !ContextBench.level(client))
     try client.disable(index)
-    #expect(try Context.level(client))
+    #expect(try ContextBench.level(client))
   }
 
   @Test func `A reset lowers every source`() throws {
     source.raise()
     try client.reset()
-    #expect(try !Context.level(client))
+    #expect(try !ContextBench.level(client))
     #expect(!source.isRaised)
   }
 }
 
 @Suite struct `A register that interrupts` {
-  private let bench: Context
+  private let bench: ContextBench
   private let client: Client
   private let intx: EventFD
 
   init() throws {
-    bench = try Context()
+    bench = try ContextBench()
     client = try bench.connect()
     intx = try EventFD()
     try client.setTrigger(.intx, intx)
   }
 
   private func set(_ bits: UInt64) {
-    bench.device.registers.update(at: Worker.events) { $0 |= bits }
+    bench.device.registers.update(at: ContextDevice.events) { $0 |= bits }
   }
 
   @Test func `INTx is high until the driver has cleared the last bit of the register`() throws {
     set(0x01)
     set(0x10)
     #expect(intx.take() == 1)
-    try client.store(UInt32(0x01), .bar0, at: UInt64(Worker.events))
-    #expect(try Context.level(client))
-    try client.store(UInt32(0xFF), .bar0, at: UInt64(Worker.events))
-    #expect(try !Context.level(client))
+    try client.store(UInt32(0x01), .bar0, at: UInt64(ContextDevice.events))
+    #expect(try ContextBench.level(client))
+    try client.store(UInt32(0xFF), .bar0, at: UInt64(ContextDevice.events))
+    #expect(try !ContextBench.level(client))
     set(0x01)
     bench.device.registers.reset()
-    #expect(try !Context.level(client))
+    #expect(try !ContextBench.level(client))
   }
 
   @Test func `A bit that is set already sends no second message`() throws {
