@@ -66,7 +66,8 @@ extension Hostility {
         let numbers = sockets[start..<start + 10].map { $0.take().release() }
         // Our copies are closed while the message is under way: so the last ones are the server's.
         let reset = message(.deviceReset)
-        guard peer.socket.sendsAtOnce(Array(reset[..<8]), numbers) else { break }
+        let header = Array(reset[..<8])
+        guard peer.socket.sendsAtOnce(header, numbers, within: .seconds(10)) else { break }
         peer.send(Array(reset[8...]))
       }
       try peer.expectClosing()
@@ -166,14 +167,21 @@ extension Hostility {
 }
 
 extension MessageSocket {
-  /// Sends a message if the socket takes it at once; the numbers are closed.
-  fileprivate func sendsAtOnce(_ bytes: [UInt8], _ numbers: [Int32]) -> Bool {
-    let sent = try? unsafe bytes.span.withUnsafeBytes {
-      unsafe try trySend($0, descriptors: numbers)
+  /// Sends a message if the socket takes it at once, or in time; the numbers are closed.
+  fileprivate func sendsAtOnce(
+    _ bytes: [UInt8], _ numbers: [Int32], within timeout: Duration = .zero
+  ) -> Bool {
+    var sent = 0
+    _ = eventually(within: timeout) {
+      let result = try? unsafe bytes.span.withUnsafeBytes {
+        unsafe try trySend($0, descriptors: numbers)
+      }
+      sent = result.flatMap { $0 } ?? 0
+      return sent > 0
     }
     // What was not sent may linger, in a thread for each.
     for number in numbers { _ = strange([number]) }
-    return sent ?? 0 > 0
+    return sent > 0
   }
 }
 
