@@ -80,12 +80,12 @@ import VFIOUserTransport
     let connection = client.supervisor.last.connection
     connection.state.update { state in
       for number in 0..<1000 as Range<UInt64> {
-        if state.adaptivePolling.noteCall(now: 1 << 62 + number) { break }
+        if state.background.polling.noteCall(now: 1 << 62 + number) { break }
       }
       connection.rearm(&state)
-      #expect(state.isGlancedAt && state.armed == 0 && state.threads == 1)
+      #expect(state.isPolled && state.background.armed == 0 && state.background.threads == 1)
     }
-    connection.wake.signal()
+    connection.watch.wake()
   }
 
   @Test func `A client with adaptive polling answers requests between its calls`() throws {
@@ -109,13 +109,16 @@ import VFIOUserTransport
   @Test func `A client that stops calling returns from adaptive polling to epoll`() throws {
     let client = try glancingClient { try $0.serve() }
     let connection = client.supervisor.last.connection
-    #expect(eventually { connection.state.withLock { !$0.adaptivePolling.areOn && $0.armed != 0 } })
+    #expect(
+      eventually {
+        connection.state.withLock { !$0.background.polling.areOn && $0.background.armed != 0 }
+      })
   }
 
   @Test func `A client with adaptive polling resumes a task when its reply arrives`() async throws {
     let client = try glancingClient { try $0.serve() }
     #expect(try await client.deviceInfo().regionCount == 9)
-    #expect(client.supervisor.last.connection.state.withLock { $0.asyncCalls.isEmpty })
+    #expect(client.supervisor.last.connection.state.withLock { !$0.calls.hasTasks })
   }
 
   @Test func `A client with adaptive polling notices that the server disconnects`() throws {

@@ -10,18 +10,18 @@ import VFIOUserTransport
   @Test func `Tasks that wait for a connection leave no waiter behind, whatever ends the wait`()
     async
   {
-    let supervisor = ConnectionSupervisor { (_, _) throws(SystemCallError) in
-      throw SystemCallError(call: "connect", code: .canceled)
-    }
     var options = ClientOptions()
     options.reconnection = .on(ReconnectionPolicy())
     for round in 0..<200 {
-      _ = supervisor.beginReconnecting()
+      let supervisor = ConnectionSupervisor { (_, _) throws(SystemCallError) in
+        throw SystemCallError(call: "connect", code: .canceled)
+      }
+      #expect(supervisor.beginReconnecting())
       let waiting = Task { [options] in
         await withTaskGroup(of: Void.self) { group in
           for number in 0..<20 {
             let time = Duration.microseconds(900 + 10 * number)
-            group.addTask { _ = try? await supervisor.current(options, time) }
+            group.addTask { _ = try? await supervisor.current(options, before: .after(time)) }
           }
         }
       }
@@ -29,7 +29,8 @@ import VFIOUserTransport
       if round.isMultiple(of: 2) { waiting.cancel() }
       supervisor.stopReconnecting(.cancelled)
       await waiting.value
+      #expect(supervisor.waiterCount == 0)
+      #expect(!supervisor.beginReconnecting(), "a device that is given up stays so")
     }
-    #expect(supervisor.waiterCount == 0)
   }
 }

@@ -44,7 +44,8 @@ extension `A misbehaving server` {
     .loading("says four bytes and sends a mebibyte", bytes: 1 << 20),
     .loading("says five bytes and sends four", count: 5),
     .replying(
-      "answers a read with nothing", .load, other(.regionRead, ""), like: true, []),
+      "answers a read with nothing", .load,
+      .malformedReply(.regionRead, .truncated(needed: 16, had: 0)), []),
     .replying(
       "answers a write about another offset", .store, other(.regionWrite, ""), like: true,
       longs([9]) + words([0, 4])),
@@ -55,7 +56,8 @@ extension `A misbehaving server` {
       "answers a write with the data", .store, other(.regionWrite, ""), like: true,
       longs([8]) + words([0, 4, 1])),
     .replying(
-      "answers a write with nothing", .store, other(.regionWrite, ""), like: true, []),
+      "answers a write with nothing", .store,
+      .malformedReply(.regionWrite, .truncated(needed: 16, had: 0)), []),
   ]
 
   static let chains: [ServerMisbehaviour] = [

@@ -29,8 +29,8 @@ import VFIOUserTransport
       }
     }
     #expect(wrong.all == [])
-    #expect(client.supervisor.last.connection.state.withLock { $0.hasReader } == false)
-    #expect(client.supervisor.last.connection.state.withLock { $0.firstAsleep } == -1)
+    #expect(client.supervisor.last.connection.state.withLock { $0.reader.isTaken } == false)
+    #expect(client.supervisor.last.connection.state.withLock { $0.reader.firstAsleep } == nil)
   }
 
   @Test func `The reading caller hands the role on when its own reply comes first`() throws {
@@ -44,7 +44,7 @@ import VFIOUserTransport
   @Test func `A client that only threads call starts no background thread`() throws {
     let client = try client { try $0.serve() }
     for _ in 0..<100 { _ = try client.load(.bar0, at: 0, as: UInt32.self) }
-    #expect(client.supervisor.last.connection.state.withLock { $0.threads } == 0)
+    #expect(client.supervisor.last.connection.state.withLock { $0.background.threads } == 0)
   }
 
   @Test func `A caller that sleeps beside the reading caller wakes at its own timeout`() throws {
@@ -58,7 +58,7 @@ import VFIOUserTransport
     }
     let reader = try Later { try? client.load(.bar0, at: 5, as: UInt32.self) }
     let state = client.supervisor.last.connection.state
-    #expect(eventually { state.withLock { $0.hasReader } })
+    #expect(eventually { state.withLock { $0.reader.isTaken } })
     #expect(throws: ClientError.timedOut(.deviceReset)) {
       try client.reset(timeout: .milliseconds(10))
     }

@@ -358,8 +358,7 @@ private func serveUntilReset(_ server: ScriptedServer) throws {
 extension Connection {
   /// Takes the role of the reader, unless somebody has it.
   fileprivate func becomeReader(_ state: inout State) -> Bool {
-    guard !state.hasReader else { return false }
-    state.hasReader = true
+    guard state.reader.take() else { return false }
     rearm(&state)
     return true
   }

@@ -41,7 +41,7 @@ private func sendWithTooManyDescriptors() throws {
   for _ in 0..<atOnce + more {
     try connection.send(.dmaMap, payload: 32, descriptors: descriptors(1), in: group) { _ in }
   }
-  #expect(connection.state.withLock { !$0.outbox.isEmpty && $0.failure == nil })
+  #expect(connection.state.withLock { !$0.sending.isEmpty && $0.failure == nil })
   mayRead.open()
   #expect(failure { () throws(ClientError) in try connection.fence(group) } == nil)
   #expect(seen.all == Array(repeating: 1, count: atOnce + more))

@@ -188,7 +188,7 @@ import VFIOUserTransport
     }
     let posted = try Later {
       _ = eventually {
-        client.supervisor.last.connection.state.withLock { $0.outbox.unsentCount > 2 << 20 }
+        client.supervisor.last.connection.state.withLock { $0.sending.unsentCount > 2 << 20 }
       }
       return failure { () throws(ClientError) in try client.post(UInt32(1), .bar0, at: 0) }
     }
@@ -272,7 +272,7 @@ import VFIOUserTransport
       }
     }
     let state = client.supervisor.last.connection.state
-    #expect(eventually { state.withLock { $0.outbox.count > Connection.backlogLimit } })
+    #expect(eventually { state.withLock { $0.sending.unsentCount > SendQueue.backlogLimit } })
     stuck.open()
     #expect(try failed.get() == nil)
     #expect(seen.wait(for: 1) == [count])

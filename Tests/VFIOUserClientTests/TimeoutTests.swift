@@ -118,7 +118,7 @@ private let interruptions = Atomic<Int>(0)
     }
     let reading = try Later { try? client.load(.bar0, at: 3, as: UInt8.self) }
     let state = client.supervisor.last.connection.state
-    #expect(eventually { state.withLock { $0.hasReader } })
+    #expect(eventually { state.withLock { $0.reader.isTaken } })
     let failure = await taskFailure { try await client.reset(timeout: .milliseconds(20)) }
     #expect(failure == .timedOut(.deviceReset))
     #expect(!reading.isDone)
@@ -162,7 +162,7 @@ private let interruptions = Atomic<Int>(0)
     #expect(await task.value == .cancelled)
     let state = client.supervisor.last.connection.state
     #expect(state.withLock { $0.calls.abandonedCount } == 1)
-    #expect(state.withLock { $0.backgroundUsers } == 0)
+    #expect(state.withLock { $0.background.users } == 0)
     cancelled.open()
     #expect(try await client.deviceInfo().regionCount == 9)
     #expect(state.withLock { $0.calls.abandonedCount } == 0)

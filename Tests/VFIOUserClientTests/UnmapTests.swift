@@ -63,7 +63,7 @@ extension Client {
     #expect(client.reads(until: { seen.all.count == 4 }))
     #expect(seen.all == [[10, 11], [nil, 11], [nil, 11], [nil, nil]])
     let state = client.supervisor.last.connection.state
-    #expect(state.withLock { $0.backgroundUsers } == 0)
+    #expect(state.withLock { $0.background.users } == 0)
   }
 
   @Test
@@ -186,8 +186,8 @@ extension Client {
     #expect(seen.all == [[10], error == 0 ? [nil] : [10]])
     #expect(client.pages == (error == 0 ? [] : [0]))
     let state = client.supervisor.last.connection.state
-    #expect(eventually { state.withLock { $0.servesMemory } == (error != 0) })
-    #expect(state.withLock { $0.lateCompletions.isEmpty })
+    #expect(eventually { state.withLock { $0.background.servesMemory } == (error != 0) })
+    #expect(state.withLock { $0.calls.keepsNoLateCompletion })
   }
 
   @Test func `A DMA window whose unmap is cut off is registered with the next connection`() throws {

@@ -108,20 +108,20 @@ import VFIOUserTransport
     let client = try client { try $0.serve() }
     let state = client.supervisor.last.connection.state
     let memory = try SharedMemory(size: 4096)
-    #expect(state.withLock { $0.backgroundUsers } == 0)
+    #expect(state.withLock { $0.background.users } == 0)
     for _ in 0..<3 {
       try client.map(memory, at: 0, size: 4096)
       try client.map(memory, at: 4096, size: 4096)
-      #expect(state.withLock { $0.backgroundUsers } == 1)
+      #expect(state.withLock { $0.background.users } == 1)
       try client.unmap(at: 0, size: 4096)
-      #expect(state.withLock { $0.backgroundUsers } == 1)
+      #expect(state.withLock { $0.background.users } == 1)
       try client.unmapAll()
-      #expect(state.withLock { $0.backgroundUsers } == 0)
+      #expect(state.withLock { $0.background.users } == 0)
     }
     try onThreads(8) { number in
       #expect(throws: Never.self) { try client.map(memory, at: UInt64(number) << 12, size: 4096) }
     }
-    #expect(state.withLock { $0.backgroundUsers } == 1)
+    #expect(state.withLock { $0.background.users } == 1)
   }
 
   @Test func `Unmapping a DMA window reports its timeout`() async throws {
