@@ -22,6 +22,9 @@
 #if __has_include("CLinuxStorage.h")
 #include "CLinuxStorage.h"
 #endif
+#if __has_include("CLinuxFiles.h")
+#include "CLinuxFiles.h"
+#endif
 
 #ifdef __cplusplus
 extern "C" {

@@ -1,4 +1,3 @@
-internal import CLinux
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
@@ -6,16 +5,16 @@ internal import VFIOUserTransport
 extension Connection {
   /// Sends a command and suspends until its reply has come.
   ///
-  /// - Throws: as ``call(_:payload:descriptors:timeout:into:fill:)``, and ``ClientError/cancelled``
+  /// - Throws: as ``call(_:payload:descriptors:before:into:fill:)``, and ``ClientError/cancelled``
   ///   when the task is cancelled, in which case the late reply is swallowed.
   func callAsync(
-    _ request: AsyncRequest, timeout: Duration?
+    _ request: AsyncRequest, before deadline: Deadline?
   ) async throws(ClientError) -> AsyncReply {
     let ticket = AsyncTicket()
-    let deadline = deadline(timeout)
+    let due = deadline ?? usualDeadline
     let outcome = await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
-        start(request, AsyncCall(continuation, limit: request.limit, deadline), ticket)
+        start(request, AsyncCall(continuation, limit: request.limit, due), ticket)
       }
     } onCancel: {
       cancel(ticket)
@@ -29,20 +28,18 @@ extension Connection {
     let refusal: ClientError? = state.update { state in
       guard !ticket.isCancelled else { return .cancelled }
       do throws(ClientError) {
-        let index = try begin(&state, request.command, .async(pending))
-        let call = unsafe state.calls.call(index)
-        unsafe call.pointee.descriptorLimit = request.descriptorLimit
+        let call = try begin(&state, request.command, .async(pending))
+        call.descriptorLimit = request.descriptorLimit
         do throws(ClientError) {
-          try suspend(&state, pending, index, ticket)
+          try suspend(&state, pending, call, ticket)
         } catch {
-          state.calls.answered(index)
-          state.calls.release(index)
+          state.calls.answered(call)
+          state.calls.release(call)
           throw error
         }
-        let header = Header(
-          id: unsafe call.pointee.id, command: request.command, size: 0)
+        let header = Header(id: call.id, command: request.command, size: 0)
         let carried = request.descriptors?.take() ?? DescriptorList()
-        enqueue(&state, header, request.payload.count, carried) { $0.store(request.payload) }
+        enqueue(&state, header, request.payload.count, carried) { $0.copy(request.payload.span) }
         return nil
       } catch {
         return error
@@ -50,20 +47,18 @@ extension Connection {
     }
     if let refusal { pending.take()?.resume(returning: .failure(refusal)) }
     // A shorter deadline than the one that the background waits for must be seen.
-    wake.signal()
+    watch.wake()
   }
 
   /// From now on the background reader ends the call.
-  ///
-  /// Called under the lock.
   private func suspend(
-    _ state: inout State, _ pending: AsyncCall, _ index: Int32, _ ticket: AsyncTicket
+    _ state: inout State, _ pending: AsyncCall, _ call: CallHandle, _ ticket: AsyncTicket
   ) throws(ClientError) {
-    state.asyncCalls[ObjectIdentifier(pending)] = index
+    state.calls.add(pending, call)
     do throws(ClientError) {
       try addBackgroundUser(&state)
     } catch {
-      state.asyncCalls.removeValue(forKey: ObjectIdentifier(pending))
+      _ = state.calls.remove(pending)
       throw error
     }
     ticket.call = pending
@@ -80,10 +75,8 @@ extension Connection {
   private func cancel(_ ticket: AsyncTicket) {
     let continuation: CheckedContinuation<AsyncCall.Outcome, Never>? = state.update { state in
       ticket.isCancelled = true
-      guard let pending = ticket.call,
-        let index = state.asyncCalls[ObjectIdentifier(pending)]
-      else { return nil }
-      drop(&state, pending, index)
+      guard let pending = ticket.call, let call = state.calls.call(of: pending) else { return nil }
+      drop(&state, pending, call)
       return pending.take()
     }
     continuation?.resume(returning: .failure(.cancelled))
@@ -91,19 +84,17 @@ extension Connection {
 
   /// Nobody waits for a call any longer.
   ///
-  /// Called under the lock.
-  ///
   /// - Returns: the command that is given up, or one of those at the fence.
   @discardableResult
-  func drop(_ state: inout State, _ pending: AsyncCall, _ index: Int32) -> Command {
-    let command = unsafe state.calls.call(index).pointee.command
-    state.forget(pending, index)
+  func drop(_ state: inout State, _ pending: AsyncCall, _ call: CallHandle) -> Command {
+    let command = call.command
+    state.forget(pending)
     guard let group = pending.group else {
-      abandon(&state, index)
+      abandon(&state, call)
       return command
     }
     group.waiter = nil
-    state.calls.release(index)
+    state.calls.release(call)
     return abandonAll(&state, of: group) ?? command
   }
 }
@@ -113,12 +104,12 @@ extension Connection {
   ///
   /// - Throws: the first failure among the answers; ``ClientError/cancelled``, which gives up what is
   ///   still out.
-  func fence(_ group: FenceGroup, timeout: Duration?) async throws(ClientError) {
+  func fence(_ group: FenceGroup, before deadline: Deadline?) async throws(ClientError) {
     let ticket = AsyncTicket()
-    let deadline = deadline(timeout)
+    let due = deadline ?? usualDeadline
     let outcome = await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
-        wait(AsyncCall(continuation, limit: 0, deadline, at: group), group, ticket)
+        wait(AsyncCall(continuation, limit: 0, due, at: group), group, ticket)
       }
     } onCancel: {
       cancel(ticket)
@@ -134,34 +125,19 @@ extension Connection {
         return .failure(.cancelled)
       }
       guard group.outstanding > 0 else { return .success(.nothing) }
-      let index = state.calls.beginWithoutID()
-      unsafe state.calls.call(index).pointee.kind = .async(pending)
+      let call = state.calls.beginWithoutID(.async(pending))
       do throws(ClientError) {
-        try suspend(&state, pending, index, ticket)
+        try suspend(&state, pending, call, ticket)
       } catch {
-        state.calls.release(index)
+        state.calls.release(call)
         abandonAll(&state, of: group)
         return .failure(error)
       }
-      group.waiter = index
+      group.waiter = call
       return nil
     }
     if let outcome { pending.take()?.resume(returning: outcome) }
-    wake.signal()
-  }
-
-  /// A reply that a fence counts: the last one wakes the thread or the task that waits there.
-  ///
-  /// Called under the lock.
-  func reached(_ state: inout State, _ group: FenceGroup) {
-    guard let waiter = group.waiter else { return }
-    group.waiter = nil
-    guard case .async(let pending) = unsafe state.calls.call(waiter).pointee.kind else {
-      return complete(&state, waiter)
-    }
-    state.forget(pending, waiter)
-    state.calls.release(waiter)
-    pending.take()?.resume(returning: .success(.nothing))
+    watch.wake()
   }
 }
 
@@ -174,13 +150,6 @@ struct AsyncRequest: Sendable {
   let limit: Int
   /// Most descriptors that the reply may bring.
   let descriptorLimit: Int
-}
-
-extension MutableRawSpan {
-  /// Writes bytes from the start.
-  mutating func store(_ bytes: [UInt8]) {
-    for place in bytes.indices { storeBytes(of: bytes[place], toByteOffset: place, as: UInt8.self) }
-  }
 }
 
 /// Ties the cancellation of a task to its call.

@@ -1,126 +1,71 @@
-internal import CLinux
 internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// What a waiting thread gets: bytes of the payload, and what came with it.
-struct Reply: ~Copyable {
-  var count: Int
-  var descriptors: DescriptorList
-}
-
-/// Where the payload of a reply goes: its first bytes to `fixed`, the rest to `data`.
-///
-/// A longer one is an error of the server's, and consumed.
-@safe
-struct ReplyBuffers {
-  var fixed: UnsafeMutableRawBufferPointer
-  var data: UnsafeMutableRawBufferPointer
-  var descriptorLimit: Int
-
-  init(
-    fixed: UnsafeMutableRawBufferPointer,
-    data: UnsafeMutableRawBufferPointer = unsafe UnsafeMutableRawBufferPointer(
-      start: nil, count: 0),
-    descriptorLimit: Int = 0
-  ) {
-    unsafe self.fixed = fixed
-    unsafe self.data = data
-    self.descriptorLimit = descriptorLimit
-  }
-}
-
+/// Calls of threads, which wait for the reply.
 extension Connection {
   /// Sends a command and waits for its reply.
   ///
   /// - Parameters:
   ///   - size: bytes of the payload, all of which `fill` writes.
+  ///   - deadline: when the reply has to be there, nil for the usual time.
   ///   - buffers: lent until this returns.
   /// - Throws: ``ClientError/refused(_:_:)`` with the server's errno, ``ClientError/timedOut(_:)``, or
   ///   ``ClientError/disconnected(_:)``.
   func call(
     _ command: Command, payload size: Int, descriptors: consuming DescriptorList = DescriptorList(),
-    timeout: Duration? = nil, into buffers: ReplyBuffers,
+    before deadline: Deadline? = nil, into buffers: ReplyBuffers,
     fill: (inout MutableRawSpan) -> Void
   ) throws(ClientError) -> Reply {
-    let deadline = deadline(timeout)
+    let due = deadline ?? usualDeadline
     var carried: DescriptorList? = consume descriptors
     let waiter = try state.update { state throws(ClientError) -> Waiter in
-      let index = try begin(&state, command, .waiting)
-      let call = unsafe state.calls.call(index)
-      unsafe call.pointee.fixed = buffers.fixed
-      unsafe call.pointee.data = buffers.data
-      unsafe call.pointee.descriptorLimit = buffers.descriptorLimit
-      let header = Header(id: unsafe call.pointee.id, command: command, size: 0)
+      let call = try begin(&state, command, .waiting)
+      call.lend(buffers)
+      let header = Header(id: call.id, command: command, size: 0)
       enqueue(&state, header, size, carried.take() ?? DescriptorList(), fill)
-      return takeRoleOrSleep(&state, index)
+      return takeRoleOrSleep(&state, call)
     }
-    let holdsRole = wait(waiter, before: deadline, isFar: timeout == nil && hasFarDeadline)
-    return try finish(waiter, holdsRole: holdsRole)
+    let holdsRole = wait(waiter, before: due, isFar: deadline == nil && isUsualFar)
+    return try finish(waiter.call, holdsRole: holdsRole)
   }
 
   /// Takes a place for a command, if the connection stands.
   func begin(
     _ state: inout State, _ command: Command, _ kind: PendingCall.Kind
-  ) throws(ClientError) -> Int32 {
+  ) throws(ClientError) -> CallHandle {
     if let sendFailure = state.sendFailure { throw .disconnected(sendFailure) }
-    guard let index = state.calls.begin(command, kind) else { throw .tooManyInFlight }
-    return index
-  }
-
-  /// Appends a message and sends what the socket takes; the rest is the background's to send.
-  func enqueue(
-    _ state: inout State, _ header: Header, _ size: Int, _ descriptors: consuming DescriptorList,
-    _ fill: (inout MutableRawSpan) -> Void
-  ) {
-    appendCoalesced(&state)
-    trace.record(.sent(id: header.id, header.command, size: Header.wireSize + size))
-    do throws(Errno) {
-      var payload = try state.outbox.reserve(payload: size)
-      fill(&payload)
-      state.outbox.commit(header, payload: size, descriptors: descriptors)
-    } catch {
-      // Sending loses the connection then: the server waits for what it will not get.
-      state.outbox.loseMessage()
-    }
-    push(&state)
-  }
-
-  /// The caller reads the socket if nobody does, and else goes to sleep.
-  func takeRoleOrSleep(_ state: inout State, _ index: Int32) -> Waiter {
-    let call = unsafe state.calls.call(index)
-    // Sending may have lost the connection: the call is done then, and the thread that read so far may
-    // not have noticed yet, so that nobody may touch the receiver.
-    guard state.failure == nil else {
-      return unsafe Waiter(index: index, call: call, isReader: false)
-    }
-    guard state.hasReader else {
-      state.hasReader = true
-      rearm(&state)
-      return unsafe Waiter(index: index, call: call, isReader: true)
-    }
-    unsafe clinux_word_store(&call.pointee.word, PendingCall.Signal.asleep)
-    state.appendAsleep(index)
-    return unsafe Waiter(index: index, call: call, isReader: false)
+    guard let call = state.calls.begin(command, kind) else { throw .tooManyInFlight }
+    return call
   }
 
   /// A thread that waits for its call.
-  @safe
   struct Waiter {
-    let index: Int32
-    // Sound: calls stay where they are for the life of the connection, which the waiting thread holds.
-    let call: UnsafeMutablePointer<PendingCall>
+    let call: CallHandle
     /// Whether it took the role of the reader.
     let isReader: Bool
+  }
+
+  /// The caller reads the socket if nobody does, and else goes to sleep.
+  func takeRoleOrSleep(_ state: inout State, _ call: CallHandle) -> Waiter {
+    // Sending may have lost the connection: the call is done then, and the thread that read so far may
+    // not have noticed yet, so that nobody may touch the receiver.
+    guard !state.isLost else { return Waiter(call: call, isReader: false) }
+    guard state.reader.take() else {
+      state.reader.sleep(call)
+      return Waiter(call: call, isReader: false)
+    }
+    rearm(&state)
+    return Waiter(call: call, isReader: true)
   }
 
   /// Returns when the call is done or its time is up, in the latter case with the failure set.
   ///
   /// - Parameter isFar: whether the deadline was set a moment ago and is far away.
-  /// - Returns: whether the thread holds the role of the reader now; ``leaveRole(_:)`` is due then.
+  /// - Returns: whether the thread holds the role of the reader now; ``leaveRole(_:isCaller:)`` is due then.
   func wait(_ waiter: Waiter, before deadline: Deadline, isFar: Bool = false) -> Bool {
-    if !waiter.isReader, sleep(waiter, deadline) == .done { return false }
-    return unsafe read(until: waiter.call, before: deadline, isFar: isFar && waiter.isReader)
+    if !waiter.isReader, sleep(waiter.call, deadline) == .done { return false }
+    return read(until: waiter.call, before: deadline, isFar: isFar && waiter.isReader)
   }
 
   private enum Awakening {
@@ -128,45 +73,35 @@ extension Connection {
     case promoted
   }
 
-  private func sleep(_ waiter: Waiter, _ deadline: Deadline) -> Awakening {
-    let call = unsafe waiter.call
+  private func sleep(_ call: CallHandle, _ deadline: Deadline) -> Awakening {
     while true {
-      switch unsafe clinux_word_load(&call.pointee.word) {
-      case PendingCall.Signal.done: return .done
-      case PendingCall.Signal.promoted: return .promoted
-      default: break
-      }
-      let result = unsafe clinux_futex_wait(
-        &call.pointee.word, PendingCall.Signal.asleep, deadline.instant)
-      guard result != 0 else { continue }
+      if let awakening = Self.awakening(call) { return awakening }
+      guard !call.sleep(before: deadline) else { continue }
       // Out of time; but the reply or the role may have come in the same moment.
       return state.withLock { state in
-        switch unsafe clinux_word_load(&call.pointee.word) {
-        case PendingCall.Signal.done: return .done
-        case PendingCall.Signal.promoted: return .promoted
-        default:
-          state.removeAsleep(waiter.index)
-          // No longer in the list, so whoever completes the call must not take it out again.
-          unsafe clinux_word_store(&call.pointee.word, PendingCall.Signal.awake)
-          unsafe call.pointee.failure = .timedOut(call.pointee.command)
-          return .done
-        }
+        if let awakening = Self.awakening(call) { return awakening }
+        state.reader.giveUp(call)
+        return .done
       }
     }
   }
 
+  private static func awakening(_ call: CallHandle) -> Awakening? {
+    switch call.signal {
+    case .done: .done
+    case .promoted: .promoted
+    case .awake, .asleep: nil
+    }
+  }
+
   /// Takes the outcome and gives the place back, and the role if the thread has it.
-  func finish(_ waiter: Waiter, holdsRole: Bool) throws(ClientError) -> Reply {
-    var reply = Reply(count: 0, descriptors: DescriptorList())
+  private func finish(_ call: CallHandle, holdsRole: Bool) throws(ClientError) -> Reply {
+    var reply = Reply()
     let failure = state.withLock { state -> ClientError? in
       if holdsRole { leaveRole(&state) }
-      let call = unsafe waiter.call
-      guard unsafe call.pointee.failure == nil else { return fail(&state, waiter.index) }
-      reply.count = unsafe call.pointee.received
-      if unsafe !call.pointee.descriptors.isEmpty {
-        reply.descriptors = unsafe exchange(&call.pointee.descriptors, with: DescriptorList())
-      }
-      state.calls.release(waiter.index)
+      guard !call.hasFailed else { return fail(&state, call) }
+      call.takeReply(into: &reply)
+      state.calls.release(call)
       return nil
     }
     guard let failure else { return reply }
@@ -176,53 +111,21 @@ extension Connection {
   }
 
   /// Takes the reason of a failure and gives the place back.
-  private func fail(_ state: inout State, _ index: Int32) -> ClientError? {
-    let failure = unsafe state.calls.call(index).pointee.failure.take()
+  private func fail(_ state: inout State, _ call: CallHandle) -> ClientError? {
+    let failure = call.takeFailure()
     if case .timedOut = failure {
-      abandon(&state, index)
+      abandon(&state, call)
     } else {
-      state.calls.release(index)
+      state.calls.release(call)
     }
     return failure
   }
 
   /// Gives a call up; too many of those, and the server is not one to talk to.
-  func abandon(_ state: inout State, _ index: Int32) {
-    state.calls.abandon(index)
+  func abandon(_ state: inout State, _ call: CallHandle) {
+    state.calls.abandon(call)
     let unanswered = state.calls.abandonedCount
     guard unanswered > Self.abandonedLimit else { return }
     lose(&state, .notAnswering(unanswered: unanswered, limit: Self.abandonedLimit))
-  }
-}
-
-extension Connection.State {
-  /// Puts a thread at the end of the list of those that sleep.
-  mutating func appendAsleep(_ index: Int32) {
-    let call = unsafe calls.call(index)
-    unsafe call.pointee.previous = lastAsleep
-    unsafe call.pointee.next = -1
-    if lastAsleep >= 0 {
-      unsafe calls.call(lastAsleep).pointee.next = index
-    } else {
-      firstAsleep = index
-    }
-    lastAsleep = index
-  }
-
-  /// Takes a thread out of the list of those that sleep.
-  mutating func removeAsleep(_ index: Int32) {
-    let call = unsafe calls.call(index)
-    let previous = unsafe call.pointee.previous
-    let next = unsafe call.pointee.next
-    if previous >= 0 {
-      unsafe calls.call(previous).pointee.next = next
-    } else {
-      firstAsleep = next
-    }
-    if next >= 0 {
-      unsafe calls.call(next).pointee.previous = previous
-    } else {
-      lastAsleep = previous
-    }
   }
 }

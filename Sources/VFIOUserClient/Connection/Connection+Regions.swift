@@ -5,58 +5,52 @@ internal import VFIOUserTransport
 extension Connection {
   /// Reads into memory that is lent until this returns.
   func read(
-    _ access: RegionAccess, into target: UnsafeMutableRawBufferPointer, timeout: Duration? = nil
+    _ access: RegionAccess, into target: UnsafeMutableRawBufferPointer,
+    before deadline: Deadline? = nil
   ) throws(ClientError) {
     trace.record(.region(.regionRead, access))
     try unsafe withAnswer { (answer) throws(ClientError) in
       let buffers = unsafe ReplyBuffers(fixed: answer, data: target)
       let reply = try call(
-        .regionRead, payload: RegionAccess.wireSize, timeout: timeout, into: buffers
+        .regionRead, payload: RegionAccess.wireSize, before: deadline, into: buffers
       ) { access.encode(into: &$0) }
-      guard reply.count == RegionAccess.wireSize + target.count,
-        unsafe RegionAccess(answer) == access
-      else {
-        throw .implausibleReply(
-          .regionRead, "\(reply.count) bytes do not answer \(access)")
-      }
+      // Sound: lent by `withAnswer` until this closure returns.
+      let fixed = unsafe Span<UInt8>(_unsafeBytes: answer.first(reply.count))
+      try ReplyCheck.requireData(of: access, fixed, size: reply.count)
     }
   }
 
   /// Writes bytes and waits for the answer.
   func write(
-    _ access: RegionAccess, _ data: Span<UInt8>, timeout: Duration? = nil
+    _ access: RegionAccess, _ data: Span<UInt8>, before deadline: Deadline? = nil
   ) throws(ClientError) {
-    try write(access, data.count, timeout) { bytes in
-      unsafe data.withUnsafeBytes { source in
-        unsafe bytes.withUnsafeMutableBytes { unsafe $0.copyMemory(from: source) }
-      }
-    }
+    try write(access, data.count, deadline) { $0.copy(data) }
   }
 
   /// Writes a number and waits for the answer.
   func write<Number: FixedWidthInteger & BitwiseCopyable>(
-    _ access: RegionAccess, _ number: Number, timeout: Duration? = nil
+    _ access: RegionAccess, _ number: Number, before deadline: Deadline? = nil
   ) throws(ClientError) {
-    try write(access, MemoryLayout<Number>.size, timeout) { $0.storeLittleEndian(number, at: 0) }
+    try write(access, MemoryLayout<Number>.size, deadline) { $0.storeLittleEndian(number, at: 0) }
   }
 
   private func write(
-    _ access: RegionAccess, _ count: Int, _ timeout: Duration?,
+    _ access: RegionAccess, _ count: Int, _ deadline: Deadline?,
     _ fill: (inout MutableRawSpan) -> Void
   ) throws(ClientError) {
     trace.record(.region(.regionWrite, access))
     try unsafe withAnswer { (answer) throws(ClientError) in
       let reply = try call(
-        .regionWrite, payload: RegionAccess.wireSize + count, timeout: timeout,
+        .regionWrite, payload: RegionAccess.wireSize + count, before: deadline,
         into: unsafe ReplyBuffers(fixed: answer)
       ) { bytes in
         access.encode(into: &bytes)
         var data = bytes._mutatingExtracting(RegionAccess.wireSize...)
         fill(&data)
       }
-      guard reply.count == RegionAccess.wireSize, unsafe RegionAccess(answer) == access else {
-        throw .implausibleReply(.regionWrite, "\(reply.count) bytes do not answer \(access)")
-      }
+      // Sound: lent by `withAnswer` until this closure returns.
+      let payload = unsafe Span<UInt8>(_unsafeBytes: answer.first(reply.count))
+      try ReplyCheck.requireNoData(of: access, payload)
     }
   }
 
@@ -71,13 +65,12 @@ extension Connection {
       try unsafe body(answer)
     }
   }
+
 }
 
-extension RegionAccess {
-  /// What an answer is about, nil when it is cut short.
-  fileprivate init?(_ answer: UnsafeMutableRawBufferPointer) {
-    let bytes = unsafe Span<UInt8>(_unsafeBytes: UnsafeRawBufferPointer(answer))
-    guard let access = try? RegionAccess(decoding: bytes) else { return nil }
-    self = access
+extension UnsafeMutableRawBufferPointer {
+  /// Its first bytes, at most so many.
+  fileprivate func first(_ count: Int) -> UnsafeRawBufferPointer {
+    unsafe UnsafeRawBufferPointer(rebasing: self[..<Swift.min(count, self.count)])
   }
 }

@@ -1,7 +1,43 @@
-internal import CLinux
 internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
+
+/// The queue of messages: appending to it, and sending.
+extension Connection {
+  /// Appends a message and sends what the socket takes; the rest is the background's to send.
+  ///
+  /// - Throws: what `fill` throws; there is no message then.
+  func enqueue<Failure: Error>(
+    _ state: inout State, _ header: Header, _ size: Int, _ descriptors: consuming DescriptorList,
+    _ fill: (inout MutableRawSpan) throws(Failure) -> Void
+  ) throws(Failure) {
+    try state.sending.append(header, size, descriptors, trace, fill)
+    trace.record(.sent(id: header.id, header.command, size: Header.wireSize + size))
+    push(&state)
+  }
+
+  /// Sends what the socket takes.
+  func push(_ state: inout State) {
+    guard !state.isServerGone else { return discardUnsent(&state) }
+    do throws(StreamError) {
+      try state.sending.send(to: socket, trace)
+      rearm(&state)
+    } catch .closedByPeer where state.calls.inFlight > 0 && !state.isLost {
+      // It may have answered them before it went, and said in a reply why it goes.
+      state.standing = .serverGone
+      state.observers.onServerGone?()
+      socket.receiveOnly()
+      discardUnsent(&state)
+    } catch {
+      lose(&state, error)
+    }
+  }
+
+  private func discardUnsent(_ state: inout State) {
+    state.sending.discard()
+    rearm(&state)
+  }
+}
 
 /// Commands whose sender does not wait: posted ones, and those that a fence waits for later.
 extension Connection {
@@ -9,12 +45,11 @@ extension Connection {
   ///
   /// - Parameter attempt: says whether there was, and sends it then.
   func post(
-    timeout: Duration?, _ attempt: () throws(ClientError) -> Bool
+    before deadline: Deadline?, _ attempt: () throws(ClientError) -> Bool
   ) throws(ClientError) {
     guard try !attempt() else { return }
-    let own = timeout.map { Deadline.after($0) }
     repeat {
-      try waitForBacklog(before: own)
+      try waitForBacklog(before: deadline)
     } while try !attempt()
   }
 
@@ -26,9 +61,9 @@ extension Connection {
   ) throws(ClientError) -> Bool {
     try state.update { state throws(ClientError) in
       if let sendFailure = state.sendFailure { throw .disconnected(sendFailure) }
-      guard state.hasRoomForPosts else { return false }
+      guard state.sending.hasRoomForPosts else { return false }
       let header = Header(
-        id: PendingCalls.posted, command: command, size: 0, flags: .noReply)
+        id: CallTable.posted, command: command, size: 0, flags: .noReply)
       enqueue(&state, header, size, DescriptorList(), fill)
       return true
     }
@@ -43,10 +78,7 @@ extension Connection {
   func tryPost(_ write: RegionWrite) throws(ClientError) -> Bool {
     let isCollected = try state.withLock { state throws(ClientError) -> Bool in
       if let sendFailure = state.sendFailure { throw .disconnected(sendFailure) }
-      guard state.mayCoalesce, !state.outbox.isEmpty, state.coalesced.count < Self.maxCoalesced
-      else { return false }
-      state.coalesced.append(write)
-      return true
+      return state.sending.collect(write)
     }
     guard !isCollected else { return true }
     let size = RegionAccess.wireSize + Int(write.access.count)
@@ -59,36 +91,19 @@ extension Connection {
     }
   }
 
-  /// Most writes in one message.
-  static let maxCoalesced = 256
-  static let maxCoalescedBytes = 8 + maxCoalesced * RegionWrite.wireSize
-
-  /// Puts the collected writes in front of whatever is sent next.
-  ///
-  /// Called under the lock.
-  func appendCoalesced(_ state: inout State) {
-    guard !state.coalesced.isEmpty else { return }
-    let message = RegionWriteMulti(writes: state.coalesced)
-    trace.record(.coalesced(writes: state.coalesced.count))
-    state.outbox.append(
-      Header(id: PendingCalls.posted, command: .regionWriteMulti, size: 0, flags: .noReply),
-      message)
-    state.coalesced.removeAll(keepingCapacity: true)
-  }
-
   /// A sender that waits for nothing else waits here when too much waits for the socket.
   ///
   /// - Parameter own: the sender's deadline; without one it waits for as long as the server reads.
   private func waitForBacklog(before own: Deadline?) throws(ClientError) {
     while true {
-      let taken = state.withLock { $0.outbox.taken }
+      let taken = state.withLock { $0.sending.taken }
       let isDrained: Void? = state.withLock(
-        when: { $0.sendFailure != nil || $0.hasRoomForPosts }, before: own ?? deadline(nil)
+        when: { $0.sendFailure != nil || $0.sending.hasRoomForPosts }, before: own ?? usualDeadline
       ) { _ in }
       guard isDrained == nil else { return }
       // Whoever brought a time of their own may have more patience later.
       guard own == nil else { throw .timedOut(.regionWrite) }
-      guard state.withLock({ $0.outbox.taken == taken }) else { continue }
+      guard state.withLock({ $0.sending.taken == taken }) else { continue }
       let reason = StreamError.deadlinePassed(during: .sending)
       state.update { lose(&$0, reason) }
       throw .disconnected(reason)
@@ -97,7 +112,7 @@ extension Connection {
 
   /// Sends a command whose reply `group` counts.
   ///
-  /// - Parameter settlement: hears how the command ended, unless this throws.
+  /// - Parameter completion: hears how the command ended, unless this throws.
   func send(
     _ command: Command, payload size: Int, descriptors: consuming DescriptorList = DescriptorList(),
     in group: FenceGroup, _ completion: CommandCompletion? = nil,
@@ -105,63 +120,10 @@ extension Connection {
   ) throws(ClientError) {
     var carried: DescriptorList? = consume descriptors
     try state.update { state throws(ClientError) in
-      let index = try begin(&state, command, .fenced(group, completion))
+      let call = try begin(&state, command, .fenced(group, completion))
       group.outstanding += 1
-      let header = Header(
-        id: unsafe state.calls.call(index).pointee.id, command: command, size: 0)
+      let header = Header(id: call.id, command: command, size: 0)
       enqueue(&state, header, size, carried.take() ?? DescriptorList(), fill)
     }
   }
-
-  /// Waits until every command of the group is answered.
-  ///
-  /// - Throws: the first failure among the answers.
-  func fence(_ group: FenceGroup, timeout: Duration? = nil) throws(ClientError) {
-    let deadline = deadline(timeout)
-    let waiter: Waiter? = state.withLock { state in
-      guard group.outstanding > 0 else { return nil }
-      let index = state.calls.beginWithoutID()
-      group.waiter = index
-      return takeRoleOrSleep(&state, index)
-    }
-    if let waiter {
-      let holdsRole = wait(waiter, before: deadline)
-      let late = state.update { state in
-        if holdsRole { leaveRole(&state) }
-        if group.waiter == waiter.index { group.waiter = nil }
-        state.calls.release(waiter.index)
-        return abandonAll(&state, of: group)
-      }
-      if let late { throw .timedOut(late) }
-    }
-    if let failure = state.withLock({ _ in group.failure }) { throw failure }
-  }
-
-  /// Gives up what is still out.
-  ///
-  /// - Returns: one of the commands that are late, nil if none is.
-  @discardableResult
-  func abandonAll(_ state: inout State, of group: FenceGroup) -> Command? {
-    guard group.outstanding > 0 else { return nil }
-    var late: Command?
-    for index in 0..<Int32(state.calls.count) {
-      let call = unsafe state.calls.call(index)
-      guard case .fenced(let other, let completion) = unsafe call.pointee.kind, other === group
-      else { continue }
-      let command = unsafe call.pointee.command
-      if let completion {
-        completion(.timedOut(command), false)
-        state.lateCompletions[unsafe call.pointee.id] = completion
-      }
-      late = command
-      abandon(&state, index)
-    }
-    group.outstanding = 0
-    return late
-  }
-}
-
-extension Connection.State {
-  /// Whether little enough waits for the socket for posted writes to join it.
-  fileprivate var hasRoomForPosts: Bool { outbox.unsentCount <= Connection.backlogLimit }
 }

@@ -20,56 +20,15 @@ internal import VFIOUserTransport
 /// | `State` | the lock |
 /// | `receiver` | holding the role of the reader |
 /// | a waiting thread's reply buffers | the thread does not return before it has taken its call back, under the lock |
+/// | a `LargeMessage` | the thread that makes it, then the lock |
 @safe
 final class Connection: @unchecked Sendable {
-  struct State: ~Copyable {
-    var calls = PendingCalls()
-    var outbox = Outbox()
-    /// Posted writes that wait to be sent in one message while the socket is full.
-    var coalesced: [RegionWrite] = []
-    /// Why the connection is lost; nil while it is not.
-    var failure: StreamError?
-    /// Whether the server takes no more: what it sent before is still read, then the connection is lost.
-    var isServerGone = false
-    var hasReader = false
-    /// The sleeping threads, first to last.
-    var firstAsleep: Int32 = -1
-    var lastAsleep: Int32 = -1
-    /// What wants a background reader besides a full outbox: registered memory, handlers, and so on.
-    var backgroundUsers = 0
-    /// Whether registered memory is one of them.
-    var servesMemory = false
-    /// Whether the socket is in the set of the background reader.
-    var isWatched = false
-    /// What the background reader is watching for: CLINUX_READABLE, CLINUX_WRITABLE.
-    var armed: Int32 = 0
-    /// Whether it looks now and then instead.
-    var adaptivePolling = AdaptivePolling()
-    /// When a message that has begun has to be complete, while nobody reads.
-    var messageDue = Deadline.never
-    /// Who hears of late replies, by the id of a command that was given up.
-    var lateCompletions: [UInt16: CommandCompletion] = [:]
-    var asyncCalls: [ObjectIdentifier: Int32] = [:]
-    /// Requests of the server that wait for the handler.
-    var requests = RequestQueue()
-    /// Threads of ours that have not ended.
-    var threads = 0
-    /// Hears of the loss, once, under the lock: it must only take a note.
-    var onLoss: (@Sendable (StreamError) -> Void)?
-    /// The connection for the server's commands, which ends with this one.
-    var twin: Connection?
-    /// Hears that nothing can be sent any more when the loss is still to come; as ``onLoss``.
-    var onServerGone: (@Sendable () -> Void)?
-    /// Whether posted writes are collected into WRITE_MULTI.
-    var mayCoalesce = false
-  }
-
   let socket: MessageSocket
   let state: Monitor<State>
-  let timeout: Duration
-  private let timeoutInNanoseconds: UInt64
-  /// Whether a plain receive ends, by itself, well before a deadline that was just set.
-  let hasFarDeadline: Bool
+  /// How long a command may take, unless its caller says otherwise.
+  private let usualNanoseconds: UInt64
+  /// Whether a plain receive ends, by itself, well before a deadline of the usual time.
+  let isUsualFar: Bool
   let trace: TracePoint
   let service: MemoryService
   let handler: RequestHandler?
@@ -77,18 +36,12 @@ final class Connection: @unchecked Sendable {
   // the lock.
   let receiver: UnsafeMutablePointer<FrameReceiver>
   /// Watches the socket for the background reader.
-  let oneshot: OwnedDescriptor
-  /// Has the background reader look again: at deadlines, and whether the connection is lost.
-  let wake: EventFD
-  /// What is mapped of the device's regions.
-  let mappedRegions = MappedRegions()
+  let watch: SocketWatch
   /// Whether ``failure`` is set, for those who ask often.
   let isLost = Atomic<Bool>(false)
   /// Whether the connection is lost whose twin this is: no request is served any more.
   private let isLeftAlone = Atomic<Bool>(false)
 
-  /// Most bytes that wait for a full socket before a posted write waits as well.
-  static let backlogLimit = 1 << 20
   /// Most bytes of answers that wait for a server that asks and does not read.
   var answerLimit: Int { (16 << 20) + 2 * Int(service.maxTransfer) }
   /// Most ids that are reserved for late replies.
@@ -103,18 +56,15 @@ final class Connection: @unchecked Sendable {
     service: MemoryService, handler: RequestHandler?, trace: TracePoint
   ) throws(SystemCallError) {
     self.socket = socket
-    self.timeout = timeout
-    timeoutInNanoseconds = Deadline.nanoseconds(timeout)
-    hasFarDeadline = timeout >= Self.receiveSlice * 4
+    usualNanoseconds = Deadline.nanoseconds(timeout)
+    isUsualFar = timeout >= Self.receiveSlice * 4
     self.trace = trace
     self.service = service
     self.handler = handler
     let number = socket.descriptor.number
     _ = try checked(
       "setsockopt(SO_RCVTIMEO)", clinux_set_receive_timeout(number, 250_000_000))
-    oneshot = OwnedDescriptor(
-      adopting: try checked("epoll_create1", clinux_oneshot_create()))
-    wake = try EventFD()
+    watch = try SocketWatch()
     unsafe receiver = .allocate(capacity: 1)
     unsafe receiver.initialize(
       to: FrameReceiver(
@@ -133,12 +83,16 @@ final class Connection: @unchecked Sendable {
     unsafe receiver.deallocate()
   }
 
-  /// When a call that starts now has to be done.
-  func deadline(_ timeout: Duration?) -> Deadline {
-    if let timeout { return .after(timeout) }
-    return .after(nanoseconds: timeoutInNanoseconds)
-  }
+  /// When a command that starts now has to be answered, unless its caller says otherwise.
+  var usualDeadline: Deadline { .after(nanoseconds: usualNanoseconds) }
 
+  /// The same for a command that has to be answered before a deadline in any case.
+  func usualDeadline(atMost deadline: Deadline) -> Deadline { min(usualDeadline, deadline) }
+}
+
+// MARK: Set-up
+
+extension Connection {
   /// Raises the limit of what is received, once both sides agreed and before anything else is sent.
   func setMessageLimit(_ limit: Int) {
     // For a server that asks before it answers, the background may read already; never for long.
@@ -147,20 +101,57 @@ final class Connection: @unchecked Sendable {
 
   private func setLimit(_ limit: Int) -> Bool {
     state.withLock { state in
-      guard state.failure == nil else { return true }
-      guard !state.hasReader else { return false }
+      guard !state.isLost else { return true }
+      guard !state.reader.isTaken else { return false }
       unsafe receiver.pointee.assembler.messageLimit = limit
       return true
     }
   }
 
-  /// Has somebody hear of the loss of the connection; at once if it is lost already.
+  /// Takes what both sides agreed on.
+  ///
+  /// - Parameters:
+  ///   - collects: whether posted writes are collected into WRITE_MULTI.
+  ///   - twin: the connection for the server's commands, which ends with this one.
+  func setUp(collects: Bool, twin: Connection?) throws(ClientError) {
+    try state.update { state throws(ClientError) in
+      state.sending.collects = collects
+      if state.isLost { twin?.leaveAlone() } else { state.observers.twin = twin }
+      if handler != nil { try addBackgroundUser(&state) }
+    }
+  }
+
+  /// Reads all the time from now on, also while nobody waits.
+  func readInBackground() throws(ClientError) {
+    try state.update { state throws(ClientError) in try addBackgroundUser(&state) }
+  }
+}
+
+// MARK: Loss
+
+extension Connection {
+  /// Why the connection is lost, nil while it is not.
+  var failure: StreamError? { state.withLock { $0.failure } }
+  /// Why nothing can be sent, nil while it can.
+  var sendFailure: StreamError? { state.withLock { $0.sendFailure } }
+
+  /// Registers a handler for the loss of the connection; called at once if it is lost already.
   func onLoss(_ hear: @escaping @Sendable (StreamError) -> Void) {
     let failure = state.withLock { state in
-      state.onLoss = hear
+      state.observers.onLoss = hear
       return state.failure
     }
     if let failure { hear(failure) }
+  }
+
+  /// Registers a handler for the moment from which nothing can be sent any more although the connection is
+  /// not lost yet; called at once if that is so already.
+  func onServerGone(_ hear: @escaping @Sendable () -> Void) {
+    let isGone = state.withLock { state in
+      state.observers.onServerGone = hear
+      return state.isServerGone
+    }
+    if isGone { hear() }
   }
 
   /// The connection is lost whose twin this is; called under the lock of that one.
@@ -174,40 +165,24 @@ final class Connection: @unchecked Sendable {
   /// Whether requests are served.
   var serves: Bool { !isLeftAlone.load(ordering: .acquiring) }
 
-  /// Has somebody hear that nothing can be sent any more although the connection is not lost yet; at once
-  /// if that is so already.
-  func onServerGone(_ hear: @escaping @Sendable () -> Void) {
-    let isGone = state.withLock { state in
-      state.onServerGone = hear
-      return state.isServerGone
-    }
-    if isGone { hear() }
-  }
-
   /// Ends the connection because its twin is lost, or from outside.
   ///
   /// A main connection is ended under the lock of its twin, never a twin under that of the main one.
   func end(_ failure: StreamError) {
     state.update { state in
-      if state.failure == nil { lose(&state, failure) }
+      if !state.isLost { lose(&state, failure) }
     }
   }
 
-  /// Why the connection is lost, nil while it is not.
-  var failure: StreamError? { state.withLock { $0.failure } }
-  /// Why nothing can be sent, nil while it can.
-  var sendFailure: StreamError? { state.withLock { $0.sendFailure } }
-}
-
-extension Connection.State {
-  /// Why nothing can be sent, nil while it can.
-  var sendFailure: StreamError? { failure ?? (isServerGone ? .closedByPeer : nil) }
-  /// Whether the socket has to be read although nobody waits for a reply.
+  /// Ends the connection.
   ///
-  /// While messages wait, what the server sends is read in any case: it may be waiting as well.
-  var needsReader: Bool { backgroundUsers > 0 || !outbox.isEmpty || isServerGone }
-  /// Whether it is enough to look now and then: nobody but callers waits for what may come.
-  var isGlancedAt: Bool {
-    adaptivePolling.areOn && outbox.isEmpty && asyncCalls.isEmpty && !isServerGone
+  /// Everybody who waits hears of it; when this returns, no thread of the connection is left, so none of
+  /// them may call it.
+  func disconnect() {
+    end(.closedByUs)
+    _ = state.withLock(when: { $0.hasNoThreads }) { _ in }
   }
+
+  /// Whether it is lost and no thread of it is left.
+  var hasEnded: Bool { state.withLock { $0.isLost && $0.hasNoThreads } }
 }

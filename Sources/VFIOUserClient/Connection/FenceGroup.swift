@@ -11,6 +11,6 @@ final class FenceGroup: @unchecked Sendable {
   var outstanding = 0
   /// The first failure among the replies that have come.
   var failure: ClientError?
-  /// The place of the thread that waits at the fence.
-  var waiter: Int32?
+  /// The thread or the task that waits at the fence.
+  var waiter: CallHandle?
 }

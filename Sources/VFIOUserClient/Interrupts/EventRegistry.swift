@@ -82,18 +82,4 @@ final class EventRegistry: Sendable {
     }
     return runs
   }
-
-  /// Sets all of them at a device that has just come back.
-  func restore(_ agreement: NegotiatedConnection, before deadline: Deadline) throws(ClientError) {
-    let connection = agreement.connection
-    let most = agreement.version.capabilities.effectiveMaxMessageDescriptors
-    for batch in batches(most: most) {
-      _ = try connection.perform(connection.message(for: batch), before: deadline)
-    }
-    // Behind the counters: setting one for the pin unmasks it.
-    for request in maskRequests {
-      connection.trace.record(.interrupts(request))
-      _ = try connection.perform(Exchange(.deviceSetIRQs, request), before: deadline)
-    }
-  }
 }

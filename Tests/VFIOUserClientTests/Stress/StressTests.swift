@@ -122,15 +122,15 @@ private func checkThatNothingIsLeft(_ client: Client, _ report: StressReport) as
     let state = connection.state.withLock { $0.description }
     #expect(state == Connection.State.idle, "\(state)")
   }
-  #expect(agreement.connection.state.withLock { $0.backgroundUsers } == 2)
+  #expect(agreement.connection.state.withLock { $0.background.users } == 2)
   #expect(client.memory.count == 1)
 }
 
 extension Connection.State {
-  fileprivate static let idle = "0 in flight, 0 abandoned, 0 of tasks, -1 asleep, 0 unsent"
+  fileprivate static let idle = "0 in flight, 0 abandoned, 0 of tasks, 0 asleep, 0 unsent"
   fileprivate var isIdle: Bool { description == Self.idle }
   fileprivate var description: String {
-    "\(calls.inFlight) in flight, \(calls.abandonedCount) abandoned, \(asyncCalls.count) of tasks, "
-      + "\(firstAsleep) asleep, \(outbox.unsentCount) unsent"
+    "\(calls.inFlight) in flight, \(calls.abandonedCount) abandoned, \(calls.tasks.count) of tasks, "
+      + "\(reader.firstAsleep == nil ? 0 : 1) asleep, \(sending.unsentCount) unsent"
   }
 }

@@ -1,0 +1,105 @@
+public import SystemPackage
+internal import VFIOUserTransport
+
+/// The beginning and the end of a client, for tasks; a thread of its own waits meanwhile.
+extension Client {
+  /// Connects to the device at `path` and agrees on version and capabilities, without holding a thread of
+  /// the task pool; see ``init(connectingTo:options:)``.
+  ///
+  /// - Throws: also ``ClientError/cancelled`` at once when the task is cancelled; a connection that the device
+  ///   accepts after that is closed.
+  public static func connect(
+    to path: FilePath, options: ClientOptions = ClientOptions()
+  ) async throws(ClientError) -> Client {
+    let waiter = ConnectingTask()
+    let outcome = await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        guard waiter.begin(continuation) else { return }
+        do throws(SystemCallError) {
+          try DetachedThread.start("vfio-user-life") {
+            do throws(ClientError) {
+              waiter.resume(.success(try Client(connectingTo: path, options: options)))
+            } catch {
+              waiter.resume(.failure(error))
+            }
+          }
+        } catch {
+          waiter.resume(.failure(.system(error)))
+        }
+      }
+    } onCancel: {
+      waiter.resume(.failure(.cancelled))
+    }
+    return try outcome.get()
+  }
+
+  /// Ends the connection, without holding a thread of the task pool; see ``disconnect()``.
+  public func close() async {
+    let outcome = await Self.elsewhere { self.disconnect() }
+    // No thread to be had; then this one has to wait.
+    if case .failure = outcome { disconnect() }
+  }
+
+  private static func elsewhere<Value: Sendable>(
+    _ body: @escaping @Sendable () -> Value
+  ) async -> Result<Value, SystemCallError> {
+    await withCheckedContinuation { continuation in
+      do throws(SystemCallError) {
+        try DetachedThread.start("vfio-user-life") {
+          continuation.resume(returning: .success(body()))
+        }
+      } catch {
+        continuation.resume(returning: .failure(error))
+      }
+    }
+  }
+}
+
+/// Winning a lost connection back, which runs on one thread of the client's own.
+extension Client {
+  /// Starts to watch the connection.
+  func watch(_ policy: ReconnectionPolicy) throws(ClientError) {
+    let identity = try DeviceIdentity(of: self)
+    let reconnector = Reconnector(
+      supervisor: supervisor, factory: factory, events: events, policy: policy, identity: identity)
+    try reconnector.watch(supervisor.last.connection)
+    do throws(SystemCallError) {
+      try supervisor.watch { reconnector.run() }
+    } catch {
+      throw .system(error)
+    }
+  }
+}
+
+/// A task that waits for a client: until there is one or none, or until it is cancelled.
+private final class ConnectingTask: Sendable {
+  typealias Outcome = Result<Client, ClientError>
+
+  private struct State {
+    var continuation: CheckedContinuation<Outcome, Never>?
+    var isOver = false
+  }
+
+  private let state = Monitor(State())
+
+  /// Begins to wait.
+  ///
+  /// - Returns: false when the task was cancelled before; it goes on then.
+  func begin(_ continuation: CheckedContinuation<Outcome, Never>) -> Bool {
+    let begins = state.withLock { state in
+      if !state.isOver { state.continuation = continuation }
+      return !state.isOver
+    }
+    if !begins { continuation.resume(returning: .failure(.cancelled)) }
+    return begins
+  }
+
+  /// Ends the wait, once; what comes later is dropped.
+  func resume(_ outcome: Outcome) {
+    let continuation = state.withLock { state in
+      state.isOver = true
+      return state.continuation.take()
+    }
+    continuation?.resume(returning: outcome)
+  }
+}

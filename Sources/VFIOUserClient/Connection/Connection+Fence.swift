@@ -1,0 +1,55 @@
+internal import VFIOUserProtocol
+internal import VFIOUserTransport
+
+/// Commands that were sent without waiting, and are waited for together.
+extension Connection {
+  /// Waits until every command of the group is answered.
+  ///
+  /// - Throws: the first failure among the answers.
+  func fence(_ group: FenceGroup, before deadline: Deadline? = nil) throws(ClientError) {
+    let due = deadline ?? usualDeadline
+    let waiter: Waiter? = state.withLock { state in
+      guard group.outstanding > 0 else { return nil }
+      let call = state.calls.beginWithoutID()
+      group.waiter = call
+      return takeRoleOrSleep(&state, call)
+    }
+    if let waiter {
+      let holdsRole = wait(waiter, before: due)
+      let late = state.update { state in
+        if holdsRole { leaveRole(&state) }
+        if group.waiter == waiter.call { group.waiter = nil }
+        state.calls.release(waiter.call)
+        return abandonAll(&state, of: group)
+      }
+      if let late { throw .timedOut(late) }
+    }
+    if let failure = state.withLock({ _ in group.failure }) { throw failure }
+  }
+
+  /// Gives up what is still out of a group: nobody waits for it.
+  func abandonAll(of group: FenceGroup) {
+    state.update { _ = abandonAll(&$0, of: group) }
+  }
+
+  /// Gives up what is still out.
+  ///
+  /// - Returns: one of the commands that are late, nil if none is.
+  @discardableResult
+  func abandonAll(_ state: inout State, of group: FenceGroup) -> Command? {
+    guard group.outstanding > 0 else { return nil }
+    var late: Command?
+    for place in 0..<Int32(state.calls.count) {
+      let call = state.calls[place]
+      guard case .fenced(let other, let completion) = call.kind, other === group else { continue }
+      late = call.command
+      if let completion {
+        completion(.timedOut(call.command), false)
+        state.calls.keep(completion, of: call)
+      }
+      abandon(&state, call)
+    }
+    group.outstanding = 0
+    return late
+  }
+}

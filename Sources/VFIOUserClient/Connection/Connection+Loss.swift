@@ -1,0 +1,48 @@
+internal import Synchronization
+internal import VFIOUserProtocol
+internal import VFIOUserTransport
+
+extension Connection {
+  /// The connection is lost: everybody who waits hears why, at once.
+  ///
+  /// Whoever holds the role of the reader has given it up with this.
+  func lose(_ state: inout State, _ failure: StreamError) {
+    if !state.isLost { noteLoss(&state, failure) }
+    state.reader.drop()
+    let reason = ClientError.disconnected(state.failure ?? failure)
+    for place in 0..<Int32(state.calls.count) { fail(&state, state.calls[place], reason) }
+    state.calls.forgetLateCompletions()
+    state.requests.removeAll()
+    rearm(&state)
+  }
+
+  private func noteLoss(_ state: inout State, _ failure: StreamError) {
+    state.standing = .lost(failure)
+    isLost.store(true, ordering: .releasing)
+    trace.record(.lost(failure))
+    socket.shutdown()
+    watch.wake()
+    state.observers.twin.take()?.leaveAlone()
+    state.observers.onLoss?(failure)
+  }
+
+  /// Ends a call that will not be answered.
+  private func fail(_ state: inout State, _ call: CallHandle, _ reason: ClientError) {
+    switch call.kind {
+    case .free: break
+    case .waiting:
+      guard !call.isDone else { return }
+      call.failure = reason
+      state.reader.complete(call)
+    case .fenced(let group, let completion):
+      completion?(reason, false)
+      state.calls.release(call)
+      count(&state, group, reason)
+    case .async(let pending):
+      pending.group?.waiter = nil
+      state.forget(pending)
+      state.calls.release(call)
+      pending.take()?.resume(returning: .failure(reason))
+    }
+  }
+}
