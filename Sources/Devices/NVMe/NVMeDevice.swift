@@ -68,7 +68,7 @@ public final class NVMeDevice: Device {
     capabilities.subsystemResetSupported = true
     capabilities.commandSets = 1
     capabilities.maximumPageSize = 4
-    registers = RegisterBlock(capabilities: capabilities)
+    registers = RegisterBlock(capabilities: capabilities, generations: generations)
     engine = try options.makeEngine?() ?? ThreadPool(threads: options.threads)
   }
 
@@ -119,14 +119,14 @@ public final class NVMeDevice: Device {
     } catch {
       options.logger.critical("the controller does not start", metadata: ["error": "\(error)"])
       registers.setStatus(generation: 1) { $0.isFatal = true }
-      mailbox.ended.update { $0.isClosed = true }
+      generations.close()
     }
   }
 
   /// Finishes what is under way, saves the state and ends the threads; call it at the end.
   public func close() {
     mailbox.post(.close)
-    _ = mailbox.ended.withLock(when: { $0.isClosed }, before: .after(.seconds(10))) { _ in }
+    _ = generations.waitUntilServed(.max, before: .after(.seconds(10)))
   }
 
   /// What the guest knows the disk by.
@@ -230,13 +230,13 @@ extension NVMeDevice {
   ///
   /// Where that is reached by messages, the one that is under way may still come.
   public func reset() {
-    let generation = registers.reset()
-    endGeneration(generation)
+    registers.reset()
+    endGeneration()
   }
 
-  private func endGeneration(_ number: UInt64? = nil) {
-    generations.end()
-    let generation = number ?? generations.current
+  /// The registers have ended the generation: waits for what of it still touches the client's memory.
+  private func endGeneration() {
+    let generation = generations.current
     line?.reset()
     mailbox.post(.reset(generation))
     let deadline = Deadline.after(Self.patience)
@@ -247,12 +247,11 @@ extension NVMeDevice {
       _ = generations.waitForWriters(before: .never)
     }
     // With messages, the controller may be waiting for this very thread; what it writes from now on
-    // it does not write, because its life is over.
+    // it does not write, because its generation is over.
     guard !mailbox.usesMessages.load(ordering: .sequentiallyConsistent) else { return }
-    let ended: Void? = mailbox.ended.withLock(
-      when: { $0.generation >= generation || $0.isClosed }, before: deadline
-    ) { _ in }
-    if ended == nil { options.logger.warning("a reset does not wait for the disk any longer") }
+    if !generations.waitUntilServed(generation, before: deadline) {
+      options.logger.warning("a reset does not wait for the disk any longer")
+    }
   }
 
   /// How long a reset waits for what the disk does without touching the guest's memory; the client waits as long.

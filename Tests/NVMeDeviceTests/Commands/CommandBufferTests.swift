@@ -23,7 +23,8 @@ import VFIOUserTransport
     try host.ring(queue)
     #expect(eventually { engine.held.count == 61 })
     let controller = try #require(host.device.controller)
-    let sizes = controller.turn.withLock { _ in controller.slots.compactMap(\.request.buffer?.size)
+    let sizes = controller.turn.withLock { _ in
+      controller.slots.all.compactMap(\.request.buffer?.size)
     }
     #expect(sizes.count == 61 && sizes.filter { $0 > 4096 } == [64 << 10])
     engine.letGo()

@@ -27,7 +27,7 @@ import Testing
         }
         if moderation.isDue(unsignalled, since: since, at: now) { break }
       }
-      moderation.told(unsignalled)
+      moderation.signalled(unsignalled)
       tells.append(unsignalled)
       longest = max(longest, now - since)
       done += unsignalled
@@ -62,7 +62,7 @@ import Testing
 
   @Test func `No completion waits for its interrupt longer than the bound`() {
     var moderation = InterruptModeration()
-    for _ in 0..<1000 { moderation.told(moderation.goal) }
+    for _ in 0..<1000 { moderation.signalled(moderation.goal) }
     #expect(moderation.goal == InterruptModeration.most)
     moderation.found(at: 10_000_000)
     #expect(!moderation.isDue(1, since: 9_000_001, at: 10_000_000))
@@ -77,7 +77,7 @@ import Testing
     var moderation = InterruptModeration()
     moderation.found(at: .max)
     moderation.found(at: 0)
-    moderation.told(0)
+    moderation.signalled(0)
     #expect(moderation.goal == 1)
     _ = moderation.isDue(0, since: .max, at: 0)
   }

@@ -45,7 +45,7 @@ import VFIOUserTransport
     /// Goes while the disk holds a command; what the controller still did for the client is done.
     func leave() {
       host.client.disconnect()
-      #expect(eventually { state { $0.stage == .quiescing(.leave) } })
+      #expect(eventually { state { $0.lifeCycle.phase.goal == .leave } })
     }
 
     /// Gives a command that the disk holds.
@@ -107,10 +107,10 @@ import VFIOUserTransport
     let host = bench.host
     let request = try bench.requestEvent()
     host.client.disconnect()
-    #expect(eventually { bench.state(\.isPaused) })
+    #expect(eventually { bench.state { $0.lifeCycle.phase == .paused } })
     try bench.resize(3 << 20)
     host.device.measure()
-    #expect(eventually { bench.state(\.changedNamespaces) == [1] })
+    #expect(eventually { bench.state(\.admin.changedNamespaces) == [1] })
     try bench.reconnect()
     try host.ring(host.admin)
     #expect(try host.next(&host.admin).commandID == request)
@@ -122,10 +122,10 @@ import VFIOUserTransport
     _ = try bench.hold()
     host.put(.admin(.formatNVM, namespace: 1), &host.admin)
     try host.ring(host.admin)
-    #expect(eventually { bench.state { $0.namespaces[0].isFormatting } })
+    #expect(eventually { bench.state { $0.namespaces.all[0].isFormatting } })
     bench.leave()
     bench.engine.letGo()
-    #expect(eventually { bench.state(\.isPaused) })
+    #expect(eventually { bench.state { $0.lifeCycle.phase == .paused } })
     try bench.reconnect()
     #expect(try host.run(.io(.read), &bench.queue).status == .success)
     #expect(try host.run(.admin(.formatNVM, namespace: 1)).status == .success)
@@ -140,10 +140,10 @@ import VFIOUserTransport
     let delete = SubmissionEntry.admin(.deleteSubmissionQueue).with { $0.dword10 = 1 }
     host.put(delete, &host.admin)
     try host.ring(host.admin)
-    #expect(eventually { bench.state { $0.submissionQueues[1]?.deletion != nil } })
+    #expect(eventually { bench.state { $0.queues.submissionQueues[1]?.deletion != nil } })
     bench.leave()
     bench.engine.letGo()
-    #expect(eventually { bench.state(\.isPaused) })
+    #expect(eventually { bench.state { $0.lifeCycle.phase == .paused } })
     try bench.reconnect()
     #expect(try host.run(.io(.read), &bench.queue).status == .success)
     #expect(try host.run(delete).status == .success)
@@ -158,7 +158,7 @@ import VFIOUserTransport
     host.put(.io(.read), &bench.queue)
     try host.ring(bench.queue)
     #expect(eventually { !bench.controller.mailbox.holdsEvents })
-    #expect(bench.state(\.isPaused))
+    #expect(bench.state { $0.lifeCycle.phase == .paused })
     try bench.arm()
     try host.ring(bench.queue)
     #expect(try host.next(&bench.queue).status == .success)
@@ -178,7 +178,7 @@ import VFIOUserTransport
     try host.store(1, RegisterOffset.interruptMaskSet)
     try host.store(0x000F_000F, RegisterOffset.adminQueueAttributes)
     #expect(eventually { !bench.controller.mailbox.holdsEvents })
-    #expect(bench.state(\.isPaused))
+    #expect(bench.state { $0.lifeCycle.phase == .paused })
     try host.disable()
     #expect(host.poll(&bench.queue) == nil)
     try host.enable()

@@ -46,7 +46,7 @@ private final class Pin: Device {
   /// Posts entries, and announces them.
   private mutating func announce(_ count: Int) {
     expect(count)
-    line.announce(1, vector: 0, totals)
+    line.signal(1, vector: 0, totals)
   }
 
   private mutating func expect(_ count: Int) {
@@ -79,7 +79,7 @@ private final class Pin: Device {
   {
     expect(2)
     say(2)
-    line.announce(1, vector: 0, totals)
+    line.signal(1, vector: 0, totals)
     #expect(!pin.level)
   }
 
@@ -89,7 +89,7 @@ private final class Pin: Device {
     expect(1)
     say(3)
     #expect(!pin.level)
-    line.announce(1, vector: 0, totals)
+    line.signal(1, vector: 0, totals)
     #expect(!pin.level)
   }
 

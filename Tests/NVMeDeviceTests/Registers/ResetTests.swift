@@ -40,8 +40,8 @@ import VFIOUserTransport
       try slow.host.client.reset()
       #expect(slow.isUntouched)
       slow.calls.letGo(slow.call)
-      let mailbox = try #require(slow.host.device.controller).mailbox
-      #expect(eventually { mailbox.ended.withLock { $0.generation } == 2 })
+      let lifeCycle = try #require(slow.host.device.controller).lifeCycle
+      #expect(lifeCycle.generations.waitUntilServed(2, before: .after(.seconds(10))))
       #expect(slow.isUntouched)
       try slow.host.enable()
     }
@@ -55,7 +55,7 @@ import VFIOUserTransport
       // Before the thread has heard of it, the read may still end as if nothing had happened.
       #expect(
         eventually {
-          controller.turn.withLock { _ in controller.stage == .quiescing(.disable) }
+          controller.turn.withLock { _ in controller.lifeCycle.phase.goal == .disable }
         })
       #expect(slow.host.status.isReady)
       slow.calls.letGo(slow.call)
@@ -73,7 +73,10 @@ import VFIOUserTransport
       try slow.host.reconnect(keepingMemory: true)
       slow.calls.letGo(slow.call)
       let controller = try #require(slow.host.device.controller)
-      #expect(eventually { controller.turn.withLock { _ in controller.isPaused } })
+      #expect(
+        eventually {
+          controller.turn.withLock { _ in controller.lifeCycle.phase.stable == .paused }
+        })
       #expect(slow.isUntouched)
     }
   }
@@ -128,7 +131,8 @@ import VFIOUserTransport
       let first = try #require(calls.next())
       try host.store(0, RegisterOffset.configuration)
       let controller = try #require(host.device.controller)
-      #expect(eventually { controller.turn.withLock { _ in controller.stage != .enabled } })
+      #expect(
+        eventually { controller.turn.withLock { _ in !controller.lifeCycle.phase.isEnabled } })
       calls.letGo(first)
       #expect(eventually { !host.status.isReady })
       #expect(calls.next(within: 0) == nil)

@@ -2,7 +2,9 @@ internal import NVMeProtocol
 internal import VFIOUserTransport
 
 /// The values of features: in use, as a new controller has them, and saved (NVMe 1.4, section 5.21).
-struct Features {
+///
+/// Belongs to the thread that has the controller's turn; shared by all that follow a feature.
+final class Features {
   /// What the host can do with each.
   static let capabilities: [Feature: FeatureCapabilities] = [
     .arbitration: [.changeable, .saveable],
@@ -37,6 +39,12 @@ struct Features {
   /// Sixteen bytes.
   var hostIdentifier = [UInt8](repeating: 0, count: 16)
 
+  /// - Parameter kept: what was saved, by the number as text, as a state file has it.
+  convenience init(kept: [String: UInt32], hasCache: Bool) {
+    let numbers = kept.compactMap { entry in UInt8(entry.key).map { ($0, entry.value) } }
+    self.init(saved: Dictionary(numbers) { $1 }, hasCache: hasCache)
+  }
+
   init(saved: [UInt8: UInt32], hasCache: Bool) {
     var defaults = [UInt32](repeating: 0, count: 256)
     defaults[Int(Feature.volatileWriteCache.rawValue)] = hasCache ? 1 : 0
@@ -61,15 +69,15 @@ struct Features {
   /// All of them as they would be after a reset.
   var afterReset: Features { Features(saved: saved, hasCache: hasCache) }
 
-  mutating func save(_ feature: Feature) { saved[feature.rawValue] = self[feature] }
+  func save(_ feature: Feature) { saved[feature.rawValue] = self[feature] }
 
   /// Goes back to what was saved before, nil for nothing.
-  mutating func undoSaving(_ feature: Feature, _ before: UInt32?) {
+  func undoSaving(_ feature: Feature, _ before: UInt32?) {
     saved[feature.rawValue] = before
   }
 
   /// After a reset the saved values count.
-  mutating func reset() {
+  func reset() {
     current = defaults
     for (number, value) in saved { current[Int(number)] = value }
     uncoalesced = []
@@ -80,7 +88,7 @@ struct Features {
 
   func isCoalescingDisabled(vector: UInt16) -> Bool { uncoalesced.contains(vector) }
 
-  mutating func setCoalescing(disabled: Bool, vector: UInt16) {
+  func setCoalescing(disabled: Bool, vector: UInt16) {
     if disabled { uncoalesced.insert(vector) } else { uncoalesced.remove(vector) }
   }
 

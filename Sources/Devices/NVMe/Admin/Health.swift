@@ -1,25 +1,6 @@
 internal import NVMeProtocol
 internal import VFIOUserTransport
 
-/// A count that stays at its end when it has come there, wherever it began: a trap would end all devices of the
-/// process, and a new beginning would be a lie.
-struct Tally: Equatable {
-  private(set) var value: UInt64
-
-  init(_ value: UInt64) { self.value = value }
-
-  static func += (tally: inout Tally, more: UInt64) {
-    let (sum, isOver) = tally.value.addingReportingOverflow(more)
-    tally.value = isOver ? .max : sum
-  }
-
-  static func + (tally: Tally, more: UInt64) -> Tally {
-    var tally = tally
-    tally += more
-    return tally
-  }
-}
-
 /// What the SMART log counts (NVMe 1.4, section 5.14.1.2).
 struct HealthCounters {
   /// Kelvins; a file does not get warm.
@@ -108,37 +89,5 @@ struct HealthCounters {
   /// Thousands of 512 bytes, rounded up.
   private static func units(_ bytes: UInt64) -> UInt64 {
     bytes / 512_000 + (bytes % 512_000 == 0 ? 0 : 1)
-  }
-}
-
-/// The newest failures (NVMe 1.4, section 5.14.1.1).
-struct ErrorLog {
-  /// How many are kept.
-  static let entries = 64
-
-  private var kept: [ErrorLogEntry] = []
-  private var next = 0
-
-  /// Adds one; `count` goes up and becomes its number.
-  mutating func add(_ entry: ErrorLogEntry, count: inout Tally) {
-    var entry = entry
-    count += 1
-    entry.errorCount = count.value
-    if kept.count < Self.entries {
-      kept.append(entry)
-    } else {
-      kept[next] = entry
-    }
-    next = (next + 1) % Self.entries
-  }
-
-  /// The log page, newest first.
-  var page: [UInt8] {
-    var bytes: [UInt8] = []
-    for index in 0..<kept.count {
-      bytes += kept[(next + kept.count - 1 - index) % kept.count].bytes
-    }
-    bytes += [UInt8](repeating: 0, count: Self.entries * ErrorLogEntry.wireSize - bytes.count)
-    return bytes
   }
 }

@@ -19,11 +19,3 @@ struct CommandError: Error, Equatable {
     CommandError(Status.invalidField.final, byte: byte)
   }
 }
-
-/// How far a command has come when it has been started.
-enum Progress: Equatable {
-  /// It is done, with this in dword 0.
-  case done(UInt32 = 0)
-  /// Its completion comes later.
-  case pending
-}

@@ -1,4 +1,4 @@
-/// How far a completion queue was filled, told of and taken from, counted since it was made.
+/// How far a completion queue was filled, signalled and taken from, counted since it was created.
 ///
 /// Positions in a ring say nothing of laps: one that stands still looks, a lap later, as if it were ahead. Totals
 /// only grow, so that two of them can be compared whatever happened in between.
@@ -7,7 +7,7 @@ struct QueueTotals {
   /// Entries that the host can see, or is about to.
   private(set) var posted: UInt64 = 0
   /// ``posted`` at the last interrupt.
-  private(set) var told: UInt64 = 0
+  private(set) var signalled: UInt64 = 0
   /// Entries that the host has said it has taken.
   private(set) var taken: UInt64 = 0
   /// Where the next entry goes: `posted`, around the queue.
@@ -22,15 +22,16 @@ struct QueueTotals {
 
   var isEmpty: Bool { posted == taken }
 
-  /// Whether the host has left some of what it was told of; it may have taken more than that.
-  var hasUntaken: Bool { taken < told }
+  /// Whether the host has left some of what an interrupt has signalled; it may have taken more than that.
+  var hasUntaken: Bool { taken < signalled }
 
   mutating func post() {
     posted += 1
     tail = tail + 1 == entries ? 0 : tail + 1
   }
 
-  mutating func tell() { told = posted }
+  /// An interrupt signals everything that was posted.
+  mutating func signal() { signalled = posted }
 
   /// The host says that the entry at `head` is the next that it will look at.
   ///

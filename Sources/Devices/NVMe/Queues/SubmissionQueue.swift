@@ -29,7 +29,13 @@ final class SubmissionQueue {
     self.completionQueue = completionQueue
   }
 
-  var places: QueuePlaces { QueuePlaces(entries: entries) }
+  /// Where the entry at ``head`` is.
+  var headAddress: UInt64 { address &+ UInt64(head) * UInt64(SubmissionEntry.wireSize) }
+
+  /// The entry at ``head`` was fetched.
+  func advanceHead() { head = places.next(after: head) }
+
+  private var places: QueuePlaces { QueuePlaces(entries: entries) }
 
   /// Entries that wait to be fetched.
   var waiting: UInt32 { places.count(from: head, to: tail) }
