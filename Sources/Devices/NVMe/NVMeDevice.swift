@@ -199,7 +199,7 @@ extension NVMeDevice {
       let queue = UInt16(index / 2)
       let isKnown = line?.look(queue) { doorbells.newestHead(of: queue) } ?? true
       // Hosts say all the time how far they have read; the controller seldom waits for that.
-      guard !isKnown || mailbox.wantsHeads.load(ordering: .sequentiallyConsistent) else { return }
+      guard !isKnown || doorbells.wantsHeads.load(ordering: .sequentiallyConsistent) else { return }
     } else if isSound, index > 0, controller?.serveInline() == true {
       return
     }

@@ -93,7 +93,7 @@ extension AdminCommands {
       queues.remove(queue)
       return .done()
     }
-    queue.deletion = slot
+    queue.deletion = slot.request.tag
     slot.work = .waiting
     return .pending
   }

@@ -16,8 +16,8 @@ extension AdminCommands {
     let before = features.saved[feature.rawValue]
     features.save(feature)
     let (number, value) = ("\(feature.rawValue)", features[feature])
-    let waits = record.keep(
-      in: record.identity.home, for: slot,
+    let waits = requests.keep(
+      in: record.identity.home, by: record.keeper, for: slot,
       then: .keepFeature(feature, before: before, result: result)
     ) { record in
       record.controller = record.controller ?? ControllerRecord()

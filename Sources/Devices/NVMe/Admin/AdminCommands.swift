@@ -37,7 +37,7 @@ final class AdminCommands {
     data = io.data
     features = io.features
     record = io.record
-    format = FormatJob(io.namespaces, io.lifeCycle, io.record)
+    format = FormatJob(io, requests)
     cacheOff = CacheOffJob(io.namespaces, io.lifeCycle, io.features, slots)
   }
 

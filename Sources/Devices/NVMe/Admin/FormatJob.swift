@@ -7,11 +7,13 @@ final class FormatJob {
   private let namespaces: Namespaces
   private let lifeCycle: LifeCycle
   private let record: DiskRecord
+  private let requests: CommandRequests
 
-  init(_ namespaces: Namespaces, _ lifeCycle: LifeCycle, _ record: DiskRecord) {
-    self.namespaces = namespaces
-    self.lifeCycle = lifeCycle
-    self.record = record
+  init(_ io: IOCommands, _ requests: CommandRequests) {
+    namespaces = io.namespaces
+    lifeCycle = io.lifeCycle
+    record = io.record
+    self.requests = requests
   }
 
   /// Checks the command, and begins unless I/O commands are in flight.
@@ -72,7 +74,9 @@ final class FormatJob {
     let blockSize = NamespaceConfiguration.blockSizes[Int(kind)]
     let store = targets[next].store
     if store?.record.blockSize != blockSize {
-      let waits = record.keep(in: store, for: slot, then: .keepFormat(next: next, format: kind)) {
+      let waits = requests.keep(
+        in: store, by: record.keeper, for: slot, then: .keepFormat(next: next, format: kind)
+      ) {
         $0.blockSize = blockSize
       }
       if waits { return .pending }

@@ -1,4 +1,5 @@
 internal import NVMeProtocol
+internal import VFIOUserServer
 
 /// Why a command is refused: the status that the host gets, and which byte of the command is to blame.
 struct CommandError: Error, Equatable {
@@ -17,5 +18,13 @@ struct CommandError: Error, Equatable {
   /// A field of the command that has no sense, by the byte where it starts.
   static func field(_ byte: UInt16) -> CommandError {
     CommandError(Status.invalidField.final, byte: byte)
+  }
+}
+
+extension LifeCycle {
+  /// How a command ends whose data could not be moved.
+  func dataError(_ error: MemoryError) -> CommandError {
+    pause(after: error)
+    return CommandError(.dataTransferError, byte: 24)
   }
 }

@@ -2,7 +2,8 @@ internal import NVMeProtocol
 internal import VFIOUserServer
 internal import VFIOUserTransport
 
-/// Carries out the requests of commands: at once where the serving thread can, else by the engine.
+/// Carries out the requests of commands: at once where the serving thread can, else by the engine; what the state
+/// file is to keep, by the thread that writes that.
 ///
 /// Belongs to the thread that has the controller's turn.
 final class CommandRequests {
@@ -80,9 +81,28 @@ final class CommandRequests {
   }
 
   /// A request is somebody else's until it comes back; a reset waits for that.
-  func noteSubmitted(_ slot: CommandSlot) {
+  private func noteSubmitted(_ slot: CommandSlot) {
     slot.isSubmitted = true
     submitted += 1
+  }
+
+  /// Has what a command has changed written down; the command continues when that is done.
+  ///
+  /// - Parameters:
+  ///   - store: where; nil when it need not be kept, since the data is not kept either.
+  ///   - keeper: who writes; nil when nothing can be kept.
+  ///   - next: what is left to do then.
+  /// - Returns: whether the command waits.
+  func keep(
+    in store: StateStore?, by keeper: StateKeeper?, for slot: CommandSlot,
+    then next: CommandSlot.Work, _ change: @escaping @Sendable (inout StateRecord) -> Void
+  ) -> Bool {
+    slot.work = next
+    guard let store, let keeper else { return false }
+    slot.request.operation = .read
+    noteSubmitted(slot)
+    keeper.keep(store, for: slot.request, change)
+    return true
   }
 
   /// Cancels a request that the engine has not begun; commands may be waiting for it (``nextReady()``).

@@ -154,7 +154,7 @@ extension Controller {
     if queue.inFlight == 0, let deletion = queue.deletion {
       queue.deletion = nil
       queues.remove(queue)
-      complete(deletion)
+      complete(slots.all[deletion])
     }
   }
 

@@ -46,7 +46,7 @@ final class Controller: @unchecked Sendable {
     completions = CompletionPoster(queues, features, idle)
     slots = CommandSlots(lifeCycle, mailbox, options.namespaces[0].file)
     requests = CommandRequests(lifeCycle, idle, mailbox, namespaces, engine)
-    record = DiskRecord(keeping, requests, options.logger)
+    record = DiskRecord(keeping, options.logger)
     data = try CommandData(lifeCycle)
     io = IOCommands(lifeCycle, namespaces, features, record, data)
     admin = AdminCommands(options, queues, completions, slots, requests, io)

@@ -85,12 +85,6 @@ final class LifeCycle {
     logger.error("\(what)", metadata: ["error": "\(error)"])
     failFatally()
   }
-
-  /// How a command ends whose data could not be moved.
-  func dataError(_ error: MemoryError) -> CommandError {
-    pause(after: error)
-    return CommandError(.dataTransferError, byte: 24)
-  }
 }
 
 extension RegisterBlock.Enabling {

@@ -4,7 +4,7 @@ internal import Synchronization
 internal import VFIOUserServer
 internal import VFIOUserTransport
 
-/// What other threads tell the controller's: orders of the host, requests that are done.
+/// What other threads leave for the controller's: orders of the host, requests that are done.
 final class Mailbox: StorageReceiver {
   /// What happened; handled one after the other, in the order in which it came.
   enum Event {
@@ -34,8 +34,6 @@ final class Mailbox: StorageReceiver {
   /// Whether some of the client's memory can only be reached by messages, so that its thread must not
   /// wait for the controller.
   let usesMessages = Atomic<Bool>(false)
-  /// Whether the controller waits for the host to take completions, and wants to hear of it.
-  let wantsHeads = Atomic<Bool>(false)
 
   /// Leaves an event, instead of those that it makes pointless: a host that changes its mind all the time while
   /// the controller waits for the disk leaves no more than a host that does it once.

@@ -136,7 +136,7 @@ final class QueuePairs {
   /// Head doorbells need not wake the thread when no completion waits for room.
   func updateWantsHeads() {
     guard !inOrder.contains(where: { !$0.completionQueue.waiting.isEmpty }) else { return }
-    mailbox.wantsHeads.store(false, ordering: .sequentiallyConsistent)
+    doorbells.wantsHeads.store(false, ordering: .sequentiallyConsistent)
   }
 
   /// Notes whether a queue or the shadow doorbells lie in memory that is reached by messages.

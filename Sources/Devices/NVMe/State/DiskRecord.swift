@@ -9,17 +9,18 @@ final class DiskRecord {
   var health: HealthCounters
   private(set) var errors = ErrorLog()
   private var keeping: Keeping
-  private let requests: CommandRequests
   private let logger: Logger
 
-  init(_ keeping: Keeping, _ requests: CommandRequests, _ logger: Logger) {
+  init(_ keeping: Keeping, _ logger: Logger) {
     self.keeping = keeping
-    self.requests = requests
     self.logger = logger
     health = HealthCounters(keeping.controller.counters)
   }
 
   var identity: DiskIdentity { keeping.identity }
+
+  /// Who writes down what commands change; nil where nothing can be kept.
+  var keeper: StateKeeper? { keeping.keeper }
 
   /// Whether what a host saves is there as long as the disk is.
   var canSave: Bool { keeping.canSave }
@@ -63,26 +64,6 @@ final class DiskRecord {
     if health.isPowered { health.unsafeShutdowns += 1 }
     health.isPowered = false
     save()
-  }
-
-  // MARK: Commands
-
-  /// Has what a command has changed written down; the command continues when that is done.
-  ///
-  /// - Parameters:
-  ///   - store: where; nil when it need not be kept, since the data is not kept either.
-  ///   - next: what is left to do then.
-  /// - Returns: whether the command waits.
-  func keep(
-    in store: StateStore?, for slot: CommandSlot, then next: CommandSlot.Work,
-    _ change: @escaping @Sendable (inout StateRecord) -> Void
-  ) -> Bool {
-    slot.work = next
-    guard let store, let keeper = keeping.keeper else { return false }
-    slot.request.operation = .read
-    requests.noteSubmitted(slot)
-    keeper.keep(store, for: slot.request, change)
-    return true
   }
 
   /// Saves everything and ends the keeper's thread.

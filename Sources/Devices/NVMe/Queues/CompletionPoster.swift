@@ -36,7 +36,7 @@ final class CompletionPoster {
     guard queue.totals.isFull else { return write(entry, to: queue) }
     queue.waiting.append(entry)
     // Either the host's next write sees that it is waited for, or this look sees the write.
-    queues.mailbox.wantsHeads.store(true, ordering: .sequentiallyConsistent)
+    queues.doorbells.wantsHeads.store(true, ordering: .sequentiallyConsistent)
     drain(queue)
   }
 
