@@ -66,7 +66,7 @@ public final class NVMeDevice: Device {
     capabilities.subsystemResetSupported = true
     capabilities.commandSets = 1
     capabilities.maximumPageSize = 4
-    registers = RegisterBlock(capabilities: capabilities)
+    registers = RegisterBlock(capabilities: capabilities, generations: generations)
     line = CompletionInterrupts(context.interrupts, queues: options.queues + 1)
     if options.doorbells == .mapped, let memory = context.memory(of: .bar0) {
       doorbells.use(memory)
@@ -117,7 +117,7 @@ public final class NVMeDevice: Device {
   /// Finishes what is under way, saves the state and ends the threads; call it at the end.
   public func close() {
     mailbox.post(.close)
-    _ = mailbox.ended.withLock(when: { $0.isClosed }, before: .after(.seconds(10))) { _ in }
+    _ = generations.waitUntilServed(.max, before: .after(.seconds(10)))
   }
 
   /// What the guest knows the disk by.
@@ -185,7 +185,7 @@ extension NVMeDevice {
       let queue = UInt16(index / 2)
       let isKnown = line.look(queue) { doorbells.newestHead(of: queue) }
       // Hosts say all the time how far they have read; the controller seldom waits for that.
-      guard !isKnown || mailbox.wantsHeads.load(ordering: .sequentiallyConsistent) else { return }
+      guard !isKnown || doorbells.wantsHeads.load(ordering: .sequentiallyConsistent) else { return }
     } else if isSound, index > 0, controller.serveInline() {
       return
     }
@@ -216,13 +216,13 @@ extension NVMeDevice {
   ///
   /// Where that is reached by messages, the one that is under way may still come.
   public func reset() {
-    let generation = registers.reset()
-    endGeneration(generation)
+    registers.reset()
+    endGeneration()
   }
 
-  private func endGeneration(_ number: UInt64? = nil) {
-    generations.end()
-    let generation = number ?? generations.current
+  /// The registers have ended the generation: waits for what of it still touches the client's memory.
+  private func endGeneration() {
+    let generation = generations.current
     line.reset()
     mailbox.post(.reset(generation))
     let deadline = Deadline.after(Self.patience)
@@ -233,12 +233,11 @@ extension NVMeDevice {
       _ = generations.waitForWriters(before: .never)
     }
     // With messages, the controller may be waiting for this very thread; what it writes from now on
-    // it does not write, because its life is over.
+    // it does not write, because its generation is over.
     guard !mailbox.usesMessages.load(ordering: .sequentiallyConsistent) else { return }
-    let ended: Void? = mailbox.ended.withLock(
-      when: { $0.generation >= generation || $0.isClosed }, before: deadline
-    ) { _ in }
-    if ended == nil { options.logger.warning("a reset does not wait for the disk any longer") }
+    if !generations.waitUntilServed(generation, before: deadline) {
+      options.logger.warning("a reset does not wait for the disk any longer")
+    }
   }
 
   /// How long a reset waits for what the disk does without touching the guest's memory; the client waits as long.

@@ -137,7 +137,7 @@ import VFIOUserTransport
   @Test func `The number of Asynchronous Event Requests is limited`() throws {
     let host = try TestHost()
     try host.enable(entries: 32)
-    for _ in 0..<EventQueue.maxRequests {
+    for _ in 0..<EventRequests.maxRequests {
       host.put(.admin(.asynchronousEventRequest), &host.admin)
     }
     let one = try host.run(.admin(.asynchronousEventRequest))

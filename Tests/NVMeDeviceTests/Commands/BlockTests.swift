@@ -84,7 +84,7 @@ import VFIOUserTransport
     try host.store(0, RegisterOffset.configuration)
     let controller = host.device.controller
     #expect(
-      eventually { controller.turn.withLock { _ in controller.stage == .quiescing(.disable) } })
+      eventually { controller.turn.withLock { _ in controller.lifeCycle.phase.goal == .disable } })
     engine.letGo()
     #expect(eventually { !host.status.isReady })
     #expect(engine.done == [.write(durable: true)])

@@ -161,7 +161,7 @@ import VFIOUserTransport
     let controller = host.device.controller
     #expect(
       eventually {
-        controller.turn.withLock { _ in controller.completionQueues[1]?.waiting.count == 5 }
+        controller.turn.withLock { _ in controller.queues.completionQueues[1]?.waiting.count == 5 }
       })
     let delete = SubmissionEntry.admin(.deleteSubmissionQueue).with { $0.dword10 = 1 }
     #expect(try host.run(delete).status == .success)

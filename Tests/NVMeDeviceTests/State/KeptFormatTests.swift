@@ -96,7 +96,7 @@ import VFIOUserTransport
 
 extension TestHost {
   /// Where the namespaces' state is kept.
-  var stores: [StateStore?] { device.controller.namespaces.map(\.store) }
+  var stores: [StateStore?] { device.controller.namespaces.all.map(\.store) }
 }
 
 @Suite struct `A state file that is slow to write` {
@@ -153,7 +153,7 @@ extension TestHost {
     let jam = try Jam(try #require(host.stores[0]))
     host.put(.admin(.formatNVM, namespace: 1).with { $0.dword10 = 1 }, &host.admin)
     try host.ring(host.admin)
-    #expect(eventually { host.device.controller.submitted == 1 })
+    #expect(eventually { host.device.controller.requests.submitted == 1 })
     try host.configure { $0.isEnabled = false }
     // Ready until nothing of the command is left.
     #expect(host.status.isReady)

@@ -16,15 +16,25 @@ struct BlockRange {
   init(
     _ entry: SubmissionEntry, _ namespace: Namespace, limit: UInt64? = nil
   ) throws(CommandError) {
-    let blocks = UInt64(entry.dword12 & 0xFFFF) + 1
+    let blocks = Self.blockCount(entry)
     let (end, wraps) = entry.startingBlock.addingReportingOverflow(blocks)
     guard !wraps, end <= namespace.blocks else {
       throw CommandError(Status.lbaOutOfRange.final, byte: 40, block: entry.startingBlock)
     }
-    count = blocks << UInt64(namespace.shift)
+    count = Self.byteCount(entry, namespace)
     if let limit, count > limit { throw .field(48) }
     // PRINFO says what to do with protection information (section 8.3); there is none, so it says nothing.
     offset = entry.startingBlock << UInt64(namespace.shift)
+  }
+
+  /// NLB, which is zero-based.
+  private static func blockCount(_ entry: SubmissionEntry) -> UInt64 {
+    UInt64(entry.dword12 & 0xFFFF) + 1
+  }
+
+  /// The bytes that a command is about, whether or not they are there.
+  static func byteCount(_ entry: SubmissionEntry, _ namespace: Namespace) -> UInt64 {
+    blockCount(entry) << UInt64(namespace.shift)
   }
 }
 

@@ -1,4 +1,5 @@
 internal import NVMeProtocol
+internal import VFIOUserServer
 
 /// Why a command is refused: the status that the host gets, and which byte of the command is to blame.
 struct CommandError: Error, Equatable {
@@ -20,10 +21,10 @@ struct CommandError: Error, Equatable {
   }
 }
 
-/// How far a command has come when it has been started.
-enum Progress: Equatable {
-  /// It is done, with this in dword 0.
-  case done(UInt32 = 0)
-  /// Its completion comes later.
-  case pending
+extension LifeCycle {
+  /// How a command ends whose data could not be moved.
+  func dataError(_ error: MemoryError) -> CommandError {
+    pause(after: error)
+    return CommandError(.dataTransferError, byte: 24)
+  }
 }

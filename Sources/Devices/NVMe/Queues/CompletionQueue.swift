@@ -6,7 +6,7 @@ final class CompletionQueue {
   let address: UInt64
   let vector: UInt16
   let interrupts: Bool
-  /// How far it was filled, told of and taken from.
+  /// How far it was filled, signalled and taken from.
   var totals: QueueTotals
   var phase = true
   /// The value of the doorbell that was refused last, if none was taken since.
@@ -15,8 +15,6 @@ final class CompletionQueue {
   var users = 0
   /// Completions that found no room; no commands are fetched for the queue while there are some.
   var waiting: [CompletionEntry] = []
-  /// Whether entries were posted that no interrupt has told of.
-  var hasNews = false
   /// Entries since the last interrupt.
   var unsignalled = 0
   /// When the first of them was posted.

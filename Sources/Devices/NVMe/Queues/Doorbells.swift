@@ -25,6 +25,8 @@ final class Doorbells: @unchecked Sendable {
   private let values: UnsafeMutablePointer<Atomic<UInt32>>
   private let sizes: UnsafeMutablePointer<Atomic<UInt32>>
   private let faults = Atomic<UInt8>(0)
+  /// Whether completions wait for room, so that head doorbells have to wake the controller's thread.
+  let wantsHeads = Atomic<Bool>(false)
   /// The page, when clients may map it; set before the first client comes.
   private let mapped = Atomic<Bool>(false)
   nonisolated(unsafe) private var memory: RegionMemory?

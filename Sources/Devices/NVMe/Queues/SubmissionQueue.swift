@@ -11,14 +11,14 @@ final class SubmissionQueue {
   let completionQueue: CompletionQueue
   /// The next entry to be fetched.
   var head: UInt32 = 0
-  /// One behind the last entry that the host has announced.
+  /// One behind the last entry that the host has submitted.
   var tail: UInt32 = 0
   /// The value of the doorbell that was refused last, if none was taken since.
   var refused: UInt32?
   /// Commands that have no completion yet.
   var inFlight = 0
-  /// The Delete command that waits for those.
-  var deletion: CommandSlot?
+  /// The tag of the Delete command that waits for those.
+  var deletion: Int?
   /// Identifiers of the commands in flight, a bit each.
   private var identifiers = [UInt64](repeating: 0, count: 1024)
 
@@ -29,7 +29,13 @@ final class SubmissionQueue {
     self.completionQueue = completionQueue
   }
 
-  var places: QueuePlaces { QueuePlaces(entries: entries) }
+  /// Where the entry at ``head`` is.
+  var headAddress: UInt64 { address &+ UInt64(head) * UInt64(SubmissionEntry.wireSize) }
+
+  /// The entry at ``head`` was fetched.
+  func advanceHead() { head = places.next(after: head) }
+
+  private var places: QueuePlaces { QueuePlaces(entries: entries) }
 
   /// Entries that wait to be fetched.
   var waiting: UInt32 { places.count(from: head, to: tail) }

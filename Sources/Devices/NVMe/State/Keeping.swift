@@ -43,38 +43,3 @@ struct Keeping {
     health.hostReads.value &+ health.hostWrites.value
   }
 }
-
-extension Controller {
-  /// Whether the counters should be saved.
-  var isTimeToSave: Bool { keeping.isTimeToSave(health) }
-
-  /// Has the counters written down.
-  func save() { keeping.save(health) }
-
-  /// Has them written down, and waits for that, but not for ever.
-  func saveNow() {
-    save()
-    guard keeping.keeper?.drain(before: .after(.seconds(10))) == false else { return }
-    logger.error("the state of the disk is not on the disk yet")
-  }
-
-  /// Has what a command has changed written down; the command goes on when that is done.
-  ///
-  /// - Parameters:
-  ///   - store: where; nil when it need not be kept, since the data is not kept either.
-  ///   - next: what is left to do then.
-  /// - Returns: whether the command waits.
-  func keep(
-    in store: StateStore?, for slot: CommandSlot, then next: CommandSlot.Work,
-    _ change: @escaping @Sendable (inout StateRecord) -> Void
-  ) -> Bool {
-    slot.work = next
-    guard let store, let keeper = keeping.keeper else { return false }
-    // The keeper is an engine with regard to this: a reset waits for it.
-    slot.request.operation = .read
-    slot.isSubmitted = true
-    submitted += 1
-    keeper.keep(store, for: slot.request, change)
-    return true
-  }
-}

@@ -1,0 +1,145 @@
+internal import NVMeProtocol
+internal import VFIOUserServer
+internal import VFIOUserTransport
+
+/// Carries out the requests of commands: at once where the serving thread can, else by the engine; what the state
+/// file is to keep, by the thread that writes that.
+///
+/// Belongs to the thread that has the controller's turn.
+final class CommandRequests {
+  private let lifeCycle: LifeCycle
+  private let idle: IdlePolicy
+  private let mailbox: Mailbox
+  let namespaces: Namespaces
+  let engine: any StorageEngine
+  /// The thread that has the turn.
+  var thread = ServingThread.controller
+  /// Requests that the engine or the keeper of the state has.
+  private(set) var submitted = 0
+  private var done: [StorageRequest] = []
+
+  init(
+    _ lifeCycle: LifeCycle, _ idle: IdlePolicy, _ mailbox: Mailbox, _ namespaces: Namespaces,
+    _ engine: any StorageEngine
+  ) {
+    self.lifeCycle = lifeCycle
+    self.idle = idle
+    self.mailbox = mailbox
+    self.namespaces = namespaces
+    self.engine = engine
+  }
+
+  /// Whether the serving thread takes a command: the connection's only if it can carry it out at once.
+  func takes(_ entry: SubmissionEntry) -> Bool {
+    guard thread == .connection else { return true }
+    guard let operation = entry.inlineOperation, let namespace = namespaces[entry.namespaceID]
+    else { return false }
+    return BlockRange.byteCount(entry, namespace)
+      <= namespace.inlineBudget(of: operation, on: thread, at: idle.now)
+  }
+
+  /// Carries out the slot's request as soon as nothing in flight is about the same blocks.
+  ///
+  /// - Returns: how it went, or nil if that is known later.
+  func carryOut(_ slot: CommandSlot) -> StorageRequest.Outcome? {
+    slot.request.begin(generation: lifeCycle.generations.served, transfer: lifeCycle.memory)
+    if let namespace = slot.namespace, namespace.claims.mustWait(slot.request) {
+      namespace.claims.wait(slot)
+      return nil
+    }
+    return begin(slot)
+  }
+
+  /// Carries out a request that has nothing in its way.
+  ///
+  /// - Returns: how it went, or nil if that is known later.
+  func begin(_ slot: CommandSlot) -> StorageRequest.Outcome? {
+    if let outcome = attempt(slot) { return outcome }
+    submit(slot)
+    return nil
+  }
+
+  private func attempt(_ slot: CommandSlot) -> StorageRequest.Outcome? {
+    let request = slot.request
+    guard let namespace = slot.namespace, request.buffer == nil,
+      request.count <= namespace.inlineBudget(of: request.operation, on: thread, at: idle.now)
+    else { return nil }
+    if request.operation == .read || request.file.isInMemory { return BlockingIO.attempt(request) }
+    let start = Deadline.now
+    defer { namespace.writing.took(from: start, to: Deadline.now) }
+    return BlockingIO.attempt(request)
+  }
+
+  // MARK: The engine
+
+  /// Gives a request to the engine.
+  func submit(_ slot: CommandSlot) {
+    slot.request.begin(generation: lifeCycle.generations.served, transfer: lifeCycle.memory)
+    noteSubmitted(slot)
+    slot.namespace?.claims.add(slot.request)
+    engine.submit(slot.request)
+  }
+
+  /// A request is somebody else's until it comes back; a reset waits for that.
+  private func noteSubmitted(_ slot: CommandSlot) {
+    slot.isSubmitted = true
+    submitted += 1
+  }
+
+  /// Has what a command has changed written down; the command continues when that is done.
+  ///
+  /// - Parameters:
+  ///   - store: where; nil when it need not be kept, since the data is not kept either.
+  ///   - keeper: who writes; nil when nothing can be kept.
+  ///   - next: what is left to do then.
+  /// - Returns: whether the command waits.
+  func keep(
+    in store: StateStore?, by keeper: StateKeeper?, for slot: CommandSlot,
+    then next: CommandSlot.Work, _ change: @escaping @Sendable (inout StateRecord) -> Void
+  ) -> Bool {
+    slot.work = next
+    guard let store, let keeper else { return false }
+    slot.request.operation = .read
+    noteSubmitted(slot)
+    keeper.keep(store, for: slot.request, change)
+    return true
+  }
+
+  /// Cancels a request that the engine has not begun; commands may be waiting for it (``nextReady()``).
+  ///
+  /// - Returns: whether it has not.
+  func cancel(_ slot: CommandSlot) -> Bool {
+    guard engine.cancel(slot.request) else { return false }
+    noteReturned(slot)
+    return true
+  }
+
+  /// Takes back the requests that the engine is done with.
+  ///
+  /// - Returns: whether there were any.
+  func reap(_ slots: CommandSlots, _ body: (CommandSlot, StorageRequest.Outcome) -> Void) -> Bool {
+    mailbox.takeDone(&done)
+    guard !done.isEmpty else { return false }
+    for request in done {
+      let slot = slots.all[request.tag]
+      noteReturned(slot)
+      body(slot, request.outcome)
+    }
+    done.removeAll(keepingCapacity: true)
+    return true
+  }
+
+  private func noteReturned(_ slot: CommandSlot) {
+    submitted -= 1
+    slot.isSubmitted = false
+    slot.namespace?.claims.remove(slot.request)
+  }
+
+  /// The next command that waited for others about the same blocks, when those have ended.
+  func nextReady() -> CommandSlot? {
+    for namespace in namespaces.all {
+      if let slot = namespace.claims.takeReady() { return slot }
+    }
+    return nil
+  }
+}

@@ -1,0 +1,104 @@
+internal import NVMeProtocol
+internal import VFIOUserServer
+
+/// A command in flight; used again and again, so that nothing is allocated for a command.
+final class CommandSlot {
+  /// What is left to do when a request of the command comes back.
+  enum Work {
+    /// Nothing: the command is done.
+    case once
+    /// What was written has been brought to the disk (FUA); now the blocks are read.
+    case commit(BlockRange, Reading)
+    /// The data that was read, from `done` bytes of the range on, has to be the same as the guest's.
+    case compare(done: UInt64, of: BlockRange)
+    /// Blocks from `next` to `end` still have to be read, for Verify.
+    case verify(next: UInt64, end: UInt64)
+    /// Ranges from `next` on still have to be deallocated.
+    case deallocate(next: Int)
+    /// Namespaces from `next` on still have to be flushed.
+    case flush(next: Int)
+    /// Namespaces from `next` on still have to be flushed before the write cache is off.
+    case cacheOff(next: Int)
+    /// The namespaces to format, from `next` on, as `format`.
+    case format(next: Int, format: UInt8)
+    /// The size of blocks is being written down, before the namespace `next` is formatted.
+    case keepFormat(next: Int, format: UInt8)
+    /// A feature is being written down; `before` was what was saved, `result` is what the command says.
+    case keepFeature(Feature, before: UInt32?, result: UInt32)
+    /// No request: the command waits for an event, or for a queue to empty.
+    case waiting
+    /// No command: a namespace is flushed because the host shuts down.
+    case shutDown
+
+    /// Whether the state of the disk is being written down.
+    var isKeeping: Bool {
+      switch self {
+      case .keepFormat, .keepFeature: true
+      default: false
+      }
+    }
+  }
+
+  /// What is done with blocks that are read.
+  enum Reading {
+    case giveToHost
+    case compare
+    case verify
+  }
+
+  let request: StorageRequest
+  var entry = SubmissionEntry(opcode: 0)
+  /// Nil while the slot is free.
+  var queue: SubmissionQueue?
+  var namespace: Namespace?
+  var work = Work.once
+  /// What Dataset Management is to deallocate.
+  var datasets: [DatasetRange] = []
+  /// Whether the engine has the request, or the keeper of the state.
+  var isSubmitted = false
+  /// Whether the request waits for others that are about the same blocks.
+  var isWaitingForBlocks = false
+  /// Whether no other command of the queue may have the identifier.
+  private var ownsIdentifier = false
+
+  init(request: StorageRequest) { self.request = request }
+
+  /// Takes the command's identifier.
+  ///
+  /// - Returns: false when another command in flight has it, which keeps it.
+  func takeIdentifier() -> Bool {
+    ownsIdentifier = queue?.begin(entry.commandID) == true
+    return ownsIdentifier
+  }
+
+  /// Leaves the identifier to others.
+  func releaseIdentifier() {
+    if ownsIdentifier { queue?.end(entry.commandID) }
+    ownsIdentifier = false
+  }
+
+  // MARK: What is to be done next
+
+  /// Describes a request of the command about blocks.
+  func asks(
+    _ operation: StorageRequest.Operation, of file: StorageFile, _ range: BlockRange
+  ) -> Progress {
+    asks(operation, of: file, from: range.offset, count: range.count)
+  }
+
+  /// Describes a request of the command about bytes of a file.
+  func asks(
+    _ operation: StorageRequest.Operation, of file: StorageFile, from offset: UInt64, count: UInt64
+  ) -> Progress {
+    request.operation = operation
+    request.file = file
+    request.offset = offset
+    request.count = count
+    return .request
+  }
+
+  /// Describes a request of the command to bring everything that was written to a file to its disk.
+  func asksFlush(of file: StorageFile) -> Progress {
+    asks(.flush, of: file, from: 0, count: 0)
+  }
+}

@@ -1,0 +1,58 @@
+internal import NVMeProtocol
+
+/// The slots of all commands in flight; used again and again, so that nothing is allocated for a command.
+///
+/// Belongs to the thread that has the controller's turn.
+final class CommandSlots {
+  /// Most commands in flight; queues wait when there are more.
+  static let limit = 1024
+
+  /// By the tags of their requests.
+  private(set) var all: [CommandSlot] = []
+  private var free: [CommandSlot] = []
+  /// Commands that another command has ended, and that have yet to be completed.
+  private var aborted: [(slot: CommandSlot, error: CommandError)] = []
+  private let lifeCycle: LifeCycle
+  private let mailbox: Mailbox
+  /// What a request is about before it is about anything.
+  private let file: StorageFile
+
+  init(_ lifeCycle: LifeCycle, _ mailbox: Mailbox, _ file: StorageFile) {
+    self.lifeCycle = lifeCycle
+    self.mailbox = mailbox
+    self.file = file
+  }
+
+  /// Whether another command can be started.
+  var hasRoom: Bool { !free.isEmpty || all.count < Self.limit }
+
+  /// A slot for a command, nil when there are too many in flight.
+  func take() -> CommandSlot? {
+    if let slot = free.popLast() { return slot }
+    guard all.count < Self.limit else { return nil }
+    let slot = CommandSlot(
+      request: StorageRequest(
+        tag: all.count, file: file, transfer: lifeCycle.memory, receiver: mailbox,
+        generations: lifeCycle.generations))
+    all.append(slot)
+    return slot
+  }
+
+  /// A slot is free from now on.
+  func giveBack(_ slot: CommandSlot) {
+    slot.queue = nil
+    slot.isSubmitted = false
+    slot.work = .once
+    free.append(slot)
+  }
+
+  // MARK: Commands that others end
+
+  /// Has a command completed with an error, which the engine does not have any more.
+  func abort(_ slot: CommandSlot, _ error: CommandError) { aborted.append((slot, error)) }
+
+  /// The next command to be completed so.
+  func takeAborted() -> (slot: CommandSlot, error: CommandError)? {
+    aborted.isEmpty ? nil : aborted.removeFirst()
+  }
+}

@@ -1,0 +1,73 @@
+internal import SystemPackage
+internal import VFIOUserTransport
+
+/// A namespace, as the controller's thread keeps it.
+final class Namespace {
+  let id: UInt32
+  let file: StorageFile
+  let globallyUniqueID: [UInt8]
+  let uuid: [UInt8]
+  /// Where the size of its blocks is kept; nil where it is not.
+  let store: StateStore?
+  /// Blocks have 1 << shift bytes.
+  var shift: UInt8
+  /// Blocks.
+  var blocks: UInt64
+  /// I/O commands in flight.
+  var inFlight = 0
+  /// The Format NVM that waits for those, or is under way: it alone ends that.
+  var formatting: CommandSlot?
+  /// What the engine does with which blocks.
+  var claims = BlockClaims()
+  /// Whether the controller's thread writes by itself.
+  var writing = InlineWriting()
+  /// When the log last had a line about a lack of room.
+  var saidFull: UInt64?
+
+  init(
+    id: UInt32, _ configuration: NamespaceConfiguration, globallyUniqueID: [UInt8], uuid: [UInt8]
+  ) throws(SystemCallError) {
+    self.id = id
+    store = configuration.store
+    file = configuration.file
+    shift = UInt8(configuration.usedBlockSize.trailingZeroBitCount)
+    self.globallyUniqueID = globallyUniqueID
+    self.uuid = uuid
+    blocks = try configuration.file.size() >> UInt64(shift)
+  }
+
+  var isReadOnly: Bool { file.isReadOnly }
+  var isFormatting: Bool { formatting != nil }
+
+  /// Looks how large the file is now.
+  ///
+  /// - Returns: whether that has changed.
+  func measure() -> Bool {
+    guard let size = try? file.size() else { return false }
+    let new = size >> UInt64(shift)
+    defer { blocks = new }
+    return new != blocks
+  }
+
+  /// Whether it can be formatted to blocks of so many bytes.
+  ///
+  /// The file has to take them and to hold one, and they have to be there at the next start. Memory is not there then,
+  /// nor is what was on it.
+  func offers(blockSize: Int) -> Bool {
+    let isKept = store?.isWritable == true || file.kind == .memory
+    let size = (try? file.size()) ?? 0
+    return file.takes(blockSize: blockSize) && size >= UInt64(blockSize)
+      && (isKept || blockSize == 1 << Int(shift))
+  }
+
+  func use(blockSize: Int) {
+    shift = UInt8(blockSize.trailingZeroBitCount)
+    _ = measure()
+  }
+
+  /// What can be erased, which is more than whole blocks of 4096 bytes.
+  var erasableBytes: UInt64 {
+    let unit = UInt64(max(512, file.alignment))
+    return ((try? file.size()) ?? blocks << UInt64(shift)) / unit * unit
+  }
+}

@@ -1,0 +1,176 @@
+internal import NVMeProtocol
+internal import Synchronization
+internal import VFIOUserServer
+
+/// The order of a command: fetch, parse, execute, complete. ``CompletionPoster/signal()`` follows once per turn.
+extension Controller {
+  /// Most entries that are fetched from one queue before the next has its turn.
+  private static let burst: UInt32 = 32
+
+  // MARK: Fetch
+
+  /// Gives the queues their turns (round robin, NVMe 1.4, section 4.13.1).
+  ///
+  /// - Returns: whether there were any commands.
+  func serveQueues() -> Bool {
+    var found = false
+    for turn in 0..<queues.beginRound() {
+      // A command may create or delete queues, and anything may end the round.
+      guard lifeCycle.isServing, let queue = queues.queue(atTurn: turn) else { break }
+      if requests.thread == .connection, queue.id == 0 { continue }
+      completions.drain(queue.completionQueue)
+      found = fetch(from: queue) || found
+    }
+    return found
+  }
+
+  /// Fetches a burst of commands from a queue and starts them.
+  ///
+  /// - Returns: whether there were any.
+  private func fetch(from queue: SubmissionQueue) -> Bool {
+    guard queue.deletion == nil, queue.completionQueue.waiting.isEmpty else { return false }
+    queues.updateTail(of: queue)
+    var left = min(queue.waiting, Self.burst)
+    guard left > 0 else { return false }
+    noteFound(in: queue)
+    while left > 0, slots.hasRoom {
+      let count = min(left, queue.entries - queue.head)
+      let entries: [SubmissionEntry]
+      do throws(MemoryError) {
+        entries = try data.fetch(Int(count), at: queue.headAddress)
+      } catch {
+        lifeCycle.fail(error, "a submission queue cannot be read")
+        return true
+      }
+      for entry in entries {
+        guard slots.hasRoom, lifeCycle.isServing, queue.deletion == nil, requests.takes(entry)
+        else { return true }
+        queue.advanceHead()
+        start(entry, from: queue)
+      }
+      left -= count
+    }
+    return true
+  }
+
+  private func noteFound(in queue: SubmissionQueue) {
+    guard queue.id != 0 else { return }
+    queue.completionQueue.moderation.found(at: idle.now)
+    idle.foundCommands(
+      canPoll: queues.shadow != nil && !mailbox.usesMessages.load(ordering: .relaxed))
+  }
+
+  // MARK: Parse
+
+  /// Starts a command that was fetched; whatever becomes of it, it gets its completion.
+  private func start(_ entry: SubmissionEntry, from queue: SubmissionQueue) {
+    guard let slot = slots.take() else { return }
+    slot.entry = entry
+    slot.queue = queue
+    queue.inFlight += 1
+    guard slot.takeIdentifier() else {
+      return complete(slot, CommandError(Status.commandIDConflict.final, byte: 2))
+    }
+    do throws(CommandError) {
+      if entry.flags.fusedOperation != 0 { throw .field(1) }
+      try execute(slot, queue.id == 0 ? startAdmin(slot) : io.start(slot))
+    } catch {
+      complete(slot, error)
+    }
+  }
+
+  private func startAdmin(_ slot: CommandSlot) throws(CommandError) -> Progress {
+    defer { completeOthers() }
+    return try admin.start(slot)
+  }
+
+  // MARK: Execute
+
+  /// Does what a command's handler wants to be done next, until the command is done or has to wait.
+  private func execute(_ slot: CommandSlot, _ next: Progress) throws(CommandError) {
+    var progress = next
+    while case .request = progress {
+      guard let outcome = requests.carryOut(slot) else { return }
+      progress = try resume(slot, outcome)
+    }
+    if case .done(let result) = progress { complete(slot, result: result) }
+  }
+
+  private func resume(
+    _ slot: CommandSlot, _ outcome: StorageRequest.Outcome
+  ) throws(CommandError) -> Progress {
+    try check(outcome, of: slot)
+    if case .once = slot.work { return .done() }
+    return slot.queue?.id == 0 ? try admin.resume(slot) : try io.resume(slot)
+  }
+
+  /// Continues a command that has waited, unless nobody wants it any more.
+  func proceed(_ slot: CommandSlot, _ next: () throws(CommandError) -> Progress?) {
+    guard lifeCycle.phase.finishesCommands, lifeCycle.isCurrent else { return release(slot) }
+    do throws(CommandError) {
+      if let progress = try next() { try execute(slot, progress) }
+    } catch {
+      complete(slot, error)
+    }
+  }
+
+  /// Continues commands whose requests have come back.
+  ///
+  /// - Returns: whether there were any.
+  func reapRequests() -> Bool {
+    let isBusy = requests.reap(slots) { slot, outcome in
+      admin.noteKept(slot, outcome)
+      if case .shutDown = slot.work { return reapShutdownFlush(slot, outcome) }
+      proceed(slot) { () throws(CommandError) in try resume(slot, outcome) }
+    }
+    if isBusy { beginReady() }
+    return isBusy
+  }
+
+  /// Begins with commands that waited for others about the same blocks, when those have ended.
+  func beginReady() {
+    while let slot = requests.nextReady() {
+      proceed(slot) { () throws(CommandError) in
+        guard let outcome = requests.begin(slot) else { return nil }
+        return try resume(slot, outcome)
+      }
+    }
+  }
+
+  // MARK: Complete
+
+  /// Completes a command: the one place where outcomes become entries of a completion queue.
+  func complete(_ slot: CommandSlot, _ error: CommandError? = nil, result: UInt32 = 0) {
+    guard let queue = slot.queue else { return }
+    var status = Status.success
+    if let error { status = report(error, of: slot) }
+    let command = slot.entry.commandID
+    release(slot)
+    completions.post(
+      CompletionEntry(
+        result: result, submissionHead: UInt16(truncatingIfNeeded: queue.head),
+        submissionQueue: queue.id, commandID: command, phase: true, status: status),
+      to: queue.completionQueue)
+    if queue.inFlight == 0, let deletion = queue.deletion {
+      queue.deletion = nil
+      queues.remove(queue)
+      complete(slots.all[deletion])
+    }
+  }
+
+  /// Frees a slot; its command has its completion, or gets none.
+  func release(_ slot: CommandSlot) {
+    guard let queue = slot.queue else { return }
+    if queue.id == 0 { admin.end(slot) }
+    slot.releaseIdentifier()
+    queue.inFlight -= 1
+    if let namespace = slot.namespace {
+      slot.namespace = nil
+      namespace.claims.forget(slot)
+      namespace.inFlight -= 1
+      if namespace.inFlight == 0, namespace.isFormatting { resumeFormat(of: namespace) }
+    }
+    if let buffer = slot.request.buffer.take() { data.buffers.giveBack(buffer) }
+    slots.giveBack(slot)
+  }
+}

@@ -1,0 +1,39 @@
+internal import NVMeProtocol
+internal import Synchronization
+internal import VFIOUserServer
+internal import VFIOUserTransport
+
+/// Inline service: the connection's thread carries out what cannot block, instead of waking the controller's.
+///
+/// Waking a thread takes longer than copying a page. The client waits for nothing meanwhile that it would not
+/// wait for anyway; but it must never wait for a disk, nor may this thread wait for the client, not even
+/// until it has mapped again what it has just unmapped. So only commands that can do neither are taken
+/// (``Namespace/inlineBudget(of:on:at:)``), and what is left is the controller's thread's.
+extension Controller {
+  /// Serves the queues once, if the controller's thread does not.
+  ///
+  /// - Returns: whether nothing is left to do.
+  func serveInline() -> Bool {
+    turn.withLockIfFree { _ in
+      guard lifeCycle.isServing, !mailbox.holdsEvents, !record.isTimeToSave,
+        !mailbox.usesMessages.load(ordering: .relaxed), lifeCycle.memory.isSettled
+      else { return false }
+      requests.thread = .connection
+      defer { requests.thread = .controller }
+      idle.beginTurn(at: Deadline.now)
+      record.health.begin()
+      _ = serveQueues()
+      completions.signal()
+      requests.engine.flush()
+      if requests.submitted == 0 { record.health.end() }
+      idle.endTurn(isBusy: true)
+      return isAtRest && queues.requestDoorbells()
+    } ?? false
+  }
+
+  /// Whether the controller's thread may go on sleeping.
+  private var isAtRest: Bool {
+    lifeCycle.phase.isEnabled && !idle.isBusyPolling && completions.isQuiet
+      && !queues.doorbells.holdsFaults && !queues.holdsCommands
+  }
+}

@@ -1,0 +1,111 @@
+internal import Glibc
+internal import Synchronization
+internal import VFIOUserTransport
+
+/// The controller's thread.
+extension Controller {
+  /// What the thread does after a turn.
+  private enum Rest {
+    case takeTurn
+    /// Lets other threads run first.
+    case yield
+    /// Sleeps until it is woken, or until then.
+    case sleep(Deadline)
+    case end
+  }
+
+  /// Does what there is to do, until the device is closed.
+  func run() {
+    DetachedThread.wakeOnTime()
+    while true {
+      switch turn.withLock({ _ in takeTurn() }) {
+      case .takeTurn: continue
+      case .yield: sched_yield()
+      case .sleep(let deadline): mailbox.wake.wait(before: deadline)
+      case .end: return lifeCycle.generations.close()
+      }
+    }
+  }
+
+  private func takeTurn() -> Rest {
+    idle.beginTurn(at: Deadline.now)
+    var isBusy = reapRequests()
+    guard handleEvents() else { return .end }
+    resumeCacheOff()
+    if lifeCycle.phase.isEnabled {
+      queues.updateHeads(isThorough: idle.idleTurns & 63 == 1)
+      isBusy = serveQueues() || isBusy
+      // After the look at the queues, which finds some of them.
+      if admin.reportFaults() { sendEvents() }
+    }
+    idle.endTurn(isBusy: isBusy)
+    completions.signal()
+    requests.engine.flush()
+    guard isBusy else { return rest() }
+    record.health.begin()
+    return .takeTurn
+  }
+
+  /// What to do until there is something to do.
+  private func rest() -> Rest {
+    if requests.submitted == 0 { record.health.end() }
+    let isServing = lifeCycle.phase.isEnabled
+    let mustPoll = queues.doorbells.areMapped || completions.holdsBack
+    switch idle.step(isServing: isServing, mustPoll: mustPoll) {
+    case .poll: return .takeTurn
+    case .yield: return .yield
+    case .nap:
+      record.saveIfDue()
+      return .sleep(.after(IdlePolicy.nap))
+    case .sleep:
+      record.saveIfDue()
+      guard isServing else { return .sleep(.never) }
+      return queues.requestDoorbells() ? .sleep(completions.coalescingDeadline) : .takeTurn
+    }
+  }
+
+  /// Handles what other threads have left, one after the other; while the engine still has requests of what
+  /// has ended, the rest waits.
+  ///
+  /// - Returns: false when the thread has to end.
+  private func handleEvents() -> Bool {
+    while true {
+      if let goal = lifeCycle.phase.goal {
+        guard requests.submitted == 0 else { return true }
+        endQuiescing(goal)
+      }
+      guard let event = mailbox.nextEvent() else { return true }
+      if case .close = event {
+        close()
+        return false
+      }
+      handle(event)
+    }
+  }
+
+  private func handle(_ event: Mailbox.Event) {
+    switch event {
+    case .order(.enable(let order)): enable(order)
+    case .order(.disable): quiesce(for: .disable)
+    case .order(.shutDown): quiesce(for: .shutDown)
+    case .order(.resetSubsystem): break  // the event of the reset follows
+    case .reset(let generation): quiesce(for: .reset(generation))
+    case .clientLeft: quiesce(for: .leave)
+    case .adopt(let memory): adopt(memory)
+    case .measure:
+      admin.measureNamespaces()
+      sendEvents()
+    case .close: break
+    }
+  }
+
+  private func close() {
+    while requests.submitted > 0 {
+      // What has come back may have led to more.
+      requests.engine.flush()
+      if !reapRequests() { mailbox.wake.wait() }
+    }
+    record.close()
+    requests.engine.close()
+  }
+}

@@ -1,0 +1,54 @@
+internal import Logging
+internal import NVMeProtocol
+internal import SystemPackage
+internal import VFIOUserServer
+internal import VFIOUserTransport
+
+/// The controller: its parts, and the turn in which one thread uses them.
+///
+/// `Controller+Commands.swift` has the order of a command; the parts know nothing of each other's order. One thread
+/// at a time has the ``turn``: that of ``run()``, or for a ``serveInline()`` the connection's. What others have to
+/// say comes by the ``Mailbox``, the ``Doorbells`` and the ``RegisterBlock``. In each turn everything that has come
+/// is dealt with, and each interrupt vector is raised once.
+final class Controller: @unchecked Sendable {
+  /// Held by the thread that touches any of the parts.
+  let turn = Monitor(())
+  let mailbox: Mailbox
+  let lifeCycle: LifeCycle
+  let idle: IdlePolicy
+  let namespaces: Namespaces
+  let features: Features
+  let queues: QueuePairs
+  let completions: CompletionPoster
+  let slots: CommandSlots
+  let requests: CommandRequests
+  let record: DiskRecord
+  let data: CommandData
+  let io: IOCommands
+  let admin: AdminCommands
+  let logger: Logger
+
+  init(
+    _ options: NVMeConfiguration, mailbox: Mailbox, doorbells: Doorbells, registers: RegisterBlock,
+    generations: ControllerGenerations, bus: DeviceContext, line: CompletionInterrupts,
+    engine: any StorageEngine,
+    keeping: Keeping
+  ) throws {
+    self.mailbox = mailbox
+    logger = options.logger
+    lifeCycle = LifeCycle(registers, generations, bus.memory.access(), options.logger)
+    idle = IdlePolicy(busyPoll: options.busyPoll)
+    namespaces = try Namespaces(options, keeping.identity)
+    features = Features(
+      kept: keeping.controller.features,
+      hasCache: options.namespaces.contains { $0.file.cache != .writeThrough })
+    queues = QueuePairs(pairs: options.queues + 1, lifeCycle, doorbells, line, mailbox)
+    completions = CompletionPoster(queues, features, idle)
+    slots = CommandSlots(lifeCycle, mailbox, options.namespaces[0].file)
+    requests = CommandRequests(lifeCycle, idle, mailbox, namespaces, engine)
+    record = DiskRecord(keeping, options.logger)
+    data = try CommandData(lifeCycle)
+    io = IOCommands(lifeCycle, namespaces, features, record, data)
+    admin = AdminCommands(options, queues, completions, slots, requests, io)
+  }
+}

@@ -1,0 +1,174 @@
+internal import Synchronization
+internal import VFIOUserProtocol
+internal import VFIOUserServer
+internal import VFIOUserTransport
+
+/// How completion queues reach the host: MSI-X, MSI, or the pin, whatever it has switched on.
+///
+/// The pin is a level: high while a queue that interrupts has entries which the host has not taken. It
+/// is lowered on the connection's thread, by the very write that takes the last one: a moment later the
+/// host would see an interrupt that nobody owns up to.
+final class CompletionInterrupts: Sendable {
+  /// What is known of a completion queue.
+  private struct Queue {
+    /// Whether there are entries that were announced and not taken.
+    var isPending = false
+    var totals = QueueTotals(entries: 1)
+    /// Entries, since the queue was made, that were announced.
+    var announced: UInt64 = 0
+    var vector: UInt16 = 0
+    /// Looks at the host's head that were taken to count.
+    var looks: UInt64 = 0
+
+    /// What was read of a queue that has gone does not count for the next of its number.
+    mutating func forget() { self = Queue(looks: looks + 1) }
+  }
+
+  private struct State {
+    /// By number.
+    var queues: [Queue]
+    /// INTMS and INTMC: a bit for each vector of the pin and of MSI.
+    var mask: UInt32 = 0
+    var level = false
+  }
+
+  private let interrupts: Interrupts
+  private let state: Monitor<State>
+  /// Whether a head could not be read by the thread that heard of it.
+  private let missed = Atomic<Bool>(false)
+
+  init(_ interrupts: Interrupts, queues: Int) {
+    self.interrupts = interrupts
+    state = Monitor(State(queues: Array(repeating: Queue(), count: queues)))
+  }
+
+  var mask: UInt32 { state.withLock { $0.mask } }
+
+  /// Whether it has to be known when the host has taken entries: a vector of MSI-X is only signalled.
+  var needsHeads: Bool { !interrupts.isEnabled(.msix) }
+
+  /// An entry is about to be posted; told before the host can see it, if ``needsHeads``.
+  ///
+  /// - Parameters:
+  ///   - queue: its number.
+  ///   - totals: with that entry.
+  func expect(_ queue: UInt16, _ totals: QueueTotals) {
+    state.withLock { $0.queues[Int(queue)].totals.follow(totals) }
+  }
+
+  /// Entries were posted to a queue.
+  ///
+  /// What the host has taken of them is either known here or comes by ``look(_:_:)`` later; else the pin would
+  /// stay high with nothing to take.
+  func signal(_ number: UInt16, vector: UInt16, _ totals: QueueTotals) {
+    if interrupts.isEnabled(.msix) {
+      return interrupts.signal(.msix, vector: Int(vector))
+    }
+    let bit = vector < 32 ? UInt32(1) << UInt32(vector) : 0
+    let mustSignal = state.withLock { state in
+      var queue = state.queues[Int(number)]
+      queue.totals.follow(totals)
+      queue.announced = totals.posted
+      queue.vector = vector
+      queue.isPending = queue.totals.taken < queue.announced
+      state.queues[Int(number)] = queue
+      if interrupts.isEnabled(.msi) { return state.mask & bit == 0 }
+      restrict(&state)
+      return false
+    }
+    if mustSignal { interrupts.signal(.msi, vector: Int(vector % 32)) }
+  }
+
+  /// The host has said how far it has read a queue: finds out how far that is by now, and lowers the pin when
+  /// nothing is left.
+  ///
+  /// What a doorbell carries is not looked at: where the host keeps its heads in memory, two of its threads may ring
+  /// in another order than they write, and an old value cannot be told from one a lap ahead. So the newest value
+  /// is read here, without the lock, because it may be in the client's memory; it counts only if no other
+  /// look has come to its end meanwhile. A value that counts was therefore read after the one that
+  /// counted before it, and heads never go back.
+  ///
+  /// - Parameters:
+  ///   - number: the queue's.
+  ///   - head: reads the newest value.
+  /// - Returns: false when it could not be read; the controller's thread has to look then.
+  @discardableResult
+  func look(_ number: UInt16, _ head: () -> UInt32?) -> Bool {
+    let place = Int(number)
+    guard needsHeads, state.withLock({ $0.queues.indices.contains(place) }) else { return true }
+    while true {
+      let looks = state.withLock { $0.queues[place].looks }
+      guard let value = head() else {
+        missed.store(true, ordering: .releasing)
+        return false
+      }
+      let counts = state.withLock { state in
+        guard state.queues[place].looks == looks else { return false }
+        take(&state, place, value)
+        return true
+      }
+      if counts { return true }
+    }
+  }
+
+  /// Whether a look has failed since this was asked before.
+  func takeMissed() -> Bool {
+    guard missed.load(ordering: .relaxed) else { return false }
+    return missed.exchange(false, ordering: .acquiringAndReleasing)
+  }
+
+  private func take(_ state: inout State, _ place: Int, _ head: UInt32) {
+    var queue = state.queues[place]
+    queue.looks += 1
+    let wasPending = queue.isPending
+    // What makes no sense is the controller's thread to complain of.
+    _ = queue.totals.take(upTo: head)
+    queue.isPending = wasPending && queue.totals.taken < queue.announced
+    state.queues[place] = queue
+    if wasPending { restrict(&state) }
+  }
+
+  /// A queue has gone.
+  func forget(_ queue: UInt16) {
+    state.withLock { state in
+      state.queues[Int(queue)].forget()
+      restrict(&state)
+    }
+  }
+
+  /// Everything has gone, the masks too.
+  func reset() {
+    state.withLock { state in
+      for queue in state.queues.indices { state.queues[queue].forget() }
+      state.mask = 0
+      restrict(&state)
+    }
+  }
+
+  /// A write to INTMS (`set`) or INTMC.
+  func changeMask(set: UInt32 = 0, clear: UInt32 = 0) {
+    let isMSI = interrupts.isEnabled(.msi) && !interrupts.isEnabled(.msix)
+    let released = state.withLock { state -> [UInt16] in
+      let old = state.mask
+      state.mask = (state.mask | set) & ~clear
+      restrict(&state)
+      guard isMSI else { return [] }
+      let opened = old & ~state.mask
+      return state.queues.filter {
+        $0.isPending && $0.vector < 32 && opened & 1 << UInt32($0.vector) != 0
+      }.map(\.vector)
+    }
+    for vector in released { interrupts.signal(.msi, vector: Int(vector)) }
+  }
+
+  private func restrict(_ state: inout State) {
+    let usesINTx = !interrupts.isEnabled(.msix) && !interrupts.isEnabled(.msi)
+    let mask = state.mask
+    let level =
+      usesINTx
+      && state.queues.contains { $0.isPending && mask & 1 << UInt32(min($0.vector, 31)) == 0 }
+    guard level != state.level || level else { return }
+    state.level = level
+    interrupts.setLevel(level)
+  }
+}

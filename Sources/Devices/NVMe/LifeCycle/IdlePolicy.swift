@@ -1,0 +1,64 @@
+internal import VFIOUserTransport
+
+/// What the controller's thread does when it finds nothing to do.
+///
+/// A trapped doorbell costs the host an exit and a message, and waking a sleeping thread takes longer than many a
+/// command. A host with shadow doorbells whose commands follow each other closely is spared both by *busy polling*:
+/// for a moment after each such command the thread polls the queues, yielding to whatever else wants the
+/// processor, and sleeps then.
+final class IdlePolicy {
+  /// What the thread does after a turn that found nothing.
+  enum Step: Equatable {
+    /// Polls again at once.
+    case poll
+    /// Lets other threads run, and polls again.
+    case yield
+    /// Sleeps for ``nap``, or until it is woken.
+    case nap
+    /// Sleeps until it is woken.
+    case sleep
+  }
+
+  /// How long the thread sleeps between two polls when nobody wakes it.
+  static let nap: Duration = .microseconds(20)
+  /// Turns without a find before the first nap.
+  static let patience = 50
+
+  /// ``NVMeConfiguration/busyPoll`` in nanoseconds.
+  private let pollTime: UInt64
+  /// When the turn began, in the nanoseconds of deadlines.
+  private(set) var now: UInt64 = 0
+  /// Turns in a row that found nothing to do.
+  private(set) var idleTurns = 0
+  /// When commands were found last.
+  private var foundAt: UInt64 = 0
+  private var pollsUntil: UInt64 = 0
+
+  init(busyPoll: Duration) { pollTime = Deadline.nanoseconds(busyPoll) }
+
+  func beginTurn(at now: UInt64) { self.now = now }
+
+  func endTurn(isBusy: Bool) { idleTurns = isBusy ? 0 : idleTurns + 1 }
+
+  /// Whether the thread will look at the queues again in a moment, whatever the host does.
+  var isBusyPolling: Bool { now < pollsUntil }
+
+  /// Commands were found in an I/O queue.
+  ///
+  /// - Parameter canPoll: whether polling finds commands without the host's help.
+  func foundCommands(canPoll: Bool) {
+    let isClose = now &- foundAt < pollTime
+    foundAt = now
+    if isClose, canPoll { pollsUntil = now &+ pollTime }
+  }
+
+  /// - Parameters:
+  ///   - isServing: whether commands are fetched at all.
+  ///   - mustPoll: whether something is to be seen that nobody wakes the thread for.
+  func step(isServing: Bool, mustPoll: Bool) -> Step {
+    let polls = isServing && (mustPoll || isBusyPolling)
+    if polls, idleTurns <= Self.patience { return .poll }
+    if isServing, isBusyPolling { return .yield }
+    return polls ? .nap : .sleep
+  }
+}

@@ -1,0 +1,104 @@
+internal import Logging
+internal import NVMeProtocol
+internal import VFIOUserServer
+
+/// Whether the controller may go on, and with whose memory: the part that all others ask.
+///
+/// Belongs to the thread that has the controller's turn.
+final class LifeCycle {
+  var phase = ControllerPhase.disabled
+  /// The memory of the client that enabled the controller, or that continued with it.
+  var memory: GuestMemoryAccess
+  /// CC, as it was when the controller was enabled.
+  private(set) var configuration = ControllerConfiguration(rawValue: 0)
+  /// CC.MPS in bytes.
+  private(set) var pageSize: UInt64 = 4096
+  let registers: RegisterBlock
+  let generations: ControllerGenerations
+  private let logger: Logger
+
+  init(
+    _ registers: RegisterBlock, _ generations: ControllerGenerations, _ memory: GuestMemoryAccess,
+    _ logger: Logger
+  ) {
+    self.registers = registers
+    self.generations = generations
+    self.memory = memory
+    self.logger = logger
+  }
+
+  /// Whether the device has not been reset since the controller's thread was last told so.
+  var isCurrent: Bool { generations.isCurrent }
+
+  /// Whether commands may be fetched and started.
+  var isServing: Bool { phase.isEnabled && generations.isCurrent }
+
+  /// Takes over what the controller is enabled with (NVMe 1.4, section 7.6.1).
+  ///
+  /// - Returns: false when that breaks a rule; CSTS.CFS says so then.
+  func enable(_ order: RegisterBlock.Enabling) -> Bool {
+    memory = order.transfer
+    configuration = order.configuration
+    pageSize = 4096 << UInt64(order.configuration.pageSize)
+    guard let reason = order.brokenRule(registers.capabilities) else {
+      phase = .enabled
+      return true
+    }
+    logger.warning("the guest enables the controller wrongly", metadata: ["reason": "\(reason)"])
+    phase = .failed
+    registers.refuse(order, generation: generations.served)
+    return false
+  }
+
+  /// A client that did not reset the controller continues with it.
+  func resume(with memory: GuestMemoryAccess) {
+    self.memory = memory
+    phase.resume()
+  }
+
+  /// Changes CSTS, unless the device has been reset meanwhile.
+  func setStatus(_ change: (inout ControllerStatus) -> Void) {
+    registers.setStatus(generation: generations.served, change)
+  }
+
+  /// Sets CSTS.CFS: only a reset helps.
+  func failFatally() {
+    phase = .failed
+    setStatus { $0.isFatal = true }
+  }
+
+  // MARK: Failed accesses to guest memory
+
+  /// Pauses if an access failed because the client has gone, or does not allow DMA any more.
+  ///
+  /// - Returns: whether that was the reason.
+  @discardableResult
+  func pause(after error: MemoryError) -> Bool {
+    guard error == .stale || error == .dmaNotAllowed else { return false }
+    phase.pause()
+    return true
+  }
+
+  /// A queue or doorbell could not be accessed, which is fatal unless the client has just gone.
+  func fail(_ error: MemoryError, _ what: String) {
+    guard !pause(after: error), isCurrent, phase.isReady else { return }
+    logger.error("\(what)", metadata: ["error": "\(error)"])
+    failFatally()
+  }
+}
+
+extension RegisterBlock.Enabling {
+  /// What is wrong with it, nil if nothing.
+  func brokenRule(_ capabilities: ControllerCapabilities) -> String? {
+    if configuration.commandSet != 0 { return "CC.CSS is not the NVM command set" }
+    if configuration.pageSize > capabilities.maximumPageSize { return "CC.MPS is too large" }
+    if configuration.arbitration != 0 { return "CC.AMS is not round robin" }
+    if attributes.submissionEntries < 2 || attributes.completionEntries < 2 {
+      return "AQA has a queue of one entry"
+    }
+    let mask: UInt64 = (4096 << UInt64(configuration.pageSize)) - 1
+    if submissionQueue & mask != 0 { return "ASQ does not start a page" }
+    if completionQueue & mask != 0 { return "ACQ does not start a page" }
+    return nil
+  }
+}

@@ -1,0 +1,169 @@
+internal import NVMeProtocol
+internal import Synchronization
+internal import VFIOUserServer
+internal import VFIOUserTransport
+
+/// Posts completions to the host's queues, and decides when an interrupt signals them.
+///
+/// Belongs to the thread that has the controller's turn.
+final class CompletionPoster {
+  private let lifeCycle: LifeCycle
+  private let queues: QueuePairs
+  private let interrupts: CompletionInterrupts
+  private let features: Features
+  private let idle: IdlePolicy
+  /// Completion queues with completions that no interrupt has signalled.
+  private var unsignalled: [CompletionQueue] = []
+  /// Those whose turn it is in ``signal()``; empty in between.
+  private var signalling: [CompletionQueue] = []
+  /// Since when completions are held back because the host wants few interrupts; nanoseconds.
+  private var coalescedSince: UInt64?
+
+  init(_ queues: QueuePairs, _ features: Features, _ idle: IdlePolicy) {
+    lifeCycle = queues.lifeCycle
+    interrupts = queues.interrupts
+    self.queues = queues
+    self.features = features
+    self.idle = idle
+  }
+
+  // MARK: Posting
+
+  /// Posts a completion, or keeps it until the host has made room.
+  func post(_ entry: CompletionEntry, to queue: CompletionQueue) {
+    guard queue.waiting.isEmpty else { return queue.waiting.append(entry) }
+    if queue.totals.isFull { queues.updateHead(of: queue) }
+    guard queue.totals.isFull else { return write(entry, to: queue) }
+    queue.waiting.append(entry)
+    // Either the host's next write sees that it is waited for, or this look sees the write.
+    queues.doorbells.wantsHeads.store(true, ordering: .sequentiallyConsistent)
+    drain(queue)
+  }
+
+  /// Posts what found no room before.
+  func drain(_ queue: CompletionQueue) {
+    guard !queue.waiting.isEmpty else { return }
+    queues.updateHead(of: queue)
+    var posted = 0
+    while posted < queue.waiting.count, !queue.totals.isFull, lifeCycle.phase.canPost {
+      write(queue.waiting[posted], to: queue)
+      posted += 1
+    }
+    queue.waiting.removeFirst(posted)
+    queues.updateWantsHeads()
+  }
+
+  private func write(_ entry: CompletionEntry, to queue: CompletionQueue) {
+    guard lifeCycle.isCurrent else { return }
+    var entry = entry
+    entry.phase = queue.phase
+    let address = queue.address &+ UInt64(queue.totals.tail) * UInt64(CompletionEntry.wireSize)
+    var totals = queue.totals
+    totals.post()
+    if interrupts.needsHeads { interrupts.expect(queue.id, totals) }
+    do throws(MemoryError) {
+      try lifeCycle.memory.store(entry.firstHalf, at: address)
+      // The phase tag, by which the host knows a new entry, must not be seen before the rest (section 4.6).
+      atomicMemoryFence(ordering: .releasing)
+      try lifeCycle.memory.store(entry.secondHalf, at: address &+ 8)
+    } catch {
+      return lifeCycle.fail(error, "a completion queue cannot be written")
+    }
+    queue.totals = totals
+    if totals.tail == 0 { queue.phase.toggle() }
+    noteUnsignalled(queue)
+  }
+
+  private func noteUnsignalled(_ queue: CompletionQueue) {
+    queue.unsignalled += 1
+    guard queue.unsignalled == 1 else { return }
+    queue.unsignalledSince = idle.now
+    unsignalled.append(queue)
+  }
+
+  // MARK: Signalling
+
+  /// Raises the interrupts that are due, each once whatever number of completions was posted.
+  func signal() {
+    guard !unsignalled.isEmpty else { return }
+    if let coalescing = InterruptCoalescing(feature: features[.interruptCoalescing]) {
+      return signal(coalescing)
+    }
+    swap(&unsignalled, &signalling)
+    for queue in signalling {
+      if isDue(queue) { signal(queue) } else { unsignalled.append(queue) }
+    }
+    signalling.removeAll(keepingCapacity: true)
+  }
+
+  /// Whether all completions are signalled.
+  var isQuiet: Bool { unsignalled.isEmpty }
+
+  /// Whether moderation holds completions back, so that the thread has to look when an interrupt is due.
+  var holdsBack: Bool {
+    !unsignalled.isEmpty
+      && InterruptCoalescing(feature: features[.interruptCoalescing]) == nil
+  }
+
+  /// When an interrupt that the host has coalesced is due.
+  var coalescingDeadline: Deadline {
+    guard !unsignalled.isEmpty, let since = coalescedSince,
+      let coalescing = InterruptCoalescing(feature: features[.interruptCoalescing])
+    else { return .never }
+    return Deadline(instant: since &+ coalescing.time)
+  }
+
+  /// A completion queue is deleted.
+  func forget(_ queue: CompletionQueue) { unsignalled.removeAll { $0 === queue } }
+
+  /// A controller reset deletes all queues.
+  func forgetAll() { unsignalled = [] }
+
+  /// Whether an interrupt has to signal a queue's completions now.
+  private func isDue(_ queue: CompletionQueue) -> Bool {
+    guard queue.id != 0, queue.interrupts, !interrupts.needsHeads else { return true }
+    if idle.isBusyPolling {
+      // A host that has yet to take what an earlier interrupt signalled may find the new completions
+      // without another one. The thread polls again until it has, and signals before it sleeps.
+      queues.updateHead(of: queue)
+      if queue.totals.hasUntaken { return false }
+    }
+    return queue.moderation.isDue(queue.unsignalled, since: queue.unsignalledSince, at: idle.now)
+  }
+
+  private func signal(_ queue: CompletionQueue) {
+    queue.moderation.signalled(queue.unsignalled)
+    queue.unsignalled = 0
+    guard queue.interrupts, lifeCycle.isCurrent else { return }
+    queue.totals.signal()
+    let hasShadow = queues.shadow != nil && queue.id != 0
+    if interrupts.needsHeads {
+      if hasShadow {
+        queues.requestCurrentHead(of: queue)
+      } else if queues.doorbells.areMapped {
+        queues.updateHead(of: queue)
+      }
+    } else if hasShadow, queue.totals.isEmpty {
+      return  // the host has taken them already
+    }
+    interrupts.signal(queue.id, vector: queue.vector, queue.totals)
+  }
+
+  private func signal(_ coalescing: InterruptCoalescing) {
+    let now = Deadline.now
+    let since = coalescedSince ?? now
+    coalescedSince = since
+    var kept: [CompletionQueue] = []
+    for queue in unsignalled {
+      if queue.id == 0 || coalescing.isDue(queue.unsignalled, since: since, at: now)
+        || features.isCoalescingDisabled(vector: queue.vector)
+      {
+        signal(queue)
+      } else {
+        kept.append(queue)
+      }
+    }
+    unsignalled = kept
+    if kept.isEmpty { coalescedSince = nil }
+  }
+}

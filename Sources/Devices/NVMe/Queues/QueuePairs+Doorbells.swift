@@ -1,0 +1,136 @@
+internal import Synchronization
+internal import VFIOUserServer
+
+/// Reading the host's doorbells, whether trapped, mapped or in its memory, and writing EventIdx.
+extension QueuePairs {
+  // MARK: Reading
+
+  /// Updates how far a submission queue is filled.
+  func updateTail(of queue: SubmissionQueue) {
+    let index = Doorbells.tail(of: queue.id)
+    guard let value = doorbell(index, queue: queue.id) else { return }
+    guard value < queue.entries else { return refuse(value, &queue.refused) }
+    queue.refused = nil
+    queue.tail = value
+  }
+
+  /// Updates how far the host has read a completion queue.
+  func updateHead(of queue: CompletionQueue) {
+    guard let value = doorbell(Doorbells.head(of: queue.id), queue: queue.id) else { return }
+    guard value != queue.totals.head else { return }
+    guard value < queue.entries else { return refuse(value, &queue.refused) }
+    queue.refused = nil
+    // A host that claims to have taken what was not posted harms itself only; it is not believed.
+    guard queue.totals.take(upTo: value) else { return }
+    // Nothing traps these doorbells: INTx is deasserted by what is found here.
+    guard shadow != nil || doorbells.areMapped, interrupts.needsHeads else { return }
+    interrupts.look(queue.id) { doorbell(Doorbells.head(of: queue.id), queue: queue.id) }
+  }
+
+  /// Updates the heads that no trapped doorbell reports, or that the connection's thread could not read.
+  ///
+  /// - Parameter isThorough: also of queues without anything to take; their heads can only be invalid.
+  func updateHeads(isThorough: Bool) {
+    if doorbells.areMapped {
+      for case let queue? in completionQueues where isThorough || queue.totals.hasUntaken {
+        updateHead(of: queue)
+      }
+    } else if interrupts.takeMissed() {
+      for case let queue? in completionQueues { updateHead(of: queue) }
+    }
+  }
+
+  /// A value in memory is invalid; reported once, however often it is read.
+  private func refuse(_ value: UInt32, _ last: inout UInt32?) {
+    guard value != last else { return }
+    last = value
+    doorbells.note(.value)
+  }
+
+  private func doorbell(_ index: Int, queue: UInt16) -> UInt32? {
+    guard let shadow, queue != 0 else { return doorbells.value(of: index) }
+    do throws(MemoryError) {
+      return try lifeCycle.memory.load(at: shadow.value(index))
+    } catch {
+      lifeCycle.fail(error, "a shadow doorbell cannot be read")
+      return nil
+    }
+  }
+
+  // MARK: EventIdx
+
+  /// Asks the host to ring again, before the thread sleeps.
+  ///
+  /// - Returns: whether nothing has come in between.
+  func requestDoorbells() -> Bool {
+    guard shadow != nil else { return true }
+    for queue in inOrder where queue.id != 0 {
+      setEventIndex(Doorbells.tail(of: queue.id), to: queue.tail)
+      if !queue.completionQueue.waiting.isEmpty { requestHead(of: queue.completionQueue) }
+    }
+    // The host writes its doorbell and then reads our index; we write the index and then read the
+    // doorbell. With the fences on both sides one of the two sees the other.
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
+    var isQuiet = true
+    for queue in inOrder where queue.id != 0 {
+      let (tail, head) = (queue.tail, queue.completionQueue.totals.head)
+      updateTail(of: queue)
+      if queue.tail != tail { isQuiet = false }
+      guard !queue.completionQueue.waiting.isEmpty else { continue }
+      updateHead(of: queue.completionQueue)
+      if queue.completionQueue.totals.head != head { isQuiet = false }
+    }
+    return isQuiet
+  }
+
+  /// Asks the host to ring when it takes the next entry.
+  func requestHead(of queue: CompletionQueue) {
+    setEventIndex(Doorbells.head(of: queue.id), to: queue.totals.head)
+  }
+
+  /// Asks the host to ring when it takes the next entry, so that INTx is deasserted then.
+  ///
+  /// The index that makes it ring has to be the head at that moment: with an older one it does not ring,
+  /// and INTx would stay asserted for ever.
+  func requestCurrentHead(of queue: CompletionQueue) {
+    updateHead(of: queue)
+    // A host in its right mind moves on once at most, to the tail.
+    for _ in 0..<4 {
+      requestHead(of: queue)
+      let requested = queue.totals.head
+      // Our store before our load, as the host's store of the head before its load of the index.
+      atomicMemoryFence(ordering: .sequentiallyConsistent)
+      updateHead(of: queue)
+      if queue.totals.head == requested { return }
+    }
+  }
+
+  private func setEventIndex(_ index: Int, to value: UInt32) {
+    guard let shadow else { return }
+    do throws(MemoryError) {
+      try lifeCycle.memory.store(value, at: shadow.eventIndex(index))
+    } catch {
+      lifeCycle.fail(error, "an event index cannot be written")
+    }
+  }
+
+  // MARK: Doorbell Buffer Config (NVMe 1.4, section 5.7)
+
+  /// Uses doorbells in the host's memory, whose first values are those of now.
+  func share(_ new: ShadowDoorbells) throws(MemoryError) {
+    let memory = lifeCycle.memory
+    for queue in inOrder where queue.id != 0 {
+      updateTail(of: queue)
+      updateHead(of: queue.completionQueue)
+      try memory.store(queue.tail, at: new.value(Doorbells.tail(of: queue.id)))
+      try memory.store(queue.tail, at: new.eventIndex(Doorbells.tail(of: queue.id)))
+      let head = Doorbells.head(of: queue.completionQueue.id)
+      try memory.store(queue.completionQueue.totals.head, at: new.value(head))
+      try memory.store(queue.completionQueue.totals.head, at: new.eventIndex(head))
+    }
+    shadow = new
+    doorbells.share(new, memory)
+    noteMessages(at: new.values)
+    noteMessages(at: new.eventIndexes)
+  }
+}
