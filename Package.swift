@@ -36,6 +36,7 @@ let package = Package(
     .library(name: "VFIOUserTransport", targets: ["VFIOUserTransport"]),
     .library(name: "VFIOUserServer", targets: ["VFIOUserServer"]),
     .library(name: "VFIOUserClient", targets: ["VFIOUserClient"]),
+    .library(name: "VFIOUserTesting", targets: ["VFIOUserTesting"]),
     .library(name: "SerialDevice", targets: ["SerialDevice"]),
     .library(name: "EduDevice", targets: ["EduDevice"]),
     .library(name: "ScratchDevice", targets: ["ScratchDevice"]),
@@ -61,6 +62,7 @@ let package = Package(
     room(
       "VFIOUser",
       ["VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol", system]),
+    room("VFIOUserTesting", ["VFIOUserServer", "VFIOUserClient", "VFIOUserTransport"]),
     room(
       "NVMeDriver",
       ["NVMeProtocol", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol", "CLinux"]),
@@ -116,7 +118,8 @@ let package = Package(
     tests(
       "VFIOUserServerTests",
       [
-        "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol", "FuzzHarness",
+        "VFIOUserServer", "VFIOUserClient", "VFIOUserTesting", "VFIOUserTransport",
+        "VFIOUserProtocol", "FuzzHarness",
         "CLinux", logging,
       ]),
     .target(

@@ -16,6 +16,10 @@ public struct Header: Equatable, Sendable {
   /// An errno value, valid only in a reply with ``MessageFlags/error``; zero otherwise.
   public var error: UInt32
 
+  /// Whether the sender of the command expects a reply.
+  @inlinable
+  public var wantsReply: Bool { !flags.contains(.noReply) }
+
   /// Creates a header from its fields.
   ///
   /// Without flags it is the header of a command that requests a reply. (The default value is not

@@ -118,7 +118,7 @@ final class CommandDispatcher: Sendable {
     logger.debug(
       "refused a command",
       metadata: ["command": "\(header.command)", "id": "\(header.id)", "error": "\(error)"])
-    guard !header.flags.contains(.noReply) else { return }
+    guard header.wantsReply else { return }
     outbox.append(header.errorReply(errno: UInt32(error.rawValue)))
   }
 
@@ -127,13 +127,13 @@ final class CommandDispatcher: Sendable {
     to header: Header, _ payload: some WireEncodable,
     descriptors: consuming DescriptorList = DescriptorList(), into outbox: inout Outbox
   ) {
-    guard !header.flags.contains(.noReply) else { return }
+    guard header.wantsReply else { return }
     outbox.append(header.reply(payload: 0), payload, descriptors: descriptors)
   }
 
   /// Answers a command whose reply is a header alone.
   func acknowledge(_ header: Header, into outbox: inout Outbox) {
-    guard !header.flags.contains(.noReply) else { return }
+    guard header.wantsReply else { return }
     outbox.append(header.reply(payload: 0))
   }
 

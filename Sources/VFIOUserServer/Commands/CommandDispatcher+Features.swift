@@ -52,7 +52,7 @@ extension CommandDispatcher {
     }
     try outbox.append(
       header.reply(payload: 0), payload: DeviceFeature.wireSize + size,
-      discarding: header.flags.contains(.noReply)
+      discarding: !header.wantsReply
     ) { (bytes) throws(Errno) in
       whole.encode(into: &bytes)
       var reply = bytes._mutatingExtracting(DeviceFeature.wireSize...)

@@ -17,14 +17,14 @@ extension CommandDispatcher {
     _ header: Header, _ payload: Span<UInt8>, into outbox: inout Outbox
   ) throws(Errno) {
     let access = try decode(RegionAccess.self, payload)
-    guard payload.count == RegionAccess.wireSize else { throw .invalidArgument }
+    do { try access.requireNoData(in: payload) } catch { throw .invalidArgument }
     let region = try admit(access)
     let size = RegionAccess.wireSize + Int(access.count)
     var bytes = try outbox.reserve(payload: size, isZeroed: !isFilledWhole(region))
     access.encode(into: &bytes)
     var data = bytes._mutatingExtracting(RegionAccess.wireSize...)
     try read(region, access, into: &data)
-    guard !header.flags.contains(.noReply) else { return }
+    guard header.wantsReply else { return }
     outbox.commit(header.reply(payload: 0), payload: size)
   }
 
@@ -43,10 +43,9 @@ extension CommandDispatcher {
     _ header: Header, _ payload: Span<UInt8>, into outbox: inout Outbox
   ) throws(Errno) {
     let access = try decode(RegionAccess.self, payload)
-    guard payload.count == RegionAccess.wireSize + Int(access.count) else {
-      throw .invalidArgument
-    }
-    try write(try admit(access), access, from: payload.extracting(RegionAccess.wireSize...))
+    let data: Span<UInt8>
+    do { data = try access.data(in: payload) } catch { throw .invalidArgument }
+    try write(try admit(access), access, from: data)
     reply(to: header, access, into: &outbox)
   }
 

@@ -12,7 +12,7 @@ struct PendingUnmap {
 
   /// Whether a command that comes behind the unmap has to wait for it.
   func keepsWaiting(_ command: Command) -> Bool {
-    header.flags.contains(.noReply) || command == .dmaMap || command == .dmaUnmap
+    !header.wantsReply || command == .dmaMap || command == .dmaUnmap
   }
 }
 

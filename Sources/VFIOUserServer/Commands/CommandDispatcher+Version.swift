@@ -47,7 +47,7 @@ extension CommandDispatcher {
 
   private func agree(_ header: Header, _ payload: Span<UInt8>) throws(Errno) -> NegotiatedVersion {
     guard header.command == .version, !header.flags.isReply, header.flags.reserved == 0,
-      !header.flags.contains(.noReply)
+      header.wantsReply
     else {
       logger.warning(
         "a client does not begin with VERSION; is it a vfio-user client?",

@@ -48,7 +48,7 @@ extension DMAChannel {
   private func receive(_ header: Header, _ payload: Span<UInt8>) {
     guard !header.flags.isReply else { return deliver(header, payload) }
     // Commands of the client come on the main socket.
-    guard !header.flags.contains(.noReply) else { return }
+    guard header.wantsReply else { return }
     var outbox = Outbox()
     outbox.append(header.errorReply(errno: UInt32(Errno.notSupported.rawValue)))
     // A client that fills its own socket with what it must not send goes without an answer.

@@ -1,0 +1,34 @@
+internal import VFIOUserTransport
+public import VFIOUserClient
+public import VFIOUserServer
+
+extension DeviceServer {
+  /// Connects a client to the device in this process, over a socket pair.
+  ///
+  /// This is for tests: the device runs in the test's own process, with the same messages, threads and limits
+  /// as in a process of its own.
+  ///
+  /// ```swift
+  /// let server = try DeviceServer(HelloDevice.pci) { try HelloDevice($0) }
+  /// let client = try server.connect()
+  /// #expect(try client.load(.bar0, at: 0, as: UInt32.self) == 0x6F6C_6548)
+  /// ```
+  ///
+  /// A device has one client at a time: ``DeviceServer/hasClient`` is false again a moment after
+  /// ``Client/disconnect()``. This waits up to ten seconds for that.
+  ///
+  /// - Parameter options: the client's; reconnection has no effect, since there is no path.
+  /// - Throws: ``ClientError`` when the versions do not agree or another client stays, ``SystemCallError`` when
+  ///   there is no descriptor or thread left.
+  public func connect(_ options: ClientOptions = ClientOptions()) throws -> Client {
+    let (clientEnd, serverEnd) = try MessageSocket.pair()
+    let deadline = Deadline.after(.seconds(10))
+    let isOver = Monitor(false)
+    // A thread of its own serves the client until it goes.
+    while hasClient, !deadline.hasPassed {
+      _ = isOver.withLock(when: { $0 }, before: .after(.milliseconds(1))) { _ in }
+    }
+    try DetachedThread.start("vfio-user-test") { self.serve(serverEnd) }
+    return try Client(clientEnd, options: options)
+  }
+}
