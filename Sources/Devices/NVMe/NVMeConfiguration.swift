@@ -4,20 +4,20 @@ public import Logging
 public struct NVMeConfiguration: Sendable {
   /// How the host rings doorbells.
   public enum DoorbellMode: String, CaseIterable, Sendable {
-    /// By messages; the controller sleeps when there is nothing to do.
+    /// Each write is a message; the controller sleeps when there is nothing to do.
     case trapped
-    /// In memory that the client maps; the controller looks there all the time, and a core is busy
+    /// In memory that the client maps; the controller polls it all the time, which keeps a core busy
     /// while a guest is connected.
     case mapped
   }
 
   /// The best kind of interrupt that the host is offered.
   public enum InterruptKind: String, CaseIterable, Sendable {
-    /// A vector for each queue; MSI and the pin as well.
+    /// MSI-X with a vector for each queue; MSI and INTx as well.
     case msix
-    /// 32 vectors; the pin as well.
+    /// MSI with 32 vectors; INTx as well.
     case msi
-    /// One for all queues.
+    /// INTx, one for all queues.
     case pin
   }
 
@@ -32,7 +32,7 @@ public struct NVMeConfiguration: Sendable {
   public var namespaces: [NamespaceConfiguration]
   /// At most 20 characters of ASCII, no blank at either end; nil for one that is made once and kept.
   public var serialNumber: String?
-  /// What tells this disk from others that read the same files at the same time; the name of its socket, for example.
+  /// What distinguishes this disk from others that read the same files at the same time; its socket's name, for example.
   public var readerName = ""
   /// At most 40 characters of ASCII.
   public var modelNumber = "swift-vfio-user NVMe disk"
@@ -46,10 +46,10 @@ public struct NVMeConfiguration: Sendable {
   public var interrupts = InterruptKind.msix
   /// Threads that wait for the disk, 1 to 64.
   public var threads = 4
-  /// How long the disk looks for commands by itself after one that followed another sooner than this.
+  /// How long the disk polls for commands after one that followed another sooner than this (busy polling).
   ///
-  /// It keeps a core busy for as long as the guest keeps the disk busy; zero for never. Only guests with
-  /// shadow doorbells, as Linux has them, are looked after so.
+  /// Polling keeps a core busy for as long as the guest keeps the disk busy; zero for never. It needs a guest with
+  /// shadow doorbells, as Linux has them.
   public var busyPoll: Duration = .microseconds(400)
   /// Makes the engine that reads and writes; nil for a ``ThreadPool``.
   public var makeEngine: (@Sendable () throws -> any StorageEngine)?

@@ -123,7 +123,7 @@ public final class NVMeDevice: Device {
   /// What the guest knows the disk by.
   public var serialNumber: String { keeping.identity.serialNumber }
 
-  /// Looks whether files have another size by now, and tells the guest of it; from any thread.
+  /// Looks whether files have another size by now, and reports it to the guest; from any thread.
   public func measure() { mailbox.post(.measure) }
 }
 
@@ -192,7 +192,7 @@ extension NVMeDevice {
     mailbox.wake.signal()
   }
 
-  /// A client has come since, and it does not reset the controller: it goes on with it.
+  /// Another client is there, and it does not reset the controller: it continues with it.
   ///
   /// Only a doorbell says so. A driver that starts anew writes to other registers first, and meanwhile
   /// the queues of the one before must not be looked for in its memory. Nor before the client has armed

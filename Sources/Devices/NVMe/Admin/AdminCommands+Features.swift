@@ -33,7 +33,7 @@ extension AdminCommands {
       guard Int(vector) <= options.queues else { throw .field(44) }
       return UInt32(vector) | (features.isCoalescingDisabled(vector: vector) ? 1 << 16 : 0)
     case .temperatureThreshold:
-      // Only the composite temperature, sensor 0, is there.
+      // There is only the composite temperature, sensor 0.
       guard entry.dword11 >> 16 & 0xF == 0 else { return 0 }
       switch entry.dword11 >> 20 & 3 {
       case 0: return UInt32(features.thresholds.over)
@@ -56,7 +56,7 @@ extension AdminCommands {
     let now = Deadline.now
     let time = features.timestamp
     let milliseconds = time.milliseconds &+ (now &- time.at) / 1_000_000
-    // Byte 6: bits 3:1 say whether the host has set it, bit 0 that it went on all the time.
+    // Byte 6: bits 3:1 say whether the host has set it, bit 0 whether it stopped in between.
     let attributes: UInt64 = time.isSet ? 0b010 : 0
     let value = milliseconds & 0xFFFF_FFFF_FFFF | attributes << 48
     return (0..<8).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }

@@ -8,7 +8,7 @@ extension AdminCommands {
     let page: [UInt8]
     switch selector {
     case .namespace, .allocatedNamespace:
-      // What all namespaces have in common (FFFFFFFFh) is told by those that manage namespaces only (5.15.2.1).
+      // What all namespaces have in common (FFFFFFFFh) is known to those that manage namespaces only (5.15.2.1).
       page = try namespaces.named(id).identity.bytes
     case .controller: page = describeController().bytes
     case .activeNamespaces, .allocatedNamespaces: page = try listNamespaces(after: id)

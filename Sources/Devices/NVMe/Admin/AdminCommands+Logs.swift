@@ -17,7 +17,7 @@ extension AdminCommands {
     var bytes = Array(page[Int(offset)...].prefix(Int(count)))
     bytes += [UInt8](repeating: 0, count: Int(count) - bytes.count)
     try data.give(bytes, count: count, to: entry)
-    // RAE: the host wants to hear of the next event only when it reads the log again.
+    // RAE: the event stays masked until the host reads the log again.
     if entry.dword10 & 1 << 15 == 0 { wasRead(log) }
     return .done()
   }

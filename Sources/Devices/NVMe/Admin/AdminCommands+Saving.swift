@@ -1,11 +1,11 @@
 internal import NVMeProtocol
 
-/// Commands that change what is kept: they are done when it is on the disk (the store's thread brings it there), and
-/// what cannot be kept is not offered.
+/// Commands that change the state file: they complete when the change is on the disk, which the thread of
+/// ``StateKeeper`` sees to. What cannot be kept is not offered.
 extension AdminCommands {
   /// What the host can do with a feature, nil if there is no such feature.
   func capabilities(of feature: Feature) -> FeatureCapabilities? {
-    guard let all = Features.capabilities[feature] else { return nil }
+    guard let all = FeatureValues.capabilities[feature] else { return nil }
     return record.canSave ? all : all.subtracting(.saveable)
   }
 
@@ -37,7 +37,7 @@ extension AdminCommands {
     return saves ? saveFeature(.volatileWriteCache, for: slot) : .done()
   }
 
-  /// Something was written down, or was not: that holds whether the command is still wanted or not.
+  /// The state file was written, or could not be: that counts even if the command has been reset.
   func noteKept(_ slot: CommandSlot, _ outcome: StorageRequest.Outcome) {
     switch (slot.work, outcome) {
     case (.keepFormat(let next, let kind), .success): format.isKept(slot, next: next, as: kind)

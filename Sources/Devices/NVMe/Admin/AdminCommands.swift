@@ -15,7 +15,7 @@ final class AdminCommands {
   let slots: CommandSlots
   let requests: CommandRequests
   let data: CommandData
-  let features: Features
+  let features: FeatureValues
   let record: DiskRecord
   let events = EventRequests()
   let format: FormatJob

@@ -5,13 +5,14 @@ internal import NVMeProtocol
 final class CacheOffJob {
   private let namespaces: Namespaces
   private let lifeCycle: LifeCycle
-  private let features: Features
+  private let features: FeatureValues
   private let slots: CommandSlots
-  /// Commands that wait for writes from before them.
+  /// Commands that wait for earlier writes.
   private var waiting: [CommandSlot] = []
 
   init(
-    _ namespaces: Namespaces, _ lifeCycle: LifeCycle, _ features: Features, _ slots: CommandSlots
+    _ namespaces: Namespaces, _ lifeCycle: LifeCycle, _ features: FeatureValues,
+    _ slots: CommandSlots
   ) {
     self.namespaces = namespaces
     self.lifeCycle = lifeCycle
@@ -21,7 +22,7 @@ final class CacheOffJob {
 
   /// - Returns: the first flush, or that the command waits; nil when there is nothing to flush.
   func start(_ slot: CommandSlot) -> Progress? {
-    // From here on writes are durable; those that the engine has already may not be.
+    // Writes that start from here on are durable; those in flight may not be.
     features[.volatileWriteCache] = 0
     slot.work = .cacheOff(next: 0)
     guard holdsVolatileWrites else { return flush(slot, from: 0) }
@@ -29,7 +30,7 @@ final class CacheOffJob {
     return .pending
   }
 
-  /// The commands that waited for writes from before them, when those are done.
+  /// The commands that waited for earlier writes, when those are done.
   func takeReady() -> [CommandSlot] {
     guard !waiting.isEmpty, lifeCycle.phase.finishesCommands, !holdsVolatileWrites else {
       return []

@@ -4,7 +4,7 @@ internal import NVMeProtocol
 final class EventRequests {
   /// Most requests that wait (AERL).
   static let maxRequests = 8
-  /// Most events that wait; more of them say nothing new.
+  /// Most events that wait; there are no more different ones.
   private static let maxEvents = 16
 
   private(set) var requests: [CommandSlot] = []

@@ -1,6 +1,6 @@
 internal import NVMeProtocol
 
-/// Format NVM (NVMe 1.4, section 5.23): everything goes, and blocks may get another size.
+/// Format NVM (NVMe 1.4, section 5.23): erases namespaces, and may change the size of their blocks.
 ///
 /// A format waits for the I/O commands of its namespaces; ``Namespace/formatting`` keeps new ones out meanwhile.
 final class FormatJob {
@@ -65,7 +65,7 @@ final class FormatJob {
 
   /// Formats namespaces one after the other; the one before `next` is done.
   ///
-  /// The size of blocks is written down first: a disk that does not know it any more cannot be read.
+  /// The block size is written to the state file first: without it the disk could not be read.
   func begin(
     _ slot: CommandSlot, next: Int, as kind: UInt8
   ) throws(CommandError) -> Progress {
@@ -92,7 +92,7 @@ final class FormatJob {
 
   func erase(_ slot: CommandSlot, next: Int, as kind: UInt8) -> Progress {
     guard let target = target(next, of: slot) else { return .done() }
-    // Also if this size was written down before, by a command that was reset then.
+    // The size may be in the state file already, from a command that was reset.
     target.use(blockSize: NamespaceConfiguration.blockSizes[Int(kind)])
     slot.work = .format(next: next + 1, format: kind)
     return slot.asks(
@@ -104,7 +104,7 @@ final class FormatJob {
     return targets[index]
   }
 
-  /// The command is done, well or not, or was given up: it keeps I/O commands out of its namespaces no longer.
+  /// The command has ended or was given up: its namespaces take I/O commands again.
   func end(_ slot: CommandSlot) {
     for one in namespaces.all where one.formatting === slot { one.formatting = nil }
   }

@@ -1,10 +1,9 @@
-/// What the engine does with which blocks of a namespace, and the commands that have to wait for that.
+/// The blocks of a namespace that the engine reads or writes, and the commands that wait for them.
 ///
-/// A block is read and written as a whole (AWUN and NAWUN count from one block, NVMe 1.4, section 6.4), and file
-/// systems do not see to that: a read of the page cache copies while a write does. So nothing is begun with
-/// blocks that are being written, nor a write to blocks that are being read. What the controller's thread does by
-/// itself is done at once and needs no claim; whoever finds others in its way waits behind them, in the order of
-/// arrival.
+/// Reads and writes of a block are atomic (AWUN and NAWUN count from one block, NVMe 1.4, section 6.4), which file
+/// systems do not guarantee: a read of the page cache copies while a write does. So a request does not start while
+/// its blocks are being written, nor a write while they are being read. Requests that the serving thread carries out
+/// at once need no claim; conflicting requests wait in the order of arrival.
 struct BlockClaims {
   private struct Claim {
     let start: UInt64
@@ -27,19 +26,19 @@ struct BlockClaims {
   private var claims: [Claim] = []
   /// How many of them change blocks.
   private var changing = 0
-  /// Flushes and everything else for which a file system makes others wait, whatever blocks they are about.
+  /// Flushes and other requests that block every write to the file, whatever their blocks.
   private var heavy = 0
   /// Commands that wait.
   private var waiting: [CommandSlot] = []
-  /// Whether claims have gone since the waiting ones were looked at.
+  /// Whether claims were removed since the last ``takeReady()``.
   private var hasChanged = false
 
-  /// Whether the engine is busy with something that makes every other write to the file wait.
+  /// Whether the engine has a request that blocks every write to the file.
   var holdsHeavy: Bool { heavy > 0 }
 
   /// Whether a request must not be begun yet.
   func mustWait(_ request: StorageRequest) -> Bool {
-    // The usual cases: nothing is under way, or nobody changes anything.
+    // The usual cases: nothing is in flight, or there are only reads.
     if claims.isEmpty || changing == 0 && waiting.isEmpty && !request.operation.changesBlocks {
       return false
     }
@@ -48,14 +47,14 @@ struct BlockClaims {
       || waiting.contains { Claim($0.request).isInTheWay(of: new) }
   }
 
-  /// The engine has the request from now on.
+  /// A request goes to the engine.
   mutating func add(_ request: StorageRequest) {
     if request.operation.isHeavy { heavy += 1 }
     if request.operation.changesBlocks { changing += 1 }
     claims.append(Claim(request))
   }
 
-  /// The engine has the request no longer.
+  /// A request has come back from the engine.
   mutating func remove(_ request: StorageRequest) {
     guard let place = claims.firstIndex(where: { $0.tag == request.tag }) else { return }
     claims.swapAt(place, claims.count - 1)
@@ -65,13 +64,13 @@ struct BlockClaims {
     if !waiting.isEmpty { hasChanged = true }
   }
 
-  /// A command waits until ``takeReady()`` has it.
+  /// A command waits until ``takeReady()`` returns it.
   mutating func wait(_ slot: CommandSlot) {
     slot.isWaitingForBlocks = true
     waiting.append(slot)
   }
 
-  /// A command does not wait any more; nobody wants it.
+  /// A command has ended without being carried out.
   mutating func forget(_ slot: CommandSlot) {
     guard slot.isWaitingForBlocks else { return }
     slot.isWaitingForBlocks = false
@@ -79,7 +78,7 @@ struct BlockClaims {
     if !waiting.isEmpty { hasChanged = true }
   }
 
-  /// The first command that has nothing in its way any more.
+  /// The first command that conflicts with no other any more.
   mutating func takeReady() -> CommandSlot? {
     guard hasChanged else { return nil }
     for (place, slot) in waiting.enumerated() {

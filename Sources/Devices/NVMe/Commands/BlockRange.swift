@@ -1,6 +1,6 @@
 internal import NVMeProtocol
 
-/// Blocks of a namespace: holding one means that they are there.
+/// A range of blocks inside a namespace; the initialiser has checked that.
 struct BlockRange {
   /// Bytes from the start of the namespace.
   let offset: UInt64
@@ -11,7 +11,7 @@ struct BlockRange {
   ///
   /// - Parameters:
   ///   - entry: the command.
-  ///   - namespace: where the blocks have to be.
+  ///   - namespace: the namespace that must contain the blocks.
   ///   - limit: most bytes; nil for commands that move no data.
   init(
     _ entry: SubmissionEntry, _ namespace: Namespace, limit: UInt64? = nil
@@ -32,7 +32,7 @@ struct BlockRange {
     UInt64(entry.dword12 & 0xFFFF) + 1
   }
 
-  /// The bytes that a command is about, whether or not they are there.
+  /// The bytes that a command addresses, inside the namespace or not.
   static func byteCount(_ entry: SubmissionEntry, _ namespace: Namespace) -> UInt64 {
     blockCount(entry) << UInt64(namespace.shift)
   }

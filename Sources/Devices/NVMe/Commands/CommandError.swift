@@ -1,12 +1,12 @@
 internal import NVMeProtocol
 internal import VFIOUserServer
 
-/// Why a command is refused: the status that the host gets, and which byte of the command is to blame.
+/// Why a command failed: the status of its completion, and the byte of the command that caused it.
 struct CommandError: Error, Equatable {
   var status: Status
-  /// The byte of the submission entry; all ones when none is to blame.
+  /// The Parameter Error Location in the submission entry (NVMe 1.4, section 5.14.1.1); all ones for none.
   var byte: UInt16
-  /// The block that is concerned.
+  /// The first block concerned.
   var block: UInt64 = 0
 
   init(_ status: Status, byte: UInt16 = 0xFFFF, block: UInt64 = 0) {
@@ -15,7 +15,7 @@ struct CommandError: Error, Equatable {
     self.block = block
   }
 
-  /// A field of the command that has no sense, by the byte where it starts.
+  /// Invalid Field in Command, by the byte where the field starts.
   static func field(_ byte: UInt16) -> CommandError {
     CommandError(Status.invalidField.final, byte: byte)
   }

@@ -38,7 +38,7 @@ final class CommandRequests {
       <= namespace.inlineBudget(of: operation, on: thread, at: idle.now)
   }
 
-  /// Carries out the slot's request as soon as nothing in flight is about the same blocks.
+  /// Carries out the slot's request, after those in flight with the same blocks.
   ///
   /// - Returns: how it went, or nil if that is known later.
   func carryOut(_ slot: CommandSlot) -> StorageRequest.Outcome? {
@@ -50,7 +50,7 @@ final class CommandRequests {
     return begin(slot)
   }
 
-  /// Carries out a request that has nothing in its way.
+  /// Carries out a request that conflicts with no other.
   ///
   /// - Returns: how it went, or nil if that is known later.
   func begin(_ slot: CommandSlot) -> StorageRequest.Outcome? {
@@ -80,13 +80,13 @@ final class CommandRequests {
     engine.submit(slot.request)
   }
 
-  /// A request is somebody else's until it comes back; a reset waits for that.
+  /// A request belongs to another thread until it comes back; a reset waits for that.
   private func noteSubmitted(_ slot: CommandSlot) {
     slot.isSubmitted = true
     submitted += 1
   }
 
-  /// Has what a command has changed written down; the command continues when that is done.
+  /// Writes a command's change to the state file; the command continues when that is done.
   ///
   /// - Parameters:
   ///   - store: where; nil when it need not be kept, since the data is not kept either.

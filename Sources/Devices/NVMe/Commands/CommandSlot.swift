@@ -1,36 +1,36 @@
 internal import NVMeProtocol
 internal import VFIOUserServer
 
-/// A command in flight; used again and again, so that nothing is allocated for a command.
+/// A command in flight; reused, so that no command allocates memory.
 final class CommandSlot {
-  /// What is left to do when a request of the command comes back.
+  /// What follows when a request of the command comes back.
   enum Work {
     /// Nothing: the command is done.
     case once
-    /// What was written has been brought to the disk (FUA); now the blocks are read.
+    /// Earlier writes are flushed (FUA); then the blocks are read.
     case commit(BlockRange, Reading)
-    /// The data that was read, from `done` bytes of the range on, has to be the same as the guest's.
+    /// The data from `done` bytes of the range on is compared with the guest's.
     case compare(done: UInt64, of: BlockRange)
-    /// Blocks from `next` to `end` still have to be read, for Verify.
+    /// Bytes from `next` to `end` remain to be read, for Verify.
     case verify(next: UInt64, end: UInt64)
-    /// Ranges from `next` on still have to be deallocated.
+    /// Ranges from `next` on remain to be deallocated.
     case deallocate(next: Int)
-    /// Namespaces from `next` on still have to be flushed.
+    /// Namespaces from `next` on remain to be flushed.
     case flush(next: Int)
-    /// Namespaces from `next` on still have to be flushed before the write cache is off.
+    /// Namespaces from `next` on remain to be flushed before the write cache is off.
     case cacheOff(next: Int)
     /// The namespaces to format, from `next` on, as `format`.
     case format(next: Int, format: UInt8)
-    /// The size of blocks is being written down, before the namespace `next` is formatted.
+    /// The block size is being written to the state file, before the namespace `next` is formatted.
     case keepFormat(next: Int, format: UInt8)
-    /// A feature is being written down; `before` was what was saved, `result` is what the command says.
+    /// A feature is being written to the state file; `before` was the saved value, `result` is dword 0.
     case keepFeature(Feature, before: UInt32?, result: UInt32)
     /// No request: the command waits for an event, or for a queue to empty.
     case waiting
     /// No command: a namespace is flushed because the host shuts down.
     case shutDown
 
-    /// Whether the state of the disk is being written down.
+    /// Whether the state file is being written.
     var isKeeping: Bool {
       switch self {
       case .keepFormat, .keepFeature: true
@@ -56,7 +56,7 @@ final class CommandSlot {
   var datasets: [DatasetRange] = []
   /// Whether the engine has the request, or the keeper of the state.
   var isSubmitted = false
-  /// Whether the request waits for others that are about the same blocks.
+  /// Whether the request waits for others with the same blocks.
   var isWaitingForBlocks = false
   /// Whether no other command of the queue may have the identifier.
   private var ownsIdentifier = false

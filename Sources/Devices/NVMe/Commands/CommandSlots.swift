@@ -1,6 +1,6 @@
 internal import NVMeProtocol
 
-/// The slots of all commands in flight; used again and again, so that nothing is allocated for a command.
+/// The slots of all commands in flight.
 ///
 /// Belongs to the thread that has the controller's turn.
 final class CommandSlots {
@@ -14,7 +14,7 @@ final class CommandSlots {
   private var aborted: [(slot: CommandSlot, error: CommandError)] = []
   private let lifeCycle: LifeCycle
   private let mailbox: Mailbox
-  /// What a request is about before it is about anything.
+  /// The file of a request that has none yet.
   private let file: StorageFile
 
   init(_ lifeCycle: LifeCycle, _ mailbox: Mailbox, _ file: StorageFile) {
@@ -48,10 +48,10 @@ final class CommandSlots {
 
   // MARK: Commands that others end
 
-  /// Has a command completed with an error, which the engine does not have any more.
+  /// Has a command completed with an error; the engine must not have its request.
   func abort(_ slot: CommandSlot, _ error: CommandError) { aborted.append((slot, error)) }
 
-  /// The next command to be completed so.
+  /// The next of those.
   func takeAborted() -> (slot: CommandSlot, error: CommandError)? {
     aborted.isEmpty ? nil : aborted.removeFirst()
   }

@@ -3,21 +3,21 @@ internal import NVMeProtocol
 /// The threads that serve queues, of which neither may block.
 enum ServingThread {
   case controller
-  /// The connection's, for which the client waits: it must not wait for that client's memory either.
+  /// The connection's; the client waits for it, so it must not wait for that client's memory either.
   case connection
 }
 
 extension Namespace {
-  /// Most bytes that are moved at once by the thread that serves a queue, instead of by the engine; zero for none.
+  /// The bytes that the serving thread may move itself, instead of the engine; zero for none.
   ///
-  /// The only place where that is decided. A thread that serves a queue must not wait for a disk: the page cache is
-  /// asked not to (`RWF_NOWAIT`) or is known to be memory, and everything else is the engine's. Reads of the
-  /// page cache never wait. Writes may, for a journal or a lock, where the file system cannot be asked.
+  /// The only place where that is decided. A serving thread must not block on a disk. Reads of the page cache never
+  /// do (`RWF_NOWAIT`). Writes may, on a journal or a lock, where the file system does not know `RWF_NOWAIT`; memory
+  /// never blocks. Everything else is the engine's.
   func inlineBudget(
     of operation: StorageRequest.Operation, on thread: ServingThread, at now: UInt64
   ) -> UInt64 {
     guard file.cache == .writeBack else { return 0 }
-    // A page: its two pointers lead to the data itself, and not to a list, which may have to be asked for.
+    // PRP 1 and 2 of a page point to the data itself, not to a list that may have to be read by messages.
     let most: UInt64 = thread == .connection ? 4096 : 128 << 10
     switch operation {
     case .read: return most

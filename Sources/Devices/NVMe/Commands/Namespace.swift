@@ -1,7 +1,7 @@
 internal import SystemPackage
 internal import VFIOUserTransport
 
-/// A namespace, as the controller's thread keeps it.
+/// A namespace; belongs to the thread that has the controller's turn.
 final class Namespace {
   let id: UInt32
   let file: StorageFile
@@ -15,11 +15,11 @@ final class Namespace {
   var blocks: UInt64
   /// I/O commands in flight.
   var inFlight = 0
-  /// The Format NVM that waits for those, or is under way: it alone ends that.
+  /// The Format NVM that waits for those or is in progress; only its end resets this.
   var formatting: CommandSlot?
-  /// What the engine does with which blocks.
+  /// The blocks that the engine reads or writes.
   var claims = BlockClaims()
-  /// Whether the controller's thread writes by itself.
+  /// Whether the controller's thread writes itself.
   var writing = InlineWriting()
   /// When the log last had a line about a lack of room.
   var saidFull: UInt64?
@@ -39,7 +39,7 @@ final class Namespace {
   var isReadOnly: Bool { file.isReadOnly }
   var isFormatting: Bool { formatting != nil }
 
-  /// Looks how large the file is now.
+  /// Measures the file.
   ///
   /// - Returns: whether that has changed.
   func measure() -> Bool {
@@ -51,8 +51,8 @@ final class Namespace {
 
   /// Whether it can be formatted to blocks of so many bytes.
   ///
-  /// The file has to take them and to hold one, and they have to be there at the next start. Memory is not there then,
-  /// nor is what was on it.
+  /// The file must support and hold such a block, and the size must survive a restart. Memory does not survive
+  /// one, so its block size need not.
   func offers(blockSize: Int) -> Bool {
     let isKept = store?.isWritable == true || file.kind == .memory
     let size = (try? file.size()) ?? 0
@@ -65,7 +65,7 @@ final class Namespace {
     _ = measure()
   }
 
-  /// What can be erased, which is more than whole blocks of 4096 bytes.
+  /// The bytes that Format NVM erases: also those behind the last whole block of 4096 bytes.
   var erasableBytes: UInt64 {
     let unit = UInt64(max(512, file.alignment))
     return ((try? file.size()) ?? blocks << UInt64(shift)) / unit * unit

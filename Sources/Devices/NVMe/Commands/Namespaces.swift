@@ -1,7 +1,7 @@
 internal import Logging
 internal import NVMeProtocol
 
-/// All namespaces of a controller, which are there as long as it is.
+/// All namespaces of a controller; their number is fixed.
 struct Namespaces {
   let all: [Namespace]
 
@@ -27,7 +27,7 @@ struct Namespaces {
     return all[Int(id) - 1]
   }
 
-  /// The namespace that a command is about.
+  /// The namespace of a command.
   func named(_ id: UInt32) throws(CommandError) -> Namespace {
     guard let namespace = self[id] else { throw Self.unknown }
     return namespace

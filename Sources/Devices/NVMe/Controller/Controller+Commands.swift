@@ -2,7 +2,9 @@ internal import NVMeProtocol
 internal import Synchronization
 internal import VFIOUserServer
 
-/// The order of a command: fetch, parse, execute, complete. ``CompletionPoster/signal()`` follows once per turn.
+/// The order of a command: fetch, parse, execute, complete; signal follows once per turn (``CompletionPoster/signal()``).
+///
+/// A command that has to wait continues at `execute`, see `Controller+Resume.swift`.
 extension Controller {
   /// Most entries that are fetched from one queue before the next has its turn.
   private static let burst: UInt32 = 32
@@ -62,7 +64,7 @@ extension Controller {
 
   // MARK: Parse
 
-  /// Starts a command that was fetched; whatever becomes of it, it gets its completion.
+  /// Checks a command that was fetched and executes it; whatever becomes of it, it gets its completion.
   private func start(_ entry: SubmissionEntry, from queue: SubmissionQueue) {
     guard let slot = slots.take() else { return }
     slot.entry = entry
@@ -87,7 +89,7 @@ extension Controller {
   // MARK: Execute
 
   /// Does what a command's handler wants to be done next, until the command is done or has to wait.
-  private func execute(_ slot: CommandSlot, _ next: Progress) throws(CommandError) {
+  func execute(_ slot: CommandSlot, _ next: Progress) throws(CommandError) {
     var progress = next
     while case .request = progress {
       guard let outcome = requests.carryOut(slot) else { return }
@@ -96,45 +98,13 @@ extension Controller {
     if case .done(let result) = progress { complete(slot, result: result) }
   }
 
-  private func resume(
+  /// What follows a request: the end of the command, or its next request.
+  func resume(
     _ slot: CommandSlot, _ outcome: StorageRequest.Outcome
   ) throws(CommandError) -> Progress {
     try check(outcome, of: slot)
     if case .once = slot.work { return .done() }
     return slot.queue?.id == 0 ? try admin.resume(slot) : try io.resume(slot)
-  }
-
-  /// Continues a command that has waited, unless nobody wants it any more.
-  func proceed(_ slot: CommandSlot, _ next: () throws(CommandError) -> Progress?) {
-    guard lifeCycle.phase.finishesCommands, lifeCycle.isCurrent else { return release(slot) }
-    do throws(CommandError) {
-      if let progress = try next() { try execute(slot, progress) }
-    } catch {
-      complete(slot, error)
-    }
-  }
-
-  /// Continues commands whose requests have come back.
-  ///
-  /// - Returns: whether there were any.
-  func reapRequests() -> Bool {
-    let isBusy = requests.reap(slots) { slot, outcome in
-      admin.noteKept(slot, outcome)
-      if case .shutDown = slot.work { return reapShutdownFlush(slot, outcome) }
-      proceed(slot) { () throws(CommandError) in try resume(slot, outcome) }
-    }
-    if isBusy { beginReady() }
-    return isBusy
-  }
-
-  /// Begins with commands that waited for others about the same blocks, when those have ended.
-  func beginReady() {
-    while let slot = requests.nextReady() {
-      proceed(slot) { () throws(CommandError) in
-        guard let outcome = requests.begin(slot) else { return nil }
-        return try resume(slot, outcome)
-      }
-    }
   }
 
   // MARK: Complete

@@ -6,10 +6,10 @@ internal import VFIOUserTransport
 
 /// The controller: its parts, and the turn in which one thread uses them.
 ///
-/// `Controller+Commands.swift` has the order of a command; the parts know nothing of each other's order. One thread
-/// at a time has the ``turn``: that of ``run()``, or for a ``serveInline()`` the connection's. What others have to
-/// say comes by the ``Mailbox``, the ``Doorbells`` and the ``RegisterBlock``. In each turn everything that has come
-/// is dealt with, and each interrupt vector is raised once.
+/// `Controller+Commands.swift` has the order of a command; each part has its own state and knows nothing of that
+/// order. One thread at a time has the ``turn``: that of ``run()``, or for ``serveInline()`` the connection's. Other
+/// threads communicate through the ``Mailbox``, the ``Doorbells`` and the ``RegisterBlock``. A turn handles all events,
+/// serves each queue once, and raises each interrupt that is due once.
 final class Controller: @unchecked Sendable {
   /// Held by the thread that touches any of the parts.
   let turn = Monitor(())
@@ -17,7 +17,7 @@ final class Controller: @unchecked Sendable {
   let lifeCycle: LifeCycle
   let idle: IdlePolicy
   let namespaces: Namespaces
-  let features: Features
+  let features: FeatureValues
   let queues: QueuePairs
   let completions: CompletionPoster
   let slots: CommandSlots
@@ -39,7 +39,7 @@ final class Controller: @unchecked Sendable {
     lifeCycle = LifeCycle(registers, generations, bus.memory.access(), options.logger)
     idle = IdlePolicy(busyPoll: options.busyPoll)
     namespaces = try Namespaces(options, keeping.identity)
-    features = Features(
+    features = FeatureValues(
       kept: keeping.controller.features,
       hasCache: options.namespaces.contains { $0.file.cache != .writeThrough })
     queues = QueuePairs(pairs: options.queues + 1, lifeCycle, doorbells, line, mailbox)

@@ -23,7 +23,7 @@ extension IOCommands {
       }
       slot.datasets.append(range)
     }
-    // The other attributes are hints that say nothing to a file.
+    // The other attributes are hints that mean nothing for a file.
     guard attributes.contains(.deallocate) else { return .done() }
     return deallocate(slot, from: 0)
   }
@@ -33,7 +33,7 @@ extension IOCommands {
     var next = next
     while next < slot.datasets.count, slot.datasets[next].count == 0 { next += 1 }
     guard next < slot.datasets.count else { return .done() }
-    // Without a cache a command that is done is on the disk, whatever it was.
+    // Without a volatile cache, the effect of every completed command is on the disk.
     slot.work = .deallocate(next: next + 1)
     return slot.asks(
       .deallocate(durable: !holdsVolatile(namespace)), of: namespace.file,

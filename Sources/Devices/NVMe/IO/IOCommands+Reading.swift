@@ -19,7 +19,7 @@ extension IOCommands {
     guard slot.entry.forcesUnitAccess, holdsVolatile(namespace), !namespace.isReadOnly else {
       return try beginReading(slot, range, reading)
     }
-    // With FUA the host wants to see what is on the disk, and not what only the cache has: so that has to get there.
+    // FUA reads what is on the disk (section 6.9), so cached writes have to get there first.
     slot.work = .commit(range, reading)
     return slot.asksFlush(of: namespace.file)
   }
@@ -66,7 +66,7 @@ extension IOCommands {
     return readForComparison(slot, from: done + count, of: range)
   }
 
-  /// Reads the next piece, and lets the data go.
+  /// Reads the next piece, and drops the data.
   func verify(_ slot: CommandSlot, from next: UInt64, to end: UInt64) -> Progress {
     guard next < end else { return .done() }
     slot.request.offset = next

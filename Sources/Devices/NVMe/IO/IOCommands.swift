@@ -6,7 +6,7 @@ internal import NVMeProtocol
 final class IOCommands {
   let lifeCycle: LifeCycle
   let namespaces: Namespaces
-  let features: Features
+  let features: FeatureValues
   let record: DiskRecord
   let data: CommandData
 
@@ -14,7 +14,8 @@ final class IOCommands {
   static let maxBytes: UInt64 = 1 << 20
 
   init(
-    _ lifeCycle: LifeCycle, _ namespaces: Namespaces, _ features: Features, _ record: DiskRecord,
+    _ lifeCycle: LifeCycle, _ namespaces: Namespaces, _ features: FeatureValues,
+    _ record: DiskRecord,
     _ data: CommandData
   ) {
     self.lifeCycle = lifeCycle
@@ -51,7 +52,7 @@ final class IOCommands {
     }
   }
 
-  /// The command is about its namespace from now on, which a format has to wait for.
+  /// Binds the command to its namespace; a format waits for it.
   private func enter(_ slot: CommandSlot) throws(CommandError) -> Namespace {
     let namespace = try namespaces.named(slot.entry.namespaceID)
     guard !namespace.isFormatting else { throw CommandError(.formatInProgress) }
@@ -79,7 +80,7 @@ final class IOCommands {
     namespace.file.cache != .writeThrough && features.isCacheOn
   }
 
-  // MARK: Write and Write Zeroes (sections 6.15 and 6.17)
+  // MARK: Write and Write Zeroes
 
   private func write(
     _ slot: CommandSlot, _ namespace: Namespace

@@ -3,38 +3,38 @@ internal import VFIOUserProtocol
 internal import VFIOUserServer
 internal import VFIOUserTransport
 
-/// How completion queues reach the host: MSI-X, MSI, or the pin, whatever it has switched on.
+/// The interrupts of completion queues: MSI-X, MSI or INTx, whichever the host has enabled (NVMe 1.4, section 7.5).
 ///
-/// The pin is a level: high while a queue that interrupts has entries which the host has not taken. It
-/// is lowered on the connection's thread, by the very write that takes the last one: a moment later the
-/// host would see an interrupt that nobody owns up to.
+/// INTx is a level: asserted while a queue that interrupts has signalled entries which the host has not taken. It
+/// is deasserted on the connection's thread, by the doorbell write that takes the last one: a moment later the
+/// host would see a spurious interrupt.
 final class CompletionInterrupts: Sendable {
   /// What is known of a completion queue.
   private struct Queue {
-    /// Whether there are entries that were announced and not taken.
+    /// Whether there are entries that were signalled and not taken.
     var isPending = false
     var totals = QueueTotals(entries: 1)
-    /// Entries, since the queue was made, that were announced.
-    var announced: UInt64 = 0
+    /// Entries, since the queue was created, that were signalled.
+    var signalled: UInt64 = 0
     var vector: UInt16 = 0
-    /// Looks at the host's head that were taken to count.
+    /// Reads of the host's head that counted.
     var looks: UInt64 = 0
 
-    /// What was read of a queue that has gone does not count for the next of its number.
+    /// What was read of a deleted queue does not count for the next of its number.
     mutating func forget() { self = Queue(looks: looks + 1) }
   }
 
   private struct State {
     /// By number.
     var queues: [Queue]
-    /// INTMS and INTMC: a bit for each vector of the pin and of MSI.
+    /// INTMS and INTMC: a bit for each vector of INTx and of MSI.
     var mask: UInt32 = 0
     var level = false
   }
 
   private let interrupts: Interrupts
   private let state: Monitor<State>
-  /// Whether a head could not be read by the thread that heard of it.
+  /// Whether the connection's thread could not read a head.
   private let missed = Atomic<Bool>(false)
 
   init(_ interrupts: Interrupts, queues: Int) {
@@ -44,10 +44,10 @@ final class CompletionInterrupts: Sendable {
 
   var mask: UInt32 { state.withLock { $0.mask } }
 
-  /// Whether it has to be known when the host has taken entries: a vector of MSI-X is only signalled.
+  /// Whether it has to be known when the host has taken entries: MSI-X has no level to deassert.
   var needsHeads: Bool { !interrupts.isEnabled(.msix) }
 
-  /// An entry is about to be posted; told before the host can see it, if ``needsHeads``.
+  /// An entry is about to be posted; to be called before the host can see it, if ``needsHeads``.
   ///
   /// - Parameters:
   ///   - queue: its number.
@@ -56,10 +56,10 @@ final class CompletionInterrupts: Sendable {
     state.withLock { $0.queues[Int(queue)].totals.follow(totals) }
   }
 
-  /// Entries were posted to a queue.
+  /// Raises the interrupt for the entries that were posted to a queue.
   ///
-  /// What the host has taken of them is either known here or comes by ``look(_:_:)`` later; else the pin would
-  /// stay high with nothing to take.
+  /// What the host has taken of them is either known here or comes by ``look(_:_:)`` later; else INTx would
+  /// stay asserted with nothing to take.
   func signal(_ number: UInt16, vector: UInt16, _ totals: QueueTotals) {
     if interrupts.isEnabled(.msix) {
       return interrupts.signal(.msix, vector: Int(vector))
@@ -68,9 +68,9 @@ final class CompletionInterrupts: Sendable {
     let mustSignal = state.withLock { state in
       var queue = state.queues[Int(number)]
       queue.totals.follow(totals)
-      queue.announced = totals.posted
+      queue.signalled = totals.posted
       queue.vector = vector
-      queue.isPending = queue.totals.taken < queue.announced
+      queue.isPending = queue.totals.taken < queue.signalled
       state.queues[Int(number)] = queue
       if interrupts.isEnabled(.msi) { return state.mask & bit == 0 }
       restrict(&state)
@@ -79,13 +79,12 @@ final class CompletionInterrupts: Sendable {
     if mustSignal { interrupts.signal(.msi, vector: Int(vector % 32)) }
   }
 
-  /// The host has said how far it has read a queue: finds out how far that is by now, and lowers the pin when
-  /// nothing is left.
+  /// The host has rung a head doorbell: reads the newest head, and deasserts INTx when nothing is left.
   ///
-  /// What a doorbell carries is not looked at: where the host keeps its heads in memory, two of its threads may ring
-  /// in another order than they write, and an old value cannot be told from one a lap ahead. So the newest value
+  /// The value of the write is ignored: where the host keeps its heads in memory, two of its threads may ring
+  /// in another order than they write, and an old value cannot be distinguished from one a lap ahead. So the newest value
   /// is read here, without the lock, because it may be in the client's memory; it counts only if no other
-  /// look has come to its end meanwhile. A value that counts was therefore read after the one that
+  /// read has counted meanwhile. A value that counts was therefore read after the one that
   /// counted before it, and heads never go back.
   ///
   /// - Parameters:
@@ -111,7 +110,7 @@ final class CompletionInterrupts: Sendable {
     }
   }
 
-  /// Whether a look has failed since this was asked before.
+  /// Whether a read of a head has failed since the last call.
   func takeMissed() -> Bool {
     guard missed.load(ordering: .relaxed) else { return false }
     return missed.exchange(false, ordering: .acquiringAndReleasing)
@@ -121,14 +120,14 @@ final class CompletionInterrupts: Sendable {
     var queue = state.queues[place]
     queue.looks += 1
     let wasPending = queue.isPending
-    // What makes no sense is the controller's thread to complain of.
+    // The controller's thread reports invalid values.
     _ = queue.totals.take(upTo: head)
-    queue.isPending = wasPending && queue.totals.taken < queue.announced
+    queue.isPending = wasPending && queue.totals.taken < queue.signalled
     state.queues[place] = queue
     if wasPending { restrict(&state) }
   }
 
-  /// A queue has gone.
+  /// A queue is deleted.
   func forget(_ queue: UInt16) {
     state.withLock { state in
       state.queues[Int(queue)].forget()
@@ -136,7 +135,7 @@ final class CompletionInterrupts: Sendable {
     }
   }
 
-  /// Everything has gone, the masks too.
+  /// A reset deletes all queues, and clears the masks.
   func reset() {
     state.withLock { state in
       for queue in state.queues.indices { state.queues[queue].forget() }

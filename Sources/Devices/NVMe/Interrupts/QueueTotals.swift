@@ -17,7 +17,7 @@ struct QueueTotals {
 
   init(entries: UInt32) { self.entries = entries }
 
-  /// One place stays free, so that full and empty can be told apart.
+  /// One place stays free, so that full and empty can be distinguished.
   var isFull: Bool { posted - taken >= UInt64(entries) - 1 }
 
   var isEmpty: Bool { posted == taken }

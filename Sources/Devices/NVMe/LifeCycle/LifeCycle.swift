@@ -2,7 +2,7 @@ internal import Logging
 internal import NVMeProtocol
 internal import VFIOUserServer
 
-/// Whether the controller may go on, and with whose memory: the part that all others ask.
+/// Whether the controller serves commands, and with whose memory; the other parts ask it.
 ///
 /// Belongs to the thread that has the controller's turn.
 final class LifeCycle {
@@ -27,7 +27,7 @@ final class LifeCycle {
     self.logger = logger
   }
 
-  /// Whether the device has not been reset since the controller's thread was last told so.
+  /// Whether there was no reset that the controller's thread has yet to follow.
   var isCurrent: Bool { generations.isCurrent }
 
   /// Whether commands may be fetched and started.

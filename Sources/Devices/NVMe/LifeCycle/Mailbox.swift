@@ -4,21 +4,21 @@ internal import Synchronization
 internal import VFIOUserServer
 internal import VFIOUserTransport
 
-/// What other threads leave for the controller's: orders of the host, requests that are done.
+/// What other threads leave for the controller's thread: orders of the host, requests that are done.
 final class Mailbox: StorageReceiver {
-  /// What happened; handled one after the other, in the order in which it came.
+  /// What happened; handled in the order of arrival.
   enum Event {
-    /// A register write wants something.
+    /// A register was written.
     case order(RegisterBlock.Order)
     /// The device was reset; the number is that of the new generation.
     case reset(UInt64)
     /// The client has gone.
     case clientLeft
-    /// Another client is there, with its memory.
+    /// Another client continues with the controller, with its memory.
     case adopt(GuestMemoryAccess)
-    /// Somebody says that a file may have another size.
+    /// A file may have another size.
     case measure
-    /// The process is about to end.
+    /// The device is closed.
     case close
   }
 
@@ -31,12 +31,12 @@ final class Mailbox: StorageReceiver {
   private let hasEvents = Atomic<Bool>(false)
   private let hasDone = Atomic<Bool>(false)
   let wake = ThreadParker()
-  /// Whether some of the client's memory can only be reached by messages, so that its thread must not
+  /// Whether some of the client's memory can only be reached by messages, so that the connection's thread must not
   /// wait for the controller.
   let usesMessages = Atomic<Bool>(false)
 
-  /// Leaves an event, instead of those that it makes pointless: a host that changes its mind all the time while
-  /// the controller waits for the disk leaves no more than a host that does it once.
+  /// Adds an event, and removes those that it supersedes: the queue stays short even if a host enables and disables
+  /// the controller again and again while that waits for the disk.
   func post(_ event: Event) {
     state.withLock { state in
       if event.supersedesOthers { state.events.removeAll { event.supersedes($0) } }
@@ -80,7 +80,7 @@ final class Mailbox: StorageReceiver {
 }
 
 extension Mailbox.Event {
-  /// Whether there are events that it may make pointless.
+  /// Whether it may supersede other events.
   fileprivate var supersedesOthers: Bool {
     switch self {
     case .order(.disable), .order(.shutDown), .reset: true
@@ -88,7 +88,7 @@ extension Mailbox.Event {
     }
   }
 
-  /// Whether an earlier event that nobody has handled need not be handled any more.
+  /// Whether an earlier event need not be handled any more.
   fileprivate func supersedes(_ earlier: Self) -> Bool {
     switch (self, earlier) {
     case (.order(.disable), .order(.enable)), (.order(.disable), .order(.disable)),

@@ -2,8 +2,8 @@ internal import NVMeProtocol
 internal import VFIOUserServer
 internal import VFIOUserTransport
 
-/// The controller's registers, shared by the connection's thread, which the host sees, and the
-/// controller's, which does what they say.
+/// The controller's registers (NVMe 1.4, section 3.1), shared by the connection's thread, which reads and writes them
+/// for the host, and the controller's thread, which obeys them.
 final class RegisterBlock: Sendable {
   struct State {
     var configuration = ControllerConfiguration(rawValue: 0)
@@ -15,7 +15,7 @@ final class RegisterBlock: Sendable {
     var enablings: UInt64 = 0
   }
 
-  /// What a write asks of the controller.
+  /// What a register write orders the controller to do.
   enum Order {
     case enable(Enabling)
     case disable

@@ -10,7 +10,7 @@ final class CompletionPoster {
   private let lifeCycle: LifeCycle
   private let queues: QueuePairs
   private let interrupts: CompletionInterrupts
-  private let features: Features
+  private let features: FeatureValues
   private let idle: IdlePolicy
   /// Completion queues with completions that no interrupt has signalled.
   private var unsignalled: [CompletionQueue] = []
@@ -19,7 +19,7 @@ final class CompletionPoster {
   /// Since when completions are held back because the host wants few interrupts; nanoseconds.
   private var coalescedSince: UInt64?
 
-  init(_ queues: QueuePairs, _ features: Features, _ idle: IdlePolicy) {
+  init(_ queues: QueuePairs, _ features: FeatureValues, _ idle: IdlePolicy) {
     lifeCycle = queues.lifeCycle
     interrupts = queues.interrupts
     self.queues = queues

@@ -4,10 +4,10 @@ internal import SystemPackage
 internal import VFIOUserServer
 internal import VFIOUserTransport
 
-/// What the host has written to its doorbells, as the controller's thread sees it.
+/// The doorbell registers (NVMe 1.4, sections 3.1.24 and 3.1.25), which two threads share.
 ///
-/// The connection's thread notes each write and what is wrong with it; or the page is memory that the
-/// client has mapped, and the controller's thread looks by itself.
+/// The connection's thread stores each trapped write, or what is wrong with it. Where clients map the page, the
+/// controller's thread polls it.
 @safe
 final class Doorbells: @unchecked Sendable {
   /// What is wrong with a write.
@@ -62,9 +62,9 @@ final class Doorbells: @unchecked Sendable {
   static func tail(of queue: UInt16) -> Int { 2 * Int(queue) }
   static func head(of queue: UInt16) -> Int { 2 * Int(queue) + 1 }
 
-  /// Notes a write, on the connection's thread.
+  /// Stores a trapped write, on the connection's thread.
   ///
-  /// - Returns: whether it makes sense.
+  /// - Returns: whether it is valid.
   func write(_ value: UInt32, to index: Int) -> Bool {
     guard index >= 0, index < 2 * pairs,
       case let size = unsafe sizes[index].load(ordering: .acquiring), size > 0
@@ -91,8 +91,7 @@ final class Doorbells: @unchecked Sendable {
     shared.withLock { $0 = places.map { ($0, transfer) } }
   }
 
-  /// How far the host has read a completion queue by its newest word, wherever it says that; nil when it cannot be
-  /// had on this thread.
+  /// The newest head of a completion queue, wherever the host keeps it; nil when this thread cannot read it.
   func newestHead(of queue: UInt16) -> UInt32? {
     let index = Self.head(of: queue)
     guard queue != 0, let (places, transfer) = shared.withLock({ $0 }) else {
@@ -101,14 +100,14 @@ final class Doorbells: @unchecked Sendable {
     return try? transfer.load(at: places.value(index))
   }
 
-  /// A queue of so many entries is there from now on.
+  /// A queue of so many entries was created.
   func open(_ index: Int, size: UInt32) {
     unsafe values[index].store(0, ordering: .relaxed)
     unsafe try? memory?.store(UInt32(0), at: RegisterOffset.doorbells + UInt64(4 * index))
     unsafe sizes[index].store(size, ordering: .releasing)
   }
 
-  /// The queue is there no longer.
+  /// The queue was deleted.
   func close(_ index: Int) {
     unsafe sizes[index].store(0, ordering: .releasing)
     unsafe values[index].store(0, ordering: .relaxed)
@@ -116,10 +115,10 @@ final class Doorbells: @unchecked Sendable {
 
   func note(_ fault: Faults) { faults.bitwiseOr(fault.rawValue, ordering: .acquiringAndReleasing) }
 
-  /// Whether something was wrong since the last time.
+  /// Whether there were invalid writes since the last call of ``takeFaults()``.
   var holdsFaults: Bool { faults.load(ordering: .relaxed) != 0 }
 
-  /// What was wrong since the last time.
+  /// The kinds of invalid writes since the last call.
   func takeFaults() -> Faults {
     guard faults.load(ordering: .relaxed) != 0 else { return [] }
     return Faults(rawValue: faults.exchange(0, ordering: .acquiringAndReleasing))

@@ -19,10 +19,10 @@ final class DiskRecord {
 
   var identity: DiskIdentity { keeping.identity }
 
-  /// Who writes down what commands change; nil where nothing can be kept.
+  /// The thread that writes the state file; nil where nothing can be kept.
   var keeper: StateKeeper? { keeping.keeper }
 
-  /// Whether what a host saves is there as long as the disk is.
+  /// Whether saved features live as long as the disk.
   var canSave: Bool { keeping.canSave }
 
   /// Adds an entry to the error log.
@@ -30,16 +30,16 @@ final class DiskRecord {
 
   // MARK: Counters
 
-  /// Has the counters written down if they have changed and it is time.
+  /// Writes the counters to the state file if they have changed and the last time is a while ago.
   func saveIfDue() { if isTimeToSave { save() } }
 
   /// Whether the counters should be saved.
   var isTimeToSave: Bool { keeping.isTimeToSave(health) }
 
-  /// Has the counters written down.
+  /// Writes the counters to the state file, without waiting for that.
   func save() { keeping.save(health) }
 
-  /// Has them written down, and waits for that, but not for ever.
+  /// Writes the counters to the state file, and waits for that, but not for ever.
   func saveNow() {
     save()
     guard keeping.keeper?.drain(before: .after(.seconds(10))) == false else { return }

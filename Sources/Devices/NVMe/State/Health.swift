@@ -55,12 +55,12 @@ struct HealthCounters {
   /// Nanoseconds, over all processes.
   var powerOnTime: UInt64 { (earlierPowerOn + (Deadline.now &- started)).value }
 
-  /// There is something to do.
+  /// Commands are in flight.
   mutating func begin() {
     if busySince == nil { busySince = Deadline.now }
   }
 
-  /// There is nothing to do any more.
+  /// No commands are in flight any more.
   mutating func end() {
     guard let since = busySince.take() else { return }
     busyTime += Deadline.now &- since

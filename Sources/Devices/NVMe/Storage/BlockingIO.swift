@@ -9,16 +9,14 @@ internal import VFIOUserTransport
 ///
 /// Data that is at hand, in memory or in the page cache, goes straight into the client's memory. What has to be waited
 /// for is read into memory of ours and copied when it is there, if it is still wanted then: a disk may answer long
-/// after the controller was reset, and a system call cannot be told to forget where its data was to go. The copy
+/// after the controller was reset, and a system call cannot be redirected once it has begun. The copy
 /// costs little beside the wait.
 public enum BlockingIO {
-  /// Tries a request on a thread that must not wait.
+  /// Tries a request on a thread that must not wait; see ``Namespace/inlineBudget(of:on:at:)``.
   ///
-  /// - Parameters:
-  ///   - request: a read or a write of guest memory.
+  /// - Parameter request: a read, or a write that is not durable, of guest memory.
   /// - Returns: how it went, or nil when it would have to wait, or cannot be done without a buffer.
   static func attempt(_ request: StorageRequest) -> StorageRequest.Outcome? {
-    guard request.buffer == nil, request.file.cache == .writeBack else { return nil }
     switch request.operation {
     case .read: return readAtOnce(request)
     case .write(durable: false):
@@ -156,7 +154,7 @@ public enum BlockingIO {
       return
     }
     request.receiver.needsMessages()
-    // Either a reset sees what was just noted, or the look at the life that follows sees the reset.
+    // Either a reset sees what was just noted, or the look at the generation that follows sees the reset.
     atomicMemoryFence(ordering: .sequentiallyConsistent)
   }
 

@@ -2,11 +2,11 @@ internal import CLinux
 internal import SystemPackage
 internal import VFIOUserTransport
 
-/// Finds out whether a write that failed may have told of more than itself.
+/// Finds out whether a write that failed may have reported more than itself.
 ///
 /// A durable write can fail for two reasons: the data itself was not taken, or Linux could not bring something to the
-/// disk that was written before, which it tells once per open file. The number that it fails with does not say
-/// which. So there is a second open file of the same, which Linux has to tell as well.
+/// disk that was written before, which it reports once per open file. The number that it fails with does not say
+/// which. So there is a second open file of the same, to which Linux has to report as well.
 final class LossWitness: Sendable {
   private let descriptor: OwnedDescriptor
 

@@ -4,7 +4,7 @@ internal import SystemPackage
 internal import VFIOUserTransport
 
 extension StorageFile {
-  /// What tells the file or the device from all others, whatever it is called and whenever the machine was started;
+  /// What distinguishes the file or the device from all others, whatever it is called and whenever the machine was started;
   /// nil where the system does not know of anything.
   ///
   /// The number of a file's inode is given to the next one when the file has gone, so when it was made belongs to
@@ -43,7 +43,7 @@ extension StorageFile {
     return "loop \(file) from \(read(place + "loop/offset") ?? "0")"
   }
 
-  /// A line that the kernel tells; nil when there is none.
+  /// A line of a kernel file; nil when there is none.
   private static func read(_ path: String) -> String? {
     guard let file = try? FileDescriptor.open(FilePath(path), .readOnly, options: .closeOnExec)
     else { return nil }

@@ -50,7 +50,7 @@ public final class StorageFile: Sendable {
   public let wasMade: Bool
   /// How large it was before it was made larger just now.
   let sizeBefore: UInt64?
-  /// The failure that the next flush still has to tell of; 0 for none.
+  /// The failure that the next flush has to report; 0 for none.
   private let owed = Atomic<CInt>(0)
   /// Nil where nothing is written, or nothing can be lost.
   private let witness: LossWitness?
@@ -130,7 +130,7 @@ public final class StorageFile: Sendable {
     if cache != .writeThrough { owed.store(failure.rawValue, ordering: .relaxed) }
   }
 
-  /// Whether a durable write that failed so may have told of data from before it; may wait for the disk.
+  /// Whether a durable write that failed so may have reported data from before it; may wait for the disk.
   ///
   /// A lack of room usually has not: the write found none, and all else is where it was.
   func mayHaveLostData(_ failure: Errno) -> Bool {
@@ -144,7 +144,7 @@ public final class StorageFile: Sendable {
   /// It cannot.
   func refuseNowaitWrites() { mayWait.store(true, ordering: .relaxed) }
 
-  /// The failure that a flush has to tell of, if any; told once.
+  /// The failure that a flush has to report, if any; reported once.
   func takeDeferredFlushError() -> Errno? {
     guard owed.load(ordering: .relaxed) != 0 else { return nil }
     let failure = owed.exchange(0, ordering: .relaxed)

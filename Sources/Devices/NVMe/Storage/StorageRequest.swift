@@ -4,7 +4,8 @@ public import VFIOUserServer
 
 /// One thing to do with a file: used again and again, so that nothing is allocated for a command.
 ///
-/// Exactly one party at a time may touch it: the controller's thread, then the engine from `submit` until
+/// Opaque to engines of other modules, which pass it to ``BlockingIO/perform(_:_:)`` and give it back with
+/// ``complete(_:)``. Exactly one party at a time may touch it: the controller's thread, then the engine from `submit` until
 /// `completed`, then the controller's thread again. The hand-over goes through locks of theirs.
 public final class StorageRequest: @unchecked Sendable {
   /// What to do.
@@ -34,27 +35,27 @@ public final class StorageRequest: @unchecked Sendable {
   }
 
   /// What to do.
-  public var operation = Operation.flush
+  var operation = Operation.flush
   /// With which file.
-  public var file: StorageFile
+  var file: StorageFile
   /// From where; bytes.
-  public var offset: UInt64 = 0
+  var offset: UInt64 = 0
   /// How much; bytes.
-  public var count: UInt64 = 0
+  var count: UInt64 = 0
   /// The memory of the client whose command it is.
-  public var transfer: GuestMemoryAccess
+  var transfer: GuestMemoryAccess
   /// Where in the client's memory the data is, `count` bytes together.
-  public var ranges: [GuestRange] = []
+  var ranges: [GuestRange] = []
   /// Memory of ours to be used instead of the client's; at least `count` bytes.
-  public var buffer: PageBuffer?
+  var buffer: PageBuffer?
   /// How it went.
-  public var outcome = Outcome.success
+  var outcome = Outcome.success
 
   /// What the controller knows it by.
-  public let tag: Int
+  let tag: Int
   /// Who gets it back.
-  public let receiver: any StorageReceiver
-  /// Which life of the controller it belongs to.
+  let receiver: any StorageReceiver
+  /// The generation of the controller that it was begun in.
   var generation: UInt64 = 0
   let generations: ControllerGenerations
   /// Whether nobody waits for it any more, though the controller was not reset.
@@ -77,7 +78,7 @@ public final class StorageRequest: @unchecked Sendable {
     generations.current == generation && !isAbandoned.load(ordering: .relaxed)
   }
 
-  /// Makes it a request of this life of the controller and this client.
+  /// Makes it a request of this generation of the controller and this client.
   func begin(generation: UInt64, transfer: GuestMemoryAccess) {
     self.generation = generation
     self.transfer = transfer
@@ -106,7 +107,7 @@ public final class StorageRequest: @unchecked Sendable {
 
   /// Whether trying again would hide a failure instead of finding out more.
   ///
-  /// Linux tells of data that it could not bring to the disk once per open file. A flush or a durable write that
+  /// Linux reports data that it could not bring to the disk once per open file. A flush or a durable write that
   /// hears of it has to pass it on: repeated, it succeeds, and the guest believes that its data is safe.
   func isFinal(_ failure: Errno) -> Bool {
     switch operation {
@@ -127,7 +128,7 @@ public final class StorageRequest: @unchecked Sendable {
     receiver.completed(self)
   }
 
-  /// Has the next flush of the file fail as well when a durable write has: what Linux told of, once, may be data
+  /// Has the next flush of the file fail as well when a durable write has: what Linux reported, once, may be data
   /// that was written before, and whoever wrote that only asks by a flush.
   private func withDeferredError(_ outcome: Outcome) -> Outcome {
     switch (operation, outcome) {

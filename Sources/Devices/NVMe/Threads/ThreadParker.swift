@@ -2,7 +2,7 @@ internal import CLinux
 internal import Synchronization
 internal import VFIOUserTransport
 
-/// How others wake one thread: a word of memory, and a system call only when the thread sleeps.
+/// Parks one thread until another wakes it: a futex word, and a system call only when the thread sleeps.
 @safe
 final class ThreadParker: @unchecked Sendable {
   private static let running: UInt32 = 0

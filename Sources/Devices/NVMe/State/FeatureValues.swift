@@ -4,7 +4,7 @@ internal import VFIOUserTransport
 /// The values of features: in use, as a new controller has them, and saved (NVMe 1.4, section 5.21).
 ///
 /// Belongs to the thread that has the controller's turn; shared by all that follow a feature.
-final class Features {
+final class FeatureValues {
   /// What the host can do with each.
   static let capabilities: [Feature: FeatureCapabilities] = [
     .arbitration: [.changeable, .saveable],
@@ -64,10 +64,10 @@ final class Features {
   }
 
   /// All of them as a new controller has them.
-  var fresh: Features { Features(saved: [:], hasCache: hasCache) }
+  var fresh: FeatureValues { FeatureValues(saved: [:], hasCache: hasCache) }
 
   /// All of them as they would be after a reset.
-  var afterReset: Features { Features(saved: saved, hasCache: hasCache) }
+  var afterReset: FeatureValues { FeatureValues(saved: saved, hasCache: hasCache) }
 
   func save(_ feature: Feature) { saved[feature.rawValue] = self[feature] }
 
