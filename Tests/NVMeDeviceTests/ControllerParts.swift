@@ -25,7 +25,7 @@ struct ControllerParts {
   init() throws {
     host = try TestHost()
     try host.enable()
-    let context = try #require(host.device.bus)
+    let context = host.device.context
     registers = RegisterBlock(
       capabilities: ControllerCapabilities(rawValue: 0), generations: generations)
     var logger = Logger(label: "parts")
