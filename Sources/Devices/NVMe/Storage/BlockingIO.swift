@@ -156,7 +156,7 @@ public enum BlockingIO {
       return
     }
     request.receiver.needsMessages()
-    // Either a reset sees what was just noted, or the look at the life that follows sees the reset.
+    // Either a reset sees what was just noted, or the look at the generation that follows sees the reset.
     atomicMemoryFence(ordering: .sequentiallyConsistent)
   }
 

@@ -54,7 +54,7 @@ public final class StorageRequest: @unchecked Sendable {
   public let tag: Int
   /// Who gets it back.
   public let receiver: any StorageReceiver
-  /// Which life of the controller it belongs to.
+  /// The controller's generation it belongs to.
   var generation: UInt64 = 0
   let generations: ControllerGenerations
   /// Whether nobody waits for it any more, though the controller was not reset.
@@ -77,7 +77,7 @@ public final class StorageRequest: @unchecked Sendable {
     generations.current == generation && !isAbandoned.load(ordering: .relaxed)
   }
 
-  /// Makes it a request of this life of the controller and this client.
+  /// Makes it a request of this generation of the controller and this client.
   func begin(generation: UInt64, transfer: GuestMemoryAccess) {
     self.generation = generation
     self.transfer = transfer
