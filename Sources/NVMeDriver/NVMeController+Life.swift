@@ -87,7 +87,7 @@ extension NVMeController {
     _ id: UInt16, entries: Int, vector: UInt32
   ) throws(NVMeDriverError) -> QueuePair {
     var counter: EventFD?
-    if noticing == .interrupts {
+    if completionMode == .interrupts {
       do throws(SystemCallError) {
         counter = try EventFD()
       } catch {

@@ -16,7 +16,7 @@ public final class NVMeController {
   /// CAP, as read at initialisation.
   public let capabilities: ControllerCapabilities
   /// How completions are detected.
-  public let noticing: CompletionMode
+  public let completionMode: CompletionMode
   /// The admin queue, while the controller is enabled.
   public internal(set) var admin: QueuePair?
   /// The I/O queue pairs by ID.
@@ -41,16 +41,16 @@ public final class NVMeController {
   ///   - client: a connection to the device.
   ///   - memorySize: size in bytes of the memory shared for queues and data, a multiple of the page
   ///     size.
-  ///   - noticing: how completions are detected.
+  ///   - completionMode: how completions are detected.
   ///   - isShared: whether the device can map the memory; otherwise it accesses it by messages.
   /// - Throws: ``NVMeDriverError/unsuitable(_:)`` if the device is not an NVMe controller, or not
   ///   one that this driver supports.
   public init(
-    _ client: Client, memorySize: Int = 16 << 20, noticing: CompletionMode = .interrupts,
+    _ client: Client, memorySize: Int = 16 << 20, completionMode: CompletionMode = .interrupts,
     isShared: Bool = true
   ) throws(NVMeDriverError) {
     self.client = client
-    self.noticing = noticing
+    self.completionMode = completionMode
     let (classCode, bar, rawCapabilities) = try throughClient { () throws(ClientError) in
       (
         try client.read(.configuration, at: 8, count: 4), try client.region(.bar0).size,

@@ -18,9 +18,6 @@ public protocol Device: AnyObject, Sendable {
   /// would show the client the bytes of an earlier reply. The same each time it is asked.
   var fillsReads: Bool { get }
 
-  /// Hands over the bus, once, before the first client comes.
-  func attach(to core: DeviceContext)
-
   /// Reads from a region.
   ///
   /// - Parameters:
@@ -86,8 +83,6 @@ public protocol Device: AnyObject, Sendable {
 extension Device {
   /// False.
   public var fillsReads: Bool { false }
-  /// Does nothing.
-  public func attach(to core: DeviceContext) {}
   /// Does nothing.
   public func configurationWritten(_ access: RegionAccess) {}
   /// Does nothing.

@@ -161,7 +161,7 @@ public final class DeviceServer: Sendable {
   private func wait(
     for listener: ListeningSocket, _ waitingClients: inout WaitingClients, _ pause: AcceptPause
   ) throws(SystemCallError) -> Bool {
-    // Somebody hopes that the client is dead: then it is watched for hanging up.
+    // While a client is in its grace period, the present client is watched for hanging up.
     let holder =
       waitingClients.isGraceRunning ? state.withLock { $0.isClientLeaving ? nil : $0.client } : nil
     var polled = ([wakeUp.number] + waitingClients.numbers).map { Self.interest($0) }
@@ -174,7 +174,7 @@ public final class DeviceServer: Sendable {
       // A restarted VMM must not race its own predecessor.
       state.withLock { $0.isClientLeaving = $0.client === holder }
       holder.shutdown()
-      waitingClients.prolongHope(until: .after(Self.handover))
+      waitingClients.prolongGrace(until: .after(Self.handover))
     }
     return !pause.isOn && polled[polled.count - 1].happened != 0
   }

@@ -6,9 +6,9 @@ internal import VFIOUserTransport
 
 /// Clients that came while another was served.
 ///
-/// At first each *hopes*: nothing is read from it, because the client before may be dead and not cleared
+/// Each has a *grace period* at first: nothing is read from it, because the client before may be dead and not cleared
 /// away yet (the kernel takes up to 30 ms to close the socket of a QEMU that was killed); then it
-/// becomes the client. One whose hope has ended is told EBUSY in answer to its VERSION, and closed;
+/// becomes the client. After its grace period a client gets EBUSY in answer to its VERSION, and closed;
 /// one that says nothing is closed when its time is up. Nothing here waits.
 ///
 /// The place of a client that has not sent its VERSION yet goes to a caller that has (``proceed(evicting:)``).
@@ -16,22 +16,22 @@ struct WaitingClients: ~Copyable {
   private final class Caller {
     let socket: MessageSocket
     /// Nil once it is to be refused.
-    var hopesUntil: Deadline?
+    var graceUntil: Deadline?
     /// By when one that is to be refused must have spoken.
     var deadline = Deadline.never
     /// When to look again at one that has begun to speak: its socket is readable all the time.
     var nextLook: Deadline?
 
-    init(_ socket: MessageSocket, hopesUntil: Deadline) {
+    init(_ socket: MessageSocket, graceUntil: Deadline) {
       self.socket = socket
-      self.hopesUntil = hopesUntil
+      self.graceUntil = graceUntil
     }
 
-    var isOver: Bool { hopesUntil == nil && deadline.hasPassed }
-    var nextDeadline: Deadline { hopesUntil ?? min(deadline, nextLook ?? .never) }
+    var isOver: Bool { graceUntil == nil && deadline.hasPassed }
+    var nextDeadline: Deadline { graceUntil ?? min(deadline, nextLook ?? .never) }
   }
 
-  /// How long a caller hopes, and how long a client may be silent when somebody wants its place.
+  /// The grace period, and how long a client may be silent when somebody wants its place.
   static let grace: Duration = .milliseconds(100)
 
   private var callers: [Caller] = []
@@ -48,7 +48,7 @@ struct WaitingClients: ~Copyable {
   /// What to poll: those that are to be refused.
   var numbers: [Int32] {
     callers.compactMap {
-      $0.hopesUntil == nil && $0.nextLook == nil ? $0.socket.descriptor.number : nil
+      $0.graceUntil == nil && $0.nextLook == nil ? $0.socket.descriptor.number : nil
     }
   }
 
@@ -56,7 +56,7 @@ struct WaitingClients: ~Copyable {
   var deadline: Deadline { callers.map(\.nextDeadline).min() ?? .never }
 
   /// Whether somebody waits for the client to turn out dead.
-  var isGraceRunning: Bool { callers.contains { $0.hopesUntil != nil } }
+  var isGraceRunning: Bool { callers.contains { $0.graceUntil != nil } }
 
   /// Takes a caller in; with too many waiting one that has said nothing is closed, or this one.
   mutating func add(_ socket: MessageSocket) {
@@ -66,35 +66,35 @@ struct WaitingClients: ~Copyable {
       }
       callers.remove(at: silent).socket.shutdown()
     }
-    callers.append(Caller(socket, hopesUntil: .after(Self.grace)))
+    callers.append(Caller(socket, graceUntil: .after(Self.grace)))
   }
 
-  /// The client is dead and about to be cleared away: those who hope do so for longer.
-  mutating func prolongHope(until deadline: Deadline) {
-    for caller in callers where caller.hopesUntil != nil { caller.hopesUntil = deadline }
+  /// The client is dead and about to be cleared away: grace periods last longer.
+  mutating func prolongGrace(until deadline: Deadline) {
+    for caller in callers where caller.graceUntil != nil { caller.graceUntil = deadline }
   }
 
-  /// The caller that becomes the client: of those that hope, the first that has spoken, else the first.
+  /// The caller that becomes the client: of those in their grace period, the first that has sent something, else the first.
   mutating func takeNext() -> MessageSocket? {
-    let hopeful = callers.indices.filter { callers[$0].hopesUntil != nil }
-    let next = hopeful.first { callers[$0].socket.isReadable } ?? hopeful.first
+    let candidates = callers.indices.filter { callers[$0].graceUntil != nil }
+    let next = candidates.first { callers[$0].socket.isReadable } ?? candidates.first
     return next.map { callers.remove(at: $0).socket }
   }
 
-  /// Ends hopes that have lasted long enough; answers those that have spoken, and closes them and those
+  /// Ends grace periods that are over; answers those that have spoken, and closes them and those
   /// whose time is up.
   ///
   /// - Parameter evict: ends the connection of the present client if that has been silent for too long, and
   ///   says whether its place becomes free; asked when somebody who has spoken would be refused.
   mutating func proceed(evicting evict: () -> Bool) {
-    for caller in callers where caller.hopesUntil?.hasPassed == true {
-      caller.hopesUntil = nil
+    for caller in callers where caller.graceUntil?.hasPassed == true {
+      caller.graceUntil = nil
       caller.deadline = .after(timeout)
     }
-    for caller in callers where caller.hopesUntil == nil {
+    for caller in callers where caller.graceUntil == nil {
       guard let header = Self.firstHeader(from: caller) else { continue }
       if evict() {
-        caller.hopesUntil = .after(DeviceServer.handover)
+        caller.graceUntil = .after(DeviceServer.handover)
       } else {
         logger.notice("a second client is refused")
         Self.refuse(caller, header)

@@ -4,9 +4,10 @@ internal import VFIOUserProtocol
 /// Turns received bytes and descriptors into frames: the framing of a connection as a value without
 /// a socket.
 ///
-/// Assignment of descriptors (measured on Linux, see ARCHITECTURE.md): the descriptors of a read
-/// belong to the last message that *starts* in it, or, if none starts, to the message in progress.
-/// Both are *the last message that has started so far*, which is the one rule implemented below.
+/// Assignment of descriptors (measured on Linux, see Documentation/Server.md): the descriptors of a
+/// read belong to the last message that *starts* in it, or, if none starts, to the message in
+/// progress. Both are *the last message that has started so far*, which is the one rule implemented
+/// below.
 ///
 /// Positions are offsets into `storage`; adding `origin` gives positions in the stream, which stay
 /// valid when bytes are moved.

@@ -111,7 +111,7 @@ struct DiskOptions: ParsableArguments {
 
   @Option(
     help:
-      "The best interrupts that the guest is offered: msix, msi or pin. QEMU 11.1 dies at the hot unplug of a device with MSI-X."
+      "The best interrupts that the guest is offered: msix, msi or intx. QEMU 11.1 dies at the hot unplug of a device with MSI-X."
   )
   var interrupts = NVMeConfiguration.InterruptKind.msix
 

@@ -16,7 +16,7 @@ internal import VFIOUserTransport
 /// | 0x20 | RW | status: 0x01 (RO) a factorial is computed, 0x80 it raises interrupt 0x001 at the end |
 /// | 0x24 | RO | interrupt status: the bits that were raised |
 /// | 0x60 | WO | raises an interrupt with these bits |
-/// | 0x64 | WO | acknowledges these bits; the pin goes low with the last |
+/// | 0x64 | WO | acknowledges these bits; INTx goes low with the last |
 /// | 0x80 | RW | transfer: source address |
 /// | 0x88 | RW | transfer: destination address |
 /// | 0x90 | RW | transfer: count in bytes |

@@ -160,9 +160,9 @@ struct EduRegisters: Sendable {
 enum EduEffect: Equatable, Sendable {
   /// Nothing.
   case none
-  /// An interrupt: a message, or the pin goes high.
+  /// An interrupt: a message, or INTx goes high.
   case raised
-  /// The pin goes low, if no interrupt is left.
+  /// INTx goes low, if no interrupt is left.
   case acknowledged
   /// A factorial is to be computed.
   case compute(EduFactorial)

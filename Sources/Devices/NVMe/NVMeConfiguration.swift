@@ -18,7 +18,7 @@ public struct NVMeConfiguration: Sendable {
     /// MSI with 32 vectors; INTx as well.
     case msi
     /// INTx, one for all queues.
-    case pin
+    case intx
   }
 
   /// Most pairs of I/O queues.

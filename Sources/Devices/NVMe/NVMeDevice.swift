@@ -110,7 +110,7 @@ public final class NVMeDevice: Device {
     return switch options.interrupts {
     case .msix: [messages, .msix(table)]
     case .msi: [messages]
-    case .pin: []
+    case .intx: []
     }
   }
 

@@ -32,10 +32,10 @@ internal import VFIOUserTransport
 /// | 0x34 | 4 | RO | error: the errno of the copy that ended last, 0 for success |
 /// | 0x38 | 8 | RO | completed: how many copies have ended, well or not |
 /// | 0x40 | 4 | WO | raise: interrupts with the vector that is written |
-/// | 0x44 | 4 | RW1C | interrupts: 0x1 a copy has ended, 0x2 raise was written; the pin is high while a bit is set |
+/// | 0x44 | 4 | RW1C | interrupts: 0x1 a copy has ended, 0x2 raise was written; INTx is high while a bit is set |
 ///
 /// Interrupts go to the vector by MSI-X if that is on, else by MSI (the vector modulo eight) if that is
-/// on, else by the pin. Each ring of the doorbell ends in one copy that is completed. Copies happen one
+/// on, else by INTx. Each ring of the doorbell ends in one copy that is completed. Copies happen one
 /// after the other; a ring while 64 wait ends at once with `EBUSY`. A copy takes all bytes from the
 /// source before it writes the first to the destination, so the two may overlap.
 ///

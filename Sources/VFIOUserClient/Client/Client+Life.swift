@@ -16,7 +16,7 @@ extension Client {
       await withCheckedContinuation { continuation in
         guard waiter.begin(continuation) else { return }
         do throws(SystemCallError) {
-          try DetachedThread.start("vfio-user-life") {
+          try DetachedThread.start("vfio-user-end") {
             do throws(ClientError) {
               waiter.resume(.success(try Client(connectingTo: path, options: options)))
             } catch {
@@ -45,7 +45,7 @@ extension Client {
   ) async -> Result<Value, SystemCallError> {
     await withCheckedContinuation { continuation in
       do throws(SystemCallError) {
-        try DetachedThread.start("vfio-user-life") {
+        try DetachedThread.start("vfio-user-end") {
           continuation.resume(returning: .success(body()))
         }
       } catch {

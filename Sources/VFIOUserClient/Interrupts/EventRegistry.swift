@@ -26,7 +26,7 @@ final class EventRegistry: Sendable {
       for (offset, counter) in batch.counters.enumerated() {
         state.counters[key, default: [:]][batch.start + UInt32(offset)] = counter
       }
-      // A counter that is newly set for the pin unmasks it.
+      // A counter that is newly set for INTx unmasks it.
       if batch.action == .trigger, batch.index == .intx { state.masks.forget(.intx) }
     }
   }

@@ -163,7 +163,7 @@ extension EventRegistry {
       _ = try connection.perform(
         connection.message(for: batch), before: connection.usualDeadline(atMost: deadline))
     }
-    // Behind the counters: setting one for the pin unmasks it.
+    // Behind the counters: setting one for INTx unmasks it.
     for request in maskRequests {
       connection.trace.record(.interrupts(request))
       _ = try connection.perform(

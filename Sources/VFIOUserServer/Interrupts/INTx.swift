@@ -21,7 +21,7 @@ struct INTxState {
   private var mask = Mask.open
   var isDisabledByCommand = false
   var counter: EventFD?
-  /// Waits for the client's kernel to unmask the pin.
+  /// Waits for the client's kernel to unmask INTx.
   var watcher: UnmaskWatcher?
 
   /// Signals if there is something to say and somebody who wants to hear it.
@@ -33,10 +33,10 @@ struct INTxState {
 
   mutating func setLevel(_ asserted: Bool) {
     level = asserted
-    if asserted { deliver() } else { removeMadeFiles() }
+    if asserted { deliver() } else { withdrawSignal() }
   }
 
-  private mutating func removeMadeFiles() {
+  private mutating func withdrawSignal() {
     guard mask == .bySignal, let counter, counter.take() > 0 else { return }
     mask = .open
   }

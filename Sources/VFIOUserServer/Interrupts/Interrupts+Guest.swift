@@ -4,14 +4,14 @@ internal import VFIOUserTransport
 // What the guest does: the command register, the capabilities, and the MSI-X table in its BAR.
 
 extension Interrupts {
-  /// The level of the pin, as status bit 3 shows it: whatever the masks.
-  var level: Bool { state.withLock { $0.pin.level } }
+  /// The level of INTx, as status bit 3 shows it: whatever the masks.
+  var level: Bool { state.withLock { $0.intx.level } }
 
-  /// Command bit 10 gates the pin.
+  /// Command bit 10 gates INTx.
   func setDisabledByCommand(_ disabled: Bool) {
     state.withLock { state in
-      state.pin.isDisabledByCommand = disabled
-      state.pin.deliver()
+      state.intx.isDisabledByCommand = disabled
+      state.intx.deliver()
     }
   }
 

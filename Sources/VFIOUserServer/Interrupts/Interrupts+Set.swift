@@ -107,7 +107,7 @@ extension Interrupts {
   private func disable(_ index: InterruptIndex) {
     state.withLock { state in
       switch index {
-      case .intx: state.pin.disconnect()
+      case .intx: state.intx.disconnect()
       case .msi: state.msi.disconnect()
       case .msix: state.msix.disconnect()
       case .err: state.error.disconnect()
@@ -117,26 +117,26 @@ extension Interrupts {
     }
   }
 
-  /// Refuses an eventfd that would unmask the pin by the pin's own signal.
+  /// Refuses an eventfd that would unmask INTx by INTx's own signal.
   ///
   /// While the level is high the two would go round and round, on a processor of ours. In doubt it is taken
   /// for the same.
   private func refuseLoop(
     _ counter: EventFD, _ action: SetInterrupts.Action
   ) throws(Errno) {
-    let other = state.withLock { action == .trigger ? $0.pin.watcher?.counter : $0.pin.counter }
+    let other = state.withLock { action == .trigger ? $0.intx.watcher?.counter : $0.intx.counter }
     if let other, !counter.isCertainlyDifferent(from: other) { throw .invalidArgument }
   }
 
-  /// Lets the client's kernel unmask the pin through an eventfd, or no longer.
+  /// Lets the client's kernel unmask INTx through an eventfd, or no longer.
   private func watch(_ counter: EventFD?) throws(Errno) {
-    guard let counter else { return state.withLock { $0.pin.watch(nil) } }
+    guard let counter else { return state.withLock { $0.intx.watch(nil) } }
     do {
       let watcher = try UnmaskWatcher(counter) { [self] watcher in unmask(by: watcher) }
-      state.withLock { $0.pin.watch(watcher) }
+      state.withLock { $0.intx.watch(watcher) }
       try watcher.begin()
     } catch {
-      state.withLock { $0.pin.watch(nil) }
+      state.withLock { $0.intx.watch(nil) }
       throw error.code
     }
   }
@@ -144,8 +144,8 @@ extension Interrupts {
   /// What the watcher's thread calls; one that was replaced has no say any more.
   private func unmask(by watcher: UnmaskWatcher) {
     state.withLock { state in
-      guard state.pin.watcher === watcher else { return }
-      state.pin.unmask()
+      guard state.intx.watcher === watcher else { return }
+      state.intx.unmask()
     }
   }
 }
@@ -153,7 +153,7 @@ extension Interrupts {
 extension Interrupts.State {
   mutating func assign(_ counter: EventFD?, to index: InterruptIndex, _ vector: Int) {
     switch index {
-    case .intx: pin.assign(counter)
+    case .intx: intx.assign(counter)
     case .msi: msi.assign(counter, to: vector)
     case .msix: msix.assign(counter, to: vector)
     case .err: error.assign(counter, to: vector)
@@ -163,7 +163,7 @@ extension Interrupts.State {
 
   mutating func setMasked(_ isMasked: Bool, _ index: InterruptIndex, _ vector: Int) {
     switch index {
-    case .intx: if isMasked { pin.maskByClient() } else { pin.unmask() }
+    case .intx: if isMasked { intx.maskByClient() } else { intx.unmask() }
     case .msi: msi.setMasked(vector, isMasked)
     case .msix: msix.setMasked(vector, isMasked)
     default: break
@@ -172,7 +172,7 @@ extension Interrupts.State {
 
   func trigger(_ index: InterruptIndex, _ vector: Int) {
     switch index {
-    case .intx: pin.counter?.signal()
+    case .intx: intx.counter?.signal()
     case .msi: msi.trigger(vector)
     case .msix: msix.trigger(vector)
     case .err: error.trigger(vector)

@@ -7,7 +7,7 @@ internal import VFIOUserTransport
 /// else is called with the lock held.
 public final class Interrupts: Sendable {
   struct State {
-    var pin = INTxState()
+    var intx = INTxState()
     var msi: InterruptVectors
     var msix: InterruptVectors
     var error: InterruptVectors
@@ -40,7 +40,7 @@ public final class Interrupts: Sendable {
         request: InterruptVectors(count: counts.request), table: VectorTable(vectors: counts.msix)))
   }
 
-  /// Raises or lowers the level of the interrupt pin.
+  /// Raises or lowers the level of INTx.
   ///
   /// A client that has not looked yet when it is lowered sees nothing.
   ///
@@ -55,7 +55,7 @@ public final class Interrupts: Sendable {
   /// Sends a message: a vector of MSI or MSI-X, or ERR or REQ.
   ///
   /// A vector that is masked becomes pending; one that nobody listens to, or that the device does not
-  /// have (its number often comes from a guest), goes nowhere. The pin has a level instead, see
+  /// have (its number often comes from a guest), goes nowhere. INTx has a level instead, see
   /// ``setLevel(_:)``.
   public func signal(_ index: InterruptIndex, vector: Int = 0) {
     state.withLock { $0.signal(index, vector) }
@@ -74,11 +74,11 @@ public final class Interrupts: Sendable {
   /// Whether somebody has switched MSI or MSI-X on: the guest in the capability, or the client by
   /// setting eventfds.
   ///
-  /// A device that has several kinds of interrupt uses MSI-X if that is on, else MSI, else the pin.
+  /// A device that has several kinds of interrupt uses MSI-X if that is on, else MSI, else INTx.
   public func isEnabled(_ index: InterruptIndex) -> Bool {
     state.withLock { state in
       switch index {
-      case .intx: state.pin.counter != nil
+      case .intx: state.intx.counter != nil
       case .msi: state.usesMSI
       case .msix: state.usesMSIX
       case .err: state.error.assignedCount > 0
@@ -115,7 +115,7 @@ public final class Interrupts: Sendable {
     state.withLock { state in
       state.ownLevel = false
       for index in state.sources.indices { state.sources[index].isRaised = false }
-      state.pin.reset()
+      state.intx.reset()
       state.msi.reset()
       state.msix.reset()
       state.error.reset()
@@ -130,7 +130,7 @@ public final class Interrupts: Sendable {
   func disconnect(_ generation: UInt64) {
     state.withLock { state in
       state.endedGeneration = generation
-      state.pin.disconnect()
+      state.intx.disconnect()
       state.msi.disconnect()
       state.msix.disconnect()
       state.error.disconnect()
@@ -151,7 +151,7 @@ extension Interrupts.State {
   /// Raises or lowers INTx after something has changed on which its level depends.
   mutating func updateLevel() {
     let level = ownLevel || !usesMessages && sources.contains(where: \.isRaised)
-    pin.setLevel(level)
+    intx.setLevel(level)
   }
 
   mutating func signal(_ index: InterruptIndex, _ vector: Int) {

@@ -1,7 +1,7 @@
 internal import CLinux
 internal import VFIOUserTransport
 
-/// Waits for a client's kernel to unmask the pin (SET_IRQS with UNMASK and an eventfd), on a thread of
+/// Waits for a client's kernel to unmask INTx (SET_IRQS with UNMASK and an eventfd), on a thread of
 /// its own, which exists only from then until the eventfd is taken away or the client goes.
 ///
 /// The eventfd is watched for edges and never read: its file is shared with the client, which could

@@ -17,7 +17,7 @@ extension Register {
           if write.written & 1 << 2 != 0 { memory.allowDMA() }
         }),
       // Bit 4 tells of the list of capabilities; the error bits are cleared by writing ones to them;
-      // bit 3 shows the level of the pin.
+      // bit 3 shows the level of INTx.
       Register(
         "status", at: ConfigurationSpace.Offset.status, .bits16,
         reset: hasCapabilities ? 1 << 4 : 0, clearedByOne: 0xF900,

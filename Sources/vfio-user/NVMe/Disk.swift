@@ -33,7 +33,7 @@ final class Disk {
       let memory = (1 << 20) + depth * (perCommand + 128)
       controller = try NVMeController(
         client, memorySize: (memory / DMAArena.pageSize + 1) * DMAArena.pageSize,
-        noticing: driving?.poll == true ? .polling : .interrupts)
+        completionMode: driving?.poll == true ? .polling : .interrupts)
       try controller.enable()
       identity = try controller.identifyController()
       namespace = try NVMeNamespace(target.namespace, of: controller)

@@ -24,7 +24,7 @@ extension Guests {
       Case(machine: Machine(sharesMemory: false, memory: 512), blockSize: 4096, interrupts: "msi"),
       Case(
         machine: Machine(board: .pc, sharesMemory: false, postsWrites: false, memory: 512),
-        blockSize: 512, interrupts: "pin"),
+        blockSize: 512, interrupts: "intx"),
       Case(
         machine: Machine(memory: 512), blockSize: 4096,
         options: ["--cache", "direct", "--engine", "ring"]),
@@ -43,7 +43,7 @@ extension Guests {
         )
         let lines = try guest.run(
           "grep -c nvme0q /proc/interrupts; ls /sys/class/nvme/nvme0/device/msi_irqs | wc -l")
-        #expect(lines == ["msix": "2\n2", "msi": "1\n1", "pin": "1\n0"][machine.interrupts])
+        #expect(lines == ["msix": "2\n2", "msi": "1\n1", "intx": "1\n0"][machine.interrupts])
         #expect(guest.hasMappedRegion == machine.options.contains("mapped"))
         try checkCopies(guest)
         try checkLoad(guest)

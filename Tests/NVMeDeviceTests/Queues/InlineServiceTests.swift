@@ -7,7 +7,7 @@ import VFIOUserTransport
 @testable import NVMeDevice
 
 @Suite struct `Inline service on the connection's thread` {
-  /// A host with shadow doorbells whose disk never lingers: what is not rung for, only a visit finds.
+  /// A host with shadow doorbells whose disk never busy-polls: what is not rung for, only inline service finds.
   private struct Bench {
     let host: TestHost
     let controller: Controller

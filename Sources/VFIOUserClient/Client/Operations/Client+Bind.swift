@@ -30,7 +30,7 @@ extension Client {
     return binding
   }
 
-  /// Sets up the interrupt pin and calls back each time it is signalled; after the callback the pin is
+  /// Sets up INTx and calls back each time it is signalled; after the callback INTx is
   /// unmasked, so that it is signalled again while its level is still high.
   ///
   /// - Parameter body: has the device lower its level.
@@ -41,7 +41,7 @@ extension Client {
     try bind(.intx, on: dispatcher, timeout: timeout, unmasking(timeout, body))
   }
 
-  /// Sets up the interrupt pin and calls back each time it is signalled, without holding a thread
+  /// Sets up INTx and calls back each time it is signalled, without holding a thread
   /// meanwhile.
   ///
   /// The unmasking after a callback holds the thread of the callbacks.

@@ -17,7 +17,7 @@ public final class INTx: Sendable {
     self.resample = resample
   }
 
-  /// Waits for the pin.
+  /// Waits for INTx.
   ///
   /// - Returns: whether it came in time.
   public func wait(for timeout: Duration) -> Bool { trigger.wait(for: timeout) != nil }
@@ -36,7 +36,7 @@ public final class INTx: Sendable {
 }
 
 extension Client {
-  /// Sets up the interrupt pin.
+  /// Sets up INTx.
   ///
   /// - Parameter resampling: whether to unmask through an eventfd; see ``INTx/resample``.
   public func intx(
@@ -51,7 +51,7 @@ extension Client {
     return pin
   }
 
-  /// Sets up the interrupt pin, without holding a thread.
+  /// Sets up INTx, without holding a thread.
   public func intx(
     resampling: Bool = false, timeout: Duration? = nil
   ) async throws(ClientError) -> INTx {
