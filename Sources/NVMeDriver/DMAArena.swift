@@ -90,8 +90,8 @@ public struct DMABuffer: Sendable {
   /// Copies bytes in.
   ///
   /// - Precondition: the range lies in the memory.
-  public func write(_ bytes: [UInt8], at place: Int = 0) {
-    memory.write(bytes, at: offset + UInt64(place))
+  public func write(at place: Int = 0, from bytes: [UInt8]) {
+    memory.write(at: offset + UInt64(place), from: bytes)
   }
 
   /// Copies bytes out into a span.
@@ -100,8 +100,8 @@ public struct DMABuffer: Sendable {
   }
 
   /// Copies the bytes of a span in.
-  public func write(_ bytes: Span<UInt8>, at place: Int = 0) {
-    memory.write(bytes, at: offset + UInt64(place))
+  public func write(at place: Int = 0, from bytes: Span<UInt8>) {
+    memory.write(at: offset + UInt64(place), from: bytes)
   }
 
   /// Stores a number, in the order of the device.

@@ -73,7 +73,7 @@ struct SerialDriver {
   private mutating func waitForInterrupt(saying status: UInt8) throws {
     repeat {
       // INTx masked itself when it was signalled; what is still pending signals again.
-      try client.act(.unmask, on: .intx)
+      try client.setMask(false, on: .intx)
       guard let count = interrupt.wait(for: .seconds(5)) else {
         throw CommandError("the serial port did not interrupt within 5 seconds.")
       }

@@ -56,7 +56,9 @@ import VFIOUserServer
     #expect(drain(mailbox) == ["measure", "disable", "enable", "shut down"])
   }
 
-  @Test func `The mailbox does not grow with repeated resets, and the last generation counts`() throws {
+  @Test func `The mailbox does not grow with repeated resets, and the last generation counts`()
+    throws
+  {
     let (mailbox, enable) = (Mailbox(), try enabling())
     mailbox.post(.clientLeft)
     for generation in 2...1000 as ClosedRange<UInt64> {

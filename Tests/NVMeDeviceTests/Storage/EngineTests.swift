@@ -119,7 +119,9 @@ import VFIOUserTransport
   }
 
   @Test(arguments: EngineKind.available, [true, false])
-  func `Every engine abandons requests of a generation that has ended`(kind: EngineKind, isShared: Bool) throws {
+  func `Every engine abandons requests of a generation that has ended`(
+    kind: EngineKind, isShared: Bool
+  ) throws {
     let bench = try EngineBench(kind.make(), isShared: isShared)
     bench.provide(0xEE, 1)
     bench.submit(.read, 1, block: 5, isStale: true)
