@@ -90,8 +90,8 @@ public struct DMABuffer: Sendable {
   /// Copies bytes into the buffer.
   ///
   /// - Precondition: the range is inside the memory.
-  public func write(_ bytes: [UInt8], at place: Int = 0) {
-    memory.write(bytes, at: offset + UInt64(place))
+  public func write(at place: Int = 0, from bytes: [UInt8]) {
+    memory.write(at: offset + UInt64(place), from: bytes)
   }
 
   /// Copies bytes out of the buffer into a span.
@@ -100,8 +100,8 @@ public struct DMABuffer: Sendable {
   }
 
   /// Copies the bytes of a span into the buffer.
-  public func write(_ bytes: Span<UInt8>, at place: Int = 0) {
-    memory.write(bytes, at: offset + UInt64(place))
+  public func write(at place: Int = 0, from bytes: Span<UInt8>) {
+    memory.write(at: offset + UInt64(place), from: bytes)
   }
 
   /// Stores a little-endian number.

@@ -65,7 +65,7 @@ extension NVMeController {
     _ entry: SubmissionEntry, _ bytes: [UInt8], on queue: QueuePair
   ) throws(NVMeDriverError) {
     let buffer = try DataBuffer(bytes.count, in: arena)
-    buffer.data.write(bytes)
+    buffer.data.write(from: bytes)
     var entry = entry
     entry.point(to: buffer, count: bytes.count)
     let answer = try answer(to: entry, on: queue)

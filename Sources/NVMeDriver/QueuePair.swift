@@ -76,7 +76,7 @@ public final class QueuePair {
     var span = bytes.mutableSpan
     var raw = unsafe span.mutableBytes
     entry.encode(into: &raw)
-    submission.write(bytes.span, at: place * SubmissionEntry.wireSize)
+    submission.write(at: place * SubmissionEntry.wireSize, from: bytes.span)
   }
 
   /// Rings the doorbell for the commands written since the last call.

@@ -55,7 +55,7 @@ struct DeviceSummary: Codable {
   init(of client: Client) throws(ClientError) {
     let info = try client.deviceInfo()
     let space = try client.read(.configuration, at: 0, count: 256)
-    version = "\(client.server.major).\(client.server.minor)"
+    version = "\(client.negotiatedVersion.major).\(client.negotiatedVersion.minor)"
     vendor = HexNumber(space.span.littleEndian(at: 0x00) as UInt16, bits: 16)
     device = HexNumber(space.span.littleEndian(at: 0x02) as UInt16, bits: 16)
     revision = HexNumber(UInt32(space[0x08]), bits: 8)

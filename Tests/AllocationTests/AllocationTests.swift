@@ -132,7 +132,7 @@ struct `Steady-state allocations` {
     let bytes = [UInt8](repeating: 1, count: size)
     let counted = try countServer(100) { client, _ in
       _ = try client.read(.bar2, at: 0, count: size)
-      try client.write(.bar2, at: 0, bytes)
+      try client.write(.bar2, at: 0, from: bytes)
     }
     #expect(counted == 0)
   }
@@ -203,9 +203,9 @@ struct `Steady-state allocations` {
     let counted = try countServer(
       1000, { client in try client.setTriggers(.msix, counters) }
     ) { client, _ in
-      try client.act(.mask, on: .msix, vector: 0, count: 4)
-      try client.act(.trigger, on: .msix, vector: 1)
-      try client.act(.unmask, on: .msix, where: [true, false, true, true])
+      try client.setMask(true, on: .msix, vector: 0, count: 4)
+      try client.trigger(.msix, vector: 1)
+      try client.setMask(false, on: .msix, where: [true, false, true, true])
     }
     #expect(counted == 0)
   }

@@ -41,7 +41,7 @@ struct `Steady-state allocations with registered memory` {
     }
     let client = try Client(running.clientEnd, options: options)
     let memory = try SharedMemory(size: 1 << 16)
-    memory.write(ScriptedServer.pattern(at: 0, count: 1 << 16), at: 0)
+    memory.write(at: 0, from: ScriptedServer.pattern(at: 0, count: 1 << 16))
     try client.map(memory, at: 0, size: 1 << 16)
     return client
   }
@@ -73,7 +73,7 @@ struct `Steady-state allocations with registered memory` {
 
   @Test func `A client with registered memory allocates nothing for a write`() throws {
     let bytes = [UInt8](repeating: 7, count: 64)
-    #expect(try count { try $0.write(.bar0, at: 0, bytes) } == 0)
+    #expect(try count { try $0.write(.bar0, at: 0, from: bytes) } == 0)
   }
 
   @Test func `A client with registered memory allocates nothing for loads and stores of any type`()
@@ -94,7 +94,7 @@ struct `Steady-state allocations with registered memory` {
     let bytes = [UInt8](repeating: 7, count: 64)
     let counted = try count { client in
       try client.post(UInt32(1), .bar0, at: 0)
-      try client.post(.bar0, at: 0, bytes)
+      try client.post(.bar0, at: 0, from: bytes)
       _ = try client.load(.bar0, at: 0, as: UInt32.self)
     }
     #expect(counted == 0)

@@ -46,10 +46,10 @@ import VFIOUserTransport
     try client.setTrigger(.intx, counter)
     try client.set(0x60, 1)
     #expect(counter.take() == 1)
-    try client.act(.unmask, on: .intx)
+    try client.setMask(false, on: .intx)
     #expect(counter.take() == 1)
     try client.set(0x64, 1)
-    try client.act(.unmask, on: .intx)
+    try client.setMask(false, on: .intx)
     #expect(counter.take() == 0)
     try client.set(0x60, 2)
     #expect(counter.take() == 1)
@@ -59,11 +59,11 @@ import VFIOUserTransport
     throws
   {
     try client.setTrigger(.intx, counter)
-    try client.act(.mask, on: .intx)
+    try client.setMask(true, on: .intx)
     try client.set(0x60, 1)
     #expect(counter.take() == 0)
     try client.store(UInt16(0x0400), .configuration, at: 0x04)
-    try client.act(.unmask, on: .intx)
+    try client.setMask(false, on: .intx)
     #expect(counter.take() == 0)
     #expect(try level())
     try client.store(UInt16(0), .configuration, at: 0x04)
@@ -85,10 +85,10 @@ import VFIOUserTransport
 
   @Test func `MSI of edu is held back by the mask of the client`() throws {
     try client.setTrigger(.msi, counter)
-    try client.act(.mask, on: .msi)
+    try client.setMask(true, on: .msi)
     try client.set(0x60, 1)
     #expect(counter.take() == 0)
-    try client.act(.unmask, on: .msi)
+    try client.setMask(false, on: .msi)
     #expect(counter.take() == 1)
   }
 
@@ -102,7 +102,7 @@ import VFIOUserTransport
     #expect(try !level())
     try client.store(UInt16(0), .configuration, at: control)
     #expect(try level())
-    try client.act(.unmask, on: .intx)
+    try client.setMask(false, on: .intx)
     #expect(pin.take() == 1)
   }
 
@@ -112,7 +112,7 @@ import VFIOUserTransport
     #expect(counter.take() == 1)
     try client.reset()
     #expect(try !level())
-    try client.act(.unmask, on: .intx)
+    try client.setMask(false, on: .intx)
     #expect(counter.take() == 0)
     try client.set(0x60, 1)
     #expect(counter.take() == 1)

@@ -42,7 +42,7 @@ import VFIOUserTransport
       try client.store(UInt16(0x0006), .configuration, at: 0x04)
       for pass in 1...2 as ClosedRange<UInt8> {
         let text = [round, pass, 3, 4, 5, 6, 7, 8]
-        file.write(at: 2 * Self.size + 16, text)
+        file.write(at: 2 * Self.size + 16, from: text)
         try transfer(client, from: Self.base + 16, to: Self.buffer, 0x1)
         try transfer(client, from: Self.buffer, to: Self.base + Self.size - 8, 0x3)
         #expect(file.read(at: 3 * Self.size - 8, count: 8) == text)

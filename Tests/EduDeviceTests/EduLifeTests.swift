@@ -124,7 +124,7 @@ private struct SlowClient {
     try driver.client.setTrigger(.intx, counter)
     #expect(try driver.client.register(0x98) == 0x4)
     #expect(try driver.client.register(0x20) == 0)
-    driver.memory.write(Array(repeating: 3, count: 64), at: 0)
+    driver.memory.write(at: 0, from: Array(repeating: 3, count: 64))
     try driver.transfer(from: Driver.base, to: 0x40000, count: 64, 0x1)
     try driver.transfer(from: 0x40000, to: Driver.base + 0x1000, count: 64, 0x3)
     #expect(driver.memory.read(at: 0x1000, count: 64) == Array(repeating: 3, count: 64))
@@ -143,7 +143,7 @@ private struct SlowClient {
 
   @Test func `Resets in the middle of a thousand DMA transfers of edu do no harm`() throws {
     let driver = try Driver(Bench().connect())
-    driver.memory.write(Array(repeating: 1, count: 4096), at: 0)
+    driver.memory.write(at: 0, from: Array(repeating: 1, count: 4096))
     for turn in 0..<1000 {
       try driver.client.store(UInt16(0x0006), .configuration, at: 0x04)
       try driver.start(from: Driver.base, to: 0x40000, count: 4096, 0x5)
@@ -168,7 +168,7 @@ private struct SlowClient {
     try client.store(UInt64(0x40000), .bar0, at: 0x80)
     try client.store(UInt64(0x10000), .bar0, at: 0x88)
     try client.store(UInt64(64), .bar0, at: 0x90)
-    memory.write(Array(repeating: 9, count: 64), at: 0)
+    memory.write(at: 0, from: Array(repeating: 9, count: 64))
     try client.store(UInt64(0x3), .bar0, at: 0x98)
     #expect(client.eventually(.bar0, at: 0x98, 0x1, is: 0))
     #expect(memory.read(at: 0, count: 64) == Array(repeating: 9, count: 64))

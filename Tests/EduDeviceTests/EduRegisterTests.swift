@@ -53,14 +53,14 @@ import VFIOUserTransport
   @Test(arguments: [1, 2, 3, 5, 8, 16, 4096] as [Int])
   func `The registers of edu below 0x80 accept accesses of four bytes only`(width: Int) throws {
     #expect(try client.read(.bar0, at: 0x00, count: width) == Array(repeating: 0xFF, count: width))
-    try client.write(.bar0, at: 0x04, Array(repeating: 0x55, count: width))
+    try client.write(.bar0, at: 0x04, from: Array(repeating: 0x55, count: width))
     #expect(try client.register(0x04) == 0)
   }
 
   @Test(arguments: [1, 2, 3, 5, 7, 9, 16, 32] as [Int])
   func `The DMA registers of edu accept accesses of four or eight bytes only`(width: Int) throws {
     try client.store(UInt64(0x1122_3344_5566_7788), .bar0, at: 0x80)
-    try client.write(.bar0, at: 0x80, Array(repeating: 0x55, count: width))
+    try client.write(.bar0, at: 0x80, from: Array(repeating: 0x55, count: width))
     #expect(try client.load(.bar0, at: 0x80, as: UInt64.self) == 0x1122_3344_5566_7788)
     #expect(try client.read(.bar0, at: 0x80, count: width) == Array(repeating: 0xFF, count: width))
   }

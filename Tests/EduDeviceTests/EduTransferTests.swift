@@ -16,7 +16,7 @@ import VFIOUserTransport
     isShared: Bool, count: Int
   ) throws {
     let driver = try Driver(Bench().connect(), isShared: isShared)
-    driver.memory.write(Self.text, at: 0)
+    driver.memory.write(at: 0, from: Self.text)
     let size = UInt64(count)
     try driver.transfer(from: Driver.base, to: Self.buffer, count: size, 0x1)
     try driver.transfer(from: Self.buffer, to: Driver.base + 0x2000, count: size, 0x3)
@@ -28,7 +28,7 @@ import VFIOUserTransport
   @Test func `A DMA transfer of edu by messages works for a client without posted writes`() throws {
     let client = try Bench().connect { $0.postsWrites = false }
     let driver = try Driver(client, isShared: false)
-    driver.memory.write(Self.text, at: 0)
+    driver.memory.write(at: 0, from: Self.text)
     for command in [0x1, 0x3] as [UInt64] {
       let out = command == 0x3
       try client.post(out ? Self.buffer : Driver.base, .bar0, at: 0x80)
@@ -76,7 +76,7 @@ import VFIOUserTransport
 
   @Test func `A DMA transfer of edu may copy any part of the buffer up to its end`() throws {
     let driver = try Driver(Bench().connect())
-    driver.memory.write(Self.text, at: 0)
+    driver.memory.write(at: 0, from: Self.text)
     try driver.transfer(from: Driver.base, to: Self.buffer + 4000, count: 96, 0x1)
     try driver.transfer(from: Driver.base + 50, to: Self.buffer, count: 10, 0x1)
     try driver.transfer(from: Self.buffer, to: Driver.base + 0x2000, count: 4096, 0x3)
@@ -89,8 +89,8 @@ import VFIOUserTransport
     let driver = try Driver(Bench().connect())
     let next = try SharedMemory(size: 4096)
     try driver.client.map(next, at: Driver.base + driver.memory.size, size: 4096, isShared: false)
-    driver.memory.write(Array(Self.text.prefix(16)), at: driver.memory.size - 16)
-    next.write([1, 2, 3, 4], at: 0)
+    driver.memory.write(at: driver.memory.size - 16, from: Array(Self.text.prefix(16)))
+    next.write(at: 0, from: [1, 2, 3, 4])
     let end = Driver.base + driver.memory.size
     try driver.transfer(from: end - 16, to: Self.buffer, count: 20, 0x1)
     try driver.transfer(from: Self.buffer, to: end - 4, count: 8, 0x3)
@@ -138,9 +138,9 @@ import VFIOUserTransport
   {
     let driver = try Driver(Bench().connect())
     let marked = [UInt8](repeating: 0xA5, count: 4096)
-    driver.memory.write(marked, at: 0)
+    driver.memory.write(at: 0, from: marked)
     try driver.transfer(from: Driver.base, to: Self.buffer, count: 4096, 0x1)
-    driver.memory.write([UInt8](repeating: 0x11, count: 0x10000), at: 0)
+    driver.memory.write(at: 0, from: [UInt8](repeating: 0x11, count: 0x10000))
     try driver.transfer(from: bad.source, to: bad.destination, count: bad.count, bad.command)
     #expect(try driver.client.register(0x24) == 0x100)
     #expect(driver.memory.read(at: 0, count: 0x10000).allSatisfy { $0 == 0x11 })
@@ -150,7 +150,7 @@ import VFIOUserTransport
 
   @Test func `A DMA transfer of edu truncates addresses to 28 bits by default`() throws {
     let driver = try Driver(Bench().connect())
-    driver.memory.write(Self.text, at: 0)
+    driver.memory.write(at: 0, from: Self.text)
     try driver.transfer(
       from: 0xFFFF_FFFF_F000_0000 + Driver.base, to: Self.buffer, count: 64, 0x1)
     try driver.transfer(
@@ -164,7 +164,7 @@ import VFIOUserTransport
     let high: UInt64 = 1 << UInt64(bits - 1)
     let driver = try Driver(
       Bench(dmaBits: bits).connect(), at: high)
-    driver.memory.write(Self.text, at: 0)
+    driver.memory.write(at: 0, from: Self.text)
     try driver.transfer(from: high, to: Self.buffer, count: 4096, 0x1)
     try driver.transfer(from: Self.buffer, to: high + 0x1000, count: 4096, 0x3)
     #expect(driver.memory.read(at: 0x1000, count: 4096) == Self.text)
@@ -172,7 +172,7 @@ import VFIOUserTransport
 
   @Test func `A DMA transfer of edu needs the bus master bit`() throws {
     let driver = try Driver(Bench().connect())
-    driver.memory.write(Self.text, at: 0)
+    driver.memory.write(at: 0, from: Self.text)
     try driver.transfer(from: Driver.base, to: Self.buffer, count: 64, 0x1)
     try driver.client.store(UInt16(0x0002), .configuration, at: 0x04)
     try driver.transfer(from: Self.buffer, to: Driver.base + 0x1000, count: 64, 0x3)
@@ -186,7 +186,7 @@ import VFIOUserTransport
     let driver = try Driver(Bench().connect())
     let readable = try SharedMemory(size: 4096)
     try driver.client.map(readable, at: 0x40_0000, size: 4096, .readable)
-    driver.memory.write(Self.text, at: 0)
+    driver.memory.write(at: 0, from: Self.text)
     try driver.transfer(from: Driver.base, to: Self.buffer, count: 64, 0x1)
     try driver.transfer(from: Self.buffer, to: 0x40_0000, count: 64, 0x3)
     #expect(readable.read(at: 0, count: 64) == Array(repeating: 0, count: 64))

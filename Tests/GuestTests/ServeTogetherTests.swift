@@ -180,9 +180,9 @@ private final class BusyDisks {
   func run(_ course: Monitor<Course>) throws {
     var round = 0
     while course.withLock({ $0.rounds.contains { $0 < Self.rounds } && $0.failures.isEmpty }) {
-      for slot in buffers.indices { buffers[slot].data.write(content(round, slot)) }
+      for slot in buffers.indices { buffers[slot].data.write(from: content(round, slot)) }
       try all(round, isRead: false)
-      for slot in buffers.indices { buffers[slot].data.write(Self.nothing) }
+      for slot in buffers.indices { buffers[slot].data.write(from: Self.nothing) }
       try all(round, isRead: true)
       for slot in buffers.indices {
         guard buffers[slot].data.read(count: Self.bytes) == content(round, slot) else {

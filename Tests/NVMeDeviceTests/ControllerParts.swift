@@ -46,7 +46,8 @@ struct ControllerParts {
     SubmissionQueue, CompletionQueue, TestHost.Queue
   ) {
     let (submissions, completions) = (host.place(UInt64(entries) * 64), host.place(4096))
-    host.memory.write([UInt8](repeating: 0, count: 4096), at: completions - TestHost.base)
+    host.memory.write(
+      at: completions - TestHost.base, from: [UInt8](repeating: 0, count: 4096))
     let completionQueue = CompletionQueue(
       id: id, address: completions, entries: entries, vector: id, interrupts: true)
     let submissionQueue = SubmissionQueue(

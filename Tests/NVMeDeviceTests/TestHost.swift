@@ -121,7 +121,7 @@ final class TestHost {
       id: 0, submissions: place(UInt64(entries) * 64), completions: place(UInt64(entries) * 16),
       entries: entries)
     memory.write(
-      [UInt8](repeating: 0, count: Int(entries) * 16), at: admin.completions - Self.base)
+      at: admin.completions - Self.base, from: [UInt8](repeating: 0, count: Int(entries) * 16))
     let attributes = AdminQueueAttributes(
       submissionEntries: Int(entries), completionEntries: Int(entries))
     try store(attributes.rawValue, RegisterOffset.adminQueueAttributes)
@@ -176,7 +176,7 @@ final class TestHost {
     var span = bytes.mutableSpan
     var raw = unsafe span.mutableBytes
     entry.encode(into: &raw)
-    memory.write(bytes, at: queue.submissions - Self.base + UInt64(queue.tail) * 64)
+    memory.write(at: queue.submissions - Self.base + UInt64(queue.tail) * 64, from: bytes)
     queue.tail = (queue.tail + 1) % queue.entries
     return entry.commandID
   }
@@ -225,7 +225,7 @@ final class TestHost {
       id: id, submissions: place(UInt64(entries) * 64), completions: place(UInt64(entries) * 16),
       entries: entries)
     memory.write(
-      [UInt8](repeating: 0, count: Int(entries) * 16), at: queue.completions - Self.base)
+      at: queue.completions - Self.base, from: [UInt8](repeating: 0, count: Int(entries) * 16))
     let completions = try run(.createCompletionQueue(id, at: queue.completions, entries: entries))
     #expect(completions.status == .success)
     let submissions = try run(.createSubmissionQueue(id, at: queue.submissions, entries: entries))
@@ -239,7 +239,7 @@ final class TestHost {
   }
 
   func provide(_ bytes: [UInt8], at address: UInt64 = TestHost.data) {
-    memory.write(bytes, at: address - Self.base)
+    memory.write(at: address - Self.base, from: bytes)
   }
 }
 

@@ -70,7 +70,7 @@ struct Driver {
   /// - Returns: the errno.
   func copy(_ copy: Copy) throws -> UInt32 {
     let before = try client.completed()
-    try client.write(.bar0, at: Place.source, copy.bytes)
+    try client.write(.bar0, at: Place.source, from: copy.bytes)
     #expect(eventually { (try? client.completed()) == before + 1 })
     #expect(try client.register(Place.status) == 0)
     return try client.register(Place.error)

@@ -19,7 +19,7 @@ import VFIOUserTransport
   ) throws {
     let driver = try Driver(Bench().connect(), isShared: isShared)
     let bytes = Array(Self.bytes[..<count])
-    driver.memory.write(bytes, at: 3)
+    driver.memory.write(at: 3, from: bytes)
     let error = try driver.copy(
       Copy(source: Self.base + 3, destination: Self.base + 0x20_0001, count: UInt64(count)))
     #expect(error == 0)
@@ -36,7 +36,7 @@ import VFIOUserTransport
     let other = try SharedMemory(size: 1 << 20)
     try driver.client.map(other, at: 0x4000_0000, size: other.size, isShared: false)
     let bytes = pattern(100_000)
-    (isIntoMapped ? other : driver.memory).write(bytes, at: 0)
+    (isIntoMapped ? other : driver.memory).write(at: 0, from: bytes)
     let (from, to) =
       isIntoMapped ? (0x4000_0000, Self.base) : (Self.base, 0x4000_0000) as (UInt64, UInt64)
     #expect(try driver.copy(Copy(source: from, destination: to, count: 100_000)) == 0)
@@ -48,7 +48,7 @@ import VFIOUserTransport
   func `A scratch copy may have an overlapping source and destination`(distance: Int) throws {
     let driver = try Driver(Bench().connect())
     let bytes = Array(Self.bytes[..<200_000])
-    driver.memory.write(bytes, at: 100_000)
+    driver.memory.write(at: 100_000, from: bytes)
     let target = UInt64(100_000 + distance)
     let error = try driver.copy(
       Copy(source: Self.base + 100_000, destination: Self.base + target, count: 200_000))
@@ -59,7 +59,7 @@ import VFIOUserTransport
   @Test func `A scratch copy can be started by single register writes, posted or not`() throws {
     for posts in [true, false] {
       let driver = try Driver(Bench().connect { $0.postsWrites = posts }, isShared: false)
-      driver.memory.write(pattern(64), at: 0)
+      driver.memory.write(at: 0, from: pattern(64))
       try driver.client.post(Self.base, .bar0, at: Place.source)
       try driver.client.post(Self.base + 0x1000, .bar0, at: Place.destination)
       try driver.client.post(UInt64(64), .bar0, at: Place.count)
@@ -103,7 +103,7 @@ import VFIOUserTransport
     _ bad: Bad
   ) throws {
     let driver = try Driver(Bench().connect())
-    driver.memory.write(Self.bytes, at: 0)
+    driver.memory.write(at: 0, from: Self.bytes)
     #expect(try driver.copy(bad.copy) == UInt32(bad.error))
     let untouched = Self.bytes + Array(repeating: 0, count: 3 << 20)
     #expect(driver.has(untouched, at: 0))
@@ -115,7 +115,7 @@ import VFIOUserTransport
 
   @Test func `A scratch copy writes its destination up to the first unmapped address`() throws {
     let driver = try Driver(Bench().connect())
-    driver.memory.write(Self.bytes, at: 0)
+    driver.memory.write(at: 0, from: Self.bytes)
     let error = try driver.copy(
       Copy(source: Self.base, destination: Self.base + 0x3F_0000, count: 0x2_0000))
     #expect(error == UInt32(EFAULT))
@@ -131,7 +131,7 @@ import VFIOUserTransport
 
   @Test func `A scratch copy needs the bus master bit`() throws {
     let driver = try Driver(Bench().connect())
-    driver.memory.write(pattern(64), at: 0)
+    driver.memory.write(at: 0, from: pattern(64))
     let copy = Copy(source: Self.base, destination: Self.base + 64, count: 64)
     try driver.client.setBusMaster(false)
     #expect(try driver.copy(copy) == UInt32(EPERM))
@@ -299,7 +299,7 @@ import VFIOUserTransport
       let copy = Copy(
         source: Driver.base, destination: Driver.base + 0x20_0000, count: UInt64(turn * 1000),
         control: 0x1_0000)
-      try driver.client.write(.bar0, at: Place.source, copy.bytes)
+      try driver.client.write(.bar0, at: Place.source, from: copy.bytes)
       try driver.client.reset()
       #expect(try driver.client.register(Place.status) == 0)
     }

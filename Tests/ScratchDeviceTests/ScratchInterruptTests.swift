@@ -19,13 +19,13 @@ import VFIOUserTransport
     #expect(eventfd.take() == 1)
     #expect(try client.register(Place.interrupts) == 2)
     #expect(try client.level())
-    try client.act(.unmask, on: .intx)
+    try client.setMask(false, on: .intx)
     #expect(eventfd.take() == 1)
     try client.set(Place.interrupts, 1)
     #expect(try client.level())
     try client.set(Place.interrupts, 2)
     #expect(try !client.level())
-    try client.act(.unmask, on: .intx)
+    try client.setMask(false, on: .intx)
     #expect(eventfd.take() == 0)
   }
 
@@ -95,10 +95,10 @@ import VFIOUserTransport
   ) throws {
     let eventfds = try counters(4)
     try client.setTriggers(index, eventfds)
-    try client.act(.mask, on: index, vector: 2)
+    try client.setMask(true, on: index, vector: 2)
     for _ in 0..<3 { try client.set(Place.raise, 2) }
     #expect(eventfds[2].take() == 0)
-    try client.act(.unmask, on: index, vector: 2)
+    try client.setMask(false, on: index, vector: 2)
     #expect(eventfds[2].take() == 1)
   }
 
@@ -168,7 +168,7 @@ import VFIOUserTransport
     #expect(eventfd.take() == 1)
     try client.reset()
     #expect(try !client.level())
-    try client.act(.unmask, on: .intx)
+    try client.setMask(false, on: .intx)
     #expect(eventfd.take() == 0)
   }
 

@@ -68,7 +68,7 @@ import VFIOUserTransport
     let end = UInt64(2 << 20)
     let bytes = pattern(count)
     for offset in [0, end - UInt64(count)] {
-      try client.write(.bar1, at: offset, bytes)
+      try client.write(.bar1, at: offset, from: bytes)
       let isKept = try client.read(.bar1, at: offset, count: count) == bytes
       #expect(isKept)
     }
@@ -78,8 +78,8 @@ import VFIOUserTransport
   }
 
   @Test func `The callback region of scratch keeps adjacent writes apart`() throws {
-    try client.write(.bar1, at: 0x1FFFE, [1, 2, 3, 4])
-    try client.write(.bar1, at: 0x20001, [9])
+    try client.write(.bar1, at: 0x1FFFE, from: [1, 2, 3, 4])
+    try client.write(.bar1, at: 0x20001, from: [9])
     #expect(try client.read(.bar1, at: 0x1FFFD, count: 6) == [0, 1, 2, 3, 9, 0])
   }
 
@@ -105,13 +105,13 @@ import VFIOUserTransport
   @Test func `The memory region of scratch is accessible by message between its mappable areas`()
     throws
   {
-    try client.write(.bar2, at: 0x0FFFE, [1, 2, 3, 4])
+    try client.write(.bar2, at: 0x0FFFE, from: [1, 2, 3, 4])
     #expect(try client.read(.bar2, at: 0x0FFFE, count: 4) == [1, 2, 3, 4])
     #expect(try client.read(.bar2, at: 0xFFFFF, count: 1) == [0])
   }
 
   @Test func `A reset clears the regions of scratch except for mappable memory`() throws {
-    for region in [RegionIndex.bar1, .bar2] { try client.write(region, at: 0x12345, [7]) }
+    for region in [RegionIndex.bar1, .bar2] { try client.write(region, at: 0x12345, from: [7]) }
     for offset in [Place.scratch, Place.source, Place.count, Place.control] {
       try client.set(offset, 5)
     }
@@ -134,7 +134,7 @@ import VFIOUserTransport
     let bench = try Bench()
     let first = try bench.connect()
     try first.store(UInt64(7), .bar0, at: Place.scratch)
-    try first.write(.bar1, at: 99, [8])
+    try first.write(.bar1, at: 99, from: [8])
     first.disconnect()
     let second = try bench.connect()
     #expect(try second.load(.bar0, at: Place.scratch, as: UInt64.self) == 7)

@@ -40,7 +40,7 @@ public final class MemoryFile: Sendable {
   }
 
   /// Writes bytes of the file.
-  public func write(at offset: UInt64, _ bytes: [UInt8]) {
+  public func write(at offset: UInt64, from bytes: [UInt8]) {
     unsafe bytes.withUnsafeBytes {
       _ = unsafe clinux_write_at(file.number, $0.baseAddress, $0.count, offset)
     }

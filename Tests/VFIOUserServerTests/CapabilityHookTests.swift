@@ -84,7 +84,7 @@ private final class Mailbox: Sendable {
   }
 
   private func write(_ bytes: [UInt8], at offset: Int) throws {
-    try client.write(.configuration, at: UInt64(offset), bytes)
+    try client.write(.configuration, at: UInt64(offset), from: bytes)
   }
 
   @Test func `A capability with hooks is laid out like any other capability`() throws {

@@ -71,7 +71,7 @@ import VFIOUserTransport
     while place < 4096 {
       let count = min(width, 4096 - place)
       try client.write(
-        .configuration, at: UInt64(place), [UInt8](repeating: 0xFF, count: count))
+        .configuration, at: UInt64(place), from: [UInt8](repeating: 0xFF, count: count))
       place += count
     }
     let after = try client.read(.configuration, at: 0, count: 4096)
@@ -85,9 +85,9 @@ import VFIOUserTransport
   @Test func `Vendor-specific capabilities accept writes to their writable bits only`() throws {
     let vendor = try client.offset(ofCapability: 0x09)
     #expect(try client.read(.configuration, at: vendor + 2, count: 5) == [7, 1, 2, 3, 4])
-    try client.write(.configuration, at: vendor + 2, [0xFF, 0xFF, 0xFF, 0xFF, 0xFF])
+    try client.write(.configuration, at: vendor + 2, from: [0xFF, 0xFF, 0xFF, 0xFF, 0xFF])
     #expect(try client.read(.configuration, at: vendor + 2, count: 5) == [7, 1, 0xF2, 3, 0xFF])
-    try client.write(.configuration, at: 0x114, [0xAA, 0xAA, 0xAA])
+    try client.write(.configuration, at: 0x114, from: [0xAA, 0xAA, 0xAA])
     #expect(try client.read(.configuration, at: 0x114, count: 3) == [0xAA, 8, 7])
   }
 
@@ -131,7 +131,7 @@ import VFIOUserTransport
     try client.setTrigger(.msix, eventfd)
     try set(0x0006, at: 0x04)
     #expect(try device.bus.isBusMaster)
-    try client.write(.configuration, at: express + 9, [0x80])
+    try client.write(.configuration, at: express + 9, from: [0x80])
     #expect(device.state.withLock { $0.resets } == 1)
     #expect(try word(0x04) == 0)
     #expect(try word(express + 8) == 0x2810)
@@ -211,7 +211,7 @@ import VFIOUserTransport
   }
 
   @Test func `The device is notified of writes to configuration space`() throws {
-    try client.write(.configuration, at: 0x3C, [1, 2, 3])
+    try client.write(.configuration, at: 0x3C, from: [1, 2, 3])
     #expect(
       device.state.withLock { $0.configurationWrites }
         == [RegionAccess(offset: 0x3C, region: .configuration, count: 3)])
@@ -230,7 +230,7 @@ import VFIOUserTransport
         try client.read(.configuration, at: offset, count: count)
       }
       #expect(throws: ClientError.refused(.regionWrite, .invalidArgument)) {
-        try client.write(.configuration, at: offset, [UInt8](repeating: 0, count: count))
+        try client.write(.configuration, at: offset, from: [UInt8](repeating: 0, count: count))
       }
     }
   }

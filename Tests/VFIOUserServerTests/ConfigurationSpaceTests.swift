@@ -28,7 +28,7 @@ import VFIOUserServer
   }
 
   @Test func `BARs report their size after all ones are written`() throws {
-    try client.write(.configuration, at: 0x10, [UInt8](repeating: 0xFF, count: 24))
+    try client.write(.configuration, at: 0x10, from: [UInt8](repeating: 0xFF, count: 24))
     #expect(try client.load(.configuration, at: 0x10, as: UInt32.self) == 0xFFFF_FF01)
     #expect(try client.load(.configuration, at: 0x14, as: UInt32.self) == 0)
     #expect(try client.load(.configuration, at: 0x18, as: UInt32.self) == 0xFFFF_0008)
@@ -39,15 +39,15 @@ import VFIOUserServer
   @Test func `A BAR address can be written byte by byte`() throws {
     let address: [UInt8] = [0x00, 0x10, 0xAB, 0xFE]
     for offset in address.indices {
-      try client.write(.configuration, at: 0x18 + UInt64(offset), [address[offset]])
+      try client.write(.configuration, at: 0x18 + UInt64(offset), from: [address[offset]])
     }
     #expect(try client.load(.configuration, at: 0x18, as: UInt32.self) == 0xFEAB_0008)
   }
 
   @Test func `Read-only bytes of configuration space ignore writes`() throws {
     let before = try client.read(.configuration, at: 0, count: 256)
-    try client.write(.configuration, at: 0, [UInt8](repeating: 0, count: 4))
-    try client.write(.configuration, at: 0x40, [UInt8](repeating: 0xFF, count: 192))
+    try client.write(.configuration, at: 0, from: [UInt8](repeating: 0, count: 4))
+    try client.write(.configuration, at: 0x40, from: [UInt8](repeating: 0xFF, count: 192))
     #expect(try client.read(.configuration, at: 0, count: 256) == before)
   }
 

@@ -43,7 +43,7 @@ func clientOfTestDevice(_ device: TestDevice) throws -> Client {
     let client = try clientOfTestDevice(TestDevice())
     let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ 1) }
     for offset in [0, 1, 3, 4093] as [UInt64] {
-      try client.write(.bar2, at: offset, bytes)
+      try client.write(.bar2, at: offset, from: bytes)
       #expect(try client.read(.bar2, at: offset, count: count) == bytes)
     }
   }
@@ -52,7 +52,7 @@ func clientOfTestDevice(_ device: TestDevice) throws -> Client {
     let client = try clientOfTestDevice(TestDevice())
     let bytes = (0..<(2 << 20)).map { UInt8(truncatingIfNeeded: $0 / 251) }
     // The device takes byte after byte, which under a sanitizer and among other tests takes its time.
-    try client.write(.bar4, at: 0, bytes, timeout: .seconds(60))
+    try client.write(.bar4, at: 0, from: bytes, timeout: .seconds(60))
     let read = try client.read(.bar4, at: 0, count: bytes.count, timeout: .seconds(60))
     #expect(read == bytes)
   }

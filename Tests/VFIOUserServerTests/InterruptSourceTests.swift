@@ -111,7 +111,7 @@ import VFIOUserTransport
     throws
   {
     #expect(throws: ClientError.self) {
-      try client.write(.bar0, at: 0x08, [1, 0, 0, 0, 5, 0, 0, 0])
+      try client.write(.bar0, at: 0x08, from: [1, 0, 0, 0, 5, 0, 0, 0])
     }
     #expect(try client.load(.bar0, at: 0x0C, as: UInt32.self) == 0)
     try client.store(UInt32(5), .bar0, at: 0x0C)

@@ -46,12 +46,12 @@ import VFIOUserTransport
   @Test func `INTx stays masked by the client when a signal is withdrawn`() throws {
     try client.setTrigger(.intx, counter)
     device.setLevel(true)
-    try client.act(.mask, on: .intx)
+    try client.setMask(true, on: .intx)
     device.setLevel(false)
     _ = counter.take()
     device.setLevel(true)
     #expect(counter.take() == 0)
-    try client.act(.unmask, on: .intx)
+    try client.setMask(false, on: .intx)
     #expect(counter.take() == 1)
   }
 
@@ -67,11 +67,11 @@ import VFIOUserTransport
     device.setLevel(true)
     for _ in 0..<3 {
       #expect(counter.take() == 1)
-      try client.act(.unmask, on: .intx)
+      try client.setMask(false, on: .intx)
     }
     #expect(counter.take() == 1)
     device.setLevel(false)
-    try client.act(.unmask, on: .intx)
+    try client.setMask(false, on: .intx)
     #expect(counter.take() == 0)
     device.setLevel(true)
     #expect(counter.take() == 1)
@@ -85,10 +85,10 @@ import VFIOUserTransport
 
   @Test func `INTx is silent while masked and signals at the unmask`() throws {
     try client.setTrigger(.intx, counter)
-    try client.act(.mask, on: .intx)
+    try client.setMask(true, on: .intx)
     device.setLevel(true)
     #expect(counter.take() == 0)
-    try client.act(.unmask, on: .intx)
+    try client.setMask(false, on: .intx)
     #expect(counter.take() == 1)
   }
 
@@ -98,7 +98,7 @@ import VFIOUserTransport
     #expect(try status() & 8 == 0)
     device.setLevel(true)
     #expect(try status() & 8 == 8)
-    try client.act(.mask, on: .intx)
+    try client.setMask(true, on: .intx)
     #expect(try status() & 8 == 8)
     device.setLevel(false)
     #expect(try status() & 8 == 0)
@@ -115,7 +115,7 @@ import VFIOUserTransport
 
   @Test func `INTx can be triggered by the client`() throws {
     try client.setTrigger(.intx, counter)
-    try client.act(.trigger, on: .intx)
+    try client.trigger(.intx)
     #expect(counter.take() == 1)
   }
 
@@ -127,7 +127,7 @@ import VFIOUserTransport
     try client.setTrigger(.intx, counter)
     #expect(counter.take() == 1)
     try client.setTrigger(.intx, nil)
-    try client.act(.unmask, on: .intx)
+    try client.setMask(false, on: .intx)
     #expect(counter.take() == 0)
   }
 
@@ -137,7 +137,7 @@ import VFIOUserTransport
     #expect(counter.take() == 1)
     try client.reset()
     #expect(try client.load(.configuration, at: 6, as: UInt16.self) & 8 == 0)
-    try client.act(.unmask, on: .intx)
+    try client.setMask(false, on: .intx)
     #expect(counter.take() == 0)
     device.setLevel(true)
     // Not taken yet: the reset withdraws it.

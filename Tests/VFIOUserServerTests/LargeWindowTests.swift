@@ -22,7 +22,7 @@ import VFIOUserTransport
     #expect(
       try client.load(.configuration, at: 0x18, as: UInt64.self) == 0x12_3400_0000_000C)
     #expect(try client.region(.bar2).size == 8 << 30)
-    try client.write(.bar2, at: 5 << 30, [1, 2, 3])
+    try client.write(.bar2, at: 5 << 30, from: [1, 2, 3])
     let expected: [UInt8] = backing == .callbacks ? [0, 1, 2] : [1, 2, 3]
     #expect(try client.read(.bar2, at: 5 << 30, count: 3) == expected)
     #expect(try client.read(.bar2, at: 8 << 30 - 1, count: 1).count == 1)

@@ -75,7 +75,7 @@ import VFIOUserTransport
     if !twin { options.proposal.twinSocket = nil }
     let client = try Client(connectingTo: path, options: options)
     let memory = try SharedMemory(size: 1 << 20)
-    memory.write(Array("before".utf8), at: 0)
+    memory.write(at: 0, from: Array("before".utf8))
     try client.map(memory, at: 0x10000, size: memory.size, isShared: false)
     let transfer = try device.bus.memory.access()
     let outcome = try Outcome { () throws(MemoryError) -> [UInt8] in
@@ -99,10 +99,10 @@ import VFIOUserTransport
     try client.setTrigger(.intx, counter)
     device.setLevel(true)
     #expect(counter.wait(for: .seconds(10)) == 1)
-    try client.act(.unmask, on: .intx)
+    try client.setMask(false, on: .intx)
     #expect(counter.wait(for: .seconds(10)) == 1)
     device.setLevel(false)
-    try client.act(.unmask, on: .intx)
+    try client.setMask(false, on: .intx)
     #expect(counter.take() == 0)
   }
 

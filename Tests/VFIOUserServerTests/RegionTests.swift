@@ -100,8 +100,8 @@ extension ScriptedPeer {
 
   @Test func `The device is notified of region writes by message if it requests that`() throws {
     let client = try bench.client()
-    try client.write(.bar1, at: 250, [1, 2, 3])
-    try client.write(.bar2, at: 5, [1, 2, 3])
+    try client.write(.bar1, at: 250, from: [1, 2, 3])
+    try client.write(.bar2, at: 5, from: [1, 2, 3])
     #expect(try client.read(.bar1, at: 249, count: 7) == [0, 1, 2, 3, 0, 0, 0])
     #expect(
       device.state.withLock { $0.memoryWrites }
@@ -111,8 +111,8 @@ extension ScriptedPeer {
 
   @Test func `An access to memory and callback areas of a region is split between them`() throws {
     let client = try bench.client()
-    try client.write(.bar0, at: 0xFFE, [1, 2, 3, 4])
-    try client.write(.bar0, at: 0x2FFF, [5, 6])
+    try client.write(.bar0, at: 0xFFE, from: [1, 2, 3, 4])
+    try client.write(.bar0, at: 0x2FFF, from: [5, 6])
     #expect(
       device.state.withLock { $0.writes }
         == [
@@ -216,7 +216,7 @@ private func checkThatRegionsGo() throws {
     #expect(try client.read(.expansionROM, at: 0, count: 4096) == filled)
     #expect(try client.read(.expansionROM, at: 2998, count: 5) == Array(filled[2998..<3003]))
     #expect(throws: ClientError.refused(.regionWrite, .notPermitted)) {
-      try client.write(.expansionROM, at: 0, [1])
+      try client.write(.expansionROM, at: 0, from: [1])
     }
     #expect(throws: ClientError.refused(.regionRead, .invalidArgument)) {
       try client.read(.expansionROM, at: 4095, count: 2)

@@ -75,24 +75,24 @@ import VFIOUserTransport
   ) throws {
     let eventfds = try counters(4)
     try client.setTriggers(index, eventfds)
-    try client.act(.mask, on: index, vector: 1, count: 2)
+    try client.setMask(true, on: index, vector: 1, count: 2)
     for vector in 0..<4 {
       try device.signal(index, vector)
       try device.signal(index, vector)
     }
     #expect(eventfds.map { $0.take() } == [2, 0, 0, 2])
-    try client.act(.unmask, on: index, where: [true, true, false, true])
+    try client.setMask(false, on: index, where: [true, true, false, true])
     #expect(eventfds.map { $0.take() } == [0, 1, 0, 0])
-    try client.act(.unmask, on: index, vector: 0, count: 4)
+    try client.setMask(false, on: index, vector: 0, count: 4)
     #expect(eventfds.map { $0.take() } == [0, 0, 1, 0])
   }
 
   @Test func `MSI-X interrupts can be triggered by the client regardless of masks`() throws {
     let eventfds = try counters(3)
     try client.setTriggers(.msix, eventfds)
-    try client.act(.mask, on: .msix, count: 3)
-    try client.act(.trigger, on: .msix, vector: 0, count: 2)
-    try client.act(.trigger, on: .msix, where: [false, true, true])
+    try client.setMask(true, on: .msix, count: 3)
+    try client.trigger(.msix, vector: 0, count: 2)
+    try client.trigger(.msix, where: [false, true, true])
     #expect(eventfds.map { $0.take() } == [1, 2, 1])
   }
 
@@ -100,7 +100,7 @@ import VFIOUserTransport
   {
     let eventfds = try counters(2)
     try client.setTriggers(.msix, eventfds)
-    try client.act(.mask, on: .msix, vector: 0)
+    try client.setMask(true, on: .msix, vector: 0)
     try device.signal(.msix, 0)
     try client.disable(.msix)
     try device.signal(.msix, 1)
@@ -152,7 +152,7 @@ import VFIOUserTransport
   {
     let eventfds = try counters(2)
     try client.setTriggers(.msix, eventfds)
-    try client.act(.mask, on: .msix, count: 2)
+    try client.setMask(true, on: .msix, count: 2)
     try device.signal(.msix, 0)
     try client.reset()
     #expect(eventfds.map { $0.take() } == [0, 0])
@@ -165,7 +165,7 @@ import VFIOUserTransport
   {
     let eventfd = try EventFD()
     try client.setTrigger(.msix, vector: 3, eventfd)
-    try client.act(.mask, on: .msix, vector: 4, count: 2)
+    try client.setMask(true, on: .msix, vector: 4, count: 2)
     try device.signal(.msix, 4)
     client.disconnect()
     let next = try bench.client()
@@ -190,10 +190,10 @@ import VFIOUserTransport
       }
     }
     for round in 0..<100 {
-      try client.act(round % 2 == 0 ? .mask : .unmask, on: .msix, count: 4)
+      try client.setMask(round % 2 == 0, on: .msix, count: 4)
     }
     #expect(eventually { done.withLock { $0 } == 4 })
-    try client.act(.unmask, on: .msix, count: 4)
+    try client.setMask(false, on: .msix, count: 4)
     #expect(eventfds.allSatisfy { $0.take() > 0 })
   }
 }
@@ -250,7 +250,7 @@ import VFIOUserTransport
     try setMask(0, true)
     for vector in [0, 9, 63, 64, 95] { try device.signal(.msix, vector) }
     let words: [UInt64] = [1 << 63 | 1 << 9 | 1, 1 << 31 | 1]
-    try client.write(.bar4, at: Self.pending, [UInt8](repeating: 0, count: 16))
+    try client.write(.bar4, at: Self.pending, from: [UInt8](repeating: 0, count: 16))
     #expect(try pendingBits() == words)
     let bytes: [UInt8] = [1, 2, 0, 0, 0, 0, 0, 0x80, 1, 0, 0, 0x80, 0, 0, 0, 0]
     for width in 1...16 {
@@ -261,11 +261,14 @@ import VFIOUserTransport
   }
 
   @Test func `MSI-X table entries accept writes in pieces except for reserved bits`() throws {
-    for place in 0..<16 { try client.write(.bar4, at: Self.table + 16 + UInt64(place), [0xFF]) }
+    for place in 0..<16 {
+      try client.write(.bar4, at: Self.table + 16 + UInt64(place), from: [0xFF])
+    }
     #expect(
       try client.read(.bar4, at: Self.table + 16, count: 16)
         == [0xFC] + [UInt8](repeating: 0xFF, count: 11) + [1, 0, 0, 0])
-    try client.write(.bar4, at: Self.table, [UInt8](repeating: 0, count: 16 * FullDevice.vectors))
+    try client.write(
+      .bar4, at: Self.table, from: [UInt8](repeating: 0, count: 16 * FullDevice.vectors))
     #expect(
       try client.read(.bar4, at: Self.table, count: 16 * FullDevice.vectors).allSatisfy { $0 == 0 })
   }
@@ -284,14 +287,14 @@ import VFIOUserTransport
     #expect(
       device.state.withLock { $0.reads }
         == [access(0, 0x1000), access(0x1600, 0x200), access(0x1810, 0x7F0)])
-    try client.write(.bar4, at: 0xFFC, [UInt8](repeating: 0xFF, count: 8))
-    try client.write(.bar4, at: 0x17FF, [1, 2, 3])
+    try client.write(.bar4, at: 0xFFC, from: [UInt8](repeating: 0xFF, count: 8))
+    try client.write(.bar4, at: 0x17FF, from: [1, 2, 3])
     #expect(device.state.withLock { $0.writes } == [access(0xFFC, 4), access(0x17FF, 1)])
     #expect(try client.load(.bar4, at: 0x1000, as: UInt32.self) == 0xFFFF_FFFC)
   }
 
   @Test func `A reset clears the MSI-X table and its pending bits`() throws {
-    try client.write(.bar4, at: Self.table, [UInt8](repeating: 0xFF, count: 32))
+    try client.write(.bar4, at: Self.table, from: [UInt8](repeating: 0xFF, count: 32))
     try device.signal(.msix, 0)
     try client.reset()
     #expect(try client.read(.bar4, at: Self.table, count: 4) == [0, 0, 0, 0])
@@ -308,7 +311,7 @@ import VFIOUserTransport
     #expect(eventfds.allSatisfy { $0.take() == 0 })
     #expect(try pendingBits() == [8, 64])
     // One byte of the register is enough.
-    try client.write(.configuration, at: control + 1, [0x80])
+    try client.write(.configuration, at: control + 1, from: [0x80])
     #expect(eventfds[3].take() == 1)
     #expect(eventfds[70].take() == 1)
     #expect(try pendingBits() == [0, 0])

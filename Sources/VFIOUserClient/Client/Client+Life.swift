@@ -59,7 +59,7 @@ extension Client {
 extension Client {
   /// Starts to watch the connection.
   func watch(_ policy: ReconnectionPolicy) throws(ClientError) {
-    let identity = try DeviceIdentity(of: self)
+    let identity = try DeviceIdentity(supervisor.last.connection, before: .never)
     let reconnector = Reconnector(
       supervisor: supervisor, factory: factory, events: events, policy: policy, identity: identity)
     try reconnector.watch(supervisor.last.connection)

@@ -70,7 +70,7 @@ public final class Client: Sendable {
   ///
   /// Its numbers are limits of its own, for what the client sends, and may be larger than those that
   /// were proposed, which are the client's.
-  public var server: VersionMessage { supervisor.last.version }
+  public var negotiatedVersion: VersionMessage { supervisor.last.version }
 
   /// What the connection is doing right now.
   public var state: ClientState { supervisor.clientState(callbacks) }

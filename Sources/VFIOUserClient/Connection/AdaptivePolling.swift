@@ -1,19 +1,18 @@
-/// Whether the background reader looks at the socket now and then, instead of being called by it.
+/// Whether the background reader polls the socket now and then instead of being woken by epoll.
 ///
-/// Being called has to be switched off and on again around each reply that a caller reads itself, which
-/// are two system calls. Where callers read all the time nothing stays unread for long, and a glance at
-/// times is cheaper. A server that asks between the calls is one for whom to be called: after something
-/// was found, there are no glances for a while.
+/// Arming and disarming epoll around each reply that a caller reads itself costs two system calls. While
+/// callers read all the time, nothing stays unread for long, and an occasional poll is cheaper. If a poll finds
+/// a request that no caller has read, epoll stays armed for ``pause``.
 struct AdaptivePolling: Sendable {
-  /// Nanoseconds from one to the next.
+  /// Nanoseconds from one poll to the next.
   static let interval: UInt64 = 250_000
   /// So many calls are counted before their rate is looked at.
   static let sample = 64
-  /// So many calls in an interval are worth glances, on average.
+  /// Calls in an interval from which polling is worth its while, on average.
   static let worthBeginning = 5
-  /// With fewer calls since the last glance there are no more.
+  /// With fewer calls since the last poll, polling ends.
   static let worthGoingOn = 3
-  /// Nanoseconds without glances after something was found.
+  /// Nanoseconds without polling after something was found.
   static let pause: UInt64 = 100_000_000
 
   private(set) var areOn = false
@@ -23,7 +22,7 @@ struct AdaptivePolling: Sendable {
 
   /// A caller has read its reply, and nobody reads now.
   ///
-  /// - Returns: whether glances begin with this.
+  /// - Returns: whether polling begins with this.
   mutating func noteCall(now: @autoclosure () -> UInt64) -> Bool {
     calls += 1
     guard !areOn, calls >= Self.sample else { return false }

@@ -26,12 +26,12 @@ extension SharedMemory {
   /// Copies bytes in.
   ///
   /// - Precondition: the range lies inside, and the memory is mapped.
-  public func write(_ bytes: [UInt8], at offset: UInt64) { write(bytes.span, at: offset) }
+  public func write(at offset: UInt64, from bytes: [UInt8]) { write(at: offset, from: bytes.span) }
 
   /// Copies bytes of a span in.
   ///
   /// - Precondition: the range lies inside, and the memory is mapped.
-  public func write(_ bytes: Span<UInt8>, at offset: UInt64) {
+  public func write(at offset: UInt64, from bytes: Span<UInt8>) {
     let target = unsafe pointer(offset, bytes.count)
     let isDone = unsafe bytes.withUnsafeBytes { unsafe copy($0, to: target) }
     if !isDone { noteTruncation() }
@@ -46,7 +46,7 @@ extension SharedMemory {
       return unsafe UnsafeMutableRawBufferPointer(start: target, count: count)
         .initializeMemory(as: UInt8.self, repeating: byte).update(repeating: byte)
     }
-    write([UInt8](repeating: byte, count: count), at: offset)
+    write(at: offset, from: [UInt8](repeating: byte, count: count))
   }
 
   private func copyOrOnes(

@@ -7,10 +7,6 @@ struct DeviceIdentity: Equatable, Sendable {
   private let regions: [RegionInfo]
   private let interrupts: [InterruptInfo]
 
-  init(of client: Client) throws(ClientError) {
-    try self.init(client.supervisor.last.connection, before: .never)
-  }
-
   /// Asks the device behind a connection.
   init(_ connection: Connection, before deadline: Deadline) throws(ClientError) {
     let info = try connection.perform(

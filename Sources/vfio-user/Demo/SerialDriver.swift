@@ -72,7 +72,7 @@ struct SerialDriver {
   private mutating func waitForInterrupt(saying status: UInt8) throws {
     repeat {
       // INTx is automasked when signalled; after the unmask a pending interrupt is signalled again.
-      try client.act(.unmask, on: .intx)
+      try client.setMask(false, on: .intx)
       guard let count = interrupt.wait(for: .seconds(5)) else {
         throw CommandError("the serial port did not interrupt within 5 seconds.")
       }

@@ -57,7 +57,7 @@ final class DiskEngine: BlockEngine {
     try disk.controller.perform(.flush(disk.namespace.id), on: disk.queue)
   }
 
-  func fill(_ slot: Int, _ bytes: Span<UInt8>) { buffers[slot].data.write(bytes) }
+  func fill(_ slot: Int, _ bytes: Span<UInt8>) { buffers[slot].data.write(from: bytes) }
 
   func read(_ slot: Int, into bytes: inout MutableRawSpan) {
     buffers[slot].data.read(into: &bytes)

@@ -56,7 +56,7 @@ enum HostileDoorbellCases {
       for (offset, count) in [
         (0x1008, 1), (0x1009, 2), (0x100A, 4), (0x1007, 8), (0x1001, 3), (0x1000, 64),
       ] {
-        try? client.write(.bar0, at: UInt64(offset), [UInt8](repeating: 0xFF, count: count))
+        try? client.write(.bar0, at: UInt64(offset), from: [UInt8](repeating: 0xFF, count: count))
       }
       _ = try? client.read(.bar0, at: 0x1000, count: 4096)
       return try guest.awaitIdle(aliveOnly: true)
@@ -98,7 +98,7 @@ enum HostileDoorbellCases {
         for count in [1, 2, 3, 4, 5, 8, 16, 100] {
           // CC is left alone, or the controller would be reset; that is the next case.
           guard offset + UInt64(count) <= 0x14 || offset >= 0x18, offset != 0x20 else { continue }
-          try? client.write(.bar0, at: offset, [UInt8](repeating: 0x5A, count: count))
+          try? client.write(.bar0, at: offset, from: [UInt8](repeating: 0x5A, count: count))
           _ = try? client.read(.bar0, at: offset, count: count)
         }
       }
@@ -107,7 +107,7 @@ enum HostileDoorbellCases {
     .init("CC written byte by byte, with all bits", .nothing) { guest in
       let before = try guest.controller.configuration
       for offset in 0x14..<0x18 as Range<UInt64> {
-        try? guest.controller.client.write(.bar0, at: offset, [0xFF])
+        try? guest.controller.client.write(.bar0, at: offset, from: [0xFF])
       }
       // Registers are written in whole words, or not at all.
       #expect(try guest.controller.configuration == before)
@@ -122,7 +122,7 @@ enum HostileDoorbellCases {
     .init("a whole BAR of ones", .nothing) { guest in
       let size = try guest.controller.client.region(.bar0).size
       let ones = [UInt8](repeating: 0xFF, count: Int(size))
-      try? guest.controller.client.write(.bar0, at: 0, ones)
+      try? guest.controller.client.write(.bar0, at: 0, from: ones)
       return try guest.awaitIdle(aliveOnly: true)
     },
     .init("reads and writes behind the BAR", .nothing) { guest in
@@ -130,7 +130,9 @@ enum HostileDoorbellCases {
       let size = try client.region(.bar0).size
       for offset in [size, size - 1, .max, .max - 3] {
         #expect(throws: ClientError.self) { try client.read(.bar0, at: offset, count: 4) }
-        #expect(throws: ClientError.self) { try client.write(.bar0, at: offset, [1, 2, 3, 4]) }
+        #expect(throws: ClientError.self) {
+          try client.write(.bar0, at: offset, from: [1, 2, 3, 4])
+        }
       }
       return try guest.awaitIdle()
     },

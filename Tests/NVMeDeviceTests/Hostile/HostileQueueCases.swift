@@ -210,7 +210,7 @@ extension HostileGuest {
     var span = bytes.mutableSpan
     var raw = unsafe span.mutableBytes
     SubmissionEntry.flush(1).encode(into: &raw)
-    messageWindow.write(bytes, at: 0x1000)
+    messageWindow.write(at: 0x1000, from: bytes)
     try controller.setRegister(RegisterOffset.submissionTail(2), 1)
     var answer: CompletionEntry?
     try #require(

@@ -50,7 +50,7 @@ import VFIOUserClient
     case 2:
       _ = try host.client.write(
         .bar0, at: UInt64.random(in: 0..<0x3000, using: &numbers),
-        pattern(Int.random(in: 1..<64, using: &numbers), seed: numbers.next()))
+        from: pattern(Int.random(in: 1..<64, using: &numbers), seed: numbers.next()))
     default:
       host.put(entry(&numbers), &host.admin)
       try host.ring(host.admin)

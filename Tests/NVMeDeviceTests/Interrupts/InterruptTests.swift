@@ -44,11 +44,11 @@ import VFIOUserTransport
     try host.ring(host.admin)
     #expect(pin.wait(for: .seconds(5)) == 1)
     // Unmasked while an entry waits, it signals again.
-    try host.client.act(.unmask, on: .intx)
+    try host.client.setMask(false, on: .intx)
     #expect(pin.wait(for: .seconds(5)) == 1)
     _ = host.poll(&host.admin)
     try host.store(host.admin.head, RegisterOffset.completionHead(0))
-    try host.client.act(.unmask, on: .intx)
+    try host.client.setMask(false, on: .intx)
     #expect(pin.take() == 0)
   }
 

@@ -58,7 +58,7 @@ import VFIOUserTransport
   private func write(_ controller: NVMeController, _ queues: [QueuePair]) throws {
     let buffer = try controller.arena.allocate(queues.count * 512)
     for index in queues.indices {
-      buffer.write([UInt8](repeating: UInt8(index + 1), count: 512), at: index * 512)
+      buffer.write(at: index * 512, from: [UInt8](repeating: UInt8(index + 1), count: 512))
     }
     try run(queues, count: 64) { queue, slot in
       var entry = SubmissionEntry.write(1, to: Self.block(of: queue, slot), blocks: 1)

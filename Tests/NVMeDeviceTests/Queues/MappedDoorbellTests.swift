@@ -16,7 +16,7 @@ import VFIOUserTransport
       $0.doorbells = .mapped
       change(&$0)
     }
-    let registers = try host.client.map(.bar0)
+    let registers = try host.client.mapRegion(.bar0)
     try #require(registers.isMapped(.writable, at: RegisterOffset.doorbells, count: 4096))
     try #require(!registers.isMapped(.writable, at: 0, count: 4096))
     host.registers = registers
@@ -27,7 +27,7 @@ import VFIOUserTransport
   private func goesLow(_ pin: EventFD, of host: TestHost) -> Bool {
     eventually {
       _ = pin.take()
-      try? host.client.act(.unmask, on: .intx)
+      try? host.client.setMask(false, on: .intx)
       return pin.take() == 0
     }
   }
@@ -61,7 +61,7 @@ import VFIOUserTransport
       try host.ring(host.admin)
       #expect(pin.wait(for: .seconds(5)) == 1)
       // Unmasked while an entry waits, it signals again.
-      try host.client.act(.unmask, on: .intx)
+      try host.client.setMask(false, on: .intx)
       #expect(pin.wait(for: .seconds(5)) == 1)
       #expect(try host.next(&host.admin).status == .success)
       try #require(goesLow(pin, of: host))

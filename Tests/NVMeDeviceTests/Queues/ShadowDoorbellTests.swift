@@ -159,7 +159,7 @@ import VFIOUserTransport
       var done = false
       _ = eventually {
         // While the pin is high, it signals whenever it is unmasked.
-        try? host.client.act(.unmask, on: .intx)
+        try? host.client.setMask(false, on: .intx)
         if pin.take() != 0 { done = host.poll(&queue) != nil }
         return done
       }
@@ -171,7 +171,7 @@ import VFIOUserTransport
       }
       let isLow = eventually {
         _ = pin.take()
-        try? host.client.act(.unmask, on: .intx)
+        try? host.client.setMask(false, on: .intx)
         return pin.take() == 0
       }
       try #require(isLow)

@@ -30,9 +30,9 @@ private func client(
       answering: [words([12, 77 | get, 5]), words([8, 77 | set]), words([12, 77 | set, 6])],
       requests)
     let feature = FeatureIndex(rawValue: 77)
-    #expect(try client.get(feature, [1, 2, 3, 4], room: 100) == [5, 0, 0, 0])
-    #expect(try client.set(feature, [9, 9]) == [])
-    #expect(try client.set(feature, [9, 9, 9, 9]) == [6, 0, 0, 0])
+    #expect(try client.feature(feature, [1, 2, 3, 4], room: 100) == [5, 0, 0, 0])
+    #expect(try client.setFeature(feature, [9, 9]) == [])
+    #expect(try client.setFeature(feature, [9, 9, 9, 9]) == [6, 0, 0, 0])
     #expect(
       requests.all == [
         words([108, 77 | get]) + [1, 2, 3, 4], words([10, 77 | set]) + [9, 9],
@@ -73,7 +73,7 @@ private func client(
     let client = try client(answering: [payload])
     guard
       case .implausibleReply(.deviceFeature, _) = failure({ () throws(ClientError) in
-        _ = try client.get(FeatureIndex(rawValue: 77))
+        _ = try client.feature(FeatureIndex(rawValue: 77))
       })
     else {
       Issue.record("it was taken")
@@ -87,7 +87,7 @@ private func client(
     let requests = Notes<[UInt8]>()
     let client = try client(
       answering: [words([UInt32(8 + size), 77 | get]) + data], requests)
-    #expect(try client.get(FeatureIndex(rawValue: 77), room: 3 << 20) == data)
+    #expect(try client.feature(FeatureIndex(rawValue: 77), room: 3 << 20) == data)
     #expect(requests.all == [words([UInt32(8 + size), 77 | get])])
   }
 
@@ -96,7 +96,7 @@ private func client(
     #expect(
       throws: ClientError.implausibleReply(
         .deviceFeature, "16 bytes, at most 12 were expected")
-    ) { try client.get(FeatureIndex(rawValue: 77), room: 4) }
+    ) { try client.feature(FeatureIndex(rawValue: 77), room: 4) }
   }
 }
 

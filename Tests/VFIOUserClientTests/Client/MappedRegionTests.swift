@@ -45,9 +45,9 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
         server.reply(to: request, region(two), descriptors: list)
       }
     }
-    var mapped: MappedRegion? = try await client.map(.bar0)
-    #expect(try await client.map(.bar0) === mapped)
-    let maps = { try client.map(.bar0) }
+    var mapped: MappedRegion? = try await client.mapRegion(.bar0)
+    #expect(try await client.mapRegion(.bar0) === mapped)
+    let maps = { try client.mapRegion(.bar0) }
     #expect(try maps() === mapped)
     #expect(asked.all == [0])
     mapped = nil
@@ -55,7 +55,7 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
     #expect(asked.all == [0, 0])
     let others = Notes<ObjectIdentifier>()
     try onThreads(8) { _ in
-      if let one = try? client.map(.bar0) { others.add(ObjectIdentifier(one)) }
+      if let one = try? client.mapRegion(.bar0) { others.add(ObjectIdentifier(one)) }
     }
     let first = try #require(mapped)
     #expect(others.all == Array(repeating: ObjectIdentifier(first), count: 8))
@@ -68,7 +68,7 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
     let view = try #require(MappedFile(try file.lent()))
     let asked = Notes<Command>()
     let client = try client(two, file: file, asked)
-    let mapped = try client.map(.bar0)
+    let mapped = try client.mapRegion(.bar0)
     #expect(mapped.areas.map(\.offset) == [0x1000, 0x4000])
     try mapped.store(UInt32(0x0403_0201), at: 0x1FFC)
     #expect((0..<4).map { view[0x1FFC + $0] } == [1, 2, 3, 4])
@@ -78,7 +78,7 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
     try mapped.store(UInt128.max - 1, at: 0x4010)
     #expect(try mapped.load(at: 0x4010) == UInt128.max - 1)
     #expect(view[0x4007] == 255 && view[0x5FFF] == 7)
-    try mapped.write(at: 0x4800, Array(0..<100))
+    try mapped.write(at: 0x4800, from: Array(0..<100))
     #expect(try mapped.read(at: 0x4801, count: 99) == Array(1..<100))
     #expect(try mapped.load(at: 0x4802, as: Int16.self) == 0x0302)
     #expect(asked.all == [])
@@ -94,13 +94,13 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
   ) throws {
     let file = try TruncatableMemory(size: 0x10000)
     let client = try client(two, file: file)
-    let mapped = try client.map(.bar0)
+    let mapped = try client.mapRegion(.bar0)
     defer { client.disconnect() }
     let error = ClientError.notMapped(.bar0, offset: offset, count: count)
     #expect(!mapped.isMapped(.readable, at: offset, count: count))
     #expect(throws: error) { try mapped.read(at: offset, count: count) }
     let bytes = [UInt8](repeating: 1, count: count)
-    #expect(throws: error) { try mapped.write(at: offset, bytes) }
+    #expect(throws: error) { try mapped.write(at: offset, from: bytes) }
   }
 
   @Test func `Accesses through the client use messages for the unmapped parts of a region`() throws
@@ -108,7 +108,7 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
     let file = try TruncatableMemory(size: 0x10000)
     let asked = Notes<Command>()
     let client = try client(two, file: file, asked)
-    let mapped = try client.map(.bar0)
+    let mapped = try client.mapRegion(.bar0)
     try client.store(UInt32(5), mapped, at: 0x1000)
     #expect(try client.load(mapped, at: 0x1000) == UInt32(5))
     #expect(asked.all == [])
@@ -116,7 +116,7 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
     try client.store(UInt32(5), mapped, at: 0xFFE)
     #expect(asked.all == [.regionRead, .regionWrite])
     // In front of the first area, the first, between, the second, behind.
-    try client.write(mapped, at: 0xF00, [UInt8](repeating: 9, count: 0x5200))
+    try client.write(mapped, at: 0xF00, from: [UInt8](repeating: 9, count: 0x5200))
     #expect(asked.all.dropFirst(2) == [.regionWrite, .regionWrite, .regionWrite])
     let bytes = try client.read(mapped, at: 0xF00, count: 0x5200)
     #expect(bytes.prefix(0x100).elementsEqual(ScriptedServer.pattern(at: 0xF00, count: 0x100)))
@@ -132,11 +132,11 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
   {
     let file = try TruncatableMemory(size: 0x10000)
     let client = try client(two, file: file)
-    let mapped: MappedRegion = try await client.map(.bar0)
+    let mapped: MappedRegion = try await client.mapRegion(.bar0)
     try await client.store(UInt32(5), mapped, at: 0x1000)
     #expect(try await client.load(mapped, at: 0x1000) == UInt32(5))
     #expect(try await client.load(mapped, at: 0x20) == expected(at: 0x20, as: UInt16.self))
-    try await client.write(mapped, at: 0xF00, [UInt8](repeating: 9, count: 0x200))
+    try await client.write(mapped, at: 0xF00, from: [UInt8](repeating: 9, count: 0x200))
     let bytes = try await client.read(mapped, at: 0xF80, count: 0x100)
     #expect(bytes.prefix(0x80).elementsEqual(ScriptedServer.pattern(at: 0xF80, count: 0x80)))
     #expect(bytes.suffix(0x80).allSatisfy { $0 == 9 })
@@ -146,7 +146,7 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
     let file = try TruncatableMemory(size: 0x10000)
     let asked = Notes<Command>()
     let client = try client(two, flags: 0xD, file: file, asked)
-    let mapped = try client.map(.bar0)
+    let mapped = try client.mapRegion(.bar0)
     #expect(try mapped.load(at: 0x1000) == UInt8(0))
     #expect(throws: ClientError.notMapped(.bar0, offset: 0x1000, count: 1)) {
       try mapped.store(UInt8(1), at: 0x1000)
@@ -159,7 +159,7 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
   {
     let file = try TruncatableMemory(size: 0x10000)
     let client = try client(two, file: file)
-    let mapped = try client.map(.bar0)
+    let mapped = try client.mapRegion(.bar0)
     defer { client.disconnect() }
     try mapped.store(UInt32(5), at: 0x4000)
     file.resize(to: 0x2000)
@@ -167,7 +167,7 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
     #expect(throws: cut) { try mapped.load(at: 0x4000, as: UInt32.self) }
     #expect(throws: cut) { try mapped.store(UInt64(1), at: 0x4000) }
     #expect(throws: cut) { try mapped.read(at: 0x4000, count: 100) }
-    #expect(throws: cut) { try mapped.write(at: 0x4000, [1]) }
+    #expect(throws: cut) { try mapped.write(at: 0x4000, from: [1]) }
     #expect(try mapped.load(at: 0x1000) == UInt32(0))
   }
 
@@ -185,7 +185,7 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
     let client = try client(areas, file: file)
     guard
       case .unmappable(.bar0, let text) = failure({ () throws(ClientError) in
-        _ = try client.map(.bar0)
+        _ = try client.mapRegion(.bar0)
       })
     else {
       Issue.record("it was mapped")
@@ -198,7 +198,7 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
   @Test func `An access across two adjacent areas of a mapped region is refused`() throws {
     let file = try TruncatableMemory(size: 0x8000)
     let client = try client([(0x2000, 0x1000), (0x1000, 0x1000)], file: file)
-    let mapped = try client.map(.bar0)
+    let mapped = try client.mapRegion(.bar0)
     defer { client.disconnect() }
     #expect(mapped.areas.map(\.offset) == [0x1000, 0x2000])
     try mapped.store(UInt32(1), at: 0x1FFC)
@@ -220,7 +220,7 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
       try server.serve()
     }
     guard
-      case .unmappable = failure({ () throws(ClientError) in _ = try client.map(.bar0) })
+      case .unmappable = failure({ () throws(ClientError) in _ = try client.mapRegion(.bar0) })
     else {
       Issue.record("a socket was mapped")
       return
@@ -231,7 +231,7 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
   {
     let file = try TruncatableMemory(size: 0x10000)
     let client = try client(two, file: file)
-    let mapped = try client.map(.bar0)
+    let mapped = try client.mapRegion(.bar0)
     client.disconnect()
     let lost = ClientError.disconnected(.closedByUs)
     #expect(throws: lost) { try mapped.load(at: 0x1000, as: UInt8.self) }
@@ -243,7 +243,7 @@ private let two: [(UInt64, UInt64)] = [(0x4000, 0x2000), (0x1000, 0x1000)]
       let file = try TruncatableMemory(size: 0x10000)
       let client = try client(two, file: file)
       #expect(mappingsOfClients() == 0)
-      var mapped: MappedRegion? = try client.map(.bar0)
+      var mapped: MappedRegion? = try client.mapRegion(.bar0)
       #expect(mappingsOfClients() == 2)
       #expect(try mapped?.load(at: 0x1000) == UInt8(0))
       mapped = nil

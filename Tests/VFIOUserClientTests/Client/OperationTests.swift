@@ -129,7 +129,7 @@ private func silentClient(_ asked: Notes<Command> = Notes()) throws -> Client {
       for _ in 0..<16 {
         group.addTask {
           await taskFailure {
-            for _ in 0..<8 { try await client.post(.bar0, at: 0, data) }
+            for _ in 0..<8 { try await client.post(.bar0, at: 0, from: data) }
           }
         }
       }
@@ -149,9 +149,9 @@ private func silentClient(_ asked: Notes<Command> = Notes()) throws -> Client {
     }
     let bytes = [UInt8](repeating: 1, count: 1 << 20)
     // A mebibyte may wait, and the socket takes a little.
-    for _ in 0..<3 { try? await client.post(.bar0, at: 0, bytes, timeout: .milliseconds(20)) }
+    for _ in 0..<3 { try? await client.post(.bar0, at: 0, from: bytes, timeout: .milliseconds(20)) }
     let error = await taskFailure { () async throws in
-      try await client.post(.bar0, at: 0, bytes, timeout: .milliseconds(20))
+      try await client.post(.bar0, at: 0, from: bytes, timeout: .milliseconds(20))
     }
     #expect(error == .timedOut(.regionWrite))
     let onThread = try Later {

@@ -18,7 +18,7 @@ import VFIOUserTransport
     }
     #expect(
       try client.read(.bar0, at: 3, count: 2500) == ScriptedServer.pattern(at: 3, count: 2500))
-    try client.write(.bar0, at: 3, [UInt8](repeating: 1, count: 2001))
+    try client.write(.bar0, at: 3, from: [UInt8](repeating: 1, count: 2001))
     #expect(sizes.all == [1000, 1000, 500, 1000, 1000, 1])
   }
 
@@ -28,7 +28,7 @@ import VFIOUserTransport
     }
     let bytes = try await client.read(.bar0, at: 3, count: 2500)
     #expect(bytes == ScriptedServer.pattern(at: 3, count: 2500))
-    try await client.write(.bar0, at: 3, [UInt8](repeating: 1, count: 2001))
+    try await client.write(.bar0, at: 3, from: [UInt8](repeating: 1, count: 2001))
   }
 
   @Test func `Loads and stores are as wide as their integer type, in little endian`() throws {
@@ -53,7 +53,7 @@ import VFIOUserTransport
   @Test func `Region accesses of zero bytes succeed`() throws {
     let client = try client { try $0.serve() }
     #expect(try client.read(.bar0, at: 0, count: 0) == [])
-    #expect(throws: Never.self) { try client.write(.bar0, at: 0, []) }
+    #expect(throws: Never.self) { try client.write(.bar0, at: 0, from: []) }
   }
 }
 
@@ -212,7 +212,7 @@ import VFIOUserTransport
         expected.append(round << 20 | number)
       }
       try client.post(
-        .bar0, at: round << 20 | 0x10000, [UInt8](repeating: 1, count: 10_000))
+        .bar0, at: round << 20 | 0x10000, from: [UInt8](repeating: 1, count: 10_000))
       expected += [round << 20 | 0x10000, round << 20 | 0x12000]
     }
     let done = try Later { try? client.deviceInfo() }
@@ -234,7 +234,7 @@ import VFIOUserTransport
     try await client.store(UInt16(0x1234), .bar2, at: 6)
     try await client.store(Int8(-2), .bar2, at: 6)
     try await client.post(UInt32(0x0403_0201), .bar2, at: 8)
-    try await client.post(.bar2, at: 9, [7])
+    try await client.post(.bar2, at: 9, from: [7])
     _ = try await client.deviceInfo()
     #expect(
       requests.all.prefix(5) == [

@@ -69,7 +69,7 @@ import VFIOUserTransport
   ) throws -> Client {
     let client = try client(script: script)
     let memory = try SharedMemory(size: 4096)
-    memory.write(Array("memory".utf8), at: 0)
+    memory.write(at: 0, from: Array("memory".utf8))
     try client.map(memory, at: 0, size: 4096, isShared: false)
     try glance(client)
     return client

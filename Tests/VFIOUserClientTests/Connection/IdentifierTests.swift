@@ -93,7 +93,7 @@ private func change(
         try changes.map(memory, at: page << 12, size: 4096, isShared: false)
       }
       try client.post(UInt8(1), .bar0, at: 0)
-      try client.post(.bar0, at: 0, [1, 2, 3])
+      try client.post(.bar0, at: 0, from: [1, 2, 3])
     }
     #expect(try client.deviceInfo().regionCount == 9)
   }

@@ -127,7 +127,7 @@ struct ServerMisbehaviour: CustomTestStringConvertible, Sendable {
     case .postAndReset:
       try client.post(UInt32(1), .bar0, at: 8)
       try client.reset()
-    case .mapRegion: _ = try client.map(.bar0)
+    case .mapRegion: _ = try client.mapRegion(.bar0)
     case .signals: _ = try client.signals(of: client.region(.bar0))
     case .feature: _ = try client.migrationState()
     case .dirtyPages:

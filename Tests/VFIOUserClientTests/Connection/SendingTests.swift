@@ -23,7 +23,7 @@ import VFIOUserTransport
     }
     try onThreads(8) { number in
       let bytes = [UInt8](repeating: UInt8(number), count: count)
-      #expect(throws: Never.self) { try client.write(.bar0, at: UInt64(number), bytes) }
+      #expect(throws: Never.self) { try client.write(.bar0, at: UInt64(number), from: bytes) }
     }
     #expect(intact.all == Array(repeating: true, count: 8))
   }
@@ -41,7 +41,7 @@ import VFIOUserTransport
       try server.serve()
     }
     try client.map(try SharedMemory(size: 16384), at: 0, size: 16384, isShared: false)
-    try client.write(.bar0, at: 0, [UInt8](repeating: 7, count: 1 << 20))
+    try client.write(.bar0, at: 0, from: [UInt8](repeating: 7, count: 1 << 20))
     #expect(try client.deviceInfo().regionCount == 9)
   }
 }
@@ -195,7 +195,7 @@ import VFIOUserTransport
     let end = ContinuousClock.now + .milliseconds(1500)
     try onThreads(4) { _ in
       let bytes = [UInt8](repeating: 1, count: 1 << 20)
-      while ContinuousClock.now < end { try? client.write(.bar0, at: 0, bytes) }
+      while ContinuousClock.now < end { try? client.write(.bar0, at: 0, from: bytes) }
     }
     #expect(try posted.get() == nil)
     #expect(client.failure == nil)

@@ -66,10 +66,10 @@ extension CutReplies {
       Operation(
         "write in two messages", .regionWrite,
         { (c, t) throws(ClientError) in
-          try c.write(.bar0, at: 0, [UInt8](repeating: 1, count: 9), timeout: t)
+          try c.write(.bar0, at: 0, from: [UInt8](repeating: 1, count: 9), timeout: t)
         },
         { (c, t) async throws in
-          try await c.write(.bar0, at: 0, [UInt8](repeating: 1, count: 9), timeout: t)
+          try await c.write(.bar0, at: 0, from: [UInt8](repeating: 1, count: 9), timeout: t)
         }),
       [.plausible, .plausible], maxAccess: 5),
     .init(

@@ -72,7 +72,8 @@ import VFIOUserTransport
     let client = try client { server in _ = try server.receive() }
     #expect(client.postFailure() == nil)
     #expect(eventually { client.postFailure() == .disconnected(.closedByPeer) })
-    let longer = failure { () throws(ClientError) in try client.post(.bar0, at: 0, [1, 2, 3]) }
+    let longer = failure { () throws(ClientError) in try client.post(.bar0, at: 0, from: [1, 2, 3])
+    }
     #expect(longer == .disconnected(.closedByPeer))
     let failure = await taskFailure { try await client.post(UInt32(1), .bar0, at: 0) }
     #expect(failure == .disconnected(.closedByPeer))

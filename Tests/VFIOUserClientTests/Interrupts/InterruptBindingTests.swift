@@ -244,8 +244,8 @@ private let trigger: UInt32 = 0b100_000
   @Test func `Vectors are masked and unmasked in ranges and by an array of flags`() throws {
     let seen = Notes<InterruptRequest>()
     let client = try client(seen)
-    try client.act(.mask, on: .msix, vector: 3, count: 5)
-    try client.act(.unmask, on: .msix, start: 3, where: [true, false, true])
+    try client.setMask(true, on: .msix, vector: 3, count: 5)
+    try client.setMask(false, on: .msix, start: 3, where: [true, false, true])
     try client.disable(.msix)
     #expect(
       seen.all == [
@@ -274,7 +274,7 @@ private let trigger: UInt32 = 0b100_000
           try client.setTriggers(.msix, start: start, counters)
         },
         failure { () throws(ClientError) in
-          try client.act(.mask, on: .msix, start: start, where: [true, true, true])
+          try client.setMask(true, on: .msix, start: start, where: [true, true, true])
         },
       ]
       let error = ClientError.badRange(

@@ -32,7 +32,7 @@ private func answers(
   @Test(arguments: Lending.allCases)
   func `DMA messages read and write lent memory at its offset`(_ way: Lending) throws {
     let file = try MemoryFile(size: 4 * page)
-    file.write(at: 2 * page + 5, [1, 2, 3])
+    file.write(at: 2 * page + 5, from: [1, 2, 3])
     let all = try answers(
       to: [
         message(.dmaRead, id: 1, longs([5, 3])),
@@ -52,7 +52,7 @@ private func answers(
     let size: UInt64 = 1 << 20
     let file = try MemoryFile(size: 2 * size)
     let bytes = (0..<Int(size)).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ $0 >> 9) }
-    file.write(at: size, bytes)
+    file.write(at: size, from: bytes)
     let all = try answers(
       to: [message(.dmaRead, id: 1, longs([0, size])), message(.dmaRead, id: 2, longs([1, 1]))],
       from: way.memory(file, at: size, size: size))
@@ -100,7 +100,7 @@ private func answers(
       seen.add([map.long(at: 8), map.long(at: 16), map.long(at: 24), UInt64(map.descriptorCount)])
       if let descriptor = server.takeDescriptor() {
         let memory = try SharedMemory(adopting: descriptor, offset: map.long(at: 8), size: page)
-        memory.write([77], at: 0)
+        memory.write(at: 0, from: [77])
       }
       server.answer(map)
       try server.serve()

@@ -110,9 +110,9 @@ private func refusal(_ body: () throws -> SharedMemory) -> SharedMemoryError? {
       #expect(way == .lending)
       return
     }
-    memory.write([1, 2, 3], at: 0)
+    memory.write(at: 0, from: [1, 2, 3])
     #expect(file.read(at: 2 * page, count: 4) == [1, 2, 3, 0])
-    file.write(at: 3 * page - 1, [9])
+    file.write(at: 3 * page - 1, from: [9])
     #expect(memory.read(at: page - 1, count: 1) == [9])
     memory.store(0x0403_0201 as UInt32, at: 8)
     #expect(file.read(at: 2 * page + 8, count: 4) == [1, 2, 3, 4])
@@ -122,7 +122,7 @@ private func refusal(_ body: () throws -> SharedMemory) -> SharedMemoryError? {
 
   @Test func `Memory whose descriptor permits only reading is lent for reading`() throws {
     let file = try MemoryFile(size: page)
-    file.write(at: 7, [42])
+    file.write(at: 7, from: [42])
     let memory = try SharedMemory(adopting: file.descriptor(onlyWriting: false), size: page)
     #expect(memory.permissions == .readable)
     #expect(memory.read(at: 7, count: 1) == [42])
@@ -131,7 +131,7 @@ private func refusal(_ body: () throws -> SharedMemory) -> SharedMemoryError? {
 
   @Test func `Memory that is sealed against writing is lent for reading`() throws {
     let file = try MemoryFile(size: page)
-    file.write(at: 7, [42])
+    file.write(at: 7, from: [42])
     try file.seal(writing: true)
     let memory = try Lending.adopting.memory(file, size: page)
     #expect(memory.permissions == .readable)
@@ -176,7 +176,7 @@ private func refusal(_ body: () throws -> SharedMemory) -> SharedMemoryError? {
   func `Memory whose file was truncated reads as ones and ends no process`(_ way: Lending) throws {
     let file = try MemoryFile(size: 2 * page)
     let memory = try way.memory(file, size: 2 * page)
-    memory.write([7], at: 0)
+    memory.write(at: 0, from: [7])
     #expect(memory.isGuarded && !memory.isTruncated)
     file.resize(to: page)
     #expect(memory.load(at: 0, as: UInt16.self) == 7)
@@ -187,7 +187,7 @@ private func refusal(_ body: () throws -> SharedMemory) -> SharedMemoryError? {
     #expect(memory.read(at: page, count: 3) == [255, 255, 255])
     memory.store(1 as UInt32, at: page)
     memory.store(1 as UInt64, at: page)
-    memory.write([1], at: page)
+    memory.write(at: page, from: [1])
     memory.fill(at: page, count: 8)
     file.resize(to: 2 * page)
     #expect(memory.read(at: page, count: 2) == [0, 0])

@@ -134,7 +134,7 @@ private let windows: [(address: UInt64, flags: DMAMapFlags)] = [
   private func register(_ client: Client) throws -> [SharedMemory] {
     try windows.map { window in
       let memory = try SharedMemory(size: page)
-      memory.write(bytes(at: window.address, 4096), at: 0)
+      memory.write(at: 0, from: bytes(at: window.address, 4096))
       try client.map(memory, at: window.address, size: page, window.flags, isShared: false)
       return memory
     }

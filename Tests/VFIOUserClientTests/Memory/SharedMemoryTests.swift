@@ -21,7 +21,7 @@ import VFIOUserTransport
   @Test func `Shared memory is filled and written in pieces`() {
     memory.fill(at: 1, count: 3, with: 7)
     #expect(memory.read(at: 0, count: 5) == [0, 7, 7, 7, 0])
-    memory.write([1, 2, 3].span, at: 8189)
+    memory.write(at: 8189, from: [1, 2, 3].span)
     #expect(memory.read(at: 8188, count: 4) == [0, 1, 2, 3])
   }
 

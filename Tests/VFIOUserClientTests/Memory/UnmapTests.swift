@@ -18,7 +18,7 @@ private func firstBytes(_ server: ScriptedServer, _ pages: [UInt64]) throws -> [
 /// A page of memory that begins with a byte.
 private func memory(_ byte: UInt8) throws -> SharedMemory {
   let memory = try SharedMemory(size: page)
-  memory.write([byte], at: 0)
+  memory.write(at: 0, from: [byte])
   return memory
 }
 
@@ -84,7 +84,7 @@ extension Client {
     try client.transaction { (changes) throws(ClientError) in
       try changes.unmap(at: 0, size: page)
       let other = try SharedMemory.ofOnePage()
-      other.write([99], at: 0)
+      other.write(at: 0, from: [99])
       try changes.map(other, at: 0, size: page)
     }
     #expect(seen.wait(for: 2) == [[10], [99]])

@@ -104,7 +104,7 @@ struct StressTask {
     let bytes = longs([postedBytes]) + random.bytes(Int(random.next() % 1000))
     report.begin("task: post bytes")
     defer { report.end() }
-    try await client.post(.bar3, at: offset, bytes)
+    try await client.post(.bar3, at: offset, from: bytes)
     report.sends(postedBytes, at: offset)
   }
 

@@ -77,7 +77,7 @@ private func stress(
   #expect((client.supervisor.last.twin != nil) == withTwin)
   handler.use(client)
   let memory = try SharedMemory(size: 3 * StressAsker.part)
-  memory.write(ScriptedServer.pattern(at: 0, count: Int(StressAsker.part)), at: 0)
+  memory.write(at: 0, from: ScriptedServer.pattern(at: 0, count: Int(StressAsker.part)))
   try await client.map(memory, at: 0, size: 3 * StressAsker.part, isShared: false)
   report.isReady.open()
   try await callFromEverywhere(client, report, for: duration)

@@ -93,7 +93,7 @@ final class StressThread {
     let offset = 4096 + UInt64(number) * 8
     let bytes = longs([postedBytes]) + random.bytes(Int(random.next() % 1000))
     try report.call("post bytes") { () throws(ClientError) in
-      try client.post(.bar3, at: offset, bytes)
+      try client.post(.bar3, at: offset, from: bytes)
     }
     report.sends(postedBytes, at: offset)
   }
@@ -111,7 +111,8 @@ final class StressThread {
 
   private func write() throws(ClientError) {
     let bytes = random.bytes(700)
-    try report.call("write") { () throws(ClientError) in try client.write(.bar4, at: 0, bytes) }
+    try report.call("write") { () throws(ClientError) in try client.write(.bar4, at: 0, from: bytes)
+    }
   }
 
   private func reset() throws(ClientError) {
@@ -189,7 +190,7 @@ extension SharedMemory {
   static func withPattern() throws -> SharedMemory {
     let size = StressAsker.pages << 12
     let memory = try SharedMemory(size: size)
-    memory.write(ScriptedServer.pattern(at: 0, count: Int(size)), at: 0)
+    memory.write(at: 0, from: ScriptedServer.pattern(at: 0, count: Int(size)))
     return memory
   }
 

@@ -14,7 +14,7 @@ private func agree(
     try server.serve()
   }
   do throws(ClientError) {
-    return .success(try Client(running.clientEnd, options: options).server)
+    return .success(try Client(running.clientEnd, options: options).negotiatedVersion)
   } catch {
     return .failure(error)
   }
@@ -204,7 +204,7 @@ private let refusedFields: [(field: String, value: String)] = [
       try server.serve()
     }
     let client = try Client(running.clientEnd)
-    #expect(client.server == VersionMessage(major: 0, minor: 1))
+    #expect(client.negotiatedVersion == VersionMessage(major: 0, minor: 1))
     let proposal = try #require(proposals.all.first)
     #expect(proposal == VersionMessage(major: 0, minor: 1, capabilities: ClientOptions().proposal))
   }

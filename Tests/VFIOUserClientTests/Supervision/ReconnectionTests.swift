@@ -100,7 +100,7 @@ private func servePlainly(_ server: ScriptedServer) throws {
     try host.start { try serveAllButReset($0, asked) }
     let client = try Client(connectingTo: host.path, options: reconnecting(Notes()))
     let memory = try SharedMemory(size: 8192)
-    memory.write([1, 2, 3], at: 4096)
+    memory.write(at: 4096, from: [1, 2, 3])
     try client.map(memory, at: 0x10000, size: 4096)
     try client.map(memory, at: 0x20000, size: 4096, offset: 4096, .readable, isShared: false)
     try client.map(memory, at: 0x30000, size: 4096)

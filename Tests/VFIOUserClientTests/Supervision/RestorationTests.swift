@@ -111,16 +111,16 @@ private let plain: @Sendable (ScriptedServer) throws -> Void = { server in
     try host.start(plain)
     let client = try reconnecting(to: host)
     try client.setTriggers(.msix, [EventFD(), EventFD()])
-    try client.act(.mask, on: .msix, vector: 0, count: 10)
-    try client.act(.unmask, on: .msix, vector: 2, count: 3)
-    try client.act(.mask, on: .msix, start: 20, where: [true, false, true])
-    try client.act(.unmask, on: .msix, start: 8, where: [false, true])
-    try client.act(.trigger, on: .msix, vector: 30)
+    try client.setMask(true, on: .msix, vector: 0, count: 10)
+    try client.setMask(false, on: .msix, vector: 2, count: 3)
+    try client.setMask(true, on: .msix, start: 20, where: [true, false, true])
+    try client.setMask(false, on: .msix, start: 8, where: [false, true])
+    try client.trigger(.msix, vector: 30)
     // A counter may have unmasked it.
     let pin = try client.intx(resampling: true)
-    try client.act(.mask, on: .intx)
-    try client.act(.mask, on: .msi, vector: .max - 1, count: 1)
-    try client.act(.mask, on: .err)
+    try client.setMask(true, on: .intx)
+    try client.setMask(true, on: .msi, vector: .max - 1, count: 1)
+    try client.setMask(true, on: .err)
     try client.disable(.err)
     let seen = Notes<[UInt32]>()
     try restart(host, of: client) { server in
@@ -146,7 +146,7 @@ private let plain: @Sendable (ScriptedServer) throws -> Void = { server in
   @Test func `A new eventfd for INTx clears the mask that a reconnection would restore`() throws {
     let client = try client { try $0.serve() }
     try client.setTrigger(.intx, EventFD())
-    try client.act(.mask, on: .intx)
+    try client.setMask(true, on: .intx)
     #expect(client.events.maskRequests.map(\.index) == [.intx])
     try client.setTrigger(.intx, EventFD())
     #expect(client.events.maskRequests.isEmpty)

@@ -48,8 +48,8 @@ struct Operation: CustomTestStringConvertible, Sendable {
       { (c, t) async throws in _ = try await c.signals(of: .ofOnePage(), timeout: t) }),
     .init(
       "map a region", .deviceGetRegionInfo,
-      { (c, t) throws(ClientError) in _ = try c.map(.bar0, timeout: t) },
-      { (c, t) async throws in _ = try await c.map(.bar0, timeout: t) }),
+      { (c, t) throws(ClientError) in _ = try c.mapRegion(.bar0, timeout: t) },
+      { (c, t) async throws in _ = try await c.mapRegion(.bar0, timeout: t) }),
   ]
 
   static let accesses: [Operation] = [
@@ -79,9 +79,9 @@ struct Operation: CustomTestStringConvertible, Sendable {
       }),
     .init(
       "write", .regionWrite,
-      { (c, t) throws(ClientError) in try c.write(.bar0, at: 0, [1, 2, 3], timeout: t) },
+      { (c, t) throws(ClientError) in try c.write(.bar0, at: 0, from: [1, 2, 3], timeout: t) },
       { (c, t) async throws in
-        try await c.write(.bar0, at: 0, [1, 2, 3], timeout: t)
+        try await c.write(.bar0, at: 0, from: [1, 2, 3], timeout: t)
       }),
   ]
 
@@ -142,15 +142,15 @@ struct Operation: CustomTestStringConvertible, Sendable {
       }),
     .init(
       "mask", .deviceSetIRQs,
-      { (c, t) throws(ClientError) in try c.act(.mask, on: .intx, timeout: t) },
-      { (c, t) async throws in try await c.act(.mask, on: .intx, timeout: t) }),
+      { (c, t) throws(ClientError) in try c.setMask(true, on: .intx, timeout: t) },
+      { (c, t) async throws in try await c.setMask(true, on: .intx, timeout: t) }),
     .init(
       "mask some", .deviceSetIRQs,
       { (c, t) throws(ClientError) in
-        try c.act(.mask, on: .msix, where: [true, false], timeout: t)
+        try c.setMask(true, on: .msix, where: [true, false], timeout: t)
       },
       { (c, t) async throws in
-        try await c.act(.mask, on: .msix, where: [true, false], timeout: t)
+        try await c.setMask(true, on: .msix, where: [true, false], timeout: t)
       }),
     .init(
       "disable", .deviceSetIRQs,
@@ -179,12 +179,12 @@ struct Operation: CustomTestStringConvertible, Sendable {
       }),
     .init(
       "get a feature", .deviceFeature,
-      { (c, t) throws(ClientError) in _ = try c.get(.migration, timeout: t) },
-      { (c, t) async throws in _ = try await c.get(.migration, timeout: t) }),
+      { (c, t) throws(ClientError) in _ = try c.feature(.migration, timeout: t) },
+      { (c, t) async throws in _ = try await c.feature(.migration, timeout: t) }),
     .init(
       "set a feature", .deviceFeature,
-      { (c, t) throws(ClientError) in try c.set(.dmaLoggingStop, timeout: t) },
-      { (c, t) async throws in try await c.set(.dmaLoggingStop, timeout: t) }),
+      { (c, t) throws(ClientError) in try c.setFeature(.dmaLoggingStop, timeout: t) },
+      { (c, t) async throws in try await c.setFeature(.dmaLoggingStop, timeout: t) }),
     .init(
       "migration flags", .deviceFeature,
       { (c, t) throws(ClientError) in _ = try c.migrationFlags(timeout: t) },

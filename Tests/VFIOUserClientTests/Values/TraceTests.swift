@@ -81,7 +81,7 @@ private struct Recorder: TraceSink {
     let seen = try Self.events { client in
       try client.map(try SharedMemory(size: 4096), at: 4096, size: 4096)
       try client.unmap(at: 4096, size: 4096)
-      try client.act(.mask, on: .intx)
+      try client.setMask(true, on: .intx)
       try client.setTriggers(.msix, try [EventFD(), EventFD()])
     }
     #expect(
@@ -155,7 +155,7 @@ private struct Recorder: TraceSink {
     _ = try await client.load(.bar0, at: 4, as: UInt8.self)
     try await client.store(UInt8(1), .bar0, at: 5)
     try await client.post(UInt8(1), .bar0, at: 6)
-    try await client.post(.bar0, at: 7, [1, 2])
+    try await client.post(.bar0, at: 7, from: [1, 2])
     try await client.unmapAll()
     let seen = recorder.summary[before...].filter {
       !$0.hasPrefix("sent") && !$0.hasPrefix("received")

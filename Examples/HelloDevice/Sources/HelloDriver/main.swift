@@ -6,8 +6,8 @@ print("identity", String(try client.load(.bar0, at: 0x00, as: UInt32.self), radi
 
 let memory = try SharedMemory(size: 1 << 20)
 try client.map(memory, at: 0x10_0000, size: memory.size)
-// The command register: memory space and bus master, without which a device leaves memory alone.
-try client.store(UInt16(0b110), .configuration, at: 4)
+// Without bus master a device leaves memory alone.
+try client.enable([.memory, .busMaster])
 let interrupt = try EventFD()
 try client.setTrigger(.intx, interrupt)
 try client.store(UInt64(0x10_0000), .bar0, at: 0x08)

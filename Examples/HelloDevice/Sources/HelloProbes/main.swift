@@ -31,8 +31,8 @@ struct Driver {
     guard interrupt.wait(for: .seconds(10)) != nil else { return false }
     let isThere = memory.read(at: 0, count: 13) == Array("Hello, guest!".utf8)
     try client.store(UInt32(1), .bar0, at: 0x14)
-    try client.act(.unmask, on: .intx)
-    memory.write([UInt8](repeating: 0, count: 13).span, at: 0)
+    try client.setMask(false, on: .intx)
+    memory.write(at: 0, from: [UInt8](repeating: 0, count: 13).span)
     return isThere
   }
 
@@ -70,7 +70,7 @@ do {
     var bytes = [UInt8](repeating: 0, count: 12)
     bytes[2] = 0x10
     bytes[8] = 1
-    try driver.client.write(.bar0, at: 0x08, bytes)
+    try driver.client.write(.bar0, at: 0x08, from: bytes)
     return try driver.isGreeted()
   }
   try check("an address without memory is reported, and does not interrupt") {
@@ -95,7 +95,7 @@ do {
       else { return false }
       try driver.client.store(UInt16(0b110), .configuration, at: 4)
     }
-    driver.memory.write([UInt8](repeating: 0, count: 13).span, at: 0)
+    driver.memory.write(at: 0, from: [UInt8](repeating: 0, count: 13).span)
     try driver.greet()
     return try driver.isGreeted()
   }

@@ -58,7 +58,7 @@ extension Client {
     { [weak self] _ in
       body()
       // A connection that is lost has no pin to unmask; the next one begins unmasked.
-      try? self?.act(.unmask, on: .intx, timeout: timeout)
+      try? self?.setMask(false, on: .intx, timeout: timeout)
     }
   }
 

@@ -14,13 +14,13 @@ extension Client {
     pageSize: UInt64, _ ranges: [DMALoggingRange] = [], timeout: Duration? = nil
   ) throws(ClientError) -> UInt64 {
     let request = DMALoggingControl(pageSize: pageSize, ranges: ranges)
-    let answer = try set(.dmaLoggingStart, request.encoded(), timeout: timeout)
+    let answer = try setFeature(.dmaLoggingStart, request.encoded(), timeout: timeout)
     return try Self.granularity(answer, pageSize)
   }
 
   /// Ends what `startDMALogging` began.
   public func stopDMALogging(timeout: Duration? = nil) throws(ClientError) {
-    try set(.dmaLoggingStop, timeout: timeout)
+    try setFeature(.dmaLoggingStop, timeout: timeout)
   }
 
   /// Which pages of a range were written to since the last time
@@ -56,13 +56,13 @@ extension Client {
     pageSize: UInt64, _ ranges: [DMALoggingRange] = [], timeout: Duration? = nil
   ) async throws(ClientError) -> UInt64 {
     let request = DMALoggingControl(pageSize: pageSize, ranges: ranges)
-    let answer = try await set(.dmaLoggingStart, request.encoded(), timeout: timeout)
+    let answer = try await setFeature(.dmaLoggingStart, request.encoded(), timeout: timeout)
     return try Self.granularity(answer, pageSize)
   }
 
   /// Ends what `startDMALogging` began.
   public func stopDMALogging(timeout: Duration? = nil) async throws(ClientError) {
-    try await set(.dmaLoggingStop, timeout: timeout)
+    try await setFeature(.dmaLoggingStop, timeout: timeout)
   }
 
   /// Which pages of a range were written to since the last time.

@@ -22,7 +22,7 @@ extension Client {
   ///   - data: what the question carries; most features take none.
   ///   - room: most bytes of data that the answer may have, as far as a message that the client takes holds
   ///     them.
-  public func get(
+  public func feature(
     _ feature: FeatureIndex, _ data: [UInt8] = [], room: Int = 4096, timeout: Duration? = nil
   ) throws(ClientError) -> [UInt8] {
     try perform(
@@ -33,7 +33,7 @@ extension Client {
   ///
   /// - Returns: the data of the answer; most devices send none.
   @discardableResult
-  public func set(
+  public func setFeature(
     _ feature: FeatureIndex, _ data: [UInt8] = [], timeout: Duration? = nil
   ) throws(ClientError) -> [UInt8] {
     try perform(Exchanges.feature(.set, feature, data, room: data.count), timeout: timeout)
@@ -73,7 +73,7 @@ extension Client {
   }
 
   /// Gets a feature's data, without holding a thread.
-  public func get(
+  public func feature(
     _ feature: FeatureIndex, _ data: [UInt8] = [], room: Int = 4096, timeout: Duration? = nil
   ) async throws(ClientError) -> [UInt8] {
     try await perform(
@@ -82,7 +82,7 @@ extension Client {
 
   /// Sets a feature, without holding a thread.
   @discardableResult
-  public func set(
+  public func setFeature(
     _ feature: FeatureIndex, _ data: [UInt8] = [], timeout: Duration? = nil
   ) async throws(ClientError) -> [UInt8] {
     try await perform(Exchanges.feature(.set, feature, data, room: data.count), timeout: timeout)

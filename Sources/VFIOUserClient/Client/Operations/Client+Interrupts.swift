@@ -53,26 +53,42 @@ extension Client {
     }
   }
 
-  /// Masks, unmasks or triggers vectors itself.
+  /// Masks vectors, or unmasks them (`VFIO_IRQ_SET_ACTION_MASK`, `VFIO_IRQ_SET_ACTION_UNMASK`).
   ///
   /// What is masked is masked again after a reconnection, unless a counter may have unmasked it.
-  public func act(
-    _ action: SetInterrupts.Action, on index: InterruptIndex, vector: UInt32 = 0,
-    count: UInt32 = 1, timeout: Duration? = nil
+  public func setMask(
+    _ isMasked: Bool, on index: InterruptIndex, vector: UInt32 = 0, count: UInt32 = 1,
+    timeout: Duration? = nil
   ) throws(ClientError) {
+    let action: SetInterrupts.Action = isMasked ? .mask : .unmask
     try perform(exchange(action, index, vector, count), timeout: timeout) {
       events.noteMasks { $0.note(action, index, start: vector, count: count) }
     }
   }
 
-  /// Masks, unmasks or triggers those vectors whose boolean is true.
-  public func act(
-    _ action: SetInterrupts.Action, on index: InterruptIndex, start: UInt32 = 0,
-    where selected: [Bool], timeout: Duration? = nil
+  /// Masks those vectors whose boolean is true, or unmasks them.
+  public func setMask(
+    _ isMasked: Bool, on index: InterruptIndex, start: UInt32 = 0, where selected: [Bool],
+    timeout: Duration? = nil
   ) throws(ClientError) {
+    let action: SetInterrupts.Action = isMasked ? .mask : .unmask
     try perform(exchange(action, index, start, selected), timeout: timeout) {
       events.noteMasks { $0.note(action, index, start: start, where: selected) }
     }
+  }
+
+  /// Triggers vectors as if the device had.
+  public func trigger(
+    _ index: InterruptIndex, vector: UInt32 = 0, count: UInt32 = 1, timeout: Duration? = nil
+  ) throws(ClientError) {
+    try perform(exchange(.trigger, index, vector, count), timeout: timeout) {}
+  }
+
+  /// Triggers those vectors whose boolean is true.
+  public func trigger(
+    _ index: InterruptIndex, start: UInt32 = 0, where selected: [Bool], timeout: Duration? = nil
+  ) throws(ClientError) {
+    try perform(exchange(.trigger, index, start, selected), timeout: timeout) {}
   }
 
   /// Switches all vectors of an index off.
@@ -128,24 +144,40 @@ extension Client {
     }
   }
 
-  /// Masks, unmasks or triggers vectors itself, without holding a thread.
-  public func act(
-    _ action: SetInterrupts.Action, on index: InterruptIndex, vector: UInt32 = 0,
-    count: UInt32 = 1, timeout: Duration? = nil
+  /// Masks vectors, or unmasks them, without holding a thread.
+  public func setMask(
+    _ isMasked: Bool, on index: InterruptIndex, vector: UInt32 = 0, count: UInt32 = 1,
+    timeout: Duration? = nil
   ) async throws(ClientError) {
+    let action: SetInterrupts.Action = isMasked ? .mask : .unmask
     try await perform(exchange(action, index, vector, count), timeout: timeout) {
       events.noteMasks { $0.note(action, index, start: vector, count: count) }
     }
   }
 
-  /// Masks, unmasks or triggers those vectors whose boolean is true, without holding a thread.
-  public func act(
-    _ action: SetInterrupts.Action, on index: InterruptIndex, start: UInt32 = 0,
-    where selected: [Bool], timeout: Duration? = nil
+  /// Masks those vectors whose boolean is true, or unmasks them, without holding a thread.
+  public func setMask(
+    _ isMasked: Bool, on index: InterruptIndex, start: UInt32 = 0, where selected: [Bool],
+    timeout: Duration? = nil
   ) async throws(ClientError) {
+    let action: SetInterrupts.Action = isMasked ? .mask : .unmask
     try await perform(exchange(action, index, start, selected), timeout: timeout) {
       events.noteMasks { $0.note(action, index, start: start, where: selected) }
     }
+  }
+
+  /// Triggers vectors as if the device had, without holding a thread.
+  public func trigger(
+    _ index: InterruptIndex, vector: UInt32 = 0, count: UInt32 = 1, timeout: Duration? = nil
+  ) async throws(ClientError) {
+    try await perform(exchange(.trigger, index, vector, count), timeout: timeout) {}
+  }
+
+  /// Triggers those vectors whose boolean is true, without holding a thread.
+  public func trigger(
+    _ index: InterruptIndex, start: UInt32 = 0, where selected: [Bool], timeout: Duration? = nil
+  ) async throws(ClientError) {
+    try await perform(exchange(.trigger, index, start, selected), timeout: timeout) {}
   }
 
   /// Switches all vectors of an index off, without holding a thread.
@@ -184,7 +216,8 @@ extension Client {
   ) throws(ClientError) -> [EventBatch] {
     try Self.check(start, counters.count)
     return EventBatch.split(
-      action, index, start, counters, most: server.capabilities.effectiveMaxMessageDescriptors)
+      action, index, start, counters,
+      most: negotiatedVersion.capabilities.effectiveMaxMessageDescriptors)
   }
 
   private static func check(_ start: UInt32, _ count: Int) throws(ClientError) {

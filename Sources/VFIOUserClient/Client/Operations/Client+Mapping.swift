@@ -7,7 +7,7 @@ extension Client {
   /// - Throws: ``ClientError/unmappable(_:_:)`` when that is nothing, when the areas are no whole pages
   ///   or overlap, or when the file that the device sent is too short for them or is none that
   ///   ``ClientOptions/memoryFiles`` allows.
-  public func map(
+  public func mapRegion(
     _ index: RegionIndex, timeout: Duration? = nil
   ) throws(ClientError) -> MappedRegion {
     let deadline = timeout.deadline
@@ -57,16 +57,16 @@ extension Client {
 
   /// Writes bytes: to memory what is mapped, with messages the rest.
   public func write(
-    _ mapped: MappedRegion, at offset: UInt64, _ bytes: [UInt8], timeout: Duration? = nil
+    _ mapped: MappedRegion, at offset: UInt64, from bytes: [UInt8], timeout: Duration? = nil
   ) throws(ClientError) {
     let deadline = timeout.deadline
     var done = 0
     for part in mapped.parts(.writable, offset, bytes.count) {
       let data = bytes.span.extracting(done..<done + part.count)
       if part.isMapped {
-        try mapped.write(at: part.offset, data)
+        try mapped.write(at: part.offset, from: data)
       } else {
-        try write(mapped.region.index, at: part.offset, data, before: deadline)
+        try write(mapped.region.index, at: part.offset, from: data, before: deadline)
       }
       done += part.count
     }
@@ -77,7 +77,7 @@ extension Client {
 
 extension Client {
   /// Maps what the device lets us map of a region, without holding a thread.
-  public func map(
+  public func mapRegion(
     _ index: RegionIndex, timeout: Duration? = nil
   ) async throws(ClientError) -> MappedRegion {
     let deadline = timeout.deadline
@@ -128,16 +128,16 @@ extension Client {
 
   /// Writes bytes: to memory what is mapped, with messages the rest.
   public func write(
-    _ mapped: MappedRegion, at offset: UInt64, _ bytes: [UInt8], timeout: Duration? = nil
+    _ mapped: MappedRegion, at offset: UInt64, from bytes: [UInt8], timeout: Duration? = nil
   ) async throws(ClientError) {
     let deadline = timeout.deadline
     var done = 0
     for part in mapped.parts(.writable, offset, bytes.count) {
       let data = Array(bytes[done..<done + part.count])
       if part.isMapped {
-        try mapped.write(at: part.offset, data)
+        try mapped.write(at: part.offset, from: data)
       } else {
-        try await write(mapped.region.index, at: part.offset, data, before: deadline)
+        try await write(mapped.region.index, at: part.offset, from: data, before: deadline)
       }
       done += part.count
     }

@@ -20,7 +20,7 @@ extension Client {
   public func setMigrationState(
     _ state: DeviceState, timeout: Duration? = nil
   ) throws(ClientError) {
-    try set(.migrationDeviceState, MigrationState(state).encoded(), timeout: timeout)
+    try setFeature(.migrationDeviceState, MigrationState(state).encoded(), timeout: timeout)
   }
 
   /// The next piece of the device's state (`VFIO_USER_MIG_DATA_READ`).
@@ -66,7 +66,7 @@ extension Client {
   public func setMigrationState(
     _ state: DeviceState, timeout: Duration? = nil
   ) async throws(ClientError) {
-    try await set(.migrationDeviceState, MigrationState(state).encoded(), timeout: timeout)
+    try await setFeature(.migrationDeviceState, MigrationState(state).encoded(), timeout: timeout)
   }
 
   /// The next piece of the device's state.

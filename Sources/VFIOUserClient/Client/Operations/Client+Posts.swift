@@ -26,10 +26,10 @@ extension Client {
 
   /// Writes bytes and does not wait, in as many messages as it takes.
   public func post(
-    _ region: RegionIndex, at offset: UInt64, _ bytes: [UInt8], timeout: Duration? = nil
+    _ region: RegionIndex, at offset: UInt64, from bytes: [UInt8], timeout: Duration? = nil
   ) throws(ClientError) {
     guard options.postsWrites else {
-      return try write(region, at: offset, bytes, timeout: timeout)
+      return try write(region, at: offset, from: bytes, timeout: timeout)
     }
     let deadline = timeout.deadline
     let connection = try connection(before: deadline)
@@ -76,10 +76,10 @@ extension Client {
 
   /// Writes bytes and does not wait for the device, in as many messages as it takes.
   public func post(
-    _ region: RegionIndex, at offset: UInt64, _ bytes: [UInt8], timeout: Duration? = nil
+    _ region: RegionIndex, at offset: UInt64, from bytes: [UInt8], timeout: Duration? = nil
   ) async throws(ClientError) {
     guard options.postsWrites else {
-      return try await write(region, at: offset, bytes, timeout: timeout)
+      return try await write(region, at: offset, from: bytes, timeout: timeout)
     }
     let deadline = timeout.deadline
     let connection = try await connection(before: deadline)

@@ -29,13 +29,13 @@ extension Client {
 
   /// Writes to a region and waits for the answer, one message after the other.
   public func write(
-    _ region: RegionIndex, at offset: UInt64, _ bytes: [UInt8], timeout: Duration? = nil
+    _ region: RegionIndex, at offset: UInt64, from bytes: [UInt8], timeout: Duration? = nil
   ) async throws(ClientError) {
-    try await write(region, at: offset, bytes, before: timeout.deadline)
+    try await write(region, at: offset, from: bytes, before: timeout.deadline)
   }
 
   func write(
-    _ region: RegionIndex, at offset: UInt64, _ bytes: [UInt8], before deadline: Deadline?
+    _ region: RegionIndex, at offset: UInt64, from bytes: [UInt8], before deadline: Deadline?
   ) async throws(ClientError) {
     let connection = try await connection(before: deadline)
     for piece in pieces(region, offset, bytes.count) {

@@ -51,20 +51,20 @@ extension Client {
   /// Writes to a region (`VFIO_USER_REGION_WRITE`) and waits for the answer, in as many messages as it
   /// takes.
   public func write(
-    _ region: RegionIndex, at offset: UInt64, _ bytes: [UInt8], timeout: Duration? = nil
+    _ region: RegionIndex, at offset: UInt64, from bytes: [UInt8], timeout: Duration? = nil
   ) throws(ClientError) {
-    try write(region, at: offset, bytes.span, timeout: timeout)
+    try write(region, at: offset, from: bytes.span, timeout: timeout)
   }
 
   /// Writes to a region and waits for the answer.
   public func write(
-    _ region: RegionIndex, at offset: UInt64, _ bytes: Span<UInt8>, timeout: Duration? = nil
+    _ region: RegionIndex, at offset: UInt64, from bytes: Span<UInt8>, timeout: Duration? = nil
   ) throws(ClientError) {
-    try write(region, at: offset, bytes, before: timeout.deadline)
+    try write(region, at: offset, from: bytes, before: timeout.deadline)
   }
 
   func write(
-    _ region: RegionIndex, at offset: UInt64, _ bytes: Span<UInt8>, before deadline: Deadline?
+    _ region: RegionIndex, at offset: UInt64, from bytes: Span<UInt8>, before deadline: Deadline?
   ) throws(ClientError) {
     let connection = try connection(before: deadline)
     for piece in pieces(region, offset, bytes.count) {
@@ -102,7 +102,7 @@ extension Client {
 
   /// What the server takes in one access, and what we want to ask for.
   var maxAccess: Int {
-    Int(max(1, min(server.capabilities.effectiveMaxDataTransfer, options.maxAccess)))
+    Int(max(1, min(negotiatedVersion.capabilities.effectiveMaxDataTransfer, options.maxAccess)))
   }
 
   /// The messages that an access takes; one for an access of nothing.

@@ -25,13 +25,13 @@ public final class INTx: Sendable {
   /// Lets it be signalled again: through the eventfd, which nobody waits for, else with a message.
   public func unmask(timeout: Duration? = nil) throws(ClientError) {
     if let resample { return resample.signal() }
-    try client.act(.unmask, on: .intx, timeout: timeout)
+    try client.setMask(false, on: .intx, timeout: timeout)
   }
 
   /// Lets it be signalled again, without holding a thread.
   public func unmask(timeout: Duration? = nil) async throws(ClientError) {
     if let resample { return resample.signal() }
-    try await client.act(.unmask, on: .intx, timeout: timeout)
+    try await client.setMask(false, on: .intx, timeout: timeout)
   }
 }
 

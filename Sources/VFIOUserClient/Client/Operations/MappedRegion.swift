@@ -129,7 +129,7 @@ public final class MappedRegion: Sendable {
   /// Copies bytes in.
   ///
   /// - Throws: as ``load(at:as:)``.
-  public func write(at offset: UInt64, _ bytes: Span<UInt8>) throws(ClientError) {
+  public func write(at offset: UInt64, from bytes: Span<UInt8>) throws(ClientError) {
     let place = try require(.writable, offset, bytes.count)
     let isDone = unsafe bytes.withUnsafeBytes {
       unsafe place.memory.write(place.offset, from: $0)
@@ -140,8 +140,8 @@ public final class MappedRegion: Sendable {
   /// Copies bytes in.
   ///
   /// - Throws: as ``load(at:as:)``.
-  public func write(at offset: UInt64, _ bytes: [UInt8]) throws(ClientError) {
-    try write(at: offset, bytes.span)
+  public func write(at offset: UInt64, from bytes: [UInt8]) throws(ClientError) {
+    try write(at: offset, from: bytes.span)
   }
 
   private func wide<Number: FixedWidthInteger & BitwiseCopyable>(

@@ -93,7 +93,7 @@ public struct MemoryChanges {
   }
 
   private func check(_ window: MemoryService.DMAWindow) throws(ClientError) {
-    let limits = client.server.capabilities
+    let limits = client.negotiatedVersion.capabilities
     guard window.size > 0, !window.flags.isEmpty,
       !window.address.addingReportingOverflow(window.size - 1).overflow
     else { throw .badWindow("it is empty, without a permission, or passes the last address") }
