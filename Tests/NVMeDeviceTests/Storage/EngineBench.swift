@@ -92,7 +92,7 @@ final class EngineBench: StorageReceiver, @unchecked Sendable {
     host.provide([UInt8](repeating: value, count: Self.blockSize), at: Self.place(tag))
   }
 
-  /// Gives the engine a request of one block, of a life that has just ended if it is stale.
+  /// Gives the engine a request of one block, of a generation that has just ended if it is stale.
   func submit(
     _ operation: StorageRequest.Operation, _ tag: Int, block: Int = 0, at address: UInt64? = nil,
     isStale: Bool = false

@@ -83,6 +83,8 @@ extension Controller {
     }
   }
 
+  /// Not inlined: the compiler would make each turn pay for accesses that only events need.
+  @inline(never)
   private func handle(_ event: Mailbox.Event) {
     switch event {
     case .order(.enable(let order)): enable(order)
