@@ -40,7 +40,7 @@ extension Controller {
     }
     idle.endTurn(isBusy: isBusy)
     completions.signal()
-    requests.engine.flush()
+    requests.flush()
     guard isBusy else { return rest() }
     record.health.begin()
     return .takeTurn
@@ -104,10 +104,10 @@ extension Controller {
   private func close() {
     while requests.submitted > 0 {
       // What has come back may have led to more.
-      requests.engine.flush()
+      requests.flush()
       if !reapRequests() { mailbox.wake.wait() }
     }
     record.close()
-    requests.engine.close()
+    requests.close()
   }
 }
