@@ -7,8 +7,8 @@ import VFIOUserTransport
 
 @testable import NVMeDevice
 
-/// Nothing but a pin.
-private final class Pin: PluggedDevice {
+/// A device with INTx only.
+private final class INTxDevice: PluggedDevice {
   let pci = PCIDescription(
     identity: PCIIdentity(
       vendor: 1, device: 1, classCode: PCIClass(base: 0xFF, sub: 0, programmingInterface: 0)),
@@ -32,132 +32,130 @@ private final class Pin: PluggedDevice {
   }
 }
 
-@Suite struct `The interrupt line` {
-  private let pin = Pin()
+@Suite struct `The interrupts of completion queues` {
+  private let device = INTxDevice()
   private let server: DeviceServer
-  private let line: CompletionInterrupts
+  private let interrupts: CompletionInterrupts
   private var totals = QueueTotals(entries: 8)
 
   init() throws {
-    server = try DeviceServer(pin)
-    line = CompletionInterrupts(try #require(pin.interrupts), queues: 2)
+    server = try DeviceServer(device)
+    interrupts = CompletionInterrupts(try #require(device.interrupts), queues: 2)
   }
 
-  /// Posts entries, and announces them.
-  private mutating func announce(_ count: Int) {
+  /// Posts entries, and signals them.
+  private mutating func signal(_ count: Int) {
     expect(count)
-    line.signal(1, vector: 0, totals)
+    interrupts.signal(1, vector: 0, totals)
   }
 
   private mutating func expect(_ count: Int) {
     for _ in 0..<count {
       totals.post()
-      line.expect(1, totals)
+      interrupts.expect(1, totals)
     }
   }
 
   /// The host says how far it is.
   private func say(_ head: UInt32) {
-    let isKnown = line.look(1) { head }
+    let isKnown = interrupts.look(1) { head }
     #expect(isKnown)
   }
 
   @Test
-  mutating func `The interrupt line is high while completions wait, and low when they were taken`()
-  {
-    announce(2)
-    #expect(pin.level)
+  mutating func `INTx is asserted while completions wait, and deasserted when they were taken`() {
+    signal(2)
+    #expect(device.level)
     say(1)
-    #expect(pin.level)
+    #expect(device.level)
     say(2)
-    #expect(!pin.level)
+    #expect(!device.level)
   }
 
   @Test
   mutating func
-    `The interrupt line stays low when completions were taken before their announcement`()
+    `INTx stays deasserted when completions were taken before their interrupt`()
   {
     expect(2)
     say(2)
-    line.signal(1, vector: 0, totals)
-    #expect(!pin.level)
+    interrupts.signal(1, vector: 0, totals)
+    #expect(!device.level)
   }
 
   @Test
-  mutating func `The interrupt line goes low when the host has taken more than was announced`() {
-    announce(2)
+  mutating func `INTx is deasserted when the host has taken more than was signalled`() {
+    signal(2)
     expect(1)
     say(3)
-    #expect(!pin.level)
-    line.signal(1, vector: 0, totals)
-    #expect(!pin.level)
+    #expect(!device.level)
+    interrupts.signal(1, vector: 0, totals)
+    #expect(!device.level)
   }
 
-  @Test mutating func `The interrupt line counts on across the wrap-around of the queue`() {
+  @Test mutating func `INTx follows the queue across the wrap-around of the queue`() {
     for head in [5, 2, 7, 4, 1, 6] as [UInt32] {
-      announce(5)
-      #expect(pin.level)
+      signal(5)
+      #expect(device.level)
       say((head + 7) % 8)
-      #expect(pin.level)
+      #expect(device.level)
       say(head)
-      #expect(!pin.level)
+      #expect(!device.level)
     }
   }
 
-  @Test mutating func `The interrupt line ignores an old head that comes after a newer one`() {
-    announce(5)
+  @Test mutating func `INTx ignores an old head that comes after a newer one`() {
+    signal(5)
     say(5)
-    announce(7)
+    signal(7)
     var heads: [UInt32] = [5, 6]
-    let isKnown = line.look(1) {
+    let isKnown = interrupts.look(1) {
       let read = heads.removeFirst()
       if read == 5 {
         // While this thread holds an old head, another one is here with the newest, and there is room for one more.
-        line.look(1) { 6 }
+        interrupts.look(1) { 6 }
         expect(1)
       }
       return read
     }
     // Seven entries are there now, and the old head is one of seven places further on.
-    #expect(isKnown && heads.isEmpty && pin.level)
+    #expect(isKnown && heads.isEmpty && device.level)
     say(5)
-    #expect(!pin.level)
+    #expect(!device.level)
   }
 
-  @Test mutating func `The interrupt line ignores heads beyond the posted completions`() {
-    announce(3)
+  @Test mutating func `INTx ignores heads beyond the posted completions`() {
+    signal(3)
     say(4)
     say(8)
     say(.max)
-    #expect(pin.level)
+    #expect(device.level)
     say(3)
-    #expect(!pin.level)
+    #expect(!device.level)
   }
 
-  @Test mutating func `The interrupt line reports a head that cannot be read, and does not change`()
-  {
-    announce(3)
-    #expect(!line.takeMissed())
-    #expect(!line.look(1) { nil })
-    #expect(pin.level)
-    #expect(line.takeMissed() && !line.takeMissed())
-    #expect(line.look(7) { nil })
-    #expect(!line.takeMissed())
+  @Test mutating func `INTx reports a head that cannot be read, and does not change`() {
+    signal(3)
+    #expect(!interrupts.takeMissed())
+    #expect(!interrupts.look(1) { nil })
+    #expect(device.level)
+    #expect(interrupts.takeMissed() && !interrupts.takeMissed())
+    #expect(interrupts.look(7) { nil })
+    #expect(!interrupts.takeMissed())
   }
 
-  @Test mutating func `The interrupt line forgets an earlier queue with the same ID`() {
-    announce(5)
-    line.forget(1)
-    #expect(!pin.level)
+  @Test mutating func `INTx forgets an earlier queue with the same ID`() {
+    signal(5)
+    interrupts.forget(1)
+    #expect(!device.level)
     totals = QueueTotals(entries: 8)
-    announce(2)
-    #expect(pin.level)
+    signal(2)
+    #expect(device.level)
     say(2)
-    #expect(!pin.level)
+    #expect(!device.level)
   }
 
-  @Test mutating func `The interrupt line catches up with a queue that used MSI-X for a while`() {
-    announce(3)
+  @Test mutating func `INTx catches up with a queue that used MSI-X for a while`() {
+    signal(3)
     say(3)
     // By MSI-X, nobody tells the line of entries.
     for head in 4...20 as ClosedRange<UInt32> {
@@ -165,9 +163,9 @@ private final class Pin: PluggedDevice {
       let isBelieved = totals.take(upTo: head % 8)
       #expect(isBelieved)
     }
-    announce(6)
-    #expect(pin.level)
+    signal(6)
+    #expect(device.level)
     say(2)
-    #expect(!pin.level)
+    #expect(!device.level)
   }
 }

@@ -7,7 +7,7 @@ import VFIOUserTransport
 @testable import NVMeDevice
 
 @Suite struct `Inline service on the connection's thread` {
-  /// A host with shadow doorbells whose disk never busy-polls: what is not rung for, only inline service finds.
+  /// A host with shadow doorbells whose disk does not busy poll: a command without a doorbell write is only found by inline service.
   private struct Bench {
     let host: TestHost
     let controller: Controller
@@ -29,7 +29,7 @@ import VFIOUserTransport
       host.provide((0..<4).map { UInt8(truncatingIfNeeded: tail >> (8 * $0)) }, at: values + 8)
     }
 
-    /// Visits until the controller's thread sleeps, and so has nothing to do with what is found.
+    /// Serves inline until the controller's thread sleeps, and so has nothing to do with what is found.
     func serveInline() -> Bool {
       var isDone = false
       _ = eventually {
@@ -80,7 +80,7 @@ import VFIOUserTransport
     bench.give(.io(.read))
     controller.turn.withLock { _ in
       let served = Monitor<Bool?>(nil)
-      try? DetachedThread.start("visitor") { served.update { $0 = controller.serveInline() } }
+      try? DetachedThread.start("connection") { served.update { $0 = controller.serveInline() } }
       let isServed = served.withLock(when: { $0 != nil }, before: .after(.seconds(10))) { $0 }
       #expect(isServed == false)
     }

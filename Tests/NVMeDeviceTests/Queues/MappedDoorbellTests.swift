@@ -23,12 +23,12 @@ import VFIOUserTransport
     return host
   }
 
-  /// Whether the pin is low, some time: while it is high, it signals whenever it is unmasked.
-  private func goesLow(_ pin: EventFD, of host: TestHost) -> Bool {
+  /// Whether INTx is deasserted, some time: while it is asserted, it signals whenever it is unmasked.
+  private func goesLow(_ intx: EventFD, of host: TestHost) -> Bool {
     eventually {
-      _ = pin.take()
+      _ = intx.take()
       try? host.client.setMask(false, on: .intx)
-      return pin.take() == 0
+      return intx.take() == 0
     }
   }
 
@@ -53,36 +53,36 @@ import VFIOUserTransport
 
   @Test func `Mapped doorbells lower INTx when the last entry is taken`() throws {
     let host = try mappedHost()
-    let pin = try EventFD()
-    try host.client.setTrigger(.intx, pin)
+    let intx = try EventFD()
+    try host.client.setTrigger(.intx, intx)
     try host.enable()
     for _ in 0..<20 {
       host.put(.identify(.controller), &host.admin)
       try host.ring(host.admin)
-      #expect(pin.wait(for: .seconds(5)) == 1)
+      #expect(intx.wait(for: .seconds(5)) == 1)
       // Unmasked while an entry waits, it signals again.
       try host.client.setMask(false, on: .intx)
-      #expect(pin.wait(for: .seconds(5)) == 1)
+      #expect(intx.wait(for: .seconds(5)) == 1)
       #expect(try host.next(&host.admin).status == .success)
-      try #require(goesLow(pin, of: host))
+      try #require(goesLow(intx, of: host))
     }
   }
 
   @Test func `Shadow doorbells lower INTx also while doorbells are mapped`() throws {
     let host = try mappedHost()
-    let pin = try EventFD()
-    try host.client.setTrigger(.intx, pin)
+    let intx = try EventFD()
+    try host.client.setTrigger(.intx, intx)
     try host.enable()
     let (values, _) = try host.shareDoorbells()
     var queue = try host.makeQueue()
-    try #require(goesLow(pin, of: host))
+    try #require(goesLow(intx, of: host))
     for turn in 1...20 as ClosedRange<UInt8> {
       host.put(.io(.read), &queue)
       host.provide([UInt8(queue.tail), 0, 0, 0], at: values + 8)
-      #expect(pin.wait(for: .seconds(5)) == 1)
+      #expect(intx.wait(for: .seconds(5)) == 1)
       #expect(eventually { host.poll(&queue) != nil })
       host.provide([turn % 16, 0, 0, 0], at: values + 12)
-      try #require(goesLow(pin, of: host))
+      try #require(goesLow(intx, of: host))
     }
   }
 

@@ -148,8 +148,8 @@ import VFIOUserTransport
     throws
   {
     let host = try TestHost(isShared: isShared)
-    let pin = try EventFD()
-    try host.client.setTrigger(.intx, pin)
+    let intx = try EventFD()
+    try host.client.setTrigger(.intx, intx)
     var (queue, values, indexes) = try start(host)
     for _ in 0..<40 {
       let old = (tail: queue.tail, head: queue.head)
@@ -158,9 +158,9 @@ import VFIOUserTransport
       if mustRing(word(host, indexes + 8), queue.tail, old.tail) { try host.ring(queue) }
       var done = false
       _ = eventually {
-        // While the pin is high, it signals whenever it is unmasked.
+        // While INTx is asserted, it signals whenever it is unmasked.
         try? host.client.setMask(false, on: .intx)
-        if pin.take() != 0 { done = host.poll(&queue) != nil }
+        if intx.take() != 0 { done = host.poll(&queue) != nil }
         return done
       }
       try #require(done)
@@ -170,9 +170,9 @@ import VFIOUserTransport
         try host.store(old.head, RegisterOffset.completionHead(1))
       }
       let isLow = eventually {
-        _ = pin.take()
+        _ = intx.take()
         try? host.client.setMask(false, on: .intx)
-        return pin.take() == 0
+        return intx.take() == 0
       }
       try #require(isLow)
     }

@@ -17,8 +17,8 @@ extension AdminCommands {
   ///
   /// - Returns: whether there were any.
   func reportFaults() -> Bool {
+    guard queues.holdsFaults else { return false }
     let faults = queues.doorbells.takeFaults()
-    guard !faults.isEmpty else { return false }
     for (fault, event) in [
       (Doorbells.Faults.register, AsynchronousEvent.invalidDoorbellRegister),
       (.value, .invalidDoorbellValue),

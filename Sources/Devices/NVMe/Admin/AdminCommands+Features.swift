@@ -91,9 +91,7 @@ extension AdminCommands {
     case .errorRecovery: guard value & 1 << 16 == 0 else { throw .field(46) }
     case .numberOfQueues: return try setQueueCounts(QueueCounts(rawValue: value))
     case .interruptVector:
-      let vector = UInt16(truncatingIfNeeded: value)
-      guard Int(vector) <= options.queues else { throw .field(44) }
-      features.setCoalescing(disabled: value & 1 << 16 != 0, vector: vector)
+      try setCoalescing(value)
       return 0
     case .temperatureThreshold:
       try setThreshold(value)
@@ -106,15 +104,11 @@ extension AdminCommands {
       features[feature] = 1
       return 0
     case .timestamp:
-      let bytes = try data.take(8, from: entry)
-      let milliseconds = (0..<6).reduce(UInt64(0)) { $0 | UInt64(bytes[$1]) << (8 * UInt64($1)) }
-      features.timestamp = (milliseconds, Deadline.now, true)
+      try setTimestamp(entry)
       return 0
     case .hostIdentifier:
       let bytes = try data.take(value & 1 != 0 ? 16 : 8, from: entry)
-      for index in 0..<16 {
-        features.hostIdentifier[index] = index < bytes.count ? bytes[index] : 0
-      }
+      features.hostIdentifier = (0..<16).map { $0 < bytes.count ? bytes[$0] : 0 }
       return 0
     default: break
     }
@@ -127,6 +121,19 @@ extension AdminCommands {
     guard counts.completion <= 65535 else { throw .field(46) }
     guard !queues.hasIOQueues else { throw CommandError(Status.commandSequenceError.final) }
     return QueueCounts(submission: options.queues, completion: options.queues).rawValue
+  }
+
+  private func setCoalescing(_ value: UInt32) throws(CommandError) {
+    let vector = UInt16(truncatingIfNeeded: value)
+    guard Int(vector) <= options.queues else { throw .field(44) }
+    features.setCoalescing(disabled: value & 1 << 16 != 0, vector: vector)
+  }
+
+  /// Milliseconds in six bytes (section 5.21.1.14).
+  private func setTimestamp(_ entry: SubmissionEntry) throws(CommandError) {
+    let bytes = try data.take(8, from: entry)
+    let milliseconds = (0..<6).reduce(UInt64(0)) { $0 | UInt64(bytes[$1]) << (8 * UInt64($1)) }
+    features.timestamp = (milliseconds, Deadline.now, true)
   }
 
   private func setThreshold(_ value: UInt32) throws(CommandError) {

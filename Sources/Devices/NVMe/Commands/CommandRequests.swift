@@ -11,7 +11,7 @@ final class CommandRequests {
   private let idle: IdlePolicy
   private let mailbox: Mailbox
   let namespaces: Namespaces
-  let engine: any StorageEngine
+  private let engine: any StorageEngine
   /// The thread that has the turn.
   var thread = ServingThread.controller
   /// Requests that the engine or the keeper of the state has.
@@ -59,11 +59,12 @@ final class CommandRequests {
     return nil
   }
 
+  /// Carries out a request on this thread, if that cannot block.
   private func attempt(_ slot: CommandSlot) -> StorageRequest.Outcome? {
     let request = slot.request
-    guard let namespace = slot.namespace, request.buffer == nil,
-      request.count <= namespace.inlineBudget(of: request.operation, on: thread, at: idle.now)
-    else { return nil }
+    guard let namespace = slot.namespace, request.buffer == nil else { return nil }
+    let budget = namespace.inlineBudget(of: request.operation, on: thread, at: idle.now)
+    guard budget > 0, request.count <= budget else { return nil }
     if request.operation == .read || request.file.isInMemory { return BlockingIO.attempt(request) }
     let start = Deadline.now
     defer { namespace.writing.took(from: start, to: Deadline.now) }
@@ -71,6 +72,12 @@ final class CommandRequests {
   }
 
   // MARK: The engine
+
+  /// Nothing more is submitted for now.
+  func flush() { engine.flush() }
+
+  /// Ends the engine's threads.
+  func close() { engine.close() }
 
   /// Gives a request to the engine.
   func submit(_ slot: CommandSlot) {

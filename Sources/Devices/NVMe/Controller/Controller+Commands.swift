@@ -2,7 +2,7 @@ internal import NVMeProtocol
 internal import Synchronization
 internal import VFIOUserServer
 
-/// The order of a command: fetch, parse, execute, complete; signal follows once per turn (``CompletionPoster/signal()``).
+/// The order of a command: fetch, parse, execute, complete; once per turn, ``CompletionPoster/signal()`` follows.
 ///
 /// A command that has to wait continues at `execute`, see `Controller+Resume.swift`.
 extension Controller {
@@ -64,7 +64,7 @@ extension Controller {
 
   // MARK: Parse
 
-  /// Checks a command that was fetched and executes it; whatever becomes of it, it gets its completion.
+  /// Checks a command that was fetched and executes it; every command gets a completion.
   private func start(_ entry: SubmissionEntry, from queue: SubmissionQueue) {
     guard let slot = slots.take() else { return }
     slot.entry = entry

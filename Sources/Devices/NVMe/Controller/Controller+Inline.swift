@@ -24,7 +24,7 @@ extension Controller {
       record.health.begin()
       _ = serveQueues()
       completions.signal()
-      requests.engine.flush()
+      requests.flush()
       if requests.submitted == 0 { record.health.end() }
       idle.endTurn(isBusy: true)
       return isAtRest && queues.requestDoorbells()
@@ -34,6 +34,6 @@ extension Controller {
   /// Whether the controller's thread may go on sleeping.
   private var isAtRest: Bool {
     lifeCycle.phase.isEnabled && !idle.isBusyPolling && completions.isQuiet
-      && !queues.doorbells.holdsFaults && !queues.holdsCommands
+      && !queues.holdsFaults && !queues.holdsCommands
   }
 }

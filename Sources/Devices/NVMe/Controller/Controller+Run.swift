@@ -40,7 +40,7 @@ extension Controller {
     }
     idle.endTurn(isBusy: isBusy)
     completions.signal()
-    requests.engine.flush()
+    requests.flush()
     guard isBusy else { return rest() }
     record.health.begin()
     return .takeTurn
@@ -83,6 +83,8 @@ extension Controller {
     }
   }
 
+  /// Not inlined: the compiler would make each turn pay for accesses that only events need.
+  @inline(never)
   private func handle(_ event: Mailbox.Event) {
     switch event {
     case .order(.enable(let order)): enable(order)
@@ -102,10 +104,10 @@ extension Controller {
   private func close() {
     while requests.submitted > 0 {
       // What has come back may have led to more.
-      requests.engine.flush()
+      requests.flush()
       if !reapRequests() { mailbox.wake.wait() }
     }
     record.close()
-    requests.engine.close()
+    requests.close()
   }
 }

@@ -54,6 +54,9 @@ final class QueuePairs {
   /// Whether commands wait to be fetched.
   var holdsCommands: Bool { inOrder.contains { $0.waiting > 0 } }
 
+  /// Whether there were invalid doorbell writes.
+  var holdsFaults: Bool { doorbells.holdsFaults }
+
   /// Whether there are any but the admin queues.
   var hasIOQueues: Bool {
     inOrder.count > 1 || completionQueues.dropFirst().contains { $0 != nil }
