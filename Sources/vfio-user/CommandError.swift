@@ -25,7 +25,7 @@ struct CommandError: Error, CustomStringConvertible {
   ///   - example: what would serve such a device there, behind `vfio-user serve`.
   ///   - wasReached: whether it has answered before.
   init(_ error: ClientError, device path: String, example: String, wasReached: Bool) {
-    switch error {
+    switch error.reason {
     case .disconnected where wasReached:
       self.init(
         "the device at \(path) is gone: its process has ended, or has closed the connection (\(error))."
