@@ -25,7 +25,7 @@ struct CommandError: Error, CustomStringConvertible {
   ///   - example: arguments of `vfio-user serve` that would serve such a device there.
   ///   - wasReached: whether the device has answered before.
   init(_ error: ClientError, device path: String, example: String, wasReached: Bool) {
-    switch error {
+    switch error.reason {
     case .disconnected where wasReached:
       self.init(
         "the device at \(path) is gone: its process has ended, or has closed the connection (\(error))."

@@ -39,10 +39,14 @@ public final class Client: Sendable {
   ) throws(ClientError) {
     // One for all connections: descriptors of the server that cannot be closed are counted together.
     let peer = PeerDescriptors()
-    try self.init(options) { (deadline, isWanted) throws(SystemCallError) in
-      try MessageSocket(connectingTo: path, peer: peer, before: deadline, while: isWanted)
+    do throws(ClientError) {
+      try self.init(options) { (deadline, isWanted) throws(SystemCallError) in
+        try MessageSocket(connectingTo: path, peer: peer, before: deadline, while: isWanted)
+      }
+      if case .on(let policy) = options.reconnection { try watch(policy) }
+    } catch {
+      throw error.at(path)
     }
-    if case .on(let policy) = options.reconnection { try watch(policy) }
   }
 
   /// Agrees on version and capabilities over a socket that is connected already; such a client cannot

@@ -113,7 +113,7 @@ extension Connection {
   /// Takes the reason of a failure and gives the place back.
   private func fail(_ state: inout State, _ call: CallHandle) -> ClientError? {
     let failure = call.takeFailure()
-    if case .timedOut = failure {
+    if case .timedOut = failure?.reason {
       abandon(&state, call)
     } else {
       state.calls.release(call)

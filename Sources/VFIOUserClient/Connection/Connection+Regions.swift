@@ -9,7 +9,7 @@ extension Connection {
     before deadline: Deadline? = nil
   ) throws(ClientError) {
     trace.record(.region(.regionRead, access))
-    try unsafe withAnswer { (answer) throws(ClientError) in
+    try unsafe withAnswer(to: access) { (answer) throws(ClientError) in
       let buffers = unsafe ReplyBuffers(fixed: answer, data: target)
       let reply = try call(
         .regionRead, payload: RegionAccess.wireSize, before: deadline, into: buffers
@@ -39,7 +39,7 @@ extension Connection {
     _ fill: (inout MutableRawSpan) -> Void
   ) throws(ClientError) {
     trace.record(.region(.regionWrite, access))
-    try unsafe withAnswer { (answer) throws(ClientError) in
+    try unsafe withAnswer(to: access) { (answer) throws(ClientError) in
       let reply = try call(
         .regionWrite, payload: RegionAccess.wireSize + count, before: deadline,
         into: unsafe ReplyBuffers(fixed: answer)
@@ -54,15 +54,19 @@ extension Connection {
     }
   }
 
-  /// Lends room on the stack for the fixed part of an answer.
+  /// Lends room on the stack for the fixed part of an answer; an error says of which access it is.
   private func withAnswer(
-    _ body: (UnsafeMutableRawBufferPointer) throws(ClientError) -> Void
+    to access: RegionAccess, _ body: (UnsafeMutableRawBufferPointer) throws(ClientError) -> Void
   ) throws(ClientError) {
-    try unsafe withUnsafeTemporaryAllocation(
-      byteCount: RegionAccess.wireSize, alignment: 8
-    ) { (answer) throws(ClientError) in
-      unsafe answer.initializeMemory(as: UInt8.self, repeating: 0)
-      try unsafe body(answer)
+    do throws(ClientError) {
+      try unsafe withUnsafeTemporaryAllocation(
+        byteCount: RegionAccess.wireSize, alignment: 8
+      ) { (answer) throws(ClientError) in
+        unsafe answer.initializeMemory(as: UInt8.self, repeating: 0)
+        try unsafe body(answer)
+      }
+    } catch {
+      throw error.at(access)
     }
   }
 

@@ -46,7 +46,7 @@ struct DeviceIdentity: Equatable, Sendable {
       bytes = try connection.perform(
         Exchanges.read(access), before: connection.usualDeadline(atMost: deadline))
     } catch {
-      guard case .refused = error else { throw error }
+      guard case .refused = error.reason else { throw error }
       return []
     }
     let places = [0..<4, 8..<12, 0x2C..<0x30].map { $0.clamped(to: bytes.indices) }

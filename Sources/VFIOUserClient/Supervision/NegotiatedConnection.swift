@@ -71,7 +71,7 @@ struct NegotiatedConnection: Sendable {
       result = try connection.perform(
         exchange, before: connection.usualDeadline(atMost: deadline))
     } catch {
-      guard case .implausibleReply(_, let what) = error else { throw error }
+      guard case .implausibleReply(_, let what) = error.reason else { throw error }
       throw .negotiationFailed("the server's answer cannot be: \(what)")
     }
     trace.record(.version(major: result.0.major, minor: result.0.minor))

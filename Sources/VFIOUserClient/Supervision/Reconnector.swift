@@ -93,7 +93,7 @@ final class Reconnector: Sendable {
         try restore(agreement, before: deadline)
         if take(agreement) { return attempts }
       } catch {
-        if case .deviceChanged = error { throw error }
+        if case .deviceChanged = error.reason { throw error }
         guard !deadline.hasPassed else { throw error }
       }
       if pause(&pace, before: deadline) { return nil }

@@ -74,7 +74,7 @@ private func client(
     guard
       case .implausibleReply(.deviceFeature, _) = failure({ () throws(ClientError) in
         _ = try client.feature(FeatureIndex(rawValue: 77))
-      })
+      })?.reason
     else {
       Issue.record("it was taken")
       return
@@ -153,7 +153,7 @@ private func client(
     guard
       case .malformedReply(.migrationDataRead, _) = failure({ () throws(ClientError) in
         _ = try client.readMigrationData(8)
-      })
+      })?.reason
     else {
       Issue.record("it was taken")
       return
@@ -206,7 +206,7 @@ private func client(
     ])
     switch failure({ () throws(ClientError) in
       _ = try client.dirtyPages(Self.range, pageSize: 4096)
-    }) {
+    })?.reason {
     case .implausibleReply(.deviceFeature, _), .malformedReply(.deviceFeature, _): break
     case let error: Issue.record("\(String(describing: error))")
     }
@@ -231,7 +231,7 @@ private func client(
       #expect(error == .malformedReply(.deviceFeature, .truncated(needed: 8, had: 0)))
       return
     }
-    guard case .badRange = error else {
+    guard case .badRange = error?.reason else {
       Issue.record("\(String(describing: error))")
       return
     }
@@ -256,7 +256,7 @@ private func client(
       _ = try client.dirtyPages(
         DMALoggingRange(address: 0, length: 32 << 30 + 1), pageSize: 4096)
     }
-    guard case .badRange = error else {
+    guard case .badRange = error?.reason else {
       Issue.record("\(String(describing: error))")
       return
     }

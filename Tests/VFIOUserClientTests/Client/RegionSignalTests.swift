@@ -137,7 +137,7 @@ private func client(
     guard
       case .implausibleReply(.deviceGetRegionIOFDs, let text) = failure({
         () throws(ClientError) in _ = try client.signals(of: region)
-      })
+      })?.reason
     else {
       Issue.record("they were taken")
       return

@@ -144,7 +144,7 @@ struct ServerMisbehaviour: CustomTestStringConvertible, Sendable {
 
   /// Short where nothing will come; else the connection's, which is long for the sake of busy machines.
   private var timeout: Duration? {
-    if case .timedOut = outcome { return .milliseconds(60) }
+    if case .timedOut = outcome?.reason { return .milliseconds(60) }
     return nil
   }
 
@@ -155,7 +155,7 @@ struct ServerMisbehaviour: CustomTestStringConvertible, Sendable {
   }
 
   private func isLike(_ error: ClientError?, _ outcome: ClientError?) -> Bool {
-    switch (error, outcome) {
+    switch (error?.reason, outcome?.reason) {
     case (.implausibleReply(let one, _), .implausibleReply(let other, _)): one == other
     case (.malformedReply(let one, _), .malformedReply(let other, _)): one == other
     case (.unmappable(let one, _), .unmappable(let other, _)): one == other

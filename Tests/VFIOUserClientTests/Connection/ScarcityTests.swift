@@ -63,7 +63,7 @@ private func callWithoutThreads() async throws {
   }
   limit.rlim_cur = rlim_t.max
   #expect(unsafe setrlimit(__rlimit_resource_t(9), &limit) == 0)
-  guard case .system(let failure) = outcome else {
+  guard case .system(let failure) = outcome?.reason else {
     Issue.record("\(String(describing: outcome))")
     return
   }

@@ -68,7 +68,7 @@ import VFIOUserTransport
 
   @Test func `A twin socket whose descriptor is no socket is refused`() throws {
     let error = try Self.answer(#"{"supported":true,"fd_index":0}"#, descriptors: 1)
-    guard case .negotiationFailed(let text) = error else {
+    guard case .negotiationFailed(let text) = error?.reason else {
       Issue.record("\(String(describing: error))")
       return
     }

@@ -100,7 +100,7 @@ private let requests = [
 
 /// A peer that is gone, or that went with something of ours unread.
 private func isEndOfStream(_ error: ClientError) -> Bool {
-  switch error {
+  switch error.reason {
   case .disconnected(.closedByPeer): true
   case .disconnected(.system(let failure)): [.brokenPipe, .connectionReset].contains(failure.code)
   default: false

@@ -147,7 +147,7 @@ private func refusal(_ body: () throws -> SharedMemory) -> SharedMemoryError? {
         let error = failure { () throws(ClientError) in
           try client.map(memory, at: 0, size: page, flags, isShared: isShared)
         }
-        guard case .badWindow(let why) = error else {
+        guard case .badWindow(let why) = error?.reason else {
           Issue.record("a device may write to memory that is read-only")
           return
         }

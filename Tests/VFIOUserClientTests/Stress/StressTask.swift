@@ -131,7 +131,7 @@ struct StressTask {
       do {
         try await client.unmap(at: base + page << 12, size: 4096)
       } catch {
-        guard case .badWindow = error else { throw error }
+        guard case .badWindow = error.reason else { throw error }
       }
     }
   }

@@ -60,7 +60,9 @@ final class StressThread {
     do throws(ClientError) {
       try report.call(what, body)
     } catch {
-      guard case .timedOut(let command) = error, commands.contains(command) else { throw error }
+      guard case .timedOut(let command) = error.reason, commands.contains(command) else {
+        throw error
+      }
     }
   }
 
@@ -170,7 +172,7 @@ func orGone(_ body: () throws(ClientError) -> Void) throws(ClientError) {
   do throws(ClientError) {
     try body()
   } catch {
-    guard case .badWindow = error else { throw error }
+    guard case .badWindow = error.reason else { throw error }
   }
 }
 

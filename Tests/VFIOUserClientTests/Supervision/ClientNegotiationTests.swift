@@ -72,7 +72,9 @@ private let refusedFields: [(field: String, value: String)] = [
   func `A client refuses an incompatible or malformed VERSION reply`(
     _ name: String, _ payload: [UInt8], _ text: String
   ) throws {
-    guard case .failure(.negotiationFailed(let why)) = try agree(payload) else {
+    guard case .failure(let error) = try agree(payload),
+      case .negotiationFailed(let why) = error.reason
+    else {
       Issue.record("it took \(name), or failed otherwise")
       return
     }
@@ -88,7 +90,7 @@ private let refusedFields: [(field: String, value: String)] = [
       parts.count == 1
       ? #"{"\#(parts[0])":\#(value)}"# : #"{"\#(parts[0])":{"\#(parts[1])":\#(value)}}"#
     let result = try agree(version(#"{"capabilities":\#(json)}"#))
-    guard case .failure(.negotiationFailed(let why)) = result else {
+    guard case .failure(let error) = result, case .negotiationFailed(let why) = error.reason else {
       Issue.record("it took \(field) \(value), or failed otherwise")
       return
     }

@@ -90,7 +90,7 @@ import VFIOUserTransport
     host.stop()
     let device = try FullListener(backlog: backlog, at: host.path)
     let error = try #require(errors.wait(for: 1).first)
-    guard case .notAccepting(let time) = error, time <= .milliseconds(100) else {
+    guard case .notAccepting(let time) = error.reason, time <= .milliseconds(100) else {
       Issue.record("gave up with \(error)")
       return
     }

@@ -340,7 +340,7 @@ private func waitAndAsk(_ client: Client) throws {
   do throws(ClientError) {
     _ = try client.deviceInfo()
   } catch {
-    if case .disconnected = error { return }
+    if case .disconnected = error.reason { return }
     throw error
   }
 }

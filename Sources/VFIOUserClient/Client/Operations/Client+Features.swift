@@ -47,7 +47,7 @@ extension Client {
   /// False for the errors with which devices say that they do not know a feature; ENOTTY is what
   /// the kernel says.
   fileprivate static func isUnsupported(_ error: ClientError) throws(ClientError) -> Bool {
-    switch error {
+    switch error.reason {
     case .refused(_, .notSupported), .refused(_, .noFunction), .refused(_, .invalidArgument),
       .refused(_, .inappropriateIOCTLForDevice):
       return false

@@ -104,14 +104,22 @@ extension Connection {
     _ access: RegionAccess, _ deadline: Deadline?
   ) async throws(ClientError) -> [UInt8] {
     trace.record(.region(.regionRead, access))
-    return try await perform(Exchanges.read(access), before: deadline)
+    do throws(ClientError) {
+      return try await perform(Exchanges.read(access), before: deadline)
+    } catch {
+      throw error.at(access)
+    }
   }
 
   fileprivate func write(
     _ access: RegionAccess, _ bytes: [UInt8], _ deadline: Deadline?
   ) async throws(ClientError) {
     trace.record(.region(.regionWrite, access))
-    _ = try await perform(Exchanges.write(access, bytes), before: deadline)
+    do throws(ClientError) {
+      _ = try await perform(Exchanges.write(access, bytes), before: deadline)
+    } catch {
+      throw error.at(access)
+    }
   }
 
   private func read(_ piece: RegionPieces.Piece, _ deadline: Deadline?) async -> Arrival {

@@ -136,7 +136,7 @@ extension MemoryChanges {
     { [memory = client.memory, weak connection] failure, isLate in
       memory.update { all in
         for window in windows {
-          switch failure {
+          switch failure?.reason {
           case nil, .refused(_, .noSuchFileOrDirectory): all.left(window)
           default: all.stays(window)
           }
