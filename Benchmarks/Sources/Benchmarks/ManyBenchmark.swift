@@ -29,7 +29,9 @@ struct ManyBenchmark: ParsableCommand {
     print(
       "\(devices) devices, \(polled ? "one loop" : "threads of their own"): resident memory and address space"
     )
-    let servers = try (0..<devices).map { _ in try DeviceServer(BenchmarkDevice()) }
+    let servers = try (0..<devices).map { _ in
+      try DeviceServer(BenchmarkDevice.pci) { _ in BenchmarkDevice() }
+    }
     let built = Footprint()
     report("a device without a client", from: start, to: built)
     let clients = try connect(servers)

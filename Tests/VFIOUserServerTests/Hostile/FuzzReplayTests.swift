@@ -5,7 +5,8 @@ import Testing
 /// Inputs of the fuzzers: those that once crashed something, and those that the fuzzers start from.
 @Suite struct `Stored fuzzer inputs` {
   private static let root = URL(fileURLWithPath: #filePath)
-    .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent().deletingLastPathComponent()
     .appendingPathComponent("Fuzz")
 
   static func inputs(_ kind: String) -> [String] {
