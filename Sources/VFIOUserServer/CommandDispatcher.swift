@@ -63,12 +63,12 @@ final class CommandDispatcher: Sendable {
     into outbox: inout Outbox
   ) -> PendingUnmap? {
     guard !header.flags.isReply else { return nil }
+    // Also when the command fails behind the part that allowed it.
+    defer { if core.memory.takeDMAAllowed() { device.dmaAllowed() } }
     do {
       try admit(header)
       // Of descriptors that were to be used none may be missing.
-      let unmap = try dispatch(header, payload, &descriptors, surplus: surplus, into: &outbox)
-      if core.memory.takeDMAAllowed() { device.dmaAllowed() }
-      return unmap
+      return try dispatch(header, payload, &descriptors, surplus: surplus, into: &outbox)
     } catch {
       refuse(header, error, into: &outbox)
       return nil
@@ -155,15 +155,23 @@ final class CommandDispatcher: Sendable {
   func reset() {
     core.reset()
     device.reset()
+    core.memory.beginGeneration()
+    core.memory.allowDMA()
   }
 
   /// The client has gone: nothing that it lent us stays.
   func clientLeft() {
     hasNotedUnsharedMemory.store(false, ordering: .relaxed)
+    defer {
+      core.memory.leaveReceivingThread()
+      core.worker.release()
+    }
+    // One that never said what it is was no client to the device.
+    guard core.memory.isConnected else { return }
     let generation = core.memory.disconnect()
     // Before the interrupts, so that what ends just now leaves no pending bit for the next client.
     device.clientLeft()
     core.interrupts.disconnect(generation)
-    core.worker.release()
+    core.memory.beginGeneration()
   }
 }

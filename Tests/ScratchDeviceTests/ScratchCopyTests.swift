@@ -1,5 +1,6 @@
 import Glibc
 import ScratchDevice
+import Synchronization
 import SystemPackage
 import TestBench
 import TestSupport
@@ -290,6 +291,38 @@ import VFIOUserTransport
     #expect(eventually { !EventPoll.isReadable(bell.descriptor.number, for: .zero) })
     #expect(try client.completed() == 0)
     #expect(try client.register(Place.control) == 1)
+  }
+
+  @Test func `Resets and departures while the doorbell eventfd is rung leave nothing waiting`()
+    throws
+  {
+    let (bench, first) = try start()
+    first.send(message(.deviceGetRegionIOFDs, words([4096, 0, 0, 0])))
+    var found: EventFD?
+    _ = try first.receive { descriptors in
+      if let descriptor = descriptors.takeFirst() { found = EventFD(adopting: descriptor) }
+    }
+    let bell = try #require(found)
+    first.socket.shutdown()
+    let isOver = Atomic(false)
+    try DetachedThread.start("ringer") { while !isOver.load(ordering: .relaxed) { bell.signal() } }
+    defer { isOver.store(true, ordering: .relaxed) }
+    for turn in 0..<40 {
+      let client = try bench.connect()
+      for _ in 0..<50 {
+        // A copy that is refused at once, and one that is not, with an interrupt at the end.
+        try client.store(UInt64(turn % 2 == 0 ? 2 << 20 : 0), .bar0, at: Place.count)
+        try client.store(UInt32(0x3_0000), .bar0, at: Place.control)
+        try client.reset()
+        #expect(try client.register(Place.status) == 0)
+        #expect(try client.register(Place.interrupts) == 0 && !client.level())
+      }
+      try client.store(UInt32(0x3_0000), .bar0, at: Place.control)
+      client.disconnect()
+    }
+    let last = try bench.connect()
+    #expect(try last.register(Place.control) & 0x2_0000 == 0)
+    #expect(eventually { (try? last.register(Place.status)) == 0 })
   }
 
   @Test func `Resets in the middle of a thousand scratch copies do no harm`() throws {

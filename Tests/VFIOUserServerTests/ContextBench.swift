@@ -17,7 +17,15 @@ final class ContextDevice: Device {
     capabilities: [
       .msi(MSI(vectors: 2, perVectorMasking: true)), .msix(MSIX(vectors: 4)),
       .powerManagement(PowerManagement(noSoftReset: false)),
+      .vendorSpecific(VendorSpecific(size: 8, registers: [asked, answer, refusing])),
     ])
+
+  /// Of the vendor-specific capability: what is written to the first shows in the second; the third throws.
+  static let answer = Register("answer", at: 5, .bits8)
+  static let asked = Register("asked", at: 4, .bits8, writable: 0xFF) { write, file throws(Errno) in
+    file[answer] = write.value + 1
+  }
+  static let refusing = Register("refused", at: 6, .bits8) { _, _ throws(Errno) in throw .noSpace }
 
   static let result = Register("result", at: 0x00, .bits32)
   static let events = 0x04

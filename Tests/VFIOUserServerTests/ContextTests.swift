@@ -91,6 +91,36 @@ import VFIOUserTransport
     #expect(device.calls.withLock { $0 }.suffix(3) == ["left", "connected", "allowed"])
   }
 
+  @Test func `A command that fails behind the bus master bit tells the device all the same`() throws
+  {
+    client.disconnect()
+    let server = bench.server
+    #expect(eventually { !server.hasClient })
+    let next = try bench.connect()
+    #expect(throws: ClientError.self) {
+      // Command, status and more in one access, and a capability behind them whose hook throws.
+      try next.write(.configuration, at: 4, from: [0b110, 0] + [UInt8](repeating: 0, count: 0xF6))
+    }
+    #expect(device.calls.withLock { $0 }.suffix(2) == ["connected", "allowed"])
+  }
+
+  @Test func `A hook of a capability finds its registers where the capability was placed`() throws {
+    let vendor = try client.offset(ofCapability: 0x09)
+    try client.store(UInt8(7), .configuration, at: vendor + 4)
+    #expect(try client.load(.configuration, at: vendor + 5, as: UInt8.self) == 8)
+  }
+
+  @Test func `A peer that never agrees on a version is no client to the device`() throws {
+    client.disconnect()
+    let count = device.calls.withLock { $0.count }
+    let server = bench.server
+    #expect(eventually { !server.hasClient && device.calls.withLock { $0.last } == "left" })
+    let (mine, theirs) = try MessageSocket.pair()
+    mine.shutdown()
+    _ = server.serve(theirs)
+    #expect(device.calls.withLock { $0.count } == max(count, 3))
+  }
+
   @Test func `A BAR that was made for MSI-X never reaches the device`() throws {
     let last = try client.region(.bar1).size - 4
     try client.store(UInt32.max, .bar1, at: last)

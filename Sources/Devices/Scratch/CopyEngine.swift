@@ -44,7 +44,6 @@ final class CopyEngine: Sendable {
   }
 
   var status: Status { state.withLock { $0.status } }
-  var control: CopyRequest.Control { state.withLock { $0.request.control } }
 
   /// Takes over what was written to a register.
   func set(_ change: (inout CopyRequest) -> Void) { state.withLock { change(&$0.request) } }
@@ -52,17 +51,20 @@ final class CopyEngine: Sendable {
   // MARK: Copies
 
   /// Starts a copy with what the registers say.
-  func ring() {
+  ///
+  /// - Parameter byDescriptor: whether it was the doorbell's descriptor, which has to be heard.
+  func ring(byDescriptor: Bool = false) {
     let memory = context.memory.access()
-    var ring = (request: CopyRequest(), hasRoom: false)
+    var found: (request: CopyRequest, hasRoom: Bool)?
     // A reset on another thread may come first: then this belongs to nobody.
-    let isCurrent = memory.ifCurrent {
-      ring = state.withLock { state in
+    memory.ifCurrent {
+      found = state.withLock { state in
+        guard !byDescriptor || state.request.control.contains(.hearsDescriptor) else { return nil }
         state.status.waiting += 1
         return (state.request, state.status.waiting <= Self.maxWaiting)
       }
     }
-    guard isCurrent else { return }
+    guard let ring = found else { return }
     do throws(Errno) {
       guard ring.hasRoom else { throw .resourceBusy }
       try ring.request.check()
@@ -70,11 +72,6 @@ final class CopyEngine: Sendable {
     } catch {
       complete(ring.request, memory, error)
     }
-  }
-
-  /// Starts a copy if the descriptor of the doorbell is to be heard.
-  func ringByDescriptor() {
-    if control.contains(.hearsDescriptor) { ring() }
   }
 
   private func carryOut(_ request: CopyRequest, _ memory: GuestMemoryAccess) {

@@ -69,7 +69,7 @@ public final class ScratchDevice: Device {
     self.engine = engine
     registers = try ScratchRegisters.file(for: engine)
     bell = try context.counter("doorbell").map { counter in
-      try DoorbellWatcher(counter) { engine.ringByDescriptor() }
+      try DoorbellWatcher(counter) { engine.ring(byDescriptor: true) }
     }
   }
 

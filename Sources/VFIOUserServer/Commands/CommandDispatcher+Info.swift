@@ -85,7 +85,6 @@ extension CommandDispatcher {
   ) throws(Errno) {
     guard payload.isEmpty else { throw .invalidArgument }
     reset()
-    core.memory.allowDMA()
     acknowledge(header, into: &outbox)
   }
 }

@@ -119,8 +119,10 @@ extension CommandDispatcher {
     switch part.owner {
     case .device: try device.write(access, from: data)
     case .configuration:
-      if try core.configuration.write(at: access.offset, from: data) { reset() }
+      let (asksForReset, failure) = core.configuration.write(at: access.offset, from: data)
+      if asksForReset { reset() }
       device.configurationWritten(access)
+      if let failure { throw failure }
     case .memory:
       try region.memory?.write(at: access.offset, from: data)
       if region.isNotifying { device.memoryWritten(access) }

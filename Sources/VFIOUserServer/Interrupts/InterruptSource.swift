@@ -45,8 +45,8 @@ public final class InterruptSource: Sendable {
 extension Interrupts {
   /// Makes a source; do it when the device is made.
   ///
-  /// - Parameter vector: which message it sends, from 0. MSI sends it modulo the number of its vectors; one
-  ///   that MSI-X does not have goes nowhere.
+  /// - Parameter vector: which message it sends, from 0. MSI sends it modulo the number of vectors that the
+  ///   guest has enabled; one that MSI-X does not have goes nowhere.
   public func source(vector: Int = 0) -> InterruptSource {
     state.withLock { state in
       state.sources.append(InterruptSource.State(vector: vector))
@@ -60,7 +60,9 @@ extension Interrupts.State {
     if usesMSIX {
       signal(.msix, vector)
     } else if usesMSI, vector >= 0 {
-      signal(.msi, vector % max(1, msi.count))
+      // Without the guest's word the client's eventfds say how many there are.
+      let count = msi.isEnabledByGuest ? enabledMessages : msi.assignedCount
+      signal(.msi, vector % max(1, min(count, msi.count)))
     }
   }
 }

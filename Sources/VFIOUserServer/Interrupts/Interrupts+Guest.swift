@@ -15,6 +15,9 @@ extension Interrupts {
     }
   }
 
+  /// How many vectors of MSI the guest lets the device use, a power of two.
+  func setEnabledMessages(_ count: Int) { state.withLock { $0.enabledMessages = count } }
+
   /// The enable bit of a capability.
   func setEnabled(_ index: InterruptIndex, _ isEnabled: Bool) {
     state.withLock { state in

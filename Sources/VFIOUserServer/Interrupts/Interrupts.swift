@@ -17,6 +17,8 @@ public final class Interrupts: Sendable {
     var endedGeneration: UInt64 = 0
     /// What ``Interrupts/setLevel(_:)`` says.
     var ownLevel = false
+    /// How many MSI vectors the guest has enabled (PCI 3.0, 6.8.1.3, Multiple Message Enable).
+    var enabledMessages = 1
     /// The device's reasons to interrupt.
     var sources: [InterruptSource.State] = []
   }
@@ -114,6 +116,7 @@ public final class Interrupts: Sendable {
   func reset() {
     state.withLock { state in
       state.ownLevel = false
+      state.enabledMessages = 1
       for index in state.sources.indices { state.sources[index].isRaised = false }
       state.intx.reset()
       state.msi.reset()
@@ -151,6 +154,7 @@ extension Interrupts.State {
   /// Raises or lowers INTx after something has changed on which its level depends.
   mutating func updateLevel() {
     let level = ownLevel || !usesMessages && sources.contains(where: \.isRaised)
+    guard level != intx.level else { return }
     intx.setLevel(level)
   }
 

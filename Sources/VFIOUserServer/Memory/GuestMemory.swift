@@ -29,6 +29,8 @@ public final class GuestMemory: Sendable {
     var table = WindowTable<DMAWindow>()
     /// Counts clients that come and go, and resets.
     var generation: UInt64 = 0
+    /// Whether a reset, or the end of a client, is under way.
+    var isEnding = false
     var isDMAAllowed = true
     /// Bit 2 of the command register; always true for a device that does not need it.
     var isBusMaster: Bool
@@ -95,6 +97,9 @@ public final class GuestMemory: Sendable {
     receivingThread.store(clinux_thread_id(), ordering: .relaxed)
   }
 
+  /// This thread no longer receives from the client.
+  func leaveReceivingThread() { receivingThread.store(0, ordering: .relaxed) }
+
   /// A client has come.
   func connect(_ channel: DMAChannel) {
     state.withLock { state in
@@ -125,26 +130,41 @@ public final class GuestMemory: Sendable {
     state.withLock { $0.isBusMaster = isSet }
   }
 
-  /// The device is reset: accesses of before fail, and complete nothing.
+  /// The device is about to be reset: accesses of before fail, and complete nothing.
+  ///
+  /// Nothing is current until ``beginGeneration()``, so that no thread of the device comes between this and
+  /// the device's own reset.
   ///
   /// - Returns: the last generation that is over.
   func endGeneration() -> UInt64 {
     conclusion.withLock { _ in
       state.withLock { state in
         defer { state.generation += 1 }
+        state.isEnding = true
         return state.generation
       }
     }
   }
 
-  /// Does something unless a generation is over, and has whoever ends it wait meanwhile.
+  /// The device has done what the end of a generation asks of it.
+  func beginGeneration() { state.withLock { $0.isEnding = false } }
+
+  /// Whether work of a generation concerns somebody: its client is there, and no reset came since.
+  func isCurrent(_ generation: UInt64) -> Bool {
+    state.withLock { $0.generation == generation && $0.channel != nil && !$0.isEnding }
+  }
+
+  /// Does something if a generation is current, and has whoever ends it wait meanwhile.
   func ifCurrent(_ generation: UInt64, _ body: () -> Void) -> Bool {
     conclusion.withLock { _ in
-      guard state.withLock({ $0.generation == generation }) else { return false }
+      guard isCurrent(generation) else { return false }
       body()
       return true
     }
   }
+
+  /// Whether a client has agreed on a version, and has not gone.
+  var isConnected: Bool { state.withLock { $0.channel != nil } }
 
   /// Whether the client may be reached; looked at by the session's thread, which alone changes it.
   var isDMAAllowed: Bool { allowsDMA.load(ordering: .relaxed) }
@@ -156,17 +176,21 @@ public final class GuestMemory: Sendable {
   @discardableResult
   package func disconnect() -> UInt64 {
     // The windows are handed out: unmapping takes long, and must not happen under the lock.
-    _ = endGeneration()
-    let (windows, channel, generation) = state.update { state in
-      state.isDMAAllowed = false
-      state.changes += 1
-      state.holesMayCloseUntil = 0
-      state.removalObserver = nil
-      let windows = exchange(&state.table, with: WindowTable())
-      return (windows, state.channel.take(), state.generation)
+    let (windows, channel, generation) = conclusion.withLock { _ in
+      state.update { state in
+        state.generation += 1
+        state.isEnding = true
+        state.isDMAAllowed = false
+        state.changes += 1
+        state.holesMayCloseUntil = 0
+        state.removalObserver = nil
+        let windows = exchange(&state.table, with: WindowTable())
+        return (windows, state.channel.take(), state.generation)
+      }
     }
+    hasNews.store(false, ordering: .relaxed)
     allowsDMA.store(false, ordering: .relaxed)
-    receivingThread.store(0, ordering: .relaxed)
+    leaveReceivingThread()
     channel?.close()
     _ = consume windows
     return generation

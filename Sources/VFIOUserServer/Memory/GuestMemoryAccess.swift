@@ -27,7 +27,7 @@ public struct GuestMemoryAccess: Sendable {
   }
 
   /// Whether the client is still there, and the device was not reset since.
-  var isCurrent: Bool { memory.state.withLock { $0.generation == generation } }
+  var isCurrent: Bool { memory.isCurrent(generation) }
 
   /// Does something for work that this access belongs to, unless the device was reset or the client has
   /// gone since.

@@ -71,11 +71,14 @@ final class ConfigurationSpace: Sendable {
 
   /// Writes any number of bytes to any offset; bits that cannot be written keep their value.
   ///
-  /// - Returns: whether the write asks for a reset of the function.
-  /// - Throws: what a hook of the device throws.
-  func write(at offset: UInt64, from bytes: Span<UInt8>) throws(Errno) -> Bool {
-    try registers.write(at: offset, from: bytes)
-    return resetRequest.take()
+  /// - Returns: whether the write asks for a reset of the function, and what a hook of the device has thrown:
+  ///   the registers in front of it are written nevertheless.
+  func write(
+    at offset: UInt64, from bytes: Span<UInt8>
+  ) -> (asksForReset: Bool, failure: Errno?) {
+    var failure: Errno?
+    do { try registers.write(at: offset, from: bytes) } catch { failure = error }
+    return (resetRequest.take(), failure)
   }
 
   /// The power state that software has chosen, 0 for D0 to 3 for D3hot.

@@ -131,7 +131,10 @@ extension MSI {
           let enabled = min(write.value >> 4 & 0b111, capable)
           return write.value & ~0x70 | enabled << 4
         },
-        onWrite: { interrupts.setEnabled(.msi, $0.value & 1 != 0) }),
+        onWrite: { write in
+          interrupts.setEnabledMessages(1 << Int(write.value >> 4 & 0b111))
+          interrupts.setEnabled(.msi, write.value & 1 != 0)
+        }),
       Register("MSI address", at: offset + 4, .bits32, writable: 0xFFFF_FFFC),
       Register("MSI data", at: offset + dataOffset, .bits16, writable: 0xFFFF),
     ]

@@ -63,6 +63,10 @@ public struct Register: Sendable {
   let restrict: (@Sendable (Write) -> UInt64)?
   let onWrite: (@Sendable (Write, RegisterFile) throws(Errno) -> Void)?
   let interrupt: InterruptSource?
+  /// What stays the same when the register is moved.
+  let identity = Identity()
+
+  final class Identity: Sendable {}
 
   /// Describes a register.
   ///

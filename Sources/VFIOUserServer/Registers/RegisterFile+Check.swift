@@ -13,6 +13,10 @@ extension RegisterFile {
     case ambiguous(String, at: Int, bits: UInt64)
     /// Two registers have the same name.
     case repeatedName(String, at: Int, and: Int)
+    /// A register that interrupts has bits set after a reset, when all interrupts are low.
+    case interruptsAfterReset(String, at: Int, bits: UInt64)
+    /// Two registers have the same source of interrupts: neither would know when to lower it.
+    case sharedInterrupt(String, and: String)
 
     /// A sentence with the names and the numbers.
     public var description: String {
@@ -27,6 +31,10 @@ extension RegisterFile {
         "bits \(hex(bits)) of register \(name) at \(hex(offset)) are both written and cleared by ones"
       case .repeatedName(let name, let first, let second):
         "the registers at \(hex(first)) and \(hex(second)) are both called \(name)"
+      case .interruptsAfterReset(let name, let offset, let bits):
+        "register \(name) at \(hex(offset)) interrupts, and has bits \(hex(bits)) set after a reset"
+      case .sharedInterrupt(let first, let second):
+        "registers \(first) and \(second) have the same source of interrupts"
       }
     }
   }
@@ -61,7 +69,21 @@ extension RegisterFile {
       guard surplus == 0 else { throw .tooWide(register.name, at: register.offset, bits: surplus) }
       let both = register.writable & register.clearedByOne
       guard both == 0 else { throw .ambiguous(register.name, at: register.offset, bits: both) }
+      if register.interrupt != nil, register.reset != 0 {
+        throw .interruptsAfterReset(register.name, at: register.offset, bits: register.reset)
+      }
       before = register
+    }
+    try checkInterrupts(registers)
+  }
+
+  private static func checkInterrupts(_ registers: [Register]) throws(ValidationError) {
+    var names: [ObjectIdentifier: String] = [:]
+    for register in registers {
+      guard let interrupt = register.interrupt else { continue }
+      if let other = names.updateValue(register.name, forKey: ObjectIdentifier(interrupt)) {
+        throw .sharedInterrupt(other, and: register.name)
+      }
     }
   }
 }

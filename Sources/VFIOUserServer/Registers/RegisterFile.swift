@@ -23,6 +23,7 @@ public final class RegisterFile: Sendable {
   private let registers: [Register]
   private let shapes: [Shape]
   private let values: Monitor<[UInt64]>
+  private let places: [ObjectIdentifier: Int]
 
   /// Lays registers out, in any order.
   ///
@@ -47,6 +48,9 @@ public final class RegisterFile: Sendable {
         hasWriteHook: $0.onWrite != nil, hasInterrupt: $0.interrupt != nil)
     }
     values = Monitor(sorted.map(\.reset))
+    places = Dictionary(
+      sorted.enumerated().map { (ObjectIdentifier($1.identity), $0) },
+      uniquingKeysWith: { first, _ in first })
   }
 
   /// Returns every register to its reset value; hooks are not told.
@@ -170,6 +174,8 @@ extension RegisterFile {
   /// What a register of this file holds; for the device: no hook is called, and bits beyond the width are
   /// dropped.
   ///
+  /// Reading and writing are two steps; ``update(_:)-swift.method`` does both in one.
+  ///
   /// - Precondition: the register is one of those that the file was made of.
   public subscript(_ register: Register) -> UInt64 {
     get { update { $0[register] } }
@@ -205,9 +211,8 @@ extension RegisterFile {
   }
 
   private func place(of register: Register) -> Int {
-    guard let index = index(at: register.offset), registers[index].name == register.name else {
-      preconditionFailure(
-        "the register file has no register \(register.name) at \(hex(register.offset))")
+    guard let index = places[ObjectIdentifier(register.identity)] else {
+      preconditionFailure("the register file has no register \(register.name)")
     }
     return index
   }

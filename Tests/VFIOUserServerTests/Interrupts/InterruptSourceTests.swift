@@ -36,11 +36,31 @@ import VFIOUserTransport
     #expect(try !ContextBench.level(client))
   }
 
-  @Test func `A source sends its MSI vector modulo the number of vectors`() throws {
+  @Test func `A source sends its MSI vector modulo the number of vectors that are enabled`() throws
+  {
     let eventfds = try counters(2)
     try client.setTriggers(.msi, eventfds)
     source.raise()
     #expect(eventfds.map { $0.take() } == [0, 1])
+    // Multiple Message Enable: one vector, then two.
+    let control = try client.offset(ofCapability: 0x05) + 2
+    try client.store(UInt16(1), .configuration, at: control)
+    source.raise()
+    #expect(eventfds.map { $0.take() } == [1, 0])
+    try client.store(UInt16(1 | 1 << 4), .configuration, at: control)
+    source.raise()
+    #expect(eventfds.map { $0.take() } == [0, 1])
+  }
+
+  @Test func `A source that is lowered twice leaves a signal of the client's own alone`() throws {
+    let intx = try EventFD()
+    try client.setTrigger(.intx, intx)
+    source.raise()
+    #expect(intx.take() == 1)
+    source.lower()
+    try client.trigger(.intx)
+    source.lower()
+    #expect(intx.take() == 1)
   }
 
   @Test(arguments: [InterruptIndex.msi, .msix])
@@ -122,6 +142,25 @@ import VFIOUserTransport
     let error = RegisterFile.ValidationError.repeatedName("a", at: 0, and: 4)
     #expect(throws: error) {
       _ = try RegisterFile(size: 8, [Register("a", at: 0, .bits32), Register("a", at: 4, .bits32)])
+    }
+  }
+
+  @Test func `A register that interrupts is clear after a reset and has a source of its own`()
+    throws
+  {
+    let source = bench.device.sources[1]
+    let early = RegisterFile.ValidationError.interruptsAfterReset("a", at: 0, bits: 1)
+    #expect(throws: early) {
+      _ = try RegisterFile(size: 4, [Register("a", at: 0, .bits32, reset: 1, interrupt: source)])
+    }
+    let shared = RegisterFile.ValidationError.sharedInterrupt("a", and: "b")
+    #expect(throws: shared) {
+      _ = try RegisterFile(
+        size: 8,
+        [
+          Register("a", at: 0, .bits32, interrupt: source),
+          Register("b", at: 4, .bits32, interrupt: source),
+        ])
     }
   }
 
