@@ -28,6 +28,15 @@ final class AsyncCall: @unchecked Sendable {
     defer { continuation = nil }
     return continuation
   }
+
+  /// Resumes the task on a thread of the runtime, for callers that hold the connection's lock.
+  ///
+  /// Resuming takes the lock of the task's status. Who cancels a task holds that lock while the cancellation
+  /// handler waits for the connection's: the other order would be a deadlock.
+  func resumeLater(_ outcome: Outcome) {
+    guard let continuation = take() else { return }
+    Task.detached { continuation.resume(returning: outcome) }
+  }
 }
 
 /// A reply on its way to a task.

@@ -165,7 +165,7 @@ extension Connection {
     for call in state.calls.tasks {
       guard case .async(let pending) = call.kind, pending.deadline.hasPassed else { continue }
       let command = drop(&state, pending, call)
-      pending.take()?.resume(returning: .failure(.timedOut(command)))
+      pending.resumeLater(.failure(.timedOut(command)))
     }
   }
 }

@@ -42,7 +42,7 @@ extension Connection {
       pending.group?.waiter = nil
       state.forget(pending)
       state.calls.release(call)
-      pending.take()?.resume(returning: .failure(reason))
+      pending.resumeLater(.failure(reason))
     }
   }
 }

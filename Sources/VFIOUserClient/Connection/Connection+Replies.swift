@@ -90,7 +90,7 @@ extension Connection {
     guard case .async(let pending) = waiter.kind else { return state.reader.complete(waiter) }
     state.forget(pending)
     state.calls.release(waiter)
-    pending.take()?.resume(returning: .success(.nothing))
+    pending.resumeLater(.success(.nothing))
   }
 }
 

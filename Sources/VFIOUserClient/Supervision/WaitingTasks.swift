@@ -36,9 +36,11 @@ struct WaitingTasks {
     return continuations.removeValue(forKey: ticket)
   }
 
-  /// Ends the wait of all of them.
+  /// Ends the wait of all of them, on a thread of the runtime: see ``AsyncCall/resumeLater(_:)``.
   mutating func resumeAll() {
-    for (_, continuation) in continuations { continuation.resume() }
+    let all = Array(continuations.values)
     continuations.removeAll()
+    guard !all.isEmpty else { return }
+    Task.detached { for continuation in all { continuation.resume() } }
   }
 }
