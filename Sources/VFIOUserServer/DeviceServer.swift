@@ -284,7 +284,12 @@ public final class DeviceServer: Sendable {
 
   private func endClient(of listener: ListeningSocket) {
     listener.remove()
-    _ = state.withLock(when: { $0.client == nil }, before: .after(Self.handover)) { _ in }
+    waitUntilFree(before: .after(Self.handover))
+  }
+
+  /// Waits until no client is served, or the deadline has passed.
+  package func waitUntilFree(before deadline: Deadline) {
+    _ = state.withLock(when: { $0.client == nil }, before: deadline) { _ in }
   }
 }
 

@@ -22,12 +22,8 @@ extension DeviceServer {
   ///   there is no descriptor or thread left.
   public func connect(_ options: ClientOptions = ClientOptions()) throws -> Client {
     let (clientEnd, serverEnd) = try MessageSocket.pair()
-    let deadline = Deadline.after(.seconds(10))
-    let isOver = Monitor(false)
+    waitUntilFree(before: .after(.seconds(10)))
     // A thread of its own serves the client until it goes.
-    while hasClient, !deadline.hasPassed {
-      _ = isOver.withLock(when: { $0 }, before: .after(.milliseconds(1))) { _ in }
-    }
     try DetachedThread.start("vfio-user-test") { self.serve(serverEnd) }
     return try Client(clientEnd, options: options)
   }

@@ -2,6 +2,7 @@ import AllocationCounter
 import NVMeDevice
 import NVMeDriver
 import NVMeProtocol
+import TestSupport
 import Testing
 import VFIOUserClient
 import VFIOUserServer
@@ -36,13 +37,10 @@ private final class DrivenDisk {
     let file = try StorageFile(memory: 16 << 20)
     var options = NVMeConfiguration(namespaces: [NamespaceConfiguration(file, blockSize: 4096)])
     options.use(load.engine)
-    var made: NVMeDevice?
-    let server = try DeviceServer(NVMeDevice.description(of: options)) { context in
-      let device = try NVMeDevice(context, options)
-      made = device
-      return device
+    let (device, server) = try plug(NVMeDevice.description(of: options)) {
+      try NVMeDevice($0, options)
     }
-    device = try #require(made)
+    self.device = device
     self.server = server
     let (mine, theirs) = try MessageSocket.pair()
     try DetachedThread.start("server") { server.serve(theirs) }

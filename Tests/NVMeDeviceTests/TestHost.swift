@@ -338,11 +338,5 @@ func pattern(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
 func serveDisk(
   _ options: NVMeConfiguration, _ serverOptions: ServerOptions = ServerOptions()
 ) throws -> (NVMeDevice, DeviceServer) {
-  var made: NVMeDevice?
-  let server = try DeviceServer(NVMeDevice.description(of: options), serverOptions) { context in
-    let device = try NVMeDevice(context, options)
-    made = device
-    return device
-  }
-  return (try #require(made), server)
+  try plug(NVMeDevice.description(of: options), serverOptions) { try NVMeDevice($0, options) }
 }

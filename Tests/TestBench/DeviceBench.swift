@@ -19,14 +19,7 @@ public final class DeviceBench<Plugged: Device> {
     _ description: PCIDescription, _ options: ServerOptions = ServerOptions(),
     make: (DeviceContext) throws -> Plugged
   ) throws {
-    var made: Plugged?
-    server = try DeviceServer(description, options) { context in
-      let device = try make(context)
-      made = device
-      return device
-    }
-    guard let made else { throw StillOccupied() }
-    device = made
+    (device, server) = try plug(description, options, make: make)
   }
 
   /// A client; the one before needs a moment to be gone.

@@ -34,3 +34,20 @@ extension DeviceServer {
     }
   }
 }
+
+/// Makes a device and its server.
+///
+/// - Returns: both; the device as what it is.
+public func plug<Made: Device>(
+  _ description: PCIDescription, _ options: ServerOptions = ServerOptions(),
+  make: (DeviceContext) throws -> Made
+) throws -> (device: Made, server: DeviceServer) {
+  var made: Made?
+  let server = try DeviceServer(description, options) { context in
+    let device = try make(context)
+    made = device
+    return device
+  }
+  guard let made else { preconditionFailure("the server has made its device") }
+  return (made, server)
+}

@@ -4,6 +4,7 @@ import Testing
 import VFIOUserClient
 import VFIOUserProtocol
 import VFIOUserServer
+import VFIOUserTesting
 import VFIOUserTransport
 
 /// A device with two sources, whose work waits until the test lets it go on.
@@ -99,11 +100,7 @@ struct ContextBench {
   }
 
   func connect() throws -> Client {
-    let server = server
-    #expect(eventually { !server.hasClient })
-    let (mine, theirs) = try MessageSocket.pair()
-    try DetachedThread.start("server") { server.serve(theirs) }
-    let client = try Client(mine)
+    let client = try server.connect()
     try client.map(memory, at: 0x10000, size: 4096)
     return client
   }

@@ -26,7 +26,7 @@ extension EduDevice {
   func start(_ work: EduEffect) throws(Errno) {
     do {
       switch work {
-      case .none, .raised, .acknowledged: break
+      case .none, .raised: break
       case .compute(let work):
         try context.afterReply { memory in memory.ifCurrent { self.change { $0.finish(work) } } }
       case .transfer(let work): try context.afterReply { self.carryOut(work, $0) }

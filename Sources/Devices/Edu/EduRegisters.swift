@@ -78,7 +78,6 @@ struct EduRegisters: Sendable {
     case .interruptRaise: return raise(word)
     case .interruptAcknowledge:
       interruptStatus &= ~word
-      return .acknowledged
     case .source where !isTransferring: source = value
     case .destination where !isTransferring: destination = value
     case .count where !isTransferring: count = value
@@ -162,8 +161,6 @@ enum EduEffect: Equatable, Sendable {
   case none
   /// An interrupt: a message, or INTx goes high.
   case raised
-  /// INTx goes low, if no interrupt is left.
-  case acknowledged
   /// A factorial is to be computed.
   case compute(EduFactorial)
   /// Bytes are to be moved.
