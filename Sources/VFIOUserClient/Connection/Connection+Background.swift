@@ -160,7 +160,7 @@ extension Connection {
     }
   }
 
-  private func expireAsyncCalls(_ state: inout State) {
+  func expireAsyncCalls(_ state: inout State) {
     guard state.calls.hasTasks else { return }
     for call in state.calls.tasks {
       guard case .async(let pending) = call.kind, pending.deadline.hasPassed else { continue }
