@@ -131,7 +131,7 @@ let package = Package(
     tests(
       "VFIOUserClientTests",
       ["VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol", logging]),
-    tests("SerialDeviceTests", ["SerialDevice", "VFIOUserServer", "VFIOUserClient"]),
+    tests("SerialDeviceTests", ["SerialDevice", "TestBench", "VFIOUserServer", "VFIOUserClient"]),
     tests(
       "EduDeviceTests",
       [

@@ -18,6 +18,9 @@ final class CommandDispatcher: Sendable {
   let quiet: EventFD
   /// What DEVICE_FEATURE can do, by feature.
   let features: [FeatureIndex: any DeviceFeatureHandler]
+  /// Nil for a device that cannot be saved.
+  let migration: Migration?
+  let logging: DMALogging
   var logger: Logger { options.logger }
   /// Counts descriptors of all clients that wait to be closed, so that connecting again gains nothing.
   let peerDescriptors = PeerDescriptors()
@@ -41,9 +44,14 @@ final class CommandDispatcher: Sendable {
     var options = options
     options.logger = options.logger.limited
     self.options = options
-    self.features = features
     device = try makeDevice(DeviceContext(core))
     fillsReads = device.fillsReads
+    logging = DMALogging(core.memory)
+    migration = (device as? any SavableDevice).map { [core] in
+      Migration(core, $0, telling: quiet, options.logger)
+    }
+    let known = migration.map { [logging] in MigrationFeatures.handlers($0, logging) } ?? [:]
+    self.features = known.merging(features) { _, own in own }
     if clinux_signals_without_waiting() == 0 {
       options.logger.warning(
         """
@@ -61,7 +69,7 @@ final class CommandDispatcher: Sendable {
   func serve(
     _ header: Header, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList, surplus: Bool,
     into outbox: inout Outbox
-  ) -> PendingUnmap? {
+  ) -> PendingReply? {
     guard !header.flags.isReply else { return nil }
     // Also when the command fails behind the part that allowed it.
     defer { if core.memory.takeDMAAllowed() { device.dmaAllowed() } }
@@ -91,7 +99,7 @@ final class CommandDispatcher: Sendable {
   private func dispatch(
     _ header: Header, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList, surplus: Bool,
     into outbox: inout Outbox
-  ) throws(Errno) -> PendingUnmap? {
+  ) throws(Errno) -> PendingReply? {
     switch header.command {
     case .dmaUnmap: return try unmapMemory(header, payload, into: &outbox)
     case .regionRead: try readRegion(header, payload, into: &outbox)
@@ -106,8 +114,10 @@ final class CommandDispatcher: Sendable {
     case .deviceReset: try resetDevice(header, payload, into: &outbox)
     case .version: throw .invalidArgument  // once, and that was the first message
     case .deviceGetRegionIOFDs: try getRegionSignals(header, payload, into: &outbox)
-    case .deviceFeature: try useFeature(header, payload, into: &outbox)
-    case .migrationDataRead, .migrationDataWrite, .dirtyPages: throw .notSupported
+    case .deviceFeature: return try useFeature(header, payload, into: &outbox)
+    case .migrationDataRead: try readMigrationData(header, payload, into: &outbox)
+    case .migrationDataWrite: try writeMigrationData(header, payload, into: &outbox)
+    case .dirtyPages: throw .notSupported
     default: throw .noFunction
     }
     return nil
@@ -129,6 +139,20 @@ final class CommandDispatcher: Sendable {
   ) {
     guard header.wantsReply else { return }
     outbox.append(header.reply(payload: 0), payload, descriptors: descriptors)
+  }
+
+  /// Answers a command with a fixed part and data behind it, unless its sender wants no answer.
+  func reply(
+    to header: Header, _ payload: some FixedSizeMessage & WireEncodable, followedBy data: [UInt8],
+    into outbox: inout Outbox
+  ) {
+    guard header.wantsReply else { return }
+    let size = payload.wireSize
+    outbox.append(header.reply(payload: 0), payload: size + data.count, discarding: false) {
+      bytes in
+      payload.encode(into: &bytes)
+      for (place, byte) in data.enumerated() { bytes.storeLittleEndian(byte, at: size + place) }
+    }
   }
 
   /// Answers a command whose reply is a header alone.
@@ -156,6 +180,7 @@ final class CommandDispatcher: Sendable {
     core.reset()
     device.reset()
     core.memory.beginGeneration()
+    migration?.deviceWasReset()
     core.memory.allowDMA()
   }
 
@@ -173,5 +198,7 @@ final class CommandDispatcher: Sendable {
     device.clientLeft()
     core.interrupts.disconnect(generation)
     core.memory.beginGeneration()
+    logging.stop()
+    migration?.clientLeft()
   }
 }

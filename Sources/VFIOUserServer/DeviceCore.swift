@@ -12,6 +12,7 @@ final class DeviceCore: Sendable {
   let regions: RegionSet
   let signals: RegionIOEvents
   let worker = Worker()
+  let kind: DeviceKind
 
   init(
     for description: PCIDescription, guardsMemory: Bool
@@ -23,6 +24,7 @@ final class DeviceCore: Sendable {
     configuration = try ConfigurationSpace(description, layout, interrupts, memory)
     regions = try RegionSet(description, layout, configurationSize: configuration.size)
     signals = try RegionIOEvents(description.ioEventAreas, regions)
+    kind = DeviceKind(description, regions, interrupts)
   }
 
   /// Ends the present generation: what was begun in it completes nothing and interrupts nobody.
@@ -34,5 +36,11 @@ final class DeviceCore: Sendable {
     configuration.reset()
     memory.setBusMaster(false)
     interrupts.reset()
+  }
+
+  /// Ends the present generation, as a reset does, for a state that is loaded.
+  func beginLoading() {
+    interrupts.endGeneration(memory.endGeneration())
+    memory.beginGeneration()
   }
 }

@@ -21,17 +21,17 @@ extension Session {
   var deadline: Deadline {
     min(
       messageDeadline,
-      sendDeadline.map { min($0, retryDeadline ?? .never) } ?? unmap?.deadline ?? .never)
+      sendDeadline.map { min($0, retryDeadline ?? .never) } ?? pending?.deadline ?? .never)
   }
 
   /// Whether the device's letting go of windows is to be heard of.
-  var awaitsDevice: Bool { unmap != nil && sendDeadline == nil }
+  var awaitsDevice: Bool { pending != nil && sendDeadline == nil }
 
   /// Serves what is there.
   mutating func proceed() throws(StreamError) {
     dispatcher.core.memory.enterReceivingThread()
     guard try hasRoomForReplies() else { return }
-    try finishUnmap()
+    try finishPending()
     try serveAndFlush()
     var reads = 0
     while isReady, reads < Self.maxReads {

@@ -21,8 +21,8 @@ struct Session: ~Copyable {
   var outbox = Outbox()
   /// Nil until the version is agreed.
   private(set) var channel: DMAChannel?
-  /// The unmap that waits for the device, and what waits behind it.
-  private(set) var unmap: PendingUnmap?
+  /// The command that waits for the device, and what waits behind it.
+  private(set) var pending: PendingReply?
   private(set) var parked = ParkedMessages()
   /// Whether a thread does nothing but serve this client, and may wait for it.
   private let hasThread: Bool
@@ -66,17 +66,17 @@ struct Session: ~Copyable {
     while true {
       try serveWhatIsInHand()
       try flush()
-      if let unmap { try wait(beside: unmap) } else { try receiver.receive() }
+      if let pending { try wait(beside: pending) } else { try receiver.receive() }
     }
   }
 
   /// Waits for the device to let go of windows, and for the client at the same time.
-  private mutating func wait(beside unmap: PendingUnmap) throws(StreamError) {
+  private mutating func wait(beside pending: PendingReply) throws(StreamError) {
     let socket = receiver.socket
     let isReading = !parked.isFull
     let due = isReading ? receiver.messageDue() ?? .never : .never
     let happened = try socket.wait(
-      for: isReading ? .readable : [], or: dispatcher.quiet, before: min(due, unmap.deadline))
+      for: isReading ? .readable : [], or: dispatcher.quiet, before: min(due, pending.deadline))
     if !isReading {
       if happened.contains(.hangUp) { throw .closedByPeer }
     } else if !happened.isEmpty {
@@ -84,7 +84,7 @@ struct Session: ~Copyable {
     } else if due.hasPassed {
       throw .deadlinePassed(during: .receiving)
     }
-    try finishUnmap()
+    try finishPending()
   }
 
   /// Whether another command can be served now.
@@ -95,29 +95,29 @@ struct Session: ~Copyable {
     while isReady, var frame = try receiver.nextInHand() {
       if frame.header.flags.isReply {
         receive(reply: frame)
-      } else if !parked.isEmpty || unmap?.keepsWaiting(frame.header.command) == true {
+      } else if !parked.isEmpty || pending?.keepsWaiting(frame.header.command) == true {
         parked.append(Self.park(&frame, of: receiver.assembler))
       } else if let begun = Self.serve(&frame, of: receiver.assembler, dispatcher, into: &outbox) {
-        unmap = begun
+        pending = begun
       }
       if outbox.isFull { try flushAmidst() }
     }
   }
 
-  /// Answers the unmap that waits, if it can be answered, and then serves what has waited behind it.
-  mutating func finishUnmap() throws(StreamError) {
-    guard let pending = unmap, sendDeadline == nil else { return }
+  /// Answers the command that waits, if it can be answered, and then serves what has waited behind it.
+  mutating func finishPending() throws(StreamError) {
+    guard let waiting = pending, sendDeadline == nil else { return }
     _ = dispatcher.quiet.take()
     dispatcher.core.worker.hold()
-    unmap = dispatcher.finishUnmap(pending, into: &outbox)
+    pending = dispatcher.finish(waiting, into: &outbox)
     while sendDeadline == nil, let command = parked.nextCommand,
-      unmap?.keepsWaiting(command) != true, let message = parked.takeFirst()
+      pending?.keepsWaiting(command) != true, let message = parked.takeFirst()
     {
       let payload = message.payload
       let begun = dispatcher.serve(
         message.header, payload.span, &message.descriptors, surplus: message.surplus,
         into: &outbox)
-      if let begun { unmap = begun }
+      if let begun { pending = begun }
       if outbox.isFull { try flushAmidst() }
     }
   }
@@ -134,7 +134,7 @@ struct Session: ~Copyable {
   private static func serve(
     _ frame: inout Frame, of assembler: borrowing FrameAssembler, _ dispatcher: CommandDispatcher,
     into outbox: inout Outbox
-  ) -> PendingUnmap? {
+  ) -> PendingReply? {
     dispatcher.serve(
       frame.header, assembler.payload(of: frame), &frame.descriptors,
       surplus: frame.hadSurplusDescriptors, into: &outbox)

@@ -14,6 +14,14 @@ final class Worker: Sendable {
     var held: [@Sendable () -> Void] = []
     var isRunning = false
     var isStopping = false
+    /// Whether a closure is being run.
+    var isBusy = false
+    /// Nothing begins until ``resume()``.
+    var isPaused = false
+    /// Hears once that nothing waits and nothing runs.
+    var idleObserver: (@Sendable () -> Void)?
+
+    var isIdle: Bool { ready.isEmpty && held.isEmpty && !isBusy }
   }
 
   /// Most closures that wait; the client decides how fast callbacks come, so there is an end.
@@ -68,16 +76,54 @@ final class Worker: Sendable {
     }
   }
 
+  /// Begins nothing more once everything is done that waits now, until ``resume()``.
+  ///
+  /// - Parameter observer: called when that is so, perhaps on this thread.
+  func pause(_ observer: @escaping @Sendable () -> Void) {
+    let isIdle = state.withLock { state in
+      if state.isIdle {
+        state.isPaused = true
+      } else {
+        state.idleObserver = observer
+      }
+      return state.isPaused
+    }
+    if isIdle { observer() }
+  }
+
+  /// Goes on.
+  func resume() {
+    state.update { state in
+      state.isPaused = false
+      state.idleObserver = nil
+    }
+  }
+
   deinit { state.update { $0.isStopping = true } }
 
   private static func run(_ state: Monitor<State>) {
     while true {
-      let batch = state.withLock(when: { !$0.ready.isEmpty || $0.isStopping }) { state in
+      let batch = state.withLock(
+        when: { $0.isStopping || !$0.ready.isEmpty && !$0.isPaused }
+      ) { state in
         defer { state.ready = [] }
+        state.isBusy = true
         return state.ready
       }
       guard let batch, !batch.isEmpty else { return }
       for body in batch { body() }
+      noteIdle(state)
     }
+  }
+
+  /// A batch is done: whoever has waited for the last one hears of it.
+  private static func noteIdle(_ state: Monitor<State>) {
+    let observer = state.withLock { state -> (@Sendable () -> Void)? in
+      state.isBusy = false
+      guard state.isIdle, let observer = state.idleObserver.take() else { return nil }
+      state.isPaused = true
+      return observer
+    }
+    observer?()
   }
 }

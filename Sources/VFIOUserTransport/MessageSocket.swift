@@ -2,8 +2,10 @@ internal import CLinux
 public import SystemPackage
 
 /// A connected UNIX stream socket that carries messages with file descriptors.
+@safe
 public final class MessageSocket: Sendable {
-  package let descriptor: OwnedDescriptor
+  // Sound: written by `init` and `deinit` only, and there only until then.
+  nonisolated(unsafe) private var owned: OwnedDescriptor?
   /// Closes the descriptors sent by the peer, and the socket itself, whose queue may hold more of
   /// them.
   package let peer: PeerDescriptors
@@ -16,17 +18,20 @@ public final class MessageSocket: Sendable {
 
   /// Takes ownership of a connected socket to a peer that may have sent descriptors before.
   package init(adopting descriptor: consuming OwnedDescriptor, peer: PeerDescriptors) {
-    self.descriptor = descriptor
+    unsafe owned = consume descriptor
     self.peer = peer
+  }
+
+  package var descriptor: OwnedDescriptor {
+    @inline(__always) _read { yield unsafe owned! }
   }
 
   deinit {
     // Unread data may carry descriptors. The kernel closes them with the last descriptor of the
-    // socket, which may block: so a duplicate is closed on the peer's closing thread. The
-    // connection has been shut down before, so nothing more arrives.
-    guard clinux_is_empty_stream(descriptor.number) == 0 else { return }
-    let number = clinux_duplicate(descriptor.number)
-    if number >= 0 { peer.closeElsewhere(number) }
+    // socket, which may block: so that is closed on the peer's closing thread, and nobody here has
+    // another. The connection has been shut down before, so nothing more arrives.
+    guard let last = unsafe owned.take(), clinux_is_empty_stream(last.number) == 0 else { return }
+    peer.closeElsewhere(last.release())
   }
 
   /// Connects to the socket at `path`.

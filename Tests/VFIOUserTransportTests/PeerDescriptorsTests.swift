@@ -54,6 +54,24 @@ private func list(_ sockets: [LingeringSocket], from sender: PeerDescriptors) ->
     #expect(eventually { sender.count == 0 })
   }
 
+  /// The closing thread may be faster than the one that lets go of the socket.
+  @Test func `A socket with a lingering descriptor in its queue never has its last close here`()
+    throws
+  {
+    let sender = PeerDescriptors()
+    for _ in 0..<1000 {
+      let lingering = LingeringSocket()
+      let elapsed = try ContinuousClock().measure {
+        let (mine, theirs) = try MessageSocket.pair(peer: sender)
+        try send(lingering.take(), over: theirs)
+        mine.shutdown()
+      }
+      try #require(elapsed < .seconds(5))
+      lingering.end()
+    }
+    #expect(eventually { sender.count == 0 })
+  }
+
   @Test(arguments: [PeerDescriptors.limit, PeerDescriptors.limit + 1])
   func `A connection ends if more descriptors than the limit wait to be closed`(count: Int) throws {
     let sockets = (0..<count).map { _ in LingeringSocket() }

@@ -2,7 +2,7 @@
 ///
 /// What takes time is handed out as an ``EduEffect`` and comes back when it is done, unless the device was
 /// reset or its client has gone since.
-struct EduRegisters: Sendable {
+struct EduRegisters: Codable, Sendable {
   /// Major and minor version, and the word.
   static let identification: UInt32 = 0x0100_00ED
   /// What the interrupt status shows after a factorial, and after a transfer.
@@ -153,6 +153,14 @@ struct EduRegisters: Sendable {
 
   /// As after power-on.
   mutating func reset() { self = EduRegisters() }
+
+  /// What is wrong with registers that come from elsewhere, of a device with nothing under way; nil if nothing.
+  var problem: String? {
+    if buffer.count != EduTransfer.bufferSize {
+      return "the buffer has \(buffer.count) bytes instead of \(EduTransfer.bufferSize)"
+    }
+    return isComputing || isTransferring ? "work is under way, and nobody does it" : nil
+  }
 }
 
 /// What a write, or the end of some work, asks for.

@@ -14,7 +14,7 @@ struct EduFactorial: Equatable, Sendable {
 }
 
 /// The command register of transfers; other bits are kept and mean nothing.
-struct EduCommand: OptionSet, Sendable {
+struct EduCommand: OptionSet, Codable, Sendable {
   let rawValue: UInt64
 
   /// Starts the transfer; reads as one until it has ended.

@@ -9,16 +9,20 @@ internal import VFIOUserTransport
 /// Every method may be called from any thread; none waits for a copy.
 final class CopyEngine: Sendable {
   /// What the read-only registers show.
-  struct Status: Equatable {
+  struct Status: Codable, Equatable, Sendable {
     var waiting: UInt32 = 0
     var error: UInt32 = 0
     var completed: UInt64 = 0
     var interrupts: UInt32 = 0
   }
 
-  private struct State {
+  fileprivate struct State {
     var request = CopyRequest()
     var status = Status()
+    /// Whether the doorbell's descriptor is not acted on for now.
+    var isSuspended = false
+    /// Whether it was rung meanwhile.
+    var hasRung = false
   }
 
   /// Most copies that wait.
@@ -59,7 +63,7 @@ final class CopyEngine: Sendable {
     // A reset on another thread may come first: then this belongs to nobody.
     memory.ifCurrent {
       found = state.withLock { state in
-        guard !byDescriptor || state.request.control.contains(.hearsDescriptor) else { return nil }
+        guard !byDescriptor || state.hearsDescriptor() else { return nil }
         state.status.waiting += 1
         return (state.request, state.status.waiting <= Self.maxWaiting)
       }
@@ -97,6 +101,39 @@ final class CopyEngine: Sendable {
     }
   }
 
+  // MARK: Suspension
+
+  /// The doorbell's descriptor waits; copies end by themselves.
+  func suspend() { state.withLock { $0.isSuspended = true } }
+
+  /// Goes on, with what was rung meanwhile.
+  func resume() {
+    let hasRung = state.withLock { state in
+      state.isSuspended = false
+      return exchange(&state.hasRung, with: false)
+    }
+    if hasRung { ring(byDescriptor: true) }
+  }
+
+  /// What a suspended engine has beyond the registers.
+  struct Record: Codable, Sendable {
+    var status: Status
+    var hasRung: Bool
+  }
+
+  var record: Record {
+    state.withLock { Record(status: $0.status, hasRung: $0.hasRung) }
+  }
+
+  /// Takes over what another engine had.
+  func load(_ record: Record, _ request: CopyRequest) {
+    state.withLock { state in
+      state.status = record.status
+      state.hasRung = record.hasRung
+      state.request = request
+    }
+  }
+
   // MARK: Interrupts, with the lock held, so that register and interrupt say the same
 
   private func interrupt(_ bit: UInt32, _ vector: Int, _ state: inout State) {
@@ -124,6 +161,7 @@ final class CopyEngine: Sendable {
     state.withLock { state in
       state.request = CopyRequest()
       state.status = Status()
+      state.hasRung = false
     }
   }
 
@@ -134,5 +172,14 @@ final class CopyEngine: Sendable {
       state.status.waiting = 0
       state.request.control.remove(.hearsDescriptor)
     }
+  }
+}
+
+extension CopyEngine.State {
+  /// Whether a ring by descriptor begins a copy now; else it is noted, if it will later.
+  fileprivate mutating func hearsDescriptor() -> Bool {
+    guard request.control.contains(.hearsDescriptor) else { return false }
+    hasRung = hasRung || isSuspended
+    return !isSuspended
   }
 }

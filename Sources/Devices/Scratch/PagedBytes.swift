@@ -2,7 +2,7 @@ internal import SystemPackage
 internal import VFIOUserTransport
 
 /// Memory that costs nothing where nobody has written.
-struct PagedBytes: Sendable {
+struct PagedBytes: Codable, Sendable {
   private static let pageSize = 64 << 10
 
   private let count: UInt64
@@ -13,6 +13,12 @@ struct PagedBytes: Sendable {
   init(count: Int) {
     self.count = UInt64(count)
     pages = Array(repeating: nil, count: (count + Self.pageSize - 1) / Self.pageSize)
+  }
+
+  /// Whether bytes that come from elsewhere are as many, in pages like these.
+  func canBecome(_ other: PagedBytes) -> Bool {
+    other.count == count && other.pages.count == pages.count
+      && other.pages.allSatisfy { $0 == nil || $0?.count == Self.pageSize }
   }
 
   /// All zeros again.

@@ -54,9 +54,9 @@ internal import VFIOUserTransport
 /// A reset clears registers and BAR 1 and ends all copies; BAR 2 is as it was. Copies that are under way
 /// when the device is reset or its client goes complete nothing.
 public final class ScratchDevice: Device {
-  private let engine: CopyEngine
-  private let registers: RegisterFile
-  private let memory = Monitor(PagedBytes(count: 2 << 20))
+  let engine: CopyEngine
+  let registers: RegisterFile
+  let memory = Monitor(PagedBytes(count: 2 << 20))
   private let bell: DoorbellWatcher?
 
   /// Makes a device, which begins to wait for the doorbell's descriptor.

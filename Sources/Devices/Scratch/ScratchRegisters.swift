@@ -44,6 +44,14 @@ enum ScratchRegisters {
       ])
   }
 
+  /// The copy that the registers describe.
+  static func request(in file: RegisterFile) -> CopyRequest {
+    CopyRequest(
+      source: file.value(at: 0x10) ?? 0, destination: file.value(at: 0x18) ?? 0,
+      count: file.value(at: 0x20) ?? 0,
+      control: .init(rawValue: UInt32(truncatingIfNeeded: file.value(at: control) ?? 0)))
+  }
+
   /// The descriptor of the doorbell is not to be heard any more.
   static func forgetDescriptor(in file: RegisterFile) {
     let bit = UInt64(CopyRequest.Control.hearsDescriptor.rawValue)

@@ -52,6 +52,9 @@ struct ByteQueue: ~Copyable, Sendable {
 
   mutating func removeAll() { removeFirst(count) }
 
+  /// All bytes, the oldest first.
+  var bytes: [UInt8] { (0..<count).map { storage[(head + $0) % storage.count] } }
+
   /// Lends the oldest bytes, as many as are contiguous.
   func withFront<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
     let end = min(head + count, storage.count)

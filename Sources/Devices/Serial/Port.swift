@@ -1,4 +1,5 @@
 internal import CLinux
+internal import VFIOUserServer
 internal import VFIOUserTransport
 
 /// The state protected by the port's lock: the UART, the buffers on both sides of it, and the
@@ -25,6 +26,9 @@ struct Port: ~Copyable {
   private var watched = Watch()
   var isClosing = false
   var hasPumpEnded = false
+  private var isSuspended = false
+  /// Hears once that the pump has left both sides alone.
+  private var suspendObserver: (@Sendable () -> Void)?
 
   /// The events that the pump waits for.
   private struct Watch: Equatable {
@@ -139,6 +143,7 @@ struct Port: ~Copyable {
   /// The events that the pump has to wait for; nil if it has to end.
   mutating func plan() -> Plan? {
     guard !isClosing else { return nil }
+    if isSuspended { return Plan(whenSuspended: suspendObserver.take()) }
     watched = wanted
     return Plan(
       input: watched.input ? cable.input : nil,
@@ -146,12 +151,64 @@ struct Port: ~Copyable {
       output: watched.output ? cable.output : nil,
       leaving: cable.leaving,
       listener: cable.listener,
-      ticks: watched.tick)
+      ticks: watched.tick, whenSuspended: nil)
   }
 
   /// Adds bytes read by the pump; there is room, since only the pump adds bytes.
   mutating func take(_ bytes: ArraySlice<UInt8>) {
     for byte in bytes { inbound.append(byte) }
+  }
+}
+
+// MARK: Suspension and state
+
+extension Port {
+  /// The chip, and the bytes on the wire in both directions.
+  struct Record: Codable, Sendable {
+    var uart: UART16550
+    var inbound: [UInt8]
+    var outbound: [UInt8]
+    var isBreakWaiting: Bool
+  }
+
+  /// Nothing moves to and from the far end until ``resume()``.
+  ///
+  /// - Returns: what is to be called at once, when no pump will do it.
+  mutating func suspend(
+    _ observer: @escaping @Sendable () -> Void
+  ) -> (@Sendable () -> Void)? {
+    isSuspended = true
+    guard !hasPumpEnded, !isClosing else { return observer }
+    suspendObserver = observer
+    return nil
+  }
+
+  mutating func resume() {
+    isSuspended = false
+    suspendObserver = nil
+  }
+
+  var record: Record {
+    Record(
+      uart: uart, inbound: inbound.bytes, outbound: outbound.bytes, isBreakWaiting: isBreakWaiting)
+  }
+
+  /// Takes over what another port had; the interrupt is loaded by others.
+  mutating func load(_ record: Record) throws(StateError) {
+    if let problem = record.uart.problem { throw StateError(problem) }
+    guard record.inbound.count <= Self.inboundCapacity + ByteQueue.slack,
+      record.outbound.count <= Self.outboundCapacity + ByteQueue.slack
+    else {
+      throw StateError(
+        "\(record.inbound.count) and \(record.outbound.count) bytes are on the wire, too many")
+    }
+    uart = record.uart
+    isBreakWaiting = record.isBreakWaiting
+    inbound.removeAll()
+    for byte in record.inbound { inbound.append(byte) }
+    outbound.removeAll()
+    for byte in record.outbound { outbound.append(byte) }
+    shownLevel = uart.interruptLevel
   }
 }
 
@@ -164,4 +221,15 @@ struct Plan {
   let listener: ListeningSocket?
   /// Whether ``Port/tick()`` is due in a millisecond.
   let ticks: Bool
+  /// To be called by the pump when it waits for nothing but being woken.
+  let whenSuspended: (@Sendable () -> Void)?
+}
+
+extension Plan {
+  /// Nothing but being woken.
+  init(whenSuspended observer: (@Sendable () -> Void)?) {
+    self.init(
+      input: nil, room: 0, output: nil, leaving: nil, listener: nil, ticks: false,
+      whenSuspended: observer)
+  }
 }

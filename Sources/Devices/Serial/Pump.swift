@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Logging
+internal import VFIOUserServer
 internal import VFIOUserTransport
 
 /// The thread that waits for the far end, and the lock that it shares with register accesses.
@@ -36,6 +37,27 @@ final class Pump: Sendable {
     return result
   }
 
+  /// Leaves both sides alone until ``resume()``; the thread says when it does.
+  func suspend(_ whenDone: @escaping @Sendable () -> Void) {
+    let atOnce = port.withLock { $0.suspend(whenDone) }
+    wake.signal()
+    atOnce?()
+  }
+
+  /// Goes on.
+  func resume() {
+    withPort { $0.resume() }
+    wake.signal()
+  }
+
+  /// What a suspended port has.
+  var record: Port.Record { port.withLock { $0.record } }
+
+  /// Takes over what another port had.
+  func load(_ record: Port.Record) throws(StateError) {
+    try port.withLock { (port) throws(StateError) in try port.load(record) }
+  }
+
   /// Stops the thread, waits for it to end, and releases the far end.
   func stop() {
     port.withLock { $0.isClosing = true }
@@ -47,6 +69,7 @@ final class Pump: Sendable {
     var bytes = [UInt8](repeating: 0, count: Port.inboundCapacity)
     var acceptAfter = Deadline.after(.zero)
     while let plan = port.withLock({ $0.plan() }) {
+      plan.whenSuspended?()
       let mayAccept = acceptAfter.hasPassed
       var polled = Self.interests(plan, wake, mayAccept: mayAccept)
       var limit = plan.listener == nil || mayAccept ? Deadline.never : acceptAfter

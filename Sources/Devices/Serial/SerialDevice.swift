@@ -24,7 +24,7 @@ public final class SerialDevice: Device {
     case always
   }
 
-  private let pump: Pump
+  let pump: Pump
 
   /// Creates a port and starts the thread that waits for the far end.
   ///

@@ -1,14 +1,22 @@
+/// What a FIFO holds.
+protocol FIFOElement: Codable, Sendable {
+  /// What is in a place that nobody uses.
+  static var filler: Self { get }
+}
+
+extension UInt8: FIFOElement {
+  static var filler: UInt8 { 0 }
+}
+
 /// A queue of at most sixteen elements without heap allocation.
-struct ShortFIFO<Element: Sendable>: Sendable {
+struct ShortFIFO<Element: FIFOElement>: Sendable {
   static var depth: Int { 16 }
 
   private var slots: [16 of Element]
   private var head = 0
   private(set) var count = 0
 
-  init(filler: Element) {
-    slots = .init(repeating: filler)
-  }
+  init() { slots = .init(repeating: Element.filler) }
 
   var isEmpty: Bool { count == 0 }
 
@@ -52,4 +60,26 @@ struct ShortFIFO<Element: Sendable>: Sendable {
   }
 
   private func slot(_ index: Int) -> Int { (head + index) % Self.depth }
+}
+
+extension ShortFIFO: Codable {
+  /// Decodes the elements, the oldest first.
+  ///
+  /// - Throws: when there are more than fit.
+  init(from decoder: any Decoder) throws {
+    let elements = try [Element](from: decoder)
+    guard elements.count <= Self.depth else {
+      throw DecodingError.dataCorrupted(
+        DecodingError.Context(
+          codingPath: decoder.codingPath,
+          debugDescription: "\(elements.count) elements, a FIFO holds \(Self.depth)"))
+    }
+    self.init()
+    for element in elements { append(element) }
+  }
+
+  /// Encodes the elements, the oldest first.
+  func encode(to encoder: any Encoder) throws {
+    try (0..<count).map { slots[slot($0)] }.encode(to: encoder)
+  }
 }

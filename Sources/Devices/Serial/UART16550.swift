@@ -6,20 +6,22 @@
 ///
 /// The interrupt is level-triggered, and unlike on an ISA card it is not gated by OUT2: PCI cards
 /// have no such gate.
-public struct UART16550: Sendable {
+public struct UART16550: Codable, Sendable {
   /// Capacity of a FIFO in characters; while FIFOs are disabled, each direction holds one.
   public static let fifoDepth = 16
 
   /// A character, and whether it stands for a break.
   ///
   /// The guest acknowledges the break by reading LSR.
-  struct ReceivedCharacter: Sendable {
+  struct ReceivedCharacter: FIFOElement {
     var byte: UInt8 = 0
     var isBreak = false
+
+    static var filler: ReceivedCharacter { ReceivedCharacter() }
   }
 
-  var received = ShortFIFO(filler: ReceivedCharacter())
-  var transmitted = ShortFIFO<UInt8>(filler: 0)
+  var received = ShortFIFO<ReceivedCharacter>()
+  var transmitted = ShortFIFO<UInt8>()
   /// The value of RBR while nothing is received: the last character.
   var lastReceived: UInt8 = 0
   var hasOverrun = false
@@ -55,6 +57,20 @@ public struct UART16550: Sendable {
     let inputs = modemInputs
     self = UART16550()
     modemInputs = inputs
+  }
+
+  /// What is wrong with a state that comes from elsewhere; nil if nothing.
+  var problem: String? {
+    if received.count > depth || transmitted.count > depth {
+      return "\(received.count) and \(transmitted.count) characters, where a FIFO holds \(depth)"
+    }
+    if !(0...Int(Int32.max) ~= lostTransmissions) { return "\(lostTransmissions) lost characters" }
+    let bits = [
+      interruptEnable.rawValue & ~InterruptEnable.implemented, fifoControl.rawValue & ~0xC1,
+      modemControl.rawValue & ~ModemControl.implemented, modemDeltas & 0xF0,
+      modemInputs.rawValue & 0x0F,
+    ]
+    return bits.allSatisfy { $0 == 0 } ? nil : "a register has bits that it does not implement"
   }
 
   var isFIFOEnabled: Bool { fifoControl.contains(.enable) }

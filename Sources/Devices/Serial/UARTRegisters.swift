@@ -20,7 +20,7 @@ extension UART16550 {
   }
 
   /// The modem input lines, as in the upper half of MSR.
-  public struct ModemLines: OptionSet, Sendable {
+  public struct ModemLines: OptionSet, Codable, Sendable {
     /// Bits 4 to 7 of the MSR.
     public let rawValue: UInt8
 
@@ -37,7 +37,7 @@ extension UART16550 {
     public static let carrierDetect = ModemLines(rawValue: 0x80)
   }
 
-  struct InterruptEnable: OptionSet, Sendable {
+  struct InterruptEnable: OptionSet, Codable, Sendable {
     let rawValue: UInt8
     static let received = InterruptEnable(rawValue: 0x01)
     static let transmitterEmpty = InterruptEnable(rawValue: 0x02)
@@ -47,7 +47,7 @@ extension UART16550 {
     static let implemented: UInt8 = 0x0F
   }
 
-  struct FIFOControl: OptionSet, Sendable {
+  struct FIFOControl: OptionSet, Codable, Sendable {
     let rawValue: UInt8
     static let enable = FIFOControl(rawValue: 0x01)
     static let clearReceiver = FIFOControl(rawValue: 0x02)
@@ -64,13 +64,13 @@ extension UART16550 {
     }
   }
 
-  struct LineControl: OptionSet, Sendable {
+  struct LineControl: OptionSet, Codable, Sendable {
     let rawValue: UInt8
     static let breakControl = LineControl(rawValue: 0x40)
     static let divisorLatch = LineControl(rawValue: 0x80)
   }
 
-  struct ModemControl: OptionSet, Sendable {
+  struct ModemControl: OptionSet, Codable, Sendable {
     let rawValue: UInt8
     static let dataTerminalReady = ModemControl(rawValue: 0x01)
     static let requestToSend = ModemControl(rawValue: 0x02)
@@ -80,7 +80,7 @@ extension UART16550 {
     static let implemented: UInt8 = 0x1F
   }
 
-  struct LineStatus: OptionSet, Sendable {
+  struct LineStatus: OptionSet, Codable, Sendable {
     let rawValue: UInt8
     static let dataReady = LineStatus(rawValue: 0x01)
     static let overrun = LineStatus(rawValue: 0x02)

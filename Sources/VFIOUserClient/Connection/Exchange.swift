@@ -106,20 +106,6 @@ extension Connection {
   }
 }
 
-extension WireEncodable {
-  /// The bytes.
-  func encoded() -> [UInt8] {
-    unsafe [UInt8](unsafeUninitializedCapacity: wireSize) { buffer, count in
-      // Sound: the buffer has room for exactly what `encode` writes; zeros first, for what it skips.
-      let bytes = unsafe UnsafeMutableRawBufferPointer(start: buffer.baseAddress, count: wireSize)
-      unsafe bytes.initializeMemory(as: UInt8.self, repeating: 0)
-      var span = unsafe MutableRawSpan(_unsafeBytes: bytes)
-      encode(into: &span)
-      count = wireSize
-    }
-  }
-}
-
 /// Decodes the payload of a reply.
 func decode<Reply: WireDecodable>(
   _ type: Reply.Type, _ payload: Span<UInt8>, of command: Command

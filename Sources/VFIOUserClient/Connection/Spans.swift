@@ -6,10 +6,3 @@ extension MutableRawSpan {
     }
   }
 }
-
-extension Span<UInt8> {
-  /// The bytes as an array.
-  func copied() -> [UInt8] {
-    unsafe withUnsafeBytes { unsafe Array($0) }
-  }
-}

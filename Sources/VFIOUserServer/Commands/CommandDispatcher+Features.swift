@@ -16,27 +16,38 @@ package protocol DeviceFeatureHandler: Sendable {
   func get(_ data: Span<UInt8>, into reply: inout MutableRawSpan) throws(Errno)
 
   /// Carries out a SET.
-  func set(_ data: Span<UInt8>) throws(Errno)
+  ///
+  /// - Returns: the data of the answer: those of the request, unless something else was chosen.
+  func set(_ data: Span<UInt8>) throws(Errno) -> [UInt8]
 }
 
 extension CommandDispatcher {
   /// `VFIO_USER_DEVICE_FEATURE`.
+  ///
+  /// - Returns: the command, when it cannot be answered yet.
   func useFeature(
     _ header: Header, _ payload: Span<UInt8>, into outbox: inout Outbox
-  ) throws(Errno) {
+  ) throws(Errno) -> PendingReply? {
     let request = try decode(DeviceFeature.self, payload)
     guard let handler = features[request.feature],
       handler.methods.isSuperset(of: request.methods.subtracting(.probe))
     else { throw .notSupported }
     if request.methods.contains(.probe) {
-      return reply(to: header, DeviceFeature(request.methods, request.feature), into: &outbox)
+      reply(to: header, DeviceFeature(request.methods, request.feature), into: &outbox)
+      return nil
     }
     let data = payload.extracting(DeviceFeature.wireSize...)
-    if request.methods == .set {
-      try handler.set(data)
-      return reply(to: header, DeviceFeature(.set, request.feature), into: &outbox)
+    if request.methods == .get {
+      try getFeature(request, handler, data, header, into: &outbox)
+    } else if request.feature == .migrationDeviceState, migration != nil {
+      return try changeMigrationState(header, data, into: &outbox)
+    } else {
+      let answer = try handler.set(data)
+      reply(
+        to: header, DeviceFeature(.set, request.feature, dataSize: answer.count),
+        followedBy: answer, into: &outbox)
     }
-    try getFeature(request, handler, data, header, into: &outbox)
+    return nil
   }
 
   private func getFeature(

@@ -87,7 +87,9 @@ extension CommandDispatcher {
     _ region: Region, _ part: Region.Part, _ access: RegionAccess, into data: inout MutableRawSpan
   ) throws(Errno) {
     switch part.owner {
-    case .device: try device.read(access, into: &data)
+    case .device:
+      try requireRunning()
+      try device.read(access, into: &data)
     case .configuration: core.configuration.read(at: access.offset, into: &data)
     case .memory: try region.memory?.read(at: access.offset, into: &data)
     case .rom: core.regions.readROM(at: Int(access.offset), into: &data)
@@ -117,19 +119,29 @@ extension CommandDispatcher {
     _ region: Region, _ part: Region.Part, _ access: RegionAccess, from data: Span<UInt8>
   ) throws(Errno) {
     switch part.owner {
-    case .device: try device.write(access, from: data)
+    case .device:
+      try requireRunning()
+      try device.write(access, from: data)
     case .configuration:
       let (asksForReset, failure) = core.configuration.write(at: access.offset, from: data)
       if asksForReset { reset() }
       device.configurationWritten(access)
       if let failure { throw failure }
     case .memory:
+      try requireRunning()
       try region.memory?.write(at: access.offset, from: data)
       if region.isNotifying { device.memoryWritten(access) }
     case .vectorTable:
       core.interrupts.writeTable(at: Int(access.offset - part.range.lowerBound), from: data)
     case .rom, .pendingBits, .nobody: break
     }
+  }
+}
+
+extension CommandDispatcher {
+  /// Refuses what a device that is suspended cannot answer (`EBUSY`).
+  private func requireRunning() throws(Errno) {
+    guard migration?.isRunning ?? true else { throw .resourceBusy }
   }
 }
 

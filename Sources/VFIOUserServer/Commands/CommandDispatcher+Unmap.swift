@@ -3,39 +3,65 @@ internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// A DMA_UNMAP that is answered when the device has let go of its windows, or when that took too long.
-struct PendingUnmap {
-  let header: Header
-  let request: DMAUnmap
-  let removal: GuestMemory.Removal
-  let deadline: Deadline
-
-  /// Whether a command that comes behind the unmap has to wait for it.
-  func keepsWaiting(_ command: Command) -> Bool {
-    !header.wantsReply || command == .dmaMap || command == .dmaUnmap
-  }
-}
-
 extension CommandDispatcher {
   /// `VFIO_USER_DMA_UNMAP`; the reply echoes the request.
   ///
-  /// - Returns: the unmap, when accesses to its windows are under way; it goes to ``finishUnmap(_:into:)``
-  ///   until that returns nil.
+  /// - Returns: the unmap, when accesses to its windows are under way.
   func unmapMemory(
     _ header: Header, _ payload: Span<UInt8>, into outbox: inout Outbox
-  ) throws(Errno) -> PendingUnmap? {
+  ) throws(Errno) -> PendingReply? {
     let request = try decode(DMAUnmap.self, payload)
-    guard !request.flags.contains(.getDirtyBitmap) else { throw .notSupported }
+    let bitmap = try bitmap(of: request, payload)
     guard let removal = try startRemoving(request) else {
-      reply(to: header, request, into: &outbox)
+      acknowledge(header, request, bitmap, into: &outbox)
       return nil
     }
-    let unmap = PendingUnmap(
-      header: header, request: request, removal: removal,
-      deadline: .after(options.quiesceTimeout))
+    let pending = PendingReply(
+      header: header, deadline: .after(options.quiesceTimeout),
+      work: .unmap(request, bitmap, removal))
     device.quiesce(removal.busyWindows)
     // The device may have let go of them in there.
-    return finishUnmap(unmap, into: &outbox)
+    return finish(pending, into: &outbox)
+  }
+
+  /// The bitmap that is asked for; nil when none is.
+  ///
+  /// - Throws: `ENOTSUP` for a device that keeps no log; `EINVAL` when none is on, or the bitmap does not fit the
+  ///   window or the reply.
+  private func bitmap(of request: DMAUnmap, _ payload: Span<UInt8>) throws(Errno) -> DirtyBitmap? {
+    guard request.flags.contains(.getDirtyBitmap) else { return nil }
+    guard migration != nil else { throw .notSupported }
+    guard logging.isOn, !request.flags.contains(.all),
+      payload.count == DMAUnmap.wireSize + DirtyBitmap.wireSize
+    else { throw .invalidArgument }
+    let bitmap = try decode(DirtyBitmap.self, payload.extracting(DMAUnmap.wireSize...))
+    let report = DMALoggingReport(
+      address: request.address, length: request.size, pageSize: bitmap.pageSize)
+    let whole = DMAUnmap.wireSize + DirtyBitmap.wireSize
+    guard let size = try? report.bitmapSize(limit: options.messageLimit - Header.wireSize - whole),
+      UInt64(size) == bitmap.size, request.argumentSize >= UInt32(whole + size)
+    else { throw .invalidArgument }
+    return bitmap
+  }
+
+  /// Answers an unmap, with the bitmap if one was asked for.
+  private func acknowledge(
+    _ header: Header, _ request: DMAUnmap, _ bitmap: DirtyBitmap?, into outbox: inout Outbox
+  ) {
+    guard header.wantsReply else { return }
+    guard let bitmap else { return reply(to: header, request, into: &outbox) }
+    let fixed = DMAUnmap.wireSize + DirtyBitmap.wireSize
+    var answer = request
+    answer.argumentSize = UInt32(fixed + Int(bitmap.size))
+    outbox.append(header.reply(payload: 0), payload: fixed + Int(bitmap.size), discarding: false) {
+      bytes in
+      answer.encode(into: &bytes)
+      var rest = bytes._mutatingExtracting(DMAUnmap.wireSize...)
+      bitmap.encode(into: &rest)
+      var bits = rest._mutatingExtracting(DirtyBitmap.wireSize...)
+      // The log was on when the command came, and nothing else was served since that could end it.
+      try? logging.report(request.address, request.size, size: bitmap.pageSize, into: &bits)
+    }
   }
 
   private func startRemoving(_ request: DMAUnmap) throws(Errno) -> GuestMemory.Removal? {
@@ -49,18 +75,21 @@ extension CommandDispatcher {
 
   /// Answers an unmap, if it can be answered.
   ///
-  /// - Returns: the unmap again, when it cannot.
-  func finishUnmap(_ unmap: PendingUnmap, into outbox: inout Outbox) -> PendingUnmap? {
-    if core.memory.finish(unmap.removal) {
-      reply(to: unmap.header, unmap.request, into: &outbox)
-      return nil
+  /// - Returns: whether it was answered.
+  func finishUnmap(
+    _ pending: PendingReply, _ request: DMAUnmap, _ bitmap: DirtyBitmap?,
+    _ removal: GuestMemory.Removal, into outbox: inout Outbox
+  ) -> Bool {
+    if core.memory.finish(removal) {
+      acknowledge(pending.header, request, bitmap, into: &outbox)
+      return true
     }
-    guard unmap.deadline.hasPassed else { return unmap }
-    core.memory.cancel(unmap.removal)
+    guard pending.deadline.hasPassed else { return false }
+    core.memory.cancel(removal)
     logger.error(
       "the device does not let go of a window in time",
-      metadata: ["address": "0x\(String(unmap.request.address, radix: 16))"])
-    refuse(unmap.header, .resourceBusy, into: &outbox)
-    return nil
+      metadata: ["address": "0x\(String(request.address, radix: 16))"])
+    refuse(pending.header, .resourceBusy, into: &outbox)
+    return true
   }
 }

@@ -71,6 +71,12 @@ struct InterruptVectors {
     for vector in counters.indices { deliver(vector) }
   }
 
+  /// Takes over what was pending elsewhere, and delivers what nothing keeps back.
+  mutating func load(pending words: [UInt64]) {
+    pending.words = words
+    deliverPending()
+  }
+
   /// The guest switched the index on or off; what is pending does not survive the latter.
   mutating func setEnabled(_ isEnabled: Bool) {
     if isEnabledByGuest, !isEnabled { pending.clear() }
@@ -97,7 +103,7 @@ struct InterruptVectors {
 
 /// Bits by number, 64 in a word, as the PBA has them.
 struct BitWords {
-  private(set) var words: [UInt64]
+  var words: [UInt64]
 
   init(count: Int) { words = Array(repeating: 0, count: (count + 63) / 64) }
 

@@ -8,7 +8,7 @@ struct VectorTable {
   /// Where in an entry the word with the mask bit is.
   private static let control = 12
 
-  private var bytes: [UInt8]
+  private(set) var bytes: [UInt8]
   private(set) var isWritten = false
 
   init(vectors: Int) {
@@ -42,6 +42,17 @@ struct VectorTable {
       bytes[offset + place] = data[place] & Self.writable((offset + place) % Self.stride)
     }
     isWritten = isWritten || !data.isEmpty
+  }
+
+  /// Whether bytes can be those of a table: reserved bits are zero.
+  static func canHold(_ bytes: [UInt8]) -> Bool {
+    bytes.indices.allSatisfy { bytes[$0] & ~writable($0 % stride) == 0 }
+  }
+
+  /// Takes over the content of another table of this size.
+  mutating func load(_ bytes: [UInt8], isWritten: Bool) {
+    self.bytes = bytes
+    self.isWritten = isWritten
   }
 
   /// Whether the table masks a vector.

@@ -46,7 +46,7 @@ extension GuestMemory {
 /// Where an access goes.
 enum MemoryRoute {
   /// Into a window that is pinned now, and has to be unpinned.
-  case mapped(DMAWindow, MappedMemory, GuestMemory.WriteObserver?)
+  case mapped(DMAWindow, MappedMemory)
   /// To the client by messages, for that many bytes at most.
   case messages(DMAChannel, rest: UInt64)
 }
@@ -89,7 +89,7 @@ extension GuestMemory {
       if let mapping = window.mapping {
         if isGuarded { clinux_guard_enter_thread() }
         window.pin()
-        return .route(.mapped(window, mapping, state.observer))
+        return .route(.mapped(window, mapping))
       }
       guard let channel = state.channel else { throw .needsMapping(at: address) }
       return .route(.messages(channel, rest: window.rest(from: address)))

@@ -57,6 +57,8 @@ public final class GuestMemory: Sendable {
   let isGuarded: Bool
   private let requiresBusMaster: Bool
   let budget = MappingBudget.process.newShare()
+  /// Whether the state has an observer, for a look after each write without the lock.
+  private let isObserved = Atomic(false)
   /// A copy of the state's, for a look at each message without the lock.
   private let allowsDMA = Atomic(true)
   /// Whether the device has to be told that DMA is allowed; the session thread's.
@@ -81,8 +83,17 @@ public final class GuestMemory: Sendable {
   package var windowCount: Int { state.withLock { $0.table.count } }
 
   /// Sets or ends the tracking of writes; costs nothing while there is none.
+  ///
+  /// A write that is under way now is heard of when it ends.
   package func observeWrites(_ observer: WriteObserver?) {
     state.withLock { $0.observer = observer }
+    isObserved.store(observer != nil, ordering: .releasing)
+  }
+
+  /// A range was written, and is still pinned.
+  func noteWrite(_ address: UInt64, _ count: UInt64) {
+    guard isObserved.load(ordering: .acquiring) else { return }
+    state.withLock { $0.observer }?(address, count)
   }
 
   /// Whether this is the thread that receives from the client, where nothing may be waited for that
@@ -115,6 +126,13 @@ public final class GuestMemory: Sendable {
     state.withLock { $0.isDMAAllowed = true }
     allowsDMA.store(true, ordering: .relaxed)
     hasNews.store(true, ordering: .relaxed)
+  }
+
+  /// Takes over whether DMA is allowed, from a state that is loaded.
+  func setDMAAllowed(_ isAllowed: Bool) {
+    guard !isAllowed else { return allowDMA() }
+    state.withLock { $0.isDMAAllowed = false }
+    allowsDMA.store(false, ordering: .relaxed)
   }
 
   /// Whether DMA was allowed since the last call; on the session's thread.

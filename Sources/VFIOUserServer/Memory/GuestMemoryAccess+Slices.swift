@@ -61,13 +61,10 @@ extension GuestMemoryAccess {
         defer {
           for index in 0..<count { memory.unpin(unsafe pinned[index].takeRetainedValue()) }
         }
-        var observer: GuestMemory.WriteObserver?
-        for range in ranges {
-          observer = unsafe try pin(range, direction, slices, pinned, &count) ?? observer
-        }
+        for range in ranges { unsafe try pin(range, direction, slices, pinned, &count) }
         defer {
-          if direction == .writing, let observer {
-            for range in ranges { observer(range.address, range.count) }
+          if direction == .writing {
+            for range in ranges { memory.noteWrite(range.address, range.count) }
           }
         }
         return unsafe body(UnsafeBufferPointer(rebasing: slices[..<count]))
@@ -80,7 +77,7 @@ extension GuestMemoryAccess {
   private func pin(
     _ range: GuestRange, _ direction: Direction, _ slices: UnsafeMutableBufferPointer<iovec>,
     _ pinned: UnsafeMutableBufferPointer<Unmanaged<DMAWindow>>, _ count: inout Int
-  ) throws(MemoryError) -> GuestMemory.WriteObserver? {
+  ) throws(MemoryError) {
     try unsafe forEachPiece(of: range, direction) {
       (window, _, slice) throws(MemoryError) in
       guard count < slices.count else { return false }
@@ -95,22 +92,20 @@ extension GuestMemoryAccess {
   ///
   /// - Parameter body: gets each window, the address of the piece in it, and where that is. It lets go of
   ///   the window some day, or returns false when it does not take it.
-  /// - Returns: who hears of writes.
   @unsafe
   func forEachPiece(
     of range: GuestRange, _ direction: Direction,
     _ body: (DMAWindow, UInt64, iovec) throws(MemoryError) -> Bool
-  ) throws(MemoryError) -> GuestMemory.WriteObserver? {
-    guard range.count > 0 else { return nil }
+  ) throws(MemoryError) {
+    guard range.count > 0 else { return }
     guard !range.address.addingReportingOverflow(range.count - 1).overflow else {
       throw .wraps(at: range.address, count: range.count)
     }
     var done: UInt64 = 0
-    var observer: GuestMemory.WriteObserver?
     while done < range.count {
       let address = range.address + done
       guard
-        case .mapped(let window, let mapping, let writes) = try memory.route(
+        case .mapped(let window, let mapping) = try memory.route(
           to: address, direction.flag, generation)
       else { throw .needsMapping(at: address) }
       let piece = min(range.count - done, window.rest(from: address))
@@ -121,8 +116,6 @@ extension GuestMemoryAccess {
         throw .tooManyPieces(limit: Self.maxSlices)
       }
       done += piece
-      observer = writes
     }
-    return observer
   }
 }

@@ -27,7 +27,7 @@ extension GuestMemoryAccess {
   @usableFromInline
   func loadBits(at address: UInt64, size: Int) throws(MemoryError) -> UInt64 {
     precondition(size <= 8, "a number of more than eight bytes")
-    if case .mapped(let window, let mapping, _) = try memory.route(
+    if case .mapped(let window, let mapping) = try memory.route(
       to: address, .readable, generation)
     {
       defer { memory.unpin(window) }
@@ -49,7 +49,7 @@ extension GuestMemoryAccess {
   @usableFromInline
   func storeBits(_ bits: UInt64, at address: UInt64, size: Int) throws(MemoryError) {
     precondition(size <= 8, "a number of more than eight bytes")
-    if case .mapped(let window, let mapping, let observer) = try memory.route(
+    if case .mapped(let window, let mapping) = try memory.route(
       to: address, .writable, generation)
     {
       defer { memory.unpin(window) }
@@ -57,7 +57,7 @@ extension GuestMemoryAccess {
         guard mapping.store(bits, address - window.address, size: size) else {
           throw .truncated(at: address)
         }
-        observer?(address, UInt64(size))
+        memory.noteWrite(address, UInt64(size))
         return
       }
     }
@@ -134,7 +134,7 @@ extension GuestMemoryAccess {
     // Mapped windows start on a page, so what is aligned in the guest is aligned here.
     guard address % UInt64(size) == 0 else { throw .misaligned(at: address) }
     guard
-      case .mapped(let window, let mapping, let observer) = try memory.route(
+      case .mapped(let window, let mapping) = try memory.route(
         to: address, .writable, generation)
     else { throw .needsMapping(at: address) }
     defer { memory.unpin(window) }
@@ -142,7 +142,7 @@ extension GuestMemoryAccess {
     guard let old = mapping.perform(operation, address - window.address, size: size) else {
       throw .truncated(at: address)
     }
-    observer?(address, UInt64(size))
+    memory.noteWrite(address, UInt64(size))
     return old
   }
 }

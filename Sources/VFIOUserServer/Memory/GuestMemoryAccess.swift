@@ -106,7 +106,7 @@ public struct GuestMemoryAccess: Sendable {
     at address: UInt64, _ bytes: UnsafeMutableRawBufferPointer, _ direction: Direction
   ) throws(MemoryError) -> Int {
     switch try memory.route(to: address, direction.flag, generation) {
-    case .mapped(let window, let mapping, let observer):
+    case .mapped(let window, let mapping):
       defer { memory.unpin(window) }
       let count = Int(clamping: min(UInt64(bytes.count), window.rest(from: address)))
       let piece = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[..<count])
@@ -116,7 +116,7 @@ public struct GuestMemoryAccess: Sendable {
         guard unsafe mapping.read(offset, into: piece) else { throw .truncated(at: address) }
       case .writing:
         // A write that faults half way has changed the first half.
-        defer { observer?(address, UInt64(count)) }
+        defer { memory.noteWrite(address, UInt64(count)) }
         guard unsafe mapping.write(offset, from: UnsafeRawBufferPointer(piece)) else {
           throw .truncated(at: address)
         }

@@ -25,7 +25,7 @@ public struct PinnedSlices: ~Copyable, @unchecked Sendable {
   /// Bytes in all of them together.
   public private(set) var byteCount: UInt64 = 0
   private var memory: GuestMemory?
-  private var observer: GuestMemory.WriteObserver?
+  private var isWriting = false
 
   /// A pinned window, and which bytes of the client are meant.
   @unsafe
@@ -46,7 +46,7 @@ public struct PinnedSlices: ~Copyable, @unchecked Sendable {
 
   deinit {
     // A deinit cannot call a mutating method: what `release` does, without the bookkeeping.
-    if let memory { unsafe Self.letGo(memory, observer, list, holds, count) }
+    if let memory { unsafe Self.letGo(memory, isWriting, list, holds, count) }
     unsafe list.deallocate()
     unsafe holds.deallocate()
   }
@@ -68,12 +68,13 @@ public struct PinnedSlices: ~Copyable, @unchecked Sendable {
     precondition(memory == nil || memory === transfer.memory, "ranges of two devices")
     memory = transfer.memory
     do throws(MemoryError) {
-      let writes = try unsafe transfer.forEachPiece(of: range, direction) {
+      try unsafe transfer.forEachPiece(of: range, direction) {
         (window, address, slice) throws(MemoryError) in unsafe add(window, address, slice)
       }
-      if direction == .writing, let writes { observer = writes }
+      isWriting = direction == .writing
     } catch {
-      observer = nil
+      // Nothing was written.
+      isWriting = false
       release()
       throw error
     }
@@ -82,11 +83,11 @@ public struct PinnedSlices: ~Copyable, @unchecked Sendable {
   /// Lets go of everything; harmless when there is nothing.
   public mutating func release() {
     guard let memory else { return }
-    unsafe Self.letGo(memory, observer, list, holds, count)
+    unsafe Self.letGo(memory, isWriting, list, holds, count)
     count = 0
     byteCount = 0
     self.memory = nil
-    observer = nil
+    isWriting = false
   }
 
   /// What is pinned, for a system call; valid until something is pinned or let go.
@@ -141,13 +142,13 @@ public struct PinnedSlices: ~Copyable, @unchecked Sendable {
 
   @unsafe
   private static func letGo(
-    _ memory: GuestMemory, _ observer: GuestMemory.WriteObserver?,
+    _ memory: GuestMemory, _ isWriting: Bool,
     _ list: UnsafeMutablePointer<iovec>, _ holds: UnsafeMutablePointer<Hold>, _ count: Int
   ) {
     for index in 0..<count {
       let hold = unsafe holds[index]
       // While it is pinned, so that whoever takes the window back has heard of the write.
-      unsafe observer?(hold.address, UInt64(list[index].iov_len))
+      if isWriting { memory.noteWrite(unsafe hold.address, UInt64(unsafe list[index].iov_len)) }
       memory.unpin(unsafe hold.window.takeRetainedValue())
     }
   }

@@ -19,10 +19,12 @@ final class ConfigurationSpace: Sendable {
     static let interruptPin = 0x3D
   }
 
-  private let registers: RegisterFile
+  let registers: RegisterFile
   private let powerOffset: Int?
   /// Where the registers are that the device has described in its capabilities.
   private let own: [String: Int]
+  /// The same without the names; the device changes all bits of these.
+  let ownOffsets: Set<Int>
   private let resetRequest: ResetRequest
 
   /// Whether a write has asked for a reset; the reset happens when the whole access is through.
@@ -60,6 +62,7 @@ final class ConfigurationSpace: Sendable {
       throw .registers(error)
     }
     own = try layout.ownRegisters()
+    ownOffsets = Set(own.values)
     self.resetRequest = resetRequest
     powerOffset = layout.offset { if case .powerManagement = $0 { true } else { false } }
   }

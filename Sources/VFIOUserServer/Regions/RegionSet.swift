@@ -48,6 +48,11 @@ struct RegionSet: Sendable {
     index.rawValue < UInt32(regions.count) ? regions[Int(index.rawValue)] : nil
   }
 
+  /// The regions with memory behind them.
+  var memories: [(region: RegionIndex, memory: RegionMemory)] {
+    regions.compactMap { region in region.memory.map { (region.index, $0) } }
+  }
+
   /// Reads from the expansion ROM; behind its bytes are ones, as in an empty chip.
   func readROM(at offset: Int, into bytes: inout MutableRawSpan) {
     for place in 0..<bytes.byteCount {

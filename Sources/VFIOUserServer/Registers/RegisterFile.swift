@@ -20,9 +20,9 @@ public final class RegisterFile: Sendable {
 
   /// Bytes that the registers are spread over.
   public let size: Int
-  private let registers: [Register]
+  let registers: [Register]
   private let shapes: [Shape]
-  private let values: Monitor<[UInt64]>
+  let values: Monitor<[UInt64]>
   private let places: [ObjectIdentifier: Int]
 
   /// Lays registers out, in any order.

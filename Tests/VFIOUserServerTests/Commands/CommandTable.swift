@@ -248,7 +248,7 @@ extension CommandCase {
 
   static let features: [CommandCase] = [
     .init(.deviceFeature, "got", words([16, 77 | 1 << 16]), .bytes(16)),
-    .init(.deviceFeature, "set", words([16, 77 | 1 << 17]) + longs(5), .bytes(8)),
+    .init(.deviceFeature, "set", words([16, 77 | 1 << 17]) + longs(5), .bytes(16)),
     .init(.deviceFeature, "probed", words([8, 77 | 7 << 16]), .bytes(8)),
     .init(
       .deviceFeature, "got, larger than a message", words([.max, 79 | 1 << 16]),

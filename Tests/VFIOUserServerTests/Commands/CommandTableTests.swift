@@ -13,9 +13,10 @@ private final class SomeBytes: DeviceFeatureHandler {
   init(_ size: Int) { self.size = size }
   func replySize(for data: Span<UInt8>) throws(Errno) -> Int { size }
   func get(_ data: Span<UInt8>, into reply: inout MutableRawSpan) throws(Errno) {}
-  func set(_ data: Span<UInt8>) throws(Errno) {
+  func set(_ data: Span<UInt8>) throws(Errno) -> [UInt8] {
     guard data.count == size else { throw .invalidArgument }
-    value.withLock { value in value = data.indices.map { data[$0] } }
+    value.withLock { value in value = data.copied() }
+    return data.copied()
   }
 }
 

@@ -16,10 +16,11 @@ enum DirtyPages {
     let methods: FeatureMethods = .set
     func replySize(for data: Span<UInt8>) throws(Errno) -> Int { 0 }
     func get(_ data: Span<UInt8>, into reply: inout MutableRawSpan) throws(Errno) {}
-    func set(_ data: Span<UInt8>) throws(Errno) {
+    func set(_ data: Span<UInt8>) throws(Errno) -> [UInt8] {
       guard let control = try? DMALoggingControl(decoding: data),
         control.pageSize.nonzeroBitCount == 1
       else { throw .invalidArgument }
+      return data.copied()
     }
   }
 
@@ -43,6 +44,6 @@ enum DirtyPages {
       try report(data).encode(into: &reply)
     }
 
-    func set(_ data: Span<UInt8>) throws(Errno) {}
+    func set(_ data: Span<UInt8>) throws(Errno) -> [UInt8] { [] }
   }
 }

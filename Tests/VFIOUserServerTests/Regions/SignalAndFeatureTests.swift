@@ -146,9 +146,10 @@ private final class Memo: DeviceFeatureHandler {
       reply.storeBytes(of: bytes[place], toByteOffset: place, as: UInt8.self)
     }
   }
-  func set(_ data: Span<UInt8>) throws(Errno) {
+  func set(_ data: Span<UInt8>) throws(Errno) -> [UInt8] {
     guard data.count == 8 else { throw .invalidArgument }
-    value.withLock { value in value = data.indices.map { data[$0] } }
+    value.withLock { value in value = data.copied() }
+    return data.copied()
   }
 }
 

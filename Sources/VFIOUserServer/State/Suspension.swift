@@ -1,0 +1,46 @@
+internal import VFIOUserTransport
+
+/// Waits until a device has nothing under way: first the device itself, then what it has given to the worker.
+final class Suspension: Sendable {
+  private enum Phase {
+    case device
+    case worker
+    case complete
+    /// The device was resumed; what comes late concerns nobody.
+    case over
+  }
+
+  private let phase = Monitor(Phase.device)
+  private let observer: EventFD
+
+  /// - Parameter observer: counts when ``isComplete`` has become true.
+  init(telling observer: EventFD) { self.observer = observer }
+
+  /// Whether nothing is under way.
+  var isComplete: Bool { phase.withLock { if case .complete = $0 { true } else { false } } }
+
+  /// Suspends a device; returns at once.
+  func begin(_ device: any SavableDevice, _ worker: Worker) {
+    device.suspend { [self] in
+      guard advance(from: .device, to: .worker) else { return }
+      worker.pause { [self] in
+        if advance(from: .worker, to: .complete) { observer.signal() }
+      }
+    }
+  }
+
+  /// Lets a device go on, whether it was suspended in the end or not.
+  func end(_ device: any SavableDevice, _ worker: Worker) {
+    phase.withLock { $0 = .over }
+    worker.resume()
+    device.resume()
+  }
+
+  private func advance(from old: Phase, to new: Phase) -> Bool {
+    phase.withLock { phase in
+      guard phase == old else { return false }
+      phase = new
+      return true
+    }
+  }
+}
