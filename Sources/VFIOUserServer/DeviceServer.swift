@@ -272,7 +272,7 @@ public final class DeviceServer: Sendable {
     let level: Logger.Level =
       switch reason {
       case .controlDataTruncated, .descriptorsNotClosing, .system: .error
-      default: .info
+      default: dispatcher.options.clientLogLevel
       }
     logger.log(level: level, "the client is gone", metadata: ["reason": "\(reason)"])
   }
