@@ -4,8 +4,8 @@ public import VFIOUserServer
 public struct ServedDevice {
   /// The device on the bus.
   let description: PCIDescription
-  /// Limits and timeouts of the server; ``ServerOptions/logger`` and ``ServerOptions/memoryFiles`` are
-  /// set by the program.
+  /// Limits and timeouts of the server; ``/VFIOUserServer/ServerOptions/logger`` and
+  /// ``/VFIOUserServer/ServerOptions/memoryFiles`` are set by the program.
   public var options = ServerOptions()
   /// A line that is printed before the device is reported ready; the path of a terminal, for example.
   public var notice: String?
