@@ -185,8 +185,8 @@ let package = Package(
     tests(
       "CommandTests",
       [
-        "vfio-user", "VFIOUserProgram", "NVMeDevice", "VFIOUserTransport", "CLinux", logging,
-        arguments,
+        "vfio-user", "VFIOUserProgram", "NVMeDevice", "VFIOUserClient", "VFIOUserTransport",
+        "VFIOUserProtocol", "CLinux", logging, arguments,
       ]),
     tests(
       "GuestTests",

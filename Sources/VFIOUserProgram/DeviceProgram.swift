@@ -11,12 +11,13 @@ internal import CLinux
 ///
 /// The program has the options of `vfio-user serve` (`--socket`, `--mode`, `--fd`, `--systemd`,
 /// `--systemd-name`, `--memory-files`, `--log-level`), `--help` and `--version`. Properties of the
-/// conforming type with `@Option` or `@Flag` become options of its own, and `validate()` checks them.
+/// conforming type with `@Option` or `@Flag` become options of its own, with names other than these, and
+/// `validate()` checks them.
 ///
 /// The program prints the `-device` option for QEMU when the device is ready. SIGINT and SIGTERM end it
 /// with exit code 0; the socket is removed if the program has created it. Exit code 1 means that the
 /// device could not be served, 64 (`EX_USAGE`) that the command line is wrong; standard error then has
-/// the reason.
+/// the reason. The program sets up swift-log; a `Logger(label:)` of the device goes to standard error.
 public protocol DeviceProgram: ParsableArguments {
   /// The texts of `--help` and `--version`; by default they are derived from the program's name.
   ///

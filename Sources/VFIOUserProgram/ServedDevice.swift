@@ -4,8 +4,11 @@ public import VFIOUserServer
 public struct ServedDevice {
   /// The device on the bus.
   let description: PCIDescription
-  /// Limits and timeouts of the server; ``/VFIOUserServer/ServerOptions/logger`` and
-  /// ``/VFIOUserServer/ServerOptions/memoryFiles`` are set by the program.
+  /// Limits and timeouts of the server.
+  ///
+  /// The program sets ``/VFIOUserServer/ServerOptions/memoryFiles``,
+  /// ``/VFIOUserServer/ServerOptions/clientLogLevel``, and of the
+  /// ``/VFIOUserServer/ServerOptions/logger`` everything but the label.
   public var options = ServerOptions()
   /// A line that is printed before the device is reported ready; the path of a terminal, for example.
   public var notice: String?
@@ -28,7 +31,7 @@ public struct ServedDevice {
   /// - Parameters:
   ///   - description: the device on the bus.
   ///   - make: creates the device, which may keep its context.
-  ///   - close: called at the end, when no client is served any more; stops threads and saves state.
+  ///   - close: called at the end, when the server has stopped; stops threads and saves state.
   ///   - onHangup: called on each SIGHUP, on a thread of its own. Without it SIGHUP is ignored.
   public init<Served: Device>(
     _ description: PCIDescription, make: @escaping (DeviceContext) throws -> Served,

@@ -1,3 +1,4 @@
+import ArgumentParser
 import Foundation
 import Glibc
 import SystemPackage
@@ -6,6 +7,8 @@ import Testing
 import VFIOUserClient
 import VFIOUserProtocol
 import VFIOUserTransport
+
+@testable import VFIOUserProgram
 
 private let program = URL.builtProgram("ProgramUnderTest")
 
@@ -180,7 +183,21 @@ private final class RunningProgram {
   }
 }
 
+/// A program that says nothing about itself.
+private struct SilentProgram: DeviceProgram {
+  func makeDevice() throws -> ServedDevice { throw CleanExit.message("") }
+}
+
 @Suite struct `The help of a device program` {
+  @Test func `The help of a program without texts has the name by which it was started`() {
+    let configuration = DeviceProgramCommand<SilentProgram>.configuration
+    let name = URL(filePath: CommandLine.arguments[0]).lastPathComponent
+    #expect(configuration.commandName == name)
+    #expect(configuration.abstract.contains("Serve a PCI device on a UNIX socket"))
+    #expect(
+      configuration.version == "\(name), made with swift-vfio-user \(Program.libraryVersion)")
+  }
+
   @Test func `The help has the author's text, the device's own options and those of every device`()
     throws
   {

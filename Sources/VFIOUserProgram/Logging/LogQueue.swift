@@ -90,6 +90,7 @@ final class LogQueue: Sendable, TextOutputStream {
   private func put(_ bytes: [UInt8]) {
     var rest = bytes[...]
     while !rest.isEmpty {
+      // Sound: the buffer is that of the slice and valid during the call.
       let written = unsafe rest.withUnsafeBytes {
         unsafe Glibc.write(descriptor, $0.baseAddress, $0.count)
       }
@@ -99,6 +100,7 @@ final class LogQueue: Sendable, TextOutputStream {
         // Somebody has set O_NONBLOCK.
         var interest = clinux_interest(
           descriptor: descriptor, wanted: Int16(CLINUX_WRITABLE), happened: 0)
+        // Sound: the structure is lent for the duration of the call.
         _ = unsafe clinux_poll(&interest, 1, -1)
       } else if errno != EINTR {
         return

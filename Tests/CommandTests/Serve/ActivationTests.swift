@@ -33,7 +33,7 @@ private final class Activated {
     process.arguments =
       [
         "-c", "exec 3<&0 4>&1 </dev/null >/dev/null; \(variables) exec \"$0\" serve \"$@\"",
-        GuestEnvironment.program.path,
+        URL.builtProgram("vfio-user").path,
       ] + arguments
     process.standardInput = try Self.handle(listeners[0])
     process.standardOutput = try Self.handle(listeners[sockets - 1])

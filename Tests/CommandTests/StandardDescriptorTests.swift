@@ -19,7 +19,7 @@ import VFIOUserTransport
     let process = Process()
     process.executableURL = URL(filePath: "/bin/sh")
     process.arguments =
-      ["-c", "exec \"$0\" \"$@\" \(closing)", GuestEnvironment.program.path]
+      ["-c", "exec \"$0\" \"$@\" \(closing)", URL.builtProgram("vfio-user").path]
       + ["serve", "nvme", "--socket", socket, "--file", image]
     try process.run()
     defer { kill(process.processIdentifier, SIGKILL) }

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// What the program is told, and what it answers.
@@ -119,7 +120,7 @@ struct WrongCommandLine: CustomTestStringConvertible, Sendable {
     _ line: WrongCommandLine
   ) throws {
     let process = Process()
-    process.executableURL = GuestEnvironment.program
+    process.executableURL = URL.builtProgram("vfio-user")
     process.arguments = line.arguments
     let errors = Pipe()
     process.standardError = errors
