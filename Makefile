@@ -1,5 +1,5 @@
 # Everyday commands; each does its own set-up.
-.PHONY: build demo demo-vm demo-serial-vm compare-nvme test example bench stress lint clean
+.PHONY: build demo demo-vm demo-serial-vm compare-nvme test example docs bench stress lint clean
 
 build:
 	swift build -c release
@@ -34,6 +34,11 @@ test:
 # The README's example: builds, works, and is what the README shows.
 example:
 	Scripts/check-example
+
+# The DocC archives of all libraries, in .build/docs; fails when a link leads nowhere.
+docs:
+	swift build
+	Scripts/check-docs --output .build/docs
 
 # Against the floor, in the same run; best as root (SCHED_FIFO) on an idle machine.
 bench:

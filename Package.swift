@@ -36,6 +36,7 @@ let package = Package(
     .library(name: "VFIOUserTransport", targets: ["VFIOUserTransport"]),
     .library(name: "VFIOUserServer", targets: ["VFIOUserServer"]),
     .library(name: "VFIOUserClient", targets: ["VFIOUserClient"]),
+    .library(name: "VFIOUserProgram", targets: ["VFIOUserProgram"]),
     .library(name: "VFIOUserTesting", targets: ["VFIOUserTesting"]),
     .library(name: "SerialDevice", targets: ["SerialDevice"]),
     .library(name: "EduDevice", targets: ["EduDevice"]),
@@ -62,6 +63,12 @@ let package = Package(
     room(
       "VFIOUser",
       ["VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol", system]),
+    room(
+      "VFIOUserProgram",
+      [
+        "VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging,
+        arguments,
+      ]),
     room("VFIOUserTesting", ["VFIOUserServer", "VFIOUserClient", "VFIOUserTransport"]),
     room(
       "NVMeDriver",
@@ -86,9 +93,9 @@ let package = Package(
     .executableTarget(
       name: "vfio-user",
       dependencies: [
-        "VFIOUserServer", "VFIOUserClient", "SerialDevice", "EduDevice", "ScratchDevice",
-        "NVMeDevice", "NVMeDriver", "NVMeProtocol", "KernelRing", "CLinux", system, logging,
-        arguments,
+        "VFIOUserProgram", "VFIOUserServer", "VFIOUserClient", "SerialDevice", "EduDevice",
+        "ScratchDevice", "NVMeDevice", "NVMeDriver", "NVMeProtocol", "KernelRing", "CLinux", system,
+        logging, arguments,
       ],
       swiftSettings: settings),
     .target(
@@ -165,14 +172,27 @@ let package = Package(
         "AllocationCounter", "NVMeDevice", "NVMeDriver", "NVMeProtocol", "VFIOUserClient",
         "VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol",
       ]),
+    .executableTarget(
+      name: "ProgramUnderTest", dependencies: ["VFIOUserProgram"], path: "Tests/ProgramUnderTest",
+      swiftSettings: settings),
+    tests(
+      "VFIOUserProgramTests",
+      [
+        "VFIOUserProgram", "ProgramUnderTest", "VFIOUserClient", "VFIOUserTransport",
+        "VFIOUserProtocol", "CLinux",
+        arguments,
+      ]),
     tests(
       "CommandTests",
-      ["vfio-user", "NVMeDevice", "VFIOUserTransport", "CLinux", logging, arguments]),
+      [
+        "vfio-user", "VFIOUserProgram", "NVMeDevice", "VFIOUserClient", "VFIOUserTransport",
+        "VFIOUserProtocol", "CLinux", logging, arguments,
+      ]),
     tests(
       "GuestTests",
       [
-        "vfio-user", "NVMeDriver", "NVMeProtocol", "VFIOUserClient", "VFIOUserTransport", "CLinux",
-        arguments,
+        "vfio-user", "VFIOUserProgram", "NVMeDriver", "NVMeProtocol", "VFIOUserClient",
+        "VFIOUserTransport", "CLinux", arguments,
       ]),
   ]
 )

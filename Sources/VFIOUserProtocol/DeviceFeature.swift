@@ -16,6 +16,8 @@ public struct DeviceFeature: FixedSizeMessage, WireMessage {
   /// Creates the fixed part.
   ///
   /// - Parameters:
+  ///   - methods: what to do.
+  ///   - feature: the feature.
   ///   - dataSize: size of the data in bytes; in a request the maximum that the reply may carry.
   public init(_ methods: FeatureMethods, _ feature: FeatureIndex, dataSize: Int = 0) {
     self.feature = feature

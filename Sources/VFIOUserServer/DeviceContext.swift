@@ -48,7 +48,7 @@ extension DeviceContext {
   ///
   /// What comes there is data, in the form of whoever writes it: `struct ioregionfd_cmd` and
   /// `struct ioregionfd_resp` of 32 bytes with the kernel's ioregionfd. It is read and written by its descriptor
-  /// (``MessageSocket/withDescriptor(_:)``).
+  /// (``/VFIOUserTransport/MessageSocket/withDescriptor(_:)``).
   public func socket(_ name: String) -> MessageSocket? { core.signals.socket(name) }
 
   /// Reads configuration space as a driver does; bytes behind its end are zero.

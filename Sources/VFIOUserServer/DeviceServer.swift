@@ -44,7 +44,8 @@ public final class DeviceServer: Sendable {
   ///   - options: limits and deadlines.
   ///   - makeDevice: makes the device, which may keep its context.
   /// - Throws: ``PCIDescription/ValidationError`` when the description contradicts itself, what `makeDevice`
-  ///   throws, or ``SystemCallError`` when there is no descriptor left.
+  ///   throws, or ``/VFIOUserTransport/SystemCallError`` when
+  ///   there is no descriptor left.
   public convenience init(
     _ description: PCIDescription, _ options: ServerOptions = ServerOptions(),
     makeDevice: (DeviceContext) throws -> any Device
@@ -272,7 +273,7 @@ public final class DeviceServer: Sendable {
     let level: Logger.Level =
       switch reason {
       case .controlDataTruncated, .descriptorsNotClosing, .system: .error
-      default: .info
+      default: dispatcher.options.clientLogLevel
       }
     logger.log(level: level, "the client is gone", metadata: ["reason": "\(reason)"])
   }

@@ -38,6 +38,11 @@ public struct ServerOptions: Sendable {
   public var memoryFiles = MemoryFiles.memory
   /// Where the server says what it does.
   public var logger = Logger(label: "vfio-user.server")
+  /// The level of the lines that say that a client has connected or is gone; a program that serves a
+  /// device may want them at `info`.
+  ///
+  /// A client that is gone because of an error of this process or of the kernel is logged at `error`.
+  public var clientLogLevel = Logger.Level.debug
 
   /// The defaults.
   public init() {}

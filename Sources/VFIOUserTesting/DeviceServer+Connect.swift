@@ -14,11 +14,11 @@ extension DeviceServer {
   /// #expect(try client.load(.bar0, at: 0, as: UInt32.self) == 0x6F6C_6548)
   /// ```
   ///
-  /// A device has one client at a time: ``DeviceServer/hasClient`` is false again a moment after
-  /// ``Client/disconnect()``. This waits up to ten seconds for that.
+  /// A device has one client at a time: ``/VFIOUserServer/DeviceServer/hasClient`` is false again a moment after
+  /// ``/VFIOUserClient/Client/disconnect()``. This waits up to ten seconds for that.
   ///
   /// - Parameter options: the client's; reconnection has no effect, since there is no path.
-  /// - Throws: ``ClientError`` when the versions do not agree or another client stays, ``SystemCallError`` when
+  /// - Throws: ``/VFIOUserClient/ClientError`` when the versions do not agree or another client stays, ``/VFIOUserTransport/SystemCallError`` when
   ///   there is no descriptor or thread left.
   public func connect(_ options: ClientOptions = ClientOptions()) throws -> Client {
     let (clientEnd, serverEnd) = try MessageSocket.pair()

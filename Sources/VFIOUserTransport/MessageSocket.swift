@@ -36,7 +36,9 @@ public final class MessageSocket: Sendable {
 
   /// Connects to the socket at `path`.
   ///
-  /// - Parameter timeout: how long to wait while the backlog of the listener is full.
+  /// - Parameters:
+  ///   - path: the path of a UNIX socket, at most 107 bytes.
+  ///   - timeout: how long to wait while the backlog of the listener is full.
   /// - Throws: `ENOENT` if the path does not exist, `ECONNREFUSED` if nobody listens, `ETIMEDOUT`
   ///   if the listener accepts nobody, `EACCES`, `ENAMETOOLONG` above 107 bytes.
   public convenience init(

@@ -6,7 +6,7 @@ internal import SystemPackage
 /// In a signature, `consuming OwnedDescriptor` transfers ownership and `borrowing` lends it for the
 /// duration of the call.
 ///
-/// A descriptor received from a peer is closed where that blocks nobody (``PeerDescriptors``).
+/// A descriptor received from a peer is closed where that blocks nobody (`PeerDescriptors`).
 @safe
 public struct OwnedDescriptor: ~Copyable, Sendable {
   /// The descriptor number, valid for the duration of a call.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import VFIOUserProgram
 
 /// The `vfio-user` program; each subcommand has its own file.
 @main
@@ -17,8 +18,13 @@ struct VFIOUserCommand: ParsableCommand {
 
       Exit codes: 0 done, 1 the operation failed, 64 the command line or a configuration file is wrong.
       """,
-    version: "0.1.0",
+    version: Program.libraryVersion,
     subcommands: [Serve.self, Info.self, NVMeCommand.self, Demo.self])
 
-  static func main() { Program.run(Self.self) }
+  static func main() {
+    Program.run(Self.self) { arguments in
+      try UnknownCommand.check(arguments, Self.self)
+      try RenamedOptions.check(arguments)
+    }
+  }
 }

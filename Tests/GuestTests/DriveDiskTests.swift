@@ -4,6 +4,7 @@ import SystemPackage
 import TestSupport
 import Testing
 import VFIOUserClient
+import VFIOUserProgram
 
 @testable import vfio_user
 

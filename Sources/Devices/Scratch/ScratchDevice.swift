@@ -44,7 +44,7 @@ internal import VFIOUserTransport
 /// | `E2BIG` | more than 1 MiB |
 /// | `EINVAL` | a range that passes the last address, or a vector above 63 with the interrupt bit; then without an interrupt |
 /// | `EPERM` | the device is not bus master |
-/// | `EFAULT`, `EACCES`, ... | what the framework said of the memory (``MemoryError/errno``) |
+/// | `EFAULT`, `EACCES`, ... | what the framework said of the memory (``/VFIOUserServer/MemoryError/errno``) |
 /// | `EBUSY` | too many copies wait |
 ///
 /// The doorbell's descriptor (`VFIO_USER_DEVICE_GET_REGION_IO_FDS`) stays with a client that has gone,

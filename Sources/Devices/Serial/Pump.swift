@@ -134,14 +134,14 @@ final class Pump: Sendable {
 
   private func endInput(hungUp: Bool) {
     let hasLeft = withPort { $0.cable.endInput(hungUp: hungUp) }
-    logger.info("\(hasLeft ? "the serial port's client has left" : "end of serial input")")
+    logger.debug("\(hasLeft ? "the serial port's client has left" : "end of serial input")")
   }
 
   private func accept(from listener: ListeningSocket) -> Bool {
     do {
       let client = ByteStream.socket(try listener.accept())
       withPort { $0.cable.connect(client) }
-      logger.info("a client has connected to the serial port")
+      logger.debug("a client has connected to the serial port")
       return true
     } catch {
       logger.warning(

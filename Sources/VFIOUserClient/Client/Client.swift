@@ -7,7 +7,7 @@ public import VFIOUserTransport
 /// Every method may be called from any thread. Those without `async` wait for the device's reply, and
 /// the thread that waits reads the socket itself; those with it suspend the task. What a device asks of
 /// us (DMA_READ, DMA_WRITE) is answered from the memory that was registered with
-/// ``map(_:at:size:offset:_:isShared:timeout:)``.
+/// `map(_:at:size:offset:_:isShared:timeout:)`.
 ///
 /// Every operation takes a `timeout`: how long it may take as a whole, however many messages it needs;
 /// without it each message gets ``ClientOptions/timeout``. A task that is cancelled gets

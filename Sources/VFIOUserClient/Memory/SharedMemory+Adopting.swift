@@ -31,6 +31,8 @@ extension SharedMemory {
   ///
   /// - Parameters:
   ///   - descriptor: as in ``init(adopting:offset:size:)``.
+  ///   - offset: where the part begins in the file, in bytes.
+  ///   - size: its bytes.
   ///   - address: where the caller has mapped the part, shared, readable, and writable if the descriptor is.
   ///     The mapping has to outlive this object, which does not unmap it.
   @unsafe

@@ -6,14 +6,14 @@ public struct ClientOptions: Sendable {
   /// What the VERSION message proposes.
   ///
   /// `max_data_xfer_size` also bounds the DMA requests that the server may send; no more than
-  /// ``Limits/maxDataTransfer`` is proposed.
+  /// ``/VFIOUserProtocol/Limits/maxDataTransfer`` is proposed.
   public var proposal: Capabilities
   /// How long a command may take from sending to reply, unless a call says otherwise.
   public var timeout: Duration = .seconds(5)
   /// How long a message of the server may take from its first byte to its last.
   public var messageTimeout: Duration = .seconds(10)
   /// Most bytes of one region access that are asked for, whatever the server would take; no more than
-  /// ``Limits/maxDataTransfer``.
+  /// ``/VFIOUserProtocol/Limits/maxDataTransfer``.
   public var maxAccess: UInt32 = Limits.defaultDataTransfer
   /// Most requests of the server that wait for the handler; one more is answered with `EBUSY`.
   public var requestLimit = 64

@@ -63,8 +63,9 @@ extension CommandDispatcher {
     }
     do {
       let agreement = try options.answer(proposal)
-      logger.info(
-        "a client connected", metadata: ["version": "\(proposal.major).\(proposal.minor)"])
+      logger.log(
+        level: options.clientLogLevel, "a client connected",
+        metadata: ["version": "\(proposal.major).\(proposal.minor)"])
       return agreement
     } catch {
       logger.warning(

@@ -5,7 +5,7 @@ internal import VFIOUserTransport
 ///
 /// Most lines are there because of something that a client or a guest did, and it can do so as often as it
 /// likes. Lines of the levels `debug` and `trace` are not counted: whoever wants to see those wants all of them.
-struct LimitedLogHandler: LogHandler {
+package struct LimitedLogHandler: LogHandler {
   /// Lines that are passed on at once, and after that in a second.
   static let burst = 64
   static let rate = 4
@@ -21,29 +21,29 @@ struct LimitedLogHandler: LogHandler {
   /// Shared by all copies of a logger.
   private let budget = Monitor(Budget())
 
-  init(_ base: any LogHandler) { self.base = base }
+  package init(_ base: any LogHandler) { self.base = base }
 
-  var metadataProvider: Logger.MetadataProvider? {
+  package var metadataProvider: Logger.MetadataProvider? {
     get { base.metadataProvider }
     set { base.metadataProvider = newValue }
   }
 
-  var metadata: Logger.Metadata {
+  package var metadata: Logger.Metadata {
     get { base.metadata }
     set { base.metadata = newValue }
   }
 
-  var logLevel: Logger.Level {
+  package var logLevel: Logger.Level {
     get { base.logLevel }
     set { base.logLevel = newValue }
   }
 
-  subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+  package subscript(metadataKey key: String) -> Logger.Metadata.Value? {
     get { base[metadataKey: key] }
     set { base[metadataKey: key] = newValue }
   }
 
-  func log(event: LogEvent) {
+  package func log(event: LogEvent) {
     guard event.level > .debug else { return base.log(event: event) }
     guard let suppressed = takeLine() else { return }
     var event = event

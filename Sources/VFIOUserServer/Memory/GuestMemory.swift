@@ -12,7 +12,7 @@ internal import VFIOUserTransport
 ///
 /// Guest addresses are resolved at each access, because clients take windows back and lend them
 /// again in other pieces while a device runs. An access that meets a hole within
-/// ``holePatience`` of a window's disappearance waits for the rest of that transaction, unless it is
+/// `holePatience` of a window's disappearance waits for the rest of that transaction, unless it is
 /// on the thread that would receive it.
 ///
 /// Firmware and drivers of an earlier client leave a device in the middle of something. So no access is

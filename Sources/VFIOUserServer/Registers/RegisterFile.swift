@@ -27,7 +27,9 @@ public final class RegisterFile: Sendable {
 
   /// Lays registers out, in any order.
   ///
-  /// - Parameter size: bytes of the region.
+  /// - Parameters:
+  ///   - size: bytes of the region.
+  ///   - registers: the registers; names are unique.
   /// - Throws: ``ValidationError`` when two overlap or have the same name, one lies outside, or its bits
   ///   contradict its width.
   public convenience init(size: Int, _ registers: [Register]) throws(ValidationError) {
@@ -158,7 +160,9 @@ extension RegisterFile {
   ///
   /// For the device: no hook is called, and bits beyond the width are dropped.
   ///
-  /// - Parameter body: runs under the file's lock.
+  /// - Parameters:
+  ///   - offset: where the register begins in the region, in bytes.
+  ///   - body: runs under the file's lock.
   /// - Returns: what the register holds now; nil when none begins there.
   @discardableResult
   public func update(at offset: Int, _ body: (inout UInt64) -> Void) -> UInt64? {

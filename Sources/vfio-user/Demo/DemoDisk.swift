@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import NVMeDriver
 import SystemPackage
+import VFIOUserProgram
 
 /// `vfio-user demo disk`: an NVMe disk from end to end, without a virtual machine.
 struct DemoDisk: ParsableCommand {

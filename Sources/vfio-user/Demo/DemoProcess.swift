@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import SystemPackage
+import VFIOUserProgram
 import VFIOUserTransport
 
 /// A device process started by the demo.

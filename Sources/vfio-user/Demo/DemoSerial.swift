@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import SystemPackage
 import VFIOUserClient
+import VFIOUserProgram
 import VFIOUserProtocol
 import VFIOUserTransport
 

@@ -1,4 +1,5 @@
 import VFIOUserClient
+import VFIOUserProgram
 import VFIOUserProtocol
 import VFIOUserTransport
 

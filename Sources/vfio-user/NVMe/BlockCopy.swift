@@ -1,5 +1,6 @@
 import CLinux
 import NVMeDriver
+import VFIOUserProgram
 
 /// Copies blocks in order, with several commands in flight.
 final class BlockCopy {

@@ -2,6 +2,7 @@ import NVMeDriver
 import NVMeProtocol
 import SystemPackage
 import VFIOUserClient
+import VFIOUserProgram
 
 /// An NVMe disk ready for reading and writing.
 final class Disk {

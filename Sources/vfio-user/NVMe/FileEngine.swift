@@ -1,6 +1,7 @@
 import Glibc
 import KernelRing
 import SystemPackage
+import VFIOUserProgram
 
 /// A file of the host accessed by io_uring, for comparison with a disk.
 @safe

@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import KernelRing
 import NVMeDriver
+import VFIOUserProgram
 
 /// `vfio-user nvme bench`: measures the speed of a disk.
 struct NVMeBench: ParsableCommand {

@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import NVMeDriver
 import NVMeProtocol
+import VFIOUserProgram
 
 /// `vfio-user nvme identify`: describes a disk.
 struct NVMeIdentify: ParsableCommand {

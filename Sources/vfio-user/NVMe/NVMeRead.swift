@@ -3,6 +3,7 @@ import CLinux
 import Foundation
 import NVMeDriver
 import SystemPackage
+import VFIOUserProgram
 
 /// `vfio-user nvme read`: copies blocks to a file or standard output.
 struct NVMeRead: ParsableCommand {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import NVMeDriver
+import VFIOUserProgram
 
 /// `vfio-user nvme verify`: writes a recognisable pattern and checks that it can be read back.
 struct NVMeVerify: ParsableCommand {

@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import NVMeDriver
 import SystemPackage
+import VFIOUserProgram
 
 /// `vfio-user nvme write`: copies a file or standard input to blocks.
 struct NVMeWrite: ParsableCommand {

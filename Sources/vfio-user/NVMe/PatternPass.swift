@@ -1,4 +1,5 @@
 import CLinux
+import VFIOUserProgram
 
 /// Writes blocks with a recognisable pattern, and verifies them.
 struct PatternPass<Engine: BlockEngine> {

@@ -1,4 +1,5 @@
 import CLinux
+import VFIOUserProgram
 
 /// The result of a workload.
 struct WorkloadResult {

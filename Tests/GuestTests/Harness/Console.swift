@@ -1,3 +1,4 @@
+import TestSupport
 import VFIOUserTransport
 
 /// The guest's console, line by line.

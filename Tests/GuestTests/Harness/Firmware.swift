@@ -1,3 +1,4 @@
+import TestSupport
 import VFIOUserTransport
 
 /// A virtual machine that is left to its firmware, SeaBIOS unless told otherwise, without a kernel from

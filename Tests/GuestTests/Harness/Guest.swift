@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import VFIOUserTransport
 
 /// A virtual machine with devices of ours, and a Linux in it that runs scripts for a test.

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// Where QEMU, the guest's kernel and programs, and our own program are.
 enum GuestEnvironment {
@@ -56,9 +57,15 @@ enum GuestEnvironment {
     throw HarnessError("\(modules.path) has no \(name).ko")
   }
 
-  /// The program under test: SwiftPM builds it next to the test bundle, which is this process.
-  static let program = URL(filePath: "/proc/self/exe")
-    .resolvingSymlinksInPath()
-    .deletingLastPathComponent()
-    .appending(path: "vfio-user")
+  /// The program under test.
+  static let program = URL.builtProgram("vfio-user")
+}
+
+extension ProgramRun {
+  /// Runs `vfio-user`.
+  init(
+    _ arguments: [String], input: String? = nil, within timeout: Duration = .seconds(120)
+  ) throws {
+    try self.init(GuestEnvironment.program, arguments, input: input, within: timeout)
+  }
 }

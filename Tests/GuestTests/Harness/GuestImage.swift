@@ -1,5 +1,6 @@
 import CLinux
 import Foundation
+import TestSupport
 import VFIOUserTransport
 
 /// What a guest has in its memory when it starts: busybox, the script of ``GuestInit``, and more.

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// Programs of ours that run in guests, in C: `Tests/GuestPrograms`.
 ///

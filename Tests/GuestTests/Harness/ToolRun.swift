@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// Programs of the host that do their work and end.
 enum ToolRun {

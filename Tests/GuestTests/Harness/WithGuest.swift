@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 /// Runs `body` with a guest that has devices of ours plugged in.

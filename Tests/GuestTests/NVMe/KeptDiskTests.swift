@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// Disks without a serial number, each a process: files, and a loop device where there can be one.

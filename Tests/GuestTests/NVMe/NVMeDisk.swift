@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSupport
 
 /// A file that `vfio-user serve nvme` serves, and the process that does.
 ///

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 /// How much went through in which time.

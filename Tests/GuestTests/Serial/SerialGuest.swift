@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 extension GuestImage {
   /// A guest that holds the port open as descriptor 3.

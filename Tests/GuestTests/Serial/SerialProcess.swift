@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// `vfio-user serve serial`, running.
 final class SerialProcess {

@@ -22,7 +22,7 @@ public final class RingEngine: StorageEngine {
   ///   - entries: requests under way in the ring, 1 to 4096; more than those go to the pool.
   ///   - threads: threads of the pool, at least 1.
   ///   - isDirectOnly: whether files in the page cache are left to the pool, which is as fast for them.
-  /// - Throws: ``RingError/unavailable(_:)`` where this process may not have a ring.
+  /// - Throws: `RingError.unavailable` where this process may not have a ring.
   public init(
     entries: Int = 256, threads: Int = 2, isDirectOnly: Bool = false
   ) throws(RingError) {

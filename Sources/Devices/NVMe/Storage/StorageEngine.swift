@@ -27,7 +27,7 @@ public protocol StorageEngine: AnyObject, Sendable {
 
 /// Gets requests back that an engine has carried out.
 public protocol StorageReceiver: AnyObject, Sendable {
-  /// A request is done; ``StorageRequest/outcome`` says how.
+  /// A request is done; ``StorageRequest`` says how.
   ///
   /// Called on any thread; never waits.
   func completed(_ request: StorageRequest)

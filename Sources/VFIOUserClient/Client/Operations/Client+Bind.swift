@@ -9,6 +9,10 @@ extension Client {
   /// of its own, give an ``EventDispatcher``. They end with ``disconnect()``.
   ///
   /// - Parameters:
+  ///   - index: the kind of interrupt.
+  ///   - vector: the vector of that kind, from 0.
+  ///   - dispatcher: the thread of the callback; nil means the one of the client.
+  ///   - timeout: how long it may take as a whole; nil means ``ClientOptions/timeout`` for each message.
   ///   - body: gets how often the vector was signalled since the last time.
   /// - Returns: what ends the callbacks; the vector stays set up until `disable` or `setTrigger`.
   public func bind(
@@ -33,7 +37,10 @@ extension Client {
   /// Sets up INTx and calls back each time it is signalled; after the callback INTx is
   /// unmasked, so that it is signalled again while its level is still high.
   ///
-  /// - Parameter body: has the device lower its level.
+  /// - Parameters:
+  ///   - dispatcher: the thread of the callback; nil means the one of the client.
+  ///   - timeout: how long it may take as a whole; nil means ``ClientOptions/timeout`` for each message.
+  ///   - body: has the device lower its level.
   public func bindINTx(
     on dispatcher: EventDispatcher? = nil, timeout: Duration? = nil,
     _ body: @escaping @Sendable () -> Void

@@ -8,6 +8,7 @@ extension Client {
   /// - Parameters:
   ///   - pageSize: the granularity that is wished for.
   ///   - ranges: what is to be watched; everything if empty.
+  ///   - timeout: how long it may take as a whole; nil means ``ClientOptions/timeout`` for each message.
   /// - Returns: the granularity that the device uses.
   @discardableResult
   public func startDMALogging(

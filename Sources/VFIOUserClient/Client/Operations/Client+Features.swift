@@ -19,9 +19,11 @@ extension Client {
   /// Gets a feature's data.
   ///
   /// - Parameters:
+  ///   - feature: the feature.
   ///   - data: what the question carries; most features take none.
   ///   - room: most bytes of data that the answer may have, as far as a message that the client takes holds
   ///     them.
+  ///   - timeout: how long it may take as a whole; nil means ``ClientOptions/timeout`` for each message.
   public func feature(
     _ feature: FeatureIndex, _ data: [UInt8] = [], room: Int = 4096, timeout: Duration? = nil
   ) throws(ClientError) -> [UInt8] {

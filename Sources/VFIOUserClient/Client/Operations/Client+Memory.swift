@@ -12,6 +12,7 @@ extension Client {
   ///   - flags: what the device may do.
   ///   - isShared: whether the device gets the memory itself; else it reaches it by messages, which
   ///     the client answers.
+  ///   - timeout: how long it may take as a whole; nil means ``ClientOptions/timeout`` for each message.
   /// - Throws: ``ClientError/badWindow(_:)`` before anything is sent, when the window overlaps with
   ///   another, leaves its memory, or is not aligned to a page size that the server takes.
   public func map(
@@ -40,7 +41,7 @@ extension Client {
     }
   }
 
-  /// Takes all windows back, with one message; see ``unmap(at:size:timeout:)``.
+  /// Takes all windows back, with one message; see `unmap(at:size:timeout:)`.
   public func unmapAll(timeout: Duration? = nil) throws(ClientError) {
     try transaction(timeout: timeout) { (changes) throws(ClientError) in
       try changes.unmapAll()

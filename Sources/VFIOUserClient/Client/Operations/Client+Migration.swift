@@ -16,7 +16,7 @@ extension Client {
   /// Has the device change its state.
   ///
   /// - Throws: ``ClientError/refused(_:_:)`` for a change that the device does not make; ask
-  ///   for its state then, it may have become ``VFIOUserProtocol/DeviceState/error``.
+  ///   for its state then, it may have become ``/VFIOUserProtocol/DeviceState/error``.
   public func setMigrationState(
     _ state: DeviceState, timeout: Duration? = nil
   ) throws(ClientError) {
@@ -25,7 +25,9 @@ extension Client {
 
   /// The next piece of the device's state (`VFIO_USER_MIG_DATA_READ`).
   ///
-  /// - Parameter count: most bytes; nil means as many as a message may carry.
+  /// - Parameters:
+  ///   - count: most bytes; nil means as many as a message may carry.
+  ///   - timeout: how long it may take as a whole; nil means ``ClientOptions/timeout`` for each message.
   /// - Returns: fewer bytes than asked for at the end.
   public func readMigrationData(
     _ count: Int? = nil, timeout: Duration? = nil

@@ -38,7 +38,9 @@ public final class INTx: Sendable {
 extension Client {
   /// Sets up INTx.
   ///
-  /// - Parameter resampling: whether to unmask through an eventfd; see ``INTx/resample``.
+  /// - Parameters:
+  ///   - resampling: whether to unmask through an eventfd; see ``INTx/resample``.
+  ///   - timeout: how long it may take as a whole; nil means ``ClientOptions/timeout`` for each message.
   public func intx(
     resampling: Bool = false, timeout: Duration? = nil
   ) throws(ClientError) -> INTx {

@@ -1,0 +1,28 @@
+internal import ArgumentParser
+internal import Glibc
+internal import Logging
+internal import VFIOUserServer
+
+/// How much a command logs.
+package struct LogOptions: ParsableArguments {
+  @Option(help: "What to report on standard error.")
+  package var logLevel = Level.notice
+
+  /// The log levels of swift-log.
+  package enum Level: String, ExpressibleByArgument, CaseIterable {
+    case trace, debug, info, notice, warning, error, critical
+  }
+
+  package init() {}
+
+  /// Sends all logs to standard error; call it once, before anything logs.
+  package func bootstrap() {
+    let level = Logger.Level(rawValue: logLevel.rawValue) ?? .notice
+    LoggingSystem.bootstrap { label in
+      var handler = StreamLogHandler(label: label, stream: LogQueue.standardError)
+      handler.logLevel = level
+      return LimitedLogHandler(handler)
+    }
+    LogQueue.flushAtExit()
+  }
+}

@@ -1,0 +1,51 @@
+internal import ArgumentParser
+internal import CLinux
+internal import Glibc
+internal import SystemPackage
+
+/// The messages to the user when the devices are ready: paths, and options for QEMU's command line.
+struct Announcement {
+  private let notices: [String]
+  private let lines: [String]
+  private let usesStandardError: Bool
+
+  init(of devices: [OpenDevice]) {
+    let isAlone = devices.count == 1
+    notices = devices.compactMap { one in
+      one.served.notice.map { isAlone ? $0 : "\(one.asked.command.socket.name): \($0)" }
+    }
+    lines =
+      devices.map { one in
+        let kind = type(of: one.asked.command).configuration.commandName ?? "device"
+        let socket = one.asked.command.socket
+        guard case .path(let path)? = socket.place else {
+          return "\(kind) is ready on \(socket.name)"
+        }
+        return "\(kind) is ready on \(path): -device \(QEMU.device(socket: path))"
+      } + ["guest memory has to be shared: \(QEMU.sharedMemory)"]
+    usesStandardError = devices.contains { $0.served.usesStandardOutput }
+  }
+
+  /// Prints the messages without blocking: devices do not wait for a reader.
+  ///
+  /// - Throws: if a notice cannot be printed, because the device could not be used without it.
+  func print() throws {
+    let stream = usesStandardError ? FileDescriptor.standardError : .standardOutput
+    for notice in notices where !Self.offer(notice, to: stream) {
+      throw CommandError("standard output takes no more; it should have got: \(notice)")
+    }
+    for line in lines where !Self.offer(line, to: stream) { return }
+  }
+
+  /// Prints a line if that does not block.
+  ///
+  /// - Returns: whether it was printed.
+  private static func offer(_ line: String, to stream: FileDescriptor) -> Bool {
+    var interest = clinux_interest(
+      descriptor: stream.rawValue, wanted: Int16(CLINUX_WRITABLE), happened: 0)
+    // Sound: the structure is lent for the duration of the call. A writable stream takes PIPE_BUF
+    // bytes without blocking.
+    guard unsafe clinux_poll(&interest, 1, 0) == 1, line.utf8.count < PIPE_BUF else { return false }
+    return (try? stream.writeAll(Array("\(line)\n".utf8))) != nil
+  }
+}

@@ -1,0 +1,7 @@
+// One import for a program that serves a device: the server's modules, the types of the system that
+// appear in them (Errno, FilePath), and `@Option` and `@Flag` for the device's own options.
+@_exported import ArgumentParser
+@_exported import SystemPackage
+@_exported import VFIOUserProtocol
+@_exported import VFIOUserServer
+@_exported import VFIOUserTransport

@@ -1,0 +1,21 @@
+import VFIOUserProgram
+
+/// Checks that no exclusive resource is used twice, by several devices or by one.
+///
+/// - Parameter devices: the devices; the place of the one of the command line is nil.
+/// - Throws: ``ConfigurationError``, or ``UsageError`` for the command line.
+func checkClaims(of devices: [(command: any ServeSubcommand, place: ConfigurationPlace?)]) throws {
+  var taken: [String: (claim: ExclusiveResource, place: ConfigurationPlace?)] = [:]
+  for device in devices {
+    for claim in device.command.claims {
+      if let first = taken[claim.identity], !(claim.isShared && first.claim.isShared) {
+        let owner =
+          first.place == device.place ? "the same device" : first.place?.withinFile ?? "another"
+        let what = "its \(claim) is taken by the \(first.claim.what) of \(owner). \(claim.remedy)"
+        guard let place = device.place else { throw UsageError(what) }
+        throw ConfigurationError(place, what)
+      }
+      taken[claim.identity] = (claim, device.place)
+    }
+  }
+}

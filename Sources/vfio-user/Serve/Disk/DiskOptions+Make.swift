@@ -1,0 +1,183 @@
+import ArgumentParser
+import Foundation
+import Glibc
+import Logging
+import NVMeDevice
+import SystemPackage
+import VFIOUserProgram
+import VFIOUserServer
+import VFIOUserTransport
+
+extension DiskOptions {
+  /// Opens the files of the disk; on failure removes files created here.
+  ///
+  /// - Parameter socket: the name of the disk's socket.
+  func open(_ logger: Logger, socket: String) throws -> NVMeConfiguration {
+    var configuration = NVMeConfiguration(namespaces: [])
+    configuration.logger = logger
+    configuration.queues = queues
+    configuration.queueEntries = queueEntries
+    configuration.threads = threads
+    configuration.doorbells = doorbells
+    configuration.busyPoll = .microseconds(busyPoll)
+    configuration.interrupts = interrupts
+    configuration.use(engine)
+    configuration.serialNumber = serial
+    configuration.readerName = socket
+    let options = try namespaces()
+    do {
+      for one in options { configuration.namespaces.append(try one.open()) }
+      for (one, namespace) in zip(options, configuration.namespaces) where one.raw != true {
+        try Self.checkFormat(of: namespace, isState: true)
+      }
+      try open(statePlace(options), of: &configuration)
+      for (one, namespace) in zip(options, configuration.namespaces) where one.raw != true {
+        try Self.checkFormat(of: namespace, isState: false)
+      }
+      return configuration
+    } catch {
+      configuration.namespaces.forEach { $0.removeMadeFiles() }
+      throw error
+    }
+  }
+
+  private func open(_ place: StatePlace, of configuration: inout NVMeConfiguration) throws {
+    do {
+      try configuration.openState(place)
+    } catch {
+      throw CommandError("\(error) --state says where it is kept.")
+    }
+  }
+
+  /// Throws if a file looks like an image of another format, unless it has been served as a disk
+  /// before.
+  ///
+  /// A disk served before is a disk, whatever its guest has written to its beginning.
+  ///
+  /// - Parameter isState: whether to look only for the state file of a disk, which must happen
+  ///   before the state of this disk is looked up.
+  private static func checkFormat(of namespace: NamespaceConfiguration, isState: Bool) throws {
+    guard !namespace.file.wasMade, namespace.store?.isKnown != true,
+      let format = ImageFormat(of: namespace.file), format == .state || !isState
+    else { return }
+    throw CommandError(
+      "\(namespace.file.name) looks like \(format.rawValue), and a guest would find that instead of the disk in it: \(format.remedy). --raw takes it for the disk itself."
+    )
+  }
+
+  /// The location of the state.
+  func statePlace(_ namespaces: [NamespaceOptions]) -> StatePlace {
+    guard let state else { return .beside(otherwise: Self.stateFolder) }
+    return Self.isFolder(state) ? .folder(FilePath(state)) : .file(FilePath(state))
+  }
+
+  /// The state files, as far as their names are known before anything is opened.
+  func stateFiles(_ namespaces: [NamespaceOptions]) -> [String] {
+    switch statePlace(namespaces) {
+    case .file(let path): [path.string]
+    case .folder: []
+    case .beside:
+      namespaces.compactMap { one in
+        guard let file = one.file, one.readOnly != true, !file.hasPrefix("/dev/") else {
+          return nil
+        }
+        return URL(filePath: file).resolvingSymlinksInPath().path + ".nvme"
+      }
+    }
+  }
+
+  /// The directory for state that cannot be stored beside a file: StateDirectory= of systemd, or
+  /// the usual one.
+  private static var stateFolder: FilePath? {
+    let environment = ProcessInfo.processInfo.environment
+    if let given = environment["STATE_DIRECTORY"]?.split(separator: ":").first {
+      return FilePath(String(given))
+    }
+    if geteuid() == 0 { return "/var/lib/vfio-user" }
+    let base =
+      environment["XDG_STATE_HOME"] ?? environment["HOME"].map { $0 + "/.local/state" }
+    return base.map { FilePath($0 + "/vfio-user") }
+  }
+
+  private static func isFolder(_ path: String) -> Bool {
+    var isFolder: ObjCBool = false
+    // Sound: the result is lent for the duration of the call.
+    return unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+      && isFolder.boolValue
+  }
+}
+
+extension NamespaceOptions {
+  /// Opens and locks the storage of the namespace.
+  func open() throws -> NamespaceConfiguration {
+    let checked = try check()
+    return NamespaceConfiguration(
+      try open(checked.bytes, checked.cache), blockSize: checked.blockSize,
+      globallyUniqueID: checked.globallyUniqueID)
+  }
+
+  private func open(_ bytes: UInt64?, _ cache: CacheMode) throws -> StorageFile {
+    guard let file else {
+      guard let bytes else { throw CommandError("a disk in memory needs a size.") }
+      do {
+        return try StorageFile(memory: bytes, isReadOnly: readOnly ?? false)
+      } catch {
+        throw CommandError("no memory for the disk: \(error)")
+      }
+    }
+    do {
+      return try StorageFile(
+        path: FilePath(file), create: bytes, cache: cache, isReadOnly: readOnly ?? false)
+    } catch {
+      throw CommandError(explain(error, file))
+    }
+  }
+
+  private func explain(_ failure: SystemCallError, _ file: String) -> String {
+    switch (failure.call, failure.code) {
+    case ("open", .noSuchFileOrDirectory):
+      size == nil
+        ? "there is no file \(file). With --size 10G for example it is made."
+        : "there is no folder for \(file). Make it first."
+    case ("open", .notSupported): "\(file) is neither a file nor a block device."
+    case ("open", .invalidArgument): "the file system of \(file) has no direct I/O."
+    case ("open", .resourceBusy):
+      "\(file) is in use: it is mounted, part of another device, or served under another name. Unmount it, or serve it --read-only."
+    case ("open", .permissionDenied), ("open", .readOnlyFileSystem):
+      "\(file) cannot be written to: \(failure.code). Change that, or serve it --read-only."
+    case ("fcntl(F_OFD_SETLK)", .resourceTemporarilyUnavailable):
+      readOnly == true
+        ? "somebody else writes to \(file)."
+        : "somebody else uses \(file); only --read-only disks can share a file."
+    case ("fcntl(F_OFD_SETLK)", _):
+      "\(file) cannot be locked: \(failure.code). Two processes could write to it, so it is not served."
+    case ("ftruncate", .fileTooLarge):
+      "\(file) cannot become so large: the file system or a limit of the process (ulimit -f) is against it."
+    default: "\(file): \(failure)"
+    }
+  }
+}
+
+/// Creates a disk, or throws an error in words for the user.
+func makeDisk(
+  _ context: DeviceContext, _ configuration: NVMeConfiguration
+) throws -> NVMeDevice {
+  do {
+    return try NVMeDevice(context, configuration)
+  } catch NVMeDevice.ValidationError.outOfRange(let what, let value, let range) {
+    throw CommandError(
+      "\(value) \(what): it has to be \(range.lowerBound) to \(range.upperBound).")
+  } catch NVMeDevice.ValidationError.empty(let name) {
+    throw CommandError("\(name) is smaller than one block. With --size it is made larger.")
+  } catch NVMeDevice.ValidationError.unaligned(let name, let size, let alignment) {
+    throw CommandError(
+      "\(name) has blocks of \(size) bytes, and direct I/O with it needs pieces of \(alignment). Choose --block-size \(alignment), unless the guest has formatted it, or another --cache."
+    )
+  } catch NVMeDevice.ValidationError.globallyUniqueID(let namespace, let digits) {
+    throw CommandError(
+      "namespace \(namespace) has the NGUID \(digits), which is none or another one's. Give it its own with nguid=."
+    )
+  } catch {
+    throw CommandError("\(error)")
+  }
+}

@@ -1,0 +1,159 @@
+public import ArgumentParser
+public import NVMeDevice
+import VFIOUserProgram
+
+extension CacheMode: ExpressibleByArgument {}
+extension NVMeConfiguration.DoorbellMode: ExpressibleByArgument {}
+extension NVMeConfiguration.InterruptKind: ExpressibleByArgument {}
+extension EngineChoice: ExpressibleByArgument {}
+
+/// A namespace as described on the command line or in a configuration file.
+struct NamespaceOptions: Codable, Equatable {
+  /// A file or a block device; nil for memory.
+  var file: String?
+  /// Size of the file to create, or of the memory.
+  var size: String?
+  var blockSize: Int?
+  var readOnly: Bool?
+  var cache: String?
+  /// The NGUID, 32 hexadecimal digits.
+  var nguid: String?
+  /// Whether to use the file as the disk even if it looks like an image of another format.
+  var raw: Bool?
+
+  /// Parses "file=PATH,size=10G,block-size=4096,read-only,cache=direct"; a comma in a path is
+  /// doubled.
+  init(parsing text: String) throws {
+    for part in Self.parts(of: text) {
+      let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      try set(String(pair[0]), pair.count > 1 ? String(pair[1]) : nil)
+    }
+  }
+
+  init(file: String?, size: String?, blockSize: Int?, readOnly: Bool?, cache: String?) {
+    self.file = file
+    self.size = size
+    self.blockSize = blockSize
+    self.readOnly = readOnly
+    self.cache = cache
+  }
+}
+
+/// The options of a disk, on the command line and in a configuration file.
+struct DiskOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("The file or block device with the data.", valueName: "path"))
+  var file: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Make the file, if there is none or it is smaller, of this size (64M, 10G); it takes room as it fills.",
+      valueName: "size"))
+  var size: String?
+
+  @Option(help: ArgumentHelp("A disk in memory, of this size, instead.", valueName: "size"))
+  var memory: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "A namespace, once for each: file=PATH or memory=SIZE, and size=, block-size=, cache=, nguid=, read-only, raw, with commas between. What it does not say, --block-size and --cache say; --read-only and --raw are for all of them.",
+      valueName: "description"))
+  var namespace: [String] = []
+
+  @Option(help: "Bytes of a block until the guest formats it otherwise: 512 or 4096.")
+  var blockSize = 512
+
+  @Flag(help: "Refuse writes.")
+  var readOnly = false
+
+  @Flag(
+    help:
+      "Take the file for the disk itself although it looks like an image of another format (qcow2, vmdk, gzip ...)."
+  )
+  var raw = false
+
+  @Option(
+    help:
+      "When written data is on the disk: write-back (when the guest flushes), write-through (at once), direct (past the host's page cache)."
+  )
+  var cache = CacheMode.writeBack
+
+  @Option(help: "Pairs of I/O queues, 1 to 64.")
+  var queues = 16
+
+  @Option(help: "Entries of a queue, 2 to 4096.")
+  var queueEntries = 1024
+
+  @Option(
+    help: ArgumentHelp(
+      "The serial number, up to 20 characters of ASCII; else one is made with the disk and kept.",
+      valueName: "text"))
+  var serial: String?
+
+  @Option(help: "Threads that wait for the disk.")
+  var threads = 4
+
+  @Option(
+    help:
+      "How files are read and written: pool (threads), ring (io_uring), or auto (the ring with --cache direct). Without io_uring it is the pool."
+  )
+  var engine = EngineChoice.automatic
+
+  @Option(
+    help:
+      "How the guest rings: trapped (by messages) or mapped (in memory; the device polls and keeps a core busy, and QEMU waits for the reply to every write of another register, which it does not otherwise)."
+  )
+  var doorbells = NVMeConfiguration.DoorbellMode.trapped
+
+  @Option(
+    help: ArgumentHelp(
+      "How long the disk polls for commands while the guest keeps it busy, in microseconds up to 100000; 0 leaves the processor to others and makes each command slower.",
+      valueName: "microseconds"))
+  var busyPoll = 400
+
+  @Option(
+    help:
+      "The best interrupts that the guest is offered: msix, msi or intx. QEMU 11.1 dies at the hot unplug of a device with MSI-X."
+  )
+  var interrupts = NVMeConfiguration.InterruptKind.msix
+
+  @Option(
+    help: ArgumentHelp(
+      "Where the block size, the name and the counters of the disk are kept: a folder, or for a single file a file of its own. Otherwise it is FILE.nvme beside each file, and a folder of the system for block devices.",
+      valueName: "path"))
+  var state: String?
+
+  func validate() throws {
+    let places = [file != nil, memory != nil, !namespace.isEmpty].filter { $0 }.count
+    guard places == 1 else {
+      throw ValidationError("say where the data is: --file PATH, --memory SIZE or --namespace ...")
+    }
+    guard memory == nil || size == nil else {
+      throw ValidationError("--size is for --file; --memory has its own.")
+    }
+    guard namespace.isEmpty || size == nil else {
+      throw ValidationError("--size is for --file; a --namespace has its own, size=.")
+    }
+    try checkNumbers()
+    let all = try namespaces()
+    for one in all { try one.check() }
+    guard state == nil || all.contains(where: { $0.file != nil }) else {
+      throw ValidationError("--state is for disks with a file; memory is gone with the process.")
+    }
+  }
+
+  /// The requested namespaces, with the disk's options applied to all of them.
+  func namespaces() throws -> [NamespaceOptions] {
+    let only = NamespaceOptions(
+      file: file, size: memory ?? size, blockSize: nil, readOnly: nil, cache: nil)
+    let described = try namespace.map(NamespaceOptions.init(parsing:))
+    return (described.isEmpty ? [only] : described).map { one in
+      var one = one
+      one.blockSize = one.blockSize ?? blockSize
+      one.cache = one.cache ?? cache.rawValue
+      one.readOnly = one.readOnly == true || readOnly
+      one.raw = one.raw == true || raw
+      return one
+    }
+  }
+
+}

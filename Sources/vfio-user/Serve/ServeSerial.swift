@@ -1,0 +1,69 @@
+import ArgumentParser
+import Logging
+import SerialDevice
+import SystemPackage
+import VFIOUserProgram
+import VFIOUserTransport
+
+/// `vfio-user serve serial`: a 16550A on the PCI bus.
+struct ServeSerial: ServeSubcommand {
+  static let configuration = CommandConfiguration(
+    commandName: "serial",
+    abstract: "Serve a PCI serial port (16550A).",
+    discussion: """
+      The guest's own driver finds it: under Linux it becomes /dev/ttyS1 or the next that is free. \
+      The cable of the port leads to one of three far ends:
+
+        vfio-user serve serial --socket /tmp/port.sock --pty              then: screen PATH
+        vfio-user serve serial --socket /tmp/port.sock --stdio            this terminal
+        vfio-user serve serial --socket /tmp/port.sock --listen /tmp/far  then: socat - UNIX:/tmp/far
+
+      Nothing is lost when the far end is slow or stops: the guest waits, and the other way round.
+      """)
+
+  @ParentCommand var parent: Serve
+  @OptionGroup(title: "Socket") var socket: SocketOptions
+
+  @Flag(help: "Far end: a pseudo-terminal, whose path is printed.")
+  var pty = false
+
+  @Flag(help: "Far end: standard input and output.")
+  var stdio = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Far end: a UNIX socket to create, for one program at a time.", valueName: "path"))
+  var listen: String?
+
+  @OptionGroup var log: LogOptions
+
+  func validate() throws {
+    let farEnds = [pty, stdio, listen != nil].filter { $0 }.count
+    guard farEnds == 1 else {
+      throw ValidationError("choose one far end: --pty, --stdio or --listen PATH.")
+    }
+    guard listen == nil || listen != socket.socket else {
+      throw ValidationError("--socket and --listen need two different paths.")
+    }
+  }
+
+  func openDevice(_ log: DeviceLog) throws -> ServedDevice {
+    let terminal = try pty ? PseudoTerminal() : nil
+    let farEnd = try terminal.map { .pseudoTerminal($0) } ?? farEnd()
+    var served = ServedDevice(SerialDevice.pci) { context in
+      try SerialDevice(context, farEnd, logger: log.logger("serial"))
+    } close: {
+      $0.close()
+    }
+    served.notice = terminal.map { "\($0.path)" }
+    served.usesStandardOutput = stdio
+    return served
+  }
+
+  private func farEnd() throws -> FarEnd {
+    if let listen {
+      return .socket(try listeningSocket(at: FilePath(listen)))
+    }
+    return .streams(try .standard())
+  }
+}
