@@ -22,7 +22,9 @@ public final class MessageSocket: Sendable {
     self.peer = peer
   }
 
+  /// The socket's own; there until the end of this object.
   package var descriptor: OwnedDescriptor {
+    // swift-format-ignore: NeverForceUnwrap
     @inline(__always) _read { yield unsafe owned! }
   }
 

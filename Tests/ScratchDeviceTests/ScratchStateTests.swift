@@ -53,8 +53,8 @@ import VFIOUserTransport
   {
     let source = try Driver(Bench().connect())
     let target = try Driver(Bench().connect())
-    let bell = try #require(
-      source.client.signals(of: source.client.region(.bar0)).counter(at: Place.doorbell, size: 4, value: 1))
+    let signals = try source.client.signals(of: source.client.region(.bar0))
+    let bell = try #require(signals.counter(at: Place.doorbell, size: 4, value: 1))
     try source.client.set(Place.control, 0x2_0000)
     try source.client.setMigrationState(.stop)
     bell.signal()
