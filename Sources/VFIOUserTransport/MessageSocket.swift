@@ -23,8 +23,8 @@ public final class MessageSocket: Sendable {
   }
 
   /// The socket's own; there until the end of this object.
+  // swift-format-ignore: NeverForceUnwrap
   package var descriptor: OwnedDescriptor {
-    // swift-format-ignore: NeverForceUnwrap
     @inline(__always) _read { yield unsafe owned! }
   }
 

@@ -32,15 +32,15 @@ public final class NVMeDevice: Device {
   private static let registersEnd: UInt64 = 0x1000
   private static let doorbellsEnd: UInt64 = 0x2000
 
-  private let options: NVMeConfiguration
+  let options: NVMeConfiguration
   private let keeping: Keeping
-  private let mailbox = Mailbox()
+  let mailbox = Mailbox()
   private let doorbells: Doorbells
-  private let registers: RegisterBlock
+  let registers: RegisterBlock
   private let generations = ControllerGenerations()
   /// Whether a client has gone, so that the controller does not know the memory of the one that is there;
   /// only looked at by callbacks.
-  private let needsTransfer = Atomic(false)
+  let needsTransfer = Atomic(false)
   let context: DeviceContext
   private let line: CompletionInterrupts
   let controller: Controller

@@ -34,6 +34,18 @@ public struct CompletionEntry: Equatable, Sendable {
     self.status = status
   }
 
+  /// Creates an entry of its halves.
+  public init(firstHalf: UInt64, secondHalf: UInt64) {
+    result = UInt32(truncatingIfNeeded: firstHalf)
+    dword1 = UInt32(truncatingIfNeeded: firstHalf >> 32)
+    submissionHead = UInt16(truncatingIfNeeded: secondHalf)
+    submissionQueue = UInt16(truncatingIfNeeded: secondHalf >> 16)
+    commandID = UInt16(truncatingIfNeeded: secondHalf >> 32)
+    let statusAndPhase = UInt16(truncatingIfNeeded: secondHalf >> 48)
+    phase = statusAndPhase & 1 != 0
+    status = Status(rawValue: statusAndPhase >> 1)
+  }
+
   /// Decodes the fields.
   public init(decoding bytes: Span<UInt8>) throws(NVMeWireError) {
     try bytes.need(Self.wireSize)

@@ -131,39 +131,39 @@ import VFIOUserTransport
   @Test func `A state file never replaces another file`() throws {
     for content in [[1], Array("{\"a\": 1}".utf8), [UInt8](repeating: 0, count: 1 << 20)] {
       try folder.write(content, to: "a.nvme")
-      #expect(throws: StateError.foreign(folder("a.nvme"))) { try records("a") }
+      #expect(throws: StateFileError.foreign(folder("a.nvme"))) { try records("a") }
       #expect(try folder.bytes(of: "a.nvme") == content)
       #expect(folder.names == ["a", "a.nvme"])
     }
   }
 
   @Test func `A state file is no image, device, folder or link, and not for two images`() throws {
-    #expect(throws: StateError.foreign(folder("vm.nvme"))) { try records("vm", "vm.nvme") }
+    #expect(throws: StateFileError.foreign(folder("vm.nvme"))) { try records("vm", "vm.nvme") }
     #expect(try folder.bytes(of: "vm.nvme") == [UInt8](repeating: 0, count: 1 << 20))
-    #expect(throws: StateError.foreign(folder("vm"))) { try records("vm", at: .file(folder("vm"))) }
-    #expect(throws: StateError.foreign("/dev/null")) { try records("vm", at: .file("/dev/null")) }
-    #expect(throws: StateError.foreign(folder.path)) { try records("vm", at: .file(folder.path)) }
+    #expect(throws: StateFileError.foreign(folder("vm"))) { try records("vm", at: .file(folder("vm"))) }
+    #expect(throws: StateFileError.foreign("/dev/null")) { try records("vm", at: .file("/dev/null")) }
+    #expect(throws: StateFileError.foreign(folder.path)) { try records("vm", at: .file(folder.path)) }
     // A link to what would do.
     try records("vm", at: .file(folder("s")))
     try FileManager.default.createSymbolicLink(
       atPath: folder("link").string, withDestinationPath: folder("s").string)
     let link = folder("link")
-    #expect(throws: StateError.foreign(link)) { try records("vm", at: .file(link)) }
-    #expect(throws: StateError.shared(folder("s"), images: 2)) {
+    #expect(throws: StateFileError.foreign(link)) { try records("vm", at: .file(link)) }
+    #expect(throws: StateFileError.shared(folder("s"), images: 2)) {
       try records("vm", "vm2", at: .file(folder("s")))
     }
   }
 
   @Test func `A state file is in one place and belongs to one image`() throws {
     try records("a")
-    #expect(throws: StateError.elsewhere(folder("a.nvme"), wanted: folder("s"))) {
+    #expect(throws: StateFileError.elsewhere(folder("a.nvme"), wanted: folder("s"))) {
       try records("a", at: .file(folder("s")))
     }
     try folder.move("a.nvme", to: "s")
     try records("a", at: .file(folder("s")))
     // Named by mistake, while it is nobody's at the moment.
     let before = try folder.bytes(of: "s")
-    #expect(throws: StateError.ofAnother(folder("s"), image: folder("a").string)) {
+    #expect(throws: StateFileError.ofAnother(folder("s"), image: folder("a").string)) {
       try records("b", at: .file(folder("s")), create: 1 << 20)
     }
     #expect(try folder.bytes(of: "s") == before)
@@ -176,7 +176,7 @@ import VFIOUserTransport
 
   @Test func `A state file has one owner at a time`() throws {
     try records("a", at: .file(folder("s"))) { _ in
-      #expect(throws: StateError.inUse(folder("s"))) { try records("b", at: .file(folder("s"))) }
+      #expect(throws: StateFileError.inUse(folder("s"))) { try records("b", at: .file(folder("s"))) }
     }
   }
 
@@ -185,10 +185,10 @@ import VFIOUserTransport
     var bytes = try folder.bytes(of: "a.nvme")
     for place in [100, StateSlots.slotSize + 100] { bytes[place] ^= 1 }
     try folder.write(bytes, to: "a.nvme")
-    #expect(throws: StateError.damaged(folder("a.nvme"))) { try records("a") }
+    #expect(throws: StateFileError.damaged(folder("a.nvme"))) { try records("a") }
     bytes[16] = 2
     try folder.write(bytes, to: "a.nvme")
-    #expect(throws: StateError.newer(folder("a.nvme"), version: 2, known: 1)) { try records("a") }
+    #expect(throws: StateFileError.newer(folder("a.nvme"), version: 2, known: 1)) { try records("a") }
     #expect(try folder.bytes(of: "a.nvme") == bytes)
   }
 

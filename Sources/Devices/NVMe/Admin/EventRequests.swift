@@ -5,12 +5,17 @@ final class EventRequests {
   /// Most requests that wait (AERL).
   static let maxRequests = 8
   /// Most events that wait; there are no more different ones.
-  private static let maxEvents = 16
+  static let maxEvents = 16
 
   private(set) var requests: [CommandSlot] = []
-  private var waiting: [AsynchronousEvent] = []
+  private(set) var waiting: [AsynchronousEvent] = []
   /// Kinds that are masked: the host has not read the log of the last one yet.
-  private var held: Set<AsynchronousEvent.Kind> = []
+  private(set) var held: Set<AsynchronousEvent.Kind> = []
+
+  /// Takes over events of another controller; the requests are added one by one.
+  func load(waiting: [AsynchronousEvent], held: Set<AsynchronousEvent.Kind>) {
+    (self.waiting, self.held) = (waiting, held)
+  }
 
   func reset() {
     requests = []

@@ -28,7 +28,7 @@ extension Controller {
   func quiesce(for goal: ControllerPhase.Goal) {
     if goal == .shutDown, !lifeCycle.phase.isReady { return endQuiescing(.shutDown) }
     lifeCycle.phase.quiesce(for: goal)
-    guard goal != .shutDown else { return }
+    guard goal != .shutDown, goal != .suspend else { return }
     for slot in slots.all where slot.queue != nil {
       // Event requests have no data: they stay pending, for a client that continues with the controller.
       if goal == .leave, admin.events.holds(slot) { continue }
@@ -55,6 +55,7 @@ extension Controller {
       lifeCycle.generations.serve(next)
     case .shutDown: flushForShutdown(from: 0, isSafe: true)
     case .flushed(let next, let isSafe): flushForShutdown(from: next, isSafe: isSafe)
+    case .suspend: endSuspending()
     case .leave:
       record.losePower()
       queues.forgetDeletions()
@@ -64,7 +65,7 @@ extension Controller {
   }
 
   /// Forgets queues, events and everything else that a controller reset ends.
-  private func tearDown() {
+  func tearDown() {
     for slot in slots.all where slot.queue != nil { release(slot) }
     queues.removeAll()
     completions.forgetAll()

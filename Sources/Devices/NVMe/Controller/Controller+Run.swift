@@ -71,8 +71,11 @@ extension Controller {
   private func handleEvents() -> Bool {
     while true {
       if let goal = lifeCycle.phase.goal {
+        if goal == .suspend, mailbox.takeCancellation() { cancelSuspension() }
         guard requests.submitted == 0 else { return true }
         endQuiescing(goal)
+        // Commands that waited for others may have begun.
+        if lifeCycle.phase.goal == .suspend { return true }
       }
       guard let event = mailbox.nextEvent() else { return true }
       if case .close = event {
@@ -94,6 +97,8 @@ extension Controller {
     case .reset(let generation): quiesce(for: .reset(generation))
     case .clientLeft: quiesce(for: .leave)
     case .adopt(let memory): adopt(memory)
+    case .suspend(let whenDone): beginSuspension(whenDone)
+    case .resume(let memory): resumeService(with: memory)
     case .measure:
       admin.measureNamespaces()
       sendEvents()

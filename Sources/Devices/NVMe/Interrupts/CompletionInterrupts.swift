@@ -135,6 +135,19 @@ final class CompletionInterrupts: Sendable {
     }
   }
 
+  /// Takes over a queue, and INTMS, of another controller; the level is loaded by the framework.
+  func load(_ queue: CompletionQueue, mask: UInt32) {
+    state.withLock { state in
+      let totals = queue.totals
+      var loaded = Queue(totals: totals, signalled: totals.signalled, vector: queue.vector)
+      loaded.isPending = queue.interrupts && totals.hasUntaken
+      state.queues[Int(queue.id)] = loaded
+      state.mask = mask
+      // Not known here: it is lowered in any case when nothing is pending any more.
+      state.level = true
+    }
+  }
+
   /// A reset deletes all queues, and clears the masks.
   func reset() {
     state.withLock { state in

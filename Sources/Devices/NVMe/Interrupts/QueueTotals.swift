@@ -17,6 +17,21 @@ struct QueueTotals {
 
   init(entries: UInt32) { self.entries = entries }
 
+  /// Takes over what another controller has counted; nil when that cannot be.
+  init?(entries: UInt32, posted: UInt64, signalled: UInt64, taken: UInt64) {
+    // Counts only grow, by less than this in all time.
+    guard entries >= 2, posted < 1 << 62, signalled <= posted, taken <= posted,
+      posted - taken < UInt64(entries)
+    else { return nil }
+    self.init(entries: entries)
+    (self.posted, self.signalled, self.taken) = (posted, signalled, taken)
+    tail = UInt32(posted % UInt64(entries))
+    head = UInt32(taken % UInt64(entries))
+  }
+
+  /// The phase tag of the next entry: it changes with each lap.
+  var phase: Bool { posted / UInt64(entries) % 2 == 0 }
+
   /// One place stays free, so that full and empty can be distinguished.
   var isFull: Bool { posted - taken >= UInt64(entries) - 1 }
 

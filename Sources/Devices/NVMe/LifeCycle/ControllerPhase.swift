@@ -12,6 +12,8 @@ enum ControllerPhase: Equatable {
   case paused
   /// CSTS.CFS is 1; only a reset helps.
   case failed
+  /// Nothing is under way and nothing is started, so that the state can be saved or loaded.
+  case suspended(Stable)
   /// Nothing new is started until the engine has returned every request, then ``Goal`` is carried out.
   case quiescing(Goal, from: Stable)
 
@@ -23,6 +25,8 @@ enum ControllerPhase: Equatable {
     /// A shutdown whose namespaces before `next` are flushed; `isSafe` if all of those flushes succeeded.
     case flushed(next: Int, isSafe: Bool)
     case leave
+    /// Commands are finished; event requests, and completions that find no room, stay.
+    case suspend
   }
 
   /// The phase before quiescing.
@@ -35,6 +39,7 @@ enum ControllerPhase: Equatable {
     case .enabled: .enabled
     case .paused: .paused
     case .failed: .failed
+    case .suspended(let stable): stable
     case .quiescing(_, let from): from
     }
   }
@@ -53,15 +58,15 @@ enum ControllerPhase: Equatable {
   var isReady: Bool {
     switch self {
     case .enabled, .paused: true
-    case .disabled, .failed, .quiescing: false
+    case .disabled, .failed, .suspended, .quiescing: false
     }
   }
 
   /// Commands that were started are still finished: a shutdown waits for them (section 7.6.2).
   var finishesCommands: Bool {
     switch self {
-    case .enabled, .paused, .quiescing(.shutDown, _): true
-    case .disabled, .failed, .quiescing: false
+    case .enabled, .paused, .quiescing(.shutDown, _), .quiescing(.suspend, _): true
+    case .disabled, .failed, .suspended, .quiescing: false
     }
   }
 
@@ -79,6 +84,7 @@ enum ControllerPhase: Equatable {
   mutating func pause() {
     switch self {
     case .enabled: self = .paused
+    case .suspended(.enabled): self = .suspended(.paused)
     case .quiescing(let goal, .enabled): self = .quiescing(goal, from: .paused)
     default: break
     }
@@ -91,6 +97,18 @@ enum ControllerPhase: Equatable {
     case .quiescing(let goal, .paused): self = .quiescing(goal, from: .enabled)
     default: break
     }
+  }
+
+  /// Everything is done: the phase stays as it is until ``endSuspension()``.
+  mutating func suspend() { self = .suspended(stable) }
+
+  /// Goes back to the phase before the suspension.
+  ///
+  /// - Returns: whether there was one.
+  mutating func endSuspension() -> Bool {
+    guard case .suspended = self else { return false }
+    endQuiescing()
+    return true
   }
 
   /// Starts quiescing, or changes its goal.

@@ -9,6 +9,8 @@ final class LifeCycle {
   var phase = ControllerPhase.disabled
   /// The memory of the client that enabled the controller, or that continued with it.
   var memory: GuestMemoryAccess
+  /// Hears once that the controller is suspended.
+  var whenSuspended: (@Sendable () -> Void)?
   /// CC, as it was when the controller was enabled.
   private(set) var configuration = ControllerConfiguration(rawValue: 0)
   /// CC.MPS in bytes.
@@ -54,6 +56,13 @@ final class LifeCycle {
   func resume(with memory: GuestMemoryAccess) {
     self.memory = memory
     phase.resume()
+  }
+
+  /// Takes over what another controller was enabled with, and its phase.
+  func load(_ configuration: ControllerConfiguration, _ stable: ControllerPhase.Stable) {
+    self.configuration = configuration
+    pageSize = 4096 << UInt64(configuration.pageSize)
+    phase = .suspended(stable)
   }
 
   /// Changes CSTS, unless the device has been reset meanwhile.

@@ -18,6 +18,10 @@ final class Mailbox: StorageReceiver {
     case adopt(GuestMemoryAccess)
     /// A file may have another size.
     case measure
+    /// Commands are to be finished and none begun; the closure hears when that is so.
+    case suspend(@Sendable () -> Void)
+    /// The controller goes on, with the memory of the client that is there.
+    case resume(GuestMemoryAccess)
     /// The device is closed.
     case close
   }
@@ -31,6 +35,8 @@ final class Mailbox: StorageReceiver {
   private let hasEvents = Atomic<Bool>(false)
   private let hasDone = Atomic<Bool>(false)
   let wake = ThreadParker()
+  /// Whether the suspension that the controller's thread works on is not wanted any more.
+  private let cancelsSuspension = Atomic<Bool>(false)
   /// Whether some of the client's memory can only be reached by messages, so that the connection's thread must not
   /// wait for the controller.
   let usesMessages = Atomic<Bool>(false)
@@ -45,6 +51,15 @@ final class Mailbox: StorageReceiver {
     hasEvents.store(true, ordering: .releasing)
     wake.signal()
   }
+
+  /// Ends a suspension, whether it is complete or not.
+  func resume(with memory: GuestMemoryAccess) {
+    cancelsSuspension.store(true, ordering: .releasing)
+    post(.resume(memory))
+  }
+
+  /// Whether a suspension was ended since the last call.
+  func takeCancellation() -> Bool { cancelsSuspension.exchange(false, ordering: .acquiring) }
 
   /// Whether there are events that were not handled.
   var holdsEvents: Bool { hasEvents.load(ordering: .acquiring) }

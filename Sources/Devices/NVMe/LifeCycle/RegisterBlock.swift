@@ -133,6 +133,18 @@ final class RegisterBlock: Sendable {
     generations.end()
   }
 
+  /// What the registers hold.
+  var values: State { state.withLock { $0 } }
+
+  /// Takes over what the registers of another controller hold, in the present generation.
+  func load(_ values: State) {
+    state.withLock { state in
+      let enablings = state.enablings
+      state = values
+      state.enablings = enablings
+    }
+  }
+
   /// Back to the values after power-on, in a new generation.
   func reset() { state.withLock { endGeneration(&$0) } }
 

@@ -96,6 +96,13 @@ final class CompletionPoster {
     signalling.removeAll(keepingCapacity: true)
   }
 
+  /// Raises the interrupts for everything that was posted, also for what was held back.
+  func signalAll() {
+    for queue in unsignalled { signal(queue) }
+    unsignalled = []
+    coalescedSince = nil
+  }
+
   /// Whether all completions are signalled.
   var isQuiet: Bool { unsignalled.isEmpty }
 

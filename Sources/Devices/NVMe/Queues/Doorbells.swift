@@ -107,6 +107,11 @@ final class Doorbells: @unchecked Sendable {
     unsafe sizes[index].store(size, ordering: .releasing)
   }
 
+  /// What the host had written last elsewhere.
+  func load(_ value: UInt32, _ index: Int) {
+    unsafe values[index].store(value, ordering: .releasing)
+  }
+
   /// The queue was deleted.
   func close(_ index: Int) {
     unsafe sizes[index].store(0, ordering: .releasing)

@@ -64,19 +64,27 @@ final class QueuePairs {
 
   // MARK: Creating and deleting
 
+  /// Takes a queue into the lists, and nothing else.
+  func take(_ queue: CompletionQueue) { completionQueues[Int(queue.id)] = queue }
+
+  /// Takes a queue into the lists, and nothing else.
+  func take(_ queue: SubmissionQueue) {
+    submissionQueues[Int(queue.id)] = queue
+    queue.completionQueue.users += 1
+    inOrder.append(queue)
+  }
+
   func add(_ queue: CompletionQueue) {
-    completionQueues[Int(queue.id)] = queue
+    take(queue)
     noteMessages(at: queue.address)
     doorbells.open(Doorbells.head(of: queue.id), size: queue.entries)
     if shadow != nil, queue.id != 0 { requestHead(of: queue) }
   }
 
   func add(_ queue: SubmissionQueue) {
-    submissionQueues[Int(queue.id)] = queue
+    take(queue)
     noteMessages(at: queue.address)
-    queue.completionQueue.users += 1
     doorbells.open(Doorbells.tail(of: queue.id), size: queue.entries)
-    inOrder.append(queue)
   }
 
   /// Adds the queues that the controller is enabled with.

@@ -28,6 +28,12 @@ final class DiskRecord {
   /// Adds an entry to the error log.
   func add(_ entry: ErrorLogEntry) { errors.add(entry, count: &health.errorLogEntries) }
 
+  /// Goes on with what another controller has counted and logged.
+  func load(_ counters: CounterRecord, _ entries: [ErrorLogEntry]) {
+    health = HealthCounters(continuing: counters)
+    errors.load(entries)
+  }
+
   // MARK: Counters
 
   /// Writes the counters to the state file if they have changed and the last time is a while ago.

@@ -21,6 +21,17 @@ struct ErrorLog {
     next = (next + 1) % Self.entries
   }
 
+  /// The entries, the oldest first.
+  var all: [ErrorLogEntry] {
+    (0..<kept.count).map { kept[(next + $0) % kept.count] }
+  }
+
+  /// Takes over the entries of another controller, the oldest first, at most ``entries``.
+  mutating func load(_ all: [ErrorLogEntry]) {
+    kept = all
+    next = all.count % Self.entries
+  }
+
   /// The log page, newest first.
   var page: [UInt8] {
     var bytes: [UInt8] = []

@@ -63,6 +63,66 @@ final class FeatureValues {
     set { current[Int(feature.rawValue)] = newValue }
   }
 
+  /// The values of a controller that moves.
+  struct Record: Codable, Equatable {
+    /// Those that are not 0, by number.
+    var current: [String: UInt32]
+    /// What the host has saved, by number.
+    var saved: [String: UInt32]
+    /// Vectors without coalescing.
+    var uncoalesced: [UInt16]
+    /// Kelvins.
+    var overTemperature: UInt16
+    /// Kelvins.
+    var underTemperature: UInt16
+    /// Milliseconds, as the host has set them, and since then or since the reset.
+    var timestamp: UInt64
+    var timestampAge: UInt64
+    var hasSetTimestamp: Bool
+    var hostIdentifier: [UInt8]
+  }
+
+  var record: Record {
+    let set = current.enumerated().filter { $0.element != 0 }
+    return Record(
+      current: Dictionary(uniqueKeysWithValues: set.map { ("\($0.offset)", $0.element) }),
+      saved: Dictionary(uniqueKeysWithValues: saved.map { ("\($0.key)", $0.value) }),
+      uncoalesced: uncoalesced.sorted(), overTemperature: thresholds.over,
+      underTemperature: thresholds.under, timestamp: timestamp.milliseconds,
+      timestampAge: (Deadline.now &- timestamp.at) / 1_000_000, hasSetTimestamp: timestamp.isSet,
+      hostIdentifier: hostIdentifier)
+  }
+
+  /// What is wrong with values that come from elsewhere; nil if nothing.
+  static func problem(of record: Record, vectors: Int) -> String? {
+    for number in Array(record.current.keys) + Array(record.saved.keys) {
+      guard let feature = UInt8(number), capabilities[Feature(rawValue: feature)] != nil else {
+        return "there is no feature \(number)"
+      }
+    }
+    if let vector = record.uncoalesced.first(where: { Int($0) >= vectors }) {
+      return "there is no vector \(vector)"
+    }
+    return record.hostIdentifier.count == 16 && record.timestampAge < 1 << 50
+      ? nil : "the host identifier or the timestamp is malformed"
+  }
+
+  /// Takes over the values of another controller, which were checked.
+  func load(_ record: Record) {
+    current = defaults.map { _ in 0 }
+    for (number, value) in record.current { current[Int(UInt8(number) ?? 0)] = value }
+    saved = Dictionary(
+      uniqueKeysWithValues: record.saved.compactMap { entry in
+        UInt8(entry.key).map { ($0, entry.value) }
+      })
+    uncoalesced = Set(record.uncoalesced)
+    thresholds = (record.overTemperature, record.underTemperature)
+    timestamp = (
+      record.timestamp, Deadline.now &- record.timestampAge &* 1_000_000, record.hasSetTimestamp
+    )
+    hostIdentifier = record.hostIdentifier
+  }
+
   /// All of them as a new controller has them.
   var fresh: FeatureValues { FeatureValues(saved: [:], hasCache: hasCache) }
 

@@ -42,6 +42,14 @@ struct HealthCounters {
     earlierPowerOn = Tally(saved.powerOnTime)
   }
 
+  /// Goes on with what another controller has counted.
+  init(continuing record: CounterRecord) {
+    self.init(record)
+    powerCycles = Tally(record.powerCycles)
+    unsafeShutdowns = Tally(record.unsafeShutdowns)
+    isPowered = record.isPowered
+  }
+
   /// What is kept of it.
   var record: CounterRecord {
     CounterRecord(

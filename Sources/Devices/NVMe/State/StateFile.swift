@@ -19,13 +19,13 @@ final class StateFile: Sendable {
   /// Opens what is at a path, without following a link and without waiting.
   ///
   /// - Returns: nil when there is nothing.
-  static func open(_ path: FilePath, isWritable: Bool) throws(StateError) -> StateFile? {
+  static func open(_ path: FilePath, isWritable: Bool) throws(StateFileError) -> StateFile? {
     do {
       let number = try FileDescriptor.open(
         path, isWritable ? .readWrite : .readOnly,
         options: [.noFollow, .nonBlocking, .closeOnExec, .init(rawValue: O_NOCTTY)])
       return try StateFile(path, OwnedDescriptor(adopting: number.rawValue))
-    } catch let flaw as StateError {
+    } catch let flaw as StateFileError {
       throw flaw
     } catch Errno.noSuchFileOrDirectory {
       return nil
@@ -37,7 +37,7 @@ final class StateFile: Sendable {
   }
 
   /// - Throws: `foreign` for anything but a regular file.
-  init(_ path: FilePath, _ descriptor: consuming OwnedDescriptor) throws(StateError) {
+  init(_ path: FilePath, _ descriptor: consuming OwnedDescriptor) throws(StateFileError) {
     self.path = path
     self.descriptor = descriptor
     let info: clinux_storage_info
@@ -50,7 +50,7 @@ final class StateFile: Sendable {
   }
 
   /// Nobody else writes to it from here on.
-  func lock() throws(StateError) {
+  func lock() throws(StateFileError) {
     let result = clinux_storage_lock(descriptor.number, 1)
     guard result != -Errno.resourceTemporarilyUnavailable.rawValue else { throw .inUse(path) }
     guard result == 0 else {
@@ -60,7 +60,7 @@ final class StateFile: Sendable {
   }
 
   /// - Throws: what is wrong with it.
-  func look() throws(StateError) -> Look {
+  func look() throws(StateFileError) -> Look {
     let bytes = try read()
     if bytes.isEmpty { return .empty }
     switch StateSlots.decode(bytes) {
@@ -75,7 +75,7 @@ final class StateFile: Sendable {
   }
 
   /// No more than could be a state.
-  private func read() throws(StateError) -> [UInt8] {
+  private func read() throws(StateFileError) -> [UInt8] {
     let most = max(StateSlots.fileSize, OldState.maxBytes) + 1
     let file = FileDescriptor(rawValue: descriptor.number)
     do {
@@ -134,7 +134,7 @@ final class StateFile: Sendable {
       try draft.move(to: path, isInPlace: isInPlace)
       try path.folder.synchronizeFolder()
       return file
-    } catch StateError.system(_, let failure) {
+    } catch StateFileError.system(_, let failure) {
       draft.remove()
       throw failure
     } catch {

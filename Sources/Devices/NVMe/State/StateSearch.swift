@@ -48,7 +48,7 @@ struct StateSearch {
   }
 
   /// - Returns: nil when there is none and none can be made.
-  func open() throws(StateError) -> StateStore? {
+  func open() throws(StateFileError) -> StateStore? {
     if let path = try findByIdentity() { return try adopt(path, isKnown: true) }
     for path in places where try look(at: path) != nil {
       return try adopt(path, isKnown: false)
@@ -62,7 +62,7 @@ struct StateSearch {
   }
 
   /// The place of a state that says it is of this very image; one under another name gets the right one.
-  private func findByIdentity() throws(StateError) -> FilePath? {
+  private func findByIdentity() throws(StateFileError) -> FilePath? {
     guard identity != nil else { return nil }
     for path in places {
       if case .state(let record, _)? = try look(at: path), record.image == identity { return path }
@@ -79,7 +79,7 @@ struct StateSearch {
     return nil
   }
 
-  private func look(at path: FilePath) throws(StateError) -> StateFile.Look? {
+  private func look(at path: FilePath) throws(StateFileError) -> StateFile.Look? {
     try StateFile.open(path, isWritable: false)?.look()
   }
 
@@ -96,7 +96,7 @@ struct StateSearch {
 
   // MARK: What is there
 
-  private func adopt(_ path: FilePath, isKnown: Bool) throws(StateError) -> StateStore? {
+  private func adopt(_ path: FilePath, isKnown: Bool) throws(StateFileError) -> StateStore? {
     guard !image.isReadOnly, let file = try openWritable(path) else {
       return try readOnly(path, isKnown: isKnown)
     }
@@ -111,8 +111,8 @@ struct StateSearch {
   }
 
   /// - Returns: nil when it can only be read.
-  private func openWritable(_ path: FilePath) throws(StateError) -> StateFile? {
-    do throws(StateError) {
+  private func openWritable(_ path: FilePath) throws(StateFileError) -> StateFile? {
+    do throws(StateFileError) {
       return try StateFile.open(path, isWritable: true)
     } catch .system(_, let failure)
       where [.permissionDenied, .readOnlyFileSystem, .notPermitted].contains(failure.code)
@@ -122,7 +122,7 @@ struct StateSearch {
   }
 
   /// What is kept counts, but nothing can be kept any more.
-  private func readOnly(_ path: FilePath, isKnown: Bool) throws(StateError) -> StateStore? {
+  private func readOnly(_ path: FilePath, isKnown: Bool) throws(StateFileError) -> StateStore? {
     if !image.isReadOnly { notKept("the state can only be read", path) }
     switch try look(at: path) {
     case .state(let record, let generation)?:
@@ -137,7 +137,7 @@ struct StateSearch {
   }
 
   /// Writes down which image it is of now.
-  private func adopt(_ store: StateStore, isKnown: Bool) throws(StateError) -> StateStore {
+  private func adopt(_ store: StateStore, isKnown: Bool) throws(StateFileError) -> StateStore {
     let before = store.record
     var record = before
     let isSame = isKnown || identity == nil && before.image == nil
@@ -170,7 +170,7 @@ struct StateSearch {
     return StorageFile.identity(at: FilePath(path)) == before
   }
 
-  private func fill(_ file: StateFile, _ path: FilePath) throws(StateError) -> StateStore {
+  private func fill(_ file: StateFile, _ path: FilePath) throws(StateFileError) -> StateStore {
     let record = fresh(at: path)
     do throws(SystemCallError) {
       for generation in 1...2 as ClosedRange<UInt64> {
@@ -182,7 +182,7 @@ struct StateSearch {
     return StateStore(path, record, generation: 2, file: file)
   }
 
-  private func replace(_ path: FilePath, _ old: OldState) throws(StateError) -> StateStore {
+  private func replace(_ path: FilePath, _ old: OldState) throws(StateFileError) -> StateStore {
     logger.notice(
       "the state is of an earlier version, and is brought up to date", metadata: said(path))
     var record = fresh(at: path)

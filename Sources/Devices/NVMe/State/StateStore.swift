@@ -75,7 +75,7 @@ extension NVMeConfiguration {
   /// Opens the state of all namespaces, or makes it.
   ///
   /// What cannot be kept is said in the log, and is not offered to the host.
-  public mutating func openState(_ place: StatePlace) throws(StateError) {
+  public mutating func openState(_ place: StatePlace) throws(StateFileError) {
     let images = namespaces.count { $0.file.kind != .memory }
     if case .file(let path) = place, images > 1 { throw .shared(path, images: images) }
     for index in namespaces.indices where namespaces[index].file.kind != .memory {
@@ -86,7 +86,7 @@ extension NVMeConfiguration {
   }
 
   /// A disk once had one state for all its namespaces: each takes what is its own.
-  private func bringFormatsOver() throws(StateError) {
+  private func bringFormatsOver() throws(StateFileError) {
     guard let old = namespaces.lazy.compactMap({ $0.store?.old }).first else { return }
     for one in namespaces {
       guard let store = one.store, store.isWritable, store.record.blockSize == nil,

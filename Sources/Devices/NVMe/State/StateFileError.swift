@@ -2,7 +2,7 @@ public import SystemPackage
 public import VFIOUserTransport
 
 /// Why the state of a disk cannot be had, so that the disk cannot be served as the guest left it.
-public enum StateError: Error, Equatable, Sendable, CustomStringConvertible {
+public enum StateFileError: Error, Equatable, Sendable, CustomStringConvertible {
   /// There is something else at its path.
   case foreign(FilePath)
   /// Neither of its two copies is whole.
