@@ -6,15 +6,15 @@ extension Session {
   /// Most reads of one ``proceed()``: other clients of the same thread want to be served too.
   private static let maxReads = 16
 
-  /// What to watch the socket for; nothing while what waits behind an unmap is all that is taken.
-  var wanted: Readiness {
-    mutating get {
-      guard sendDeadline != nil else { return parked.isFull ? [] : .readable }
-      var wanted: Readiness = retryDeadline == nil ? .writable : []
-      let room = unsafe try? receiver.assembler.prepareRoom()
-      if unsafe room?.isEmpty == false { wanted.insert(.readable) }
-      return wanted
-    }
+  /// What to poll the socket for; nothing while ``ParkedMessages`` is full.
+  ///
+  /// Makes room in the frame assembler for what may come while replies wait to be sent.
+  mutating func readinessToPoll() -> Readiness {
+    guard sendDeadline != nil else { return parked.isFull ? [] : .readable }
+    var readiness: Readiness = retryDeadline == nil ? .writable : []
+    let room = unsafe try? receiver.assembler.prepareRoom()
+    if unsafe room?.isEmpty == false { readiness.insert(.readable) }
+    return readiness
   }
 
   /// When ``proceed()`` has to be called at the latest.

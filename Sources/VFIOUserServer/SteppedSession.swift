@@ -21,7 +21,6 @@ package struct SteppedSession: ~Copyable {
 
   /// The client has gone.
   package consuming func end() {
-    socket.shutdown()
-    server.dispatcher.clientLeft()
+    server.finish(socket, .closedByPeer)
   }
 }

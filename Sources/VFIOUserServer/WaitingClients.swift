@@ -94,7 +94,7 @@ struct WaitingClients: ~Copyable {
     for caller in callers where caller.graceUntil == nil {
       guard let header = Self.firstHeader(from: caller) else { continue }
       if evict() {
-        caller.graceUntil = .after(DeviceServer.handover)
+        caller.graceUntil = .after(Acceptor.handover)
       } else {
         logger.notice("a second client is refused")
         Self.refuse(caller, header)
