@@ -5,9 +5,9 @@ public import VFIOUserTransport
 
 /// Serves one device to one client at a time.
 ///
-/// The thread that calls ``run(on:)`` accepts clients; each client is served by a thread of its own,
-/// which reads, calls the device and replies without a hop. A second client gets EBUSY. When a client
-/// goes, the device keeps its state and takes the next one.
+/// The thread that calls ``run(on:)`` accepts clients. Each client is served by its own thread, which
+/// receives, calls the device and replies. A second client gets EBUSY. When a client disconnects, the device
+/// keeps its state and the next client is served.
 public final class DeviceServer: Sendable {
   struct State {
     var place = ClientPlace()
@@ -27,11 +27,11 @@ public final class DeviceServer: Sendable {
   /// ```
   ///
   /// - Parameters:
-  ///   - description: what the device looks like on the bus.
-  ///   - options: limits and deadlines.
-  ///   - makeDevice: makes the device, which may keep its context.
-  /// - Throws: ``PCIDescription/ValidationError`` when the description contradicts itself, what `makeDevice`
-  ///   throws, or ``SystemCallError`` when there is no descriptor left.
+  ///   - description: the device's configuration space and regions.
+  ///   - options: limits and timeouts.
+  ///   - makeDevice: makes the device, which may keep the context.
+  /// - Throws: ``PCIDescription/ValidationError`` if the description is inconsistent, the error of
+  ///   `makeDevice`, or ``SystemCallError`` if the process has no descriptor left.
   public convenience init(
     _ description: PCIDescription, _ options: ServerOptions = ServerOptions(),
     makeDevice: (DeviceContext) throws -> any Device
@@ -39,7 +39,7 @@ public final class DeviceServer: Sendable {
     try self.init(description, options, features: [:], makeDevice: makeDevice)
   }
 
-  /// Makes a server that knows features of the device.
+  /// Makes a server with handlers for features of the device.
   package init(
     _ description: PCIDescription, _ options: ServerOptions = ServerOptions(),
     features: [FeatureIndex: any DeviceFeatureHandler],
@@ -53,21 +53,20 @@ public final class DeviceServer: Sendable {
   /// The device that is served.
   public var device: any Device { dispatcher.device }
 
-  /// Accepts and serves clients until ``stop()``; the socket is removed at the end.
+  /// Accepts and serves clients until ``stop()``, then removes the socket.
   ///
-  /// - Throws: when waiting for clients fails; a client that fails ends only itself.
+  /// - Throws: if the listener fails; the failure of a client ends only that client.
   public func run(on listener: ListeningSocket) throws(SystemCallError) {
     state.update { $0.runners += 1 }
     try acceptClients(on: listener)
   }
 
-  /// Does what ``run(on:)`` does on a thread of its own.
+  /// Runs ``run(on:)`` on a new thread.
   ///
   /// - Parameters:
-  ///   - listener: where clients come.
-  ///   - onFailure: told on that thread, at its end, when waiting for clients has failed; after that no
-  ///     more are accepted.
-  /// - Throws: `EAGAIN` when the process may have no more threads.
+  ///   - listener: the socket to which clients connect.
+  ///   - onFailure: called on that thread if the listener has failed; no more clients are accepted then.
+  /// - Throws: `EAGAIN` if no thread can be started.
   public func start(
     on listener: ListeningSocket,
     onFailure: @escaping @Sendable (SystemCallError) -> Void = { _ in }
@@ -88,9 +87,9 @@ public final class DeviceServer: Sendable {
     }
   }
 
-  /// Waits until no thread accepts clients and none is served, after ``stop()``.
+  /// Waits until no thread accepts clients and no client is served; to be called after ``stop()``.
   ///
-  /// - Returns: whether that came about in time.
+  /// - Returns: false if the time ran out first.
   @discardableResult
   public func waitUntilStopped(for timeout: Duration = .seconds(5)) -> Bool {
     let isOver: Void? = state.withLock(
@@ -114,9 +113,9 @@ public final class DeviceServer: Sendable {
     }
   }
 
-  /// Serves one client whose socket was handed in, until the connection ends.
+  /// Serves one client over a connected socket, until the connection ends.
   ///
-  /// - Returns: why it ended; `closedByUs` at once when another client is being served.
+  /// - Returns: why the connection ended; `closedByUs` immediately if another client is being served.
   @discardableResult
   public func serve(_ socket: MessageSocket) -> StreamError {
     guard claim(for: socket) else { return .closedByUs }

@@ -7,19 +7,19 @@ public import VFIOUserTransport
 /// A device server without a thread: the caller's own loop polls ``descriptor``, and calls
 /// ``processWhatIsThere()`` whenever it is readable.
 ///
-/// Callbacks of the device then run on that loop's thread. It waits for nothing: a client that does not
-/// read its replies, and a device that has not let go of memory which the client takes back, have until
-/// ``ServerOptions/messageTimeout`` and ``ServerOptions/quiesceTimeout``, and meanwhile the loop goes on.
-/// Deadlines are kept by a timer behind the same descriptor.
+/// Callbacks of the device run on that loop's thread. No call blocks: while a client does not read its
+/// replies (until ``ServerOptions/messageTimeout``), or the device accesses memory that the client unmaps
+/// (until ``ServerOptions/quiesceTimeout``), the loop continues. A timer in the same epoll set makes the
+/// descriptor readable at deadlines.
 ///
-/// For one thread at a time.
+/// Must be used by one thread at a time.
 public final class PolledServer {
   private final class Client {
     let socket: MessageSocket
     var session: Session
     /// What the socket is polled for.
     var watched: Readiness?
-    /// Whether the device is polled for letting go of memory.
+    /// Whether the eventfd that reports the end of accesses to unmapped windows is polled.
     var awaitsDevice = false
 
     init(_ socket: MessageSocket, _ dispatcher: CommandDispatcher) {
@@ -39,13 +39,14 @@ public final class PolledServer {
   private var isListenerPolled = true
   private var timerInstant: UInt64 = 0
 
-  /// Readable when there is something to do; lent for polling.
+  /// An epoll descriptor, which is readable when ``processWhatIsThere()`` has to be called. Use it for
+  /// polling only.
   public var descriptor: Int32 { poll.number }
 
   /// Whether a client is being served.
   public var hasClient: Bool { client != nil }
 
-  /// Takes a server that nobody runs, and the socket on which its clients come.
+  /// Makes a polled server from a server that is not running, and the socket to which its clients connect.
   public init(_ server: DeviceServer, on listener: ListeningSocket) throws(SystemCallError) {
     self.server = server
     self.listener = listener
@@ -105,7 +106,7 @@ public final class PolledServer {
     }
   }
 
-  /// Polls for what the client can go on with.
+  /// Polls for the events for which the session waits.
   private func watch(_ client: Client) {
     let wanted = client.session.readinessToPoll()
     if wanted != client.watched {

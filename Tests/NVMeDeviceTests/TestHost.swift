@@ -65,6 +65,7 @@ final class TestHost {
     memory = try SharedMemory(size: Self.memorySize)
     client = try Self.connect(server)
     try client.map(memory, at: Self.base, size: Self.memorySize, isShared: isShared)
+    try client.enable([.memory, .busMaster])
   }
 
   private static func connect(_ server: DeviceServer) throws -> Client {
@@ -88,6 +89,12 @@ final class TestHost {
     }
     client = try Self.connect(server)
     try client.map(memory, at: Self.base, size: Self.memorySize, isShared: isShared)
+  }
+
+  /// Resets the PCI device, and enables memory space and bus master again.
+  func resetDevice() throws {
+    try client.reset()
+    try client.enable([.memory, .busMaster])
   }
 
   // MARK: Registers

@@ -5,9 +5,9 @@ enum ScratchRegisters {
   /// Bytes of the region.
   static let size = 4096
   /// Where the control register is.
-  static let control = 0x28
+  static let control: UInt64 = 0x28
   /// Where the doorbell is.
-  static let doorbell = 0x2C
+  static let doorbell: UInt64 = 0x2C
 
   /// The registers; the engine hears of those that describe a copy, and has what it changes by itself.
   static func file(for engine: CopyEngine) throws(RegisterFile.ValidationError) -> RegisterFile {

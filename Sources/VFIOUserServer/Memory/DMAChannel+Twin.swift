@@ -104,14 +104,11 @@ extension DMAChannel {
       withdraw(slot)
       throw failure(of: error)
     }
-    let isClosed = state.withLock(
+    let answer = state.withLock(
       when: { $0.isClosed || $0.layout != nil }, before: .after(timeout)
-    ) { $0.isClosed }
-    guard let isClosed else { throw .timedOut }
-    if isClosed { throw .stale }
-    state.withLock { state in
-      logger.debug(
-        "how the client lays out DMA messages", metadata: ["as": "\(state.layout ?? .wide)"])
-    }
+    ) { state -> DMALayout? in state.isClosed ? nil : state.layout }
+    guard let answer else { throw .timedOut }
+    guard let layout = answer else { throw .stale }
+    logger.debug("how the client lays out DMA messages", metadata: ["as": "\(layout)"])
   }
 }

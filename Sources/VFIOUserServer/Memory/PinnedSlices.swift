@@ -59,16 +59,16 @@ public struct PinnedSlices: ~Copyable, @unchecked Sendable {
   ///   - range: what is wanted; windows may be crossed.
   ///   - direction: `reading` for calls that take data out of the client's memory, `writing` for those that
   ///     put data there; the same for all ranges until ``release()``.
-  ///   - transfer: the licence of the client; the same for all ranges until ``release()``.
+  ///   - access: to the memory of the client; of the same client for all ranges until ``release()``.
   /// - Throws: ``MemoryError``, ``MemoryError/needsMapping(at:)`` where there are only messages; then nothing
   ///   is pinned any more, earlier ranges included.
   public mutating func pin(
-    _ range: GuestRange, for direction: GuestMemoryAccess.Direction, of transfer: GuestMemoryAccess
+    _ range: GuestRange, for direction: GuestMemoryAccess.Direction, of access: GuestMemoryAccess
   ) throws(MemoryError) {
-    precondition(memory == nil || memory === transfer.memory, "ranges of two devices")
-    memory = transfer.memory
+    precondition(memory == nil || memory === access.memory, "ranges of two devices")
+    memory = access.memory
     do throws(MemoryError) {
-      let writes = try unsafe transfer.forEachPiece(of: range, direction) {
+      let writes = try unsafe access.forEachPiece(of: range, direction) {
         (window, address, slice) throws(MemoryError) in unsafe add(window, address, slice)
       }
       if direction == .writing, let writes { observer = writes }

@@ -11,18 +11,18 @@ internal import VFIOUserTransport
 final class ConfigurationSpace: Sendable {
   /// Offsets of the header (PCI 3.0, figure 6-1).
   enum Offset {
-    static let command = 0x04
-    static let status = 0x06
-    static let bars = 0x10
-    static let expansionROM = 0x30
-    static let capabilities = 0x34
-    static let interruptPin = 0x3D
+    static let command: UInt64 = 0x04
+    static let status: UInt64 = 0x06
+    static let bars: UInt64 = 0x10
+    static let expansionROM: UInt64 = 0x30
+    static let capabilities: UInt64 = 0x34
+    static let interruptPin: UInt64 = 0x3D
   }
 
   private let registers: RegisterFile
-  private let powerOffset: Int?
+  private let powerOffset: UInt64?
   /// Where the registers are that the device has described in its capabilities.
-  private let own: [String: Int]
+  private let own: [String: UInt64]
   private let resetRequest: ResetRequest
 
   /// Whether a write has asked for a reset; the reset happens when the whole access is through.
@@ -106,13 +106,13 @@ final class ConfigurationSpace: Sendable {
 
 extension PCILayout {
   /// Where the first capability is that fits.
-  func offset(where fits: (PCICapability) -> Bool) -> Int? {
+  func offset(where fits: (PCICapability) -> Bool) -> UInt64? {
     capabilities.first { fits($0.capability) }?.offset
   }
 
   /// Where the registers are that the device has described in its capabilities, by name.
-  fileprivate func ownRegisters() throws(PCIDescription.ValidationError) -> [String: Int] {
-    var places: [String: Int] = [:]
+  fileprivate func ownRegisters() throws(PCIDescription.ValidationError) -> [String: UInt64] {
+    var places: [String: UInt64] = [:]
     let described =
       capabilities.map { ($0.offset, $0.capability.registers) }
       + extendedCapabilities.map { ($0.offset, $0.capability.registers) }

@@ -59,11 +59,11 @@ extension PCICapability {
 
 extension MSI {
   /// Where the message data is, from the header.
-  var dataOffset: Int { is64Bit ? 12 : 8 }
+  var dataOffset: UInt64 { is64Bit ? 12 : 8 }
   /// Where the mask bits are, from the header; behind them the pending bits.
-  var maskOffset: Int { is64Bit ? 16 : 12 }
+  var maskOffset: UInt64 { is64Bit ? 16 : 12 }
   /// Bytes of the capability.
-  var size: Int { perVectorMasking ? maskOffset + 8 : dataOffset + 2 }
+  var size: Int { Int(perVectorMasking ? maskOffset + 8 : dataOffset + 2) }
 }
 
 extension PCIExtendedCapability {
@@ -131,13 +131,8 @@ private func checkRegisters(
     throw .badCapability(name, value: size, allowed: headerSize...0x1000)
   }
   for register in registers {
-    guard register.offset >= headerSize, register.offset <= size,
-      register.width.rawValue <= size - register.offset
-    else {
-      throw .registers(
-        .outside(
-          register.name, at: register.offset, end: register.offset &+ register.width.rawValue,
-          size: size))
+    guard register.lies(within: UInt64(headerSize)..<UInt64(size)) else {
+      throw .registers(.outside(register, size: size))
     }
   }
 }

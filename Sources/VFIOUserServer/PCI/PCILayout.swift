@@ -3,7 +3,7 @@ struct PCILayout: Sendable {
   /// A capability and the offset of its header.
   struct Placed<Capability: Sendable>: Sendable {
     let capability: Capability
-    let offset: Int
+    let offset: UInt64
   }
 
   /// Where MSI-X is.
@@ -25,8 +25,8 @@ struct PCILayout: Sendable {
   /// Bytes of configuration space.
   let configurationSize: Int
 
-  static let firstCapability = 0x40
-  static let firstExtendedCapability = 0x100
+  static let firstCapability: UInt64 = 0x40
+  static let firstExtendedCapability: UInt64 = 0x100
 
   init(_ description: PCIDescription) throws(PCIDescription.ValidationError) {
     try description.check()
@@ -56,7 +56,7 @@ struct PCILayout: Sendable {
   }
 
   private static func place<Capability: Sendable>(
-    _ capabilities: [Capability], from start: Int, to end: Int,
+    _ capabilities: [Capability], from start: UInt64, to end: UInt64,
     _ name: (Capability) -> String, _ size: (Capability) -> Int,
     isSingle: (Capability) -> Bool
   ) throws(PCIDescription.ValidationError) -> [Placed<Capability>] {
@@ -68,12 +68,12 @@ struct PCILayout: Sendable {
         throw .repeatedCapability(name(capability))
       }
       let size = size(capability)
-      guard size <= end - offset else {
+      guard UInt64(size) <= end - offset else {
         throw .noRoomForCapability(name(capability), at: offset, size: size, end: end)
       }
       placed.append(Placed(capability: capability, offset: offset))
       // Capabilities start at multiples of four.
-      offset += (size + 3) & ~3
+      offset += UInt64(size + 3) & ~3
     }
     return placed
   }

@@ -10,13 +10,13 @@ extension Register {
     var lines = [
       Register(
         "capabilities", at: ConfigurationSpace.Offset.capabilities, .bits8,
-        reset: UInt64(first.offset))
+        reset: first.offset)
     ]
     for (number, placed) in list.enumerated() {
       let next = number + 1 < list.count ? list[number + 1].offset : 0
       lines += [
         Register("capability ID", at: placed.offset, .bits8, reset: UInt64(placed.capability.id)),
-        Register("next capability", at: placed.offset + 1, .bits8, reset: UInt64(next)),
+        Register("next capability", at: placed.offset + 1, .bits8, reset: next),
       ]
       lines += body(of: placed, layout, interrupts, reset)
     }
@@ -48,11 +48,11 @@ extension Register {
 
   /// A register of one byte for each byte.
   static func bytes(
-    _ name: String, _ bytes: [UInt8], writable: [UInt8], at offset: Int
+    _ name: String, _ bytes: [UInt8], writable: [UInt8], at offset: UInt64
   ) -> [Register] {
     bytes.indices.map { place in
       Register(
-        name, at: offset + place, .bits8, reset: UInt64(bytes[place]),
+        name, at: offset + UInt64(place), .bits8, reset: UInt64(bytes[place]),
         writable: place < writable.count ? UInt64(writable[place]) : 0)
     }
   }
@@ -74,7 +74,7 @@ extension PCICapability {
 
 extension PowerManagement {
   fileprivate func registers(
-    at offset: Int, _ reset: ConfigurationSpace.ResetRequest
+    at offset: UInt64, _ reset: ConfigurationSpace.ResetRequest
   ) -> [Register] {
     let resetsOnWake = !noSoftReset
     // Version 3 of the capability; bits 9 and 10 tell of D1 and D2.
@@ -95,7 +95,7 @@ extension PowerManagement {
 
 extension Express {
   fileprivate func registers(
-    at offset: Int, _ reset: ConfigurationSpace.ResetRequest
+    at offset: UInt64, _ reset: ConfigurationSpace.ResetRequest
   ) -> [Register] {
     let resets = functionLevelReset
     let hasLink = port != .rootComplexIntegratedEndpoint
@@ -120,7 +120,7 @@ extension Express {
 }
 
 extension MSI {
-  fileprivate func registers(at offset: Int, _ interrupts: Interrupts) -> [Register] {
+  fileprivate func registers(at offset: UInt64, _ interrupts: Interrupts) -> [Register] {
     let capable = UInt64(vectors.trailingZeroBitCount)
     let fixed = capable << 1 | (is64Bit ? 1 << 7 : 0) | (perVectorMasking ? 1 << 8 : 0)
     var lines = [
@@ -155,7 +155,7 @@ extension MSI {
 }
 
 extension PCILayout.VectorTable {
-  fileprivate func registers(at offset: Int, _ interrupts: Interrupts) -> [Register] {
+  fileprivate func registers(at offset: UInt64, _ interrupts: Interrupts) -> [Register] {
     [
       Register(
         "MSI-X control", at: offset + 2, .bits16, reset: UInt64(vectors - 1), writable: 0xC000,

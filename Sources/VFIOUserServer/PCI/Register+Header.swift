@@ -40,7 +40,7 @@ extension Register {
   static func windows(_ bars: [Int: BaseAddressRegister], _ sizeOfROM: Int?) -> [Register] {
     var lines: [Register] = []
     for (number, bar) in bars {
-      let offset = ConfigurationSpace.Offset.bars + 4 * number
+      let offset = ConfigurationSpace.Offset.bars + 4 * UInt64(number)
       let addressBits = ~(bar.size - 1)
       lines.append(
         Register(

@@ -50,7 +50,7 @@ public struct Register: Sendable {
   /// What the register is called, in error messages.
   public let name: String
   /// Where its first byte is.
-  public private(set) var offset: Int
+  public private(set) var offset: UInt64
   /// How wide it is.
   public let width: Width
   /// What it holds after a reset.
@@ -88,7 +88,7 @@ public struct Register: Sendable {
   ///     the file that the register is in; runs outside of the file's lock. An error that it throws ends the
   ///     access, and the client gets it.
   public init(
-    _ name: String, at offset: Int, _ width: Width, reset: UInt64 = 0, writable: UInt64 = 0,
+    _ name: String, at offset: UInt64, _ width: Width, reset: UInt64 = 0, writable: UInt64 = 0,
     clearedByOne: UInt64 = 0, onRead: (@Sendable (UInt64) -> UInt64)? = nil,
     restrict: (@Sendable (Write) -> UInt64)? = nil, interrupt: InterruptSource? = nil,
     onWrite: (@Sendable (Write, RegisterFile) throws(Errno) -> Void)?
@@ -107,7 +107,7 @@ public struct Register: Sendable {
 
   /// Describes a register whose hook, if it has one, needs the write only.
   public init(
-    _ name: String, at offset: Int, _ width: Width, reset: UInt64 = 0, writable: UInt64 = 0,
+    _ name: String, at offset: UInt64, _ width: Width, reset: UInt64 = 0, writable: UInt64 = 0,
     clearedByOne: UInt64 = 0, onRead: (@Sendable (UInt64) -> UInt64)? = nil,
     restrict: (@Sendable (Write) -> UInt64)? = nil, interrupt: InterruptSource? = nil,
     onWrite: (@Sendable (Write) -> Void)? = nil
@@ -120,12 +120,17 @@ public struct Register: Sendable {
   }
 
   /// The same register elsewhere.
-  func moved(by distance: Int) -> Register {
+  func moved(by distance: UInt64) -> Register {
     var register = self
     register.offset += distance
     return register
   }
 
   /// Where the register ends.
-  var end: Int { offset + width.rawValue }
+  var end: UInt64 { offset + UInt64(width.rawValue) }
+
+  /// Whether it lies between two offsets; an offset near the end of all numbers does not overflow.
+  func lies(within bounds: Range<UInt64>) -> Bool {
+    bounds.contains(offset) && UInt64(width.rawValue) <= bounds.upperBound - offset
+  }
 }

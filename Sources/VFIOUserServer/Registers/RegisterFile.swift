@@ -43,7 +43,7 @@ public final class RegisterFile: Sendable {
     self.registers = sorted
     shapes = sorted.map {
       Shape(
-        offset: $0.offset, width: $0.width.rawValue, writable: $0.writable,
+        offset: Int($0.offset), width: $0.width.rawValue, writable: $0.writable,
         clearedByOne: $0.clearedByOne, hasReadHook: $0.onRead != nil,
         hasWriteHook: $0.onWrite != nil, hasInterrupt: $0.interrupt != nil)
     }
@@ -149,7 +149,7 @@ extension RegisterFile {
   /// What the register at `offset` holds; nil when none begins there.
   ///
   /// For the device: no hook is called.
-  public func value(at offset: Int) -> UInt64? {
+  public func value(at offset: UInt64) -> UInt64? {
     guard let index = index(at: offset) else { return nil }
     return values.withLock { $0[index] }
   }
@@ -161,7 +161,7 @@ extension RegisterFile {
   /// - Parameter body: runs under the file's lock.
   /// - Returns: what the register holds now; nil when none begins there.
   @discardableResult
-  public func update(at offset: Int, _ body: (inout UInt64) -> Void) -> UInt64? {
+  public func update(at offset: UInt64, _ body: (inout UInt64) -> Void) -> UInt64? {
     guard let index = index(at: offset) else { return nil }
     return values.withLock { values in
       var value = values[index]
@@ -217,9 +217,10 @@ extension RegisterFile {
     return index
   }
 
-  private func index(at offset: Int) -> Int? {
-    let index = firstRegister(endingBehind: offset)
-    guard index < shapes.count, shapes[index].offset == offset else { return nil }
+  private func index(at offset: UInt64) -> Int? {
+    guard let start = Int(exactly: offset) else { return nil }
+    let index = firstRegister(endingBehind: start)
+    guard index < shapes.count, shapes[index].offset == start else { return nil }
     return index
   }
 }

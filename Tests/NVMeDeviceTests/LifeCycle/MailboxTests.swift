@@ -12,7 +12,7 @@ import VFIOUserServer
         RegisterBlock.Enabling(
           configuration: ControllerConfiguration(rawValue: 1),
           attributes: AdminQueueAttributes(rawValue: 0), submissionQueue: 0, completionQueue: 0,
-          transfer: bus.memory.access(), number: 1)))
+          access: bus.memory.access(), number: 1)))
   }
 
   /// Takes everything out, in short.
