@@ -39,8 +39,7 @@ public final class PolledServer {
   private var isListenerPolled = true
   private var timerInstant: UInt64 = 0
 
-  /// An epoll descriptor, which is readable when ``processWhatIsThere()`` has to be called. Use it for
-  /// polling only.
+  /// The epoll descriptor to poll: readable when ``processWhatIsThere()`` has to be called.
   public var descriptor: Int32 { poll.number }
 
   /// Whether a client is being served.
@@ -59,7 +58,7 @@ public final class PolledServer {
 
   deinit { leave(.closedByUs) }
 
-  /// Serves what is there.
+  /// Serves all that can be served without blocking.
   ///
   /// - Throws: when accepting clients fails; a client that fails ends only itself.
   public func processWhatIsThere() throws(SystemCallError) {

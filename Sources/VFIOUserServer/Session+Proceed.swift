@@ -1,9 +1,9 @@
 internal import VFIOUserTransport
 
-// A session that somebody else's loop drives: nothing here waits.
+// The methods for a session that is driven by a loop; none blocks.
 
 extension Session {
-  /// Most reads of one ``proceed()``: other clients of the same thread want to be served too.
+  /// Maximum number of reads of one ``proceed()``, so that other clients of the same thread are served too.
   private static let maxReads = 16
 
   /// What to poll the socket for; nothing while ``ParkedMessages`` is full.
@@ -24,10 +24,10 @@ extension Session {
       sendDeadline.map { min($0, retryDeadline ?? .never) } ?? unmap?.deadline ?? .never)
   }
 
-  /// Whether the device's letting go of windows is to be heard of.
+  /// Whether the end of accesses to unmapped windows has to be waited for.
   var awaitsDevice: Bool { unmap != nil && sendDeadline == nil }
 
-  /// Serves what is there.
+  /// Serves all that can be served without blocking.
   mutating func proceed() throws(StreamError) {
     dispatcher.core.memory.enterReceivingThread()
     guard try hasRoomForReplies() else { return }
@@ -55,8 +55,7 @@ extension Session {
 
   /// Sends replies for which the socket had no room.
   ///
-  /// Meanwhile it receives ahead: two peers that only send, each waiting for the other to read, would
-  /// wait for ever.
+  /// Receives meanwhile: if both sides only sent, and waited for the other to read, neither would continue.
   private mutating func hasRoomForReplies() throws(StreamError) -> Bool {
     guard let sendDeadline else { return true }
     try flush()

@@ -22,7 +22,7 @@ struct PagedBytes: Sendable {
 
   /// Copies out; `bytes` is zero where nothing was written.
   ///
-  /// - Throws: `EINVAL` when the range is not inside.
+  /// - Throws: `EINVAL` if the range does not lie in the memory.
   func read(at offset: UInt64, into bytes: inout MutableRawSpan) throws(Errno) {
     let start = try place(offset, bytes.byteCount)
     var done = 0
@@ -43,7 +43,7 @@ struct PagedBytes: Sendable {
 
   /// Copies in.
   ///
-  /// - Throws: `EINVAL` when the range is not inside.
+  /// - Throws: `EINVAL` if the range does not lie in the memory.
   mutating func write(at offset: UInt64, from bytes: Span<UInt8>) throws(Errno) {
     let start = try place(offset, bytes.count)
     var done = 0

@@ -66,7 +66,7 @@ struct Nothing: WireEncodable, Sendable {
 }
 
 extension Connection {
-  /// Carries an exchange out on this thread.
+  /// Carries out an exchange on the calling thread.
   func perform<Result>(
     _ exchange: Exchange<Result>, before deadline: Deadline? = nil
   ) throws(ClientError) -> Result {
@@ -84,7 +84,7 @@ extension Connection {
     return note(try exchange.decode(payload, &reply.descriptors))
   }
 
-  /// Carries an exchange out while the task is suspended.
+  /// Carries out an exchange while the task is suspended.
   func perform<Result>(
     _ exchange: Exchange<Result>, before deadline: Deadline? = nil
   ) async throws(ClientError) -> Result {

@@ -15,7 +15,7 @@ extension SharedMemory {
     }
   }
 
-  /// Copies bytes out into a span.
+  /// Copies bytes to a span.
   ///
   /// - Precondition: the range lies inside, and the memory is mapped.
   public func read(at offset: UInt64, into bytes: inout MutableRawSpan) {
@@ -28,7 +28,7 @@ extension SharedMemory {
   /// - Precondition: the range lies inside, and the memory is mapped.
   public func write(at offset: UInt64, from bytes: [UInt8]) { write(at: offset, from: bytes.span) }
 
-  /// Copies bytes of a span in.
+  /// Copies the bytes of a span in.
   ///
   /// - Precondition: the range lies inside, and the memory is mapped.
   public func write(at offset: UInt64, from bytes: Span<UInt8>) {

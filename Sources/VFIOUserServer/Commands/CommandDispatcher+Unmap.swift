@@ -3,14 +3,14 @@ internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// A DMA_UNMAP that is answered when the device has let go of its windows, or when that took too long.
+/// A DMA_UNMAP that is answered when the accesses to its windows have ended, or at a timeout.
 struct PendingUnmap {
   let header: Header
   let request: DMAUnmap
   let removal: GuestMemory.Removal
   let deadline: Deadline
 
-  /// Whether a command that comes behind the unmap has to wait for it.
+  /// Whether a command after the unmap has to wait for it.
   func keepsWaiting(_ command: Command) -> Bool {
     !header.wantsReply || command == .dmaMap || command == .dmaUnmap
   }
@@ -19,8 +19,8 @@ struct PendingUnmap {
 extension CommandDispatcher {
   /// `VFIO_USER_DMA_UNMAP`; the reply echoes the request.
   ///
-  /// - Returns: the unmap, when accesses to its windows are under way; it goes to ``finishUnmap(_:into:)``
-  ///   until that returns nil.
+  /// - Returns: the pending unmap, if accesses to its windows are in progress; pass it to
+  ///   ``finishUnmap(_:into:)`` until that returns nil.
   func unmapMemory(
     _ header: Header, _ payload: Span<UInt8>, into outbox: inout Outbox
   ) throws(Errno) -> PendingUnmap? {
@@ -34,7 +34,7 @@ extension CommandDispatcher {
       header: header, request: request, removal: removal,
       deadline: .after(options.quiesceTimeout))
     device.quiesce(removal.busyWindows)
-    // The device may have let go of them in there.
+    // The device may have ended its accesses in the callback.
     return finishUnmap(unmap, into: &outbox)
   }
 
@@ -47,9 +47,9 @@ extension CommandDispatcher {
     return core.memory.startRemovingAll(telling: quiet)
   }
 
-  /// Answers an unmap, if it can be answered.
+  /// Answers a pending unmap, if it can be answered.
   ///
-  /// - Returns: the unmap again, when it cannot.
+  /// - Returns: the unmap, if it cannot be answered yet.
   func finishUnmap(_ unmap: PendingUnmap, into outbox: inout Outbox) -> PendingUnmap? {
     if core.memory.finish(unmap.removal) {
       reply(to: unmap.header, unmap.request, into: &outbox)

@@ -1,4 +1,4 @@
-/// Where everything of a description goes, computed and checked once.
+/// The layout of a description, computed and checked once.
 struct PCILayout: Sendable {
   /// A capability and the offset of its header.
   struct Placed<Capability: Sendable>: Sendable {
@@ -6,23 +6,23 @@ struct PCILayout: Sendable {
     let offset: UInt64
   }
 
-  /// Where MSI-X is.
+  /// The place of the MSI-X table and pending bits.
   struct VectorTable: Equatable, Sendable {
     let vectors: Int
     let bar: Int
     let table: Range<UInt64>
     let pending: Range<UInt64>
-    /// Whether the BAR was made for it: then nothing else is there.
+    /// Whether the BAR was added for MSI-X and has nothing else.
     let hasOwnBAR: Bool
   }
 
-  /// The BARs, with the one that was made for MSI-X.
+  /// The BARs, including one that was added for MSI-X.
   let bars: [Int: BaseAddressRegister]
   let msi: MSI?
   let msix: VectorTable?
   let capabilities: [Placed<PCICapability>]
   let extendedCapabilities: [Placed<PCIExtendedCapability>]
-  /// Bytes of configuration space.
+  /// Size of configuration space in bytes.
   let configurationSize: Int
 
   static let firstCapability: UInt64 = 0x40
@@ -89,7 +89,7 @@ extension MSI {
 }
 
 extension MSIX {
-  /// Finds the place of table and pending bits, and makes the BAR if there is none.
+  /// Computes the place of table and pending bits, and adds the BAR if there is none.
   fileprivate func placed(
     in bars: inout [Int: BaseAddressRegister]
   ) throws(PCIDescription.ValidationError) -> PCILayout.VectorTable {
@@ -164,6 +164,6 @@ extension PCILayout.VectorTable {
 }
 
 extension UInt64 {
-  /// The smallest power of two that is not below; of a number of at most 2^63.
+  /// The smallest power of two that is not less; for numbers up to 2^63.
   var nextPowerOfTwo: UInt64 { self <= 1 ? 1 : 1 << UInt64(64 - (self - 1).leadingZeroBitCount) }
 }

@@ -27,7 +27,7 @@ public enum RegionBacking: Equatable, Sendable {
   /// Whether there is memory behind the region.
   var hasMemory: Bool { self != .callbacks }
 
-  /// Whether the device hears of writes to the memory.
+  /// Whether writes to the memory are reported to the device.
   var isNotifying: Bool {
     switch self {
     case .callbacks: false

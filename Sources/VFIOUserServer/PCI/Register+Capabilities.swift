@@ -59,7 +59,7 @@ extension Register {
 }
 
 extension PCICapability {
-  /// The number in the header (PCI 3.0, appendix H).
+  /// The capability ID (PCI 3.0, appendix H).
   fileprivate var id: UInt8 {
     switch self {
     case .powerManagement: 0x01
@@ -77,14 +77,14 @@ extension PowerManagement {
     at offset: UInt64, _ reset: ConfigurationSpace.ResetRequest
   ) -> [Register] {
     let resetsOnWake = !noSoftReset
-    // Version 3 of the capability; bits 9 and 10 tell of D1 and D2.
+    // Version 3 of the capability; bits 9 and 10 indicate D1 and D2.
     let abilities: UInt64 = 3 | (supportsD1 ? 1 << 9 : 0) | (supportsD2 ? 1 << 10 : 0)
     let known = [true, supportsD1, supportsD2, true]
     return [
       Register("PMC", at: offset + 2, .bits16, reset: abilities),
       Register(
         "PMCSR", at: offset + 4, .bits16, reset: noSoftReset ? 1 << 3 : 0, writable: 0b11,
-        // A state that is not there cannot be entered.
+        // Writes of unsupported states are ignored.
         restrict: { known[Int($0.value & 0b11)] ? $0.value : $0.previous },
         onWrite: { write in
           if resetsOnWake, write.previous & 0b11 == 3, write.value & 0b11 == 0 { reset.make() }
@@ -126,7 +126,7 @@ extension MSI {
     var lines = [
       Register(
         "MSI control", at: offset + 2, .bits16, reset: fixed, writable: 0x0071,
-        // No more vectors can be enabled than there are.
+        // At most the supported number of vectors can be enabled.
         restrict: { write in
           let enabled = min(write.value >> 4 & 0b111, capable)
           return write.value & ~0x70 | enabled << 4
@@ -160,7 +160,8 @@ extension PCILayout.VectorTable {
       Register(
         "MSI-X control", at: offset + 2, .bits16, reset: UInt64(vectors - 1), writable: 0xC000,
         onWrite: { write in
-          // The mask first: a driver that enables with all masked must not hear anything between.
+          // The mask first: a driver that enables MSI-X with all vectors masked must get no interrupt in
+          // between.
           let isMasked = write.value & 1 << 14 != 0
           if isMasked { interrupts.setFunctionMask(true) }
           interrupts.setEnabled(.msix, write.value & 1 << 15 != 0)

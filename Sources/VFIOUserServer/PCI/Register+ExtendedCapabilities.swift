@@ -37,7 +37,7 @@ extension Register {
 }
 
 extension PCIExtendedCapability {
-  /// The number in the header (PCI Express Base 3.0, section 7.9).
+  /// The capability ID (PCI Express Base 3.0, section 7.9).
   fileprivate var id: UInt16 {
     switch self {
     case .serialNumber: 0x0003

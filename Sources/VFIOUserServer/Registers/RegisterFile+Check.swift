@@ -1,21 +1,21 @@
 extension RegisterFile {
-  /// What is wrong with a list of registers.
+  /// Why a list of registers is invalid.
   ///
-  /// Found when the file is made, never in front of a guest.
+  /// Thrown when the file is made.
   public enum ValidationError: Error, Equatable, Sendable, CustomStringConvertible {
-    /// Two registers want the same byte.
+    /// Two registers overlap.
     case overlap(String, at: UInt64, with: String, from: UInt64)
     /// A register does not lie within the file.
     case outside(String, at: UInt64, end: UInt64, size: Int)
-    /// A reset value or a mask has bits that the register has not.
+    /// A reset value or a mask has bits beyond the register's width.
     case tooWide(String, at: UInt64, bits: UInt64)
-    /// Bits cannot be both written and cleared by writing ones.
+    /// Bits are both writable and cleared by writing ones.
     case ambiguous(String, at: UInt64, bits: UInt64)
     /// Two registers have the same name.
     case repeatedName(String, at: UInt64, and: UInt64)
-    /// A register that interrupts has bits set after a reset, when all interrupts are low.
+    /// A register with an interrupt has a reset value other than zero.
     case interruptsAfterReset(String, at: UInt64, bits: UInt64)
-    /// Two registers have the same source of interrupts: neither would know when to lower it.
+    /// Two registers have the same interrupt source.
     case sharedInterrupt(String, and: String)
 
     /// A register that does not lie within a space of `size` bytes.
@@ -55,7 +55,7 @@ extension RegisterFile {
     }
   }
 
-  /// Checks registers that are in the order of their offsets.
+  /// Checks registers that are sorted by their offsets.
   static func check(_ registers: [Register], _ size: Int) throws(ValidationError) {
     var before: Register?
     for register in registers {
@@ -87,5 +87,5 @@ extension RegisterFile {
   }
 }
 
-/// A number as people write offsets and sizes.
+/// A number in hexadecimal.
 func hex(_ number: some BinaryInteger) -> String { "0x\(String(number, radix: 16))" }
