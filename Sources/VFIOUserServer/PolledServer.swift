@@ -5,7 +5,7 @@ internal import VFIOUserProtocol
 public import VFIOUserTransport
 
 /// A device server without a thread: the caller's own loop polls ``descriptor``, and calls
-/// ``processWhatIsThere()`` whenever it is readable.
+/// ``process()`` whenever it is readable.
 ///
 /// Callbacks of the device run on that loop's thread. No call blocks: while a client does not read its
 /// replies (until ``ServerOptions/messageTimeout``), or the device accesses memory that the client unmaps
@@ -39,7 +39,7 @@ public final class PolledServer {
   private var isListenerPolled = true
   private var timerInstant: UInt64 = 0
 
-  /// The epoll descriptor to poll: readable when ``processWhatIsThere()`` has to be called.
+  /// The epoll descriptor to poll: readable when ``process()`` has to be called.
   public var descriptor: Int32 { poll.number }
 
   /// Whether a client is being served.
@@ -61,7 +61,7 @@ public final class PolledServer {
   /// Serves all that can be served without blocking.
   ///
   /// - Throws: when accepting clients fails; a client that fails ends only itself.
-  public func processWhatIsThere() throws(SystemCallError) {
+  public func process() throws(SystemCallError) {
     // The client first: if it has gone, its place is free for the next.
     proceed()
     // Before the acceptor closes some of them.

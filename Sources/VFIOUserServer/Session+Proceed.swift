@@ -49,7 +49,7 @@ extension Session {
       guard let frame = try receiver.nextInHand() else { return }
       try negotiate(frame)
     }
-    try serveWhatIsInHand()
+    try serveReceived()
     try flush()
   }
 

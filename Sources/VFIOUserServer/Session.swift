@@ -64,7 +64,7 @@ struct Session: ~Copyable {
     dispatcher.core.memory.enterReceivingThread()
     try negotiate(receiver.next(before: messageDeadline, during: .negotiating))
     while true {
-      try serveWhatIsInHand()
+      try serveReceived()
       try flush()
       if let unmap { try wait(beside: unmap) } else { try receiver.receive() }
     }
@@ -90,7 +90,7 @@ struct Session: ~Copyable {
   /// Whether another command can be served now.
   var isReady: Bool { sendDeadline == nil && !parked.isFull }
 
-  mutating func serveWhatIsInHand() throws(StreamError) {
+  mutating func serveReceived() throws(StreamError) {
     dispatcher.core.worker.hold()
     while isReady, var frame = try receiver.nextInHand() {
       if frame.header.flags.isReply {

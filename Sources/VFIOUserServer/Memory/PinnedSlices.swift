@@ -45,7 +45,7 @@ public struct PinnedSlices: ~Copyable, @unchecked Sendable {
 
   deinit {
     // A deinit cannot call a mutating method: what `release` does, without the bookkeeping.
-    if let memory { unsafe Self.letGo(memory, observer, list, holds, count) }
+    if let memory { unsafe Self.unpin(memory, observer, list, holds, count) }
     unsafe list.deallocate()
     unsafe holds.deallocate()
   }
@@ -81,7 +81,7 @@ public struct PinnedSlices: ~Copyable, @unchecked Sendable {
   /// Releases all ranges; does nothing if there are none.
   public mutating func release() {
     guard let memory else { return }
-    unsafe Self.letGo(memory, observer, list, holds, count)
+    unsafe Self.unpin(memory, observer, list, holds, count)
     count = 0
     byteCount = 0
     self.memory = nil
@@ -139,7 +139,7 @@ public struct PinnedSlices: ~Copyable, @unchecked Sendable {
   }
 
   @unsafe
-  private static func letGo(
+  private static func unpin(
     _ memory: GuestMemory, _ observer: GuestMemory.WriteObserver?,
     _ list: UnsafeMutablePointer<iovec>, _ holds: UnsafeMutablePointer<Hold>, _ count: Int
   ) {

@@ -42,7 +42,7 @@ extension Client {
     }
   }
 
-  /// The message for a posted number, nil if posted writes are off.
+  /// The message for a posted number, nil if posted writes are off or the number is too wide.
   func posted<Number: FixedWidthInteger & BitwiseCopyable>(
     _ number: Number, _ region: RegionIndex, _ offset: UInt64
   ) -> RegionWrite? {
