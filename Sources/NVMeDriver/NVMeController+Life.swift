@@ -61,8 +61,7 @@ extension NVMeController {
   public func resetDevice() throws(NVMeDriverError) {
     try throughClient { () throws(ClientError) in
       try client.reset()
-      let command: UInt16 = try client.load(.configuration, at: 4)
-      try client.store(command | 0b110, .configuration, at: 4)
+      try client.enable([.memory, .busMaster])
     }
     forgetQueues()
   }

@@ -65,9 +65,7 @@ public final class NVMeController {
     else { throw .unsuitable("the controller has no pages of 4096 bytes, or no doorbells") }
     arena = try DMAArena(client, size: memorySize, isShared: isShared)
     try throughClient { () throws(ClientError) in
-      // Enable memory space and bus master.
-      let command: UInt16 = try client.load(.configuration, at: 4)
-      try client.store(command | 0b110, .configuration, at: 4)
+      _ = try client.enable([.memory, .busMaster])
     }
   }
 

@@ -18,8 +18,6 @@ public enum NVMeDriverError: Error, Equatable, Sendable {
   case refused(opcode: UInt8, Status)
   /// A command did not complete in time.
   case timedOut(opcode: UInt8)
-  /// The controller completed a command that was not in flight.
-  case strayCompletion(queue: UInt16, commandID: UInt16)
   /// The maximum number of commands is in flight.
   case queueFull(limit: Int)
   /// The shared memory has no contiguous free space of this size.
@@ -42,8 +40,6 @@ extension NVMeDriverError: CustomStringConvertible {
     case .refused(let opcode, let status):
       "the controller ended command 0x\(String(opcode, radix: 16)) with \"\(status)\""
     case .timedOut(let opcode): "command 0x\(String(opcode, radix: 16)) did not end in time"
-    case .strayCompletion(let queue, let id):
-      "the controller completed command \(id) of queue \(queue), which was not under way"
     case .queueFull(let limit): "\(limit) commands are under way, the queue holds no more"
     case .outOfMemory(let needed, let largest):
       "no \(needed) bytes of shared memory are left in one piece, the largest has \(largest)"

@@ -1,36 +1,36 @@
 internal import Logging
 internal import VFIOUserTransport
 
-/// A while in which nobody is accepted, because something is short that every client takes.
+/// A pause in accepting clients, because descriptors or memory are short.
 ///
-/// The callers stay in the queue of the socket, so polling it would only say so again. A shortage is logged once,
-/// however long it lasts.
+/// Callers stay in the queue of the listener, which must not be polled meanwhile: it would be readable all
+/// the time. A shortage is logged once, even if it needs several pauses.
 struct AcceptPause {
   private var end: Deadline?
   private var isShort = false
   private let logger: Logger
 
-  /// How long nobody is accepted.
+  /// Length of a pause.
   private static let length: Duration = .milliseconds(100)
 
   init(logger: Logger) { self.logger = logger }
 
-  /// When accepting goes on; never when it has not stopped.
+  /// The end of the pause; never if there is none.
   var deadline: Deadline { end ?? .never }
 
-  /// Whether nobody is accepted now.
+  /// Whether there is a pause.
   var isOn: Bool { end != nil }
 
-  /// Ends when its time has come.
+  /// Ends the pause if its time is over.
   ///
-  /// - Returns: whether it has ended with this call.
+  /// - Returns: whether this call has ended it.
   mutating func endIfDue() -> Bool {
     guard let end, end.hasPassed else { return false }
     self.end = nil
     return true
   }
 
-  /// Something is short.
+  /// Begins a pause, because of a shortage.
   mutating func begin(_ reason: String) {
     end = .after(Self.length)
     guard !isShort else { return }
@@ -38,7 +38,7 @@ struct AcceptPause {
     logger.error("no more clients are accepted for now", metadata: ["reason": "\(reason)"])
   }
 
-  /// A client was accepted.
+  /// Notes that a client was accepted: the shortage is over.
   mutating func accepted() {
     guard isShort else { return }
     isShort = false

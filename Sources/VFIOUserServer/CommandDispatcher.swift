@@ -5,35 +5,36 @@ internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// The commands of the protocol, served for one device.
+/// Serves the commands of the protocol for one device.
 ///
-/// Framing, the check of the flags, the reply to a failure and the rule of No_reply are here, once;
-/// each command is a short method in one of the extensions. All of it runs on the session's thread.
+/// Checks flags, sends error replies and obeys No_reply; each command is a short method in one of the
+/// extensions. Everything runs on the session's thread.
 final class CommandDispatcher: Sendable {
   let device: any Device
   let fillsReads: Bool
   let core: DeviceCore
   let options: ServerOptions
-  /// Counts when a DMA_UNMAP that waits may be answered.
+  /// Signalled when a pending unmap may be answered.
   let quiet: EventFD
-  /// What DEVICE_FEATURE can do, by feature.
+  /// The handlers of DEVICE_FEATURE, by feature.
   let features: [FeatureIndex: any DeviceFeatureHandler]
   /// Nil for a device that cannot be saved.
   let migration: Migration?
   let logging: DMALogging
   var logger: Logger { options.logger }
-  /// Counts descriptors of all clients that wait to be closed, so that connecting again gains nothing.
+  /// Counts the descriptors of all clients that wait to be closed, so that reconnecting does not evade the
+  /// limit.
   let peerDescriptors = PeerDescriptors()
   /// Whether this client has sent its first message.
   let hasSpoken = Atomic(false)
-  /// The most descriptors that this client takes with one message.
+  /// Maximum number of descriptors that this client accepts with one message.
   let clientDescriptorLimit = Atomic(1)
-  /// Whether this client's unshared memory was mentioned in the log.
+  /// Whether the log has the hint that this client's memory is not shared.
   let hasNotedUnsharedMemory = Atomic(false)
 
-  /// Makes the device, with its context.
+  /// Makes the device and its context.
   ///
-  /// - Throws: ``PCIDescription/ValidationError``, or what `makeDevice` throws.
+  /// - Throws: ``PCIDescription/ValidationError``, or the error of `makeDevice`.
   init(
     _ description: PCIDescription, _ options: ServerOptions,
     features: [FeatureIndex: any DeviceFeatureHandler], quiet: EventFD,
@@ -63,19 +64,19 @@ final class CommandDispatcher: Sendable {
 
   /// Serves one message.
   ///
-  /// Whatever is wrong with it is answered; nothing here ends the connection.
+  /// A bad message gets an error reply and does not end the connection.
   ///
-  /// - Returns: a DMA_UNMAP that cannot be answered yet; everything else is done.
+  /// - Returns: the pending unmap, if the message is a DMA_UNMAP that cannot be answered yet.
   func serve(
     _ header: Header, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList, surplus: Bool,
     into outbox: inout Outbox
   ) -> PendingReply? {
     guard !header.flags.isReply else { return nil }
-    // Also when the command fails behind the part that allowed it.
+    // Also if the command fails after the part that allowed DMA.
     defer { if core.memory.takeDMAAllowed() { device.dmaAllowed() } }
     do {
       try admit(header)
-      // Of descriptors that were to be used none may be missing.
+      // A command that uses descriptors checks that none is missing.
       return try dispatch(header, payload, &descriptors, surplus: surplus, into: &outbox)
     } catch {
       refuse(header, error, into: &outbox)
@@ -83,10 +84,10 @@ final class CommandDispatcher: Sendable {
     }
   }
 
-  /// What every command has to pass.
+  /// Checks that apply to every command.
   ///
-  /// Descriptors that a command does not need are closed and no reason to refuse it: SPDK's initiator sends
-  /// one with each DMA_UNMAP.
+  /// Descriptors that a command does not need are closed, and are no error: SPDK's initiator sends one with
+  /// each DMA_UNMAP.
   private func admit(_ header: Header) throws(Errno) {
     guard header.flags.reserved == 0, !header.flags.contains(.error) else {
       throw .invalidArgument
@@ -95,7 +96,7 @@ final class CommandDispatcher: Sendable {
 
   /// Calls the method for the command.
   ///
-  /// - Returns: a DMA_UNMAP that cannot be answered yet.
+  /// - Returns: the pending unmap, if the command is a DMA_UNMAP that cannot be answered yet.
   private func dispatch(
     _ header: Header, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList, surplus: Bool,
     into outbox: inout Outbox
@@ -123,7 +124,7 @@ final class CommandDispatcher: Sendable {
     return nil
   }
 
-  /// Answers a command with an error, unless its sender wants no answer.
+  /// Sends an error reply, unless the command has No_reply.
   func refuse(_ header: Header, _ error: Errno, into outbox: inout Outbox) {
     logger.debug(
       "refused a command",
@@ -132,7 +133,7 @@ final class CommandDispatcher: Sendable {
     outbox.append(header.errorReply(errno: UInt32(error.rawValue)))
   }
 
-  /// Answers a command, unless its sender wants no answer; descriptors go with the answer or are closed.
+  /// Sends a reply, unless the command has No_reply; descriptors are sent with the reply or closed.
   func reply(
     to header: Header, _ payload: some WireEncodable,
     descriptors: consuming DescriptorList = DescriptorList(), into outbox: inout Outbox
@@ -155,13 +156,13 @@ final class CommandDispatcher: Sendable {
     }
   }
 
-  /// Answers a command whose reply is a header alone.
+  /// Sends a reply that is a header only.
   func acknowledge(_ header: Header, into outbox: inout Outbox) {
     guard header.wantsReply else { return }
     outbox.append(header.reply(payload: 0))
   }
 
-  /// Decodes a payload; what is wrong with it goes to the log, the peer gets `EINVAL`.
+  /// Decodes a payload; logs the reason of a failure, and throws `EINVAL`.
   func decode<Message: WireDecodable>(
     _ type: Message.Type, _ payload: Span<UInt8>
   ) throws(Errno) -> Message {
@@ -173,9 +174,9 @@ final class CommandDispatcher: Sendable {
     }
   }
 
-  /// Back to the state after power-on, whoever asked for it.
+  /// Resets the device to its state after power-on.
   ///
-  /// Windows and eventfds stay; levels, masks and pending bits clear.
+  /// DMA windows and eventfds stay; levels, masks and pending bits are cleared.
   func reset() {
     core.reset()
     device.reset()
@@ -184,17 +185,17 @@ final class CommandDispatcher: Sendable {
     core.memory.allowDMA()
   }
 
-  /// The client has gone: nothing that it lent us stays.
+  /// Releases the memory and the eventfds of a client that has disconnected.
   func clientLeft() {
     hasNotedUnsharedMemory.store(false, ordering: .relaxed)
     defer {
       core.memory.leaveReceivingThread()
       core.worker.release()
     }
-    // One that never said what it is was no client to the device.
+    // A client without VERSION was never reported to the device.
     guard core.memory.isConnected else { return }
     let generation = core.memory.disconnect()
-    // Before the interrupts, so that what ends just now leaves no pending bit for the next client.
+    // Before the interrupts, so that work that ends now leaves no pending bit for the next client.
     device.clientLeft()
     core.interrupts.disconnect(generation)
     core.memory.beginGeneration()

@@ -2,10 +2,10 @@ public import SystemPackage
 public import VFIOUserProtocol
 public import VFIOUserTransport
 
-/// What a device sees of the machine that it is plugged into.
+/// The device's access to the client: its memory, interrupts and configuration space.
 ///
-/// A device gets its context when it is made. Every method may be called from any thread; nothing happens
-/// while no client is there.
+/// A device gets its context when it is made. Every method may be called from any thread. Without a client,
+/// interrupts and memory accesses have no effect.
 public final class DeviceContext: Sendable {
   private let core: DeviceCore
 
@@ -16,17 +16,17 @@ public final class DeviceContext: Sendable {
   /// The memory of the client.
   public var memory: GuestMemory { core.memory }
 
-  /// Does some work on a thread of the device, one piece after the other; from a callback, after the
-  /// callback's reply has been sent.
+  /// Runs a closure on the worker thread of the device; if called from a callback, after the callback's reply
+  /// was sent.
   ///
-  /// This is where a device waits for the client: a callback cannot, because the client may be waiting for
-  /// the callback. Work of an earlier generation is dropped: it does not begin after a reset of the device,
-  /// nor for another client. Work that is under way then ends with ``GuestMemoryAccess/ifCurrent(_:)``,
-  /// which does nothing.
+  /// Closures run one at a time, in the order of the calls. They may wait for the client; a callback may not,
+  /// because the client may be waiting for the callback. A closure that has not begun when the device is
+  /// reset or the client disconnects is dropped. One that is running shows its result with
+  /// ``GuestMemoryAccess/ifCurrent(_:)``, which does nothing then.
   ///
-  /// - Parameter body: gets the memory of the client that was there at the time of the call.
-  /// - Throws: `EBUSY` when 4096 pieces wait already, `EAGAIN` when there is no thread; a callback can pass
-  ///   that on.
+  /// - Parameter body: gets the memory of the client that was connected at the time of the call.
+  /// - Throws: `EBUSY` if 4096 closures wait already, `EAGAIN` if no thread can be started; a callback can
+  ///   rethrow both.
   public func afterReply(_ body: @escaping @Sendable (GuestMemoryAccess) -> Void) throws(Errno) {
     let access = memory.access()
     try core.worker.add(inCallback: memory.isOnReceivingThread) {
@@ -38,41 +38,41 @@ public final class DeviceContext: Sendable {
 extension DeviceContext {
   /// The memory behind a region; nil when its backing has none.
   ///
-  /// It keeps what is in it across resets and clients; a device that wants it otherwise fills it.
+  /// Its contents are kept across resets and clients, unless the device overwrites them.
   public func memory(of region: RegionIndex) -> RegionMemory? { core.regions[region]?.memory }
 
-  /// The counter of the ``IOEventArea`` of this name; nil when there is none.
+  /// The eventfd of the ``IOEventArea`` with this name, nil if there is none.
   public func counter(_ name: String) -> EventFD? { core.signals.counter(name) }
 
-  /// The device's end of the socket of the ``IOEventArea`` of this name; nil when there is none.
+  /// The device's end of the socket of the ``IOEventArea`` with this name, nil if there is none.
   ///
-  /// What comes there is data, in the form of whoever writes it: `struct ioregionfd_cmd` and
-  /// `struct ioregionfd_resp` of 32 bytes with the kernel's ioregionfd. It is read and written by its descriptor
+  /// The socket carries data in the format of the kernel's ioregionfd: `struct ioregionfd_cmd` and `struct
+  /// ioregionfd_resp` of 32 bytes each. Read and write it by its descriptor
   /// (``/VFIOUserTransport/MessageSocket/withDescriptor(_:)``).
   public func socket(_ name: String) -> MessageSocket? { core.signals.socket(name) }
 
-  /// Reads configuration space as a driver does; bytes behind its end are zero.
+  /// Reads configuration space as a driver does; bytes beyond its end are zero.
   public func readConfiguration(at offset: UInt64, into bytes: inout MutableRawSpan) {
     core.configuration.read(at: offset, into: &bytes)
   }
 
-  /// What a register holds that the device has described in one of its capabilities.
+  /// The value of a register that the device has described in one of its capabilities.
   ///
-  /// No hook is called; nil when there is none of that name.
+  /// Calls no hook. Nil if no register has this name.
   public func configurationValue(of register: String) -> UInt64? {
     core.configuration.value(of: register)
   }
 
-  /// Changes what a register holds that the device has described in one of its capabilities, bits that
-  /// software cannot write included, until the next reset.
+  /// Changes the value of a register that the device has described in one of its capabilities, until the next
+  /// reset.
   ///
-  /// Software sees it with its next read. No hook is called, so hooks may do this to other registers and
-  /// to their own.
+  /// Bits that software cannot write may be changed too. Software sees the new value with its next read.
+  /// Calls no hook, so hooks may change other registers and their own.
   ///
   /// - Parameters:
   ///   - register: its name.
-  ///   - body: runs under the lock of configuration space, and may only change its argument.
-  /// - Returns: what the register holds now; nil when there is none of that name.
+  ///   - body: changes the value; runs under the lock of configuration space, and may use its argument only.
+  /// - Returns: the new value, nil if no register has this name.
   @discardableResult
   public func updateConfiguration(
     _ register: String, _ body: (inout UInt64) -> Void
@@ -80,9 +80,9 @@ extension DeviceContext {
     core.configuration.update(register, body)
   }
 
-  /// The power state that software has chosen, 0 for D0 to 3 for D3hot; 0 without the capability.
+  /// The power state that software has set, from 0 for D0 to 3 for D3hot; 0 without the capability.
   public var powerState: Int { core.configuration.powerState }
 
-  /// Whether software lets the device reach memory (command bit 2).
+  /// Whether software has set the bus master bit of the command register (bit 2).
   public var isBusMaster: Bool { core.configuration.command & 1 << 2 != 0 }
 }

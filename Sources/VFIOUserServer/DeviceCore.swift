@@ -1,10 +1,9 @@
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// What the framework keeps for one device: its regions, its configuration space, its interrupts and the
-/// memory of its client.
+/// The framework's state of one device: regions, configuration space, interrupts and the client's memory.
 ///
-/// The device sees the parts that are for it through its ``DeviceContext``.
+/// The device uses it through its ``DeviceContext``.
 final class DeviceCore: Sendable {
   let interrupts: Interrupts
   let memory: GuestMemory
@@ -27,9 +26,9 @@ final class DeviceCore: Sendable {
     kind = DeviceKind(description, regions, interrupts)
   }
 
-  /// Ends the present generation: what was begun in it completes nothing and interrupts nobody.
+  /// Ends the present generation: its work completes nothing and raises no interrupt.
   ///
-  /// Registers of configuration space return to their reset values, interrupts are low and unmasked; windows
+  /// Registers of configuration space get their reset values; interrupts are low and unmasked. DMA windows
   /// and eventfds stay.
   func reset() {
     interrupts.endGeneration(memory.endGeneration())

@@ -1,9 +1,9 @@
 public import VFIOUserTransport
 
 extension DeviceServer {
-  /// Does what ``run(on:)`` does, for as long as the task lives: cancelling it is ``stop()``.
+  /// Runs ``run(on:)`` until the task is cancelled, which calls ``stop()``.
   ///
-  /// The server runs on threads of its own; the task only waits for them, and holds up no other.
+  /// The server runs on its own threads; the task is suspended and blocks no thread of the task pool.
   public func serveClients(on listener: ListeningSocket) async throws {
     try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation {

@@ -1,37 +1,24 @@
 internal import CLinux
 internal import Logging
-internal import Synchronization
-internal import SystemPackage
 package import VFIOUserProtocol
 public import VFIOUserTransport
 
 /// Serves one device to one client at a time.
 ///
-/// The thread that calls ``run(on:)`` accepts clients; each client is served by a thread of its own,
-/// which reads, calls the device and replies without a hop. A second client gets EBUSY. When a client
-/// goes, the device keeps its state and takes the next one.
+/// The thread that calls ``run(on:)`` accepts clients. Each client is served by its own thread, which
+/// receives, calls the device and replies. A second client gets EBUSY. When a client disconnects, the device
+/// keeps its state and the next client is served.
 public final class DeviceServer: Sendable {
   struct State {
-    var client: MessageSocket?
-    /// Whether the client has hung up and its session was told so.
-    var isClientLeaving = false
-    /// From when on a client that has not sent its VERSION may have to give up its place.
-    var silenceDeadline = Deadline.never
-    var isStopping = false
+    var place = ClientPlace()
     /// Threads in ``run(on:)``, or about to be.
     var runners = 0
   }
 
   let dispatcher: CommandDispatcher
   let state = Monitor(State())
-  private let wakeUp: OwnedDescriptor
+  let wakeUp: OwnedDescriptor
   var logger: Logger { dispatcher.logger }
-
-  /// How long a restarted client waits for its predecessor, whose connection has ended, to be cleared
-  /// away.
-  static let handover: Duration = .seconds(2)
-  /// Most clients that wait for their refusal at the same time; more are closed without a word.
-  static let maxRefusals = 16
 
   /// Makes a device, and a server for it.
   ///
@@ -40,12 +27,11 @@ public final class DeviceServer: Sendable {
   /// ```
   ///
   /// - Parameters:
-  ///   - description: what the device looks like on the bus.
-  ///   - options: limits and deadlines.
-  ///   - makeDevice: makes the device, which may keep its context.
-  /// - Throws: ``PCIDescription/ValidationError`` when the description contradicts itself, what `makeDevice`
-  ///   throws, or ``/VFIOUserTransport/SystemCallError`` when
-  ///   there is no descriptor left.
+  ///   - description: the device's configuration space and regions.
+  ///   - options: limits and timeouts.
+  ///   - makeDevice: makes the device, which may keep the context.
+  /// - Throws: ``PCIDescription/ValidationError`` if the description is inconsistent, the error of
+  ///   `makeDevice`, or ``/VFIOUserTransport/SystemCallError`` if the process has no descriptor left.
   public convenience init(
     _ description: PCIDescription, _ options: ServerOptions = ServerOptions(),
     makeDevice: (DeviceContext) throws -> any Device
@@ -53,7 +39,7 @@ public final class DeviceServer: Sendable {
     try self.init(description, options, features: [:], makeDevice: makeDevice)
   }
 
-  /// Makes a server that knows features of the device.
+  /// Makes a server with handlers for features of the device.
   package init(
     _ description: PCIDescription, _ options: ServerOptions = ServerOptions(),
     features: [FeatureIndex: any DeviceFeatureHandler],
@@ -67,21 +53,20 @@ public final class DeviceServer: Sendable {
   /// The device that is served.
   public var device: any Device { dispatcher.device }
 
-  /// Accepts and serves clients until ``stop()``; the socket is removed at the end.
+  /// Accepts and serves clients until ``stop()``, then removes the socket.
   ///
-  /// - Throws: when waiting for clients fails; a client that fails ends only itself.
+  /// - Throws: if the listener fails; the failure of a client ends only that client.
   public func run(on listener: ListeningSocket) throws(SystemCallError) {
     state.update { $0.runners += 1 }
     try acceptClients(on: listener)
   }
 
-  /// Does what ``run(on:)`` does on a thread of its own.
+  /// Runs ``run(on:)`` on a new thread.
   ///
   /// - Parameters:
-  ///   - listener: where clients come.
-  ///   - onFailure: told on that thread, at its end, when waiting for clients has failed; after that no
-  ///     more are accepted.
-  /// - Throws: `EAGAIN` when the process may have no more threads.
+  ///   - listener: the socket to which clients connect.
+  ///   - onFailure: called on that thread if the listener has failed; no more clients are accepted then.
+  /// - Throws: `EAGAIN` if no thread can be started.
   public func start(
     on listener: ListeningSocket,
     onFailure: @escaping @Sendable (SystemCallError) -> Void = { _ in }
@@ -102,13 +87,13 @@ public final class DeviceServer: Sendable {
     }
   }
 
-  /// Waits until no thread accepts clients and none is served, after ``stop()``.
+  /// Waits until no thread accepts clients and no client is served; to be called after ``stop()``.
   ///
-  /// - Returns: whether that came about in time.
+  /// - Returns: false if the time ran out first.
   @discardableResult
   public func waitUntilStopped(for timeout: Duration = .seconds(5)) -> Bool {
     let isOver: Void? = state.withLock(
-      when: { $0.runners == 0 && $0.client == nil }, before: .after(timeout)
+      when: { $0.runners == 0 && $0.place.client == nil }, before: .after(timeout)
     ) { _ in }
     return isOver != nil
   }
@@ -119,23 +104,18 @@ public final class DeviceServer: Sendable {
       endClient(of: listener)
       state.update { $0.runners -= 1 }
     }
-    listener.neverWait()
-    var waitingClients = WaitingClients(
-      limit: Self.maxRefusals, timeout: .seconds(1), logger: logger)
-    var pause = AcceptPause(logger: logger)
-    while !state.withLock({ $0.isStopping }) {
-      let isCallerWaiting = try wait(for: listener, &waitingClients, pause)
-      if !hasClient, let next = waitingClients.takeNext() { admit(next, &waitingClients) }
-      waitingClients.proceed(evicting: evictSilentClient)
-      _ = pause.endIfDue()
-      guard isCallerWaiting, let socket = try accept(from: listener, &pause) else { continue }
-      admit(socket, &waitingClients)
+    var acceptor = Acceptor(self, listener)
+    while !state.withLock({ $0.place.isClosed }) {
+      let isCallerWaiting = try wait(for: listener, &acceptor)
+      if let socket = try acceptor.proceed(isCallerWaiting: isCallerWaiting) {
+        startThread(for: socket)
+      }
     }
   }
 
-  /// Serves one client whose socket was handed in, until the connection ends.
+  /// Serves one client over a connected socket, until the connection ends.
   ///
-  /// - Returns: why it ended; `closedByUs` at once when another client is being served.
+  /// - Returns: why the connection ended; `closedByUs` immediately if another client is being served.
   @discardableResult
   public func serve(_ socket: MessageSocket) -> StreamError {
     guard claim(for: socket) else { return .closedByUs }
@@ -146,38 +126,32 @@ public final class DeviceServer: Sendable {
   ///
   /// May be called from any thread.
   public func stop() {
-    state.update { state in
-      state.isStopping = true
-      state.client?.shutdown()
-    }
-    _ = clinux_eventfd_signal_own(wakeUp.number)
+    state.update { $0.place.close() }
+    wake()
   }
 
   /// Whether a client is being served.
-  public var hasClient: Bool { state.withLock { $0.client != nil } }
+  public var hasClient: Bool { state.withLock { $0.place.client != nil } }
 
-  /// Waits until something is to be done.
+  /// Waits until there is something to do for the acceptor.
   ///
-  /// - Returns: whether somebody wants to be accepted.
+  /// - Returns: whether the listener has a caller.
   private func wait(
-    for listener: ListeningSocket, _ waitingClients: inout WaitingClients, _ pause: AcceptPause
+    for listener: ListeningSocket, _ acceptor: inout Acceptor
   ) throws(SystemCallError) -> Bool {
-    // While a client is in its grace period, the present client is watched for hanging up.
-    let holder =
-      waitingClients.isGraceRunning ? state.withLock { $0.isClientLeaving ? nil : $0.client } : nil
-    var polled = ([wakeUp.number] + waitingClients.numbers).map { Self.interest($0) }
-    if let holder { polled.append(Self.interest(holder.descriptor.number, wanted: 0)) }
-    if !pause.isOn { polled.append(Self.interest(listener.descriptor.number)) }
-    let deadline = min(waitingClients.deadline, pause.deadline)
-    _ = try checked("ppoll", unsafe clinux_poll(&polled, Int32(polled.count), deadline.remaining))
-    _ = clinux_eventfd_take(wakeUp.number)
-    if let holder, polled[1 + waitingClients.numbers.count].happened != 0 {
-      // A restarted VMM must not race its own predecessor.
-      state.withLock { $0.isClientLeaving = $0.client === holder }
-      holder.shutdown()
-      waitingClients.prolongGrace(until: .after(Self.handover))
+    let watchedClient = acceptor.watchedClient
+    var polled = ([wakeUp.number] + acceptor.refused).map { Self.interest($0) }
+    let clientIndex = polled.count
+    if let watchedClient {
+      polled.append(Self.interest(watchedClient.descriptor.number, wanted: 0))
     }
-    return !pause.isOn && polled[polled.count - 1].happened != 0
+    if !acceptor.isPaused { polled.append(Self.interest(listener.descriptor.number)) }
+    _ = try checked(
+      "ppoll", unsafe clinux_poll(&polled, Int32(polled.count), acceptor.deadline.remaining))
+    _ = clinux_eventfd_take(wakeUp.number)
+    // A VMM that restarts connects again before the server has noticed the end of its first connection.
+    if let watchedClient, polled[clientIndex].happened != 0 { acceptor.clientHungUp(watchedClient) }
+    return !acceptor.isPaused && polled[polled.count - 1].happened != 0
   }
 
   private static func interest(
@@ -186,59 +160,7 @@ public final class DeviceServer: Sendable {
     clinux_interest(descriptor: number, wanted: Int16(wanted), happened: 0)
   }
 
-  /// Takes the next caller, unless something is short: then accepting pauses.
-  ///
-  /// - Returns: nil also when the caller has changed its mind, or another process has taken it.
-  func accept(
-    from listener: ListeningSocket, _ pause: inout AcceptPause
-  ) throws(SystemCallError) -> MessageSocket? {
-    let peer = dispatcher.peerDescriptors
-    guard !peer.isOverdrawn else {
-      pause.begin(
-        "\(peer.count) descriptors that clients sent wait for somebody to let them be closed")
-      return nil
-    }
-    do throws(SystemCallError) {
-      let socket = MessageSocket(
-        adopting: try listener.accept(), peer: PeerDescriptors(countedBy: peer))
-      pause.accepted()
-      return socket
-    } catch {
-      if error.isShortage {
-        pause.begin("\(error)")
-        return nil
-      }
-      guard error.code == .resourceTemporarilyUnavailable || error.code == .connectionAbort
-      else { throw error }
-      guard !listener.isShutDown else {
-        throw SystemCallError(call: "accept", code: .socketShutdown)
-      }
-      return nil
-    }
-  }
-
-  /// Ends the connection of a client that holds the place and has not said what it is.
-  ///
-  /// - Returns: whether the place becomes free.
-  private func evictSilentClient() -> Bool {
-    let (isFree, client) = state.withLock { state -> (Bool, MessageSocket?) in
-      guard let client = state.client else { return (true, nil) }
-      // One whose VERSION lies unread, because there is too little processor, has spoken.
-      guard state.silenceDeadline.hasPassed, !client.isReadable,
-        !dispatcher.hasSpoken.load(ordering: .relaxed)
-      else { return (false, nil) }
-      let isNew = !state.isClientLeaving
-      state.isClientLeaving = true
-      return (true, isNew ? client : nil)
-    }
-    guard let client else { return isFree }
-    logger.notice("a client that says nothing gives its place to another")
-    client.shutdown()
-    return true
-  }
-
-  private func admit(_ socket: MessageSocket, _ waitingClients: inout WaitingClients) {
-    guard claim(for: socket) else { return waitingClients.add(socket) }
+  private func startThread(for socket: MessageSocket) {
     do {
       try DetachedThread.start("vfio-user") { _ = self.session(socket) }
     } catch {
@@ -247,60 +169,19 @@ public final class DeviceServer: Sendable {
     }
   }
 
-  func claim(for socket: MessageSocket) -> Bool {
-    state.update { state in
-      guard state.client == nil, !state.isStopping else { return false }
-      state.client = socket
-      state.isClientLeaving = false
-      state.silenceDeadline = .after(WaitingClients.grace)
-      dispatcher.hasSpoken.store(false, ordering: .relaxed)
-      return true
-    }
-  }
-
   private func session(_ socket: MessageSocket) -> StreamError {
     let reason = Session.serve(socket, dispatcher)
-    // Threads of the device that send to this client or wait for it must not go on doing so.
-    socket.shutdown()
-    dispatcher.clientLeft()
-    note(reason)
-    release()
+    finish(socket, reason)
     return reason
-  }
-
-  /// Says why a client has gone; what somebody can do something about is said louder.
-  func note(_ reason: StreamError) {
-    let level: Logger.Level =
-      switch reason {
-      case .controlDataTruncated, .descriptorsNotClosing, .system: .error
-      default: dispatcher.options.clientLogLevel
-      }
-    logger.log(level: level, "the client is gone", metadata: ["reason": "\(reason)"])
-  }
-
-  func release() {
-    state.update { $0.client = nil }
-    _ = clinux_eventfd_signal_own(wakeUp.number)
   }
 
   private func endClient(of listener: ListeningSocket) {
     listener.remove()
-    waitUntilFree(before: .after(Self.handover))
+    waitUntilFree(before: .after(Acceptor.handover))
   }
 
   /// Waits until no client is served, or the deadline has passed.
   package func waitUntilFree(before deadline: Deadline) {
-    _ = state.withLock(when: { $0.client == nil }, before: deadline) { _ in }
-  }
-}
-
-extension SystemCallError {
-  /// Whether accepting failed because the process or the machine has run out of something, which may
-  /// come back.
-  var isShortage: Bool {
-    switch code {
-    case .tooManyOpenFiles, .tooManyOpenFilesInSystem, .noBufferSpace, .noMemory: true
-    default: false
-    }
+    _ = state.withLock(when: { $0.place.client == nil }, before: deadline) { _ in }
   }
 }

@@ -1,23 +1,23 @@
 internal import SystemPackage
 internal import VFIOUserProtocol
 
-/// What both sides agreed on in their first messages.
+/// The result of the negotiation.
 struct NegotiatedVersion: Equatable, Sendable {
-  /// What the client receives at most.
+  /// The capabilities of the client.
   let client: Capabilities
-  /// The answer to the client.
+  /// The reply to the client.
   let reply: VersionMessage
 }
 
 extension ServerOptions {
-  /// The highest version of the protocol that we speak.
+  /// The protocol version that the server supports.
   static let major: UInt16 = 0
   static let minor: UInt16 = 1
 
   /// Answers a proposal.
   ///
-  /// The reply names only what the client named, with no number above the client's: QEMU refuses
-  /// larger ones, and gives up on a reply that is longer than its own message.
+  /// The reply contains only capabilities that the client has sent, with no number above the client's: QEMU
+  /// refuses larger numbers, and a reply that is longer than its own message.
   ///
   /// - Throws: `EPROTONOSUPPORT` for another major version.
   func answer(_ proposal: VersionMessage) throws(Errno) -> NegotiatedVersion {

@@ -1,14 +1,14 @@
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// A command that waits behind a DMA_UNMAP, with everything that came with it.
+/// A command that waits behind a DMA_UNMAP, with its payload and descriptors.
 final class ParkedMessage {
   let header: Header
   let payload: [UInt8]
   var descriptors: DescriptorList
   let surplus: Bool
 
-  /// Takes copies, because the payload is where the next message is received.
+  /// Copies the payload, because the next message is received in the same buffer.
   init(
     _ header: Header, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList, surplus: Bool
   ) {
@@ -21,10 +21,10 @@ final class ParkedMessage {
 
 /// Commands that wait behind a DMA_UNMAP, in order.
 ///
-/// Replies of the client among them are taken out of the stream meanwhile: what the unmap waits for may
-/// wait for one. When it is full, nothing more is received until the unmap is answered.
+/// Replies of the client are not parked: the access that the unmap waits for may need one. When the list is
+/// full, nothing is received until the unmap is answered.
 struct ParkedMessages {
-  /// Most commands, bytes of their payloads, and descriptors, before it counts as full.
+  /// The numbers of commands, payload bytes and descriptors at which the list is full.
   static let limits = (commands: 64, bytes: 1 << 20, descriptors: 64)
 
   private var messages: [ParkedMessage] = []
@@ -38,7 +38,7 @@ struct ParkedMessages {
       || descriptors >= Self.limits.descriptors
   }
 
-  /// The command of the first of them.
+  /// The first command.
   var nextCommand: Command? { messages.first?.header.command }
 
   mutating func append(_ message: ParkedMessage) {

@@ -5,24 +5,22 @@ internal import VFIOUserProtocol
 public import VFIOUserTransport
 
 /// A device server without a thread: the caller's own loop polls ``descriptor``, and calls
-/// ``processWhatIsThere()`` whenever it is readable.
+/// ``process()`` whenever it is readable.
 ///
-/// Callbacks of the device then run on that loop's thread. It waits for nothing: a client that does not
-/// read its replies, and a device that has not let go of memory which the client takes back, have until
-/// ``ServerOptions/messageTimeout`` and ``ServerOptions/quiesceTimeout``, and meanwhile the loop goes on.
-/// Deadlines are kept by a timer behind the same descriptor.
+/// Callbacks of the device run on that loop's thread. No call blocks: while a client does not read its
+/// replies (until ``ServerOptions/messageTimeout``), or the device accesses memory that the client unmaps
+/// (until ``ServerOptions/quiesceTimeout``), the loop continues. A timer in the same epoll set makes the
+/// descriptor readable at deadlines.
 ///
-/// For one thread at a time.
+/// Must be used by one thread at a time.
 public final class PolledServer {
   private final class Client {
     let socket: MessageSocket
     var session: Session
     /// What the socket is polled for.
     var watched: Readiness?
-    /// Whether the device is polled for letting go of memory.
+    /// Whether the eventfd that reports the end of accesses to unmapped windows is polled.
     var awaitsDevice = false
-    /// From when on it may have to give up its place if it has not sent its VERSION.
-    let silenceDeadline = Deadline.after(WaitingClients.grace)
 
     init(_ socket: MessageSocket, _ dispatcher: CommandDispatcher) {
       self.socket = socket
@@ -35,25 +33,23 @@ public final class PolledServer {
   private let poll: OwnedDescriptor
   private let timer: OwnedDescriptor
   private var client: Client?
-  private var waitingClients: WaitingClients
+  private var acceptor: Acceptor
+  /// Descriptors of the acceptor that are polled.
   private var refused: [Int32] = []
+  private var isListenerPolled = true
   private var timerInstant: UInt64 = 0
-  private var pause: AcceptPause
 
-  /// Readable when there is something to do; lent for polling.
+  /// The epoll descriptor to poll: readable when ``process()`` has to be called.
   public var descriptor: Int32 { poll.number }
 
   /// Whether a client is being served.
   public var hasClient: Bool { client != nil }
 
-  /// Takes a server that nobody runs, and the socket on which its clients come.
+  /// Makes a polled server from a server that is not running, and the socket to which its clients connect.
   public init(_ server: DeviceServer, on listener: ListeningSocket) throws(SystemCallError) {
     self.server = server
-    pause = AcceptPause(logger: server.logger)
-    waitingClients = WaitingClients(
-      limit: DeviceServer.maxRefusals, timeout: .seconds(1), logger: server.logger)
     self.listener = listener
-    listener.neverWait()
+    acceptor = Acceptor(server, listener)
     poll = OwnedDescriptor(adopting: try checked("epoll_create1", clinux_epoll()))
     timer = OwnedDescriptor(adopting: try checked("timerfd_create", clinux_timer()))
     _ = try checked("epoll_ctl", clinux_epoll_add(poll.number, listener.descriptor.number))
@@ -62,52 +58,41 @@ public final class PolledServer {
 
   deinit { leave(.closedByUs) }
 
-  /// Serves what is there.
+  /// Serves all that can be served without blocking.
   ///
   /// - Throws: when accepting clients fails; a client that fails ends only itself.
-  public func processWhatIsThere() throws(SystemCallError) {
-    // The client first: one that has gone makes room for its successor.
+  public func process() throws(SystemCallError) {
+    // The client first: if it has gone, its place is free for the next.
     proceed()
-    if client == nil, let next = waitingClients.takeNext() { admit(next) }
-    try acceptNext()
+    // Before the acceptor closes some of them.
     for number in refused { _ = clinux_epoll_remove(poll.number, number) }
-    waitingClients.proceed(evicting: evictSilentClient)
-    if client == nil, let next = waitingClients.takeNext() { admit(next) }
-    refused = waitingClients.numbers
+    defer { watchAcceptor() }
+    if let socket = try acceptor.proceed(isCallerWaiting: true) {
+      client = Client(socket, server.dispatcher)
+      proceed()
+    }
+  }
+
+  /// Polls for what the acceptor waits for.
+  private func watchAcceptor() {
+    refused = acceptor.refused
     for number in refused { _ = clinux_epoll_add(poll.number, number) }
+    watchListener(!acceptor.isPaused)
     setTimer()
   }
 
-  /// Takes a caller that waits; after a shortage of descriptors not before a while has passed, during
-  /// which the listener is not polled.
-  private func acceptNext() throws(SystemCallError) {
-    if pause.isOn {
-      guard pause.endIfDue() else { return }
-      _ = clinux_epoll_add(poll.number, listener.descriptor.number)
-    }
-    if let socket = try server.accept(from: listener, &pause) { admit(socket) }
-    if pause.isOn { _ = clinux_epoll_remove(poll.number, listener.descriptor.number) }
-  }
-
-  private func evictSilentClient() -> Bool {
-    guard let client, client.session.channel == nil, client.silenceDeadline.hasPassed,
-      !client.socket.isReadable
-    else { return client == nil }
-    leave(.deadlinePassed(during: .negotiating))
-    return true
+  private func watchListener(_ isWanted: Bool) {
+    guard isWanted != isListenerPolled else { return }
+    isListenerPolled = isWanted
+    let number = listener.descriptor.number
+    _ = isWanted ? clinux_epoll_add(poll.number, number) : clinux_epoll_remove(poll.number, number)
   }
 
   /// Ends the client's connection and stops listening.
   public func stop() {
     leave(.closedByUs)
-    if !pause.isOn { _ = clinux_epoll_remove(poll.number, listener.descriptor.number) }
+    watchListener(false)
     listener.remove()
-  }
-
-  private func admit(_ socket: MessageSocket) {
-    guard server.claim(for: socket) else { return waitingClients.add(socket) }
-    client = Client(socket, server.dispatcher)
-    proceed()
   }
 
   private func proceed() {
@@ -120,9 +105,9 @@ public final class PolledServer {
     }
   }
 
-  /// Polls for what the client can go on with.
+  /// Polls for the events for which the session waits.
   private func watch(_ client: Client) {
-    let wanted = client.session.wanted
+    let wanted = client.session.readinessToPoll()
     if wanted != client.watched {
       client.watched = wanted
       _ = clinux_epoll_watch(
@@ -139,16 +124,13 @@ public final class PolledServer {
     guard let client else { return }
     _ = clinux_epoll_remove(poll.number, client.socket.descriptor.number)
     _ = clinux_epoll_remove(poll.number, server.dispatcher.quiet.descriptor.number)
-    client.socket.shutdown()
     self.client = nil
-    server.dispatcher.clientLeft()
-    server.note(reason)
-    server.release()
+    server.finish(client.socket, reason)
   }
 
   private func setTimer() {
     let next = min(
-      client?.session.deadline ?? .never, waitingClients.deadline, pause.deadline)
+      client?.session.deadline ?? .never, acceptor.deadline)
     let instant = next == .never ? 0 : next.instant
     guard instant != timerInstant else { return }
     timerInstant = instant

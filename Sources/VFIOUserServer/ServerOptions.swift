@@ -2,41 +2,42 @@ public import Logging
 internal import VFIOUserProtocol
 public import VFIOUserTransport
 
-/// What a server lets its clients do, and for how long it waits for them.
+/// The limits and timeouts of a server.
 public struct ServerOptions: Sendable {
-  /// Most bytes of one region access or migration transfer, and the `max_data_xfer_size` that a
-  /// client is told at most; 4 KiB to 64 MiB.
+  /// Maximum number of bytes of one region access or migration transfer, and the largest `max_data_xfer_size`
+  /// that a client is told; 4 KiB to 64 MiB.
   public var maxDataTransfer: UInt32 = Limits.defaultDataTransfer
-  /// Most descriptors that are taken with one message (`max_msg_fds`).
+  /// Maximum number of descriptors that are accepted with one message (`max_msg_fds`).
   public var maxMessageDescriptors = 16
-  /// Most windows of client memory (`max_dma_maps`).
+  /// Maximum number of DMA windows (`max_dma_maps`).
   public var maxDMAWindows = Limits.defaultDMAWindows
-  /// How long a message may take from its first byte to its last, in either direction.
+  /// Maximum time from the first byte of a message to its last, in either direction.
   public var messageTimeout: Duration = .seconds(10)
-  /// How long a new client may take to send its VERSION.
+  /// Maximum time until a new client has sent its VERSION.
   public var negotiationTimeout: Duration = .seconds(10)
-  /// How long a client that takes a window back waits for the accesses to it, before it is told EBUSY.
+  /// How long a DMA_UNMAP waits for accesses to its windows to end, before it is answered with EBUSY.
   public var quiesceTimeout: Duration = .seconds(2)
-  /// Most bytes of one DMA message.
+  /// Maximum number of bytes of data in one DMA message.
   ///
-  /// A client that sends without waiting, as QEMU does, must find room in its socket for all that
-  /// is in flight: with the kernel's default of 208 KiB this and ``dmaMessagesInFlight`` leave half.
+  /// A client that sends without waiting, as QEMU does, needs room in its socket for the replies to all
+  /// messages in flight. With the defaults of this and ``dmaMessagesInFlight`` they take half of the kernel's
+  /// default of 208 KiB.
   public var dmaMessageSize = 32 << 10
-  /// Most DMA messages that wait for their replies at the same time.
+  /// Maximum number of DMA messages that wait for their replies at the same time.
   public var dmaMessagesInFlight = 4
-  /// How long the client may take for its next reply to a DMA message.
+  /// Maximum time until the client's next reply to a DMA message.
   public var dmaTimeout: Duration = .seconds(5)
-  /// Whether to give the client a socket of its own for the server's commands, if it can do that.
+  /// Whether to offer a twin socket for the server's commands to clients that support it.
   public var offersTwinSocket = true
-  /// Whether to handle SIGBUS, with the first mapping, so that a client that truncates its memory
-  /// gets the device an error instead of ending the process.
+  /// Whether to install a handler for SIGBUS with the first mapping, so that an access to memory that a
+  /// client has truncated fails with an error instead of ending the process.
   ///
-  /// The handler that was there before gets all other faults. One that is installed later has to do
-  /// the same. Switch it off in a program that handles the signal in another way.
+  /// The previous handler gets all other faults; a handler that is installed later has to pass them on in the
+  /// same way. Set it to false in a program that handles SIGBUS itself.
   public var handlesMemoryFaults = true
-  /// Which files of the client's memory are mapped; a DMA_MAP with any other gets `ENOTSUP`.
+  /// The kinds of files that are mapped as the client's memory; a DMA_MAP with another file gets `ENOTSUP`.
   public var memoryFiles = MemoryFiles.memory
-  /// Where the server says what it does.
+  /// The log of the server.
   public var logger = Logger(label: "vfio-user.server")
   /// The level of the lines that say that a client has connected or is gone; a program that serves a
   /// device may want them at `info`.
@@ -47,7 +48,7 @@ public struct ServerOptions: Sendable {
   /// The defaults.
   public init() {}
 
-  /// Largest message that a client may send after negotiation, header included.
+  /// Maximum size of a message of the client after negotiation, header included.
   var messageLimit: Int {
     max(
       Limits.messageBeforeNegotiation,

@@ -1,20 +1,20 @@
 internal import VFIOUserTransport
 
-// A session that somebody else's loop drives: nothing here waits.
+// The methods for a session that is driven by a loop; none blocks.
 
 extension Session {
-  /// Most reads of one ``proceed()``: other clients of the same thread want to be served too.
+  /// Maximum number of reads of one ``proceed()``, so that other clients of the same thread are served too.
   private static let maxReads = 16
 
-  /// What to watch the socket for; nothing while what waits behind an unmap is all that is taken.
-  var wanted: Readiness {
-    mutating get {
-      guard sendDeadline != nil else { return parked.isFull ? [] : .readable }
-      var wanted: Readiness = retryDeadline == nil ? .writable : []
-      let room = unsafe try? receiver.assembler.prepareRoom()
-      if unsafe room?.isEmpty == false { wanted.insert(.readable) }
-      return wanted
-    }
+  /// What to poll the socket for; nothing while ``ParkedMessages`` is full.
+  ///
+  /// Makes room in the frame assembler for what may come while replies wait to be sent.
+  mutating func readinessToPoll() -> Readiness {
+    guard sendDeadline != nil else { return parked.isFull ? [] : .readable }
+    var readiness: Readiness = retryDeadline == nil ? .writable : []
+    let room = unsafe try? receiver.assembler.prepareRoom()
+    if unsafe room?.isEmpty == false { readiness.insert(.readable) }
+    return readiness
   }
 
   /// When ``proceed()`` has to be called at the latest.
@@ -24,10 +24,10 @@ extension Session {
       sendDeadline.map { min($0, retryDeadline ?? .never) } ?? pending?.deadline ?? .never)
   }
 
-  /// Whether the device's letting go of windows is to be heard of.
+  /// Whether the device has to do its part before a command can be answered.
   var awaitsDevice: Bool { pending != nil && sendDeadline == nil }
 
-  /// Serves what is there.
+  /// Serves all that can be served without blocking.
   mutating func proceed() throws(StreamError) {
     dispatcher.core.memory.enterReceivingThread()
     guard try hasRoomForReplies() else { return }
@@ -49,14 +49,13 @@ extension Session {
       guard let frame = try receiver.nextInHand() else { return }
       try negotiate(frame)
     }
-    try serveWhatIsInHand()
+    try serveReceived()
     try flush()
   }
 
   /// Sends replies for which the socket had no room.
   ///
-  /// Meanwhile it receives ahead: two peers that only send, each waiting for the other to read, would
-  /// wait for ever.
+  /// Receives meanwhile: if both sides only sent, and waited for the other to read, neither would continue.
   private mutating func hasRoomForReplies() throws(StreamError) -> Bool {
     guard let sendDeadline else { return true }
     try flush()

@@ -4,33 +4,33 @@ internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// One client, from its first byte to its last: receives messages, has them served one after the other
-/// in order of arrival, and sends the replies of a burst together.
+/// The service of one client: receives messages, serves them in order, and sends the replies of a burst
+/// together.
 ///
-/// Either a thread of its own calls ``serve(_:_:)``, or whoever has seen the socket become ready
-/// calls ``proceed()``.
+/// Either its own thread calls ``serve(_:_:)``, or a loop that polls the socket calls ``proceed()``.
 ///
-/// A DMA_UNMAP whose windows are in use is answered later. Meanwhile other commands are served, up to the
-/// first that changes the map: it and everything behind it waits (``ParkedMessages``), so that no command
-/// is served with another map than the client meant. Everything waits behind an unmap with No_reply, since
-/// the next reply tells the client that it has happened (specification, "Command Concurrency").
+/// A DMA_UNMAP of pinned windows is answered later. Until then other commands are served, up to the first
+/// DMA_MAP or DMA_UNMAP: it and every command after it is parked (``ParkedMessages``), so that each command
+/// is served with the DMA windows that the client expects. Behind an unmap with No_reply every command is
+/// parked, since the next reply tells the client that the unmap has happened (specification, "Command
+/// Concurrency").
 struct Session: ~Copyable {
   let dispatcher: CommandDispatcher
   let sender: MessageSender
   var receiver: FrameReceiver
   var outbox = Outbox()
-  /// Nil until the version is agreed.
+  /// Nil until the version is negotiated.
   private(set) var channel: DMAChannel?
-  /// The command that waits for the device, and what waits behind it.
+  /// The command that waits for the device.
   private(set) var pending: PendingReply?
   private(set) var parked = ParkedMessages()
-  /// Whether a thread does nothing but serve this client, and may wait for it.
+  /// Whether this client has its own thread, which may block.
   private let hasThread: Bool
-  /// When the first message, or one that has begun, must be there; for ``proceed()``.
+  /// When the first message, or a message that has begun, must be complete; for ``proceed()``.
   var messageDeadline: Deadline
-  /// Until when the client must have read the replies for which its socket has no room; for ``proceed()``.
+  /// When the socket must have taken the waiting replies, nil if none wait; for ``proceed()``.
   var sendDeadline: Deadline?
-  /// When to try again what the socket has refused for want of something that no event tells of.
+  /// When to send again, if the socket lacked something that no poll event reports.
   var retryDeadline: Deadline?
 
   init(_ socket: MessageSocket, _ dispatcher: CommandDispatcher, hasThread: Bool) {
@@ -47,10 +47,10 @@ struct Session: ~Copyable {
     messageDeadline = .after(options.negotiationTimeout)
   }
 
-  /// Serves a client until one side ends the connection; when this returns, everything of the session
-  /// is closed and freed but the socket itself.
+  /// Serves a client until one side ends the connection; on return everything of the session but the socket
+  /// is closed and freed.
   ///
-  /// - Returns: why it ended.
+  /// - Returns: why the connection ended.
   static func serve(_ socket: MessageSocket, _ dispatcher: CommandDispatcher) -> StreamError {
     var session = Session(socket, dispatcher, hasThread: true)
     do throws(StreamError) {
@@ -64,13 +64,13 @@ struct Session: ~Copyable {
     dispatcher.core.memory.enterReceivingThread()
     try negotiate(receiver.next(before: messageDeadline, during: .negotiating))
     while true {
-      try serveWhatIsInHand()
+      try serveReceived()
       try flush()
       if let pending { try wait(beside: pending) } else { try receiver.receive() }
     }
   }
 
-  /// Waits for the device to let go of windows, and for the client at the same time.
+  /// Waits for the device to do its part, and for messages of the client.
   private mutating func wait(beside pending: PendingReply) throws(StreamError) {
     let socket = receiver.socket
     let isReading = !parked.isFull
@@ -90,7 +90,7 @@ struct Session: ~Copyable {
   /// Whether another command can be served now.
   var isReady: Bool { sendDeadline == nil && !parked.isFull }
 
-  mutating func serveWhatIsInHand() throws(StreamError) {
+  mutating func serveReceived() throws(StreamError) {
     dispatcher.core.worker.hold()
     while isReady, var frame = try receiver.nextInHand() {
       if frame.header.flags.isReply {
@@ -104,7 +104,7 @@ struct Session: ~Copyable {
     }
   }
 
-  /// Answers the command that waits, if it can be answered, and then serves what has waited behind it.
+  /// Answers the pending command, if it can be answered, and then serves parked messages.
   mutating func finishPending() throws(StreamError) {
     guard let waiting = pending, sendDeadline == nil else { return }
     _ = dispatcher.quiet.take()
@@ -122,14 +122,14 @@ struct Session: ~Copyable {
     }
   }
 
-  /// Sends what is there while more is to be served.
+  /// Sends replies while more messages are to be served.
   private mutating func flushAmidst() throws(StreamError) {
     try flush()
     if sendDeadline == nil { dispatcher.core.worker.hold() }
   }
 
-  // A span of the assembler's would borrow the whole session, so those who use one beside the outbox
-  // take the two apart.
+  // A span of the assembler borrows the whole session. So the functions that use one together with the outbox
+  // are static and get both as arguments.
 
   private static func serve(
     _ frame: inout Frame, of assembler: borrowing FrameAssembler, _ dispatcher: CommandDispatcher,
@@ -156,13 +156,14 @@ struct Session: ~Copyable {
     dispatcher.negotiate(frame.header, assembler.payload(of: frame), sender, into: &outbox)
   }
 
-  /// A reply answers a DMA message; with a twin socket none is due here.
+  /// Handles the reply to a DMA message; with a twin socket, replies do not belong here.
   private func receive(reply frame: borrowing Frame) {
     guard let channel, !channel.twin else { return }
     channel.deliver(frame.header, receiver.assembler.payload(of: frame))
   }
 
-  /// Sends everything; while the socket is full, goes on receiving, or leaves the rest to ``proceed()``.
+  /// Sends all replies; if the socket is full, waits and receives meanwhile, or leaves the rest to
+  /// ``proceed()``.
   mutating func flush() throws(StreamError) {
     if !outbox.isEmpty, try !sender.send(&outbox) {
       let deadline = Deadline.after(receiver.messageTimeout)
@@ -184,9 +185,9 @@ struct Session: ~Copyable {
     _ = try receiver.socket.wait(for: [], before: .after(Outbox.pause))
   }
 
-  /// The first message: version and capabilities, once.
+  /// Handles the first message, VERSION.
   ///
-  /// - Throws: `closedByUs` when there is no agreement; the client was told why.
+  /// - Throws: `closedByUs` if the versions do not match; the client got an error reply.
   mutating func negotiate(_ frame: consuming Frame) throws(StreamError) {
     dispatcher.hasSpoken.store(true, ordering: .relaxed)
     let channel = Self.negotiate(frame, of: receiver.assembler, dispatcher, sender, into: &outbox)

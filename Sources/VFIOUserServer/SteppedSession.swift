@@ -1,7 +1,6 @@
 package import VFIOUserTransport
 
-/// One client of a server that is driven step by step, on the thread of the caller, without a listener:
-/// for fuzzing.
+/// One client of a server, without a listener, driven step by step on the caller's thread; for fuzzing.
 package struct SteppedSession: ~Copyable {
   private let server: DeviceServer
   private let socket: MessageSocket
@@ -14,14 +13,13 @@ package struct SteppedSession: ~Copyable {
     session = Session(socket, server.dispatcher, hasThread: false)
   }
 
-  /// Serves what is there.
+  /// Serves all that can be served without blocking.
   ///
   /// - Throws: why the connection has to end.
   package mutating func proceed() throws(StreamError) { try session.proceed() }
 
-  /// The client has gone.
+  /// Ends the service of the client.
   package consuming func end() {
-    socket.shutdown()
-    server.dispatcher.clientLeft()
+    server.finish(socket, .closedByPeer)
   }
 }

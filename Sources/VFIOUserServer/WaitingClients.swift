@@ -4,22 +4,23 @@ internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// Clients that came while another was served.
+/// Callers that connected while another client was served.
 ///
-/// Each has a *grace period* at first: nothing is read from it, because the client before may be dead and not cleared
-/// away yet (the kernel takes up to 30 ms to close the socket of a QEMU that was killed); then it
-/// becomes the client. After its grace period a client gets EBUSY in answer to its VERSION, and closed;
-/// one that says nothing is closed when its time is up. Nothing here waits.
+/// Each has a *grace period* first, in which nothing is read from it and it can become the client: the
+/// present client may have ended already (the kernel takes up to 30 ms to close the socket of a killed QEMU).
+/// After its grace period a caller's VERSION is answered with EBUSY, and its connection is closed; a caller
+/// that sends nothing is closed at a timeout. No method blocks.
 ///
-/// The place of a client that has not sent its VERSION yet goes to a caller that has (``proceed(evicting:)``).
+/// A silent client loses its place to a caller that has sent its VERSION (``proceed(evicting:)``).
 struct WaitingClients: ~Copyable {
   private final class Caller {
     let socket: MessageSocket
-    /// Nil once it is to be refused.
+    /// The end of the grace period; nil after it.
     var graceUntil: Deadline?
-    /// By when one that is to be refused must have spoken.
+    /// When a caller that will be refused is closed without having sent its VERSION.
     var deadline = Deadline.never
-    /// When to look again at one that has begun to speak: its socket is readable all the time.
+    /// When to look again at a caller that has sent a part of its VERSION; its socket is readable all the
+    /// time.
     var nextLook: Deadline?
 
     init(_ socket: MessageSocket, graceUntil: Deadline) {
@@ -31,7 +32,7 @@ struct WaitingClients: ~Copyable {
     var nextDeadline: Deadline { graceUntil ?? min(deadline, nextLook ?? .never) }
   }
 
-  /// The grace period, and how long a client may be silent when somebody wants its place.
+  /// The grace period, and the time after which a silent client may lose its place.
   static let grace: Duration = .milliseconds(100)
 
   private var callers: [Caller] = []
@@ -45,20 +46,20 @@ struct WaitingClients: ~Copyable {
     self.logger = logger
   }
 
-  /// What to poll: those that are to be refused.
+  /// Descriptors to poll: callers that will be refused.
   var numbers: [Int32] {
     callers.compactMap {
       $0.graceUntil == nil && $0.nextLook == nil ? $0.socket.descriptor.number : nil
     }
   }
 
-  /// When something has to be done about one of them.
+  /// When ``proceed(evicting:)`` has to be called at the latest.
   var deadline: Deadline { callers.map(\.nextDeadline).min() ?? .never }
 
-  /// Whether somebody waits for the client to turn out dead.
+  /// Whether a caller is in its grace period.
   var isGraceRunning: Bool { callers.contains { $0.graceUntil != nil } }
 
-  /// Takes a caller in; with too many waiting one that has said nothing is closed, or this one.
+  /// Adds a caller; if too many wait, closes one that has sent nothing, or else this one.
   mutating func add(_ socket: MessageSocket) {
     if callers.count >= limit {
       guard let silent = callers.firstIndex(where: { !$0.socket.isReadable }) else {
@@ -69,23 +70,23 @@ struct WaitingClients: ~Copyable {
     callers.append(Caller(socket, graceUntil: .after(Self.grace)))
   }
 
-  /// The client is dead and about to be cleared away: grace periods last longer.
+  /// Extends the grace periods, because the end of the present client is near.
   mutating func prolongGrace(until deadline: Deadline) {
     for caller in callers where caller.graceUntil != nil { caller.graceUntil = deadline }
   }
 
-  /// The caller that becomes the client: of those in their grace period, the first that has sent something, else the first.
+  /// Removes the caller that becomes the client: of those in their grace period the first that has sent
+  /// something, else the first.
   mutating func takeNext() -> MessageSocket? {
     let candidates = callers.indices.filter { callers[$0].graceUntil != nil }
     let next = candidates.first { callers[$0].socket.isReadable } ?? candidates.first
     return next.map { callers.remove(at: $0).socket }
   }
 
-  /// Ends grace periods that are over; answers those that have spoken, and closes them and those
-  /// whose time is up.
+  /// Ends grace periods; refuses callers that have sent their VERSION, and closes those whose time is up.
   ///
-  /// - Parameter evict: ends the connection of the present client if that has been silent for too long, and
-  ///   says whether its place becomes free; asked when somebody who has spoken would be refused.
+  /// - Parameter evict: called before a caller is refused; evicts the present client if it is silent, and
+  ///   returns whether the place is free or becomes free.
   mutating func proceed(evicting evict: () -> Bool) {
     for caller in callers where caller.graceUntil?.hasPassed == true {
       caller.graceUntil = nil
@@ -94,7 +95,7 @@ struct WaitingClients: ~Copyable {
     for caller in callers where caller.graceUntil == nil {
       guard let header = Self.firstHeader(from: caller) else { continue }
       if evict() {
-        caller.graceUntil = .after(DeviceServer.handover)
+        caller.graceUntil = .after(Acceptor.handover)
       } else {
         logger.notice("a second client is refused")
         Self.refuse(caller, header)
@@ -104,11 +105,10 @@ struct WaitingClients: ~Copyable {
     callers.removeAll(where: \.isOver)
   }
 
-  /// Looks at what a caller has sent and leaves it where it is, with the descriptors that came with it: to
-  /// take them in would be to have to close them.
+  /// Peeks at the first header that a caller has sent; descriptors that came with it stay in the socket, so
+  /// that they need not be closed here.
   ///
-  /// - Returns: nil when it has said nothing yet; then, and when it has gone, its deadline says when it is
-  ///   closed.
+  /// - Returns: nil if the header is not complete. If the caller has gone, its deadline is set to now.
   private static func firstHeader(from caller: Caller) -> Header? {
     var bytes = [UInt8](repeating: 0, count: Header.wireSize)
     let count = unsafe clinux_peek(caller.socket.descriptor.number, &bytes, bytes.count)

@@ -2,15 +2,14 @@ internal import Synchronization
 internal import SystemPackage
 internal import VFIOUserTransport
 
-/// The thread on which a device goes on with what a callback must not wait for: closures, one after
-/// the other, in the order in which they came.
+/// A thread that runs the closures of ``DeviceContext/afterReply(_:)`` one after the other, in order.
 ///
-/// The thread starts with the first closure. What a callback hands in begins after its reply has been
-/// sent.
+/// The thread starts with the first closure. A closure that was added in a callback begins after the
+/// callback's reply was sent.
 final class Worker: Sendable {
   private struct State {
     var ready: [@Sendable () -> Void] = []
-    /// Handed in by a callback whose reply has not been sent.
+    /// Added by callbacks whose replies have not been sent.
     var held: [@Sendable () -> Void] = []
     var isRunning = false
     var isStopping = false
@@ -24,29 +23,29 @@ final class Worker: Sendable {
     var isIdle: Bool { ready.isEmpty && held.isEmpty && !isBusy }
   }
 
-  /// Most closures that wait; the client decides how fast callbacks come, so there is an end.
+  /// Maximum number of waiting closures; the client could cause any number of callbacks.
   static let limit = 4096
 
   private let state = Monitor(State())
-  /// Whether a reply is due; stored by the session's thread only.
+  /// Whether replies have to be sent first; stored by the session's thread only.
   private let isHolding = Atomic<Bool>(false)
-  /// Whether `held` may have something in it; stored by the session's thread only.
+  /// Whether `held` may be non-empty; stored by the session's thread only.
   private let hasHeld = Atomic<Bool>(false)
 
-  /// A message is served from now on until ``release()``.
+  /// Closures of callbacks wait from now on until ``release()``.
   func hold() { isHolding.store(true, ordering: .relaxed) }
 
-  /// Takes a closure.
+  /// Adds a closure.
   ///
   /// - Parameters:
-  ///   - inCallback: whether this is the session's thread, where the closure waits for the reply.
-  ///   - body: what to run.
-  /// - Throws: `EBUSY` when too many wait, `EAGAIN` when there is no thread to be had.
+  ///   - inCallback: whether the caller is the session's thread; then the closure waits for the reply.
+  ///   - body: the closure.
+  /// - Throws: `EBUSY` if too many wait, `EAGAIN` if no thread can be started.
   func add(inCallback: Bool, _ body: @escaping @Sendable () -> Void) throws(Errno) {
     let afterReply = inCallback && isHolding.load(ordering: .relaxed)
     try state.update { [queue = self.state] state throws(Errno) in
       guard state.ready.count + state.held.count < Self.limit else { throw .resourceBusy }
-      // Under the lock, so that nothing is accepted which no thread will run.
+      // Under the lock, so that no closure is accepted that no thread will run.
       try Self.startThread(&state, queue)
       if afterReply { state.held.append(body) } else { state.ready.append(body) }
     }
@@ -65,7 +64,7 @@ final class Worker: Sendable {
     state.isRunning = true
   }
 
-  /// The replies are sent: what the callbacks handed in may begin.
+  /// Lets closures of callbacks begin, because the replies were sent.
   func release() {
     isHolding.store(false, ordering: .relaxed)
     guard hasHeld.load(ordering: .relaxed) else { return }

@@ -65,6 +65,7 @@ final class TestHost {
     memory = try SharedMemory(size: Self.memorySize)
     client = try Self.connect(server)
     try client.map(memory, at: Self.base, size: Self.memorySize, isShared: isShared)
+    try client.enable([.memory, .busMaster])
   }
 
   private static func connect(_ server: DeviceServer) throws -> Client {
@@ -88,6 +89,34 @@ final class TestHost {
     }
     client = try Self.connect(server)
     try client.map(memory, at: Self.base, size: Self.memorySize, isShared: isShared)
+  }
+
+  /// Goes on with this disk where another one's host is, as a guest that migrates, its memory with it.
+  ///
+  /// - Returns: the state that has moved.
+  @discardableResult
+  func takeOver(from other: TestHost) throws -> [UInt8] {
+    try other.client.setMigrationState(.stopCopy)
+    var state: [UInt8] = []
+    var piece: [UInt8]
+    repeat {
+      piece = try other.client.readMigrationData(64 << 10)
+      state += piece
+    } while piece.count == 64 << 10
+    try client.unmapAll()
+    memory = other.memory
+    try client.map(memory, at: Self.base, size: Self.memorySize, isShared: isShared)
+    (admin, nextPlace, nextID) = (other.admin, other.nextPlace, other.nextID)
+    try client.setMigrationState(.resuming)
+    try client.writeMigrationData(state)
+    try client.setMigrationState(.running)
+    return state
+  }
+
+  /// Resets the PCI device, and enables memory space and bus master again.
+  func resetDevice() throws {
+    try client.reset()
+    try client.enable([.memory, .busMaster])
   }
 
   // MARK: Registers

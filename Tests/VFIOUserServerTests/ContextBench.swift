@@ -29,7 +29,7 @@ final class ContextDevice: Device {
   static let refusing = Register("refused", at: 6, .bits8) { _, _ throws(Errno) in throw .noSpace }
 
   static let result = Register("result", at: 0x00, .bits32)
-  static let events = 0x04
+  static let events: UInt64 = 0x04
 
   let context: DeviceContext
   let sources: [InterruptSource]

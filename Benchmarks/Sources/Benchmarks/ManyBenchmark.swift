@@ -76,7 +76,7 @@ struct ManyBenchmark: ParsableCommand {
     var interests = polled.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
     while poll(&interests, nfds_t(interests.count), -1) > 0 {
       for index in interests.indices where interests[index].revents != 0 {
-        try? polled[index].processWhatIsThere()
+        try? polled[index].process()
       }
     }
   }

@@ -4,11 +4,11 @@ internal import VFIOUserProtocol
 internal import VFIOUserServer
 internal import VFIOUserTransport
 
-// What a register write starts happens on the worker of the bus, after the reply: a factorial so that
-// drivers have to wait for it, as on QEMU's device, and a transfer because it may need the client.
+// Work that a register write starts runs after the reply (`DeviceContext.afterReply`): a factorial, so that
+// drivers have to wait for it, as on QEMU's device; a transfer, because it may need messages to the client.
 
 extension EduDevice {
-  /// Changes the registers and the interrupt, in the order of the changes.
+  /// Changes the registers, and raises or lowers the interrupt in the same order.
   @discardableResult
   func change(_ body: (inout EduRegisters) -> EduEffect) -> EduEffect {
     registers.withLock { registers in
@@ -19,10 +19,10 @@ extension EduDevice {
     }
   }
 
-  /// Has some work done after the reply.
+  /// Starts work after the reply.
   ///
-  /// - Throws: `EBUSY` when a client has begun and reset more than the worker's queue holds; the work is
-  ///   dropped then.
+  /// - Throws: `EBUSY` if too many works wait, which a client causes by starting work and resetting again and
+  ///   again; the work is dropped then.
   func start(_ work: EduEffect) throws(Errno) {
     do {
       switch work {
@@ -70,11 +70,11 @@ extension EduDevice {
   }
 }
 
-/// Why a transfer did not happen.
+/// Why a transfer failed.
 enum EduTransferError: Error, CustomStringConvertible {
-  /// The device's end of the transfer is not inside of its buffer.
+  /// The device's address of the transfer does not lie in its buffer.
   case outsideBuffer(source: UInt64, destination: UInt64, count: UInt64)
-  /// Memory did not take part.
+  /// The access to guest memory failed.
   case memory(MemoryError)
 
   var description: String {

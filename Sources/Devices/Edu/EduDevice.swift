@@ -4,9 +4,9 @@ public import VFIOUserProtocol
 public import VFIOUserServer
 internal import VFIOUserTransport
 
-/// The PCI device on which people learn to write drivers, as QEMU documents it (`docs/specs/edu`).
+/// The educational PCI device that QEMU documents (`docs/specs/edu`).
 ///
-/// It introduces itself as `1234:11e8`, has 1 MiB of memory space, an interrupt pin and MSI.
+/// Its vendor and device are `1234:11e8`; it has 1 MiB of memory space, an interrupt pin and MSI.
 ///
 /// | offset | | register |
 /// |---|---|---|
@@ -25,17 +25,17 @@ internal import VFIOUserTransport
 /// Registers below 0x80 take accesses of four bytes, the others of four (then the upper half is
 /// written as zero) or eight. Every other access reads as ones and writes nothing.
 ///
-/// A transfer moves up to 4096 bytes between memory and a buffer that has the address 0x40000 inside of
-/// the device. Registers of the transfer do not change while one runs, and neither does the factorial
-/// while one is computed. Addresses in memory are cut to the bits of the mask. The device has no way
-/// to report that a transfer did not happen (the buffer left, memory that is not there, no bus
-/// master): it ends like any other, and the log says why at the level `info`. Memory is all or
-/// nothing on the way in; on the way out, what lies in front of a hole is written.
+/// A transfer copies up to 4096 bytes between guest memory and a buffer at the device's address 0x40000.
+/// Writes to the transfer registers during a transfer are ignored, and so are writes to the factorial
+/// register while a factorial is computed. Guest addresses are truncated to the bits of the mask. The device
+/// cannot report a failed transfer (a range outside of the buffer, no memory, no bus master): it ends like a
+/// successful one, and the reason is logged at the level `info`. A failed transfer from memory changes no
+/// byte of the buffer; one to memory may have written the bytes before a hole.
 ///
-/// Work that is under way when the device is reset, or its client goes, brings no interrupt and changes
-/// no register; bytes on their way to memory may still arrive just after a reset.
+/// Work that is running when the device is reset, or the client disconnects, raises no interrupt and changes
+/// no register; bytes of a transfer to memory may still arrive just after a reset.
 public final class EduDevice: Device {
-  /// The bits that an address in memory can have.
+  /// The bits of a guest address that the device uses.
   public let dmaMask: UInt64
   let logger: Logger
   let context: DeviceContext
@@ -45,10 +45,10 @@ public final class EduDevice: Device {
   /// Makes a device.
   ///
   /// - Parameters:
-  ///   - context: where it is plugged in.
-  ///   - dmaMask: the bits that an address in memory can have; 28 as a default, like QEMU's, so
-  ///     that drivers have to tell their kernel.
-  ///   - logger: hears of transfers that did not happen.
+  ///   - context: the device's context.
+  ///   - dmaMask: the bits of a guest address that the device uses; by default 28, like QEMU's, so that
+  ///     drivers have to set a DMA mask.
+  ///   - logger: gets the reasons of failed transfers.
   public init(
     _ context: DeviceContext, dmaMask: UInt64 = (1 << 28) - 1, logger: Logger = Logger(label: "edu")
   ) {
@@ -58,7 +58,7 @@ public final class EduDevice: Device {
     self.logger = logger
   }
 
-  /// As QEMU's `edu` looks on the bus.
+  /// The PCI description of QEMU's `edu`.
   public static let pci = PCIDescription(
     identity: PCIIdentity(
       vendor: 0x1234, device: 0x11E8, revision: 0x10,
@@ -68,7 +68,7 @@ public final class EduDevice: Device {
     hasInterruptPin: true,
     capabilities: [.msi(MSI(vectors: 1, perVectorMasking: false, is64Bit: true))])
 
-  /// Reads a register; ones where there is none, or none of this width.
+  /// Reads a register; reads as ones if there is no register of this width at the offset.
   public func read(_ access: RegionAccess, into bytes: inout MutableRawSpan) throws(Errno) {
     let register = Self.register(access, width: bytes.byteCount)
     let value = register.flatMap { register in
@@ -84,7 +84,7 @@ public final class EduDevice: Device {
     }
   }
 
-  /// Writes a register, if there is one of this width.
+  /// Writes a register, if there is one of this width at the offset.
   public func write(_ access: RegionAccess, from bytes: Span<UInt8>) throws(Errno) {
     guard let register = Self.register(access, width: bytes.count) else { return }
     let value =
@@ -101,9 +101,9 @@ public final class EduDevice: Device {
     return offset
   }
 
-  /// As after power-on, the buffer included.
+  /// Resets registers and buffer to the state after power-on.
   public func reset() { registers.withLock { $0.reset() } }
 
-  /// What the client began is not to reach the next one.
+  /// Drops the client's work, so that it does not affect the next client.
   public func clientLeft() { registers.withLock { $0.abandonWork() } }
 }

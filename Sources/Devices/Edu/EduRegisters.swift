@@ -1,16 +1,16 @@
-/// The registers of the device and what they bring about: no bus, no lock, no thread.
+/// The registers of the device and their effects, as a value without bus, lock or thread.
 ///
-/// What takes time is handed out as an ``EduEffect`` and comes back when it is done, unless the device was
-/// reset or its client has gone since.
+/// Work that takes time is returned as an ``EduEffect``, and its result is passed back when it is done,
+/// unless the device was reset or the client has disconnected since.
 struct EduRegisters: Codable, Sendable {
-  /// Major and minor version, and the word.
+  /// Major and minor version, and 0xed.
   static let identification: UInt32 = 0x0100_00ED
-  /// What the interrupt status shows after a factorial, and after a transfer.
+  /// The bits of the interrupt status for a factorial and for a transfer.
   static let factorialInterrupt: UInt32 = 0x001
   static let transferInterrupt: UInt32 = 0x100
 
   private(set) var interruptStatus: UInt32 = 0
-  /// What transfers reach at 0x40000 of the device's own addresses; not visible in the BAR.
+  /// The buffer at the device's address 0x40000, for transfers only; not visible in the BAR.
   private(set) var buffer = [UInt8](repeating: 0, count: EduTransfer.bufferSize)
 
   private var liveness: UInt32 = 0
@@ -36,7 +36,7 @@ struct EduRegisters: Codable, Sendable {
     case count = 0x90
     case command = 0x98
 
-    /// The registers of transfers take accesses of eight bytes too.
+    /// Whether the register allows accesses of this width; the transfer registers allow eight bytes too.
     func takes(width: Int) -> Bool { width == 4 || width == 8 && rawValue >= 0x80 }
   }
 
@@ -46,7 +46,7 @@ struct EduRegisters: Codable, Sendable {
     static let interruptsAfterFactorial: UInt32 = 0x80
   }
 
-  /// What a reader sees; nil where there is nothing to read.
+  /// The value that is read, nil if nothing can be read there.
   func value(at offset: Offset) -> UInt64? {
     switch offset {
     case .identification: UInt64(Self.identification)
@@ -67,7 +67,7 @@ struct EduRegisters: Codable, Sendable {
       | (interruptsAfterFactorial ? Status.interruptsAfterFactorial : 0)
   }
 
-  /// Takes a write; a narrow one has zeros above it.
+  /// Handles a write; a narrow one is extended with zeros.
   mutating func write(_ value: UInt64, at offset: Offset) -> EduEffect {
     let word = UInt32(truncatingIfNeeded: value)
     switch offset {
@@ -92,7 +92,7 @@ struct EduRegisters: Codable, Sendable {
     return interruptStatus != 0 ? .raised : .none
   }
 
-  /// One factorial at a time: what is written while one is computed is ignored.
+  /// One factorial at a time: a write while one is computed is ignored.
   private mutating func compute(_ number: UInt32) -> EduEffect {
     guard !isComputing else { return .none }
     factorial = number
@@ -102,7 +102,7 @@ struct EduRegisters: Codable, Sendable {
 
   private var isTransferring: Bool { command.contains(.run) }
 
-  /// One transfer at a time, and nothing without the bit that starts it.
+  /// One transfer at a time, and only if the start bit is set.
   private mutating func transfer(_ new: EduCommand) -> EduEffect {
     guard !isTransferring, new.contains(.run) else { return .none }
     command = new
@@ -112,30 +112,30 @@ struct EduRegisters: Codable, Sendable {
 
   // MARK: Work that comes back
 
-  /// The factorial is there.
+  /// Stores the computed factorial.
   mutating func finish(_ work: EduFactorial) -> EduEffect {
     factorial = work.result
     isComputing = false
     return interruptsAfterFactorial ? raise(Self.factorialInterrupt) : .none
   }
 
-  /// The transfer has ended, well or not; the device has no register that would tell.
+  /// Ends the transfer, also a failed one, for which the device has no register.
   mutating func finish(_ work: EduTransfer) -> EduEffect {
     command.remove(.run)
     return command.contains(.interrupt) ? raise(Self.transferInterrupt) : .none
   }
 
-  /// What a transfer has brought.
+  /// Stores the bytes of a transfer from memory.
   ///
   /// - Precondition: `range` lies in the buffer, and `bytes` fill it.
   mutating func fill(_ range: Range<Int>, with bytes: [UInt8]) {
     buffer.replaceSubrange(range, with: bytes)
   }
 
-  /// What a transfer takes away.
+  /// The bytes of a transfer to memory.
   func content(of range: Range<Int>) -> [UInt8] { Array(buffer[range]) }
 
-  /// Work that could not be started.
+  /// Ends work that could not be started.
   mutating func abandonTransfer(_ work: EduEffect) -> EduEffect {
     switch work {
     case .compute: isComputing = false
@@ -145,13 +145,13 @@ struct EduRegisters: Codable, Sendable {
     return .none
   }
 
-  /// Work that is under way concerns nobody any more; all else stays.
+  /// Drops running work; registers and buffer stay.
   mutating func abandonWork() {
     isComputing = false
     command.remove(.run)
   }
 
-  /// As after power-on.
+  /// Resets to the state after power-on.
   mutating func reset() { self = EduRegisters() }
 
   /// What is wrong with registers that come from elsewhere, of a device with nothing under way; nil if nothing.
@@ -163,14 +163,14 @@ struct EduRegisters: Codable, Sendable {
   }
 }
 
-/// What a write, or the end of some work, asks for.
+/// The effect of a write, or of the end of some work.
 enum EduEffect: Equatable, Sendable {
   /// Nothing.
   case none
-  /// An interrupt: a message, or INTx goes high.
+  /// Raise the interrupt.
   case raised
-  /// A factorial is to be computed.
+  /// Compute a factorial.
   case compute(EduFactorial)
-  /// Bytes are to be moved.
+  /// Carry out a transfer.
   case transfer(EduTransfer)
 }

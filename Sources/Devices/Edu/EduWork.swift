@@ -1,10 +1,10 @@
-/// A factorial that was asked for.
+/// A requested factorial.
 struct EduFactorial: Equatable, Sendable {
   let number: UInt32
 
-  /// The factorial in 32 bits, as the register has them.
+  /// The lower 32 bits of the factorial.
   ///
-  /// From 34 on it is a multiple of 2^32; a guest cannot make this take long.
+  /// From 34 on it is a multiple of 2^32, so the loop ends there, whatever number the guest writes.
   var result: UInt32 {
     guard number < 34 else { return 0 }
     var product: UInt32 = 1
@@ -13,19 +13,19 @@ struct EduFactorial: Equatable, Sendable {
   }
 }
 
-/// The command register of transfers; other bits are kept and mean nothing.
+/// The command register of transfers; other bits are stored and have no effect.
 struct EduCommand: OptionSet, Codable, Sendable {
   let rawValue: UInt64
 
   /// Starts the transfer; reads as one until it has ended.
   static let run = EduCommand(rawValue: 0x1)
-  /// The bytes go from the device to memory, not the other way.
+  /// The direction is from the device to memory.
   static let toMemory = EduCommand(rawValue: 0x2)
   /// Raises an interrupt at the end.
   static let interrupt = EduCommand(rawValue: 0x4)
 }
 
-/// A transfer that was asked for, with the registers as they were then.
+/// A requested transfer, with the register values of that time.
 struct EduTransfer: Equatable, Sendable {
   static let bufferAddress: UInt64 = 0x40000
   static let bufferSize = 4096
@@ -35,10 +35,10 @@ struct EduTransfer: Equatable, Sendable {
   let count: UInt64
   let command: EduCommand
 
-  /// The address in memory, before the mask.
+  /// The guest address, before the mask is applied.
   var address: UInt64 { command.contains(.toMemory) ? destination : source }
 
-  /// The part of the device's buffer; nil when it is not all inside.
+  /// The range in the device's buffer, nil if it does not lie in the buffer.
   var bufferRange: Range<Int>? {
     let place = command.contains(.toMemory) ? source : destination
     let (start, below) = place.subtractingReportingOverflow(Self.bufferAddress)

@@ -35,7 +35,7 @@ extension NVMeDevice: SavableDevice {
       try controller.load(state.controller, limits)
     }
     // If the client does not allow DMA yet, its first doorbell after that has the controller go on.
-    needsTransfer.store(true, ordering: .relaxed)
+    needsAdoption.store(true, ordering: .relaxed)
   }
 
   /// Serves the queues again.

@@ -40,7 +40,7 @@ public final class NVMeDevice: Device {
   private let generations = ControllerGenerations()
   /// Whether a client has gone, so that the controller does not know the memory of the one that is there;
   /// only looked at by callbacks.
-  let needsTransfer = Atomic(false)
+  let needsAdoption = Atomic(false)
   let context: DeviceContext
   private let line: CompletionInterrupts
   let controller: Controller
@@ -99,8 +99,7 @@ public final class NVMeDevice: Device {
       ],
       hasInterruptPin: true,
       capabilities: [.powerManagement(PowerManagement()), .express(Express())]
-        + interruptCapabilities(options),
-      requiresBusMaster: false)
+        + interruptCapabilities(options))
   }
 
   private static func interruptCapabilities(_ options: NVMeConfiguration) -> [PCICapability] {
@@ -169,7 +168,7 @@ extension NVMeDevice {
     case RegisterOffset.interruptMaskSet: line.changeMask(set: value)
     case RegisterOffset.interruptMaskClear: line.changeMask(clear: value)
     default:
-      for order in registers.store(value, at: offset, transfer: context.memory.access()) {
+      for order in registers.store(value, at: offset, access: context.memory.access()) {
         mailbox.post(.order(order))
         if case .resetSubsystem = order { endGeneration() }
       }
@@ -198,11 +197,24 @@ extension NVMeDevice {
   /// the queues of the one before must not be looked for in its memory. Nor before the client has armed
   /// the device: its memory cannot be had then.
   private func adoptClient() {
-    guard needsTransfer.load(ordering: .relaxed) else { return }
-    let transfer = context.memory.access()
-    guard transfer.isAlive else { return }
-    needsTransfer.store(false, ordering: .relaxed)
-    mailbox.post(.adopt(transfer))
+    guard needsAdoption.load(ordering: .relaxed) else { return }
+    let access = context.memory.access()
+    guard access.isAlive else { return }
+    needsAdoption.store(false, ordering: .relaxed)
+    mailbox.post(.adopt(access))
+  }
+
+  /// The guest has set the bus master bit (NVMe 1.4, section 2.1.2, CMD.BME): a controller that paused because the
+  /// bit was clear continues.
+  ///
+  /// Another client than the one that enabled the controller has to ring a doorbell first, see ``adoptClient()``.
+  public func configurationWritten(_ access: RegionAccess) {
+    let command: Range<UInt64> = 4..<6
+    guard access.offset < command.upperBound,
+      access.offset &+ UInt64(access.count) > command.lowerBound, context.isBusMaster,
+      !needsAdoption.load(ordering: .relaxed)
+    else { return }
+    mailbox.post(.adopt(context.memory.access()))
   }
 
   /// The client has written to a doorbell by message, though it can map them.
@@ -247,7 +259,7 @@ extension NVMeDevice {
 
   /// What the client had begun is dropped.
   public func clientLeft() {
-    needsTransfer.store(true, ordering: .relaxed)
+    needsAdoption.store(true, ordering: .relaxed)
     mailbox.post(.clientLeft)
   }
 }

@@ -3,12 +3,11 @@ internal import VFIOUserProtocol
 internal import VFIOUserServer
 internal import VFIOUserTransport
 
-/// What happens behind the registers: copies, one after the other on the worker of the bus, and
-/// interrupts.
+/// The functions of the device: copies, one after the other on the worker thread, and interrupts.
 ///
-/// Every method may be called from any thread; none waits for a copy.
+/// Every method may be called from any thread, and none waits for a copy.
 final class CopyEngine: Sendable {
-  /// What the read-only registers show.
+  /// The values of the read-only registers.
   struct Status: Codable, Equatable, Sendable {
     var waiting: UInt32 = 0
     var error: UInt32 = 0
@@ -25,7 +24,7 @@ final class CopyEngine: Sendable {
     var hasRung = false
   }
 
-  /// Most copies that wait.
+  /// Maximum number of waiting copies.
   static let maxWaiting: UInt32 = 64
   /// Vectors of MSI.
   static let messages = 8
@@ -35,7 +34,7 @@ final class CopyEngine: Sendable {
   private static let raised: UInt32 = 0x2
 
   private let state = Monitor(State())
-  /// The worker's; a monitor only to be one object with it.
+  /// Used by the worker only; in a monitor so that the engine is `Sendable`.
   private let staging = Monitor<[UInt8]>([])
 
   private let context: DeviceContext
@@ -49,18 +48,19 @@ final class CopyEngine: Sendable {
 
   var status: Status { state.withLock { $0.status } }
 
-  /// Takes over what was written to a register.
+  /// Stores a written register value.
   func set(_ change: (inout CopyRequest) -> Void) { state.withLock { change(&$0.request) } }
 
   // MARK: Copies
 
-  /// Starts a copy with what the registers say.
+  /// Starts a copy with the present register values.
   ///
-  /// - Parameter byDescriptor: whether it was the doorbell's descriptor, which has to be heard.
+  /// - Parameter byDescriptor: whether the doorbell's descriptor was signalled, which has to be enabled in
+  ///   the control register.
   func ring(byDescriptor: Bool = false) {
     let memory = context.memory.access()
     var found: (request: CopyRequest, hasRoom: Bool)?
-    // A reset on another thread may come first: then this belongs to nobody.
+    // If a reset on another thread comes first, the copy is dropped.
     memory.ifCurrent {
       found = state.withLock { state in
         guard !byDescriptor || state.hearsDescriptor() else { return nil }
@@ -141,7 +141,7 @@ final class CopyEngine: Sendable {
     sources[vector].raise()
   }
 
-  /// Interrupts because the driver says so; a vector that there is not is none.
+  /// Raises an interrupt at the driver's request; a vector that does not exist is ignored.
   func raise(vector: UInt32) {
     guard vector < UInt32(ScratchDevice.vectors) else { return }
     state.withLock { interrupt(Self.raised, Int(vector), &$0) }
@@ -156,7 +156,7 @@ final class CopyEngine: Sendable {
 
   // MARK: Endings
 
-  /// As after power-on; copies that wait or run complete nothing.
+  /// Resets to the state after power-on; copies that wait or run do not complete.
   func reset() {
     state.withLock { state in
       state.request = CopyRequest()
@@ -165,12 +165,12 @@ final class CopyEngine: Sendable {
     }
   }
 
-  /// The client has gone: its copies complete nothing, and the descriptor that it may still have is not
-  /// heard; all else stays.
+  /// Drops the copies of a client that has disconnected, and disables the doorbell's descriptor, which it may
+  /// still have; everything else stays.
   func abandonCopies() {
     state.withLock { state in
       state.status.waiting = 0
-      state.request.control.remove(.hearsDescriptor)
+      state.request.control.remove(.enablesDescriptor)
     }
   }
 }
@@ -178,7 +178,7 @@ final class CopyEngine: Sendable {
 extension CopyEngine.State {
   /// Whether a ring by descriptor begins a copy now; else it is noted, if it will later.
   fileprivate mutating func hearsDescriptor() -> Bool {
-    guard request.control.contains(.hearsDescriptor) else { return false }
+    guard request.control.contains(.enablesDescriptor) else { return false }
     hasRung = hasRung || isSuspended
     return !isSuspended
   }

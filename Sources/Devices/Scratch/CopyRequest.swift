@@ -1,24 +1,24 @@
 internal import SystemPackage
 internal import VFIOUserServer
 
-/// A copy between guest addresses, as the registers describe it.
+/// A copy between guest addresses, described by the registers.
 struct CopyRequest: Equatable, Sendable {
   /// The control register.
   struct Control: OptionSet, Sendable {
     let rawValue: UInt32
 
-    /// The bits that name a vector.
+    /// The number of the vector.
     static let vectorBits = Control(rawValue: 0xFFFF)
     /// Interrupts when the copy has ended.
     static let interrupts = Control(rawValue: 0x1_0000)
-    /// Hears the descriptor of the doorbell.
-    static let hearsDescriptor = Control(rawValue: 0x2_0000)
-    static let known: Control = [.vectorBits, .interrupts, .hearsDescriptor]
+    /// Enables the doorbell's descriptor.
+    static let enablesDescriptor = Control(rawValue: 0x2_0000)
+    static let known: Control = [.vectorBits, .interrupts, .enablesDescriptor]
   }
 
-  /// Most bytes of a copy.
+  /// Maximum number of bytes of a copy.
   static let maxBytes: UInt64 = 1 << 20
-  /// Bytes that are written before it is looked whether the copy is still wanted.
+  /// Number of bytes after which the copy is checked for being dropped.
   static let pieceSize = 64 << 10
 
   var source: UInt64 = 0
@@ -28,10 +28,10 @@ struct CopyRequest: Equatable, Sendable {
 
   var vector: UInt32 { control.intersection(.vectorBits).rawValue }
 
-  /// Whether an interrupt is wanted that there is.
+  /// Whether an interrupt with an existing vector is requested.
   var interrupts: Bool { control.contains(.interrupts) && vector < UInt32(ScratchDevice.vectors) }
 
-  /// Checks what can be known beforehand, so that a copy that is refused moves nothing.
+  /// Checks the request, so that an invalid one copies nothing.
   func check() throws(Errno) {
     guard count <= Self.maxBytes else { throw .argListTooLong }
     guard !control.contains(.interrupts) || interrupts else { throw .invalidArgument }
@@ -41,11 +41,11 @@ struct CopyRequest: Equatable, Sendable {
     }
   }
 
-  /// Carries the copy out.
+  /// Carries out the copy.
   ///
   /// - Parameters:
-  ///   - memory: of the client that asked for it.
-  ///   - staging: where the bytes are in between; grows to what is needed.
+  ///   - memory: of the client that requested it.
+  ///   - staging: a buffer for the bytes; grows to the needed size.
   func copy(
     in memory: GuestMemoryAccess, through staging: inout [UInt8]
   ) throws(MemoryError) {

@@ -1,19 +1,20 @@
 internal import CLinux
 internal import VFIOUserTransport
 
-/// The thread that waits for the descriptor of the doorbell.
+/// The thread that waits for the doorbell's descriptor.
 final class DoorbellWatcher: Sendable {
   private let bell: EventFD
   private let stopping: EventFD
 
-  /// Starts the thread, which calls `ring` whenever the bell was rung, once for rings that came together.
+  /// Starts the thread, which calls `ring` when the eventfd is signalled; signals that come together count
+  /// once.
   init(_ bell: EventFD, _ ring: @escaping @Sendable () -> Void) throws(SystemCallError) {
     self.bell = bell
     stopping = try EventFD()
     try DetachedThread.start("scratch-bell") { self.run(ring) }
   }
 
-  /// Ends the thread, soon.
+  /// Makes the thread end soon.
   func stop() { stopping.signal() }
 
   private func run(_ ring: () -> Void) {
@@ -22,11 +23,11 @@ final class DoorbellWatcher: Sendable {
         clinux_interest(
           descriptor: $0.descriptor.number, wanted: Int16(CLINUX_READABLE), happened: 0)
       }
-      // Sound: the count is that of the array.
+      // Sound: the count is the array's.
       guard unsafe clinux_poll(&polled, 2, Deadline.never.remaining) >= 0,
         polled[1].happened == 0
       else { return }
-      // Clients share the counter and may be faster: then there is nothing to take.
+      // A client shares the eventfd, and may have read it first.
       if bell.take() > 0 { ring() }
     }
   }

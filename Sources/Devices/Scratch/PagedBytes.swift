@@ -1,12 +1,12 @@
 internal import SystemPackage
 internal import VFIOUserTransport
 
-/// Memory that costs nothing where nobody has written.
+/// Memory whose pages are allocated when they are first written.
 struct PagedBytes: Codable, Sendable {
   private static let pageSize = 64 << 10
 
   private let count: UInt64
-  /// Nil for zeros.
+  /// The pages; nil for one that is all zeros.
   private var pages: [[UInt8]?]
 
   /// Zeros.
@@ -21,14 +21,14 @@ struct PagedBytes: Codable, Sendable {
       && other.pages.allSatisfy { $0 == nil || $0?.count == Self.pageSize }
   }
 
-  /// All zeros again.
+  /// Sets everything to zero.
   mutating func clear() {
     for page in pages.indices { pages[page] = nil }
   }
 
-  /// Copies out; `bytes` is zero where nothing was written.
+  /// Copies bytes out; bytes that were never written are zero.
   ///
-  /// - Throws: `EINVAL` when the range is not inside.
+  /// - Throws: `EINVAL` if the range does not lie in the memory.
   func read(at offset: UInt64, into bytes: inout MutableRawSpan) throws(Errno) {
     let start = try place(offset, bytes.byteCount)
     var done = 0
@@ -36,7 +36,7 @@ struct PagedBytes: Codable, Sendable {
       let (page, from, count) = Self.piece(at: start + done, rest: bytes.byteCount - done)
       if let content = pages[page] {
         unsafe bytes.withUnsafeMutableBytes { target in
-          // Sound: `piece` stays inside of the page and of what is left of `bytes`.
+          // Sound: `piece` lies in the page and in the rest of `bytes`.
           unsafe content.withUnsafeBytes { source in
             unsafe UnsafeMutableRawBufferPointer(rebasing: target[done..<done + count])
               .copyMemory(from: UnsafeRawBufferPointer(rebasing: source[from..<from + count]))
@@ -49,7 +49,7 @@ struct PagedBytes: Codable, Sendable {
 
   /// Copies in.
   ///
-  /// - Throws: `EINVAL` when the range is not inside.
+  /// - Throws: `EINVAL` if the range does not lie in the memory.
   mutating func write(at offset: UInt64, from bytes: Span<UInt8>) throws(Errno) {
     let start = try place(offset, bytes.count)
     var done = 0
@@ -57,7 +57,7 @@ struct PagedBytes: Codable, Sendable {
       let (page, to, count) = Self.piece(at: start + done, rest: bytes.count - done)
       if pages[page] == nil { pages[page] = Array(repeating: 0, count: Self.pageSize) }
       unsafe bytes.extracting(done..<done + count).withUnsafeBytes { source in
-        // Sound: `piece` stays inside of the page.
+        // Sound: `piece` lies in the page.
         unsafe pages[page]?.withUnsafeMutableBytes { target in
           unsafe UnsafeMutableRawBufferPointer(rebasing: target[to..<to + count])
             .copyMemory(from: source)
@@ -74,7 +74,7 @@ struct PagedBytes: Codable, Sendable {
     return Int(offset)
   }
 
-  /// What lies in one page, of so many bytes.
+  /// The part of a range that lies in one page.
   private static func piece(at place: Int, rest: Int) -> (page: Int, from: Int, count: Int) {
     let from = place % pageSize
     return (place / pageSize, from, min(rest, pageSize - from))

@@ -3,10 +3,10 @@ public import VFIOUserProtocol
 public import VFIOUserServer
 internal import VFIOUserTransport
 
-/// A device for tests and benchmarks, which has one of everything that the framework can do.
+/// A device for tests and benchmarks that uses every function of the framework.
 ///
-/// It introduces itself as `1234:5c7c`, has an interrupt pin, MSI with eight vectors, MSI-X with 64,
-/// power states, and a function level reset.
+/// Its vendor and device are `1234:5c7c`; it has an interrupt pin, MSI with eight vectors, MSI-X with 64,
+/// power management, and a function level reset.
 ///
 /// | region | bytes | |
 /// |---|---|---|
@@ -15,8 +15,8 @@ internal import VFIOUserTransport
 /// | BAR 2 | 1 MiB | memory that can be mapped from 0x10000 to 0x30000 and from 0x80000 to 0xC0000 |
 /// | BAR 4 | 4 KiB | the MSI-X table at 0x000, its pending bits at 0x800 |
 ///
-/// The registers take accesses of any width at any offset, little endian; one write may cover several,
-/// which then are written in the order of their offsets:
+/// The registers allow accesses of any width at any offset, little endian; a write that covers several
+/// registers writes them in the order of their offsets:
 ///
 /// | offset | bytes | | register |
 /// |---|---|---|---|
@@ -26,7 +26,7 @@ internal import VFIOUserTransport
 /// | 0x10 | 8 | RW | source, an address in guest memory |
 /// | 0x18 | 8 | RW | destination, an address in guest memory |
 /// | 0x20 | 8 | RW | count in bytes, at most 1 MiB |
-/// | 0x28 | 4 | RW | control: bits 0 to 15 a vector, 0x10000 interrupt when a copy ends, 0x20000 hear the doorbell's descriptor |
+/// | 0x28 | 4 | RW | control: bits 0 to 15 a vector, 0x10000 interrupt when a copy ends, 0x20000 enable the doorbell's descriptor |
 /// | 0x2C | 4 | WO | doorbell: any write starts a copy with what the registers say now |
 /// | 0x30 | 4 | RO | status: how many copies wait or run |
 /// | 0x34 | 4 | RO | error: the errno of the copy that ended last, 0 for success |
@@ -34,10 +34,10 @@ internal import VFIOUserTransport
 /// | 0x40 | 4 | WO | raise: interrupts with the vector that is written |
 /// | 0x44 | 4 | RW1C | interrupts: 0x1 a copy has ended, 0x2 raise was written; INTx is high while a bit is set |
 ///
-/// Interrupts go to the vector by MSI-X if that is on, else by MSI (the vector modulo eight) if that is
-/// on, else by INTx. Each ring of the doorbell ends in one copy that is completed. Copies happen one
-/// after the other; a ring while 64 wait ends at once with `EBUSY`. A copy takes all bytes from the
-/// source before it writes the first to the destination, so the two may overlap.
+/// Interrupts use MSI-X if enabled, else MSI (the vector modulo eight) if enabled, else INTx. Each ring of
+/// the doorbell results in one completed copy. Copies run one after the other; a ring while 64 wait completes
+/// immediately with `EBUSY`. A copy reads all bytes of the source before it writes the first to the
+/// destination, so the two may overlap.
 ///
 /// | error | |
 /// |---|---|
@@ -47,23 +47,23 @@ internal import VFIOUserTransport
 /// | `EFAULT`, `EACCES`, ... | what the framework said of the memory (``/VFIOUserServer/MemoryError/errno``) |
 /// | `EBUSY` | too many copies wait |
 ///
-/// The doorbell's descriptor (`VFIO_USER_DEVICE_GET_REGION_IO_FDS`) stays with a client that has gone,
-/// so it is only heard while control says so, and that bit goes with the client. Rings by it that come
-/// together are one.
+/// The doorbell's descriptor (`VFIO_USER_DEVICE_GET_REGION_IO_FDS`) stays with a client that has
+/// disconnected. So it is used only while the bit in the control register is set, and the bit is cleared when
+/// the client disconnects. Several signals that come together count as one ring.
 ///
-/// A reset clears registers and BAR 1 and ends all copies; BAR 2 is as it was. Copies that are under way
-/// when the device is reset or its client goes complete nothing.
+/// A reset clears registers and BAR 1 and drops all copies; BAR 2 keeps its contents. Copies that run when
+/// the device is reset or the client disconnects do not complete.
 public final class ScratchDevice: Device {
   let engine: CopyEngine
   let registers: RegisterFile
   let memory = Monitor(PagedBytes(count: 2 << 20))
   private let bell: DoorbellWatcher?
 
-  /// Makes a device, which begins to wait for the doorbell's descriptor.
+  /// Makes a device, and starts the thread that waits for the doorbell's descriptor.
   ///
   /// - Parameters:
-  ///   - context: where it is plugged in; made for ``pci``.
-  /// - Throws: when there is no thread for the doorbell's descriptor.
+  ///   - context: the device's context; made for ``pci``.
+  /// - Throws: if the thread for the doorbell's descriptor cannot be started.
   public init(_ context: DeviceContext) throws {
     let engine = CopyEngine(context)
     self.engine = engine
@@ -75,12 +75,12 @@ public final class ScratchDevice: Device {
 
   deinit { bell?.stop() }
 
-  /// How many MSI-X vectors there are.
+  /// Number of MSI-X vectors.
   public static let vectors = 64
-  /// The parts of BAR 2 that clients can map.
+  /// The mappable areas of BAR 2.
   public static let mappableAreas: [Range<UInt64>] = [0x10000..<0x30000, 0x80000..<0xC0000]
 
-  /// One of everything.
+  /// The PCI description.
   public static let pci = PCIDescription(
     identity: PCIIdentity(
       vendor: 0x1234, device: 0x5C7C, revision: 1,
@@ -129,14 +129,14 @@ public final class ScratchDevice: Device {
     }
   }
 
-  /// As after power-on, but for BAR 2.
+  /// Resets to the state after power-on, except BAR 2.
   public func reset() {
     registers.reset()
     engine.reset()
     memory.withLock { $0.clear() }
   }
 
-  /// What the client began is not to reach the next one, nor is its doorbell.
+  /// Drops the client's copies, and disables its doorbell's descriptor.
   public func clientLeft() {
     ScratchRegisters.forgetDescriptor(in: registers)
     engine.abandonCopies()

@@ -1,15 +1,16 @@
 internal import VFIOUserServer
 
-/// BAR 0, one line for each register.
+/// The registers in BAR 0.
 enum ScratchRegisters {
   /// Bytes of the region.
   static let size = 4096
-  /// Where the control register is.
-  static let control = 0x28
-  /// Where the doorbell is.
-  static let doorbell = 0x2C
+  /// Offset of the control register.
+  static let control: UInt64 = 0x28
+  /// Offset of the doorbell.
+  static let doorbell: UInt64 = 0x2C
 
-  /// The registers; the engine hears of those that describe a copy, and has what it changes by itself.
+  /// Makes the registers; writes are passed to the engine, and registers that the engine changes are read
+  /// from it.
   static func file(for engine: CopyEngine) throws(RegisterFile.ValidationError) -> RegisterFile {
     return try RegisterFile(
       size: size,
@@ -52,9 +53,9 @@ enum ScratchRegisters {
       control: .init(rawValue: UInt32(truncatingIfNeeded: file.value(at: control) ?? 0)))
   }
 
-  /// The descriptor of the doorbell is not to be heard any more.
+  /// Disables the doorbell's descriptor.
   static func forgetDescriptor(in file: RegisterFile) {
-    let bit = UInt64(CopyRequest.Control.hearsDescriptor.rawValue)
+    let bit = UInt64(CopyRequest.Control.enablesDescriptor.rawValue)
     file.update(at: control) { $0 &= ~bit }
   }
 }

@@ -1,13 +1,13 @@
 public import SystemPackage
 internal import VFIOUserTransport
 
-/// The beginning and the end of a client, for tasks; a thread of its own waits meanwhile.
+/// Connecting and disconnecting for tasks; a separate thread waits meanwhile.
 extension Client {
-  /// Connects to the device at `path` and agrees on version and capabilities, without holding a thread of
-  /// the task pool; see ``init(connectingTo:options:)``.
+  /// Connects to the device at `path` and negotiates version and capabilities while the task is suspended;
+  /// see ``init(connectingTo:options:)``.
   ///
-  /// - Throws: also ``ClientError/cancelled`` at once when the task is cancelled; a connection that the device
-  ///   accepts after that is closed.
+  /// - Throws: also ``ClientError/cancelled`` immediately if the task is cancelled; a connection that the
+  ///   device accepts after that is closed.
   public static func connect(
     to path: FilePath, options: ClientOptions = ClientOptions()
   ) async throws(ClientError) -> Client {
@@ -33,10 +33,10 @@ extension Client {
     return try outcome.get()
   }
 
-  /// Ends the connection, without holding a thread of the task pool; see ``disconnect()``.
+  /// Ends the connection while the task is suspended; see ``disconnect()``.
   public func close() async {
     let outcome = await Self.elsewhere { self.disconnect() }
-    // No thread to be had; then this one has to wait.
+    // If no thread can be started, the calling one has to wait.
     if case .failure = outcome { disconnect() }
   }
 
@@ -55,7 +55,7 @@ extension Client {
   }
 }
 
-/// Winning a lost connection back, which runs on one thread of the client's own.
+/// Reconnection, on one thread of the client.
 extension Client {
   /// Starts to watch the connection.
   func watch(_ policy: ReconnectionPolicy) throws(ClientError) {
@@ -71,7 +71,7 @@ extension Client {
   }
 }
 
-/// A task that waits for a client: until there is one or none, or until it is cancelled.
+/// A task that waits for a connect or disconnect to end, or for its cancellation.
 private final class ConnectingTask: Sendable {
   typealias Outcome = Result<Client, ClientError>
 
@@ -84,7 +84,7 @@ private final class ConnectingTask: Sendable {
 
   /// Begins to wait.
   ///
-  /// - Returns: false when the task was cancelled before; it goes on then.
+  /// - Returns: false if the task was cancelled before; then it is not suspended.
   func begin(_ continuation: CheckedContinuation<Outcome, Never>) -> Bool {
     let begins = state.withLock { state in
       if !state.isOver { state.continuation = continuation }
@@ -94,7 +94,7 @@ private final class ConnectingTask: Sendable {
     return begins
   }
 
-  /// Ends the wait, once; what comes later is dropped.
+  /// Resumes the task; later calls do nothing.
   func resume(_ outcome: Outcome) {
     let continuation = state.withLock { state in
       state.isOver = true

@@ -2,42 +2,42 @@ public import SystemPackage
 public import VFIOUserProtocol
 public import VFIOUserTransport
 
-/// The VMM's side of a connection: finds out what a device has, and drives it.
+/// The VMM's side of a connection: queries a device and operates it.
 ///
-/// Every method may be called from any thread. Those without `async` wait for the device's reply, and
-/// the thread that waits reads the socket itself; those with it suspend the task. What a device asks of
-/// us (DMA_READ, DMA_WRITE) is answered from the memory that was registered with
+/// Every method may be called from any thread. A method without `async` blocks until the reply; the waiting
+/// thread reads the socket itself. A method with `async` suspends the task. DMA_READ and DMA_WRITE of the
+/// device are answered from the memory that was registered with
 /// `map(_:at:size:offset:_:isShared:timeout:)`.
 ///
-/// Every operation takes a `timeout`: how long it may take as a whole, however many messages it needs;
-/// without it each message gets ``ClientOptions/timeout``. A task that is cancelled gets
-/// ``ClientError/cancelled`` at once, and the late reply is swallowed.
+/// Every operation has a parameter `timeout`, the maximum time for all of its messages together; if nil, each
+/// message has ``ClientOptions/timeout``. A cancelled task gets ``ClientError/cancelled`` immediately, and
+/// the late reply is discarded.
 public final class Client: Sendable {
   let options: ClientOptions
   let trace: TracePoint
-  /// What is registered with the device, and restored after a reconnection.
+  /// The eventfds and masks that were set, to be restored after a reconnection.
   let memory: MemoryService
   let events = EventRegistry()
-  /// Runs the callbacks of interrupts, once there are any.
+  /// The dispatcher of interrupt callbacks, made when it is first needed.
   let dispatcher = Monitor<EventDispatcher?>(nil)
-  /// What runs of the callbacks of the user's.
+  /// The user's callbacks that are running.
   let callbacks = Callbacks()
   let supervisor: ConnectionSupervisor
-  /// What is mapped of the device's regions.
+  /// The mapped regions.
   let mappedRegions = MappedRegions()
 
-  /// Connects to the device at `path` and agrees on version and capabilities.
+  /// Connects to the device at `path` and negotiates version and capabilities.
   ///
-  /// The device has ``ClientOptions/timeout`` to accept, and as much to answer.
+  /// The device has ``ClientOptions/timeout`` to accept, and the same time again to reply.
   ///
-  /// - Throws: ``ClientError/system(_:)`` when nobody listens there,
-  ///   ``ClientError/notAccepting(within:)`` when somebody does and accepts nobody,
-  ///   ``ClientError/negotiationFailed(_:)`` when the two do not understand each other,
-  ///   ``ClientError/refused(_:_:)`` with `EBUSY` when the device has a client already.
+  /// - Throws: ``ClientError/system(_:)`` if no process listens there, ``ClientError/notAccepting(within:)``
+  ///   if a process listens but does not accept, ``ClientError/negotiationFailed(_:)`` if version or
+  ///   capabilities do not match, ``ClientError/refused(_:_:)`` with `EBUSY` if the device has another
+  ///   client.
   public convenience init(
     connectingTo path: FilePath, options: ClientOptions = ClientOptions()
   ) throws(ClientError) {
-    // One for all connections: descriptors of the server that cannot be closed are counted together.
+    // One for all connections, so that the server's descriptors that wait to be closed are counted together.
     let peer = PeerDescriptors()
     do throws(ClientError) {
       try self.init(options) { (deadline, isWanted) throws(SystemCallError) in
@@ -49,8 +49,7 @@ public final class Client: Sendable {
     }
   }
 
-  /// Agrees on version and capabilities over a socket that is connected already; such a client cannot
-  /// reconnect.
+  /// Negotiates version and capabilities over a connected socket; such a client cannot reconnect.
   public convenience init(
     _ socket: MessageSocket, options: ClientOptions = ClientOptions()
   ) throws(ClientError) {
@@ -69,31 +68,30 @@ public final class Client: Sendable {
     supervisor.begin(with: try NegotiatedConnection(socket, factory))
   }
 
-  /// The version and the capabilities of the server, as it answered last, without those that were not
-  /// proposed.
+  /// The version and the capabilities that the server sent last, without those that were not proposed.
   ///
-  /// Its numbers are limits of its own, for what the client sends, and may be larger than those that
-  /// were proposed, which are the client's.
+  /// The numbers are the server's limits for what the client sends; they may be larger than the proposed
+  /// numbers, which are the client's limits.
   public var negotiatedVersion: VersionMessage { supervisor.last.version }
 
-  /// What the connection is doing right now.
+  /// The state of the connection.
   public var state: ClientState { supervisor.clientState(callbacks) }
 
-  /// Why the connection is lost, nil while it stands.
+  /// Why the connection was lost, nil while it is connected.
   public var failure: StreamError? { supervisor.last.connection.failure }
 
   /// Ends the connection.
   ///
-  /// Waiting callers fail at once. When this returns, no callback of the client's runs, and none will:
-  /// neither those of interrupts, on whatever dispatcher, nor the handler, nor the observer of
-  /// reconnections. So do not hold a lock that one of them takes.
+  /// Waiting callers fail immediately. When this returns, no callback of the client is running and none will
+  /// run: of interrupts, on any dispatcher, of the request handler, and of the reconnection observer. So do
+  /// not hold a lock that one of them takes.
   ///
-  /// A callback may call this too. It does not wait then, for itself or for another: none begins any more
-  /// when this returns, and ``state`` is ``ClientState/closed`` once those that run have returned.
+  /// If a callback calls this, it does not wait: no callback begins after it returns, and ``state`` becomes
+  /// ``ClientState/closed`` when the running callbacks have returned.
   public func disconnect() {
     let isCallback = callbacks.close()
     supervisor.close(waits: !isCallback)
-    // Its thread ends when the callback that it may be in has returned.
+    // Its thread ends when a running callback has returned.
     _ = dispatcher.withLock { $0.take() }
     if !isCallback { callbacks.wait() }
   }
@@ -105,19 +103,19 @@ public final class Client: Sendable {
     ConnectionFactory(options: options, memory: memory, trace: trace, callbacks: callbacks)
   }
 
-  /// The connection, to be used for one operation.
+  /// The connection for one operation.
   func connection(before deadline: Deadline? = nil) throws(ClientError) -> Connection {
     try supervisor.current(options, before: deadline)
   }
 
-  /// The connection, to be used for one operation of a task.
+  /// The connection for one operation of a task.
   func connection(
     before deadline: Deadline? = nil
   ) async throws(ClientError) -> Connection {
     try await supervisor.current(options, before: deadline)
   }
 
-  /// Carries an exchange out on this thread.
+  /// Carries out an exchange on the calling thread.
   func perform<Result>(
     _ exchange: Exchange<Result>, timeout: Duration? = nil
   ) throws(ClientError) -> Result {
@@ -125,7 +123,7 @@ public final class Client: Sendable {
     return try connection(before: deadline).perform(exchange, before: deadline)
   }
 
-  /// Carries an exchange out on this thread, and notes what the device agreed to with it.
+  /// Carries out an exchange on the calling thread, and records the change for reconnections.
   func perform(
     _ exchange: Exchange<Nothing>, timeout: Duration?, noting change: () -> Void
   ) throws(ClientError) {
@@ -135,7 +133,7 @@ public final class Client: Sendable {
     try supervisor.note(on: connection, change)
   }
 
-  /// Carries an exchange out while the task is suspended, and notes what the device agreed to with it.
+  /// Carries out an exchange while the task is suspended, and records the change for reconnections.
   func perform(
     _ exchange: Exchange<Nothing>, timeout: Duration?, noting change: () -> Void
   ) async throws(ClientError) {
@@ -145,7 +143,7 @@ public final class Client: Sendable {
     try supervisor.note(on: connection, change)
   }
 
-  /// Carries an exchange out while the task is suspended.
+  /// Carries out an exchange while the task is suspended.
   func perform<Result>(
     _ exchange: Exchange<Result>, timeout: Duration? = nil
   ) async throws(ClientError) -> Result {

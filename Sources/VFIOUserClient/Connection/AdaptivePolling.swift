@@ -1,4 +1,4 @@
-/// Whether the background reader polls the socket now and then instead of being woken by epoll.
+/// Decides whether the background reader polls the socket at intervals instead of waiting in epoll.
 ///
 /// Arming and disarming epoll around each reply that a caller reads itself costs two system calls. While
 /// callers read all the time, nothing stays unread for long, and an occasional poll is cheaper. If a poll finds
@@ -6,13 +6,13 @@
 struct AdaptivePolling: Sendable {
   /// Nanoseconds from one poll to the next.
   static let interval: UInt64 = 250_000
-  /// So many calls are counted before their rate is looked at.
+  /// Number of calls after which their rate is computed.
   static let sample = 64
-  /// Calls in an interval from which polling is worth its while, on average.
+  /// Average number of calls per interval from which polling begins.
   static let worthBeginning = 5
-  /// With fewer calls since the last poll, polling ends.
+  /// Number of calls since the last poll below which polling ends.
   static let worthGoingOn = 3
-  /// Nanoseconds without polling after something was found.
+  /// Nanoseconds without polling after a poll has found a request.
   static let pause: UInt64 = 100_000_000
 
   private(set) var areOn = false
@@ -20,9 +20,9 @@ struct AdaptivePolling: Sendable {
   private var countedSince: UInt64 = 0
   private var notBefore: UInt64 = 0
 
-  /// A caller has read its reply, and nobody reads now.
+  /// Notes that a caller has read its reply, and no caller reads now.
   ///
-  /// - Returns: whether polling begins with this.
+  /// - Returns: whether polling begins now.
   mutating func noteCall(now: @autoclosure () -> UInt64) -> Bool {
     calls += 1
     guard !areOn, calls >= Self.sample else { return false }
@@ -34,7 +34,7 @@ struct AdaptivePolling: Sendable {
     return areOn
   }
 
-  /// It was looked whether there is something to read that no caller reads.
+  /// Notes the result of a poll for data that no caller reads.
   mutating func polled(found: Bool, now: UInt64) {
     if found { notBefore = now + Self.pause }
     if found || calls < Self.worthGoingOn { areOn = false }

@@ -1,15 +1,15 @@
 internal import VFIOUserTransport
 
-/// A command whose reply a suspended task gets.
+/// A command of a suspended task.
 ///
-/// All of it is touched under the connection's lock only, but for the resumption, which happens after.
+/// Used under the connection's lock only, except for the resumption, which happens later.
 final class AsyncCall: @unchecked Sendable {
   typealias Outcome = Result<AsyncReply, ClientError>
 
   var deadline: Deadline
-  /// Most bytes that the reply's payload may have.
+  /// Maximum size of the reply's payload in bytes.
   let limit: Int
-  /// The commands whose replies the task waits for, if it waits at a fence and has no command itself.
+  /// The group of commands, if the task waits at a fence.
   let group: FenceGroup?
   private var continuation: CheckedContinuation<Outcome, Never>?
 
@@ -23,7 +23,7 @@ final class AsyncCall: @unchecked Sendable {
     self.group = group
   }
 
-  /// Takes the task out, to be resumed once and by one.
+  /// Takes the continuation, so that the task is resumed once.
   func take() -> CheckedContinuation<Outcome, Never>? {
     defer { continuation = nil }
     return continuation
@@ -31,18 +31,19 @@ final class AsyncCall: @unchecked Sendable {
 
   /// Resumes the task on a thread of the runtime, for callers that hold the connection's lock.
   ///
-  /// Resuming takes the lock of the task's status. Who cancels a task holds that lock while the cancellation
-  /// handler waits for the connection's: the other order would be a deadlock.
+  /// Resuming takes the lock of the task's status. A thread that cancels the task holds that lock while the
+  /// cancellation handler waits for the connection's lock, so resuming under the connection's lock could
+  /// deadlock.
   func resumeLater(_ outcome: Outcome) {
     guard let continuation = take() else { return }
     Task.detached { continuation.resume(returning: outcome) }
   }
 }
 
-/// A reply on its way to a task.
+/// A reply for a task.
 final class AsyncReply: @unchecked Sendable {
   let payload: [UInt8]
-  /// Taken by the one task that gets the reply.
+  /// The descriptors, taken by the task.
   var descriptors: DescriptorList
 
   init(_ payload: [UInt8], _ descriptors: consuming DescriptorList) {
@@ -50,16 +51,16 @@ final class AsyncReply: @unchecked Sendable {
     self.descriptors = descriptors
   }
 
-  /// What a task gets that waited for others' replies.
+  /// The reply for a task that waited at a fence.
   static var nothing: AsyncReply { AsyncReply([], DescriptorList()) }
 }
 
-/// Descriptors on their way from a task to the socket.
+/// Descriptors of a task's command.
 final class CarriedDescriptors: Sendable {
   private let list: Monitor<DescriptorList?>
 
   init(_ list: consuming DescriptorList) { self.list = Monitor(consume list) }
 
-  /// Gives them away, once.
+  /// Takes the descriptors, once.
   func take() -> DescriptorList { list.withLock { $0.take() } ?? DescriptorList() }
 }

@@ -2,19 +2,19 @@ internal import CLinux
 internal import SystemPackage
 internal import VFIOUserTransport
 
-/// What needs the socket to be read while nobody waits for a reply, and whether a thread sees to it.
+/// The users of the background reader, and whether its thread runs.
 struct BackgroundReader: ~Copyable {
-  /// What wants it: registered memory, a handler, calls of tasks, and so on.
+  /// Number of users: registered memory, a handler, async calls, and others.
   private(set) var users = 0
   /// Whether registered memory is one of them.
   private(set) var servesMemory = false
   /// Whether the socket is in the epoll set.
   var isWatched = false
-  /// What the socket is watched for: CLINUX_READABLE, CLINUX_WRITABLE.
+  /// The armed events: CLINUX_READABLE, CLINUX_WRITABLE.
   var armed: Int32 = 0
-  /// Whether it polls now and then instead.
+  /// Whether it polls at intervals instead.
   var polling = AdaptivePolling()
-  /// Threads of it that have not ended: none or one.
+  /// Number of threads that have not ended: 0 or 1.
   var threads = 0
 
   mutating func addUser() { users += 1 }
@@ -22,7 +22,7 @@ struct BackgroundReader: ~Copyable {
 
   /// Registered memory needs the reader for as long as there is any.
   ///
-  /// - Returns: whether that has changed.
+  /// - Returns: whether this is a change.
   mutating func serveMemory(_ isNeeded: Bool) -> Bool {
     guard isNeeded != servesMemory else { return false }
     servesMemory = isNeeded
@@ -30,16 +30,16 @@ struct BackgroundReader: ~Copyable {
     return true
   }
 
-  /// A caller has read its reply, and nobody reads now.
+  /// Notes that a caller has read its reply, and no caller reads now.
   ///
-  /// - Returns: whether polling begins with this.
+  /// - Returns: whether polling begins now.
   mutating func noteCall() -> Bool {
     users > 0 && threads > 0 && polling.noteCall(now: Deadline.now)
   }
 }
 
-/// The epoll set of a connection's background reader, with a socket that is watched for one event, and an
-/// eventfd that has the reader look again.
+/// The epoll set of a background reader: the socket, with one-shot events, and an eventfd that wakes the
+/// reader.
 struct SocketWatch: ~Copyable, Sendable {
   private let set: OwnedDescriptor
   private let wakeUp: EventFD
@@ -50,10 +50,10 @@ struct SocketWatch: ~Copyable, Sendable {
     self.wakeUp = wakeUp
   }
 
-  /// Has the thread that waits look again: at deadlines, and whether the connection is lost.
+  /// Wakes the waiting thread, to check deadlines and the state of the connection.
   func wake() { wakeUp.signal() }
 
-  /// Adds a socket, watched for nothing yet.
+  /// Adds a socket, without events.
   func add(_ socket: MessageSocket) throws(SystemCallError) {
     _ = try checked("epoll_ctl", clinux_oneshot_watch(set.number, socket.descriptor.number))
   }
@@ -63,12 +63,12 @@ struct SocketWatch: ~Copyable, Sendable {
     _ = clinux_oneshot_forget(set.number, socket.descriptor.number)
   }
 
-  /// Watches for CLINUX_READABLE, CLINUX_WRITABLE, or nothing, until the next event.
+  /// Arms CLINUX_READABLE, CLINUX_WRITABLE, or nothing, until the next event.
   func arm(_ socket: MessageSocket, for events: Int32) {
     _ = clinux_oneshot_arm(set.number, socket.descriptor.number, events)
   }
 
-  /// How a wait ended.
+  /// The result of a wait.
   enum Event {
     case ready
     case woken

@@ -2,66 +2,64 @@ internal import CLinux
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// A command on its way: who waits for its reply, how, and where the reply goes.
+/// A command in flight: what waits for its reply, and where the reply is stored.
 ///
-/// Its place in memory stays the same for the life of the connection, so that a waiting thread can
-/// sleep on `word` and the reading thread can write to it. All else is touched under the connection's
-/// lock.
+/// Its address is constant for the life of the connection, so that a waiting thread can sleep on `word` and
+/// the reading thread can write to it. Everything else is used under the connection's lock.
 @safe
 struct PendingCall: ~Copyable {
-  /// Who gets the reply.
+  /// What waits for the reply.
   enum Kind {
-    /// Nobody: the place is free.
+    /// Nothing: the entry is free.
     case free
-    /// A thread that waits.
+    /// A waiting thread.
     case waiting
-    /// Nobody in particular; a fence counts it.
+    /// A fence, which counts it.
     case fenced(FenceGroup, CommandCompletion?)
-    /// A task that was suspended.
+    /// A suspended task.
     case async(AsyncCall)
   }
 
-  /// Its number in the table.
+  /// Its index in the table.
   let place: Int32
   fileprivate var word = CallHandle.Signal.awake.rawValue
   fileprivate var kind = Kind.free
   fileprivate var id: UInt16 = 0
   fileprivate var command = Command(rawValue: 0)
-  /// Where the reply goes, lent by the waiting thread, which does not return before it has taken the call
-  /// back.
+  /// Buffers for the reply, owned by the waiting thread, which releases the call before it returns.
   fileprivate var buffers = ReplyBuffers()
-  /// Bytes of the reply's payload, when it has come and nothing is wrong with it.
+  /// Size of the reply's payload, after a valid reply has come.
   fileprivate var received = 0
-  /// Why there is no reply; taken by the thread that waited.
+  /// Why there is no reply; read by the thread that waited.
   fileprivate var failure: ClientError?
   fileprivate var descriptors = DescriptorList()
-  /// Neighbours in the list of sleeping threads.
+  /// Links of the list of sleeping threads.
   fileprivate var next: CallHandle?
   fileprivate var previous: CallHandle?
 
   init(place: Int32) { self.place = place }
 }
 
-/// A place of the table, for those who hold the lock, and for the thread that waits for its reply.
+/// An entry of the call table; used under the lock, and by the thread that waits for the reply.
 ///
-/// The one type that touches a `PendingCall`: field by field, never as a whole, since the waiting thread
-/// looks at the word without the lock.
+/// Only this type accesses a `PendingCall`: field by field, never as a whole, since the waiting thread reads
+/// `word` without the lock.
 @safe
 struct CallHandle: Equatable {
-  /// What a waiting thread sees in the word.
+  /// The values of `word`.
   enum Signal: UInt32 {
-    /// The thread reads the socket itself, or has not gone to sleep.
+    /// The thread reads the socket itself, or does not sleep yet.
     case awake
     /// The thread sleeps.
     case asleep
-    /// The reply is there, or the connection is lost.
+    /// The reply has come, or the connection is lost.
     case done
-    /// The thread is to read the socket.
+    /// The thread has to read the socket.
     case promoted
   }
 
-  // Sound: the table neither moves nor frees a place before it is gone itself, with the connection, which
-  // everybody who has a handle holds.
+  // Sound: the table does not move or free an entry before its own end, which is that of the connection, and
+  // every user of a handle has a reference to the connection.
   private let call: UnsafeMutablePointer<PendingCall>
 
   init(_ call: UnsafeMutablePointer<PendingCall>) { unsafe self.call = call }
@@ -73,7 +71,7 @@ struct CallHandle: Equatable {
   var command: Command { unsafe call.pointee.command }
   var kind: PendingCall.Kind { unsafe call.pointee.kind }
 
-  /// Most descriptors that the reply may bring.
+  /// Maximum number of descriptors of the reply.
   var descriptorLimit: Int {
     get { unsafe call.pointee.buffers.descriptorLimit }
     nonmutating set { unsafe call.pointee.buffers.descriptorLimit = newValue }
@@ -87,28 +85,28 @@ struct CallHandle: Equatable {
     begin(kind)
   }
 
-  /// Begins to wait for something else than a reply.
+  /// Begins to wait for something other than a reply.
   func begin(_ kind: PendingCall.Kind) {
     unsafe call.pointee.kind = kind
     unsafe call.pointee.received = 0
     signal = .awake
   }
 
-  /// Forgets everything of the call that is over.
+  /// Clears the entry after the call.
   func clear() {
     unsafe call.pointee.kind = .free
     if unsafe call.pointee.failure != nil { unsafe call.pointee.failure = nil }
     unsafe call.pointee.buffers = ReplyBuffers()
   }
 
-  /// Where the reply goes.
+  /// Sets the buffers for the reply.
   func lend(_ buffers: ReplyBuffers) { unsafe call.pointee.buffers = buffers }
 }
 
 // MARK: The waiting thread
 
 extension CallHandle {
-  /// What the waiting thread is told.
+  /// The signal to the waiting thread.
   var signal: Signal {
     get { Signal(rawValue: unsafe clinux_word_load(&call.pointee.word)) ?? .done }
     nonmutating set { unsafe clinux_word_store(&call.pointee.word, newValue.rawValue) }
@@ -118,18 +116,18 @@ extension CallHandle {
 
   /// Sleeps until the signal is no longer ``Signal/asleep``, or a spurious wake-up.
   ///
-  /// - Returns: false when the time is up.
+  /// - Returns: false if the time ran out.
   func sleep(before deadline: Deadline) -> Bool {
     unsafe clinux_futex_wait(&call.pointee.word, Signal.asleep.rawValue, deadline.instant) == 0
   }
 
-  /// Tells the thread something for which it may be asleep.
+  /// Sets the signal, and wakes the thread if it sleeps.
   func wake(_ signal: Signal) {
     self.signal = signal
     unsafe clinux_futex_wake_one(&call.pointee.word)
   }
 
-  /// Why there is no reply.
+  /// Why there is no reply, if the call failed.
   var failure: ClientError? {
     get { unsafe call.pointee.failure }
     nonmutating set { unsafe call.pointee.failure = newValue }
@@ -139,17 +137,17 @@ extension CallHandle {
 
   func takeFailure() -> ClientError? { unsafe call.pointee.failure.take() }
 
-  /// Nobody waits any longer.
+  /// Sets the failure of a call whose time ran out.
   func timeOut() { unsafe call.pointee.failure = .timedOut(command) }
 
-  /// Takes the reply out.
+  /// Moves the reply out.
   func takeReply(into reply: inout Reply) {
     reply.count = unsafe call.pointee.received
     guard unsafe !call.pointee.descriptors.isEmpty else { return }
     reply.descriptors = unsafe exchange(&call.pointee.descriptors, with: DescriptorList())
   }
 
-  /// Takes a reply over into the buffers of the thread that waits for it.
+  /// Copies a reply to the buffers of the waiting thread.
   func deliver(_ header: Header, _ payload: Span<UInt8>, _ arrived: inout DescriptorList) {
     let buffers = unsafe call.pointee.buffers
     let check = ReplyCheck(command, limit: buffers.size, descriptorLimit: buffers.descriptorLimit)
@@ -157,10 +155,10 @@ extension CallHandle {
       unsafe call.pointee.failure = failure
       return
     }
-    // The buffers are lent by the thread that waits, until the lock that is held here is released.
+    // The buffers are valid while the lock is held.
     buffers.fill(with: payload)
     unsafe call.pointee.received = payload.count
-    // The thread may have given up a moment ago and not have said so yet.
+    // The thread's time may have run out a moment ago.
     if hasFailed { unsafe call.pointee.failure = nil }
     if !arrived.isEmpty {
       unsafe call.pointee.descriptors = exchange(&arrived, with: DescriptorList())

@@ -1,37 +1,37 @@
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// The calls of a connection by id.
+/// The calls of a connection by message ID.
 ///
-/// Their places are made in blocks and used again and again.
+/// Entries are allocated in blocks and reused.
 @safe
 struct CallTable: ~Copyable {
   static let blockSize = 64
-  /// What an id without a call leads to.
+  /// The value of an ID without a call.
   private static let nobody: Int32 = 0
-  /// What the id of a call that was given up leads to, until its late reply has come.
+  /// The value of the ID of a call that was given up, until its late reply has come.
   private static let abandoned: Int32 = -1
-  /// The id of every posted message, which no call ever gets: a server that answers a post, which it
-  /// must not, answers nobody.
+  /// The ID of every posted message; no call gets it, so a reply to a posted message, which is an error,
+  /// matches no call.
   static let posted: UInt16 = 0
-  /// All other ids in flight at once.
+  /// Maximum number of other IDs in flight.
   static let most = Int(UInt16.max)
 
-  // Sound: blocks are never freed or moved before deinit; a place below `count` is inside of one.
+  // Sound: blocks are never freed or moved before deinit; an entry below `count` lies in one.
   private var blocks: [UnsafeMutablePointer<PendingCall>] = unsafe []
   private var free: [Int32] = []
   private(set) var count = 0
-  /// By id: the place of its call plus one.
+  /// By ID: the index of its call plus one.
   ///
-  /// Wider than an id, since threads at a fence take places as well.
+  /// Wider than an ID, since threads at a fence have entries too.
   private var byID: UnsafeMutablePointer<Int32>
-  /// Where to look for the next free id.
+  /// Where the search for the next free ID begins.
   private var nextID = Self.posted + 1
   private(set) var inFlight = 0
   private(set) var abandonedCount = 0
-  /// The calls of tasks, which the background ends when their time is up.
+  /// The async calls, which the background reader ends at their deadlines.
   private var ofTasks: [ObjectIdentifier: CallHandle] = [:]
-  /// Who hears of late replies, by the id of a command that was given up.
+  /// The closures for late replies, by the ID of a command that was given up.
   private var lateCompletions: [UInt16: CommandCompletion] = [:]
 
   init() {
@@ -47,15 +47,15 @@ struct CallTable: ~Copyable {
     unsafe byID.deallocate()
   }
 
-  /// The call at a place, which stays there for the life of the table.
+  /// The call with an index, which has this address for the life of the table.
   subscript(place: Int32) -> CallHandle {
     let place = Int(place)
     return unsafe CallHandle(blocks[place / Self.blockSize] + place % Self.blockSize)
   }
 
-  /// Takes a free place and an id that is neither in flight nor abandoned.
+  /// Takes a free entry and an ID that is neither in flight nor abandoned.
   ///
-  /// - Returns: nil when there are too many in flight.
+  /// - Returns: nil if too many are in flight.
   mutating func begin(_ command: Command, _ kind: PendingCall.Kind) -> CallHandle? {
     guard inFlight + abandonedCount < Self.most else { return nil }
     let call = takePlace()
@@ -64,7 +64,7 @@ struct CallTable: ~Copyable {
     return call
   }
 
-  /// Takes a free place for somebody who waits for something else than a reply.
+  /// Takes a free entry without an ID, to wait for something other than a reply.
   mutating func beginWithoutID(_ kind: PendingCall.Kind = .waiting) -> CallHandle {
     let call = takePlace()
     call.begin(kind)
@@ -76,7 +76,7 @@ struct CallTable: ~Copyable {
     return self[free.removeLast()]
   }
 
-  /// The next free id; there is one, since fewer than ``most`` are taken.
+  /// The next free ID; there is one, since fewer than ``most`` are taken.
   private mutating func takeID(for call: CallHandle) -> UInt16 {
     while unsafe nextID == Self.posted || byID[Int(nextID)] != Self.nobody { nextID &+= 1 }
     defer { nextID &+= 1 }
@@ -84,10 +84,10 @@ struct CallTable: ~Copyable {
     return nextID
   }
 
-  /// What an id of a reply leads to.
+  /// The result of a search for the call of a reply.
   enum Match {
     case call(CallHandle)
-    /// The reply comes too late; the id is free again.
+    /// The reply comes too late; its ID is free again.
     case late
     case unknown
   }
@@ -104,15 +104,15 @@ struct CallTable: ~Copyable {
     }
   }
 
-  /// The reply has come: the id is free.
+  /// Frees the ID of a call whose reply has come.
   ///
-  /// The place stays taken until ``release(_:)``.
+  /// The entry stays taken until ``release(_:)``.
   mutating func answered(_ call: CallHandle) {
     unsafe byID[Int(call.id)] = Self.nobody
     inFlight -= 1
   }
 
-  /// Nobody waits any more, but the reply may come: the id stays reserved until then.
+  /// Gives up a call; its ID stays reserved until the reply comes.
   mutating func abandon(_ call: CallHandle) {
     unsafe byID[Int(call.id)] = Self.abandoned
     inFlight -= 1
@@ -120,7 +120,7 @@ struct CallTable: ~Copyable {
     release(call)
   }
 
-  /// Gives a place back.
+  /// Frees an entry.
   mutating func release(_ call: CallHandle) {
     call.clear()
     free.append(call.place)
@@ -145,22 +145,22 @@ extension CallTable {
   /// The calls of tasks.
   var tasks: [CallHandle] { Array(ofTasks.values) }
 
-  /// From now on a task waits for a call.
+  /// Adds an async call.
   mutating func add(_ task: AsyncCall, _ call: CallHandle) {
     ofTasks[ObjectIdentifier(task)] = call
   }
 
-  /// The call for which a task waits, nil when it does not wait any more.
+  /// The call of a task, nil if the task no longer waits.
   func call(of task: AsyncCall) -> CallHandle? { ofTasks[ObjectIdentifier(task)] }
 
-  /// A task waits no longer.
+  /// Removes an async call.
   ///
-  /// - Returns: whether it did.
+  /// - Returns: whether the task was waiting.
   mutating func remove(_ task: AsyncCall) -> Bool {
     ofTasks.removeValue(forKey: ObjectIdentifier(task)) != nil
   }
 
-  /// When the first call of a task runs out of time.
+  /// The earliest deadline of an async call.
   var earliestDeadline: Deadline {
     ofTasks.values.reduce(.never) { earliest, call in
       guard case .async(let pending) = call.kind else { return earliest }
@@ -168,12 +168,12 @@ extension CallTable {
     }
   }
 
-  /// Has somebody hear of the late reply to a call that is being given up.
+  /// Keeps the closure for the late reply to a call that is given up.
   mutating func keep(_ completion: @escaping CommandCompletion, of call: CallHandle) {
     lateCompletions[call.id] = completion
   }
 
-  /// Who hears of a late reply.
+  /// Takes the closure for a late reply.
   mutating func takeLateCompletion(_ id: UInt16) -> CommandCompletion? {
     lateCompletions.removeValue(forKey: id)
   }

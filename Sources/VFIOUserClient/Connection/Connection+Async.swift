@@ -1,12 +1,12 @@
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// Calls of tasks: no thread waits, the background reader resumes the task.
+/// Async calls: no thread waits, the background reader resumes the task.
 extension Connection {
   /// Sends a command and suspends until its reply has come.
   ///
-  /// - Throws: as ``call(_:payload:descriptors:before:into:fill:)``, and ``ClientError/cancelled``
-  ///   when the task is cancelled, in which case the late reply is swallowed.
+  /// - Throws: as ``call(_:payload:descriptors:before:into:fill:)``, and ``ClientError/cancelled`` if the
+  ///   task is cancelled, in which case the late reply is discarded.
   func callAsync(
     _ request: AsyncRequest, before deadline: Deadline?
   ) async throws(ClientError) -> AsyncReply {
@@ -46,11 +46,11 @@ extension Connection {
       }
     }
     if let refusal { pending.take()?.resume(returning: .failure(refusal)) }
-    // A shorter deadline than the one that the background waits for must be seen.
+    // The background reader must see a deadline that is earlier than its present one.
     watch.wake()
   }
 
-  /// From now on the background reader ends the call.
+  /// Hands the call to the background reader, which ends it.
   private func suspend(
     _ state: inout State, _ pending: AsyncCall, _ call: CallHandle, _ ticket: AsyncTicket
   ) throws(ClientError) {
@@ -64,10 +64,10 @@ extension Connection {
     ticket.call = pending
   }
 
-  /// What a task was resumed with, taken over under the lock under which it was made.
+  /// The outcome with which a task was resumed, read under the lock under which it was written.
   ///
-  /// A task that is resumed before it is suspended goes straight on. That is in order, but the thread
-  /// sanitizer does not see the runtime's hand-over; the lock it sees.
+  /// A task that is resumed before it is suspended continues directly. That is correct, but the thread
+  /// sanitizer does not see the runtime's synchronisation; it sees the lock.
   private func seen(_ outcome: AsyncCall.Outcome) -> AsyncCall.Outcome {
     state.withLock { _ in outcome }
   }
@@ -82,9 +82,9 @@ extension Connection {
     continuation?.resume(returning: .failure(.cancelled))
   }
 
-  /// Nobody waits for a call any longer.
+  /// Gives up a call.
   ///
-  /// - Returns: the command that is given up, or one of those at the fence.
+  /// - Returns: the command that was given up, or one of those of the fence.
   @discardableResult
   func drop(_ state: inout State, _ pending: AsyncCall, _ call: CallHandle) -> Command {
     let command = call.command
@@ -100,10 +100,10 @@ extension Connection {
 }
 
 extension Connection {
-  /// Suspends until every command of the group is answered.
+  /// Suspends until every command of the group has its reply.
   ///
-  /// - Throws: the first failure among the answers; ``ClientError/cancelled``, which gives up what is
-  ///   still out.
+  /// - Throws: the first error of the replies; ``ClientError/cancelled``, which gives up the commands without
+  ///   a reply.
   func fence(_ group: FenceGroup, before deadline: Deadline?) async throws(ClientError) {
     let ticket = AsyncTicket()
     let due = deadline ?? usualDeadline
@@ -141,20 +141,20 @@ extension Connection {
   }
 }
 
-/// A command that a task sends.
+/// A command of a task.
 struct AsyncRequest: Sendable {
   let command: Command
   let payload: [UInt8]
   let descriptors: CarriedDescriptors?
-  /// Most bytes that the reply's payload may have.
+  /// Maximum size of the reply's payload in bytes.
   let limit: Int
-  /// Most descriptors that the reply may bring.
+  /// Maximum number of descriptors of the reply.
   let descriptorLimit: Int
 }
 
-/// Ties the cancellation of a task to its call.
+/// Connects the cancellation of a task with its call.
 ///
-/// Touched under the connection's lock only.
+/// Used under the connection's lock only.
 final class AsyncTicket: @unchecked Sendable {
   var isCancelled = false
   var call: AsyncCall?

@@ -4,32 +4,32 @@ internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// The background reader: reads while nobody else does, sends what the socket did not take, and ends
-/// async calls whose time is up.
+/// The background reader: reads while no caller reads, sends what the socket did not take, and ends async
+/// calls at their deadlines.
 extension Connection {
-  /// Something needs the socket to be read while nobody waits.
+  /// Adds a user of the background reader.
   ///
-  /// - Throws: ``ClientError/system(_:)`` when there is no thread to be had; nothing has changed then.
+  /// - Throws: ``ClientError/system(_:)`` if no thread can be started; nothing has changed then.
   func addBackgroundUser(_ state: inout State) throws(ClientError) {
-    // Also while another thread reads, since nobody else looks at the deadlines of async calls.
+    // Also while another thread reads, since only the background reader checks the deadlines of async calls.
     if !state.isLost, state.background.threads == 0 { try startBackground(&state) }
     state.background.addUser()
     rearm(&state)
   }
 
-  /// Registered memory needs the background reader for as long as there is any.
+  /// Starts or ends the background reader's use by registered memory.
   ///
-  /// Called after each change of what is registered.
+  /// Called after each change of the registered windows.
   func noteMemory() {
     state.update { state in
       if state.background.serveMemory(service.isNeeded) { rearm(&state) }
     }
   }
 
-  /// Watches for what is wanted now: bytes to read, if nobody reads them and somebody needs them;
-  /// room to write, if messages wait for it.
+  /// Arms epoll for the events that are needed: readable, if no caller reads and the background reader has
+  /// users; writable, if messages wait.
   ///
-  /// Called after each change of these.
+  /// Called after each change of these conditions.
   func rearm(_ state: inout State) {
     let needsReader = state.needsReader
     guard needsReader || state.background.armed != 0 else { return }
@@ -40,14 +40,14 @@ extension Connection {
     }
     guard wanted != state.background.armed else { return }
     if wanted != 0 {
-      // Tried again with the next change: callers read by themselves.
+      // Tried again at the next change; callers read by themselves until then.
       guard (try? watchSocket(&state)) != nil else { return }
     }
     state.background.armed = wanted
     watch.arm(socket, for: wanted)
   }
 
-  /// Has the background there, and the socket in its set.
+  /// Makes sure that the background thread runs and the socket is in its epoll set.
   private func watchSocket(_ state: inout State) throws(ClientError) {
     if state.background.threads == 0 { try startBackground(&state) }
     guard !state.background.isWatched else { return }
@@ -55,10 +55,10 @@ extension Connection {
     state.background.isWatched = true
   }
 
-  /// The background polls now and then from here on.
+  /// Switches the background reader to polling.
   ///
-  /// Even with an empty interest mask, a registered socket runs epoll's wake-up callback for every message,
-  /// which costs a fortieth of a round trip.
+  /// The socket leaves the epoll set: even with an empty interest mask, epoll's wake-up callback runs for
+  /// every message, which costs 2.5 % of a round trip.
   func beginPolling(_ state: inout State) {
     if state.background.isWatched, state.background.armed == 0 {
       watch.remove(socket)
@@ -107,24 +107,23 @@ extension Connection {
       rearm(&state)
       return true
     }
-    // There is room, and nothing was taken: too many descriptors are under way, for as long as nobody
-    // receives them. No event tells when that is over.
+    // The socket is writable but took nothing: too many descriptors are in flight. No event reports when that
+    // is over.
     defer { if isStuck { usleep(1000) } }
     guard isReader else { return }
     readInRole { () throws(StreamError) in
-      // Not for ever: deadlines of async calls have to be looked at as well.
+      // A limited number, because deadlines of async calls have to be checked as well.
       var reads = 0
       while reads < Self.maxReads,
         try unsafe socket.receive(into: &receiver.pointee.assembler, wait: false)
       {
-        try handOutWhatIsInHand()
+        try deliverReceived()
         reads += 1
       }
     }
   }
 
-  /// Looks whether there is something to read that no caller reads; if so, or if calls have become rare,
-  /// the socket is watched again.
+  /// Polls for data that no caller reads; if there is some, or calls have become rare, arms epoll again.
   private func poll() {
     state.withLock { state in
       guard state.isPolled, !state.isLost else { return }
@@ -134,7 +133,7 @@ extension Connection {
     }
   }
 
-  /// Reads on, or ends the connection, when a message is overdue and nobody reads.
+  /// Continues to read a message that is overdue, or ends the connection.
   private func proceedOverdue() {
     let isReader = state.withLock { state in
       guard !state.isLost, state.reader.neglectedMessage.hasPassed, state.reader.take() else {
@@ -146,11 +145,11 @@ extension Connection {
     guard isReader else { return }
     readInRole { () throws(StreamError) in
       try receiveOverdue()
-      try handOutWhatIsInHand()
+      try deliverReceived()
     }
   }
 
-  /// Reads in the role of the reader, which it leaves then.
+  /// Takes the reader's role, reads, and leaves the role.
   private func readInRole(_ read: () throws(StreamError) -> Void) {
     do throws(StreamError) {
       try read()

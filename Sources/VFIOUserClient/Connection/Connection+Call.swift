@@ -2,14 +2,14 @@ internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// Calls of threads, which wait for the reply.
+/// Calls of threads.
 extension Connection {
   /// Sends a command and waits for its reply.
   ///
   /// - Parameters:
-  ///   - size: bytes of the payload, all of which `fill` writes.
-  ///   - deadline: when the reply has to be there, nil for the usual time.
-  ///   - buffers: lent until this returns.
+  ///   - size: size of the payload in bytes; `fill` writes all of them.
+  ///   - deadline: of the reply; nil for the default.
+  ///   - buffers: for the reply; valid until this returns.
   /// - Throws: ``ClientError/refused(_:_:)`` with the server's errno, ``ClientError/timedOut(_:)``, or
   ///   ``ClientError/disconnected(_:)``.
   func call(
@@ -30,7 +30,7 @@ extension Connection {
     return try finish(waiter.call, holdsRole: holdsRole)
   }
 
-  /// Takes a place for a command, if the connection stands.
+  /// Takes an entry for a command, if the connection is not lost.
   func begin(
     _ state: inout State, _ command: Command, _ kind: PendingCall.Kind
   ) throws(ClientError) -> CallHandle {
@@ -39,17 +39,17 @@ extension Connection {
     return call
   }
 
-  /// A thread that waits for its call.
+  /// A thread that waits for its reply.
   struct Waiter {
     let call: CallHandle
-    /// Whether it took the role of the reader.
+    /// Whether it has the reader's role.
     let isReader: Bool
   }
 
-  /// The caller reads the socket if nobody does, and else goes to sleep.
+  /// Takes the reader's role if it is free, and else sleeps.
   func takeRoleOrSleep(_ state: inout State, _ call: CallHandle) -> Waiter {
-    // Sending may have lost the connection: the call is done then, and the thread that read so far may
-    // not have noticed yet, so that nobody may touch the receiver.
+    // If sending has lost the connection, the call is done, and another thread may still be reading, so the
+    // receiver must not be used.
     guard !state.isLost else { return Waiter(call: call, isReader: false) }
     guard state.reader.take() else {
       state.reader.sleep(call)
@@ -59,10 +59,10 @@ extension Connection {
     return Waiter(call: call, isReader: true)
   }
 
-  /// Returns when the call is done or its time is up, in the latter case with the failure set.
+  /// Waits until the call is done or its time runs out, in which case the failure is set.
   ///
-  /// - Parameter isFar: whether the deadline was set a moment ago and is far away.
-  /// - Returns: whether the thread holds the role of the reader now; ``leaveRole(_:isCaller:)`` is due then.
+  /// - Parameter isFar: whether the deadline was set just now and is far away.
+  /// - Returns: whether the thread has the reader's role; it must then call ``leaveRole(_:isCaller:)``.
   func wait(_ waiter: Waiter, before deadline: Deadline, isFar: Bool = false) -> Bool {
     if !waiter.isReader, sleep(waiter.call, deadline) == .done { return false }
     return read(until: waiter.call, before: deadline, isFar: isFar && waiter.isReader)
@@ -77,7 +77,7 @@ extension Connection {
     while true {
       if let awakening = Self.awakening(call) { return awakening }
       guard !call.sleep(before: deadline) else { continue }
-      // Out of time; but the reply or the role may have come in the same moment.
+      // The time ran out, but the reply or the role may have come in the same moment.
       return state.withLock { state in
         if let awakening = Self.awakening(call) { return awakening }
         state.reader.giveUp(call)
@@ -94,7 +94,7 @@ extension Connection {
     }
   }
 
-  /// Takes the outcome and gives the place back, and the role if the thread has it.
+  /// Takes the result, frees the entry, and leaves the role if the thread has it.
   private func finish(_ call: CallHandle, holdsRole: Bool) throws(ClientError) -> Reply {
     var reply = Reply()
     let failure = state.withLock { state -> ClientError? in
@@ -105,12 +105,12 @@ extension Connection {
       return nil
     }
     guard let failure else { return reply }
-    // Giving the call up may have been the end of the connection, for which others wait.
+    // Giving up the call may have ended the connection.
     state.update { _ in }
     throw failure
   }
 
-  /// Takes the reason of a failure and gives the place back.
+  /// Takes the failure and frees the entry.
   private func fail(_ state: inout State, _ call: CallHandle) -> ClientError? {
     let failure = call.takeFailure()
     if case .timedOut = failure?.reason {
@@ -121,7 +121,7 @@ extension Connection {
     return failure
   }
 
-  /// Gives a call up; too many of those, and the server is not one to talk to.
+  /// Gives up a call; ends the connection if too many calls were given up.
   func abandon(_ state: inout State, _ call: CallHandle) {
     state.calls.abandon(call)
     let unanswered = state.calls.abandonedCount

@@ -1,11 +1,11 @@
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// Commands that were sent without waiting, and are waited for together.
+/// Commands that are sent without waiting, and waited for together.
 extension Connection {
-  /// Waits until every command of the group is answered.
+  /// Waits until every command of the group has its reply.
   ///
-  /// - Throws: the first failure among the answers.
+  /// - Throws: the first error of the replies.
   func fence(_ group: FenceGroup, before deadline: Deadline? = nil) throws(ClientError) {
     let due = deadline ?? usualDeadline
     let waiter: Waiter? = state.withLock { state in
@@ -27,14 +27,14 @@ extension Connection {
     if let failure = state.withLock({ _ in group.failure }) { throw failure }
   }
 
-  /// Gives up what is still out of a group: nobody waits for it.
+  /// Gives up the commands of a group that have no reply yet.
   func abandonAll(of group: FenceGroup) {
     state.update { _ = abandonAll(&$0, of: group) }
   }
 
-  /// Gives up what is still out.
+  /// Gives up the commands that have no reply yet.
   ///
-  /// - Returns: one of the commands that are late, nil if none is.
+  /// - Returns: one of these commands, nil if there is none.
   @discardableResult
   func abandonAll(_ state: inout State, of group: FenceGroup) -> Command? {
     guard group.outstanding > 0 else { return nil }

@@ -3,7 +3,7 @@ internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// Requests of the server that the user's handler answers, on a thread of the connection's own.
+/// Requests of the server that the user's handler answers, on a thread of the connection.
 extension Connection {
   func queue(_ header: Header, _ payload: Span<UInt8>) throws(Errno) {
     guard handler != nil else { throw .noFunction }
@@ -26,7 +26,7 @@ extension Connection {
     }
   }
 
-  /// Runs the handler for one request after the other, and ends when there are none.
+  /// Runs the handler for each waiting request, and ends when there are none.
   private func runWorker() {
     while let request = state.update({ $0.requests.next() }), let handler {
       handler(IncomingRequest(request, from: self))

@@ -3,9 +3,9 @@ internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
 extension Connection {
-  /// The connection is lost: everybody who waits hears why, at once.
+  /// Marks the connection as lost, and ends every call with the reason.
   ///
-  /// Whoever holds the role of the reader has given it up with this.
+  /// The reader's role is free after it.
   func lose(_ state: inout State, _ failure: StreamError) {
     if !state.isLost { noteLoss(&state, failure) }
     state.reader.drop()
@@ -26,7 +26,7 @@ extension Connection {
     state.observers.onLoss?(failure)
   }
 
-  /// Ends a call that will not be answered.
+  /// Ends a call that will get no reply.
   private func fail(_ state: inout State, _ call: CallHandle, _ reason: ClientError) {
     switch call.kind {
     case .free: break

@@ -1,9 +1,9 @@
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// Region accesses: what a VMM does all day, so without any allocation.
+/// Region accesses, without any allocation.
 extension Connection {
-  /// Reads into memory that is lent until this returns.
+  /// Reads into the caller's buffer.
   func read(
     _ access: RegionAccess, into target: UnsafeMutableRawBufferPointer,
     before deadline: Deadline? = nil
@@ -14,20 +14,20 @@ extension Connection {
       let reply = try call(
         .regionRead, payload: RegionAccess.wireSize, before: deadline, into: buffers
       ) { access.encode(into: &$0) }
-      // Sound: lent by `withAnswer` until this closure returns.
+      // Sound: valid until this closure of `withAnswer` returns.
       let fixed = unsafe Span<UInt8>(_unsafeBytes: answer.first(reply.count))
       try ReplyCheck.requireData(of: access, fixed, size: reply.count)
     }
   }
 
-  /// Writes bytes and waits for the answer.
+  /// Writes bytes and waits for the reply.
   func write(
     _ access: RegionAccess, _ data: Span<UInt8>, before deadline: Deadline? = nil
   ) throws(ClientError) {
     try write(access, data.count, deadline) { $0.copy(data) }
   }
 
-  /// Writes a number and waits for the answer.
+  /// Writes a number and waits for the reply.
   func write<Number: FixedWidthInteger & BitwiseCopyable>(
     _ access: RegionAccess, _ number: Number, before deadline: Deadline? = nil
   ) throws(ClientError) {
@@ -48,13 +48,13 @@ extension Connection {
         var data = bytes._mutatingExtracting(RegionAccess.wireSize...)
         fill(&data)
       }
-      // Sound: lent by `withAnswer` until this closure returns.
+      // Sound: valid until this closure of `withAnswer` returns.
       let payload = unsafe Span<UInt8>(_unsafeBytes: answer.first(reply.count))
       try ReplyCheck.requireNoData(of: access, payload)
     }
   }
 
-  /// Lends room on the stack for the fixed part of an answer; an error says of which access it is.
+  /// Provides a buffer on the stack for the fixed part of a reply; adds the access to errors.
   private func withAnswer(
     to access: RegionAccess, _ body: (UnsafeMutableRawBufferPointer) throws(ClientError) -> Void
   ) throws(ClientError) {
@@ -73,7 +73,7 @@ extension Connection {
 }
 
 extension UnsafeMutableRawBufferPointer {
-  /// Its first bytes, at most so many.
+  /// The first bytes, at most `count`.
   fileprivate func first(_ count: Int) -> UnsafeRawBufferPointer {
     unsafe UnsafeRawBufferPointer(rebasing: self[..<Swift.min(count, self.count)])
   }

@@ -1,12 +1,12 @@
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// Replies, and who gets them.
+/// Delivery of replies.
 extension Connection {
-  /// Gives a reply to whoever waits for it.
+  /// Delivers a reply to the thread, task or fence that waits for it.
   ///
-  /// Whatever is wrong with it, its body is consumed and the stream is in step.
-  func handOut(
+  /// The payload of an invalid reply is discarded, and the stream stays in step.
+  func deliver(
     _ header: Header, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList
   ) {
     var late: CommandCompletion?
@@ -16,16 +16,16 @@ extension Connection {
       case .late:
         trace.record(.lateReply(header))
         late = state.calls.takeLateCompletion(header.id)
-      case .call(let call): return handOut(&state, call, header, payload, &descriptors)
+      case .call(let call): return deliver(&state, call, header, payload, &descriptors)
       }
       return false
     }
-    if isForTask { handToTask(header, payload, &descriptors) }
+    if isForTask { deliverToTask(header, payload, &descriptors) }
     late?(header.refusal(of: header.command), true)
   }
 
-  /// - Returns: whether it is for a task.
-  private func handOut(
+  /// - Returns: whether the reply is for a task.
+  private func deliver(
     _ state: inout State, _ call: CallHandle, _ header: Header, _ payload: Span<UInt8>,
     _ descriptors: inout DescriptorList
   ) -> Bool {
@@ -47,11 +47,11 @@ extension Connection {
     return false
   }
 
-  /// Gives a reply to a suspended task.
+  /// Delivers a reply to a suspended task.
   ///
-  /// Apart from the others, because the mere presence of a continuation slows them down; the call may
-  /// have been given up since it was looked up.
-  private func handToTask(
+  /// A separate function, because code with a continuation slows down the others. The call may have been
+  /// given up since it was found.
+  private func deliverToTask(
     _ header: Header, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList
   ) {
     var outcome: AsyncCall.Outcome = .failure(.cancelled)
@@ -76,14 +76,14 @@ extension Connection {
     continuation?.resume(returning: outcome)
   }
 
-  /// A reply that a fence counts.
+  /// Counts a reply for a fence.
   func count(_ state: inout State, _ group: FenceGroup, _ failure: ClientError?) {
     group.outstanding -= 1
     if group.failure == nil { group.failure = failure }
     if group.outstanding == 0 { reached(&state, group) }
   }
 
-  /// Every reply of a group is there: wakes the thread or the task that waits for that.
+  /// Wakes the thread or the task that waits at a fence, because every reply has come.
   private func reached(_ state: inout State, _ group: FenceGroup) {
     guard let waiter = group.waiter else { return }
     group.waiter = nil
@@ -95,10 +95,10 @@ extension Connection {
 }
 
 extension Connection {
-  /// Passes the role on: to a thread that sleeps, or to nobody, in which case the background watches
-  /// if something needs it to.
+  /// Passes the reader's role to a sleeping thread; if there is none, the background reader watches the
+  /// socket if needed.
   ///
-  /// - Parameter isCaller: whether the holder has waited for a reply, and is not the background.
+  /// - Parameter isCaller: whether the thread that leaves is a caller that waited for a reply.
   func leaveRole(_ state: inout State, isCaller: Bool = true) {
     noteMessageDue(&state)
     guard state.isLost || !state.reader.passOn() else { return }
@@ -107,7 +107,7 @@ extension Connection {
     rearm(&state)
   }
 
-  /// Notes when the message that has begun has to be complete, and has the background look then.
+  /// Records when the message that has begun must be complete; the background reader checks it then.
   private func noteMessageDue(_ state: inout State) {
     let due = unsafe receiver.pointee.messageDue() ?? .never
     if state.reader.note(messageDue: due), state.background.threads > 0 { watch.wake() }

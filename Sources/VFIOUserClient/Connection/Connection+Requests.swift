@@ -3,14 +3,14 @@ internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// What the server asks of us. Called by the thread that holds the role of the reader.
+/// Requests of the server; called by the thread that has the reader's role.
 extension Connection {
-  /// Serves a request, or queues it for the handler.
+  /// Answers a request, or queues it for the handler.
   func serve(_ header: Header, _ payload: Span<UInt8>) {
     guard serves else { return }
     trace.record(.request(header.command, bytes: payload.count))
     do throws(Errno) {
-      // No request of a server carries descriptors; those that came are closed with the frame.
+      // Requests of a server have no descriptors; unexpected ones are closed with the frame.
       guard header.flags.reserved == 0, !header.flags.contains(.error) else {
         throw .invalidArgument
       }
@@ -50,15 +50,15 @@ extension Connection {
     return access
   }
 
-  /// Answers a request with a payload, unless its sender wants no answer.
+  /// Answers a request with a payload, unless it has No_reply.
   ///
-  /// A large payload is written without the lock: senders do not wait for it. Replies that come on this
-  /// socket meanwhile do, if it is the reader who answers.
+  /// A large payload is written without the lock, so senders do not wait for it. Replies on this socket wait,
+  /// if the reader writes it.
   ///
   /// - Parameters:
-  ///   - isSlow: whether `fill` may wait for something, so that it must not have the lock either.
-  ///   - fill: writes all of the payload.
-  /// - Throws: what `fill` throws; there is no answer then.
+  ///   - isSlow: whether `fill` may block, so that it must run without the lock.
+  ///   - fill: writes the whole payload.
+  /// - Throws: the error of `fill`; no answer is sent then.
   func answer<Failure: Error>(
     _ header: Header, _ size: Int, isSlow: Bool = false,
     _ fill: (inout MutableRawSpan) throws(Failure) -> Void
@@ -87,8 +87,8 @@ extension Connection {
 
   /// Sends a message that was made without the lock.
   ///
-  /// - Parameter isMade: whether there was memory for it; else the connection is lost, since the server waits
-  ///   for what it will not get.
+  /// - Parameter isMade: whether there was memory for it; if not, the connection is ended, since the server
+  ///   would wait for the answer without end.
   private func commit(_ message: LargeMessage, _ header: Header, isMade: Bool) {
     state.update { state in
       guard isMade, !state.isLost else {
@@ -103,9 +103,9 @@ extension Connection {
     }
   }
 
-  /// Whether an answer may wait for the socket; if not, the connection is lost with this.
+  /// Whether there is room for an answer in the queue; if not, ends the connection.
   ///
-  /// Reading no more requests would be no way out: replies come on the same socket.
+  /// To stop reading requests does not help, because replies come on the same socket.
   private func hasRoom(_ state: inout State, for size: Int) -> Bool {
     let waiting = state.sending.unsentCount
     guard waiting > answerLimit - size else { return true }
@@ -113,7 +113,7 @@ extension Connection {
     return false
   }
 
-  /// Answers a request with an errno, unless its sender wants no answer.
+  /// Answers a request with an errno, unless it has No_reply.
   func refuse(_ header: Header, _ error: Errno) {
     guard !header.flags.contains(.noReply) else { return }
     state.update { state in

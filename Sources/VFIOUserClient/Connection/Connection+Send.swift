@@ -2,11 +2,11 @@ internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// The queue of messages: appending to it, and sending.
+/// The send queue: appending and sending messages.
 extension Connection {
-  /// Appends a message and sends what the socket takes; the rest is the background's to send.
+  /// Appends a message and sends what the socket takes; the background reader sends the rest.
   ///
-  /// - Throws: what `fill` throws; there is no message then.
+  /// - Throws: the error of `fill`; no message is appended then.
   func enqueue<Failure: Error>(
     _ state: inout State, _ header: Header, _ size: Int, _ descriptors: consuming DescriptorList,
     _ fill: (inout MutableRawSpan) throws(Failure) -> Void
@@ -23,7 +23,7 @@ extension Connection {
       try state.sending.send(to: socket, trace)
       rearm(&state)
     } catch .closedByPeer where state.calls.inFlight > 0 && !state.isLost {
-      // It may have answered them before it went, and said in a reply why it goes.
+      // The server may have sent replies before it closed the socket; they are still read.
       state.standing = .serverGone
       state.observers.onServerGone?()
       socket.receiveOnly()
@@ -39,11 +39,11 @@ extension Connection {
   }
 }
 
-/// Commands whose sender does not wait: posted ones, and those that a fence waits for later.
+/// Commands whose sender does not wait: posted writes, and commands that a fence waits for later.
 extension Connection {
-  /// Sends something with No_reply, once there is room for it.
+  /// Sends a message with No_reply as soon as there is room for it.
   ///
-  /// - Parameter attempt: says whether there was, and sends it then.
+  /// - Parameter attempt: sends the message if there is room, and returns whether there was.
   func post(
     before deadline: Deadline?, _ attempt: () throws(ClientError) -> Bool
   ) throws(ClientError) {
@@ -53,7 +53,7 @@ extension Connection {
     } while try !attempt()
   }
 
-  /// Sends a command with No_reply, unless too much waits for the socket.
+  /// Sends a command with No_reply, unless the backlog is full.
   ///
   /// - Returns: whether it was sent.
   func tryPost(
@@ -69,10 +69,10 @@ extension Connection {
     }
   }
 
-  /// Posts a write of up to 8 bytes, unless too much waits for the socket.
+  /// Posts a write of up to 8 bytes, unless the backlog is full.
   ///
-  /// While the socket is full, such writes are collected and sent in one message, if the server
-  /// takes those.
+  /// While the socket is full, such writes are collected and sent in one message, if the server supports
+  /// WRITE_MULTI.
   ///
   /// - Returns: whether it was posted.
   func tryPost(_ write: RegionWrite) throws(ClientError) -> Bool {
@@ -91,9 +91,9 @@ extension Connection {
     }
   }
 
-  /// A sender that waits for nothing else waits here when too much waits for the socket.
+  /// Waits until the backlog has room.
   ///
-  /// - Parameter own: the sender's deadline; without one it waits for as long as the server reads.
+  /// - Parameter own: the caller's deadline; if nil, waits as long as the server reads.
   private func waitForBacklog(before own: Deadline?) throws(ClientError) {
     while true {
       let taken = state.withLock { $0.sending.taken }
@@ -101,7 +101,7 @@ extension Connection {
         when: { $0.sendFailure != nil || $0.sending.hasRoomForPosts }, before: own ?? usualDeadline
       ) { _ in }
       guard isDrained == nil else { return }
-      // Whoever brought a time of their own may have more patience later.
+      // A caller with its own deadline may try again.
       guard own == nil else { throw .timedOut(.regionWrite) }
       guard state.withLock({ $0.sending.taken == taken }) else { continue }
       let reason = StreamError.deadlinePassed(during: .sending)
@@ -110,9 +110,9 @@ extension Connection {
     }
   }
 
-  /// Sends a command whose reply `group` counts.
+  /// Sends a command whose reply is counted by `group`.
   ///
-  /// - Parameter completion: hears how the command ended, unless this throws.
+  /// - Parameter completion: called when the command has ended, unless this throws.
   func send(
     _ command: Command, payload size: Int, descriptors: consuming DescriptorList = DescriptorList(),
     in group: FenceGroup, _ completion: CommandCompletion? = nil,

@@ -2,13 +2,13 @@ internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// The messages about memory windows.
+/// The messages that map and unmap windows.
 extension Connection {
-  /// Tells the device of windows that it has taken when nobody waited for that any more.
+  /// Unmaps windows that the device has mapped after the client had given up the call.
   ///
-  /// Nobody waits for these answers either.
+  /// Does not wait for the replies.
   func unmapUnwanted() {
-    // Without the lock of the order another thread could add a window in between.
+    // In order, so that no other thread adds a window in between.
     try? service.inOrder { () throws(ClientError) in
       for window in service.update({ $0.takeUnwanted() }) {
         let group = FenceGroup()
@@ -19,7 +19,7 @@ extension Connection {
     }
   }
 
-  /// Sends that windows are taken back.
+  /// Sends a DMA_UNMAP.
   func sendUnmap(
     _ request: DMAUnmap, in group: FenceGroup, _ completion: CommandCompletion?
   ) throws(ClientError) {
@@ -29,9 +29,9 @@ extension Connection {
     }
   }
 
-  /// Sends a window, with its memory if that is shared.
+  /// Sends a DMA_MAP, with the descriptor if the memory is shared.
   ///
-  /// - Parameter completion: hears whether the server takes it.
+  /// - Parameter completion: called at the reply.
   func sendMap(
     _ window: MemoryService.DMAWindow, in group: FenceGroup, _ completion: CommandCompletion? = nil
   ) throws(ClientError) {

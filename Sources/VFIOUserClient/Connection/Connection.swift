@@ -5,15 +5,14 @@ internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// The message infrastructure of a client: commands out, replies and requests in.
+/// A connection of a client: sends commands, receives replies and requests.
 ///
-/// **The reading caller.** One thread at a time reads the socket: a caller that waits for a reply, if
-/// nobody reads. It hands out the replies of others, and when its own has come it passes the role on,
-/// under the lock, to another thread that waits, else to nobody, or to the background reader, which
-/// exists only while something needs it: registered memory, a handler, an async call, a fence, or
-/// messages that the socket did not take; ``AdaptivePolling`` says how it is called. So a lone call costs one
-/// send and one receive and no wake-up of another thread, which would take longer than the whole round
-/// trip.
+/// **The reading caller.** One thread at a time reads the socket: the first caller that waits for a reply. It
+/// delivers the replies of other callers. When its own has come, it passes the role, under the lock, to
+/// another waiting caller, or else to the background reader. That exists only while it is needed: for
+/// registered memory, a handler, an async call, a fence, or messages that the socket did not take; see
+/// ``AdaptivePolling``. So a single call costs one send and one receive, and wakes no other thread, which
+/// would take longer than the round trip.
 ///
 /// | state | guarded by |
 /// |---|---|
@@ -25,30 +24,29 @@ internal import VFIOUserTransport
 final class Connection: @unchecked Sendable {
   let socket: MessageSocket
   let state: Monitor<State>
-  /// How long a command may take, unless its caller says otherwise.
+  /// The default timeout of a command.
   private let usualNanoseconds: UInt64
-  /// Whether a plain receive ends, by itself, well before a deadline of the usual time.
+  /// Whether the default timeout is much longer than ``receiveSlice``.
   let isUsualFar: Bool
   let trace: TracePoint
   let service: MemoryService
   let handler: RequestHandler?
-  // Sound: touched only by the thread that holds the role of the reader; the role changes hands under
-  // the lock.
+  // Sound: used only by the thread that has the reader's role; the role is passed under the lock.
   let receiver: UnsafeMutablePointer<FrameReceiver>
   /// Watches the socket for the background reader.
   let watch: SocketWatch
-  /// Whether ``failure`` is set, for those who ask often.
+  /// Whether ``failure`` is set; readable without the lock.
   let isLost = Atomic<Bool>(false)
-  /// Whether the connection is lost whose twin this is: no request is served any more.
+  /// For a twin connection: whether the main connection is lost, so that no request is served any more.
   private let isLeftAlone = Atomic<Bool>(false)
 
-  /// Most bytes of answers that wait for a server that asks and does not read.
+  /// Maximum number of bytes of answers that wait for the socket.
   var answerLimit: Int { (16 << 20) + 2 * Int(service.maxTransfer) }
-  /// Most ids that are reserved for late replies.
+  /// Maximum number of IDs that are reserved for late replies.
   static let abandonedLimit = 1024
-  /// Most reads of the background reader before it looks at deadlines.
+  /// Maximum number of reads of the background reader before it checks deadlines.
   static let maxReads = 64
-  /// How long a plain receive waits before it looks at its deadline.
+  /// Maximum time of one receive, after which the deadline is checked.
   static let receiveSlice = Duration.milliseconds(250)
 
   init(
@@ -83,19 +81,19 @@ final class Connection: @unchecked Sendable {
     unsafe receiver.deallocate()
   }
 
-  /// When a command that starts now has to be answered, unless its caller says otherwise.
+  /// The default deadline of a command that starts now.
   var usualDeadline: Deadline { .after(nanoseconds: usualNanoseconds) }
 
-  /// The same for a command that has to be answered before a deadline in any case.
+  /// The default deadline, or `deadline` if that is earlier.
   func usualDeadline(atMost deadline: Deadline) -> Deadline { min(usualDeadline, deadline) }
 }
 
 // MARK: Set-up
 
 extension Connection {
-  /// Raises the limit of what is received, once both sides agreed and before anything else is sent.
+  /// Sets the maximum size of received messages, after the negotiation and before the next message is sent.
   func setMessageLimit(_ limit: Int) {
-    // For a server that asks before it answers, the background may read already; never for long.
+    // The background reader may be reading already, for a short time.
     while !setLimit(limit) { sched_yield() }
   }
 
@@ -108,7 +106,7 @@ extension Connection {
     }
   }
 
-  /// Takes what both sides agreed on.
+  /// Applies the result of the negotiation.
   ///
   /// - Parameters:
   ///   - collects: whether posted writes are collected into WRITE_MULTI.
@@ -121,7 +119,7 @@ extension Connection {
     }
   }
 
-  /// Reads all the time from now on, also while nobody waits.
+  /// Starts the background reader for good.
   func readInBackground() throws(ClientError) {
     try state.update { state throws(ClientError) in try addBackgroundUser(&state) }
   }
@@ -130,12 +128,12 @@ extension Connection {
 // MARK: Loss
 
 extension Connection {
-  /// Why the connection is lost, nil while it is not.
+  /// Why the connection was lost, nil if it is not lost.
   var failure: StreamError? { state.withLock { $0.failure } }
-  /// Why nothing can be sent, nil while it can.
+  /// Why nothing can be sent, nil if sending is possible.
   var sendFailure: StreamError? { state.withLock { $0.sendFailure } }
 
-  /// Registers a handler for the loss of the connection; called at once if it is lost already.
+  /// Registers a handler for the loss of the connection; called immediately if it is lost already.
   func onLoss(_ hear: @escaping @Sendable (StreamError) -> Void) {
     let failure = state.withLock { state in
       state.observers.onLoss = hear
@@ -144,8 +142,8 @@ extension Connection {
     if let failure { hear(failure) }
   }
 
-  /// Registers a handler for the moment from which nothing can be sent any more although the connection is
-  /// not lost yet; called at once if that is so already.
+  /// Registers a handler that is called when nothing can be sent any more although the connection is not lost
+  /// yet; called immediately if that is so already.
   func onServerGone(_ hear: @escaping @Sendable () -> Void) {
     let isGone = state.withLock { state in
       state.observers.onServerGone = hear
@@ -154,9 +152,10 @@ extension Connection {
     if isGone { hear() }
   }
 
-  /// The connection is lost whose twin this is; called under the lock of that one.
+  /// For a twin connection: stops serving requests, because the main connection is lost; called under that
+  /// connection's lock.
   ///
-  /// What has come already is not served; the reader ends this one when it finds the end.
+  /// Received requests are not served; the reader ends this connection when it reads the end of the stream.
   func leaveAlone() {
     isLeftAlone.store(true, ordering: .releasing)
     socket.shutdown()
@@ -165,9 +164,9 @@ extension Connection {
   /// Whether requests are served.
   var serves: Bool { !isLeftAlone.load(ordering: .acquiring) }
 
-  /// Ends the connection because its twin is lost, or from outside.
+  /// Ends the connection because its twin is lost, or on request.
   ///
-  /// A main connection is ended under the lock of its twin, never a twin under that of the main one.
+  /// A main connection is ended under the lock of its twin; never the reverse.
   func end(_ failure: StreamError) {
     state.update { state in
       if !state.isLost { lose(&state, failure) }
@@ -176,13 +175,13 @@ extension Connection {
 
   /// Ends the connection.
   ///
-  /// Everybody who waits hears of it; when this returns, no thread of the connection is left, so none of
-  /// them may call it.
+  /// Every waiting caller gets an error. When this returns, all threads of the connection have ended, so none
+  /// of them may call it.
   func disconnect() {
     end(.closedByUs)
     _ = state.withLock(when: { $0.hasNoThreads }) { _ in }
   }
 
-  /// Whether it is lost and no thread of it is left.
+  /// Whether it is lost and all its threads have ended.
   var hasEnded: Bool { state.withLock { $0.isLost && $0.hasNoThreads } }
 }

@@ -1,7 +1,7 @@
 internal import VFIOUserTransport
 
 extension Connection {
-  /// All that the lock of a connection guards; `inout State` is the proof that it is held.
+  /// The state that the lock of a connection guards; an `inout State` proves that it is held.
   struct State: ~Copyable {
     var standing = Standing.open
     var calls = CallTable()
@@ -13,21 +13,21 @@ extension Connection {
     var observers = LossObservers()
   }
 
-  /// What can still be done with a connection.
+  /// Whether a connection can be used.
   enum Standing {
-    /// Everything.
+    /// It can send and receive.
     case open
-    /// The server takes no more: what it sent before is still read, then the connection is lost.
+    /// The server has closed its socket: what it has sent is still read, then the connection is lost.
     case serverGone
-    /// Nothing, for this reason.
+    /// It is lost for this reason.
     case lost(StreamError)
   }
 
-  /// Who hears that a connection is lost, under its lock: they must only take a note.
+  /// Observers of the loss of a connection, called under its lock: they may only record it.
   struct LossObservers {
-    /// Hears of the loss, once.
+    /// Called once at the loss.
     var onLoss: (@Sendable (StreamError) -> Void)?
-    /// Hears that nothing can be sent any more when the loss is still to come.
+    /// Called when nothing can be sent any more, before the loss.
     var onServerGone: (@Sendable () -> Void)?
     /// The connection for the server's commands, which ends with this one.
     var twin: Connection?
@@ -35,7 +35,7 @@ extension Connection {
 }
 
 extension Connection.State {
-  /// Why the connection is lost, nil while it is not.
+  /// Why the connection was lost, nil if it is not lost.
   var failure: StreamError? {
     if case .lost(let reason) = standing { reason } else { nil }
   }
@@ -48,7 +48,7 @@ extension Connection.State {
     if case .serverGone = standing { true } else { false }
   }
 
-  /// Why nothing can be sent, nil while it can.
+  /// Why nothing can be sent, nil if sending is possible.
   var sendFailure: StreamError? {
     switch standing {
     case .open: nil
@@ -57,29 +57,30 @@ extension Connection.State {
     }
   }
 
-  /// Whether the socket has to be read although nobody waits for a reply.
+  /// Whether the socket has to be read although no caller waits for a reply.
   ///
-  /// While messages wait, what the server sends is read in any case: it may be waiting as well.
+  /// While messages wait to be sent, the socket is read in any case, because the server may be waiting to
+  /// send too.
   var needsReader: Bool { background.users > 0 || !sending.isEmpty || isServerGone }
 
-  /// Whether it is enough to poll now and then: nobody but callers waits for what may come.
+  /// Whether polling is enough, because only callers wait for messages.
   var isPolled: Bool {
     background.polling.areOn && sending.isEmpty && !calls.hasTasks && !isServerGone
   }
 
-  /// When the first call of a task, or a message of which nobody reads the rest, runs out of time.
+  /// The earliest deadline of an async call, or of an incomplete message while no caller reads.
   var earliestDeadline: Deadline { min(calls.earliestDeadline, reader.neglectedMessage) }
 
-  /// When the background has to look again, whatever happens at the socket.
+  /// When the background reader has to check again, without an event.
   var nextLook: Deadline {
     isPolled
       ? min(earliestDeadline, .after(nanoseconds: AdaptivePolling.interval)) : earliestDeadline
   }
 
-  /// Whether no thread of the connection's own is left.
+  /// Whether all threads of the connection have ended.
   var hasNoThreads: Bool { background.threads == 0 && !requests.hasWorker }
 
-  /// A task waits no longer for a call.
+  /// Removes an async call.
   mutating func forget(_ task: AsyncCall) {
     if calls.remove(task) { background.removeUser() }
   }

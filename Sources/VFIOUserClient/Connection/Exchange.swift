@@ -1,15 +1,14 @@
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// A command and what its reply means, to be carried out by a thread that waits or by a task that
-/// is suspended.
+/// A command and the check of its reply, carried out by a waiting thread or a suspended task.
 ///
-/// For everything that is not done millions of times a second.
+/// Region accesses, which have to be fast, do not use it.
 struct Exchange<Result: Sendable>: Sendable {
   let request: AsyncRequest
   let decode: @Sendable (Span<UInt8>, inout DescriptorList) throws(ClientError) -> Result
 
-  /// An exchange with a request that is put together already.
+  /// Makes an exchange with an encoded request.
   init(
     request: AsyncRequest,
     decode: @escaping @Sendable (Span<UInt8>, inout DescriptorList) throws(ClientError) -> Result
@@ -18,11 +17,11 @@ struct Exchange<Result: Sendable>: Sendable {
     self.decode = decode
   }
 
-  /// An exchange whose reply is decoded by `decode`.
+  /// Makes an exchange whose reply is decoded by `decode`.
   ///
   /// - Parameters:
-  ///   - limit: most bytes that the reply's payload may have.
-  ///   - descriptorLimit: most descriptors that the reply may bring.
+  ///   - limit: maximum size of the reply's payload in bytes.
+  ///   - descriptorLimit: maximum number of descriptors of the reply.
   init(
     _ command: Command, _ message: some WireEncodable, followedBy data: [UInt8] = [],
     descriptors: CarriedDescriptors? = nil, limit: Int, descriptorLimit: Int = 0,
@@ -34,7 +33,7 @@ struct Exchange<Result: Sendable>: Sendable {
     self.decode = decode
   }
 
-  /// An exchange whose reply is one message.
+  /// Makes an exchange whose reply is one message type.
   init(_ command: Command, _ message: some WireEncodable, limit: Int = ReplyCheck.usualLimit)
   where Result: WireDecodable {
     self.init(command, message, limit: limit) { (payload, _) throws(ClientError) in
@@ -44,7 +43,7 @@ struct Exchange<Result: Sendable>: Sendable {
 }
 
 extension Exchange<Nothing> {
-  /// An exchange whose reply is a header alone; what more there is does not matter.
+  /// Makes an exchange whose reply is a header only; further bytes are ignored.
   init(
     _ command: Command, _ message: some WireEncodable, followedBy data: [UInt8] = [],
     descriptors: CarriedDescriptors? = nil
@@ -58,7 +57,7 @@ extension Exchange<Nothing> {
   }
 }
 
-/// The payload of a command or a reply that has none.
+/// The empty payload.
 struct Nothing: WireEncodable, Sendable {
   var wireSize: Int { 0 }
   @_lifetime(bytes: copy bytes)
@@ -66,7 +65,7 @@ struct Nothing: WireEncodable, Sendable {
 }
 
 extension Connection {
-  /// Carries an exchange out on this thread.
+  /// Carries out an exchange on the calling thread.
   func perform<Result>(
     _ exchange: Exchange<Result>, before deadline: Deadline? = nil
   ) throws(ClientError) -> Result {
@@ -78,13 +77,13 @@ extension Connection {
       descriptors: request.descriptors?.take() ?? DescriptorList(), before: deadline,
       into: ReplyBuffers(fixed: buffer, descriptorLimit: request.descriptorLimit)
     ) { $0.copy(request.payload.span) }
-    // Sound: the call has returned, and the buffer lives until this function does.
+    // Sound: the call has returned, and the buffer is valid until this function returns.
     let payload = unsafe Span<UInt8>(
       _unsafeBytes: UnsafeRawBufferPointer(rebasing: buffer[..<reply.count]))
     return note(try exchange.decode(payload, &reply.descriptors))
   }
 
-  /// Carries an exchange out while the task is suspended.
+  /// Carries out an exchange while the task is suspended.
   func perform<Result>(
     _ exchange: Exchange<Result>, before deadline: Deadline? = nil
   ) async throws(ClientError) -> Result {
@@ -93,7 +92,7 @@ extension Connection {
     return note(try exchange.decode(payload.span, &reply.descriptors))
   }
 
-  /// Traces what a device says of itself.
+  /// Traces the replies in which a device describes itself.
   private func note<Result>(_ result: Result) -> Result {
     guard trace.isObserved else { return result }
     switch result {

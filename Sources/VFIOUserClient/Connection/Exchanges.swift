@@ -4,7 +4,7 @@ internal import VFIOUserTransport
 
 /// The commands of the client, each with the check of its reply.
 enum Exchanges {
-  /// Most regions and interrupt types that a device may have; QEMU has the same bounds.
+  /// Maximum number of regions and of interrupt types of a device; the same as QEMU's.
   static let maxRegions: UInt32 = 100
   static let maxInterruptTypes: UInt32 = 50
 
@@ -21,7 +21,7 @@ enum Exchanges {
     return info
   }
 
-  /// Asks for a region, with room for so many bytes of answer.
+  /// Queries a region, with room for `room` bytes of reply.
   static func regionInfo(_ index: RegionIndex, room: Int) -> Exchange<RegionAnswer> {
     Exchange(
       .deviceGetRegionInfo, RegionInfo.request(index, argumentSize: UInt32(room)), limit: room,
@@ -69,12 +69,12 @@ enum Exchanges {
 }
 
 extension Exchanges {
-  /// Room for a few capabilities, so that asking once is the rule.
+  /// Room for a few capabilities, so that one query is usually enough.
   static let usualRoom = 256
-  /// Most bytes of what describes a region.
+  /// Maximum size of a region's description in bytes.
   static let maxRoom: UInt32 = 64 << 10
 
-  /// The room that a server asks for when the usual one was too little.
+  /// Checks the room that a server needs, if the usual room was too small.
   static func room(_ needed: UInt32, _ command: Command) throws(ClientError) -> Int {
     guard needed <= maxRoom else {
       let what = command == .deviceGetRegionInfo ? "its capabilities need" : "it needs"
@@ -84,11 +84,11 @@ extension Exchanges {
   }
 }
 
-/// What a server says of a region.
+/// A reply to DEVICE_GET_REGION_INFO.
 struct RegionAnswer: Sendable {
   let info: RegionInfo
   let capabilities: RegionCapabilities
-  /// Whether the capabilities had room in the answer.
+  /// Whether the capabilities fit into the reply.
   let isComplete: Bool
   let descriptor: RegionDescriptor?
 }
@@ -97,7 +97,7 @@ struct RegionAnswer: Sendable {
 final class RegionDescriptor: Sendable {
   let descriptor: OwnedDescriptor
 
-  /// Takes what came with a reply, if anything did.
+  /// Takes the descriptor of a reply, nil if there is none.
   init?(firstOf descriptors: inout DescriptorList) {
     guard let descriptor = descriptors.takeFirst() else { return nil }
     self.descriptor = descriptor

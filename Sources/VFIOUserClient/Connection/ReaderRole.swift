@@ -1,29 +1,29 @@
 internal import VFIOUserTransport
 
-/// Who reads the socket, and the threads that sleep until their replies are handed out.
+/// The reader's role, and the threads that sleep until their replies are delivered.
 ///
-/// One thread at a time has the role. It passes it on to the first of those that sleep, if there is one.
+/// One thread at a time has the role. It passes it to the first sleeping thread, if there is one.
 struct ReaderRole: ~Copyable {
   private(set) var isTaken = false
   /// The sleeping threads, first to last.
   private(set) var firstAsleep: CallHandle?
   private var lastAsleep: CallHandle?
-  /// When a message that has begun has to be complete, while nobody reads.
+  /// When a message that has begun must be complete, while no thread reads.
   private var messageDue = Deadline.never
 
-  /// Takes the role, unless somebody has it.
+  /// Takes the role, unless another thread has it.
   mutating func take() -> Bool {
     guard !isTaken else { return false }
     isTaken = true
     return true
   }
 
-  /// Nobody has the role any more.
+  /// Gives up the role.
   mutating func drop() { isTaken = false }
 
-  /// Passes the role on to the first thread that sleeps.
+  /// Passes the role to the first sleeping thread.
   ///
-  /// - Returns: false when none does.
+  /// - Returns: false if no thread sleeps.
   mutating func passOn() -> Bool {
     guard let next = firstAsleep else { return false }
     remove(next)
@@ -31,7 +31,7 @@ struct ReaderRole: ~Copyable {
     return true
   }
 
-  /// A thread is about to sleep until its reply is there or it gets the role.
+  /// Adds a thread that will sleep until its reply has come or it gets the role.
   mutating func sleep(_ call: CallHandle) {
     call.signal = .asleep
     call.previous = lastAsleep
@@ -40,10 +40,10 @@ struct ReaderRole: ~Copyable {
     lastAsleep = call
   }
 
-  /// A thread has given up to wait.
+  /// Removes a thread that no longer waits.
   mutating func giveUp(_ call: CallHandle) {
     remove(call)
-    // No longer in the list, so whoever completes the call must not take it out again.
+    // It is no longer in the list, so that completing the call must not remove it again.
     call.signal = .awake
     call.timeOut()
   }
@@ -61,15 +61,15 @@ struct ReaderRole: ~Copyable {
     if let next { next.previous = previous } else { lastAsleep = previous }
   }
 
-  /// Notes when the message that has begun has to be complete.
+  /// Records when the message that has begun must be complete.
   ///
-  /// - Returns: whether that is earlier or later than before, and not never.
+  /// - Returns: whether there is a new time.
   mutating func note(messageDue due: Deadline) -> Bool {
     guard due != messageDue else { return false }
     messageDue = due
     return due != .never
   }
 
-  /// When somebody has to look at a message that has begun: nobody reads who would.
+  /// When the background reader has to check a message that has begun; never while a thread reads.
   var neglectedMessage: Deadline { isTaken ? .never : messageDue }
 }

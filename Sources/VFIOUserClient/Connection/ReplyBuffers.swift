@@ -1,6 +1,6 @@
 internal import VFIOUserTransport
 
-/// What a waiting thread gets: bytes of the payload, and what came with it.
+/// A reply for a waiting thread: size of the payload, and descriptors.
 struct Reply: ~Copyable {
   var count = 0
   var descriptors = DescriptorList()
@@ -8,15 +8,15 @@ struct Reply: ~Copyable {
 
 /// Where the payload of a reply goes: its first bytes to `fixed`, the rest to `data`.
 ///
-/// A longer one is an error of the server's, and consumed.
+/// A longer payload is an error of the server; it is discarded.
 @safe
 struct ReplyBuffers {
   private var fixed: UnsafeMutableRawBufferPointer
   private var data: UnsafeMutableRawBufferPointer
-  /// Most descriptors that the reply may bring.
+  /// Maximum number of descriptors of the reply.
   var descriptorLimit: Int
 
-  /// No room at all.
+  /// Makes empty buffers.
   init() {
     unsafe fixed = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     unsafe data = UnsafeMutableRawBufferPointer(start: nil, count: 0)
@@ -34,15 +34,15 @@ struct ReplyBuffers {
     self.descriptorLimit = descriptorLimit
   }
 
-  /// Most bytes that the reply's payload may have.
+  /// Maximum size of the reply's payload in bytes.
   var size: Int { unsafe fixed.count + data.count }
 
-  /// Copies a payload in, of ``size`` bytes at most.
+  /// Copies a payload of at most ``size`` bytes into the buffers.
   ///
-  /// Called before the thread that has lent the buffers goes on.
+  /// Called before the thread that owns the buffers continues.
   func fill(with payload: Span<UInt8>) {
     precondition(payload.count <= size, "a reply that was not checked")
-    // Sound: the buffers are lent until the call is over, and the count was just compared.
+    // Sound: the buffers are valid until the call has ended, and the count was checked.
     unsafe payload.withUnsafeBytes { bytes in
       let split = unsafe min(bytes.count, fixed.count)
       unsafe fixed.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<split]))

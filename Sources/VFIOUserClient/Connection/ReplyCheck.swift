@@ -2,16 +2,15 @@ internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// What a reply has to be like, whoever waits for it: a thread, a task or a fence.
+/// The check of a reply, the same for threads, tasks and fences.
 struct ReplyCheck {
-  /// Most bytes that the payload of a reply may have that nobody decodes; what more there is does not
-  /// matter.
+  /// Maximum number of payload bytes of a reply that is not decoded; further bytes are ignored.
   static let usualLimit = 64
 
   let command: Command
-  /// Most bytes that the payload may have.
+  /// Maximum size of the payload in bytes.
   let limit: Int
-  /// Most descriptors that may come with it.
+  /// Maximum number of descriptors.
   let descriptorLimit: Int
 
   init(_ command: Command, limit: Int = Self.usualLimit, descriptorLimit: Int) {
@@ -20,7 +19,7 @@ struct ReplyCheck {
     self.descriptorLimit = descriptorLimit
   }
 
-  /// What is wrong with a reply, if anything.
+  /// Why a reply is invalid, nil if it is valid.
   func failure(
     of header: Header, _ payload: Span<UInt8>, _ descriptors: borrowing DescriptorList
   ) -> ClientError? {
@@ -39,7 +38,7 @@ struct ReplyCheck {
     return nil
   }
 
-  /// What is missing in a reply that nobody decodes.
+  /// The error of a reply that is too short and not decoded.
   func shortage(_ payload: Span<UInt8>) -> ClientError? {
     let needed = command == .dmaUnmap ? DMAUnmap.wireSize : 0
     guard payload.count < needed else { return nil }
@@ -47,8 +46,8 @@ struct ReplyCheck {
   }
 }
 
-/// Replies to accesses to regions: about this access, a read with exactly its bytes, a write with none
-/// (specification, "VFIO_USER_REGION_READ", "VFIO_USER_REGION_WRITE").
+/// Replies to region accesses must repeat the access; the reply to a read has exactly its bytes, the reply to
+/// a write none (specification, "VFIO_USER_REGION_READ", "VFIO_USER_REGION_WRITE").
 extension ReplyCheck {
   /// Checks the reply to a read.
   ///
@@ -65,9 +64,9 @@ extension ReplyCheck {
     }
   }
 
-  /// Checks the fixed part of the reply to a read whose bytes have gone elsewhere.
+  /// Checks the fixed part of the reply to a read whose bytes are in another buffer.
   ///
-  /// - Parameter size: bytes of the whole payload.
+  /// - Parameter size: of the whole payload, in bytes.
   static func requireData(
     of access: RegionAccess, _ fixed: Span<UInt8>, size: Int
   ) throws(ClientError) {
@@ -106,7 +105,7 @@ extension ReplyCheck {
 }
 
 extension Header {
-  /// What a reply says of a command that was refused.
+  /// The error of a reply to a refused command.
   func refusal(of command: Command) -> ClientError? {
     flags.contains(.error) ? .refused(command, Errno(peer: error)) : nil
   }

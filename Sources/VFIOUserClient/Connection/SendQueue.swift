@@ -2,19 +2,18 @@ internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// Messages on their way to the socket, which go out in the order in which they were appended.
+/// Messages that wait for the socket; they are sent in the order in which they were appended.
 ///
-/// A large answer is made apart, without the lock (``LargeMessage``), and takes its place behind what is
-/// there when it is complete; what comes after it is appended behind it.
+/// A large answer is written without the lock (``LargeMessage``), and appended when it is complete.
 struct SendQueue: ~Copyable {
   private var outbox = Outbox()
-  /// Each goes out after the one before, the first after `outbox`.
+  /// Sent in order, after `outbox`.
   private var large: [LargeMessage] = []
-  /// Bytes of large messages that are being made.
+  /// Number of bytes of large messages that are being written.
   private var reserved = 0
-  /// Bytes of large messages that the socket has taken, ever.
+  /// Total number of bytes of large messages that the socket has taken.
   private var takenOfLarge: UInt64 = 0
-  /// A large message that is done, for the next one: its room need not be allocated again.
+  /// A sent large message, kept so that the next one need not allocate memory.
   private var spare: LargeMessage?
   /// How often the queue has become empty since the spare was used.
   private var idleRounds = 0
@@ -23,41 +22,41 @@ struct SendQueue: ~Copyable {
   /// Whether posted writes are collected into WRITE_MULTI.
   var collects = false
 
-  /// Most writes in one message.
+  /// Maximum number of writes in one message.
   static let maxCollected = 256
   static let maxCollectedBytes = 8 + maxCollected * RegionWrite.wireSize
-  /// Most bytes that wait for a full socket before a posted write waits as well.
+  /// Maximum number of waiting bytes, beyond which a posted write blocks.
   static let backlogLimit = 1 << 20
-  /// Most bytes of a message that is copied under the lock, which takes a few microseconds.
+  /// Maximum size of a message that is copied under the lock, which takes a few microseconds.
   static let smallLimit = 32 << 10
 
-  /// Whether everything is sent that was appended.
+  /// Whether every appended message was sent.
   var isEmpty: Bool { outbox.isEmpty && large.isEmpty }
 
-  /// Bytes that wait to be sent, those included that are being made.
+  /// Number of bytes that wait to be sent, including messages that are being written.
   var unsentCount: Int {
     large.isEmpty
       ? outbox.unsentCount + reserved
       : large.reduce(outbox.unsentCount + reserved) { $0 + $1.outbox.unsentCount }
   }
 
-  /// Bytes that the socket has taken, ever.
+  /// Total number of bytes that the socket has taken.
   var taken: UInt64 {
     large.reduce(outbox.taken &+ takenOfLarge) { $0 &+ $1.outbox.taken &- $1.takenBefore }
   }
 
-  /// Whether little enough waits for the socket for posted writes to join it.
+  /// Whether the backlog has room for posted writes.
   var hasRoomForPosts: Bool { unsentCount <= Self.backlogLimit }
 
-  /// Whether the last send stopped because too many descriptors are under way.
+  /// Whether the last send stopped because too many descriptors are in flight.
   var lacksReferences: Bool {
     outbox.lacksReferences || large.first?.outbox.lacksReferences ?? false
   }
 
-  /// Appends a message whose payload is written in place; none when `fill` throws.
+  /// Appends a message whose payload is written in place; appends none if `fill` throws.
   ///
-  /// Without memory for it the message is lost, which the next ``send(to:_:)`` says: the server waits for
-  /// what it will not get.
+  /// If there is no memory for it, the message is lost, and the next ``send(to:_:)`` throws, because the
+  /// server would wait for the message without end.
   mutating func append<Failure: Error>(
     _ header: Header, _ size: Int, _ descriptors: consuming DescriptorList,
     _ trace: TracePoint, _ fill: (inout MutableRawSpan) throws(Failure) -> Void
@@ -89,16 +88,16 @@ struct SendQueue: ~Copyable {
     if spare != nil { noteIdleRound() }
   }
 
-  /// What was large a while ago is not kept for ever.
+  /// Frees the spare message if it was not used for a while.
   private mutating func noteIdleRound() {
     idleRounds += 1
     if idleRounds > Outbox.patience { spare = nil }
   }
 
-  /// A message could not be made for want of memory; the next ``send(to:_:)`` says so.
+  /// Notes that a message was lost for want of memory; the next ``send(to:_:)`` throws.
   mutating func loseMessage() { outbox.loseMessage() }
 
-  /// Forgets every message that was not sent.
+  /// Drops every message that was not sent.
   mutating func discard() {
     outbox.discard()
     large.removeAll()
@@ -110,7 +109,7 @@ struct SendQueue: ~Copyable {
 // MARK: Large answers
 
 extension SendQueue {
-  /// Takes room for a large message, to be filled without the lock and then given to ``append(_:)``, or to
+  /// Reserves a large message, to be written without the lock and then passed to ``append(_:)`` or
   /// ``giveBack(_:)``.
   mutating func reserve(_ size: Int) -> LargeMessage {
     reserved += size
@@ -126,7 +125,7 @@ extension SendQueue {
     large.append(message)
   }
 
-  /// Gives back the room of a message that was not made.
+  /// Releases a message that was not written.
   mutating func giveBack(_ message: LargeMessage) {
     reserved -= message.size
     spare = message.outbox.isEmpty ? message : nil
@@ -134,13 +133,13 @@ extension SendQueue {
   }
 }
 
-/// A message that one thread makes without the lock, and hands over to the queue under it.
+/// A message that one thread writes without the lock, and then appends to the queue under the lock.
 ///
-/// Unchecked: touched by the one thread that makes it until it is appended, and under the lock after that.
+/// Unchecked: used by the thread that writes it until it is appended, and then under the lock.
 final class LargeMessage: @unchecked Sendable {
   fileprivate(set) var outbox = Outbox()
   fileprivate(set) var size = 0
-  /// Bytes that the outbox had sent before this message was made.
+  /// Number of bytes that the outbox had sent before this message was made.
   fileprivate var takenBefore: UInt64 = 0
 
   fileprivate func begin(_ size: Int) {
@@ -151,8 +150,8 @@ final class LargeMessage: @unchecked Sendable {
   /// Writes the message.
   ///
   /// - Parameter fill: writes every byte of the payload.
-  /// - Returns: false when there is no memory for it.
-  /// - Throws: what `fill` throws; there is no message then.
+  /// - Returns: false if there is no memory for it.
+  /// - Throws: the error of `fill`; no message is appended then.
   func make<Failure: Error>(
     _ header: Header, _ fill: (inout MutableRawSpan) throws(Failure) -> Void
   ) throws(Failure) -> Bool {
@@ -172,16 +171,16 @@ final class LargeMessage: @unchecked Sendable {
 // MARK: Posted writes
 
 extension SendQueue {
-  /// Takes a posted write into the message that is sent when the socket has room again.
+  /// Adds a posted write to the message that is sent when the socket has room again.
   ///
-  /// - Returns: false when it has to be sent as a message of its own.
+  /// - Returns: false if it has to be sent as a separate message.
   mutating func collect(_ write: RegionWrite) -> Bool {
     guard collects, !isEmpty, collected.count < Self.maxCollected else { return false }
     collected.append(write)
     return true
   }
 
-  /// Puts the collected writes in front of whatever is sent next.
+  /// Appends the collected writes before the next message.
   private mutating func appendCollected(_ trace: TracePoint) {
     guard !collected.isEmpty else { return }
     let message = RegionWriteMulti(writes: collected)
@@ -197,7 +196,7 @@ extension SendQueue {
 }
 
 extension Outbox {
-  /// Appends a message whose payload is written in place; none when `fill` throws.
+  /// Appends a message whose payload is written in place; appends none if `fill` throws.
   fileprivate mutating func append<Failure: Error>(
     _ header: Header, _ size: Int, _ descriptors: consuming DescriptorList,
     _ fill: (inout MutableRawSpan) throws(Failure) -> Void

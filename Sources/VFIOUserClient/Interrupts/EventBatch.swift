@@ -1,14 +1,14 @@
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// Counters of neighbouring vectors that go into one message: all present or all absent.
+/// Eventfds of consecutive vectors for one message: all present or all absent.
 struct EventBatch: Sendable {
   let action: SetInterrupts.Action
   let index: InterruptIndex
   let start: UInt32
   let counters: [EventFD?]
 
-  /// Splits counters into messages of at most `most` descriptors; the range was checked.
+  /// Splits eventfds into messages with at most `most` descriptors; the range was checked.
   static func split(
     _ action: SetInterrupts.Action, _ index: InterruptIndex, _ start: UInt32,
     _ counters: [EventFD?], most: Int
@@ -29,7 +29,7 @@ struct EventBatch: Sendable {
 }
 
 extension Connection {
-  /// The message for a batch, with a descriptor for each counter.
+  /// The message for a batch, with a descriptor for each eventfd.
   func message(for batch: EventBatch) throws(ClientError) -> Exchange<Nothing> {
     let request = SetInterrupts(
       data: .eventDescriptors, action: batch.action, index: batch.index, start: batch.start,

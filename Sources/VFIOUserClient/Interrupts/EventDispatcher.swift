@@ -2,28 +2,27 @@ internal import CLinux
 internal import SystemPackage
 public import VFIOUserTransport
 
-/// A thread that calls back when counters are signalled: one callback at a time, for any number of
-/// counters.
+/// A thread that calls back when eventfds are signalled: one callback at a time, for any number of eventfds.
 ///
-/// A callback that takes long holds up the others of its dispatcher; give it one of its own.
+/// A slow callback delays the others of its dispatcher; use a separate dispatcher for it.
 public final class EventDispatcher: Sendable {
   private let core: Core
 
   /// Starts the thread.
   ///
-  /// - Parameter name: what debuggers show, at most 15 bytes of it.
+  /// - Parameter name: the thread name, of which the first 15 bytes are used.
   public init(_ name: String = "vfio-user-irq") throws(SystemCallError) {
     let core = try Core()
     self.core = core
     try DetachedThread.start(name) { core.run() }
   }
 
-  /// Calls `body` each time the counter is signalled, and at once if it was.
+  /// Calls `body` each time the eventfd is signalled, and immediately if it was signalled before.
   ///
   /// - Parameters:
-  ///   - counter: bound once at most; nobody else may take its count meanwhile.
-  ///   - body: gets the count; runs on the dispatcher's thread.
-  /// - Returns: what ends it; losing it ends it too.
+  ///   - counter: the eventfd; may have one binding only, and no other reader.
+  ///   - body: gets the number of signals; runs on the dispatcher's thread.
+  /// - Returns: the binding; the callbacks end with it.
   public func bind(
     _ counter: EventFD, _ body: @escaping @Sendable (UInt64) -> Void
   ) throws(SystemCallError) -> EventBinding {
@@ -33,9 +32,9 @@ public final class EventDispatcher: Sendable {
   deinit { core.stop() }
 }
 
-/// A callback that is bound to a counter.
+/// A callback that is bound to an eventfd.
 public final class EventBinding: Sendable {
-  /// The counter.
+  /// The eventfd.
   public let counter: EventFD
   private let core: Core
   private let tag: UInt64
@@ -46,14 +45,14 @@ public final class EventBinding: Sendable {
     self.counter = counter
   }
 
-  /// Ends it: when this returns, the callback does not run and will not, unless it is the callback
-  /// itself that calls.
+  /// Ends the callbacks: when this returns, the callback is not running and will not run again, unless it is
+  /// the caller itself.
   public func unbind() { core.remove(tag) }
 
   deinit { unbind() }
 }
 
-/// What the thread and its users share.
+/// The state that the thread and its users share.
 private final class Core: Sendable {
   struct Bound {
     let counter: EventFD
@@ -63,7 +62,7 @@ private final class Core: Sendable {
   struct State {
     var bound: [UInt64: Bound] = [:]
     var lastTag = Core.wakeTag
-    /// Whose callback runs now.
+    /// The binding whose callback is running.
     var running: UInt64?
     var thread: UInt64?
     var isStopped = false

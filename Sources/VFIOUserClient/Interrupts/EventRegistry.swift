@@ -1,8 +1,7 @@
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// The counters that were set for interrupts, and what was masked; kept to be set again after a
-/// reconnection.
+/// The eventfds and masks of interrupts, to be restored after a reconnection.
 final class EventRegistry: Sendable {
   private struct Key: Hashable {
     let action: SetInterrupts.Action
@@ -16,17 +15,17 @@ final class EventRegistry: Sendable {
 
   private let state = Monitor(State())
 
-  /// Changes what is noted of masks.
+  /// Changes the recorded masks.
   func noteMasks(_ change: (inout InterruptMasks) -> Void) { state.withLock { change(&$0.masks) } }
 
-  /// Notes what was set, or taken away.
+  /// Records eventfds that were set or removed.
   func note(_ batch: EventBatch) {
     let key = Key(action: batch.action, index: batch.index)
     state.withLock { state in
       for (offset, counter) in batch.counters.enumerated() {
         state.counters[key, default: [:]][batch.start + UInt32(offset)] = counter
       }
-      // A counter that is newly set for INTx unmasks it.
+      // A newly set eventfd of INTx unmasks it.
       if batch.action == .trigger, batch.index == .intx { state.masks.forget(.intx) }
     }
   }
@@ -39,7 +38,7 @@ final class EventRegistry: Sendable {
     }
   }
 
-  /// What has to be set to have everything as it was, triggers first.
+  /// The requests that restore the eventfds, triggers first.
   func batches(most: Int) -> [EventBatch] {
     state.withLock { state in
       var batches: [EventBatch] = []
@@ -52,10 +51,10 @@ final class EventRegistry: Sendable {
     }
   }
 
-  /// What has to be masked to have everything as it was.
+  /// The requests that restore the masks.
   ///
-  /// Not what is unmasked through a counter as well: nobody knows whether it was, and an interrupt too
-  /// many does less harm than one that does not come.
+  /// Without vectors that an eventfd can unmask: their mask state is unknown, and a superfluous interrupt is
+  /// better than a missing one.
   var maskRequests: [SetInterrupts] {
     state.withLock { state in
       var excluded: [InterruptIndex: [UInt32]] = [:]
@@ -70,7 +69,7 @@ final class EventRegistry: Sendable {
     (key.action == .trigger ? 0 : 1, key.index.rawValue)
   }
 
-  /// Vectors without a gap between them.
+  /// Consecutive vectors.
   private static func runs(_ vectors: [UInt32: EventFD]) -> [(UInt32, [EventFD])] {
     var runs: [(start: UInt32, counters: [EventFD])] = []
     for (number, counter) in vectors.sorted(by: { $0.key < $1.key }) {

@@ -1,10 +1,10 @@
 internal import VFIOUserProtocol
 
-/// The vectors that are masked, as far as the client has said so itself.
+/// The vectors that this client has masked.
 struct InterruptMasks {
   private var masked: [InterruptIndex: RangeSet<UInt64>] = [:]
 
-  /// Notes what was done to vectors; triggering masks nothing.
+  /// Records the masking or unmasking of vectors.
   mutating func note(
     _ action: SetInterrupts.Action, _ index: InterruptIndex, start: UInt32, count: UInt32
   ) {
@@ -16,7 +16,7 @@ struct InterruptMasks {
     }
   }
 
-  /// Notes what was done to those vectors that are chosen.
+  /// Records the masking or unmasking of the vectors whose boolean is true.
   mutating func note(
     _ action: SetInterrupts.Action, _ index: InterruptIndex, start: UInt32, where chosen: [Bool]
   ) {
@@ -25,15 +25,15 @@ struct InterruptMasks {
     }
   }
 
-  /// Nothing of an index is masked any more.
+  /// Removes the masks of an index.
   mutating func forget(_ index: InterruptIndex) { masked[index] = nil }
 
-  /// Nothing is masked any more.
+  /// Removes all masks.
   mutating func forgetAll() { masked.removeAll() }
 
-  /// What has to be done to have everything masked as it was.
+  /// The requests that restore the masks.
   ///
-  /// - Parameter excluded: whether nobody knows if a vector is masked.
+  /// - Parameter excluded: vectors whose mask state is unknown, because an eventfd may have unmasked them.
   func requests(without excluded: [InterruptIndex: [UInt32]]) -> [SetInterrupts] {
     masked.sorted { $0.key.rawValue < $1.key.rawValue }.flatMap { index, vectors in
       var vectors = vectors

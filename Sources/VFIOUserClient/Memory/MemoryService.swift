@@ -2,9 +2,9 @@ internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// The memory that is registered with a device, and the answers to its DMA_READ and DMA_WRITE.
+/// The memory that is registered with a device; answers its DMA_READ and DMA_WRITE.
 ///
-/// Kept across reconnections: what is registered here is what a new connection restores.
+/// Kept across reconnections: a new connection restores what is registered here.
 final class MemoryService: Sendable {
   final class DMAWindow: AddressWindow {
     let address: UInt64
@@ -15,7 +15,7 @@ final class MemoryService: Sendable {
     /// Whether the device gets a descriptor.
     let isShared: Bool
 
-    /// Describes a window that is not empty and does not pass the last address.
+    /// Makes a window that is not empty and does not pass the last address.
     init(
       address: UInt64, size: UInt64, memory: SharedMemory, offset: UInt64, flags: DMAMapFlags,
       isShared: Bool
@@ -30,7 +30,7 @@ final class MemoryService: Sendable {
 
     var last: UInt64 { address + (size - 1) }
 
-    /// Where the window begins in the file of its memory.
+    /// Start of the window in the file of its memory, in bytes.
     var fileOffset: UInt64 { memory.fileOffset + offset }
   }
 
@@ -41,15 +41,15 @@ final class MemoryService: Sendable {
     let count: Int
   }
 
-  /// The parts of an access, in order; the first is kept apart, since one is the rule and needs no
-  /// allocation then.
+  /// The parts of an access, in order; the first is stored separately, so that the usual case of one part
+  /// needs no allocation.
   struct Pieces {
     private var first: Piece?
     private var others: [Piece] = []
 
     var count: Int { first == nil ? 0 : 1 + others.count }
 
-    /// Whether all bytes can be had without a system call.
+    /// Whether all bytes can be accessed without a system call.
     var areMapped: Bool { first?.memory.isMapped ?? true && others.allSatisfy(\.memory.isMapped) }
 
     subscript(index: Int) -> Piece {
@@ -62,18 +62,18 @@ final class MemoryService: Sendable {
     }
   }
 
-  /// Most bytes of one request.
+  /// Maximum number of bytes of one request.
   let maxTransfer: UInt32
   private let windows = Monitor(RegisteredWindows())
-  /// Held from a change of the windows until its message is in the queue, so that the device hears of
-  /// changes in the order in which they were made.
+  /// Held from a change of the windows until its message is queued, so that the device gets the changes in
+  /// order.
   private let order = Monitor(())
 
   init(maxTransfer: UInt32) {
     self.maxTransfer = maxTransfer
   }
 
-  /// Makes a change and queues its message, apart from others.
+  /// Runs a closure that makes a change and queues its message, one at a time.
   func inOrder<Result>(_ body: () throws(ClientError) -> Result) throws(ClientError) -> Result {
     try order.withLock { (_) throws(ClientError) in try body() }
   }
@@ -86,23 +86,23 @@ final class MemoryService: Sendable {
   /// All windows that are registered, ordered by address.
   var all: [DMAWindow] { windows.withLock { $0.registered.all } }
 
-  /// How many windows are registered.
+  /// Number of registered windows.
   var count: Int { windows.withLock { $0.registered.count } }
 
-  /// The registered window that begins and ends exactly there.
+  /// The registered window with exactly this range.
   func window(at address: UInt64, size: UInt64) -> DMAWindow? {
     let (last, wraps) = address.addingReportingOverflow(size &- 1)
     guard size > 0, !wraps else { return nil }
     return windows.withLock { $0.registered.window(address, through: last) }
   }
 
-  /// Whether a device may ask for something.
+  /// Whether a window permits a request.
   var isNeeded: Bool { windows.withLock { $0.count > 0 } }
 
   /// Splits an access at the borders of windows.
   ///
-  /// - Throws: `EFAULT` where no window is, `EACCES` where one does not permit it, `EINVAL` when the
-  ///   address wraps.
+  /// - Throws: `EFAULT` for an address without a window, `EACCES` if a window does not permit the access,
+  ///   `EINVAL` if the range wraps.
   func pieces(of access: DMAAccess, for permission: DMAMapFlags) throws(Errno) -> Pieces {
     guard access.count > 0 else { return Pieces() }
     guard !access.address.addingReportingOverflow(access.count - 1).overflow else {
@@ -127,9 +127,9 @@ final class MemoryService: Sendable {
     }
   }
 
-  /// Copies memory out, piece after piece.
+  /// Copies from memory, piece after piece.
   ///
-  /// - Throws: what the first piece says that cannot be had.
+  /// - Throws: the error of the first piece that fails.
   func copyOut(_ pieces: Pieces, to bytes: inout MutableRawSpan) throws(Errno) {
     var place = 0
     for number in 0..<pieces.count {
@@ -140,9 +140,9 @@ final class MemoryService: Sendable {
     }
   }
 
-  /// Copies into memory, piece after piece.
+  /// Copies to memory, piece after piece.
   ///
-  /// - Throws: what the first piece says that cannot be had; those before it are written.
+  /// - Throws: the error of the first piece that fails; the pieces before it were written.
   func copyIn(_ pieces: Pieces, from bytes: Span<UInt8>) throws(Errno) {
     var place = 0
     for number in 0..<pieces.count {

@@ -1,47 +1,47 @@
 internal import VFIOUserTransport
 
-/// The windows of a client's memory, and how far their coming and going is.
+/// The DMA windows of a client, and the state of their map and unmap commands.
 ///
-/// A window that is taken back may be used by the device until it agrees: only then has it let go
-/// (specification, "VFIO_USER_DMA_UNMAP"). So the window goes on answering, while its place is free for
-/// others, whose messages follow. If the device refuses, the window is where it was.
+/// The device may use a window until it has replied to the unmap (specification, "VFIO_USER_DMA_UNMAP"). So
+/// until then the window still answers DMA messages, while other windows may be mapped at its addresses. If
+/// the device refuses, the window is registered again.
 struct RegisteredWindows {
   typealias DMAWindow = MemoryService.DMAWindow
 
-  /// What the device has, or will have once the messages that are under way have arrived.
+  /// The windows that the device has, or will have after the messages in flight.
   private(set) var registered = WindowTable<DMAWindow>()
-  /// What the device has not answered yet.
+  /// Windows whose map has no reply yet.
   private var arriving = Pile()
   private var leaving: Set<ObjectIdentifier> = []
-  /// What the device has refused to let go, and in whose place others are arriving, which it is about to
-  /// refuse as well.
+  /// Windows whose unmap was refused while a map at the same address is in flight, which will be refused too.
   private var blocked: [DMAWindow] = []
-  /// What the device has taken when nobody waited for that any more: it is to be told that they go.
+  /// Windows that the device mapped after the call was given up; they have to be unmapped.
   private var unwanted: [DMAWindow] = []
-  /// Those that leave or are blocked, as they answer.
+  /// Windows that are being unmapped or are blocked, in the order in which they answer.
   private var leavers = WindowTable<DMAWindow>()
 
-  /// Windows that answer.
+  /// Windows that answer DMA messages.
   var count: Int { registered.count + leavers.count }
 
-  /// The window that answers for an address.
+  /// The window that answers DMA messages for an address.
   ///
-  /// One that leaves before another in its place: the device has not yet heard of the other.
+  /// A window that is being unmapped comes before a newer one at its address, which the device does not have
+  /// yet.
   func window(holding address: UInt64) -> DMAWindow? {
     if leavers.count > 0, let leaver = leavers.window(holding: address) { return leaver }
     return registered.window(holding: address)
   }
 
-  /// Adds a window of which the device is about to be told.
+  /// Adds a window, before its DMA_MAP is sent.
   ///
-  /// - Returns: false when it overlaps with another.
+  /// - Returns: false if it overlaps another.
   mutating func add(_ window: DMAWindow) -> Bool {
     guard registered.insert(window) else { return false }
     arriving.insert(window)
     return true
   }
 
-  /// The device has taken a window, and so has none in its place any more.
+  /// The device has mapped a window, so it has no other at its address.
   mutating func arrived(_ window: DMAWindow) {
     guard arriving.remove(window) else { return }
     unwanted.removeAll { $0.overlaps(window) }
@@ -49,7 +49,7 @@ struct RegisteredWindows {
     blocked.removeAll { $0.overlaps(window) }
   }
 
-  /// The device has not taken a window, which may have been taken back already.
+  /// The device has refused to map a window, which may be unmapped already.
   mutating func refused(_ window: DMAWindow) {
     _ = arriving.remove(window)
     leaving.remove(ObjectIdentifier(window))
@@ -60,13 +60,13 @@ struct RegisteredWindows {
     for other in candidates { putBack(other) }
   }
 
-  /// The device has taken a window late, when it was thought to be refused.
+  /// The device has mapped a window after the call was given up.
   mutating func arrivedUnwanted(_ window: DMAWindow) { unwanted.append(window) }
 
-  /// The unwanted windows of which the device can be told now, and which are forgotten with this.
+  /// Removes and returns the unwanted windows that can be unmapped now.
   ///
-  /// Not those in whose place another is arriving: the device is about to refuse that one, and before it
-  /// has, a message could take the other away.
+  /// Without windows at whose address a map is in flight: the device will refuse that map, and an unmap
+  /// before its reply could remove the wrong window.
   mutating func takeUnwanted() -> [DMAWindow] {
     guard !unwanted.isEmpty else { return [] }
     let due = unwanted.filter { !registered.overlaps($0.address, through: $0.last) }
@@ -74,35 +74,37 @@ struct RegisteredWindows {
     return due
   }
 
-  /// Takes a window back, of which the device is about to be told.
+  /// Removes a window, before its DMA_UNMAP is sent.
   mutating func beginUnmap(_ window: DMAWindow) {
     registered.remove(window)
     leaving.insert(ObjectIdentifier(window))
-    // Of several in one place that leave, the first answers: the device has not heard of the others.
+    // Of several windows at one address that are being unmapped the first answers; the device does not have
+    // the others.
     _ = leavers.insert(window)
   }
 
-  /// The device has let go of a window, late perhaps, when it was thought to stay.
+  /// The device has unmapped a window, perhaps after the call was given up.
   mutating func left(_ window: DMAWindow) {
     leavers.remove(window)
     blocked.removeAll { $0 === window }
     if leaving.remove(ObjectIdentifier(window)) == nil { registered.remove(window) }
   }
 
-  /// The device has not let go of a window that was taken back.
+  /// The device has refused to unmap a window.
   mutating func stays(_ window: DMAWindow) {
     guard leaving.remove(ObjectIdentifier(window)) != nil else { return }
     putBack(window)
   }
 
-  /// Puts a window back, unless others arrive in its place, or are there, which means that it has gone.
+  /// Registers a window again, unless a map at its address is in flight, or another window is there, which
+  /// means that the device has unmapped it.
   private mutating func putBack(_ window: DMAWindow) {
     guard !arriving.overlaps(window) else { return blocked.append(window) }
     leavers.remove(window)
     _ = registered.insert(window)
   }
 
-  /// Windows of which some may be in one place, which is rare.
+  /// Windows that may overlap, which is rare.
   private struct Pile {
     private var table = WindowTable<DMAWindow>()
     private var others: [DMAWindow] = []
@@ -111,9 +113,9 @@ struct RegisteredWindows {
       if !table.insert(window) { others.append(window) }
     }
 
-    /// Takes a window out.
+    /// Removes a window.
     ///
-    /// - Returns: whether it was there.
+    /// - Returns: whether it was registered.
     mutating func remove(_ window: DMAWindow) -> Bool {
       let count = table.count + others.count
       table.remove(window)

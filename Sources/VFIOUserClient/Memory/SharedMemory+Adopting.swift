@@ -3,17 +3,17 @@ internal import SystemPackage
 internal import VFIOUserProtocol
 public import VFIOUserTransport
 
-/// Memory that somebody else allocated: guest RAM of a VMM, as memfd, on hugetlbfs, or in any other file.
+/// Memory that was allocated elsewhere: guest RAM of a VMM in a memfd, on hugetlbfs, or in another file.
 extension SharedMemory {
-  /// Takes over a part of a file and maps it here.
+  /// Adopts a part of a file, and maps it in this process.
   ///
-  /// Mapped read-only if the descriptor or the seals permit no more.
+  /// Mapped read-only if the descriptor or the seals do not permit writing.
   ///
   /// - Parameters:
-  ///   - descriptor: of a memfd or a regular file, open for reading at least. Duplicate it to keep one.
-  ///   - offset: where the memory begins in the file; a multiple of its page size, which is the huge page's on
-  ///     hugetlbfs.
-  ///   - size: bytes, a multiple of that page size, not zero.
+  ///   - descriptor: of a memfd or a regular file, open for reading. Duplicate it to keep one.
+  ///   - offset: start of the memory in the file, in bytes; a multiple of the file's page size (the huge page
+  ///     size on hugetlbfs).
+  ///   - size: in bytes; a multiple of that page size, not zero.
   public convenience init(
     adopting descriptor: consuming OwnedDescriptor, offset: UInt64 = 0, size: UInt64
   ) throws(SharedMemoryError) {
@@ -27,14 +27,14 @@ extension SharedMemory {
     unsafe self.init(file, descriptor, address, isMappedByUs: true)
   }
 
-  /// Takes over a part of a file that is mapped here already.
+  /// Adopts a part of a file that the caller has mapped.
   ///
   /// - Parameters:
   ///   - descriptor: as in ``init(adopting:offset:size:)``.
   ///   - offset: where the part begins in the file, in bytes.
   ///   - size: its bytes.
-  ///   - address: where the caller has mapped the part, shared, readable, and writable if the descriptor is.
-  ///     The mapping has to outlive this object, which does not unmap it.
+  ///   - address: of the caller's mapping of the part: shared, readable, and writable if the descriptor is.
+  ///     The mapping must outlive this object, which does not unmap it.
   @unsafe
   public convenience init(
     adopting descriptor: consuming OwnedDescriptor, offset: UInt64 = 0, size: UInt64,
@@ -44,11 +44,11 @@ extension SharedMemory {
     unsafe self.init(file, descriptor, address, isMappedByUs: false)
   }
 
-  /// Takes over a part of a file that only the device touches.
+  /// Adopts a part of a file that this process does not map.
   ///
-  /// It is not mapped here, and methods that access it end the process. A device that asks for it by message
-  /// gets it through the descriptor: with `pread` and `pwrite`, whose error it is told. On hugetlbfs, `write`
-  /// is not possible, so that a DMA_WRITE gets `EINVAL` there: adopt such memory for devices that send any.
+  /// Methods that access the bytes trap. DMA messages of the device are served with `pread` and `pwrite`,
+  /// whose errors it gets. hugetlbfs does not support `write`, so a DMA_WRITE gets `EINVAL` there: use
+  /// ``init(adopting:offset:size:)`` for devices that send any.
   ///
   /// - Parameters: as in ``init(adopting:offset:size:)``.
   public convenience init(
@@ -59,12 +59,12 @@ extension SharedMemory {
   }
 }
 
-/// A part of a file, after the checks that let it be lent.
+/// A checked part of a file.
 struct LentFile {
   let offset: UInt64
   let size: UInt64
   let permissions: DMAMapFlags
-  /// Whether nobody can make the file shorter.
+  /// Whether the file is sealed against shrinking.
   let isSealed: Bool
 
   init(

@@ -2,11 +2,11 @@ internal import CLinux
 internal import SystemPackage
 internal import VFIOUserTransport
 
-/// Bytes of the memory, for its owner.
+/// Access to the bytes, for the owner of the memory.
 extension SharedMemory {
   /// A copy of `count` bytes.
   ///
-  /// - Precondition: the range lies inside, and the memory is mapped.
+  /// - Precondition: the range lies in the memory, and the memory is mapped.
   public func read(at offset: UInt64, count: Int) -> [UInt8] {
     let source = unsafe pointer(offset, count)
     return unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
@@ -15,9 +15,9 @@ extension SharedMemory {
     }
   }
 
-  /// Copies bytes out into a span.
+  /// Copies bytes to a span.
   ///
-  /// - Precondition: the range lies inside, and the memory is mapped.
+  /// - Precondition: the range lies in the memory, and the memory is mapped.
   public func read(at offset: UInt64, into bytes: inout MutableRawSpan) {
     let source = unsafe pointer(offset, bytes.byteCount)
     unsafe bytes.withUnsafeMutableBytes { unsafe copyOrOnes($0, source) }
@@ -25,12 +25,12 @@ extension SharedMemory {
 
   /// Copies bytes in.
   ///
-  /// - Precondition: the range lies inside, and the memory is mapped.
+  /// - Precondition: the range lies in the memory, and the memory is mapped.
   public func write(at offset: UInt64, from bytes: [UInt8]) { write(at: offset, from: bytes.span) }
 
-  /// Copies bytes of a span in.
+  /// Copies the bytes of a span in.
   ///
-  /// - Precondition: the range lies inside, and the memory is mapped.
+  /// - Precondition: the range lies in the memory, and the memory is mapped.
   public func write(at offset: UInt64, from bytes: Span<UInt8>) {
     let target = unsafe pointer(offset, bytes.count)
     let isDone = unsafe bytes.withUnsafeBytes { unsafe copy($0, to: target) }
@@ -39,7 +39,7 @@ extension SharedMemory {
 
   /// Sets a range to one byte.
   ///
-  /// - Precondition: the range lies inside, and the memory is mapped.
+  /// - Precondition: the range lies in the memory, and the memory is mapped.
   public func fill(at offset: UInt64, count: Int, with byte: UInt8 = 0) {
     let target = unsafe pointer(offset, count)
     guard isGuarded else {
@@ -57,7 +57,7 @@ extension SharedMemory {
     unsafe target.initializeMemory(as: UInt8.self, repeating: .max)
   }
 
-  /// - Returns: false when the file has become too short.
+  /// - Returns: false if the file was truncated.
   private func copy(
     _ source: UnsafeMutableRawPointer, to target: UnsafeMutableRawBufferPointer
   ) -> Bool {
@@ -70,7 +70,7 @@ extension SharedMemory {
     return unsafe clinux_guarded_copy(start, source, target.count) == 0
   }
 
-  /// - Returns: false when the file has become too short.
+  /// - Returns: false if the file was truncated.
   private func copy(_ source: UnsafeRawBufferPointer, to target: UnsafeMutableRawPointer) -> Bool {
     guard let start = source.baseAddress else { return true }
     guard isGuarded else {
@@ -82,14 +82,14 @@ extension SharedMemory {
   }
 }
 
-/// Bytes of the memory, for the DMA messages of a device.
+/// Access to the bytes, for DMA messages of a device.
 extension SharedMemory {
-  /// Whether bytes can be had without a system call, which may wait for a disk.
+  /// Whether bytes can be accessed without a system call, which may block on a disk.
   var isMapped: Bool { unsafe address != nil }
 
-  /// Copies out what a DMA_READ asks for.
+  /// Copies the bytes of a DMA_READ out.
   ///
-  /// - Throws: `EFAULT` when the file has become too short; what `pread` says.
+  /// - Throws: `EFAULT` if the file was truncated; the error of `pread`.
   func answerRead(at offset: UInt64, into bytes: inout MutableRawSpan) throws(Errno) {
     try unsafe bytes.withUnsafeMutableBytes { (target) throws(Errno) in
       guard isMapped else { return unsafe try readByDescriptor(at: offset, into: target) }
@@ -98,9 +98,9 @@ extension SharedMemory {
     }
   }
 
-  /// Copies in what a DMA_WRITE brings.
+  /// Copies the bytes of a DMA_WRITE in.
   ///
-  /// - Throws: `EFAULT` when the file has become too short; what `pwrite` says.
+  /// - Throws: `EFAULT` if the file was truncated; the error of `pwrite`.
   func answerWrite(at offset: UInt64, from bytes: Span<UInt8>) throws(Errno) {
     try unsafe bytes.withUnsafeBytes { (source) throws(Errno) in
       guard isMapped else { return unsafe try writeByDescriptor(at: offset, from: source) }
@@ -138,7 +138,7 @@ extension SharedMemory {
     }
   }
 
-  /// The count of a transfer; none at all means that the file ends there.
+  /// The count of a transfer; 0 means that the file ends there.
   private func transferred(_ result: Int64) throws(Errno) -> Int {
     guard result >= 0 else { throw Errno(rawValue: CInt(truncatingIfNeeded: -result)) }
     guard result > 0 else { throw truncated() }

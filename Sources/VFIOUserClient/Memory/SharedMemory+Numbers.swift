@@ -1,49 +1,47 @@
 internal import Synchronization
 internal import VFIOUserTransport
 
-// What a driver shares with a device beside plain data: queues and doorbells, where the order of accesses
-// is all that counts. Numbers are little endian, as the hosts are.
+// Atomic accesses for queues and doorbells that a driver shares with a device. Numbers are little endian.
 
 extension SharedMemory {
-  /// Loads a number that the device may change at any time; what the device wrote before it is seen by
-  /// everything that comes after.
+  /// Loads a number of 16 bits, with acquiring ordering: later accesses see what the device wrote before it.
   ///
-  /// - Precondition: inside, naturally aligned, and the memory is mapped.
+  /// - Precondition: the number lies in the memory, is naturally aligned, and the memory is mapped.
   public func load(at offset: UInt64, as type: UInt16.Type = UInt16.self) -> UInt16 {
     guard !isGuarded else { return UInt16(truncatingIfNeeded: guardedLoad(offset, 2)) }
     return unsafe word(offset, Atomic<UInt16>.self, 2).pointee.load(ordering: .acquiring)
   }
 
-  /// Loads a number of 32 bits; as above.
+  /// Loads a number of 32 bits, with acquiring ordering.
   public func load(at offset: UInt64, as type: UInt32.Type = UInt32.self) -> UInt32 {
     guard !isGuarded else { return UInt32(truncatingIfNeeded: guardedLoad(offset, 4)) }
     return unsafe word(offset, Atomic<UInt32>.self, 4).pointee.load(ordering: .acquiring)
   }
 
-  /// Loads a number of 64 bits; as above.
+  /// Loads a number of 64 bits, with acquiring ordering.
   public func load(at offset: UInt64, as type: UInt64.Type = UInt64.self) -> UInt64 {
     guard !isGuarded else { return guardedLoad(offset, 8) }
     return unsafe word(offset, Atomic<UInt64>.self, 8).pointee.load(ordering: .acquiring)
   }
 
-  /// Stores a number; a device that sees it sees everything that was written before.
+  /// Stores a number of 32 bits, with releasing ordering: a device that sees it sees what was written before.
   ///
-  /// - Precondition: inside, naturally aligned, and the memory is mapped.
+  /// - Precondition: the number lies in the memory, is naturally aligned, and the memory is mapped.
   public func store(_ number: UInt32, at offset: UInt64) {
     guard !isGuarded else { return guardedStore(UInt64(number), offset, 4) }
     unsafe word(offset, Atomic<UInt32>.self, 4).pointee.store(number, ordering: .releasing)
   }
 
-  /// Stores a number of 64 bits; as above.
+  /// Stores a number of 64 bits, with releasing ordering.
   public func store(_ number: UInt64, at offset: UInt64) {
     guard !isGuarded else { return guardedStore(number, offset, 8) }
     unsafe word(offset, Atomic<UInt64>.self, 8).pointee.store(number, ordering: .releasing)
   }
 
-  /// Nothing after this is done before everything in front of it, loads of what a device wrote included.
+  /// A full memory fence: no access after it happens before an access in front of it.
   public static func fullBarrier() { atomicMemoryFence(ordering: .sequentiallyConsistent) }
 
-  /// All ones when the file has become too short.
+  /// All ones if the file was truncated.
   private func guardedLoad(_ offset: UInt64, _ size: Int) -> UInt64 {
     let place = unsafe alignedPointer(offset, size)
     if let number = unsafe SharedNumber.load(place, size: size) { return number }
@@ -56,7 +54,7 @@ extension SharedMemory {
     if unsafe !SharedNumber.store(number, place, size: size) { noteTruncation() }
   }
 
-  // Sound: inside of the mapping, aligned, and the mapping is memory that atomics may be laid over.
+  // Sound: the number lies in the mapping and is aligned, and the mapping outlives the access.
   @unsafe
   private func word<Word: ~Copyable>(
     _ offset: UInt64, _ type: Word.Type, _ size: Int

@@ -4,7 +4,7 @@ internal import SystemPackage
 public import VFIOUserProtocol
 public import VFIOUserTransport
 
-/// Memory that a client shares with devices: a file, or a part of one, that both may map.
+/// Memory that a client shares with devices: a file, or a part of one.
 ///
 /// | made with | in this process | bytes of DMA messages come from |
 /// |---|---|---|
@@ -13,31 +13,31 @@ public import VFIOUserTransport
 /// | ``init(adopting:offset:size:mappedAt:)`` | mapped by the caller | the caller's mapping |
 /// | ``init(lending:offset:size:)`` | not mapped | `pread` and `pwrite` |
 ///
-/// Devices write to it at any time, so it is only ever copied from and to. A file that is sealed against
-/// shrinking is accessed directly. Any other may be truncated by whoever has its descriptor, devices
-/// included: its accesses are guarded. A DMA message for bytes that are gone is refused with `EFAULT`; of
-/// the methods here a load gives all ones, a store is dropped, and ``isTruncated`` is true from then on.
+/// Devices may write to it at any time, so it can only be copied, or accessed atomically. A file that is
+/// sealed against shrinking is accessed directly. Any other file may be truncated by a process that has its
+/// descriptor, devices included, so its accesses are guarded. After a truncation, a DMA message for missing
+/// bytes is refused with `EFAULT`, a load returns all ones, a store is dropped, and ``isTruncated`` is true.
 @safe
 public final class SharedMemory: @unchecked Sendable {
   /// Bytes.
   public let size: UInt64
-  /// What a device may be allowed to do, by the descriptor's access mode and the seals of its file.
+  /// The permissions that a device may get: from the descriptor's access mode and the file's seals.
   public let permissions: DMAMapFlags
   package let descriptor: OwnedDescriptor
-  /// Where the memory begins in its file.
+  /// Start of the memory in its file, in bytes.
   let fileOffset: UInt64
-  // Sound: `size` bytes are mapped there for the life of this object, by us or as the caller has promised;
-  // every access is compared with `size` first. Either the seal keeps the file as large, or the access is
-  // guarded.
+  // Sound: `size` bytes are mapped there for the life of this object, by this object or, as promised, by the
+  // caller; every access is checked against `size` first. Either the file is sealed against shrinking, or the
+  // access is guarded.
   let address: UnsafeMutableRawPointer?
-  /// Whether the file may become too short, so that each access has to be guarded.
+  /// Whether the file may be truncated, so that each access has to be guarded.
   let isGuarded: Bool
   private let isMappedByUs: Bool
   let truncation = Atomic<Bool>(false)
 
-  /// Allocates memory, all zeros, sealed against shrinking.
+  /// Allocates zeroed memory in a memfd that is sealed against shrinking.
   ///
-  /// - Parameter size: bytes, not zero; a multiple of the page size to be mappable in whole.
+  /// - Parameter size: in bytes, not zero; devices can map whole pages only.
   public init(size: UInt64) throws(SystemCallError) {
     let file = unsafe clinux_memory_file("vfio-user-client", size)
     descriptor = OwnedDescriptor(adopting: try checked("memfd_create", file))
@@ -49,7 +49,7 @@ public final class SharedMemory: @unchecked Sendable {
     isMappedByUs = true
   }
 
-  /// Takes a checked part of a file over.
+  /// Takes ownership of a checked part of a file.
   init(
     _ file: LentFile, _ descriptor: consuming OwnedDescriptor,
     _ address: UnsafeMutableRawPointer?, isMappedByUs: Bool
@@ -83,15 +83,15 @@ public final class SharedMemory: @unchecked Sendable {
     return unsafe mapped
   }
 
-  /// The first byte in this process, nil for memory that is lent by its descriptor alone.
+  /// The address of the first byte in this process, nil if the memory is not mapped here.
   ///
-  /// For what takes addresses, like a memory slot of KVM (`KVM_SET_USER_MEMORY_REGION`) or a system call.
-  /// It stays good until this object is gone. The bytes change at any time, and of a file that is not
-  /// sealed against shrinking they may go, which is a SIGBUS for whoever touches them.
+  /// For a memory slot of KVM (`KVM_SET_USER_MEMORY_REGION`) or a system call. It is valid for the life of
+  /// this object. The bytes may change at any time. If the file is not sealed against shrinking, an access
+  /// after a truncation raises SIGBUS.
   @unsafe
   public var baseAddress: UnsafeMutableRawPointer? { unsafe address }
 
-  /// Whether an access has found that the file has become too short.
+  /// Whether an access has found the file truncated.
   ///
   /// Always false for a file that is sealed against shrinking.
   public var isTruncated: Bool { truncation.load(ordering: .acquiring) }
@@ -100,7 +100,7 @@ public final class SharedMemory: @unchecked Sendable {
 
   /// The address of a range.
   ///
-  /// - Precondition: the range lies inside, and the memory is mapped.
+  /// - Precondition: the range lies in the memory, and the memory is mapped.
   @unsafe
   @inline(__always)
   func pointer(_ offset: UInt64, _ count: Int) -> UnsafeMutableRawPointer {

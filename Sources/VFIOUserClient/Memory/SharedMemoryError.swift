@@ -1,31 +1,31 @@
 internal import SystemPackage
 public import VFIOUserTransport
 
-/// Why memory of others cannot be lent; the description says what to do about it.
+/// Why memory cannot be adopted; the description has the remedy.
 public struct SharedMemoryError: Error, Equatable, Sendable, CustomStringConvertible {
-  /// What kind of reason it is; there may be more in later versions.
+  /// The kinds of reason; later versions may add more.
   public struct Code: Hashable, Sendable {
     private let number: UInt8
 
-    /// No bytes at all.
+    /// The size is zero.
     public static let empty = Code(number: 0)
     /// Offset or size is not a multiple of the file's page size.
     public static let misaligned = Code(number: 1)
-    /// The part does not lie in the file.
+    /// The range does not lie in the file.
     public static let outsideOfFile = Code(number: 2)
     /// The descriptor does not permit reading.
     public static let notReadable = Code(number: 3)
-    /// The descriptor is not one of a file.
+    /// The descriptor is not that of a file.
     public static let notAFile = Code(number: 4)
-    /// The kernel refuses.
+    /// A system call failed.
     public static let system = Code(number: 5)
   }
 
-  /// What kind of reason it is.
+  /// The kind of reason.
   public let code: Code
   /// The cause and the remedy, with the numbers.
   public let description: String
-  /// What the kernel said, of ``Code/system``.
+  /// The errno, for ``Code/system``.
   public let systemCall: SystemCallError?
 
   private init(_ code: Code, _ description: String, _ systemCall: SystemCallError? = nil) {

@@ -1,32 +1,31 @@
 internal import CLinux
 internal import VFIOUserTransport
 
-/// The callbacks of a client's user that run right now: of interrupts, of the handler of requests, of
-/// the observer of reconnections.
+/// The user's callbacks that are running: of interrupts, the request handler, and the reconnection observer.
 ///
-/// Once closed, none begins any more, and whoever closed can wait for those that run. A callback that
-/// closes must not wait: not for itself, and not for others, which may do the same.
+/// After ``close()`` no callback begins, and the caller can wait for the running ones. A callback that closes
+/// must not wait: not for itself, and not for others, which may be closing too.
 final class Callbacks: Sendable {
   private struct State {
     /// The threads that are in a callback.
     var threads: [UInt64] = []
-    /// Whether one of them is in the handler of requests.
+    /// Whether one of them is in the request handler.
     var isHandling = false
     var isClosed = false
   }
 
   private let state = Monitor(State())
 
-  /// Runs a callback, unless they are over.
+  /// Runs a callback, unless callbacks are closed.
   func run(_ body: () -> Void) {
     guard enter() else { return }
     defer { leave() }
     body()
   }
 
-  /// The calling thread is about to call back; ``leave()`` is due then.
+  /// Enters a callback on the calling thread, which must call ``leave()`` after it.
   ///
-  /// - Returns: false when callbacks are over.
+  /// - Returns: false if callbacks are closed.
   func enter() -> Bool {
     let me = clinux_thread_id()
     return state.withLock { state in
@@ -36,12 +35,12 @@ final class Callbacks: Sendable {
     }
   }
 
-  /// The calling thread is about to call the handler of requests, once no other is in it; ``leaveTurn()``
-  /// is due then.
+  /// Enters the request handler on the calling thread, after other threads have left it; the thread must call
+  /// ``leaveTurn()`` after it.
   ///
-  /// - Parameter isWanted: asked now and then: whoever waits for the end of a connection must not wait
-  ///   for a handler that waits for the next.
-  /// - Returns: false when callbacks are over, or this one is not wanted any more.
+  /// - Parameter isWanted: called at intervals; returns false when the connection of the request has ended,
+  ///   so that its end does not wait for the handler.
+  /// - Returns: false if callbacks are closed, or this one is no longer wanted.
   func enterTurn(while isWanted: () -> Bool) -> Bool {
     let me = clinux_thread_id()
     while isWanted() {
@@ -58,13 +57,13 @@ final class Callbacks: Sendable {
     return false
   }
 
-  /// The calling thread has called the handler of requests.
+  /// Leaves the request handler on the calling thread.
   func leaveTurn() {
     state.update { $0.isHandling = false }
     leave()
   }
 
-  /// The calling thread has called back.
+  /// Leaves a callback on the calling thread.
   func leave() {
     let me = clinux_thread_id()
     state.update { state in
@@ -72,9 +71,9 @@ final class Callbacks: Sendable {
     }
   }
 
-  /// Lets none begin any more.
+  /// Closes callbacks: none begins from now on.
   ///
-  /// - Returns: whether it was a callback that called this.
+  /// - Returns: whether the caller is a callback.
   func close() -> Bool {
     let me = clinux_thread_id()
     return state.update { state in
@@ -83,9 +82,9 @@ final class Callbacks: Sendable {
     }
   }
 
-  /// Waits until none runs.
+  /// Waits until no callback is running.
   func wait() { _ = state.withLock(when: { $0.threads.isEmpty }) { _ in } }
 
-  /// Whether none runs.
+  /// Whether no callback is running.
   var isEmpty: Bool { state.withLock { $0.threads.isEmpty } }
 }

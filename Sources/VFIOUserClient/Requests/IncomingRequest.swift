@@ -2,13 +2,13 @@ public import SystemPackage
 public import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// Something that the server asks of the client, to be answered exactly once.
+/// A request of the server, to be answered once.
 ///
-/// Dropping it answers with `EIO`, so that the server never waits for nothing.
+/// If it is dropped without an answer, `EIO` is sent, so that the server does not wait without end.
 public struct IncomingRequest: ~Copyable, Sendable {
-  /// What is asked for.
+  /// The command.
   public let command: Command
-  /// Everything behind the header.
+  /// The payload.
   public let payload: [UInt8]
   let answer: Answer
 
@@ -28,13 +28,13 @@ public struct IncomingRequest: ~Copyable, Sendable {
     answer.give { $0.refuse($1, error) }
   }
 
-  /// Sends at most one answer; with the last reference, one is sent if none was.
+  /// Sends the first answer; its deinit sends `EIO` if there was none.
   final class Answer: Sendable {
     private let header: Header
     private let sender: any RequestSender
     private let isGiven = Monitor(false)
 
-    /// Whether the server that asks is still there.
+    /// Whether the connection of the request still exists.
     var isWanted: Bool { !sender.isGone }
 
     init(_ header: Header, _ sender: any RequestSender) {
@@ -54,15 +54,15 @@ public struct IncomingRequest: ~Copyable, Sendable {
   }
 }
 
-/// Called with each request that registered memory does not answer, on a thread of the client's
-/// own, one at a time, whichever socket or connection it came on.
+/// Called for each request that registered memory does not answer, on a thread of the client, one at a time
+/// for all sockets.
 ///
 /// It may call the client.
 public typealias RequestHandler = @Sendable (consuming IncomingRequest) -> Void
 
-/// Who has asked for something: the connection on which a request has come.
+/// The connection of a request.
 protocol RequestSender: AnyObject, Sendable {
-  /// Whether no answer can reach it any more.
+  /// Whether an answer can no longer be sent.
   var isGone: Bool { get }
   /// Answers a request with a payload.
   func answer(_ header: Header, _ payload: [UInt8])

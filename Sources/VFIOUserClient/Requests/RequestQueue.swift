@@ -11,7 +11,7 @@ final class QueuedRequest: Sendable {
   }
 }
 
-/// The requests that wait for the handler, first come first served.
+/// The requests that wait for the handler, in order.
 struct RequestQueue: ~Copyable {
   var limit = 64
   var hasWorker = false
@@ -20,10 +20,10 @@ struct RequestQueue: ~Copyable {
 
   /// Adds a request.
   ///
-  /// - Returns: false when there are too many.
+  /// - Returns: false if too many wait.
   mutating func append(_ request: QueuedRequest) -> Bool {
     guard waiting.count - taken < limit else { return false }
-    // A queue that never runs empty must not keep what was handled.
+    // A queue that is never empty must not keep handled requests.
     if taken > limit {
       waiting.removeFirst(taken)
       taken = 0
@@ -32,10 +32,10 @@ struct RequestQueue: ~Copyable {
     return true
   }
 
-  /// Takes back what was added last, as there is nobody to handle it.
+  /// Removes the last request, because no handler thread could be started.
   mutating func removeLast() { waiting.removeLast() }
 
-  /// The next one for the worker, or nil, with which the worker ends.
+  /// The next request for the worker, nil if the worker has to end.
   mutating func next() -> QueuedRequest? {
     guard taken < waiting.count else {
       waiting.removeAll()

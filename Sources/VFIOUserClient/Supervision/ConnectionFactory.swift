@@ -1,7 +1,7 @@
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// Makes the connections of a client, all alike.
+/// Makes the connections of a client, with the same options.
 struct ConnectionFactory {
   let options: ClientOptions
   let memory: MemoryService
@@ -14,11 +14,11 @@ struct ConnectionFactory {
       requestLimit: options.requestLimit, service: memory, handler: handler, trace: trace)
   }
 
-  /// The user's handler, as a callback that ends with the client's others.
+  /// The user's handler, wrapped so that it ends with the client's other callbacks.
   private var handler: RequestHandler? {
     guard let handler = options.handler else { return nil }
     return { [callbacks] request in
-      // One at a time, whichever socket they came on. What is not handled is answered by its end.
+      // One at a time for all sockets. A request that is not handled is answered by its deinit.
       let answer = request.answer
       guard callbacks.enterTurn(while: { answer.isWanted }) else { return }
       defer { callbacks.leaveTurn() }
@@ -26,7 +26,7 @@ struct ConnectionFactory {
     }
   }
 
-  /// The socket for the server's commands is read all the time; when it is lost, so is the other.
+  /// Makes the twin connection, which is always read; its loss ends the main connection.
   func makeTwin(
     _ socket: MessageSocket, of main: Connection
   ) throws(ClientError) -> Connection {
@@ -37,17 +37,16 @@ struct ConnectionFactory {
       throw .negotiationFailed("the twin socket is of no use: \(error)")
     }
     twin.onLoss { [weak main] failure in main?.end(failure) }
-    // Before anybody reads.
+    // Before any thread reads.
     twin.setMessageLimit(messageLimit)
     try twin.readInBackground()
     return twin
   }
 
-  /// Most bytes of a message once both sides agreed.
+  /// Maximum size of a message after the negotiation.
   var messageLimit: Int {
     let data = Int(max(options.maxAccess, options.proposal.effectiveMaxDataTransfer))
-    // Nothing stands in front of data that is longer than this; and what describes a region counts as no
-    // data at all.
+    // The longest fixed part before data; a region's description is not limited as data.
     let report = DeviceFeature.wireSize + DMALoggingReport.wireSize
     return Header.wireSize + max(report + data, Int(Exchanges.maxRoom))
   }

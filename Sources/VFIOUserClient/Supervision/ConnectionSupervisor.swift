@@ -4,23 +4,23 @@ internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// The connection of a client, which may be replaced by another one when it is lost.
+/// The connection of a client, which is replaced if it is lost and there is a reconnection policy.
 final class ConnectionSupervisor: Sendable {
-  /// What becomes of calls.
+  /// The phase, which decides what happens to calls.
   private enum Phase {
     /// There was no connection yet.
     case opening
-    /// They use this one, which may be lost: without a reconnection they fail then.
+    /// Calls use this connection. If it is lost and there is no reconnection, they fail.
     case connected(Connection)
-    /// They wait, or fail, as the policy says.
+    /// Calls wait or fail, according to the policy.
     case reconnecting
-    /// They fail for this reason: there will be no other connection.
+    /// Calls fail for this reason: there will be no other connection.
     case lost(ClientError)
-    /// They fail: the user has closed the client. With the reason of a loss, if there was none to come anyway.
+    /// Calls fail: the user has closed the client; with the reason of an earlier final loss.
     case closing(lost: ClientError?)
   }
 
-  /// The thread that waits for losses, to undo them.
+  /// The supervisor thread, which waits for losses and reconnects.
   private enum Watcher: Equatable {
     case none
     case starting
@@ -29,9 +29,9 @@ final class ConnectionSupervisor: Sendable {
 
   private struct State {
     var phase = Phase.opening
-    /// What was agreed on last, also while its connection is lost.
+    /// The last negotiated connection, also after its loss.
     var last: NegotiatedConnection?
-    /// The socket on which an agreement is being sought.
+    /// The socket on which a negotiation is in progress.
     weak var candidate: MessageSocket?
     var watcher = Watcher.none
     var waiting = WaitingTasks()
@@ -50,7 +50,7 @@ final class ConnectionSupervisor: Sendable {
     }
   }
 
-  /// Connects to the device before a deadline; the closure says whether that is still wanted.
+  /// Connects to the device before a deadline; the closure returns whether that is still wanted.
   typealias Opening = @Sendable (Deadline, () -> Bool) throws(SystemCallError) -> MessageSocket
 
   private let opening: Opening
@@ -58,9 +58,9 @@ final class ConnectionSupervisor: Sendable {
 
   init(_ opening: @escaping Opening) { self.opening = opening }
 
-  /// Connects to the device, unless the client is closed meanwhile.
+  /// Connects to the device, until the client is closed.
   ///
-  /// - Parameter time: how long the device may take to accept.
+  /// - Parameter time: maximum time until the device accepts.
   func open(within time: Duration) throws(ClientError) -> MessageSocket {
     do throws(SystemCallError) {
       let socket = try opening(.after(time)) { !isClosed }
@@ -79,7 +79,7 @@ final class ConnectionSupervisor: Sendable {
     }
   }
 
-  /// The agreement that was reached last.
+  /// The last negotiated connection.
   var last: NegotiatedConnection {
     guard let agreement = state.withLock({ $0.last }) else {
       preconditionFailure("a client is only handed out after its first agreement")
@@ -87,17 +87,17 @@ final class ConnectionSupervisor: Sendable {
     return agreement
   }
 
-  /// Takes the first agreement.
+  /// Sets the first connection.
   func begin(with agreement: NegotiatedConnection) {
     state.update { $0.take(agreement) }
   }
 
-  /// Puts an agreement in place of the one before.
+  /// Replaces the connection.
   ///
-  /// - Returns: false when the client was closed meanwhile, or this connection is lost already.
+  /// - Returns: false if the client was closed meanwhile, or the new connection is lost already.
   func replace(with agreement: NegotiatedConnection) -> Bool {
     state.update { state in
-      // Whoever hears of a loss comes to this lock afterwards, so that none is missed.
+      // An observer of the loss takes this lock afterwards, so no loss is missed.
       guard !state.isClosing, !agreement.connection.isLost.load(ordering: .acquiring) else {
         return false
       }
@@ -107,9 +107,9 @@ final class ConnectionSupervisor: Sendable {
     }
   }
 
-  /// The connection for an operation; with a reconnection under way, the policy says what happens.
+  /// The connection for an operation; during a reconnection the policy decides whether to wait.
   ///
-  /// - Parameter deadline: until when to wait for one, nil for the usual time.
+  /// - Parameter deadline: for the wait, nil for the default.
   func current(
     _ options: ClientOptions, before deadline: Deadline?
   ) throws(ClientError) -> Connection {
@@ -134,7 +134,7 @@ final class ConnectionSupervisor: Sendable {
     return try connectionOrReason()
   }
 
-  /// The connection while nothing stands in the way of using it.
+  /// The connection, if it can be used now.
   private var usable: Connection? {
     state.withLock { state in
       if case .connected(let connection) = state.phase { connection } else { nil }
@@ -145,12 +145,12 @@ final class ConnectionSupervisor: Sendable {
     guard case .on(let policy) = options.reconnection, policy.callsMeanwhile == .wait else {
       return false
     }
-    // Who looks for the connection must not wait for it: an observer may call from there.
+    // The supervisor thread must not wait for the connection: an observer may call from it.
     let me = Watcher.running(thread: clinux_thread_id())
     return state.withLock { $0.isReconnecting && $0.watcher != me }
   }
 
-  /// The last connection, which may be lost, or why there is none.
+  /// The last connection, which may be lost; throws if there is none.
   private func connectionOrReason() throws(ClientError) -> Connection {
     let (last, reason) = state.withLock { state -> (NegotiatedConnection?, ClientError?) in
       switch state.phase {
@@ -162,7 +162,7 @@ final class ConnectionSupervisor: Sendable {
     return last.connection
   }
 
-  /// Suspends until it is known whether there is another connection, or the time is up.
+  /// Suspends until the reconnection has ended or the time runs out.
   private func awaitOutcome(before deadline: Deadline) async {
     let ticket = state.withLock { $0.waiting.arrive() }
     let alarm = Task { [self] in
@@ -186,10 +186,10 @@ final class ConnectionSupervisor: Sendable {
     state.withLock { $0.waiting.leave(ticket) }?.resume()
   }
 
-  /// Notes what a device has agreed to, for the next connection to restore.
+  /// Records a change that the device has accepted, for the next connection to restore.
   ///
-  /// - Throws: ``ClientError/disconnected(_:)`` when the connection has been lost since and is being
-  ///   replaced, or was: the other device has not heard of it.
+  /// - Throws: ``ClientError/disconnected(_:)`` if the connection was lost since, so that the next device
+  ///   does not have the change.
   func note(on connection: Connection, _ change: () -> Void) throws(ClientError) {
     let isCurrent = state.withLock { state in
       guard case .connected(let usable) = state.phase, usable === connection else { return false }
@@ -199,12 +199,12 @@ final class ConnectionSupervisor: Sendable {
     guard isCurrent else { throw .disconnected(connection.sendFailure ?? .closedByUs) }
   }
 
-  /// How many tasks wait, or are about to.
+  /// Number of tasks that wait, or are about to.
   var waiterCount: Int { state.withLock { $0.waiting.count } }
 
-  /// The connection is lost, and another one is being looked for.
+  /// Begins a reconnection after a loss.
   ///
-  /// - Returns: false when the client was closed, or the device given up.
+  /// - Returns: false if the client was closed, or has given up.
   func beginReconnecting() -> Bool {
     state.update { state in
       switch state.phase {
@@ -216,7 +216,7 @@ final class ConnectionSupervisor: Sendable {
     }
   }
 
-  /// There will be no other connection.
+  /// Ends the reconnection: calls fail from now on.
   func stopReconnecting(_ error: ClientError) {
     state.update { state in
       state.phase = state.isClosing ? .closing(lost: error) : .lost(error)
@@ -226,14 +226,14 @@ final class ConnectionSupervisor: Sendable {
 
   var isClosed: Bool { state.withLock { $0.isClosing } }
 
-  /// Waits, unless the client is closed meanwhile.
+  /// Waits, until the client is closed.
   ///
   /// - Returns: whether it was closed.
   func pause(_ duration: Duration) -> Bool {
     state.withLock(when: { $0.isClosing }, before: .after(duration)) { _ in true } ?? false
   }
 
-  /// Runs the thread that waits for losses.
+  /// Starts the supervisor thread.
   func watch(_ body: @escaping @Sendable () -> Void) throws(SystemCallError) {
     state.update { $0.watcher = .starting }
     do throws(SystemCallError) {
@@ -248,9 +248,9 @@ final class ConnectionSupervisor: Sendable {
     }
   }
 
-  /// Ends the connection and the search for another.
+  /// Ends the connection and a reconnection.
   ///
-  /// - Parameter waits: whether until no thread of theirs is left.
+  /// - Parameter waits: whether to wait until all their threads have ended.
   func close(waits: Bool) {
     let (last, candidate) = state.update { state in
       if case .lost(let reason) = state.phase {
@@ -268,10 +268,10 @@ final class ConnectionSupervisor: Sendable {
     _ = state.withLock(when: { $0.watcher == .none }) { _ in }
   }
 
-  /// What the connection is doing.
+  /// The state of the connection.
   func clientState(_ callbacks: Callbacks) -> ClientState {
     let current = state.withLock { $0.last }
-    // First the failure: whoever sees it finds that the search has begun, never a moment before.
+    // The failure is read first: a caller that sees it also sees that the reconnection has begun.
     let failure = current?.connection.failure
     let (hasEnded, noCallbacks) = (current?.hasEnded ?? true, callbacks.isEmpty)
     return state.withLock { state in

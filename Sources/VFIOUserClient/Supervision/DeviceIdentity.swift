@@ -1,13 +1,13 @@
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// What must be the same when a device comes back.
+/// The properties that must be the same after a reconnection.
 struct DeviceIdentity: Equatable, Sendable {
   private let numbers: [UInt8]
   private let regions: [RegionInfo]
   private let interrupts: [InterruptInfo]
 
-  /// Asks the device behind a connection.
+  /// Queries the device of a connection.
   init(_ connection: Connection, before deadline: Deadline) throws(ClientError) {
     let info = try connection.perform(
       Exchanges.deviceInfo, before: connection.usualDeadline(atMost: deadline))
@@ -30,9 +30,9 @@ struct DeviceIdentity: Equatable, Sendable {
     numbers = try Self.numbers(connection, regions, deadline)
   }
 
-  /// Vendor and device, revision and class, subsystem; what lies between is state.
+  /// The numbers: vendor and device, revision and class, subsystem.
   ///
-  /// Of a device whose configuration space cannot be read, or is too short, as much as there is.
+  /// Fewer if configuration space cannot be read or is too short.
   private static func numbers(
     _ connection: Connection, _ regions: [RegionInfo], _ deadline: Deadline
   ) throws(ClientError) -> [UInt8] {

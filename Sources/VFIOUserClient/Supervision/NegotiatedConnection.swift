@@ -2,16 +2,16 @@ internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// A connection on which both sides have agreed.
+/// A connection after the negotiation.
 struct NegotiatedConnection: Sendable {
   let connection: Connection
-  /// Where the server's commands come in, if not on the same socket.
+  /// The twin connection for the server's commands, if there is one.
   let twin: Connection?
   let version: VersionMessage
 
-  /// Proposes, and checks the answer.
+  /// Negotiates version and capabilities.
   ///
-  /// - Parameter deadline: when it has to be there, if that is earlier than usual.
+  /// - Parameter deadline: of the reply, if earlier than the default.
   init(
     _ socket: MessageSocket, _ factory: ConnectionFactory, before deadline: Deadline = .never
   ) throws(ClientError) {
@@ -78,7 +78,7 @@ struct NegotiatedConnection: Sendable {
     return result
   }
 
-  /// Checks the answer against the proposal (specification, "Version").
+  /// Checks the reply against the proposal (specification, "Version").
   private static func check(
     _ payload: Span<UInt8>, _ proposal: VersionMessage
   ) throws(ClientError) -> VersionMessage {
@@ -93,11 +93,11 @@ struct NegotiatedConnection: Sendable {
         "the server speaks version \(answer.major).\(answer.minor), "
           + "this client up to \(proposal.major).\(proposal.minor)")
     }
-    // What was not proposed is not agreed on; libvfio-user names some. It is ignored.
+    // Capabilities that were not proposed are ignored; libvfio-user sends some.
     //
-    // Numbers are no part of that: each side states limits of its own, of what it can take in one
-    // message, transfer, map. A server may name larger ones than ours (libvfio-user names its own
-    // whatever was proposed). Its numbers bound what we send, ours what it may send.
+    // Numbers are not negotiated: each side states its own limits for received messages, transfers and maps.
+    // A server's numbers may be larger than the client's (libvfio-user always sends its own). They limit what
+    // the client sends; the client's numbers limit what the server sends.
     var agreed = answer
     if !proposal.capabilities.effectiveTwinSocket.supported { agreed.capabilities.twinSocket = nil }
     if proposal.capabilities.writeMultiple != true { agreed.capabilities.writeMultiple = nil }
@@ -105,7 +105,7 @@ struct NegotiatedConnection: Sendable {
     return agreed
   }
 
-  /// The twin socket, if the server set one up.
+  /// The twin socket, if the server has made one.
   private static func twinDescriptor(
     _ answer: VersionMessage, _ descriptors: inout DescriptorList, isWanted: Bool
   ) throws(ClientError) -> TwinDescriptor? {
@@ -123,29 +123,29 @@ struct NegotiatedConnection: Sendable {
     return TwinDescriptor(descriptor)
   }
 
-  /// Ends both sockets.
+  /// Ends both connections.
   func disconnect() {
     connection.disconnect()
     twin?.disconnect()
   }
 
-  /// Ends both sockets, and does not wait for their threads.
+  /// Ends both connections, without waiting for their threads.
   func end(_ failure: StreamError) {
     connection.end(failure)
     twin?.end(failure)
   }
 
-  /// Whether no thread of theirs is left.
+  /// Whether the threads of both have ended.
   var hasEnded: Bool { connection.hasEnded && twin?.hasEnded ?? true }
 }
 
-/// Carries a socket's descriptor through places where only copyable values pass.
+/// Holds a socket's descriptor where values have to be copyable.
 final class TwinDescriptor: Sendable {
   private let descriptor: Monitor<OwnedDescriptor?>
 
   init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = Monitor(consume descriptor) }
 
-  /// Gives it away; once.
+  /// Takes the descriptor, once.
   func take() -> OwnedDescriptor {
     guard let taken = descriptor.withLock({ $0.take() }) else {
       preconditionFailure("a twin socket was taken twice")

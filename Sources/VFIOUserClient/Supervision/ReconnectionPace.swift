@@ -1,13 +1,13 @@
 internal import VFIOUserTransport
 
-/// How long to wait between attempts.
+/// The delays between attempts to reconnect.
 ///
-/// A connection that is lost again before it has stood for the longest wait counts as one more attempt,
-/// or a server that hangs up on everybody would be asked without a pause.
+/// A connection that is lost within the longest delay counts as another attempt; otherwise a server that
+/// closes every connection would be called without a pause.
 struct ReconnectionPace {
   private let policy: ReconnectionPolicy
   private var delay: Duration
-  /// When the connection has stood long enough.
+  /// When the connection has lasted long enough.
   private var proven: UInt64 = 0
 
   init(_ policy: ReconnectionPolicy) {
@@ -15,19 +15,19 @@ struct ReconnectionPace {
     delay = policy.firstDelay
   }
 
-  /// There is a connection again.
+  /// The connection is restored.
   mutating func restored() { proven = Deadline.after(policy.maxDelay).instant }
 
-  /// It is lost.
+  /// The connection is lost.
   ///
-  /// - Returns: whether to wait before the first attempt.
+  /// - Returns: whether to wait before the next attempt.
   mutating func lost(at moment: UInt64) -> Bool {
     guard moment >= proven else { return true }
     delay = policy.firstDelay
     return false
   }
 
-  /// The next wait.
+  /// The next delay.
   mutating func next() -> Duration {
     defer { delay = min(delay * 2, policy.maxDelay) }
     return delay

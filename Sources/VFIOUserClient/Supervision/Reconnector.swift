@@ -1,7 +1,7 @@
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// The thread that waits for losses and undoes them.
+/// The supervisor thread: waits for losses and reconnects.
 final class Reconnector: Sendable {
   private struct Loss {
     let reason: StreamError
@@ -29,15 +29,15 @@ final class Reconnector: Sendable {
     self.identity = identity
   }
 
-  /// Has a connection report its loss, also while nobody uses it.
+  /// Registers for the loss of a connection, and has it read in the background.
   func watch(_ connection: Connection) throws(ClientError) {
     connection.onLoss { [weak self] failure in self?.note(failure) }
-    // Whoever calls until the loss waits as well: what cannot be sent is for the next connection.
+    // From now on calls wait: nothing can be sent on this connection any more.
     connection.onServerGone { [weak self] in _ = self?.supervisor.beginReconnecting() }
     try connection.readInBackground()
   }
 
-  /// Takes note of a loss, before anybody else hears of it: whoever calls from now on waits.
+  /// Records a loss, before callers get their errors; calls wait from now on.
   private func note(_ failure: StreamError) {
     _ = supervisor.beginReconnecting()
     let deadline = policy.maxDowntime.map { Deadline.after($0) } ?? .never
@@ -45,7 +45,7 @@ final class Reconnector: Sendable {
     loss.update { $0 = noted }
   }
 
-  /// Runs until the client is closed or a device is given up.
+  /// Runs until the client is closed or has given up.
   func run() {
     var pace = ReconnectionPace(policy)
     while true {
@@ -54,8 +54,7 @@ final class Reconnector: Sendable {
         return loss
       }
       guard let loss = noted ?? nil, supervisor.beginReconnecting() else { return }
-      // Both of its sockets. It also has this thread wait until everybody has heard of the loss, and what
-      // was under way is undone.
+      // Ends both connections, and waits until every call has failed and its effects are undone.
       supervisor.last.end(loss.reason)
       tell(.lost(loss.reason))
       do throws(ClientError) {
@@ -78,9 +77,9 @@ final class Reconnector: Sendable {
     factory.callbacks.run { observer(event) }
   }
 
-  /// Tries until it works.
+  /// Tries to reconnect until it succeeds.
   ///
-  /// - Returns: how many attempts it took, nil when the client was closed.
+  /// - Returns: the number of attempts, nil if the client was closed.
   private func reconnect(
     _ pace: inout ReconnectionPace, before deadline: Deadline
   ) throws(ClientError) -> Int? {
@@ -108,24 +107,23 @@ final class Reconnector: Sendable {
     supervisor.pause(min(pace.next(), deadline.rest))
   }
 
-  /// Puts an agreement in place of the one before.
+  /// Replaces the connection.
   ///
-  /// - Returns: false when it is of no use any more.
+  /// - Returns: false if it cannot be used any more.
   private func take(_ agreement: NegotiatedConnection) -> Bool {
-    // Before anybody can use it: whoever sees it lost finds that the search has begun.
+    // Before calls can use it, so that its loss begins a reconnection.
     let isWatched = (try? watch(agreement.connection)) != nil
     if isWatched, supervisor.replace(with: agreement) { return true }
     agreement.disconnect()
-    // Nobody else reports one: the connection before is lost, and of this one no thread is left.
+    // No other loss is reported: the previous connection is lost, and the threads of this one have ended.
     loss.update { $0 = nil }
     return false
   }
 
-  /// Most windows that are on their way at once: each takes an identifier, a descriptor, and time that
-  /// the device has for all of them together.
+  /// Maximum number of DMA_MAPs in flight: each takes an ID and a descriptor, and they share one timeout.
   private static let maxAtOnce = 256
 
-  /// Checks that it is the same device, and registers everything again.
+  /// Checks that the device is the same, and restores DMA windows, eventfds and masks.
   private func restore(
     _ agreement: NegotiatedConnection, before deadline: Deadline
   ) throws(ClientError) {
@@ -134,7 +132,7 @@ final class Reconnector: Sendable {
       guard try DeviceIdentity(connection, before: deadline) == identity else {
         throw .deviceChanged
       }
-      // In order: what is being changed on the lost connection fails, and is undone by then.
+      // In order: changes on the lost connection have failed and are undone by then.
       let windows = try factory.memory.inOrder { factory.memory.all }
       for start in stride(from: 0, to: windows.count, by: Self.maxAtOnce) {
         let group = FenceGroup()
@@ -153,7 +151,7 @@ final class Reconnector: Sendable {
 }
 
 extension EventRegistry {
-  /// Sets everything as it was, at a device that has just come back.
+  /// Restores eventfds and masks.
   fileprivate func restore(
     _ agreement: NegotiatedConnection, before deadline: Deadline
   ) throws(ClientError) {
@@ -163,7 +161,7 @@ extension EventRegistry {
       _ = try connection.perform(
         connection.message(for: batch), before: connection.usualDeadline(atMost: deadline))
     }
-    // Behind the counters: setting one for INTx unmasks it.
+    // After the eventfds: setting one for INTx unmasks it.
     for request in maskRequests {
       connection.trace.record(.interrupts(request))
       _ = try connection.perform(

@@ -1,13 +1,13 @@
-/// Tasks that wait until it is known whether there is another connection.
+/// Tasks that wait for the end of a reconnection.
 struct WaitingTasks {
   typealias Ticket = UInt64
 
   private var continuations: [Ticket: CheckedContinuation<Void, Never>] = [:]
-  /// Of those that have come and not gone: neither is their time up, nor were they cancelled.
+  /// The tickets of tasks whose wait was not ended by a timeout or a cancellation.
   private var tickets: Set<Ticket> = []
   private var lastTicket: Ticket = 0
 
-  /// How many wait, or are about to.
+  /// Number of tasks that wait, or are about to.
   var count: Int { max(tickets.count, continuations.count) }
 
   /// A task is about to wait.
@@ -19,7 +19,7 @@ struct WaitingTasks {
 
   /// A task waits.
   ///
-  /// - Returns: false when it was cancelled, or its time has come, before that.
+  /// - Returns: false if its wait was already ended.
   mutating func wait(_ ticket: Ticket, _ continuation: CheckedContinuation<Void, Never>) -> Bool {
     guard tickets.contains(ticket) else { return false }
     continuations[ticket] = continuation
@@ -30,13 +30,13 @@ struct WaitingTasks {
   ///
   /// Idempotent, so a late time-out is harmless.
   ///
-  /// - Returns: what to resume then.
+  /// - Returns: the continuation to resume, if the task waits.
   mutating func leave(_ ticket: Ticket) -> CheckedContinuation<Void, Never>? {
     tickets.remove(ticket)
     return continuations.removeValue(forKey: ticket)
   }
 
-  /// Ends the wait of all of them, on a thread of the runtime: see ``AsyncCall/resumeLater(_:)``.
+  /// Resumes all of them on a thread of the runtime; see ``AsyncCall/resumeLater(_:)``.
   mutating func resumeAll() {
     let all = Array(continuations.values)
     continuations.removeAll()

@@ -2,21 +2,21 @@ public import SystemPackage
 public import VFIOUserProtocol
 public import VFIOUserTransport
 
-/// Errors of each reason, of which it is not known where they happened.
+/// Errors of each reason, without a place.
 extension ClientError {
-  /// The server answered with an errno; the connection is in order.
+  /// The server refused the command with an errno; the connection is usable.
   public static func refused(_ command: Command, _ errno: Errno) -> ClientError {
     ClientError(.refused(command, errno))
   }
-  /// The server's reply cannot be what the command asked for; the connection is in order.
+  /// The server's reply does not have the form that the command requires; the connection is usable.
   public static func malformedReply(_ command: Command, _ error: WireError) -> ClientError {
     ClientError(.malformedReply(command, error))
   }
-  /// The server's reply is well formed and says something that cannot be.
+  /// The server's reply is well formed, but its values are impossible.
   public static func implausibleReply(_ command: Command, _ why: String) -> ClientError {
     ClientError(.implausibleReply(command, why))
   }
-  /// The two sides could not agree on a version and capabilities; the text says on what.
+  /// Version or capabilities do not match; the text has the details.
   public static func negotiationFailed(_ why: String) -> ClientError {
     ClientError(.negotiationFailed(why))
   }
@@ -24,19 +24,19 @@ extension ClientError {
   public static func timedOut(_ command: Command) -> ClientError {
     ClientError(.timedOut(command))
   }
-  /// A memory window was refused before anything was sent; the text says why.
+  /// A DMA window was refused before a message was sent; the text has the reason.
   public static func badWindow(_ why: String) -> ClientError {
     ClientError(.badWindow(why))
   }
-  /// A range of interrupts was refused before anything was sent; the text says why.
+  /// A range of interrupts was refused before a message was sent; the text has the reason.
   public static func badRange(_ why: String) -> ClientError {
     ClientError(.badRange(why))
   }
-  /// What the device says of a region cannot be mapped; the text says why.
+  /// A region cannot be mapped as the device describes it; the text has the reason.
   public static func unmappable(_ region: RegionIndex, _ why: String) -> ClientError {
     ClientError(.unmappable(region, why))
   }
-  /// The bytes are not inside of one mapped area that allows the access.
+  /// The bytes do not lie in one mapped area that permits the access.
   public static func notMapped(_ region: RegionIndex, offset: UInt64, count: Int) -> ClientError {
     ClientError(.notMapped(region, offset: offset, count: count))
   }
@@ -44,13 +44,13 @@ extension ClientError {
   public static func truncatedMapping(_ region: RegionIndex, offset: UInt64) -> ClientError {
     ClientError(.truncatedMapping(region, offset: offset))
   }
-  /// After a reconnection another device answered than before.
+  /// After a reconnection the device is another one than before.
   public static let deviceChanged = ClientError(.deviceChanged)
-  /// The task that asked was cancelled.
+  /// The task was cancelled.
   public static let cancelled = ClientError(.cancelled)
-  /// 65,535 commands wait for their replies, as many as there are identifiers.
+  /// 65,535 commands wait for their replies, so no message ID is free.
   public static let tooManyInFlight = ClientError(.tooManyInFlight)
-  /// Somebody listens at the device's path and has accepted nobody for as long.
+  /// A process listens at the device's path, but has not accepted the connection for this time.
   public static func notAccepting(within time: Duration) -> ClientError {
     ClientError(.notAccepting(within: time))
   }

@@ -2,39 +2,39 @@ public import SystemPackage
 public import VFIOUserProtocol
 public import VFIOUserTransport
 
-/// Why an operation of the client failed, and where.
+/// Why and where an operation of the client failed.
 ///
-/// Errors are equal when their reasons are, wherever they have come from.
+/// Two errors are equal if their reasons are equal.
 public struct ClientError: Error, Equatable, Sendable {
-  /// What went wrong; there may be more in later versions, so switch with a `default`.
+  /// The reasons; later versions may add cases, so switch with a `default`.
   public enum Reason: Equatable, Sendable {
-    /// The server answered with an errno; the connection is in order.
+    /// The server refused the command with an errno; the connection is usable.
     case refused(Command, Errno)
-    /// The server's reply cannot be what the command asked for; the connection is in order.
+    /// The server's reply does not have the form that the command requires; the connection is usable.
     case malformedReply(Command, WireError)
-    /// The server's reply is well formed and says something that cannot be.
+    /// The server's reply is well formed, but its values are impossible.
     case implausibleReply(Command, String)
-    /// The two sides could not agree on a version and capabilities; the text says on what.
+    /// Version or capabilities do not match; the text has the details.
     case negotiationFailed(String)
     /// No reply came in time.
     case timedOut(Command)
-    /// A memory window was refused before anything was sent; the text says why.
+    /// A DMA window was refused before a message was sent; the text has the reason.
     case badWindow(String)
-    /// A range of interrupts was refused before anything was sent; the text says why.
+    /// A range of interrupts was refused before a message was sent; the text has the reason.
     case badRange(String)
-    /// What the device says of a region cannot be mapped; the text says why.
+    /// A region cannot be mapped as the device describes it; the text has the reason.
     case unmappable(RegionIndex, String)
-    /// The bytes are not inside of one mapped area that allows the access.
+    /// The bytes do not lie in one mapped area that permits the access.
     case notMapped(RegionIndex, offset: UInt64, count: Int)
     /// The device has truncated the file behind a mapped region.
     case truncatedMapping(RegionIndex, offset: UInt64)
-    /// After a reconnection another device answered than before.
+    /// After a reconnection the device is another one than before.
     case deviceChanged
-    /// The task that asked was cancelled.
+    /// The task was cancelled.
     case cancelled
-    /// 65,535 commands wait for their replies, as many as there are identifiers.
+    /// 65,535 commands wait for their replies, so no message ID is free.
     case tooManyInFlight
-    /// Somebody listens at the device's path and has accepted nobody for as long.
+    /// A process listens at the device's path, but has not accepted the connection for this time.
     case notAccepting(within: Duration)
     /// The connection is lost.
     case disconnected(StreamError)
@@ -42,9 +42,9 @@ public struct ClientError: Error, Equatable, Sendable {
     case system(SystemCallError)
   }
 
-  /// What went wrong.
+  /// The reason.
   public let reason: Reason
-  /// Where; a class, since an error is handed on through many places that nothing happens in.
+  /// Where it happened; a class, so that an error is small.
   private let place: Place?
 
   init(_ reason: Reason) { self.init(reason, nil) }
@@ -76,10 +76,10 @@ extension ClientError {
   /// The device's socket, if the client could not connect to it.
   public var path: FilePath? { place?.path }
 
-  /// The access to a region that failed; one message, which may be a part of a longer access.
+  /// The access to a region that failed: one message, which may be a part of a longer access.
   public var access: RegionAccess? { place?.access }
 
-  /// The region that it is about.
+  /// The region of the failed operation.
   public var region: RegionIndex? {
     switch reason {
     case .unmappable(let region, _), .notMapped(let region, _, _), .truncatedMapping(let region, _):
@@ -88,7 +88,7 @@ extension ClientError {
     }
   }
 
-  /// Where in the region.
+  /// The offset in the region.
   public var offset: UInt64? {
     switch reason {
     case .notMapped(_, let offset, _), .truncatedMapping(_, let offset): offset
@@ -106,7 +106,7 @@ extension ClientError {
     }
   }
 
-  /// What the device, or the kernel, has said.
+  /// The errno of the device or the kernel.
   public var errno: Errno? {
     switch reason {
     case .refused(_, let errno): errno
@@ -115,15 +115,15 @@ extension ClientError {
     }
   }
 
-  /// The same at a device's socket.
+  /// The same error, with the path of the device's socket.
   func at(_ path: FilePath) -> ClientError { ClientError(reason, Place(path, access)) }
 
-  /// The same of an access to a region.
+  /// The same error, with an access to a region.
   func at(_ access: RegionAccess) -> ClientError { ClientError(reason, Place(path, access)) }
 }
 
 extension ClientError: CustomStringConvertible {
-  /// A sentence that names the cause, and the access to a region if it was one.
+  /// A sentence with the cause, and with the access to a region if there is one.
   public var description: String {
     guard let access else { return reason.description }
     return "\(reason) (\(access.count) bytes at \(access.offset) of \(access.region))"
@@ -131,7 +131,7 @@ extension ClientError: CustomStringConvertible {
 }
 
 extension ClientError.Reason: CustomStringConvertible {
-  /// A sentence that names the cause.
+  /// A sentence with the cause.
   public var description: String {
     switch self {
     case .refused(let command, let errno): "the device refused \(command): \(errno.description)"
@@ -159,7 +159,7 @@ extension ClientError.Reason: CustomStringConvertible {
 }
 
 extension Errno {
-  /// What a peer wrote into an error reply; it may leave the number out.
+  /// The errno of an error reply; a peer may send 0.
   init(peer number: UInt32) {
     self.init(rawValue: number == 0 ? Errno.ioError.rawValue : CInt(clamping: number))
   }

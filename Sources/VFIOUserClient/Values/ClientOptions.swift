@@ -1,35 +1,36 @@
 public import VFIOUserProtocol
 public import VFIOUserTransport
 
-/// What a client proposes, and for how long it waits.
+/// The options of a client: proposed capabilities, limits, timeouts, handlers.
 public struct ClientOptions: Sendable {
-  /// What the VERSION message proposes.
+  /// The capabilities that the VERSION message proposes.
   ///
   /// `max_data_xfer_size` also bounds the DMA requests that the server may send; no more than
   /// ``/VFIOUserProtocol/Limits/maxDataTransfer`` is proposed.
   public var proposal: Capabilities
-  /// How long a command may take from sending to reply, unless a call says otherwise.
+  /// Maximum time from a command to its reply, unless a call has its own timeout.
   public var timeout: Duration = .seconds(5)
-  /// How long a message of the server may take from its first byte to its last.
+  /// Maximum time from the first byte of a server's message to its last.
   public var messageTimeout: Duration = .seconds(10)
-  /// Most bytes of one region access that are asked for, whatever the server would take; no more than
+  /// Maximum number of bytes of one region access, if the server's limit is not lower; at most
   /// ``/VFIOUserProtocol/Limits/maxDataTransfer``.
   public var maxAccess: UInt32 = Limits.defaultDataTransfer
-  /// Most requests of the server that wait for the handler; one more is answered with `EBUSY`.
+  /// Maximum number of the server's requests that wait for the handler; further ones are answered with
+  /// `EBUSY`.
   public var requestLimit = 64
-  /// Gets what registered memory does not answer; without it such requests get `ENOSYS`.
+  /// Handles the requests that registered memory does not answer; without a handler they are answered with
+  /// `ENOSYS`.
   public var handler: RequestHandler?
-  /// Whether posted writes are sent without waiting for an answer; switched off, they wait
-  /// (QEMU's `x-no-posted-writes`).
+  /// Whether posted writes have no reply; if false, they wait for one (QEMU's `x-no-posted-writes`).
   public var postsWrites = true
-  /// Which files of the server's regions are mapped.
+  /// The kinds of files that are mapped as the server's regions.
   public var memoryFiles = MemoryFiles.memory
-  /// What happens when the connection is lost.
+  /// Whether to reconnect when the connection is lost.
   public var reconnection = Reconnection.off
-  /// Sees what happens; nil costs nothing.
+  /// Receives trace events.
   public var trace: (any TraceSink)?
 
-  /// The defaults: what QEMU proposes without migration, and a twin socket.
+  /// The defaults: QEMU's capabilities without migration, and a twin socket.
   public init() {
     proposal = Capabilities()
     proposal.maxMessageDescriptors = 16
@@ -42,7 +43,7 @@ public struct ClientOptions: Sendable {
 }
 
 extension ClientOptions {
-  /// The same with no number that a message could not hold.
+  /// The same options, with numbers limited to what a message can hold.
   var bounded: ClientOptions {
     var options = self
     options.proposal.maxDataTransfer = proposal.maxDataTransfer.map {

@@ -1,15 +1,15 @@
 public import VFIOUserTransport
 
-/// What a client's connection is doing.
+/// The state of a client's connection.
 public enum ClientState: Equatable, Sendable {
-  /// It works.
+  /// Connected.
   case connected
-  /// It is lost for this reason, and the client looks for another.
+  /// Lost for this reason; the client is reconnecting.
   case reconnecting(StreamError)
-  /// It is lost for this reason, for good.
+  /// Lost for this reason; the client does not reconnect.
   case lost(StreamError)
-  /// It is being closed by us; a callback may still run.
+  /// The user is closing the client; a callback may still be running.
   case closing
-  /// It was closed by us, and no callback runs any more.
+  /// The user has closed the client, and no callback is running.
   case closed
 }

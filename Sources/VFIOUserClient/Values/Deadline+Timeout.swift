@@ -1,8 +1,8 @@
 internal import VFIOUserTransport
 
 extension Duration? {
-  /// When an operation has to be over that starts now, however many messages it needs; nil for one whose
-  /// messages have the connection's usual time each.
+  /// The deadline of an operation that starts now, for all of its messages together; nil if each message has
+  /// the connection's timeout.
   var deadline: Deadline? {
     guard let duration = self else { return nil }
     return .after(duration)
@@ -10,13 +10,13 @@ extension Duration? {
 }
 
 extension Deadline {
-  /// What is left, ``Duration/forever`` of one that does not come.
+  /// The time that is left, ``Duration/forever`` for ``Deadline/never``.
   var rest: Duration { self == .never ? .forever : .nanoseconds(remaining) }
 }
 
 extension Duration {
-  /// A wait of centuries: with this, ``Deadline/after(_:)`` is ``Deadline/never``.
+  /// A duration of centuries, for which ``Deadline/after(_:)`` returns ``Deadline/never``.
   ///
-  /// Not the longest there is, which clocks cannot add to the time of day.
+  /// Not the longest duration, which clocks cannot add to the present time.
   static let forever = Duration.seconds(1 << 32)
 }

@@ -1,57 +1,56 @@
 public import VFIOUserTransport
 
-/// What a client does when its connection is lost.
+/// The reaction of a client to the loss of its connection.
 public enum Reconnection: Sendable {
-  /// Nothing: every call fails with the reason from then on.
+  /// Every call fails with the reason from then on.
   case off
-  /// It tries again, see ``ReconnectionPolicy``. Needs a client that was made with a path.
+  /// The client reconnects, see ``ReconnectionPolicy``; only for a client that was made with a path.
   case on(ReconnectionPolicy)
 }
 
-/// How a lost connection is won back.
+/// How a client reconnects.
 ///
-/// Calls that were under way when the connection was lost fail in any case, since nobody knows whether
-/// the device carried them out. The client connects and negotiates again, checks that it is the same
-/// device, and registers memory and interrupts again, masks included, before anybody else may call.
+/// Calls that were in progress when the connection was lost fail in any case, since it is unknown whether the
+/// device has carried them out. The client connects and negotiates again, checks that the device is the same,
+/// and restores DMA windows, eventfds and masks, before other calls continue.
 ///
-/// The same device is one with the same regions, the same types of interrupts, and the same numbers of
-/// vendor, device, revision, class and subsystem; of a device that does not let its configuration space
-/// be read, the numbers are not compared.
+/// A device is the same if it has the same regions, the same interrupt types, and the same vendor, device,
+/// revision, class and subsystem. The numbers are not compared if configuration space cannot be read.
 public struct ReconnectionPolicy: Sendable {
-  /// The wait before the second attempt; it doubles with each, and goes on to when a connection that was won
-  /// back is lost again soon.
+  /// The delay before the second attempt; doubles with each attempt, also across connections that are lost
+  /// again within ``maxDelay``.
   public var firstDelay: Duration = .milliseconds(20)
-  /// The longest wait between two attempts; a connection that has stood for as long ends the doubling.
+  /// The longest delay between two attempts; after a connection of this length the delay starts from the
+  /// beginning.
   public var maxDelay: Duration = .seconds(1)
-  /// When to give up, counted from the loss; nil means never.
+  /// Maximum time without a connection, after which the client gives up; nil for no limit.
   public var maxDowntime: Duration?
-  /// What becomes of calls that come meanwhile.
+  /// What happens to calls while the connection is lost.
   public var callsMeanwhile = CallsMeanwhile.wait
-  /// Hears of losses and returns, on the thread of the client's that looks for connections, and holds it up
-  /// meanwhile.
+  /// Called when the connection is lost, restored or given up; on the client's supervisor thread, which waits
+  /// for it.
   ///
-  /// While there is none, a call of the client from there fails at once with the reason of the loss,
-  /// whatever becomes of others.
+  /// While there is no connection, a call of the client in it fails immediately with the reason of the loss.
   public var observer: (@Sendable (ReconnectionEvent) -> Void)?
 
-  /// What becomes of calls that come while the connection is lost.
+  /// What happens to calls while the connection is lost.
   public enum CallsMeanwhile: Sendable {
-    /// They wait for the connection, no longer than their own time-out.
+    /// They wait for the connection until their timeout.
     case wait
-    /// They fail at once with the reason of the loss.
+    /// They fail immediately with the reason of the loss.
     case fail
   }
 
-  /// Never gives up, and lets calls wait.
+  /// The defaults: no limit of time, and calls wait.
   public init() {}
 }
 
-/// What an observer hears.
+/// An event for the observer.
 public enum ReconnectionEvent: Sendable {
   /// The connection was lost.
   case lost(StreamError)
-  /// It is back, and everything is registered again.
+  /// The connection is restored, with DMA windows, eventfds and masks.
   case restored(attempts: Int)
-  /// It will not come back: the time is up, or another device answers.
+  /// The client has given up: the time ran out, or the device is another one.
   case gaveUp(ClientError)
 }

@@ -2,17 +2,17 @@ public import Logging
 public import VFIOUserProtocol
 public import VFIOUserTransport
 
-/// What happens on a connection, at the points that QEMU traces too.
+/// Events on a connection; the trace points are those of QEMU.
 public enum TraceEvent: Sendable {
-  /// A command or an answer of ours was handed to the socket (`vfio_user_send_write`).
+  /// A command or a reply of the client was queued (`vfio_user_send_write`).
   case sent(id: UInt16, Command, size: Int)
-  /// A message has come, whole (`vfio_user_recv_hdr`, `vfio_user_recv_read`).
+  /// A complete message was received (`vfio_user_recv_hdr`, `vfio_user_recv_read`).
   case received(Header)
-  /// The server asks for something (`vfio_user_recv_request`).
+  /// The server sent a request (`vfio_user_recv_request`).
   case request(Command, bytes: Int)
-  /// A reply to nothing that was asked; it is consumed.
+  /// A reply without a command; it is discarded.
   case unexpectedReply(Header)
-  /// A reply to a command that was given up; it is consumed.
+  /// A reply to a command that timed out or was cancelled; it is discarded.
   case lateReply(Header)
   /// A version was proposed or answered (`vfio_user_version`).
   case version(major: UInt16, minor: UInt16)
@@ -22,7 +22,7 @@ public enum TraceEvent: Sendable {
   case regionInfo(RegionInfo)
   /// The device has described a type of interrupts (`vfio_user_get_irq_info`).
   case interruptInfo(InterruptInfo)
-  /// A window was registered or taken back (`vfio_user_dma_map`, `vfio_user_dma_unmap`).
+  /// A DMA window was mapped or unmapped (`vfio_user_dma_map`, `vfio_user_dma_unmap`).
   case dma(Command, address: UInt64, size: UInt64)
   /// A region is read or written (`vfio_user_region_rw`).
   case region(Command, RegionAccess)
@@ -32,14 +32,14 @@ public enum TraceEvent: Sendable {
   case coalesced(writes: Int)
   /// The connection is lost.
   case lost(StreamError)
-  /// The connection is back, after as many attempts.
+  /// The client has reconnected, after this number of attempts.
   case reconnected(attempts: Int)
 }
 
-/// Somebody who wants to see ``TraceEvent``s.
+/// Receives ``TraceEvent``s.
 public protocol TraceSink: Sendable {
-  /// Notes an event. Called on the thread where it happens, at times under the connection's lock: it
-  /// must be quick and must not call the client.
+  /// Handles an event; called on the thread of the event, sometimes under the connection's lock, so it must
+  /// be quick and must not call the client.
   func record(_ event: TraceEvent)
 }
 
@@ -47,17 +47,17 @@ public protocol TraceSink: Sendable {
 public struct LoggingTraceSink: TraceSink {
   private let logger: Logger
 
-  /// Logs to `logger`, which has to let trace messages through.
+  /// Logs to `logger`, whose level has to be trace.
   public init(_ logger: Logger) { self.logger = logger }
 
   /// Logs the event.
   public func record(_ event: TraceEvent) { logger.trace("\(event)") }
 }
 
-/// A place in the code that may be observed; costs a comparison with nil when it is not.
+/// The trace sink of a connection; without one, a trace point costs one comparison.
 struct TracePoint: Sendable {
   private let sink: (any TraceSink)?
-  /// Beside the sink, since looking at an existential costs reference counting.
+  /// Kept separately, because reading the sink costs reference counting.
   let isObserved: Bool
 
   init(_ sink: (any TraceSink)?) {

@@ -2,17 +2,18 @@ package import SystemPackage
 package import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// What DEVICE_FEATURE can do with one feature.
+/// The handler of one feature of DEVICE_FEATURE.
 ///
-/// Runs on the session's thread.
+/// Called on the session's thread.
 package protocol DeviceFeatureHandler: Sendable {
-  /// Whether it can be got, set, or both.
+  /// Whether GET, SET or both are supported.
   var methods: FeatureMethods { get }
 
-  /// Bytes of data in the answer to a GET with this data, at most.
+  /// Maximum number of bytes of data in the reply to a GET with this data.
   func replySize(for data: Span<UInt8>) throws(Errno) -> Int
 
-  /// Answers a GET: writes as many bytes as ``replySize(for:)`` said, which are zero so far.
+  /// Answers a GET: writes the data of the reply, of the size that ``replySize(for:)`` returned, into a
+  /// zeroed buffer.
   func get(_ data: Span<UInt8>, into reply: inout MutableRawSpan) throws(Errno)
 
   /// Carries out a SET.
@@ -56,7 +57,7 @@ extension CommandDispatcher {
   ) throws(Errno) {
     let size = try handler.replySize(for: data)
     let whole = DeviceFeature(.get, request.feature, dataSize: size)
-    // The client says how much it takes; more would not be understood.
+    // The client's argsz is the maximum size of the reply.
     guard whole.argumentSize <= request.argumentSize else { throw .invalidArgument }
     guard size <= options.messageLimit - Header.wireSize - DeviceFeature.wireSize else {
       throw .argListTooLong

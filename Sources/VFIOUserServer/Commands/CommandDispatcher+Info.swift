@@ -74,7 +74,7 @@ extension CommandDispatcher {
     let request = try decode(SetInterrupts.self, payload)
     guard !surplus || request.data != .eventDescriptors else { throw .invalidArgument }
     try core.interrupts.set(request, payload, &descriptors)
-    // Only a client that knows the device's state sets eventfds.
+    // Only a client whose driver has initialised the device sets eventfds.
     if request.data == .eventDescriptors, request.action == .trigger { core.memory.allowDMA() }
     acknowledge(header, into: &outbox)
   }

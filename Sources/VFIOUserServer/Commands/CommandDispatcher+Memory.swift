@@ -23,7 +23,7 @@ extension CommandDispatcher {
     acknowledge(header, into: &outbox)
   }
 
-  /// Says why memory is refused where somebody can do something about it.
+  /// Logs why a DMA_MAP is refused, if the operator can do something about it.
   private func noteRefusal(_ request: DMAMap, _ error: Errno) {
     let remedy: String
     switch error {
@@ -45,10 +45,9 @@ extension CommandDispatcher {
       ])
   }
 
-  /// Says once per client that its memory is reached by messages, and what to do about it.
+  /// Logs once per client that its memory is accessed by messages, and the remedy.
   ///
-  /// Small windows say nothing: QEMU registers the mappable areas of devices, ours too, without a
-  /// descriptor.
+  /// Ignores small windows: QEMU maps the mappable areas of devices without a descriptor.
   private func noteUnsharedMemory(_ request: DMAMap) {
     guard request.size >= 64 << 20, !hasNotedUnsharedMemory.exchange(true, ordering: .relaxed)
     else { return }

@@ -3,8 +3,8 @@ internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
 extension CommandDispatcher {
-  /// The region of an access; refuses one that leaves its region (`EINVAL`), or is larger than a client is
-  /// told (`E2BIG`).
+  /// The region of an access; throws `EINVAL` if the access leaves its region, `E2BIG` if it is larger than
+  /// `max_data_xfer_size`.
   private func admit(_ access: RegionAccess) throws(Errno) -> Region {
     guard let region = core.regions[access.region], access.range(within: region.size) != nil
     else { throw .invalidArgument }
@@ -28,7 +28,7 @@ extension CommandDispatcher {
     outbox.commit(header.reply(payload: 0), payload: size)
   }
 
-  /// Whether whoever answers for the region writes every byte of a read, so that zeroes are wasted.
+  /// Whether every byte of a read is written, so that the buffer need not be zeroed.
   private func isFilledWhole(_ region: Region) -> Bool {
     guard region.parts.count == 1 else { return false }
     switch region.parts[0].owner {
@@ -67,7 +67,7 @@ extension CommandDispatcher {
   }
 }
 
-// An access inside of its region, split where the region's parts have different owners.
+// Splits an access at the borders of parts of the region with different owners.
 
 extension CommandDispatcher {
   private func read(
@@ -148,7 +148,7 @@ extension CommandDispatcher {
 extension RegionAccess {
   /// The part of the access that lies in a range; nil when none does.
   ///
-  /// The access was compared with its region already: its end does not wrap.
+  /// The access lies in its region, so its end does not wrap.
   fileprivate func piece(in range: Range<UInt64>) -> RegionAccess? {
     let start = max(offset, range.lowerBound)
     let end = min(offset + UInt64(count), range.upperBound)

@@ -6,7 +6,7 @@ internal import VFIOUserTransport
 extension CommandDispatcher {
   /// `VFIO_USER_DMA_UNMAP`; the reply echoes the request.
   ///
-  /// - Returns: the unmap, when accesses to its windows are under way.
+  /// - Returns: the pending unmap, if accesses to its windows are in progress.
   func unmapMemory(
     _ header: Header, _ payload: Span<UInt8>, into outbox: inout Outbox
   ) throws(Errno) -> PendingReply? {
@@ -20,7 +20,7 @@ extension CommandDispatcher {
       header: header, deadline: .after(options.quiesceTimeout),
       work: .unmap(request, bitmap, removal))
     device.quiesce(removal.busyWindows)
-    // The device may have let go of them in there.
+    // The device may have ended its accesses in the callback.
     return finish(pending, into: &outbox)
   }
 
@@ -73,7 +73,7 @@ extension CommandDispatcher {
     return core.memory.startRemovingAll(telling: quiet)
   }
 
-  /// Answers an unmap, if it can be answered.
+  /// Answers a pending unmap, if it can be answered.
   ///
   /// - Returns: whether it was answered.
   func finishUnmap(

@@ -5,11 +5,11 @@ internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
 extension CommandDispatcher {
-  /// The first message, which has to be `VFIO_USER_VERSION`.
+  /// Serves the first message, which has to be `VFIO_USER_VERSION`.
   ///
-  /// - Parameter sender: of the connection, for DMA messages when there is no twin socket.
-  /// - Returns: the way to memory that the client does not share, or nil when there is no agreement;
-  ///   the answer is in the outbox either way.
+  /// - Parameter sender: of the main socket, for DMA messages if there is no twin socket.
+  /// - Returns: the channel for DMA messages, nil if the versions do not match; the reply is in the outbox in
+  ///   both cases.
   func negotiate(
     _ header: Header, _ payload: Span<UInt8>, _ sender: MessageSender,
     into outbox: inout Outbox
@@ -32,7 +32,7 @@ extension CommandDispatcher {
     }
   }
 
-  /// Makes the socket for our own commands; the client's end goes with the reply.
+  /// Makes the twin socket; the client's end is sent with the reply.
   private func makeTwin(_ descriptors: inout DescriptorList) -> MessageSocket? {
     do throws(SystemCallError) {
       let (ours, theirs) = try MessageSocket.pair(

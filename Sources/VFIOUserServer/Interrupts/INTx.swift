@@ -1,18 +1,17 @@
 internal import VFIOUserTransport
 
-/// INTx: a level, and who hears of it.
+/// INTx: its level, and the eventfd that signals it.
 ///
-/// Raising it signals once and masks itself (`VFIO_IRQ_INFO_AUTOMASKED`); each UNMASK, and a newly set
-/// eventfd, signals again while the level is still high. Without KVM, QEMU takes any access to a BAR
-/// for the end of the interrupt and then sends UNMASK.
+/// Raising it signals once and masks it (`VFIO_IRQ_INFO_AUTOMASKED`). Each UNMASK, and each newly set
+/// eventfd, signals again while the level is high. Without KVM, QEMU sends UNMASK after any access to a BAR.
 ///
-/// Lowering it takes a signal back that the client has not seen: a client that saw it later would assert an
-/// interrupt that nobody owns up to, and where the guest's driver touches no BAR then, for ever.
+/// Lowering it takes back a signal that the client has not read yet. Otherwise the client would assert an
+/// interrupt that no device acknowledges, without end if the guest's driver then accesses no BAR.
 struct INTxState {
-  /// Why no signal may be sent.
+  /// Why no signal is sent.
   private enum Mask {
     case open
-    /// One was sent, and the client has not unmasked since.
+    /// A signal was sent, and the client has not unmasked since.
     case bySignal
     case byClient
   }
@@ -24,7 +23,7 @@ struct INTxState {
   /// Waits for the client's kernel to unmask INTx.
   var watcher: UnmaskWatcher?
 
-  /// Signals if there is something to say and somebody who wants to hear it.
+  /// Signals if the level is high, nothing masks it, and there is an eventfd.
   mutating func deliver() {
     guard level, mask == .open, !isDisabledByCommand, let counter else { return }
     counter.signal()
@@ -41,7 +40,7 @@ struct INTxState {
     mask = .open
   }
 
-  /// The client does not want to hear of it for now.
+  /// Masks it for the client.
   mutating func maskByClient() { mask = .byClient }
 
   mutating func unmask() {
@@ -54,7 +53,7 @@ struct INTxState {
     unmask()
   }
 
-  /// The client wants to hear nothing more, or has gone.
+  /// Removes the eventfds and the client's masks.
   mutating func disconnect() {
     counter = nil
     mask = .open

@@ -1,12 +1,11 @@
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// A reason for a device to interrupt, delivered by what the guest has switched on: MSI-X, else MSI, else
-/// INTx.
+/// A reason for a device to interrupt, delivered by MSI-X if the guest has enabled it, else MSI, else INTx.
 ///
-/// With MSI-X and MSI each ``raise()`` sends a message. With INTx the level is high while a source is raised.
-/// When the guest switches from one to the other the level follows. A reset of the device lowers all of its
-/// sources.
+/// With MSI-X and MSI each ``raise()`` signals the vector. With INTx the level is high while a source is
+/// raised; it is updated when the guest enables or disables MSI or MSI-X. A reset of the device lowers all
+/// its sources.
 public final class InterruptSource: Sendable {
   struct State {
     let vector: Int
@@ -21,7 +20,7 @@ public final class InterruptSource: Sendable {
     self.number = number
   }
 
-  /// Interrupts: a message, or a high level until ``lower()``.
+  /// Interrupts: signals the vector, or sets INTx high until ``lower()``.
   public func raise() {
     interrupts.state.withLock { state in
       state.sources[number].isRaised = true
@@ -30,7 +29,7 @@ public final class InterruptSource: Sendable {
     }
   }
 
-  /// The driver has seen it: the level no longer has to be high because of this.
+  /// Ends the interrupt, which the driver has acknowledged: INTx no longer has to be high for this source.
   public func lower() {
     interrupts.state.withLock { state in
       state.sources[number].isRaised = false
@@ -38,15 +37,15 @@ public final class InterruptSource: Sendable {
     }
   }
 
-  /// Whether it was raised and not lowered since.
+  /// Whether it was raised, and not lowered since.
   public var isRaised: Bool { interrupts.state.withLock { $0.sources[number].isRaised } }
 }
 
 extension Interrupts {
-  /// Makes a source; do it when the device is made.
+  /// Makes a source; to be called when the device is made.
   ///
-  /// - Parameter vector: which message it sends, from 0. MSI sends it modulo the number of vectors that the
-  ///   guest has enabled; one that MSI-X does not have goes nowhere.
+  /// - Parameter vector: the number of the vector, from 0. With MSI it is taken modulo the number of vectors
+  ///   that the guest has enabled. A vector that MSI-X does not have is ignored.
   public func source(vector: Int = 0) -> InterruptSource {
     state.withLock { state in
       state.sources.append(InterruptSource.State(vector: vector))
@@ -60,7 +59,7 @@ extension Interrupts.State {
     if usesMSIX {
       signal(.msix, vector)
     } else if usesMSI, vector >= 0 {
-      // Without the guest's word the client's eventfds say how many there are.
+      // If the guest has not enabled MSI, the number of the client's eventfds counts.
       let count = msi.isEnabledByGuest ? enabledMessages : msi.assignedCount
       signal(.msi, vector % max(1, min(count, msi.count)))
     }

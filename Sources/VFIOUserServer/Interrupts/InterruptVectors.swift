@@ -1,22 +1,22 @@
 internal import VFIOUserTransport
 
-/// The vectors of one index (MSI, MSI-X, ERR or REQ): who hears of each, and what keeps it back.
+/// The vectors of one index (MSI, MSI-X, ERR or REQ): the eventfd of each, and what masks it.
 ///
-/// A vector is kept back by the client (SET_IRQS), by the guest (mask bits, or the MSI-X table), or with
-/// all others (the function mask). What is kept back is pending, and delivered when the last mask goes.
-/// Without an eventfd a vector goes nowhere, unless the guest has enabled the index: then it is
-/// pending until the client, which is about to set eventfds, has done so.
+/// A vector is masked by the client (SET_IRQS), by the guest (mask bits, or the MSI-X table), or with all
+/// others by the function mask. A masked vector that is signalled becomes pending, and is delivered when its
+/// last mask is cleared. A vector without an eventfd is dropped, unless the guest has enabled the index: then
+/// it is pending until the client has set its eventfds.
 struct InterruptVectors {
   private var counters: [EventFD?]
   private var maskedByClient: BitWords
   private(set) var pending: BitWords
-  /// Mask bits of MSI, or of the MSI-X table once it was written.
+  /// Mask bits of MSI, or of the MSI-X table if it was written to.
   var maskedByGuest: BitWords
   /// The function mask of MSI-X.
   var isFunctionMasked = false
   /// The enable bit of the capability.
   var isEnabledByGuest = false
-  /// How many vectors have an eventfd.
+  /// Number of vectors with an eventfd.
   private(set) var assignedCount = 0
 
   var count: Int { counters.count }
@@ -32,7 +32,7 @@ struct InterruptVectors {
     isFunctionMasked || maskedByClient[vector] || maskedByGuest[vector]
   }
 
-  /// Signals a vector or notes it as pending.
+  /// Signals a vector, or sets its pending bit.
   mutating func signal(_ vector: Int) {
     guard counters.indices ~= vector else { return }
     if isMasked(vector) {
@@ -44,7 +44,7 @@ struct InterruptVectors {
     }
   }
 
-  /// Signals a vector whatever keeps it back: the client asked for it.
+  /// Signals a vector regardless of masks, because the client asked for it.
   func trigger(_ vector: Int) { counters[vector]?.signal() }
 
   mutating func setMasked(_ vector: Int, _ isMasked: Bool) {
@@ -58,14 +58,14 @@ struct InterruptVectors {
     deliver(vector)
   }
 
-  /// Delivers a vector that is pending, if nothing keeps it back any more.
+  /// Delivers a vector if it is pending and no longer masked.
   private mutating func deliver(_ vector: Int) {
     guard pending[vector], !isMasked(vector), let counter = counters[vector] else { return }
     pending[vector] = false
     counter.signal()
   }
 
-  /// Delivers all that is pending and not kept back any more.
+  /// Delivers all vectors that are pending and no longer masked.
   mutating func deliverPending() {
     guard pending.isAnySet else { return }
     for vector in counters.indices { deliver(vector) }
@@ -77,13 +77,13 @@ struct InterruptVectors {
     deliverPending()
   }
 
-  /// The guest switched the index on or off; what is pending does not survive the latter.
+  /// Sets whether the guest has enabled the index; disabling it clears the pending bits.
   mutating func setEnabled(_ isEnabled: Bool) {
     if isEnabledByGuest, !isEnabled { pending.clear() }
     isEnabledByGuest = isEnabled
   }
 
-  /// The client wants to hear nothing more, or has gone.
+  /// Removes the eventfds and the client's masks.
   mutating func disconnect() {
     for vector in counters.indices { counters[vector] = nil }
     assignedCount = 0
@@ -91,7 +91,7 @@ struct InterruptVectors {
     pending.clear()
   }
 
-  /// Nothing masked, nothing pending; eventfds stay.
+  /// Clears masks and pending bits; eventfds stay.
   mutating func reset() {
     maskedByClient.clear()
     maskedByGuest.clear()
@@ -101,7 +101,7 @@ struct InterruptVectors {
   }
 }
 
-/// Bits by number, 64 in a word, as the PBA has them.
+/// Bits by number, 64 in a word, as in the PBA.
 struct BitWords {
   var words: [UInt64]
 

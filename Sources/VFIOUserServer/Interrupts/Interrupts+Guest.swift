@@ -1,10 +1,10 @@
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-// What the guest does: the command register, the capabilities, and the MSI-X table in its BAR.
+// Effects of the guest's accesses: to the command register, to the capabilities, and to the MSI-X table.
 
 extension Interrupts {
-  /// The level of INTx, as status bit 3 shows it: whatever the masks.
+  /// The level of INTx, as in status bit 3: independent of masks.
   var level: Bool { state.withLock { $0.intx.level } }
 
   /// Command bit 10 gates INTx.
@@ -15,10 +15,10 @@ extension Interrupts {
     }
   }
 
-  /// How many vectors of MSI the guest lets the device use, a power of two.
+  /// Sets the number of MSI vectors that the guest has enabled, a power of two.
   func setEnabledMessages(_ count: Int) { state.withLock { $0.enabledMessages = count } }
 
-  /// The enable bit of a capability.
+  /// Sets the enable bit of a capability.
   func setEnabled(_ index: InterruptIndex, _ isEnabled: Bool) {
     state.withLock { state in
       switch index {
@@ -30,7 +30,7 @@ extension Interrupts {
     }
   }
 
-  /// The mask bits of MSI, from vector 0 up.
+  /// Sets the mask bits of MSI, vector 0 in bit 0.
   func setMaskOfMSI(_ bits: UInt64) {
     state.withLock { state in
       for vector in 0..<state.msi.count {
@@ -40,7 +40,7 @@ extension Interrupts {
     }
   }
 
-  /// The pending bits of MSI, from vector 0 up.
+  /// The pending bits of MSI, vector 0 in bit 0.
   var pendingOfMSI: UInt64 { state.withLock { $0.msi.pending.words.first ?? 0 } }
 
   /// The function mask of MSI-X.
@@ -53,14 +53,14 @@ extension Interrupts {
 
   /// Reads from the MSI-X table.
   ///
-  /// - Precondition: the range is inside of the table.
+  /// - Precondition: the range lies in the table.
   func readTable(at offset: Int, into bytes: inout MutableRawSpan) {
     state.withLock { $0.table.read(at: offset, into: &bytes) }
   }
 
-  /// Writes to the MSI-X table; vectors that are masked no longer are delivered if pending.
+  /// Writes to the MSI-X table; pending vectors that are no longer masked are signalled.
   ///
-  /// - Precondition: the range is inside of the table.
+  /// - Precondition: the range lies in the table.
   func writeTable(at offset: Int, from bytes: Span<UInt8>) {
     state.withLock { state in
       state.table.write(at: offset, from: bytes)
@@ -71,7 +71,7 @@ extension Interrupts {
 
   /// Reads from the pending bits of MSI-X.
   ///
-  /// - Precondition: the range is inside of the words.
+  /// - Precondition: the range lies in the pending bits.
   func readPending(at offset: Int, into bytes: inout MutableRawSpan) {
     state.withLock { state in
       for place in 0..<bytes.byteCount {
@@ -84,7 +84,7 @@ extension Interrupts {
 }
 
 extension Interrupts.State {
-  /// Makes the masks of the table count, or not.
+  /// Sets whether the masks of the table take effect.
   mutating func applyTable() {
     for vector in 0..<msix.count { msix.maskedByGuest[vector] = table.isMasked(vector) }
   }

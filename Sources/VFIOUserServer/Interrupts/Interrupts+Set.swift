@@ -2,7 +2,7 @@ internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-// SET_IRQS. What there is, by data and action:
+// SET_IRQS. The supported combinations of data and action:
 //
 // |          | none      | booleans  | eventfds                                   |
 // |----------|-----------|-----------|--------------------------------------------|
@@ -10,25 +10,25 @@ internal import VFIOUserTransport
 // | mask     | not ERR, REQ          | ENOTSUP, as in the kernel                  |
 // | unmask   | not ERR, REQ          | INTx                                       |
 //
-// Trigger with no data for an empty range switches the whole index off.
+// Trigger with no data and an empty range disables the whole index.
 
 extension Interrupts {
   /// Carries out SET_IRQS.
   ///
   /// - Parameters:
-  ///   - request: as it came.
-  ///   - payload: the request's payload, where the booleans are.
-  ///   - descriptors: the eventfds that came along.
-  /// - Throws: `EINVAL` for a range outside of the index or descriptors that do not fit the request;
-  ///   `ENOTSUP` for a combination that this index cannot do; `EAGAIN` when there is no thread for an
-  ///   unmask eventfd.
+  ///   - request: the decoded request.
+  ///   - payload: the payload of the request, which has the booleans.
+  ///   - descriptors: the eventfds of the message.
+  /// - Throws: `EINVAL` for a range outside of the index, or descriptors that do not fit the request;
+  ///   `ENOTSUP` for a combination that the index does not support; `EAGAIN` if no thread can be started for
+  ///   an unmask eventfd.
   func set(
     _ request: SetInterrupts, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList
   ) throws(Errno) {
     guard request.index.rawValue < InterruptIndex.standardCount,
       let range = request.range(within: info(request.index).count)
     else { throw .invalidArgument }
-    // Also for an index without interrupts: there is nothing to switch off, and no harm in it.
+    // Allowed for an index without interrupts, where it does nothing.
     if request.disablesAll, request.action == .trigger { return disable(request.index) }
     guard !range.isEmpty else { throw .invalidArgument }
     guard isPossible(request) else { throw .notSupported }
@@ -52,8 +52,7 @@ extension Interrupts {
     return request.action == .unmask && request.index == .intx
   }
 
-  /// The eventfds for a range: one for each of its vectors, or none at all, which takes the present
-  /// ones away.
+  /// The eventfds for a range: one for each vector, or none, which removes the present ones.
   private func takeCounters(
     _ descriptors: inout DescriptorList, for range: Range<Int>
   ) throws(Errno) -> [EventFD?] {
@@ -67,7 +66,7 @@ extension Interrupts {
     return counters
   }
 
-  /// Masks, unmasks or triggers the vectors that the request chooses; allocates nothing.
+  /// Masks, unmasks or triggers the vectors of the request, without an allocation.
   private func act(
     _ request: SetInterrupts, _ payload: Span<UInt8>, in range: Range<Int>
   ) throws(Errno) {
@@ -117,10 +116,10 @@ extension Interrupts {
     }
   }
 
-  /// Refuses an eventfd that would unmask INTx by INTx's own signal.
+  /// Refuses an unmask eventfd that is the trigger eventfd of INTx.
   ///
-  /// While the level is high the two would go round and round, on a processor of ours. In doubt it is taken
-  /// for the same.
+  /// While the level is high, each signal would unmask and signal again, without end. If the files cannot be
+  /// compared, they count as the same.
   private func refuseLoop(
     _ counter: EventFD, _ action: SetInterrupts.Action
   ) throws(Errno) {
@@ -128,7 +127,7 @@ extension Interrupts {
     if let other, !counter.isCertainlyDifferent(from: other) { throw .invalidArgument }
   }
 
-  /// Lets the client's kernel unmask INTx through an eventfd, or no longer.
+  /// Sets or removes the eventfd by which the client's kernel unmasks INTx.
   private func watch(_ counter: EventFD?) throws(Errno) {
     guard let counter else { return state.withLock { $0.intx.watch(nil) } }
     do {
@@ -141,7 +140,7 @@ extension Interrupts {
     }
   }
 
-  /// What the watcher's thread calls; one that was replaced has no say any more.
+  /// Called by the watcher's thread; does nothing if that watcher was replaced.
   private func unmask(by watcher: UnmaskWatcher) {
     state.withLock { state in
       guard state.intx.watcher === watcher else { return }

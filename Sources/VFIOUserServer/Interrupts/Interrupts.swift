@@ -1,10 +1,9 @@
 public import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// The interrupts of a device and the eventfds by which the client hears of them.
+/// The interrupts of a device and the client's eventfds that signal them.
 ///
-/// Every method may be called from any thread. None waits: signalling an eventfd does not, and nothing
-/// else is called with the lock held.
+/// Every method may be called from any thread, and none blocks.
 public final class Interrupts: Sendable {
   struct State {
     var intx = INTxState()
@@ -13,13 +12,13 @@ public final class Interrupts: Sendable {
     var error: InterruptVectors
     var request: InterruptVectors
     var table: VectorTable
-    /// The last generation that is over.
+    /// The last generation that has ended.
     var endedGeneration: UInt64 = 0
-    /// What ``Interrupts/setLevel(_:)`` says.
+    /// The level that was set with ``Interrupts/setLevel(_:)``.
     var ownLevel = false
-    /// How many MSI vectors the guest has enabled (PCI 3.0, 6.8.1.3, Multiple Message Enable).
+    /// Number of MSI vectors that the guest has enabled (PCI 3.0, 6.8.1.3, Multiple Message Enable).
     var enabledMessages = 1
-    /// The device's reasons to interrupt.
+    /// The interrupt sources of the device.
     var sources: [InterruptSource.State] = []
   }
 
@@ -44,9 +43,9 @@ public final class Interrupts: Sendable {
 
   /// Raises or lowers the level of INTx.
   ///
-  /// A client that has not looked yet when it is lowered sees nothing.
+  /// If the level is lowered before the client has read the signal, the signal is taken back.
   ///
-  /// While no client is there the level is kept; the next client hears of it when it sets its eventfd.
+  /// Without a client the level is kept; it is signalled to the next client when that sets its eventfd.
   public func setLevel(_ asserted: Bool) {
     state.withLock { state in
       state.ownLevel = asserted
@@ -54,18 +53,17 @@ public final class Interrupts: Sendable {
     }
   }
 
-  /// Sends a message: a vector of MSI or MSI-X, or ERR or REQ.
+  /// Signals a vector of MSI or MSI-X, or ERR or REQ.
   ///
-  /// A vector that is masked becomes pending; one that nobody listens to, or that the device does not
-  /// have (its number often comes from a guest), goes nowhere. INTx has a level instead, see
-  /// ``setLevel(_:)``.
+  /// A masked vector becomes pending. A vector without an eventfd, or one that does not exist, is ignored,
+  /// since its number often comes from the guest. For INTx use ``setLevel(_:)``.
   public func signal(_ index: InterruptIndex, vector: Int = 0) {
     state.withLock { $0.signal(index, vector) }
   }
 
-  /// Sends a message as ``signal(_:vector:)`` does, for work that was begun with `access`.
+  /// Signals a vector like ``signal(_:vector:)``, for work that was begun with `access`.
   ///
-  /// When the client of that time has gone, or the device was reset since, the message goes nowhere.
+  /// Does nothing if that client has disconnected or the device was reset since.
   public func signal(_ index: InterruptIndex, vector: Int = 0, for access: GuestMemoryAccess) {
     state.withLock { state in
       guard access.generation > state.endedGeneration else { return }
@@ -73,10 +71,9 @@ public final class Interrupts: Sendable {
     }
   }
 
-  /// Whether somebody has switched MSI or MSI-X on: the guest in the capability, or the client by
-  /// setting eventfds.
+  /// Whether MSI or MSI-X is enabled: by the guest in the capability, or by the client with eventfds.
   ///
-  /// A device that has several kinds of interrupt uses MSI-X if that is on, else MSI, else INTx.
+  /// A device with several kinds of interrupt uses MSI-X if enabled, else MSI, else INTx.
   public func isEnabled(_ index: InterruptIndex) -> Bool {
     state.withLock { state in
       switch index {
@@ -90,10 +87,10 @@ public final class Interrupts: Sendable {
     }
   }
 
-  /// What the client is told about an index.
+  /// The answer to DEVICE_GET_IRQ_INFO for an index.
   ///
-  /// MSI-X vectors can be added one by one, so QEMU need not take all away to add one (no NORESIZE,
-  /// like a kernel with dynamic MSI-X).
+  /// MSI-X has no NORESIZE flag, as in a kernel with dynamic MSI-X: vectors can be added one by one, so QEMU
+  /// does not remove all to add one.
   func info(_ index: InterruptIndex) -> (flags: InterruptFlags, count: UInt32) {
     let (flags, count): (InterruptFlags, Int) =
       switch index {
@@ -107,12 +104,12 @@ public final class Interrupts: Sendable {
     return count > 0 ? (flags, UInt32(count)) : ([], 0)
   }
 
-  /// Work of this generation and of earlier ones interrupts nobody any more.
+  /// Interrupts of work of this generation and of earlier ones are ignored from now on.
   func endGeneration(_ generation: UInt64) {
     state.withLock { $0.endedGeneration = generation }
   }
 
-  /// Levels low, nothing masked, nothing pending; the eventfds stay, the client goes on using them.
+  /// Resets levels, masks and pending bits; the eventfds stay.
   func reset() {
     state.withLock { state in
       state.ownLevel = false
@@ -127,9 +124,9 @@ public final class Interrupts: Sendable {
     }
   }
 
-  /// The client has gone, and its eventfds with it.
+  /// Closes the eventfds, because the client has disconnected.
   ///
-  /// - Parameter generation: of the memory, from now on.
+  /// - Parameter generation: the new generation of the memory.
   func disconnect(_ generation: UInt64) {
     state.withLock { state in
       state.endedGeneration = generation
@@ -146,12 +143,12 @@ public final class Interrupts: Sendable {
 }
 
 extension Interrupts.State {
-  /// Whether messages are used instead of INTx.
+  /// Whether MSI or MSI-X is used instead of INTx.
   var usesMessages: Bool { usesMSIX || usesMSI }
   var usesMSIX: Bool { msix.isEnabledByGuest || msix.assignedCount > 0 }
   var usesMSI: Bool { msi.isEnabledByGuest || msi.assignedCount > 0 }
 
-  /// Raises or lowers INTx after something has changed on which its level depends.
+  /// Updates the level of INTx after a change on which it depends.
   mutating func updateLevel() {
     let level = ownLevel || !usesMessages && sources.contains(where: \.isRaised)
     guard level != intx.level else { return }

@@ -1,11 +1,10 @@
 internal import CLinux
 internal import VFIOUserTransport
 
-/// Waits for a client's kernel to unmask INTx (SET_IRQS with UNMASK and an eventfd), on a thread of
-/// its own, which exists only from then until the eventfd is taken away or the client goes.
+/// Waits on its own thread for a client's kernel to unmask INTx with an eventfd (SET_IRQS with UNMASK).
 ///
-/// The eventfd is watched for edges and never read: its file is shared with the client, which could
-/// make a read wait for ever.
+/// The thread exists until the eventfd is removed or the client disconnects. It waits for edges of the
+/// eventfd and never reads it: the file is shared with the client, which could make a read block.
 final class UnmaskWatcher: Sendable {
   let counter: EventFD
   private let stopping: EventFD
@@ -14,26 +13,26 @@ final class UnmaskWatcher: Sendable {
   /// Starts the thread.
   ///
   /// - Parameters:
-  ///   - counter: the client's.
-  ///   - unmask: called after ``begin()`` whenever the counter is signalled, and once at first if it
-  ///     was signalled before.
+  ///   - counter: the client's eventfd.
+  ///   - unmask: called after ``begin()`` each time the eventfd is signalled, and once at first if it was
+  ///     signalled before.
   init(
     _ counter: EventFD, _ unmask: @escaping @Sendable (UnmaskWatcher) -> Void
   ) throws(SystemCallError) {
     self.counter = counter
     stopping = try EventFD()
     edges = OwnedDescriptor(adopting: try checked("epoll_create1", clinux_edges()))
-    // The edges of the client's counter are not looked at before `begin`, and none is lost.
+    // Edges are not handled before `begin`, and none is lost.
     try add(stopping, Self.stopTag)
     try DetachedThread.start("unmask") { self.run(unmask) }
   }
 
   /// Begins to watch.
   ///
-  /// - Throws: `EPERM` when the descriptor is nothing that can be waited for.
+  /// - Throws: `EPERM` if the descriptor cannot be polled.
   func begin() throws(SystemCallError) { try add(counter, Self.unmaskTag) }
 
-  /// Ends the thread, soon; what it still does has no effect.
+  /// Ends the thread soon; it has no effect from now on.
   func stop() { stopping.signal() }
 
   private static let stopTag: UInt64 = 0

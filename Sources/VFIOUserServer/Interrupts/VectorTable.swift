@@ -1,11 +1,11 @@
 /// The MSI-X table as the guest sees it: 16 bytes for each vector (PCI 3.0, section 6.8.2).
 ///
-/// QEMU keeps the guest's table to itself and never writes this one, so its masks, all set after a
-/// reset, count only once somebody has written to it.
+/// QEMU keeps the guest's table itself and never writes to this one. So its masks, which are all set after a
+/// reset, have no effect until the table was written to.
 struct VectorTable {
-  /// Bytes of one entry.
+  /// Size of an entry in bytes.
   static let stride = 16
-  /// Where in an entry the word with the mask bit is.
+  /// Offset in an entry of the dword with the mask bit.
   private static let control = 12
 
   private(set) var bytes: [UInt8]
@@ -22,21 +22,21 @@ struct VectorTable {
     isWritten = false
   }
 
-  /// A new client has written nothing yet.
+  /// The masks have no effect again, because a new client has not written to the table.
   mutating func forgetClient() { isWritten = false }
 
   /// Copies bytes out.
   ///
-  /// - Precondition: the range is inside of the table.
+  /// - Precondition: the range lies in the table.
   func read(at offset: Int, into data: inout MutableRawSpan) {
     for place in 0..<data.byteCount {
       data.storeBytes(of: bytes[offset + place], toByteOffset: place, as: UInt8.self)
     }
   }
 
-  /// Takes bytes in; bits that are reserved stay zero.
+  /// Copies bytes in; reserved bits stay zero.
   ///
-  /// - Precondition: the range is inside of the table.
+  /// - Precondition: the range lies in the table.
   mutating func write(at offset: Int, from data: Span<UInt8>) {
     for place in data.indices {
       bytes[offset + place] = data[place] & Self.writable((offset + place) % Self.stride)

@@ -1,18 +1,18 @@
 package import Logging
 internal import VFIOUserTransport
 
-/// Passes on a bounded number of lines in a time to another handler, and says how many it left out.
+/// Passes a limited number of lines per second to another handler, and logs how many it left out.
 ///
-/// Most lines are there because of something that a client or a guest did, and it can do so as often as it
-/// likes. Lines of the levels `debug` and `trace` are not counted: whoever wants to see those wants all of them.
+/// Most lines are caused by a client or a guest, which could cause any number. Lines of the levels `debug`
+/// and `trace` are not limited.
 package struct LimitedLogHandler: LogHandler {
-  /// Lines that are passed on at once, and after that in a second.
+  /// Number of lines that are passed on at once, and then per second.
   static let burst = 64
   static let rate = 4
 
   private struct Budget {
     var lines = LimitedLogHandler.burst
-    /// When the next line is added.
+    /// When the next line may be passed on.
     var nextInstant: UInt64 = 0
     var suppressed = 0
   }
@@ -53,7 +53,7 @@ package struct LimitedLogHandler: LogHandler {
     base.log(event: event)
   }
 
-  /// - Returns: how many lines were left out before this one; nil when this is one more.
+  /// - Returns: the number of lines that were left out before this one; nil if this one is left out.
   private func takeLine() -> Int? {
     let now = Deadline.now
     return budget.withLock { budget in
@@ -75,9 +75,9 @@ package struct LimitedLogHandler: LogHandler {
 }
 
 extension Logger {
-  /// A logger whose lines a peer can cause as often as it likes without filling the log.
+  /// A logger with limited lines, so that a peer cannot fill the log.
   ///
-  /// A logger that is limited already is returned as it is.
+  /// Returns the same logger if it is limited already.
   package var limited: Logger {
     guard !(handler is LimitedLogHandler) else { return self }
     var logger = self

@@ -3,14 +3,14 @@ internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
 extension DMAChannel {
-  /// What a thread in ``transfer(_:at:_:)`` does next.
+  /// The next step of a thread in ``transfer(_:at:_:)``.
   private enum Step {
     case send(slot: Int, id: UInt16, DMAAccess, DMALayout)
     case collected(MemoryError?)
     case finished
   }
 
-  /// How far a transfer has come.
+  /// The progress of a transfer.
   private struct Progress {
     let ticket: UInt64
     let command: Command
@@ -19,9 +19,9 @@ extension DMAChannel {
     var failure: MemoryError?
   }
 
-  /// Moves bytes by messages, several of them in flight, and waits for the last.
+  /// Transfers bytes with messages, several of them in flight, and waits for all replies.
   ///
-  /// - Throws: the first thing that went wrong; what was in flight has ended or is given up by then.
+  /// - Throws: the first error; by then every message in flight was answered or given up.
   @unsafe
   func transfer(
     _ direction: GuestMemoryAccess.Direction, at address: UInt64,
@@ -31,7 +31,7 @@ extension DMAChannel {
     try probeLayout(at: address)
     let command: Command = direction == .reading ? .dmaRead : .dmaWrite
     var progress = Progress(ticket: newTicket(), command: command)
-    // Whatever happens, no slot may point into `bytes` when this returns.
+    // No slot may point into `bytes` when this returns.
     defer { cancel(progress.ticket) }
     while true {
       let step: Step? = state.withLock(
@@ -110,7 +110,7 @@ extension DMAChannel {
     return .send(slot: free, id: id, access, state.layout ?? .wide)
   }
 
-  /// An id that is neither in flight nor given up.
+  /// An ID that is neither in flight nor given up.
   static func newID(_ state: inout State) -> UInt16 {
     repeat {
       state.nextID &+= 1
@@ -119,7 +119,7 @@ extension DMAChannel {
     return state.nextID
   }
 
-  /// A slot whose request was not sent.
+  /// Frees a slot whose request was not sent.
   func withdraw(_ slot: Int) {
     state.update { state in
       state.slots[slot].status = .free
@@ -127,7 +127,7 @@ extension DMAChannel {
     }
   }
 
-  /// Ends what a transfer left behind; ids that are still out are remembered.
+  /// Frees the slots of a transfer; IDs without a reply are given up.
   func cancel(_ ticket: UInt64) {
     let isLost = state.update { state in
       for index in state.slots.indices where state.slots[index].ticket == ticket {
@@ -146,7 +146,7 @@ extension DMAChannel {
     return .stale
   }
 
-  /// Sends one request: header and fixed part, then the data from where it is.
+  /// Sends one request: header, fixed part, then the data from its place.
   @unsafe
   func send(
     _ command: Command, _ id: UInt16, _ access: DMAAccess, _ layout: DMALayout,

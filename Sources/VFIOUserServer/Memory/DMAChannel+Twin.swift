@@ -4,7 +4,7 @@ internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
 extension DMAChannel {
-  /// Starts the thread that reads the twin socket, with the first request that needs it.
+  /// Starts the thread that reads the twin socket, if it is not running yet.
   func startReader() throws(MemoryError) {
     guard twin else { return }
     let mustStart = state.withLock { state in
@@ -47,11 +47,11 @@ extension DMAChannel {
 
   private func receive(_ header: Header, _ payload: Span<UInt8>) {
     guard !header.flags.isReply else { return deliver(header, payload) }
-    // Commands of the client come on the main socket.
+    // Commands of the client belong on the main socket.
     guard header.wantsReply else { return }
     var outbox = Outbox()
     outbox.append(header.errorReply(errno: UInt32(Errno.notSupported.rawValue)))
-    // A client that fills its own socket with what it must not send goes without an answer.
+    // If the socket has no room for the error reply, the client gets none.
     _ = try? sender.send(&outbox)
   }
 }
@@ -63,7 +63,7 @@ extension DMAChannel {
     case closed
   }
 
-  /// Finds out how the client lays out its messages, once, before the first of them.
+  /// Finds out the layout of the client's DMA messages, once, before the first of them.
   func probeLayout(at address: UInt64) throws(MemoryError) {
     let ticket = newTicket()
     let access = DMAAccess(address: address, count: DMALayout.probe)
@@ -104,14 +104,11 @@ extension DMAChannel {
       withdraw(slot)
       throw failure(of: error)
     }
-    let isClosed = state.withLock(
+    let answer = state.withLock(
       when: { $0.isClosed || $0.layout != nil }, before: .after(timeout)
-    ) { $0.isClosed }
-    guard let isClosed else { throw .timedOut }
-    if isClosed { throw .stale }
-    state.withLock { state in
-      logger.debug(
-        "how the client lays out DMA messages", metadata: ["as": "\(state.layout ?? .wide)"])
-    }
+    ) { state -> DMALayout? in state.isClosed ? nil : state.layout }
+    guard let answer else { throw .timedOut }
+    guard let layout = answer else { throw .stale }
+    logger.debug("how the client lays out DMA messages", metadata: ["as": "\(layout)"])
   }
 }

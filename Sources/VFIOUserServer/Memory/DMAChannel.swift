@@ -4,15 +4,14 @@ internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// The way to memory that a client does not share: DMA_READ and DMA_WRITE, one channel for each
-/// connection.
+/// DMA_READ and DMA_WRITE, for memory that a client does not share; one channel per connection.
 ///
-/// Requests are sent by the threads that want something, under the sender's lock. Replies come in on
-/// the session's thread, or on one of their own when there is a twin socket; they are matched by id
-/// to the few slots of what is in flight, and their data goes straight to where it is wanted.
+/// The accessing threads send requests, under the sender's lock. Replies arrive on the session's thread, or
+/// on the twin socket's thread if there is one. They are matched by ID to the slots of requests in flight,
+/// and their data is copied directly to its destination.
 ///
-/// A late reply finds its id among those given up, and is swallowed. Ids given up are bounded: a
-/// client that never answers loses the connection.
+/// The ID of a request that timed out stays reserved, so that its late reply is discarded. The number of such
+/// IDs is limited: a client that never answers is disconnected.
 @safe
 final class DMAChannel: Sendable {
   /// A request in flight.
@@ -24,12 +23,12 @@ final class DMAChannel: Sendable {
     }
 
     var status = Status.free
-    /// Whose it is.
+    /// The transfer that the slot belongs to.
     var ticket: UInt64 = 0
     var id: UInt16 = 0
     var command = Command.dmaRead
     var access = DMAAccess(address: 0, count: 0)
-    /// Where the data of a read goes.
+    /// The destination of a read's data.
     ///
     /// Sound: the caller of ``transfer(_:at:_:)`` keeps the memory until none of its slots waits.
     var destination: UnsafeMutableRawPointer?
@@ -47,22 +46,22 @@ final class DMAChannel: Sendable {
     var hasReader = false
   }
 
-  /// Most ids that a client may leave unanswered.
+  /// Maximum number of IDs that a client may leave unanswered.
   static let maxGivenUp = 64
   let state: Monitor<State>
   let sender: MessageSender
   let twin: Bool
-  /// Most bytes of one message.
+  /// Maximum number of bytes of one message.
   let chunk: Int
-  /// What a single transfer can have in flight.
+  /// Maximum number of bytes of one transfer in flight.
   let maxBytesInFlight: Int
   let timeout: Duration
   let logger: Logger
 
   /// - Parameters:
-  ///   - sender: of the twin socket, or of the connection's own.
-  ///   - twin: whether it is a twin socket, which nobody reads yet.
-  ///   - client: what the client said about itself.
+  ///   - sender: of the twin socket, or of the main socket.
+  ///   - twin: whether it is a twin socket, which no thread reads yet.
+  ///   - client: the capabilities of the client.
   init(
     _ sender: MessageSender, twin: Bool, client: Capabilities, _ options: ServerOptions
   ) {
@@ -83,16 +82,16 @@ final class DMAChannel: Sendable {
         layout: DMALayout.isInDoubt(client) ? nil : .wide))
   }
 
-  /// The client has gone: whoever waits is told.
+  /// Ends all transfers, because the client has gone.
   func close() {
     state.update { $0.isClosed = true }
     sender.close()
     if twin { sender.socket.shutdown() }
-    // The reader lives on the socket, which is shut down; it leaves without waiting for anybody.
+    // The reading thread ends soon, because the socket is shut down.
     _ = state.withLock(when: { !$0.hasReader }, before: .after(.seconds(2))) { _ in }
   }
 
-  /// Takes a reply; called by the thread that reads the socket.
+  /// Handles a reply; called by the thread that reads the socket.
   func deliver(_ header: Header, _ payload: Span<UInt8>) {
     let isKnown = state.update { state in
       if state.givenUp.remove(header.id) != nil { return true }
@@ -117,7 +116,7 @@ final class DMAChannel: Sendable {
       metadata: ["command": "\(header.command)", "id": "\(header.id)"])
   }
 
-  /// What a reply means; its data is copied to where it is wanted.
+  /// The result of a reply; copies its data to the destination.
   private static func outcome(
     of slot: Slot, _ layout: DMALayout, _ header: Header, _ payload: Span<UInt8>
   ) -> MemoryError? {

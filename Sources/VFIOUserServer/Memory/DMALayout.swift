@@ -1,34 +1,33 @@
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// How a client lays out DMA_READ and DMA_WRITE.
+/// The layout of DMA_READ and DMA_WRITE that a client uses.
 ///
-/// The specification has a count of 64 bits and the data at 16. QEMU's first releases with vfio-user
-/// have a count of 32 bits and the data at 12, in messages of the same size, so that four bytes of
-/// nothing follow the data; QEMU 11.1 follows the specification. A write in the wrong layout lands
-/// four bytes off, so the layout has to be known before the first one.
+/// The specification has a count of 64 bits and the data at offset 16. QEMU's first releases with vfio-user
+/// have a count of 32 bits and the data at offset 12, in messages of the same size, so four unused bytes
+/// follow the data. QEMU 11.1 follows the specification. With the wrong layout, data is shifted by four
+/// bytes, so the layout has to be known before the first message.
 enum DMALayout: Sendable {
   /// The specification's.
   case wide
-  /// 32 bits of count, data at 12, four bytes behind it.
+  /// A count of 32 bits, data at offset 12, four unused bytes after it.
   case narrow
 
-  /// A count that the two read differently: nothing with 32 bits, and with 64 more than any client
-  /// allows.
+  /// A count that differs between the layouts: 0 with 32 bits, and with 64 bits more than any client allows.
   ///
-  /// The one that answers without an error has 32.
+  /// A client that answers it without an error uses 32 bits.
   static let probe: UInt64 = 1 << 32
 
-  /// Where the data is in a payload.
+  /// Offset of the data in a payload.
   var dataOffset: Int { self == .wide ? DMAAccess.wireSize : DMAAccess.wireSize - 4 }
 
-  /// Whether a client may be one of those with 32 bits; only they are asked, since a careless client
-  /// might take the question at its word.
+  /// Whether a client may use 32 bits; only such clients are probed, because another client might carry out
+  /// the probe.
   static func isInDoubt(_ client: Capabilities) -> Bool {
     client.migration != nil && client.writeMultiple == true && client.twinSocket == nil
   }
 
-  /// What a reply to a read says, or nil when it is not what was asked for.
+  /// The data in a reply to a read, nil if the reply does not match the request.
   ///
   /// - Returns: `access.count` bytes.
   @_lifetime(copy payload)

@@ -1,13 +1,13 @@
 package import SystemPackage
 package import VFIOUserTransport
 
-// DMA_UNMAP in steps, none of which waits: it starts, and ends or is given up later. All of it runs on the
-// session's thread, which alone changes the map.
+// A DMA_UNMAP is started, and is finished or cancelled later; no step blocks. All of it runs on the session's
+// thread, which alone changes the windows.
 
 extension GuestMemory {
-  /// Windows that are being taken back while accesses to them are under way; nothing new begins in them.
+  /// Windows that are being removed while accesses to them are in progress; no new access to them begins.
   ///
-  /// It ends with ``finish(_:)`` or ``cancel(_:)``, or with the client.
+  /// It ends with ``finish(_:)``, ``cancel(_:)``, or the end of the client.
   package struct Removal {
     fileprivate let windows: [DMAWindow]
 
@@ -17,15 +17,15 @@ extension GuestMemory {
     }
   }
 
-  /// Takes the window back that matches exactly, as soon as no access to it is under way.
+  /// Removes the window with exactly this range; if accesses to it are in progress, starts to remove it.
   ///
-  /// - Parameter observer: counts when ``finish(_:)`` may succeed.
-  /// - Returns: nil when it is gone already.
-  /// - Throws: `ENOENT` when none matches.
+  /// - Parameter observer: signalled when ``finish(_:)`` may succeed.
+  /// - Returns: nil if it is removed already.
+  /// - Throws: `ENOENT` if there is no such window.
   package func startRemoving(
     address: UInt64, size: UInt64, telling observer: EventFD? = nil
   ) throws(Errno) -> Removal? {
-    // The window is handed out in any case: unmapping takes long, and must not happen under the lock.
+    // The window leaves the lock in any case, because unmapping takes long.
     let (window, isGone) = try state.update { state throws(Errno) -> (DMAWindow, Bool) in
       guard size > 0, let window = state.table.window(address, through: address &+ (size - 1))
       else { throw .noSuchFileOrDirectory }
@@ -40,10 +40,10 @@ extension GuestMemory {
     return isGone ? nil : Removal(windows: [window])
   }
 
-  /// Takes all windows back, as soon as no access to any of them is under way.
+  /// Removes all windows; if accesses to some are in progress, starts to remove all.
   ///
-  /// - Parameter observer: counts when ``finish(_:)`` may succeed.
-  /// - Returns: nil when they are gone already.
+  /// - Parameter observer: signalled when ``finish(_:)`` may succeed.
+  /// - Returns: nil if they are removed already.
   package func startRemovingAll(telling observer: EventFD? = nil) -> Removal? {
     let removal = state.withLock { state in
       state.removalObserver = observer
@@ -54,18 +54,18 @@ extension GuestMemory {
     return finish(removal) ? nil : removal
   }
 
-  /// Keeps new accesses out; what is not pinned after that stays so.
+  /// Closes a window for new accesses; if it is not pinned then, it stays unpinned.
   ///
-  /// - Returns: whether no access is under way.
+  /// - Returns: whether no access is in progress.
   private static func close(_ window: DMAWindow, _ state: inout State) -> Bool {
     window.isClosing = true
     state.holesMayCloseUntil = Deadline.after(holePatience).instant
     return !window.isPinned
   }
 
-  /// Removes the windows, unless an access to one of them is still under way.
+  /// Removes the windows, unless an access to one of them is still in progress.
   ///
-  /// - Returns: whether they are gone.
+  /// - Returns: whether they were removed.
   package func finish(_ removal: Removal) -> Bool {
     guard removal.windows.allSatisfy({ !$0.isPinned }) else { return false }
     state.update { state in
@@ -77,7 +77,7 @@ extension GuestMemory {
     return true
   }
 
-  /// Leaves the windows where they are, after all.
+  /// Opens the windows again.
   package func cancel(_ removal: Removal) {
     state.update { state in
       for window in removal.windows { window.isClosing = false }
@@ -86,7 +86,7 @@ extension GuestMemory {
     }
   }
 
-  /// Lets go of a window; the last one to do so tells a removal that waits for it.
+  /// Unpins a window; the last unpin of a window that is being removed signals the observer.
   func unpin(_ window: DMAWindow) {
     guard window.unpin() else { return }
     state.withLock { $0.removalObserver }?.signal()

@@ -3,13 +3,13 @@ package import SystemPackage
 package import VFIOUserProtocol
 package import VFIOUserTransport
 
-// Windows change on the thread of the session only; everybody else just looks.
+// Only the session's thread changes the windows; other threads read them.
 
 extension GuestMemory {
   /// Adds a window (`VFIO_USER_DMA_MAP`).
   ///
-  /// A descriptor that may only be read and written, not mapped, is closed: the client's memory is reached by
-  /// messages then, which no file system can hold up.
+  /// If the file may not be mapped (``ServerOptions/memoryFiles``), the descriptor is closed and the memory
+  /// is accessed by messages.
   ///
   /// - Throws: `EINVAL` for an empty window, one that wraps, one without a permission, or one that
   ///   does not fit its file; `ENOTSUP` for a file that is no memory; `EEXIST` for an overlap; `ENOSPC` or
@@ -25,7 +25,7 @@ extension GuestMemory {
       guard !state.table.overlaps(request.address, through: last) else { throw .fileExists }
       guard state.table.count < limit else { throw .noSpace }
     }
-    // Outside of the lock: mapping takes longer than everything else here.
+    // Without the lock, because mapping takes long.
     var mapping: MappedMemory?
     var claim: MappingBudget.Reservation?
     if let lent = consume descriptor, request.flags.allowsMapping {
@@ -43,11 +43,11 @@ extension GuestMemory {
   }
 }
 
-/// Where an access goes.
+/// How an address is accessed.
 enum MemoryRoute {
-  /// Into a window that is pinned now, and has to be unpinned.
+  /// In a mapped window, which is pinned and has to be unpinned.
   case mapped(DMAWindow, MappedMemory)
-  /// To the client by messages, for that many bytes at most.
+  /// By messages to the client, for at most `rest` bytes.
   case messages(DMAChannel, rest: UInt64)
 }
 
@@ -57,9 +57,10 @@ extension GuestMemory {
     case hole(changes: UInt64, until: UInt64)
   }
 
-  /// Finds the way to an address.
+  /// Finds out how an address is accessed.
   ///
-  /// - Throws: every reason why it may not be touched; a hole is waited out where that is allowed.
+  /// - Throws: ``MemoryError`` if it cannot be accessed; first waits for a hole to close, if that may be
+  ///   waited for.
   func route(
     to address: UInt64, _ flag: DMAMapFlags, _ generation: UInt64
   ) throws(MemoryError) -> MemoryRoute {

@@ -4,64 +4,63 @@ internal import Synchronization
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// The memory of the client, as far as it lets the device reach it.
+/// The client's memory, as far as the device may access it.
 ///
-/// Every access goes through a ``GuestMemoryAccess``, which belongs to the client that was there when it was
-/// made: what was begun for a client that has gone fails with ``MemoryError/stale`` and never lands
-/// in the memory of the next one.
+/// Every access uses a ``GuestMemoryAccess``, which belongs to the client that was connected when it was
+/// made. After that client has disconnected, accesses fail with ``MemoryError/stale``, and never reach the
+/// memory of the next client.
 ///
-/// Guest addresses are resolved at each access, because clients take windows back and lend them
-/// again in other pieces while a device runs. An access that meets a hole within
-/// `holePatience` of a window's disappearance waits for the rest of that transaction, unless it is
-/// on the thread that would receive it.
+/// Guest addresses are resolved at each access, because a client unmaps DMA windows and maps them again in
+/// other pieces while a device runs. An access to a hole within `holePatience` after a window was unmapped
+/// waits for a new window, except on the thread that receives the client's messages.
 ///
-/// Firmware and drivers of an earlier client leave a device in the middle of something. So no access is
-/// allowed for a new client before it has reset the device, set an interrupt's eventfd, or set the bus
-/// master bit. The first client finds the device fresh, and allows DMA as it is.
+/// A device may still have work of the firmware or driver of an earlier client. So no access is allowed for a
+/// new client before it has reset the device, set an interrupt's eventfd, or set the bus master bit. The
+/// first client of a device allows DMA from the start.
 ///
-/// Clients that come and go and resets of the device are counted as *generations*: an access belongs to
-/// one, and fails when it is over. A device whose bus master bit (PCI 3.0, 6.2.2) is clear reaches nothing,
-/// unless its description says that it does not need the bit.
+/// A *generation* ends when a client connects or disconnects and when the device is reset: an access belongs
+/// to one generation, and fails after its end. While the bus master bit is clear (PCI 3.0, 6.2.2) every
+/// access fails, unless ``PCIDescription/requiresBusMaster`` is false.
 ///
-/// Everything here may be called from any thread.
+/// Every method may be called from any thread.
 public final class GuestMemory: Sendable {
   struct State {
     var table = WindowTable<DMAWindow>()
-    /// Counts clients that come and go, and resets.
+    /// The number of the present generation.
     var generation: UInt64 = 0
-    /// Whether a reset, or the end of a client, is under way.
+    /// Whether a reset, or the end of a client, is in progress.
     var isEnding = false
     var isDMAAllowed = true
     /// Bit 2 of the command register; always true for a device that does not need it.
     var isBusMaster: Bool
-    /// Counts the changes of the table, for those who wait for one.
+    /// Number of changes of the table; threads wait for it to change.
     var changes: UInt64 = 0
-    /// Until when a hole may be part of a transaction of the client; nanoseconds of the clock.
+    /// Until when an access to a hole waits; nanoseconds of the monotonic clock.
     var holesMayCloseUntil: UInt64 = 0
     var channel: DMAChannel?
     var observer: WriteObserver?
-    /// Told when a window that is being taken back has become free; nil while none is.
+    /// Signalled when a window that is being removed is no longer pinned; nil if none is being removed.
     var removalObserver: EventFD?
   }
 
-  /// Hears of each range that was written, for dirty page tracking; runs on the writing thread, while
-  /// the window is pinned.
+  /// Called for each range that was written, for dirty page tracking; on the writing thread, while the window
+  /// is pinned.
   package typealias WriteObserver = @Sendable (_ address: UInt64, _ count: UInt64) -> Void
 
-  /// How long a hole may last that a client makes by taking a window back.
+  /// How long after an unmap an access to a hole waits.
   static let holePatience: Duration = .milliseconds(100)
 
   let state: Monitor<State>
-  /// Held while something is done on condition that the generation is current.
+  /// Held while a closure runs that requires a current generation.
   private let conclusion = Monitor(())
   let isGuarded: Bool
   private let requiresBusMaster: Bool
   let budget = MappingBudget.process.newShare()
   /// Whether the state has an observer, for a look after each write without the lock.
   private let isObserved = Atomic(false)
-  /// A copy of the state's, for a look at each message without the lock.
+  /// A copy of `State.isDMAAllowed`, to be read at each message without the lock.
   private let allowsDMA = Atomic(true)
-  /// Whether the device has to be told that DMA is allowed; the session thread's.
+  /// Whether `Device.dmaAllowed()` has to be called; used by the session's thread only.
   private let hasNews = Atomic(false)
   /// The thread that receives from the client, 0 while there is none.
   private let receivingThread = Atomic<UInt64>(0)
@@ -72,19 +71,19 @@ public final class GuestMemory: Sendable {
     state = Monitor(State(isBusMaster: !requiresBusMaster))
   }
 
-  /// A licence to touch the memory of the client that is there now.
+  /// Makes an access to the memory of the present client.
   ///
-  /// A device takes one in the callback that starts some work, and passes it to whoever does it.
+  /// A device makes it in the callback that starts some work, and passes it to the thread that does the work.
   public func access() -> GuestMemoryAccess {
     GuestMemoryAccess(memory: self, generation: state.withLock { $0.generation })
   }
 
-  /// How many windows there are.
+  /// Number of windows.
   package var windowCount: Int { state.withLock { $0.table.count } }
 
-  /// Sets or ends the tracking of writes; costs nothing while there is none.
+  /// Sets or removes the observer of writes; without one, writes cost nothing more.
   ///
-  /// A write that is under way now is heard of when it ends.
+  /// A write in progress is reported when it ends.
   package func observeWrites(_ observer: WriteObserver?) {
     state.withLock { $0.observer = observer }
     isObserved.store(observer != nil, ordering: .releasing)
@@ -96,31 +95,30 @@ public final class GuestMemory: Sendable {
     state.withLock { $0.observer }?(address, count)
   }
 
-  /// Whether this is the thread that receives from the client, where nothing may be waited for that
-  /// the client has to send.
+  /// Whether the calling thread receives the client's messages, so that it must not wait for one.
   var isOnReceivingThread: Bool {
     receivingThread.load(ordering: .relaxed) == clinux_thread_id()
   }
 
-  /// Notes that this thread receives from the client from now on.
+  /// The calling thread receives the client's messages from now on.
   func enterReceivingThread() {
     if isGuarded { clinux_guard_enter_thread() }
     receivingThread.store(clinux_thread_id(), ordering: .relaxed)
   }
 
-  /// This thread no longer receives from the client.
+  /// No thread receives messages any more.
   func leaveReceivingThread() { receivingThread.store(0, ordering: .relaxed) }
 
   /// A client has come.
   func connect(_ channel: DMAChannel) {
     state.withLock { state in
-      // What was begun while nobody was there is not for this client either.
+      // Work that was begun without a client is not for this client either.
       state.generation += 1
       state.channel = channel
     }
   }
 
-  /// The client has reset the device or set it up again.
+  /// The client allows DMA.
   package func allowDMA() {
     guard !isDMAAllowed else { return }
     state.withLock { $0.isDMAAllowed = true }
@@ -135,7 +133,7 @@ public final class GuestMemory: Sendable {
     allowsDMA.store(false, ordering: .relaxed)
   }
 
-  /// Whether DMA was allowed since the last call; on the session's thread.
+  /// Whether DMA was allowed since the last call; for the session's thread.
   func takeDMAAllowed() -> Bool {
     guard hasNews.load(ordering: .relaxed) else { return false }
     hasNews.store(false, ordering: .relaxed)
@@ -148,12 +146,12 @@ public final class GuestMemory: Sendable {
     state.withLock { $0.isBusMaster = isSet }
   }
 
-  /// The device is about to be reset: accesses of before fail, and complete nothing.
+  /// Ends the present generation: its accesses fail from now on.
   ///
-  /// Nothing is current until ``beginGeneration()``, so that no thread of the device comes between this and
-  /// the device's own reset.
+  /// Until ``beginGeneration()`` no generation is current, so that no work of the device completes between
+  /// this and the device's own reset.
   ///
-  /// - Returns: the last generation that is over.
+  /// - Returns: the generation that was ended.
   func endGeneration() -> UInt64 {
     conclusion.withLock { _ in
       state.withLock { state in
@@ -164,15 +162,15 @@ public final class GuestMemory: Sendable {
     }
   }
 
-  /// The device has done what the end of a generation asks of it.
+  /// The device was reset or has released the client: the new generation is current from now on.
   func beginGeneration() { state.withLock { $0.isEnding = false } }
 
-  /// Whether work of a generation concerns somebody: its client is there, and no reset came since.
+  /// Whether a generation is current: its client is connected, and the device was not reset since.
   func isCurrent(_ generation: UInt64) -> Bool {
     state.withLock { $0.generation == generation && $0.channel != nil && !$0.isEnding }
   }
 
-  /// Does something if a generation is current, and has whoever ends it wait meanwhile.
+  /// Runs a closure if a generation is current; the generation cannot end while the closure runs.
   func ifCurrent(_ generation: UInt64, _ body: () -> Void) -> Bool {
     conclusion.withLock { _ in
       guard isCurrent(generation) else { return false }
@@ -181,19 +179,18 @@ public final class GuestMemory: Sendable {
     }
   }
 
-  /// Whether a client has agreed on a version, and has not gone.
+  /// Whether a client has negotiated a version and is connected.
   var isConnected: Bool { state.withLock { $0.channel != nil } }
 
-  /// Whether the client may be reached; looked at by the session's thread, which alone changes it.
+  /// Whether the client allows DMA; for the session's thread, which alone changes it.
   var isDMAAllowed: Bool { allowsDMA.load(ordering: .relaxed) }
 
-  /// The client has gone: its windows go when the last access to each of them ends, and nothing new
-  /// begins.
+  /// Ends the last generation of a client: each of its windows is unmapped when the last access to it ends.
   ///
-  /// - Returns: the generation from now on.
+  /// - Returns: the new generation.
   @discardableResult
   package func disconnect() -> UInt64 {
-    // The windows are handed out: unmapping takes long, and must not happen under the lock.
+    // The windows leave the lock first, because unmapping takes long.
     let (windows, channel, generation) = conclusion.withLock { _ in
       state.update { state in
         state.generation += 1

@@ -1,10 +1,10 @@
-// Copies between memory of ours and the pieces of a scatter list, window by window like all copies.
+// Copies between this process's memory and the pieces of a scatter list.
 
 extension GuestMemoryAccess {
   /// Copies the pieces of a list, one after the other, until `bytes` is full or the list ends.
   ///
   /// - Returns: how many bytes were copied.
-  /// - Throws: ``MemoryError``; pieces in front of the one that failed were copied.
+  /// - Throws: ``MemoryError``; the pieces before the one that failed were copied.
   @discardableResult
   public func read(
     _ list: [GuestRange], into bytes: inout MutableRawSpan
@@ -17,7 +17,7 @@ extension GuestMemoryAccess {
   /// Copies to the pieces of a list, one after the other, until `bytes` or the list ends.
   ///
   /// - Returns: how many bytes were copied.
-  /// - Throws: ``MemoryError``; pieces in front of the one that failed were copied.
+  /// - Throws: ``MemoryError``; the pieces before the one that failed were copied.
   @discardableResult
   public func write(_ list: [GuestRange], from bytes: RawSpan) throws(MemoryError) -> Int {
     try unsafe bytes.withUnsafeBytes { (buffer) throws(MemoryError) in

@@ -4,12 +4,12 @@ internal import VFIOUserTransport
 
 /// A piece of a scatter list.
 public struct GuestRange: Equatable, Sendable {
-  /// Where it starts, in the guest's address space.
+  /// The first guest address.
   public var address: UInt64
   /// Bytes.
   public var count: UInt64
 
-  /// Names a piece.
+  /// Makes a piece.
   public init(address: UInt64, count: UInt64) {
     self.address = address
     self.count = count
@@ -17,28 +17,29 @@ public struct GuestRange: Equatable, Sendable {
 }
 
 extension GuestMemoryAccess {
-  /// Most pieces of one scatter list, windows' ends included (`IOV_MAX`).
+  /// Maximum number of slices of one scatter list (`IOV_MAX`); a piece that spans two windows has two slices.
   public static let maxSlices = 1024
 
-  /// Lends the addresses of client memory for system calls such as `preadv` and `pwritev`.
+  /// Lends client memory to a system call such as `preadv` or `pwritev`.
   ///
-  /// The windows are held until `body` returns: keep it to the system call, and never wait in it for
-  /// anything that the client has to do. The addresses are for the kernel, which answers `EFAULT`
-  /// where the client has truncated its file; the processor would get a SIGBUS.
+  /// The DMA windows are pinned until `body` returns: do nothing but the system call in it, and never wait
+  /// for the client there. Use the addresses in system calls only. Where the client has truncated its file, a
+  /// system call fails with `EFAULT`; an access by this process raises SIGBUS.
   ///
   /// - Parameters:
-  ///   - ranges: what is wanted, in order; windows may be crossed.
+  ///   - ranges: the guest addresses, in order; each may span several windows.
   ///   - direction: `reading` for a call that takes data out of the client's memory (`pwritev`),
   ///     `writing` for one that puts data there (`preadv`).
-  ///   - body: gets the slices; they and the buffer are valid inside only.
+  ///   - body: gets the slices, which are valid during the call only.
   /// - Returns: what `body` returns.
-  /// - Throws: ``MemoryError``; ``MemoryError/needsMapping(at:)`` where there are only messages.
+  /// - Throws: ``MemoryError``, with ``MemoryError/needsMapping(at:)`` for memory that is accessed by
+  ///   messages.
   @unsafe
   public func withSystemCallSlices<Result>(
     of ranges: [GuestRange], for direction: Direction,
     _ body: (UnsafeBufferPointer<iovec>) -> Result
   ) throws(MemoryError) -> Result {
-    // Most lists stay within a window each: room for those is on the stack.
+    // Most pieces lie in one window each: room for that many slices is on the stack.
     let likely = min(ranges.count + 4, Self.maxSlices)
     do throws(MemoryError) {
       return try unsafe withSlices(of: ranges, direction, capacity: likely, body)
@@ -72,7 +73,7 @@ extension GuestMemoryAccess {
     }
   }
 
-  /// Pins the windows of a range and notes the slices.
+  /// Pins the windows of a range and appends the slices.
   @unsafe
   private func pin(
     _ range: GuestRange, _ direction: Direction, _ slices: UnsafeMutableBufferPointer<iovec>,
@@ -90,8 +91,8 @@ extension GuestMemoryAccess {
 
   /// Pins the windows of a range, one after the other.
   ///
-  /// - Parameter body: gets each window, the address of the piece in it, and where that is. It lets go of
-  ///   the window some day, or returns false when it does not take it.
+  /// - Parameter body: gets each window, the guest address of the piece in it, and its address here. It
+  ///   unpins the window later, or returns false if it does not take it.
   @unsafe
   func forEachPiece(
     of range: GuestRange, _ direction: Direction,

@@ -6,8 +6,8 @@ internal import VFIOUserTransport
 extension GuestMemoryAccess {
   /// Loads a number of up to eight bytes.
   ///
-  /// Inside a mapped window it is one load, so a naturally aligned number is never seen half
-  /// written; across windows or by messages it is a copy.
+  /// In a mapped window it is one load, so a naturally aligned number is never seen half written; across
+  /// windows or by messages it is a copy.
   @inlinable
   public func load<Number: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
     at address: UInt64, as type: Number.Type = Number.self
@@ -15,7 +15,7 @@ extension GuestMemoryAccess {
     Number(truncatingIfNeeded: try loadBits(at: address, size: MemoryLayout<Number>.size))
   }
 
-  /// Stores a number of up to eight bytes; the same holds as for ``load(at:as:)``.
+  /// Stores a number of up to eight bytes, with one store under the conditions of ``load(at:as:)``.
   @inlinable
   public func store<Number: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
     _ number: Number, at address: UInt64
@@ -73,9 +73,9 @@ extension GuestMemoryAccess {
   /// A number that can be accessed atomically.
   public typealias AtomicNumber = FixedWidthInteger & UnsignedInteger & BitwiseCopyable
 
-  /// Puts a number in place of another, atomically; one to eight bytes.
+  /// Atomically stores a number of one to eight bytes and returns the old one.
   ///
-  /// - Returns: what was there.
+  /// - Returns: the old value.
   @inlinable
   public func exchange<Number: AtomicNumber>(
     _ number: Number, at address: UInt64
@@ -85,9 +85,9 @@ extension GuestMemoryAccess {
         UInt64(truncatingIfNeeded: number), at: address, size: MemoryLayout<Number>.size))
   }
 
-  /// Puts `desired` in place of `expected`, atomically, if that is there; one to eight bytes.
+  /// Atomically stores `desired` if the memory holds `expected`; one to eight bytes.
   ///
-  /// - Returns: what was there; the exchange took place if that is `expected`.
+  /// - Returns: the old value; `desired` was stored if it is `expected`.
   @inlinable
   public func compareExchange<Number: AtomicNumber>(
     expected: Number, desired: Number, at address: UInt64
@@ -98,9 +98,9 @@ extension GuestMemoryAccess {
         size: MemoryLayout<Number>.size))
   }
 
-  /// Sets bits, atomically; one to eight bytes.
+  /// Atomically sets bits of a number of one to eight bytes.
   ///
-  /// - Returns: what was there.
+  /// - Returns: the old value.
   @inlinable
   public func fetchOr<Number: AtomicNumber>(
     _ bits: Number, at address: UInt64
@@ -131,7 +131,7 @@ extension GuestMemoryAccess {
     _ operation: SharedNumber.Operation, at address: UInt64, size: Int
   ) throws(MemoryError) -> UInt64 {
     precondition(size <= 8, "a number of more than eight bytes")
-    // Mapped windows start on a page, so what is aligned in the guest is aligned here.
+    // Mapped windows are page-aligned, so what is aligned in the guest is aligned here.
     guard address % UInt64(size) == 0 else { throw .misaligned(at: address) }
     guard
       case .mapped(let window, let mapping) = try memory.route(

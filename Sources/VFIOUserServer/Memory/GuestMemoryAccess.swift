@@ -1,49 +1,47 @@
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// Access to the memory of one client, from any thread, until that client goes or the device is reset.
+/// Access to the memory of one client, from any thread, until that client disconnects or the device is reset.
 ///
-/// Ranges may cross windows, and each window's permissions hold. Where windows have no descriptor,
-/// the bytes travel in messages, which have to be waited for: not on the thread of a callback, there
-/// that fails at once with ``MemoryError/wouldDeadlock``. The natural place is
-/// ``DeviceContext/afterReply(_:)``.
+/// A range may span several DMA windows, each with its own permissions. Memory without a descriptor is
+/// accessed by messages, whose replies have to be waited for. In a callback such an access fails with
+/// ``MemoryError/wouldDeadlock``; use ``DeviceContext/afterReply(_:)`` for it.
 public struct GuestMemoryAccess: Sendable {
   let memory: GuestMemory
   let generation: UInt64
 
-  /// Which way the bytes go, seen from the device.
+  /// The direction of an access, as seen by the device.
   public enum Direction: Sendable {
-    /// Out of the client's memory.
+    /// From the client's memory.
     case reading
-    /// Into the client's memory.
+    /// To the client's memory.
     case writing
 
     var flag: DMAMapFlags { self == .reading ? .readable : .writable }
   }
 
-  /// Whether the client is still there and has allowed DMA, and the device was not reset since.
+  /// Whether the client is still connected and has allowed DMA, and the device was not reset since.
   public var isAlive: Bool {
     memory.state.withLock { $0.generation == generation && $0.isDMAAllowed }
   }
 
-  /// Whether the client is still there, and the device was not reset since.
+  /// Whether the client is still connected, and the device was not reset since.
   var isCurrent: Bool { memory.isCurrent(generation) }
 
-  /// Does something for work that this access belongs to, unless the device was reset or the client has
-  /// gone since.
+  /// Runs a closure, unless the device was reset or the client has disconnected since this access was made.
   ///
-  /// This is where work shows its result: in registers, by an interrupt. A reset and the end of the client
-  /// wait for it, so that nothing of it comes later.
+  /// Work shows its result here: in registers, or by an interrupt. A reset and the end of the client wait for
+  /// the closure, so nothing of it happens after them.
   ///
-  /// - Parameter body: must not wait, and must not call this.
-  /// - Returns: whether it was done.
+  /// - Parameter body: must not wait, and must not call this method.
+  /// - Returns: whether the closure was run.
   @discardableResult
   public func ifCurrent(_ body: () -> Void) -> Bool { memory.ifCurrent(generation, body) }
 
-  /// Whether the client is not about to change its memory, as far as can be told.
+  /// Whether no change of the client's DMA windows is in progress, as far as the server knows.
   ///
-  /// Else an access may meet a hole that closes in a moment; any thread waits for that, but for the one that
-  /// receives from the client, for which the hole is one.
+  /// While one is in progress, an access may meet a hole that closes soon. Other threads wait for that; on
+  /// the thread that receives the client's messages the access fails at once.
   public var isSettled: Bool {
     memory.state.withLock { state in
       state.generation == generation && state.isDMAAllowed && state.removalObserver == nil
@@ -51,17 +49,16 @@ public struct GuestMemoryAccess: Sendable {
     }
   }
 
-  /// Copies out of the client's memory until `bytes` is full.
+  /// Copies from the client's memory until `bytes` is full.
   public func read(at address: UInt64, into bytes: inout MutableRawSpan) throws(MemoryError) {
     try unsafe bytes.withUnsafeMutableBytes { (buffer) throws(MemoryError) in
       try unsafe copy(at: address, buffer, .reading)
     }
   }
 
-  /// A copy of `count` bytes.
+  /// Returns a copy of `count` bytes.
   ///
-  /// - Precondition: the device knows that it wants to hold that much; a guest's number has to be
-  ///   compared with a limit first.
+  /// - Precondition: `count` is limited by the device; a number of the guest has to be checked first.
   public func read(at address: UInt64, count: Int) throws(MemoryError) -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: count)
     var span = bytes.mutableSpan
@@ -70,7 +67,7 @@ public struct GuestMemoryAccess: Sendable {
     return bytes
   }
 
-  /// Copies into the client's memory.
+  /// Copies to the client's memory.
   public func write(at address: UInt64, from bytes: RawSpan) throws(MemoryError) {
     try unsafe bytes.withUnsafeBytes { (buffer) throws(MemoryError) in
       // Sound: with `.writing`, the buffer is only read.
@@ -78,12 +75,12 @@ public struct GuestMemoryAccess: Sendable {
     }
   }
 
-  /// Copies into the client's memory.
+  /// Copies to the client's memory.
   public func write(at address: UInt64, from bytes: [UInt8]) throws(MemoryError) {
     try write(at: address, from: unsafe bytes.span.bytes)
   }
 
-  /// Moves bytes between our memory and the client's, window by window.
+  /// Copies bytes between this process's memory and the client's, window by window.
   @unsafe
   func copy(
     at address: UInt64, _ bytes: UnsafeMutableRawBufferPointer, _ direction: Direction
@@ -100,7 +97,7 @@ public struct GuestMemoryAccess: Sendable {
     }
   }
 
-  /// Moves what lies in one window.
+  /// Copies the part that lies in one window.
   @unsafe
   private func copyPiece(
     at address: UInt64, _ bytes: UnsafeMutableRawBufferPointer, _ direction: Direction
@@ -115,7 +112,7 @@ public struct GuestMemoryAccess: Sendable {
       case .reading:
         guard unsafe mapping.read(offset, into: piece) else { throw .truncated(at: address) }
       case .writing:
-        // A write that faults half way has changed the first half.
+        // A write that fails half way has changed the first half.
         defer { memory.noteWrite(address, UInt64(count)) }
         guard unsafe mapping.write(offset, from: UnsafeRawBufferPointer(piece)) else {
           throw .truncated(at: address)
@@ -124,7 +121,7 @@ public struct GuestMemoryAccess: Sendable {
       return count
     case .messages(let channel, let rest):
       guard !memory.isOnReceivingThread else { throw .wouldDeadlock }
-      // One round at a time, so that a window that goes away, or a client, is noticed in between.
+      // One round at a time, so that the end of a window or of the client is noticed between rounds.
       let count = Int(clamping: min(UInt64(bytes.count), rest, UInt64(channel.maxBytesInFlight)))
       let piece = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[..<count])
       try unsafe channel.transfer(direction, at: address, piece)

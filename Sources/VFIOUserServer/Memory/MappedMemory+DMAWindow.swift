@@ -3,10 +3,10 @@ internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
 extension MappedMemory {
-  /// Maps what a client's request says; the descriptor is closed, the mapping does not need it.
+  /// Maps the range of a DMA_MAP and closes the descriptor, which the mapping does not need.
   ///
-  /// - Throws: `ENOTSUP` for a file that is no memory and may not be mapped; `EINVAL` for what is not inside
-  ///   of the file or does not start and end on a page; `ENODEV` for what cannot be mapped; what `mmap` says.
+  /// - Throws: `ENOTSUP` for a kind of file that may not be mapped; `EINVAL` for a range that is not in the
+  ///   file or not page-aligned; `ENODEV` for a file that cannot be mapped; the error of `mmap`.
   convenience init(
     _ descriptor: consuming OwnedDescriptor, _ request: DMAMap, guarded: Bool, files: MemoryFiles
   ) throws(Errno) {

@@ -2,21 +2,21 @@ internal import CLinux
 internal import SystemPackage
 internal import VFIOUserTransport
 
-/// How much of what the process has only once its clients may take with memory that they lend: address space,
-/// and mappings, of which the kernel allows a process 65,530 (`vm.max_map_count`).
+/// Limits the address space and the number of mappings that clients' memory takes; the kernel allows a
+/// process 65,530 mappings (`vm.max_map_count`).
 ///
 /// A client that maps a sparse file of terabytes, or tens of thousands of windows, would leave nothing for
-/// the windows of other devices' clients, nor for stacks and buffers. So a part is never given away, and of the
-/// rest each device that is there is sure of an equal share of one half; the other half goes to whoever comes
-/// first.
+/// the windows of other devices' clients, nor for stacks and buffers. So a part is kept for the process. One
+/// half of the rest is divided equally among the devices; the other half is for any device, first come, first
+/// served.
 final class MappingBudget: Sendable {
-  /// What a client takes, or the process has.
+  /// An amount of address space and mappings.
   struct Amount: Equatable, Sendable {
     var mappings: Int
     var bytes: UInt64
   }
 
-  /// What the clients of one device have taken.
+  /// The reservations of the clients of one device.
   final class Share: Sendable {
     fileprivate let used: Monitor<Amount>
     private let budget: MappingBudget
@@ -28,17 +28,17 @@ final class MappingBudget: Sendable {
 
     deinit { budget.forget(used) }
 
-    /// Takes what a window needs.
+    /// Reserves the mapping of a window.
     ///
-    /// - Returns: gives it back with its last reference.
-    /// - Throws: `ENOMEM` when there is too little address space, `ENOSPC` when there are too few mappings.
+    /// - Returns: the reservation, which ends with its last reference.
+    /// - Throws: `ENOMEM` if there is too little address space, `ENOSPC` if there are too few mappings.
     func claim(bytes: UInt64) throws(Errno) -> Reservation {
       try budget.take(bytes, for: used)
       return Reservation(self, bytes)
     }
   }
 
-  /// What one window has taken.
+  /// The reservation of one window.
   final class Reservation: Sendable {
     private let share: Share
     private let bytes: UInt64
@@ -56,16 +56,17 @@ final class MappingBudget: Sendable {
     }
   }
 
-  /// The one of this process.
+  /// The budget of this process.
   static let process = MappingBudget(.ofProcess)
 
   private let total: Amount
-  /// What each share has taken; not the shares themselves, one of which could end under this lock.
+  /// The amounts of the shares; not the shares themselves, because the last reference to one could end under
+  /// this lock.
   private let shares = Monitor<[Monitor<Amount>]>([])
 
   init(_ total: Amount) { self.total = total }
 
-  /// The share of one more device.
+  /// Makes a share for a new device.
   func newShare() -> Share {
     let used = Monitor(Amount(mappings: 0, bytes: 0))
     shares.withLock { $0.append(used) }
@@ -103,7 +104,7 @@ extension MappingBudget.Amount {
     Self(mappings: max(mappings, other.mappings), bytes: max(bytes, other.bytes))
   }
 
-  /// What the kernel lets this process have, less what it needs itself.
+  /// The kernel's limits for this process, less what the process itself needs.
   static var ofProcess: Self {
     let limit = clinux_mapping_limit()
     let mappings = Int(clamping: max(limit - ownMappings, limit / 2))
@@ -113,8 +114,8 @@ extension MappingBudget.Amount {
   /// Mappings for stacks, the heap and libraries.
   private static let ownMappings: Int64 = 4096
 
-  /// A processor with four levels of page tables has 128 TiB, of which half is for clients; with a limit on the
-  /// process (`ulimit -v`), three quarters of what is left.
+  /// Half of the 128 TiB of a processor with four levels of page tables; if the process has a limit (`ulimit
+  /// -v`), three quarters of what is left of it.
   private static var addressSpace: UInt64 {
     let usual: UInt64 = 64 << 40
     let limit = clinux_address_space_limit()

@@ -2,35 +2,36 @@ public import SystemPackage
 
 /// Why an access to the client's memory failed.
 ///
-/// Bytes in front of the address that an error names may have been transferred.
+/// Bytes before the address of an error may have been transferred.
 public enum MemoryError: Error, Equatable, Sendable {
-  /// The client that the access was made for has gone, or the device was reset since.
+  /// The client of the access has disconnected, or the device was reset since.
   case stale
-  /// The client has neither reset the device nor set up its interrupts nor made it bus master yet.
+  /// The client has not allowed DMA yet: it has neither reset the device nor set an interrupt's eventfd nor
+  /// the bus master bit.
   case dmaNotAllowed
   /// Software has not set the bus master bit of the command register.
   case notBusMaster
-  /// No window is there.
+  /// The address is in no DMA window.
   case unmapped(at: UInt64)
-  /// The window does not allow that.
+  /// The permissions of the DMA window do not allow the access.
   case notPermitted(at: UInt64)
-  /// The range ends behind 2^64.
+  /// The range passes the last address.
   case wraps(at: UInt64, count: UInt64)
-  /// An atomic access has to be naturally aligned.
+  /// The address of an atomic access is not naturally aligned.
   case misaligned(at: UInt64)
   /// The client has truncated the file behind the window.
   case truncated(at: UInt64)
-  /// The window is reached by messages only, which can copy and nothing else.
+  /// The operation needs mapped memory, and the window is accessed by messages.
   case needsMapping(at: UInt64)
-  /// The scatter list has more pieces than one system call takes.
+  /// The scatter list has more pieces than one system call accepts.
   case tooManyPieces(limit: Int)
-  /// A message would have to be waited for on the thread that receives it.
+  /// The access needs a reply of the client, and the calling thread is the one that would receive it.
   ///
-  /// A callback of a device continues with ``DeviceContext/afterReply(_:)`` instead.
+  /// Use ``DeviceContext/afterReply(_:)`` in a callback of a device.
   case wouldDeadlock
   /// The client refused a message.
   case refused(Errno)
-  /// The client answered nonsense.
+  /// The client's reply does not match the request.
   case malformedReply
   /// The client did not answer in time.
   case timedOut

@@ -1,18 +1,17 @@
 public import Glibc
 
-/// Client memory that is held for system calls that go on after they were started, such as those of
-/// io_uring.
+/// Client memory that stays pinned for asynchronous operations of the kernel, such as those of io_uring.
 ///
-/// The windows are pinned until ``release()``, or the end of this value: DMA_UNMAP waits for them (and is
-/// refused when that takes longer than the server's `quiesceTimeout`), and when the client goes, its memory
-/// stays mapped until then. So what was begun for a client can only ever land in that client's memory.
+/// The DMA windows are pinned until ``release()``, or the end of this value. A DMA_UNMAP waits for that, and
+/// is refused with EBUSY after the server's `quiesceTimeout`. When the client disconnects, its memory stays
+/// mapped until then. So an operation that was started for one client never accesses the memory of another.
 /// Release as soon as the operation has ended.
 ///
-/// The addresses are for the kernel, which answers `EFAULT` where the client has truncated its file; the
-/// processor would get a SIGBUS.
+/// Use the addresses in system calls only. Where the client has truncated its file, a system call fails with
+/// `EFAULT`; an access by this process raises SIGBUS.
 ///
-/// A value can be used again and again, and allocates only when a list is longer than all before. It belongs
-/// to one thread at a time.
+/// A value can be reused, and allocates only if a list is longer than all earlier ones. It must be used by
+/// one thread at a time.
 @safe
 public struct PinnedSlices: ~Copyable, @unchecked Sendable {
   // Sound: the first `count` places of the buffers are initialised, and each has one retain and one pin of
@@ -20,23 +19,23 @@ public struct PinnedSlices: ~Copyable, @unchecked Sendable {
   private var list: UnsafeMutablePointer<iovec>
   private var holds: UnsafeMutablePointer<Hold>
   private var capacity: Int
-  /// How many slices there are.
+  /// Number of slices.
   public private(set) var count = 0
-  /// Bytes in all of them together.
+  /// Total number of bytes.
   public private(set) var byteCount: UInt64 = 0
   private var memory: GuestMemory?
   private var isWriting = false
 
-  /// A pinned window, and which bytes of the client are meant.
+  /// A pinned window, and the guest address of the slice.
   @unsafe
   private struct Hold {
     let window: Unmanaged<DMAWindow>
     let address: UInt64
   }
 
-  /// Nothing is pinned yet.
+  /// Makes an empty list.
   ///
-  /// - Parameter capacity: for how many slices there is room at first, from 1 to ``GuestMemoryAccess/maxSlices``.
+  /// - Parameter capacity: initial capacity in slices, from 1 to ``GuestMemoryAccess/maxSlices``.
   public init(capacity: Int = 4) {
     precondition(1...GuestMemoryAccess.maxSlices ~= capacity, "room for \(capacity) slices")
     unsafe list = .allocate(capacity: capacity)
@@ -46,29 +45,29 @@ public struct PinnedSlices: ~Copyable, @unchecked Sendable {
 
   deinit {
     // A deinit cannot call a mutating method: what `release` does, without the bookkeeping.
-    if let memory { unsafe Self.letGo(memory, isWriting, list, holds, count) }
+    if let memory { unsafe Self.unpin(memory, isWriting, list, holds, count) }
     unsafe list.deallocate()
     unsafe holds.deallocate()
   }
 
-  /// Pins a range, behind those that are pinned already.
+  /// Pins a range, and appends it to the ranges that are pinned already.
   ///
-  /// Ranges that follow each other in memory become one slice.
+  /// Ranges that are contiguous in memory become one slice.
   ///
   /// - Parameters:
-  ///   - range: what is wanted; windows may be crossed.
+  ///   - range: the guest addresses; may span several windows.
   ///   - direction: `reading` for calls that take data out of the client's memory, `writing` for those that
   ///     put data there; the same for all ranges until ``release()``.
-  ///   - transfer: the licence of the client; the same for all ranges until ``release()``.
-  /// - Throws: ``MemoryError``, ``MemoryError/needsMapping(at:)`` where there are only messages; then nothing
-  ///   is pinned any more, earlier ranges included.
+  ///   - access: to the memory of the client; of the same client for all ranges until ``release()``.
+  /// - Throws: ``MemoryError``, with ``MemoryError/needsMapping(at:)`` for memory that is accessed by
+  ///   messages. All ranges are released then, earlier ones too.
   public mutating func pin(
-    _ range: GuestRange, for direction: GuestMemoryAccess.Direction, of transfer: GuestMemoryAccess
+    _ range: GuestRange, for direction: GuestMemoryAccess.Direction, of access: GuestMemoryAccess
   ) throws(MemoryError) {
-    precondition(memory == nil || memory === transfer.memory, "ranges of two devices")
-    memory = transfer.memory
+    precondition(memory == nil || memory === access.memory, "ranges of two devices")
+    memory = access.memory
     do throws(MemoryError) {
-      try unsafe transfer.forEachPiece(of: range, direction) {
+      try unsafe access.forEachPiece(of: range, direction) {
         (window, address, slice) throws(MemoryError) in unsafe add(window, address, slice)
       }
       isWriting = direction == .writing
@@ -80,30 +79,30 @@ public struct PinnedSlices: ~Copyable, @unchecked Sendable {
     }
   }
 
-  /// Lets go of everything; harmless when there is nothing.
+  /// Releases all ranges; does nothing if there are none.
   public mutating func release() {
     guard let memory else { return }
-    unsafe Self.letGo(memory, isWriting, list, holds, count)
+    unsafe Self.unpin(memory, isWriting, list, holds, count)
     count = 0
     byteCount = 0
     self.memory = nil
     isWriting = false
   }
 
-  /// What is pinned, for a system call; valid until something is pinned or let go.
+  /// The slices, for a system call; valid until the next ``pin(_:for:of:)`` or ``release()``.
   @unsafe
   public var slices: UnsafeBufferPointer<iovec> {
     unsafe UnsafeBufferPointer(start: list, count: count)
   }
 
-  /// Notes a piece, whose window is pinned; false when there are too many.
+  /// Appends a piece, whose window is pinned; false if there are too many.
   @unsafe
   private mutating func add(_ window: DMAWindow, _ address: UInt64, _ slice: iovec) -> Bool {
     let continuesLast = count > 0 ? unsafe continues(window, slice) : false
     if continuesLast {
       unsafe list[count - 1].iov_len += slice.iov_len
       byteCount += UInt64(unsafe slice.iov_len)
-      // One pin is enough; the one that holds it already is still there.
+      // One pin per slice is enough, and the slice before holds one.
       memory?.unpin(window)
       return true
     }
@@ -141,13 +140,13 @@ public struct PinnedSlices: ~Copyable, @unchecked Sendable {
   }
 
   @unsafe
-  private static func letGo(
+  private static func unpin(
     _ memory: GuestMemory, _ isWriting: Bool,
     _ list: UnsafeMutablePointer<iovec>, _ holds: UnsafeMutablePointer<Hold>, _ count: Int
   ) {
     for index in 0..<count {
       let hold = unsafe holds[index]
-      // While it is pinned, so that whoever takes the window back has heard of the write.
+      // Before it is unpinned: a DMA_UNMAP must find the write reported.
       if isWriting { memory.noteWrite(unsafe hold.address, UInt64(unsafe list[index].iov_len)) }
       memory.unpin(unsafe hold.window.takeRetainedValue())
     }

@@ -1,23 +1,23 @@
-/// A window of the device in I/O or memory space.
+/// A base address register: an address range of the device in I/O or memory space.
 public struct BaseAddressRegister: Equatable, Sendable {
-  /// Which space, and how wide the register is.
+  /// The address space, and the width of the register.
   public enum Kind: Equatable, Sendable {
-    /// Ports; 4 bytes to 256 bytes are customary.
+    /// I/O ports; 4 to 256 bytes are usual.
     case io
     /// Memory below 4 GiB.
     case memory32(prefetchable: Bool)
-    /// Memory anywhere; takes this register and the next.
+    /// Memory at any 64-bit address; uses this register and the next.
     case memory64(prefetchable: Bool)
   }
 
-  /// Which space.
+  /// The address space, and the width of the register.
   public var kind: Kind
-  /// Bytes; a power of two, at least 4 (I/O) or 16 (memory).
+  /// Size in bytes; a power of two, at least 4 (I/O) or 16 (memory).
   public var size: UInt64
-  /// Who answers accesses.
+  /// What answers accesses: the device, or the framework from memory.
   public var backing: RegionBacking
 
-  /// Describes a window.
+  /// Describes an address range.
   public init(_ kind: Kind, size: UInt64, backing: RegionBacking = .callbacks) {
     self.kind = kind
     self.size = size

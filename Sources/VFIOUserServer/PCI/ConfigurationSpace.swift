@@ -2,32 +2,30 @@ internal import SystemPackage
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// The space by which software finds and switches a PCI device, readable and writable at any offset
-/// and width.
+/// Configuration space, readable and writable at any offset and width.
 ///
-/// It is a ``RegisterFile`` like any other: each register is one line of its description, and what a
-/// write brings about (an interrupt gated or masked, a reset) is a hook in that line. Sizing of the
-/// BARs follows from the bits that can be written by itself.
+/// It is a ``RegisterFile``: each register is one line of a description, with a hook for the effects of a
+/// write (on interrupts, or a reset). BAR sizing needs no code: it follows from the writable bits.
 final class ConfigurationSpace: Sendable {
   /// Offsets of the header (PCI 3.0, figure 6-1).
   enum Offset {
-    static let command = 0x04
-    static let status = 0x06
-    static let bars = 0x10
-    static let expansionROM = 0x30
-    static let capabilities = 0x34
-    static let interruptPin = 0x3D
+    static let command: UInt64 = 0x04
+    static let status: UInt64 = 0x06
+    static let bars: UInt64 = 0x10
+    static let expansionROM: UInt64 = 0x30
+    static let capabilities: UInt64 = 0x34
+    static let interruptPin: UInt64 = 0x3D
   }
 
   let registers: RegisterFile
-  private let powerOffset: Int?
-  /// Where the registers are that the device has described in its capabilities.
-  private let own: [String: Int]
+  private let powerOffset: UInt64?
+  /// Offsets of the registers that the device has described in its capabilities.
+  private let own: [String: UInt64]
   /// The same without the names; the device changes all bits of these.
-  let ownOffsets: Set<Int>
+  let ownOffsets: Set<UInt64>
   private let resetRequest: ResetRequest
 
-  /// Whether a write has asked for a reset; the reset happens when the whole access is through.
+  /// Whether a write has requested a reset, which happens after the whole access.
   final class ResetRequest: Sendable {
     private let state = Monitor(false)
     func make() { state.withLock { $0 = true } }
@@ -39,10 +37,10 @@ final class ConfigurationSpace: Sendable {
     }
   }
 
-  /// Bytes of the space.
+  /// Size in bytes.
   var size: Int { registers.size }
 
-  /// Lays the space out; writes that concern interrupts reach `interrupts`, the bus master bit `memory`.
+  /// Makes configuration space; its hooks use `interrupts` and, for the bus master bit, `memory`.
   init(
     _ description: PCIDescription, _ layout: PCILayout, _ interrupts: Interrupts,
     _ memory: GuestMemory
@@ -72,10 +70,10 @@ final class ConfigurationSpace: Sendable {
     registers.read(at: offset, into: &bytes)
   }
 
-  /// Writes any number of bytes to any offset; bits that cannot be written keep their value.
+  /// Writes any number of bytes to any offset; read-only bits keep their value.
   ///
-  /// - Returns: whether the write asks for a reset of the function, and what a hook of the device has thrown:
-  ///   the registers in front of it are written nevertheless.
+  /// - Returns: whether the write requests a reset of the function, and the error of a hook of the device;
+  ///   the registers before that one are written.
   func write(
     at offset: UInt64, from bytes: Span<UInt8>
   ) -> (asksForReset: Bool, failure: Errno?) {
@@ -95,27 +93,27 @@ final class ConfigurationSpace: Sendable {
     UInt16(truncatingIfNeeded: registers.value(at: Offset.command) ?? 0)
   }
 
-  /// What a register of one of the device's own capabilities holds.
+  /// The value of a register in one of the device's own capabilities.
   func value(of name: String) -> UInt64? { own[name].flatMap { registers.value(at: $0) } }
 
-  /// Changes a register of one of the device's own capabilities.
+  /// Changes a register in one of the device's own capabilities.
   func update(_ name: String, _ body: (inout UInt64) -> Void) -> UInt64? {
     own[name].flatMap { registers.update(at: $0, body) }
   }
 
-  /// Back to the reset values.
+  /// Sets all registers to their reset values.
   func reset() { registers.reset() }
 }
 
 extension PCILayout {
-  /// Where the first capability is that fits.
-  func offset(where fits: (PCICapability) -> Bool) -> Int? {
+  /// Offset of the first capability that satisfies a condition.
+  func offset(where fits: (PCICapability) -> Bool) -> UInt64? {
     capabilities.first { fits($0.capability) }?.offset
   }
 
-  /// Where the registers are that the device has described in its capabilities, by name.
-  fileprivate func ownRegisters() throws(PCIDescription.ValidationError) -> [String: Int] {
-    var places: [String: Int] = [:]
+  /// Offsets of the registers that the device has described in its capabilities, by name.
+  fileprivate func ownRegisters() throws(PCIDescription.ValidationError) -> [String: UInt64] {
+    var places: [String: UInt64] = [:]
     let described =
       capabilities.map { ($0.offset, $0.capability.registers) }
       + extendedCapabilities.map { ($0.offset, $0.capability.registers) }

@@ -1,5 +1,5 @@
 extension PCICapability {
-  /// What error messages call it.
+  /// The name in error messages.
   var name: String {
     switch self {
     case .powerManagement: "power management"
@@ -11,7 +11,7 @@ extension PCICapability {
     }
   }
 
-  /// Whether a device has it at most once.
+  /// Whether a device may have it only once.
   var isSingle: Bool {
     switch self {
     case .powerManagement, .express, .msi, .msix: true
@@ -19,7 +19,7 @@ extension PCICapability {
     }
   }
 
-  /// Bytes, with the header.
+  /// Size in bytes, including the header.
   var size: Int {
     switch self {
     case .powerManagement: 8
@@ -32,7 +32,7 @@ extension PCICapability {
     }
   }
 
-  /// Bytes of the header.
+  /// Size of the header in bytes.
   var headerSize: Int { if case .vendorSpecific = self { 3 } else { 2 } }
 
   /// The registers that the device has described itself.
@@ -44,7 +44,7 @@ extension PCICapability {
     }
   }
 
-  /// Checks what the placing does not.
+  /// Checks what does not depend on the layout.
   func check() throws(PCIDescription.ValidationError) {
     switch self {
     case .vendorSpecific(let vendor):
@@ -58,16 +58,16 @@ extension PCICapability {
 }
 
 extension MSI {
-  /// Where the message data is, from the header.
-  var dataOffset: Int { is64Bit ? 12 : 8 }
-  /// Where the mask bits are, from the header; behind them the pending bits.
-  var maskOffset: Int { is64Bit ? 16 : 12 }
-  /// Bytes of the capability.
-  var size: Int { perVectorMasking ? maskOffset + 8 : dataOffset + 2 }
+  /// Offset of the message data from the header.
+  var dataOffset: UInt64 { is64Bit ? 12 : 8 }
+  /// Offset of the mask bits from the header; the pending bits follow.
+  var maskOffset: UInt64 { is64Bit ? 16 : 12 }
+  /// Size of the capability in bytes.
+  var size: Int { Int(perVectorMasking ? maskOffset + 8 : dataOffset + 2) }
 }
 
 extension PCIExtendedCapability {
-  /// What error messages call it.
+  /// The name in error messages.
   var name: String {
     switch self {
     case .serialNumber: "serial number"
@@ -77,10 +77,10 @@ extension PCIExtendedCapability {
     }
   }
 
-  /// Whether a device has it at most once.
+  /// Whether a device may have it only once.
   var isSingle: Bool { if case .serialNumber = self { true } else { false } }
 
-  /// Bytes, with the header.
+  /// Size in bytes, including the header.
   var size: Int {
     switch self {
     case .serialNumber: 12
@@ -90,7 +90,7 @@ extension PCIExtendedCapability {
     }
   }
 
-  /// Bytes of the header, or of the two.
+  /// Size of the header, or of both headers, in bytes.
   var headerSize: Int {
     switch self {
     case .vendorSpecific, .vendorSpecificRegisters: 8
@@ -107,7 +107,7 @@ extension PCIExtendedCapability {
     }
   }
 
-  /// Checks what the placing does not.
+  /// Checks what does not depend on the layout.
   func check() throws(PCIDescription.ValidationError) {
     switch self {
     case .serialNumber: break
@@ -131,13 +131,8 @@ private func checkRegisters(
     throw .badCapability(name, value: size, allowed: headerSize...0x1000)
   }
   for register in registers {
-    guard register.offset >= headerSize, register.offset <= size,
-      register.width.rawValue <= size - register.offset
-    else {
-      throw .registers(
-        .outside(
-          register.name, at: register.offset, end: register.offset &+ register.width.rawValue,
-          size: size))
+    guard register.lies(within: UInt64(headerSize)..<UInt64(size)) else {
+      throw .registers(.outside(register, size: size))
     }
   }
 }

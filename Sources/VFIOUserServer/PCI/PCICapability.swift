@@ -8,30 +8,31 @@ public enum PCICapability: Sendable {
   case msi(MSI)
   /// Message signalled interrupts with a table.
   case msix(MSIX)
-  /// Bytes of the vendor's own.
+  /// The vendor-specific capability.
   case vendorSpecific(VendorSpecific)
   /// Any other capability.
   ///
-  /// - `id`: its number.
-  /// - `body`: what stands behind the two bytes of the header.
-  /// - `writable`: the bits of the body that can be written; as long as the body, or shorter.
+  /// - `id`: the capability ID.
+  /// - `body`: the bytes after the two of the header.
+  /// - `writable`: a mask of the bits of the body that software can write; as long as the body, or shorter.
   case other(id: UInt8, body: [UInt8], writable: [UInt8] = [])
   /// Any other capability, with registers.
   ///
-  /// - `id`: its number.
-  /// - `size`: bytes, the two of the header included.
-  /// - registers: as those of ``VendorSpecific``, from byte 2 on.
+  /// - `id`: the capability ID.
+  /// - `size`: number of bytes, including the two of the header.
+  /// - registers: as in ``VendorSpecific``, from offset 2.
   case otherRegisters(id: UInt8, size: Int, [Register])
 }
 
-/// Power states D0 and D3hot, and those between if wanted (PCI Power Management 1.2, section 3.2).
+/// The power management capability: D0 and D3hot, optionally D1 and D2 (PCI Power Management 1.2, section
+/// 3.2).
 public struct PowerManagement: Equatable, Sendable {
-  /// Whether there is a state D1.
+  /// Whether D1 is supported.
   public var supportsD1: Bool
-  /// Whether there is a state D2.
+  /// Whether D2 is supported.
   public var supportsD2: Bool
-  /// Whether the device keeps its state from D3hot to D0 (No_Soft_Reset); if not, that way leads
-  /// through a reset.
+  /// Whether the device keeps its state in the transition from D3hot to D0 (No_Soft_Reset); if not, that
+  /// transition resets it.
   public var noSoftReset: Bool
 
   /// Describes power states.
@@ -42,21 +43,21 @@ public struct PowerManagement: Equatable, Sendable {
   }
 }
 
-/// PCI Express (PCI Express Base 3.0, section 7.8).
+/// The PCI Express capability (PCI Express Base 3.0, section 7.8).
 public struct Express: Equatable, Sendable {
-  /// Where in the hierarchy the device is.
+  /// The device/port type.
   public enum Port: UInt16, Equatable, Sendable {
-    /// A device of its own on a link.
+    /// A device on a link.
     case endpoint = 0
     /// An endpoint that needs I/O space or locked transactions.
     case legacyEndpoint = 1
-    /// Part of the root complex, without a link.
+    /// An endpoint in the root complex, without a link.
     case rootComplexIntegratedEndpoint = 9
   }
 
-  /// Where in the hierarchy the device is.
+  /// The device/port type.
   public var port: Port
-  /// Whether software can reset the function by Device Control bit 15.
+  /// Whether software can reset the function (FLR, Device Control bit 15).
   public var functionLevelReset: Bool
 
   /// Describes an Express device.
@@ -68,11 +69,11 @@ public struct Express: Equatable, Sendable {
 
 /// Message signalled interrupts (PCI 3.0, section 6.8.1).
 public struct MSI: Equatable, Sendable {
-  /// How many there are: 1, 2, 4, 8, 16 or 32.
+  /// Number of vectors: 1, 2, 4, 8, 16 or 32.
   public var vectors: Int
-  /// Whether each can be masked, with a pending bit.
+  /// Whether each vector has a mask bit and a pending bit.
   public var perVectorMasking: Bool
-  /// Whether messages can go above 4 GiB.
+  /// Whether the message address has 64 bits.
   public var is64Bit: Bool
 
   /// Describes the vectors.
@@ -85,17 +86,17 @@ public struct MSI: Equatable, Sendable {
 
 /// Message signalled interrupts with a table (PCI 3.0, section 6.8.2).
 ///
-/// Table and pending bits live in a BAR; accesses to them never reach the device.
+/// The table and the pending bits are in a BAR; the framework answers accesses to them.
 public struct MSIX: Equatable, Sendable {
-  /// How many there are: 1 to 2048.
+  /// Number of vectors: 1 to 2048.
   public var vectors: Int
-  /// The BAR that they are in; nil for the first that is free.
+  /// The BAR of table and pending bits; nil for the first free one.
   ///
-  /// A BAR that the description does not list is made, as large as it needs to be.
+  /// If the description does not list that BAR, it is added, with the size that is needed.
   public var bar: Int?
-  /// Where in the BAR the table starts; a multiple of 8.
+  /// Offset of the table in the BAR; a multiple of 8.
   public var tableOffset: UInt64
-  /// Where in the BAR the pending bits start; a multiple of 8; nil for right behind the table.
+  /// Offset of the pending bits in the BAR, a multiple of 8; nil for directly after the table.
   public var pendingOffset: UInt64?
 
   /// Describes the vectors.
@@ -109,10 +110,10 @@ public struct MSIX: Equatable, Sendable {
   }
 }
 
-/// Bytes of the vendor's own (PCI 3.0, appendix H): constants, or registers with hooks.
+/// The vendor-specific capability (PCI 3.0, appendix H): constants, or registers with hooks.
 ///
-/// A mailbox, for example, whose answer the device computes when it is read, and which takes only
-/// requests that exist:
+/// This example is a mailbox: the device computes `progress` when it is read, and `request` accepts known
+/// requests only:
 ///
 /// ```swift
 /// .vendorSpecific(
@@ -127,29 +128,29 @@ public struct MSIX: Equatable, Sendable {
 ///     ]))
 /// ```
 ///
-/// What such a register holds the device changes with ``DeviceContext/updateConfiguration(_:_:)``.
+/// The device changes the value of such a register with ``DeviceContext/updateConfiguration(_:_:)``.
 public struct VendorSpecific: Sendable {
-  /// Bytes, the three of the header included; at most 192, less what other capabilities take.
+  /// Size in bytes, including the three of the header; at most 192 for all capabilities together.
   public var size: Int { registers.isEmpty ? 3 + bytes.count : registersEnd }
-  /// What stands behind the three bytes of the header, as far as it is constants and memory.
+  /// The bytes after the three of the header, if the capability has no registers.
   public var bytes: [UInt8]
-  /// The bits of the bytes that can be written; as long as the bytes, or shorter.
+  /// A mask of the bits of the bytes that software can write; as long as the bytes, or shorter.
   public var writable: [UInt8]
-  /// What stands there otherwise.
+  /// The registers, if the capability has any.
   ///
-  /// Offsets count from the beginning of the capability, so the first is 3. Names are the device's choice,
-  /// each once among all of its capabilities.
+  /// Offsets count from the start of the capability, so the lowest is 3. Names must be unique among all
+  /// capabilities of the device.
   public var registers: [Register]
   private var registersEnd = 0
 
-  /// Describes constants, and bytes that remember what is written to them.
+  /// Describes constants and writable bytes.
   public init(_ bytes: [UInt8], writable: [UInt8] = []) {
     self.bytes = bytes
     self.writable = writable
     registers = []
   }
 
-  /// Describes registers; bytes between them are zero.
+  /// Describes registers; bytes between them read as zero.
   public init(size: Int, registers: [Register]) {
     registersEnd = size
     bytes = []
@@ -158,36 +159,36 @@ public struct VendorSpecific: Sendable {
   }
 }
 
-/// A capability in configuration space from 0x100 on (PCI Express Base 3.0, section 7.9).
+/// A capability in extended configuration space, from 0x100 (PCI Express Base 3.0, section 7.9).
 public enum PCIExtendedCapability: Sendable {
-  /// The number of this specimen of the device.
+  /// The device serial number.
   case serialNumber(UInt64)
-  /// Bytes of the vendor's own.
+  /// The vendor-specific capability.
   ///
-  /// - `id`: the vendor's number for them.
+  /// - `id`: the vendor's ID of the capability.
   /// - `revision`: 0 to 15.
-  /// - `bytes`: what stands behind the eight bytes of the two headers.
-  /// - `writable`: the bits of the bytes that can be written; as long as the bytes, or shorter.
+  /// - `bytes`: the bytes after the eight of the two headers.
+  /// - `writable`: a mask of the bits of the bytes that software can write; as long as the bytes, or shorter.
   case vendorSpecific(id: UInt16, revision: UInt8 = 0, bytes: [UInt8], writable: [UInt8] = [])
-  /// Registers of the vendor's own.
+  /// A vendor-specific capability with registers.
   ///
-  /// - `id`: the vendor's number for them.
+  /// - `id`: the vendor's ID of the capability.
   /// - `revision`: 0 to 15.
-  /// - `size`: bytes, the eight of the two headers included.
-  /// - registers: as those of ``VendorSpecific``, from byte 8 on.
+  /// - `size`: number of bytes, including the eight of the two headers.
+  /// - registers: as in ``VendorSpecific``, from offset 8.
   case vendorSpecificRegisters(id: UInt16, revision: UInt8 = 0, size: Int, [Register])
   /// Any other capability.
   ///
-  /// - `id`: its number.
+  /// - `id`: the capability ID.
   /// - `version`: 0 to 15.
-  /// - `body`: what stands behind the four bytes of the header.
-  /// - `writable`: the bits of the body that can be written; as long as the body, or shorter.
+  /// - `body`: the bytes after the four of the header.
+  /// - `writable`: a mask of the bits of the body that software can write; as long as the body, or shorter.
   case other(id: UInt16, version: UInt8, body: [UInt8], writable: [UInt8] = [])
   /// Any other capability, with registers.
   ///
-  /// - `id`: its number.
+  /// - `id`: the capability ID.
   /// - `version`: 0 to 15.
-  /// - `size`: bytes, the four of the header included.
-  /// - registers: as those of ``VendorSpecific``, from byte 4 on.
+  /// - `size`: number of bytes, including the four of the header.
+  /// - registers: as in ``VendorSpecific``, from offset 4.
   case otherRegisters(id: UInt16, version: UInt8, size: Int, [Register])
 }

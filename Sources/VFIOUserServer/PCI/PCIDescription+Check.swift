@@ -1,14 +1,14 @@
 internal import VFIOUserProtocol
 
 extension PCIDescription {
-  /// Bytes that an expansion ROM may have.
+  /// Possible sizes of an expansion ROM in bytes.
   static let sizesOfROM = 1...16 << 20
-  /// What can be mapped is made of these.
+  /// Granularity of mappable areas.
   static let pageSize: UInt64 = 4096
-  /// Most regions of the device's own: QEMU takes 100 in all.
+  /// Maximum number of device-specific regions: QEMU accepts 100 regions in all.
   static let maxDeviceRegions = 91
 
-  /// Checks what concerns no layout: windows, ROM, and regions of the device's own.
+  /// Checks what does not depend on the layout: base address registers, ROM, and device-specific regions.
   func check() throws(ValidationError) {
     for (number, bar) in bars.sorted(by: { $0.key < $1.key }) {
       guard 0...5 ~= number else { throw .noSuchBAR(number) }
@@ -36,7 +36,7 @@ extension PCIDescription {
 }
 
 extension RegionBacking {
-  /// Checks that what clients map is inside, made of pages, and in no other part.
+  /// Checks that mappable areas lie in the region, consist of pages, and do not overlap.
   func check(_ region: RegionIndex, _ size: UInt64) throws(PCIDescription.ValidationError) {
     let page = PCIDescription.pageSize
     var before: Range<UInt64>?

@@ -4,61 +4,61 @@ public import VFIOUserTransport
 extension PCIDescription {
   /// What is wrong with a description.
   ///
-  /// Found when the server is made, never in front of a guest.
+  /// Thrown when the server is made.
   public enum ValidationError: Error, Equatable, Sendable {
-    /// There are registers 0 to 5.
+    /// The number of the base address register is not 0 to 5.
     case noSuchBAR(Int)
-    /// A 64-bit window takes two registers, and the second is missing or used.
+    /// The register after a 64-bit base address register does not exist or is used.
     case noRoomForUpperHalf(bar: Int)
-    /// The size is no power of two, or out of bounds for the kind.
+    /// The size is not a power of two, or not in the range for this kind of register.
     case badSize(bar: Int, size: UInt64, allowed: ClosedRange<UInt64>)
     /// The expansion ROM is empty or too large.
     case badROM(size: Int, allowed: ClosedRange<Int>)
-    /// A region of the device's own has no bytes.
+    /// A device-specific region has size 0.
     case emptyRegion(RegionIndex)
-    /// There are more regions than clients take.
+    /// There are more regions than clients accept.
     case tooManyRegions(Int, allowed: Int)
-    /// A part that clients map does not lie within its region.
+    /// A mappable area does not lie in its region.
     case areaOutside(RegionIndex, Range<UInt64>, size: UInt64)
-    /// Parts that clients map are empty, or not made of whole pages.
+    /// A mappable area is empty or does not consist of whole pages.
     case areaNotOfPages(RegionIndex, Range<UInt64>, page: UInt64)
-    /// Two parts that clients map overlap.
+    /// Two mappable areas overlap.
     case areasOverlap(RegionIndex, Range<UInt64>, Range<UInt64>)
     /// I/O ports cannot be mapped.
     case portsInMemory(bar: Int)
-    /// There is no memory for a region.
+    /// The memory of a region cannot be allocated.
     case noMemory(RegionIndex, size: UInt64, SystemCallError)
-    /// A capability is there twice.
+    /// A capability that may exist once is listed twice.
     case repeatedCapability(String)
-    /// Two registers in capabilities of the device have the same name.
+    /// Two registers in capabilities have the same name.
     case repeatedRegister(String)
-    /// A capability does not fit behind those before it.
-    case noRoomForCapability(String, at: Int, size: Int, end: Int)
-    /// A capability has more bits that can be written than bits, or a field is too small for a number.
+    /// A capability does not fit after the ones before it.
+    case noRoomForCapability(String, at: UInt64, size: Int, end: UInt64)
+    /// A writable mask is longer than its bytes, or a number does not fit its field.
     case badCapability(String, value: Int, allowed: ClosedRange<Int>)
-    /// No such number of vectors is possible.
+    /// The number of vectors is not possible.
     case badVectorCount(String, Int, allowed: String)
-    /// MSI-X has no BAR: all are used.
+    /// There is no free BAR for MSI-X.
     case noBARForMSIX
-    /// MSI-X cannot be in I/O space, nor in the upper half of a 64-bit window.
+    /// The BAR of MSI-X is in I/O space, or is the upper half of a 64-bit register.
     case noMemoryForMSIX(bar: Int)
     /// The table or the pending bits do not start at a multiple of eight.
     case misalignedMSIX(bar: Int, offset: UInt64)
-    /// The table or the pending bits end behind their BAR.
+    /// The table or the pending bits do not lie in their BAR.
     case msixOutside(bar: Int, Range<UInt64>, size: UInt64)
     /// The table overlaps the pending bits.
     case msixOverlap(bar: Int, table: Range<UInt64>, pending: Range<UInt64>)
-    /// A part that clients map overlaps the table or the pending bits.
+    /// A mappable area overlaps the MSI-X table or the pending bits.
     case mappableMSIX(bar: Int, area: Range<UInt64>, msix: Range<UInt64>)
-    /// A part that signals does not lie within its region.
+    /// An ``IOEventArea`` does not lie in its region.
     case signalOutside(String, RegionIndex, Range<UInt64>, size: UInt64)
-    /// Parts of one name have different kinds of channel.
+    /// Areas with the same name have different kinds of channel.
     case signalsDisagree(String)
-    /// A region has more descriptors than a message of every client carries.
+    /// A region has more descriptors than fit into one message of any client.
     case tooManySignals(RegionIndex, count: Int, allowed: Int)
-    /// There is no descriptor for a part that signals.
+    /// The descriptor of an ``IOEventArea`` cannot be made.
     case noDescriptor(String, SystemCallError)
-    /// Registers of configuration space collide.
+    /// The registers of configuration space are inconsistent.
     case registers(RegisterFile.ValidationError)
   }
 }

@@ -1,4 +1,4 @@
-/// The numbers by which drivers find a device (PCI Local Bus Specification 3.0, section 6.2.1).
+/// The numbers by which drivers recognise a device (PCI Local Bus Specification 3.0, section 6.2.1).
 public struct PCIIdentity: Equatable, Sendable {
   /// Offset 0x00.
   public var vendor: UInt16
@@ -13,7 +13,7 @@ public struct PCIIdentity: Equatable, Sendable {
   /// Offset 0x2E.
   public var subsystem: UInt16
 
-  /// Puts an identity together; the subsystem defaults to the device itself.
+  /// Makes an identity; the subsystem numbers default to vendor and device.
   public init(
     vendor: UInt16, device: UInt16, revision: UInt8 = 0, classCode: PCIClass,
     subsystemVendor: UInt16? = nil, subsystem: UInt16? = nil
@@ -27,7 +27,7 @@ public struct PCIIdentity: Equatable, Sendable {
   }
 }
 
-/// What kind of device it is, in three bytes.
+/// The class code, three bytes.
 public struct PCIClass: Equatable, Sendable {
   /// Offset 0x0B.
   public var base: UInt8
@@ -36,7 +36,7 @@ public struct PCIClass: Equatable, Sendable {
   /// Offset 0x09.
   public var programmingInterface: UInt8
 
-  /// Puts a class code together.
+  /// Makes a class code.
   public init(base: UInt8, sub: UInt8, programmingInterface: UInt8) {
     self.base = base
     self.sub = sub

@@ -1,32 +1,32 @@
-/// Where everything of a description goes, computed and checked once.
+/// The layout of a description, computed and checked once.
 struct PCILayout: Sendable {
   /// A capability and the offset of its header.
   struct Placed<Capability: Sendable>: Sendable {
     let capability: Capability
-    let offset: Int
+    let offset: UInt64
   }
 
-  /// Where MSI-X is.
+  /// The place of the MSI-X table and pending bits.
   struct VectorTable: Equatable, Sendable {
     let vectors: Int
     let bar: Int
     let table: Range<UInt64>
     let pending: Range<UInt64>
-    /// Whether the BAR was made for it: then nothing else is there.
+    /// Whether the BAR was added for MSI-X and has nothing else.
     let hasOwnBAR: Bool
   }
 
-  /// The BARs, with the one that was made for MSI-X.
+  /// The BARs, including one that was added for MSI-X.
   let bars: [Int: BaseAddressRegister]
   let msi: MSI?
   let msix: VectorTable?
   let capabilities: [Placed<PCICapability>]
   let extendedCapabilities: [Placed<PCIExtendedCapability>]
-  /// Bytes of configuration space.
+  /// Size of configuration space in bytes.
   let configurationSize: Int
 
-  static let firstCapability = 0x40
-  static let firstExtendedCapability = 0x100
+  static let firstCapability: UInt64 = 0x40
+  static let firstExtendedCapability: UInt64 = 0x100
 
   init(_ description: PCIDescription) throws(PCIDescription.ValidationError) {
     try description.check()
@@ -56,7 +56,7 @@ struct PCILayout: Sendable {
   }
 
   private static func place<Capability: Sendable>(
-    _ capabilities: [Capability], from start: Int, to end: Int,
+    _ capabilities: [Capability], from start: UInt64, to end: UInt64,
     _ name: (Capability) -> String, _ size: (Capability) -> Int,
     isSingle: (Capability) -> Bool
   ) throws(PCIDescription.ValidationError) -> [Placed<Capability>] {
@@ -68,12 +68,12 @@ struct PCILayout: Sendable {
         throw .repeatedCapability(name(capability))
       }
       let size = size(capability)
-      guard size <= end - offset else {
+      guard UInt64(size) <= end - offset else {
         throw .noRoomForCapability(name(capability), at: offset, size: size, end: end)
       }
       placed.append(Placed(capability: capability, offset: offset))
       // Capabilities start at multiples of four.
-      offset += (size + 3) & ~3
+      offset += UInt64(size + 3) & ~3
     }
     return placed
   }
@@ -89,7 +89,7 @@ extension MSI {
 }
 
 extension MSIX {
-  /// Finds the place of table and pending bits, and makes the BAR if there is none.
+  /// Computes the place of table and pending bits, and adds the BAR if there is none.
   fileprivate func placed(
     in bars: inout [Int: BaseAddressRegister]
   ) throws(PCIDescription.ValidationError) -> PCILayout.VectorTable {
@@ -164,6 +164,6 @@ extension PCILayout.VectorTable {
 }
 
 extension UInt64 {
-  /// The smallest power of two that is not below; of a number of at most 2^63.
+  /// The smallest power of two that is not less; for numbers up to 2^63.
   var nextPowerOfTwo: UInt64 { self <= 1 ? 1 : 1 << UInt64(64 - (self - 1).leadingZeroBitCount) }
 }

@@ -1,34 +1,33 @@
 public import VFIOUserProtocol
 
-/// Who answers accesses to a region.
+/// What answers accesses to a region: the device, or the framework from memory.
 public enum RegionBacking: Equatable, Sendable {
-  /// The device: every access calls it.
+  /// Every access calls the device.
   case callbacks
-  /// The framework, from memory of the size of the region; see ``DeviceContext/memory(of:)``.
+  /// The framework answers from memory of the region's size; see ``DeviceContext/memory(of:)``.
   ///
-  /// - `mappable`: the parts that the client may map, and then uses without a message.
-  /// - `notifying`: whether the device is told of writes that come as messages
-  ///   (``Device/memoryWritten(_:)``).
+  /// - `mappable`: the parts that the client may map and then access without messages.
+  /// - `notifying`: whether writes by message call ``Device/memoryWritten(_:)``.
   case memory(mappable: Mappable = .everything, notifying: Bool = false)
-  /// Memory in these areas, which the client may map; the device answers for the rest.
+  /// These areas are memory that the client may map; other accesses call the device.
   ///
-  /// For doorbell pages beside registers.
+  /// For pages of doorbells beside registers.
   case memoryAreas([Range<UInt64>], notifying: Bool = false)
 
-  /// What a client may map of a region of memory.
+  /// The parts of a region's memory that a client may map.
   public enum Mappable: Equatable, Sendable {
     /// All of it.
     case everything
     /// Areas of whole pages (4096 bytes).
     case areas([Range<UInt64>])
-    /// None of it: memory that is only reached by messages.
+    /// None of it; the memory is accessed by messages only.
     case nothing
   }
 
   /// Whether there is memory behind the region.
   var hasMemory: Bool { self != .callbacks }
 
-  /// Whether the device hears of writes to the memory.
+  /// Whether writes to the memory are reported to the device.
   var isNotifying: Bool {
     switch self {
     case .callbacks: false
@@ -46,17 +45,17 @@ public enum RegionBacking: Equatable, Sendable {
   }
 }
 
-/// A region that only this kind of device has (index 9 and up).
+/// A device-specific region (index 9 and up).
 public struct DeviceRegion: Equatable, Sendable {
-  /// What it is for (`VFIO_REGION_INFO_CAP_TYPE`).
+  /// The type (`VFIO_REGION_INFO_CAP_TYPE`).
   public var type: RegionType
   /// Bytes.
   public var size: UInt64
-  /// Who answers accesses.
+  /// What answers accesses: the device, or the framework from memory.
   public var backing: RegionBacking
-  /// Whether clients may write to it by message.
+  /// Whether clients may write to it with messages.
   ///
-  /// Memory that a client has mapped it can write, whatever is said here.
+  /// Memory that the client has mapped is writable in any case.
   public var isWritable: Bool
 
   /// Describes a region.
@@ -70,27 +69,27 @@ public struct DeviceRegion: Equatable, Sendable {
   }
 }
 
-/// A part of a region whose accesses can arrive through a descriptor instead of a message
+/// A part of a region in which accesses can arrive through a descriptor instead of a message
 /// (`VFIO_USER_DEVICE_GET_REGION_IO_FDS`).
 ///
-/// Clients that know of it have their kernel signal the descriptor. Others go on sending messages, so
-/// the device still has to answer accesses there.
+/// A client that uses it installs the descriptor in its kernel. Other clients send messages, so the device
+/// still has to answer accesses there.
 public struct IOEventArea: Equatable, Sendable {
   /// How accesses arrive.
   public enum Channel: Equatable, Sendable {
-    /// An eventfd counts the writes; with `matching`, those of one value.
+    /// An eventfd counts the writes; with `matching`, only the writes of that value.
     case event(matching: UInt64? = nil)
-    /// A socket carries the accesses (ioregionfd), and `userData` with each.
+    /// A socket carries the accesses (ioregionfd), each with `userData`.
     case accesses(userData: UInt64 = 0, posted: Bool = false)
   }
 
-  /// What the device calls it; areas of the same name share a descriptor.
+  /// The name, for ``DeviceContext``; areas with the same name share a descriptor.
   public var name: String
   /// The region.
   public var region: RegionIndex
-  /// Where in the region the part starts.
+  /// Offset of the part in the region.
   public var offset: UInt64
-  /// Bytes of the part; 0 when any width of access at the offset counts.
+  /// Size of the part in bytes; 0 for accesses of any width at the offset.
   public var size: UInt64
   /// How accesses arrive.
   public var channel: Channel

@@ -10,13 +10,13 @@ extension Register {
     var lines = [
       Register(
         "capabilities", at: ConfigurationSpace.Offset.capabilities, .bits8,
-        reset: UInt64(first.offset))
+        reset: first.offset)
     ]
     for (number, placed) in list.enumerated() {
       let next = number + 1 < list.count ? list[number + 1].offset : 0
       lines += [
         Register("capability ID", at: placed.offset, .bits8, reset: UInt64(placed.capability.id)),
-        Register("next capability", at: placed.offset + 1, .bits8, reset: UInt64(next)),
+        Register("next capability", at: placed.offset + 1, .bits8, reset: next),
       ]
       lines += body(of: placed, layout, interrupts, reset)
     }
@@ -48,18 +48,18 @@ extension Register {
 
   /// A register of one byte for each byte.
   static func bytes(
-    _ name: String, _ bytes: [UInt8], writable: [UInt8], at offset: Int
+    _ name: String, _ bytes: [UInt8], writable: [UInt8], at offset: UInt64
   ) -> [Register] {
     bytes.indices.map { place in
       Register(
-        name, at: offset + place, .bits8, reset: UInt64(bytes[place]),
+        name, at: offset + UInt64(place), .bits8, reset: UInt64(bytes[place]),
         writable: place < writable.count ? UInt64(writable[place]) : 0)
     }
   }
 }
 
 extension PCICapability {
-  /// The number in the header (PCI 3.0, appendix H).
+  /// The capability ID (PCI 3.0, appendix H).
   fileprivate var id: UInt8 {
     switch self {
     case .powerManagement: 0x01
@@ -74,17 +74,17 @@ extension PCICapability {
 
 extension PowerManagement {
   fileprivate func registers(
-    at offset: Int, _ reset: ConfigurationSpace.ResetRequest
+    at offset: UInt64, _ reset: ConfigurationSpace.ResetRequest
   ) -> [Register] {
     let resetsOnWake = !noSoftReset
-    // Version 3 of the capability; bits 9 and 10 tell of D1 and D2.
+    // Version 3 of the capability; bits 9 and 10 indicate D1 and D2.
     let abilities: UInt64 = 3 | (supportsD1 ? 1 << 9 : 0) | (supportsD2 ? 1 << 10 : 0)
     let known = [true, supportsD1, supportsD2, true]
     return [
       Register("PMC", at: offset + 2, .bits16, reset: abilities),
       Register(
         "PMCSR", at: offset + 4, .bits16, reset: noSoftReset ? 1 << 3 : 0, writable: 0b11,
-        // A state that is not there cannot be entered.
+        // Writes of unsupported states are ignored.
         restrict: { known[Int($0.value & 0b11)] ? $0.value : $0.previous },
         onWrite: { write in
           if resetsOnWake, write.previous & 0b11 == 3, write.value & 0b11 == 0 { reset.make() }
@@ -95,7 +95,7 @@ extension PowerManagement {
 
 extension Express {
   fileprivate func registers(
-    at offset: Int, _ reset: ConfigurationSpace.ResetRequest
+    at offset: UInt64, _ reset: ConfigurationSpace.ResetRequest
   ) -> [Register] {
     let resets = functionLevelReset
     let hasLink = port != .rootComplexIntegratedEndpoint
@@ -120,13 +120,13 @@ extension Express {
 }
 
 extension MSI {
-  fileprivate func registers(at offset: Int, _ interrupts: Interrupts) -> [Register] {
+  fileprivate func registers(at offset: UInt64, _ interrupts: Interrupts) -> [Register] {
     let capable = UInt64(vectors.trailingZeroBitCount)
     let fixed = capable << 1 | (is64Bit ? 1 << 7 : 0) | (perVectorMasking ? 1 << 8 : 0)
     var lines = [
       Register(
         "MSI control", at: offset + 2, .bits16, reset: fixed, writable: 0x0071,
-        // No more vectors can be enabled than there are.
+        // At most the supported number of vectors can be enabled.
         restrict: { write in
           let enabled = min(write.value >> 4 & 0b111, capable)
           return write.value & ~0x70 | enabled << 4
@@ -155,12 +155,13 @@ extension MSI {
 }
 
 extension PCILayout.VectorTable {
-  fileprivate func registers(at offset: Int, _ interrupts: Interrupts) -> [Register] {
+  fileprivate func registers(at offset: UInt64, _ interrupts: Interrupts) -> [Register] {
     [
       Register(
         "MSI-X control", at: offset + 2, .bits16, reset: UInt64(vectors - 1), writable: 0xC000,
         onWrite: { write in
-          // The mask first: a driver that enables with all masked must not hear anything between.
+          // The mask first: a driver that enables MSI-X with all vectors masked must get no interrupt in
+          // between.
           let isMasked = write.value & 1 << 14 != 0
           if isMasked { interrupts.setFunctionMask(true) }
           interrupts.setEnabled(.msix, write.value & 1 << 15 != 0)

@@ -7,14 +7,14 @@ extension Register {
       let next = number + 1 < list.count ? list[number + 1].offset : 0
       let capability = placed.capability
       let header =
-        UInt64(capability.id) | UInt64(capability.version) << 16 | UInt64(next) << 20
+        UInt64(capability.id) | UInt64(capability.version) << 16 | next << 20
       lines.append(Register("\(capability.name) header", at: placed.offset, .bits32, reset: header))
       lines += body(of: capability, at: placed.offset)
     }
     return lines
   }
 
-  private static func body(of capability: PCIExtendedCapability, at offset: Int) -> [Register] {
+  private static func body(of capability: PCIExtendedCapability, at offset: UInt64) -> [Register] {
     switch capability {
     case .serialNumber(let number):
       return [
@@ -37,7 +37,7 @@ extension Register {
 }
 
 extension PCIExtendedCapability {
-  /// The number in the header (PCI Express Base 3.0, section 7.9).
+  /// The capability ID (PCI Express Base 3.0, section 7.9).
   fileprivate var id: UInt16 {
     switch self {
     case .serialNumber: 0x0003

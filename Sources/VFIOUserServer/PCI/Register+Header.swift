@@ -1,5 +1,5 @@
 extension Register {
-  /// The registers that every device has, one line each, but for the windows.
+  /// The registers of the header, except the base address registers.
   static func header(
     _ identity: PCIIdentity, hasCapabilities: Bool, _ interrupts: Interrupts, _ memory: GuestMemory
   ) -> [Register] {
@@ -13,11 +13,11 @@ extension Register {
         onWrite: { write in
           interrupts.setDisabledByCommand(write.value & 1 << 10 != 0)
           memory.setBusMaster(write.value & 1 << 2 != 0)
-          // Only a driver that knows the device's state sets it.
+          // Only a driver that has initialised the device sets it.
           if write.written & 1 << 2 != 0 { memory.allowDMA() }
         }),
-      // Bit 4 tells of the list of capabilities; the error bits are cleared by writing ones to them;
-      // bit 3 shows the level of INTx.
+      // Bit 4 indicates the list of capabilities; the error bits are cleared by writing ones; bit 3 is the
+      // level of INTx.
       Register(
         "status", at: ConfigurationSpace.Offset.status, .bits16,
         reset: hasCapabilities ? 1 << 4 : 0, clearedByOne: 0xF900,
@@ -31,7 +31,7 @@ extension Register {
       Register("latency timer", at: 0x0D, .bits8, writable: 0xFF),
       Register("subsystem vendor", at: 0x2C, .bits16, reset: UInt64(identity.subsystemVendor)),
       Register("subsystem", at: 0x2E, .bits16, reset: UInt64(identity.subsystem)),
-      // The interrupt line is a note from the firmware to the driver.
+      // The interrupt line is written by the firmware and read by the driver.
       Register("interrupt line", at: 0x3C, .bits8, writable: 0xFF),
     ]
   }
@@ -40,7 +40,7 @@ extension Register {
   static func windows(_ bars: [Int: BaseAddressRegister], _ sizeOfROM: Int?) -> [Register] {
     var lines: [Register] = []
     for (number, bar) in bars {
-      let offset = ConfigurationSpace.Offset.bars + 4 * number
+      let offset = ConfigurationSpace.Offset.bars + 4 * UInt64(number)
       let addressBits = ~(bar.size - 1)
       lines.append(
         Register(
@@ -53,7 +53,7 @@ extension Register {
       }
     }
     if let sizeOfROM {
-      // Bit 0 switches the window on.
+      // Bit 0 enables the ROM.
       let addressBits = ~(Region.sizeOfROM(sizeOfROM) - 1) & 0xFFFF_FFFF
       lines.append(
         Register(

@@ -1,9 +1,9 @@
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// A region as it is served: which of its bytes belong to whom.
+/// A region, split into parts with different owners.
 final class Region: Sendable {
-  /// Who answers for a part.
+  /// What answers accesses to a part.
   enum Owner: Sendable {
     /// The device's callbacks.
     case device
@@ -17,7 +17,7 @@ final class Region: Sendable {
     case vectorTable
     /// The pending bits of MSI-X.
     case pendingBits
-    /// What lies around them in a BAR that was made for MSI-X: it reads as zero.
+    /// The rest of a BAR that was added for MSI-X, which reads as zero.
     case nobody
   }
 
@@ -29,18 +29,18 @@ final class Region: Sendable {
   let index: RegionIndex
   /// Whether it is in I/O space.
   let isPorts: Bool
-  /// Bytes; 0 when the device does not have the region.
+  /// Size in bytes; 0 if the device does not have the region.
   let size: UInt64
   let flags: RegionFlags
   let capabilities: RegionCapabilities
-  /// What clients map, and the framework serves.
+  /// The memory that the framework serves and clients may map.
   let memory: RegionMemory?
-  /// Whether the device hears of writes to the memory.
+  /// Whether writes to the memory are reported to the device.
   let isNotifying: Bool
-  /// Without gaps, in order.
+  /// In order, without gaps.
   let parts: [Part]
 
-  /// A region that somebody serves in whole.
+  /// Makes a region with one owner.
   init(_ index: RegionIndex, size: UInt64, _ flags: RegionFlags, _ owner: Owner) {
     self.index = index
     self.size = size
@@ -52,7 +52,7 @@ final class Region: Sendable {
     parts = [Part(range: 0..<size, owner: owner)]
   }
 
-  /// A region as its description says, MSI-X inside if it is there.
+  /// Makes a region from its description, with the MSI-X table if it is in this region.
   init(
     _ index: RegionIndex, size: UInt64, _ backing: RegionBacking, isWritable: Bool = true,
     isPorts: Bool = false, type: RegionType? = nil, msix: PCILayout.VectorTable? = nil
@@ -104,6 +104,6 @@ final class Region: Sendable {
     return parts
   }
 
-  /// Bytes of the window for an expansion ROM: a power of two, at least 2 KiB.
+  /// Size of the address range of an expansion ROM: a power of two, at least 2 KiB.
   static func sizeOfROM(_ count: Int) -> UInt64 { max(2048, UInt64(count).nextPowerOfTwo) }
 }

@@ -3,7 +3,7 @@ internal import VFIOUserTransport
 
 /// A number that is loaded from and stored to shared memory as a whole: `UInt8` to `UInt64`.
 ///
-/// Nothing else conforms to it.
+/// No other type may conform to it.
 public protocol WholeNumber: FixedWidthInteger, UnsignedInteger, BitwiseCopyable, Sendable {}
 
 extension UInt8: WholeNumber {}
@@ -12,9 +12,9 @@ extension UInt32: WholeNumber {}
 extension UInt64: WholeNumber {}
 
 extension RegionMemory {
-  /// Loads a number; later accesses of this thread see what was stored before it.
+  /// Loads a number, with acquiring ordering: later accesses see what was stored before it.
   ///
-  /// - Throws: `EINVAL` when it is not inside, or not at a multiple of its size.
+  /// - Throws: `EINVAL` if it does not lie in the memory, or its offset is not a multiple of its size.
   public func load<Number: WholeNumber>(
     at offset: UInt64, as type: Number.Type = Number.self
   ) throws(Errno) -> Number {
@@ -22,28 +22,28 @@ extension RegionMemory {
     return try number(unsafe SharedNumber.load(numberPlace(offset, size), size: size))
   }
 
-  /// Stores a number; whoever loads it sees what this thread stored before.
+  /// Stores a number, with releasing ordering: a thread that loads it sees what was stored before it.
   ///
-  /// - Throws: `EINVAL` when it is not inside, or not at a multiple of its size.
+  /// - Throws: `EINVAL` if it does not lie in the memory, or its offset is not a multiple of its size.
   public func store<Number: WholeNumber>(_ value: Number, at offset: UInt64) throws(Errno) {
     let size = MemoryLayout<Number>.size
     guard unsafe SharedNumber.store(UInt64(value), try numberPlace(offset, size), size: size)
     else { throw .badAddress }
   }
 
-  /// Stores a number and returns what was there.
+  /// Stores a number and returns the old one.
   ///
-  /// - Throws: `EINVAL` when it is not inside, or not at a multiple of its size.
+  /// - Throws: `EINVAL` if it does not lie in the memory, or its offset is not a multiple of its size.
   public func exchange<Number: WholeNumber>(
     _ value: Number, at offset: UInt64
   ) throws(Errno) -> Number {
     try perform(.exchange(UInt64(value)), at: offset)
   }
 
-  /// Stores a number if `expected` is there.
+  /// Stores a number if the memory holds `expected`.
   ///
-  /// - Returns: what was there; the number was stored if that is `expected`.
-  /// - Throws: `EINVAL` when it is not inside, or not at a multiple of its size.
+  /// - Returns: the old value; `desired` was stored if it is `expected`.
+  /// - Throws: `EINVAL` if it does not lie in the memory, or its offset is not a multiple of its size.
   public func compareExchange<Number: WholeNumber>(
     expected: Number, desired: Number, at offset: UInt64
   ) throws(Errno) -> Number {
@@ -53,8 +53,8 @@ extension RegionMemory {
 
   /// Sets bits.
   ///
-  /// - Returns: what was there.
-  /// - Throws: `EINVAL` when it is not inside, or not at a multiple of its size.
+  /// - Returns: the old value.
+  /// - Throws: `EINVAL` if it does not lie in the memory, or its offset is not a multiple of its size.
   public func fetchOr<Number: WholeNumber>(
     _ bits: Number, at offset: UInt64
   ) throws(Errno) -> Number {
@@ -70,7 +70,7 @@ extension RegionMemory {
   }
 
   private func number<Number: WholeNumber>(_ bits: UInt64?) throws(Errno) -> Number {
-    // The file is sealed, so it cannot have become too short.
+    // The file is sealed against shrinking, so this does not happen.
     guard let bits else { throw .badAddress }
     return Number(truncatingIfNeeded: bits)
   }

@@ -2,21 +2,21 @@ internal import CLinux
 public import SystemPackage
 internal import VFIOUserTransport
 
-/// Memory behind a region: a file of ours that clients may map, and use without a message.
+/// The memory of a region: a file that clients may map.
 ///
-/// Clients change it at any time, so it is only ever copied from and to, or loaded and stored by
-/// atomic numbers. Every access is compared with the bounds: an offset may come from a guest. Every
-/// method may be called from any thread.
+/// Clients may change it at any time, so it can only be copied, or accessed with atomic loads and stores.
+/// Every access is checked against the bounds, since an offset may come from a guest. Every method may be
+/// called from any thread.
 @safe
 public final class RegionMemory: @unchecked Sendable {
   /// Bytes.
   public let size: UInt64
   let descriptor: OwnedDescriptor
-  // Sound: mapped with `size` bytes for the life of this object; every access below is compared with it
-  // first, and the seals of the file keep it as large, so no client can pull it away.
+  // Sound: `size` bytes are mapped for the life of this object, and every access below is checked against
+  // `size` first. The file is sealed against shrinking, so no client can truncate it.
   private let address: UnsafeMutableRawPointer
 
-  /// Allocates memory, all zeros; pages that nobody touches cost nothing.
+  /// Allocates zeroed memory; pages take memory when they are first used.
   init(size: UInt64) throws(SystemCallError) {
     let page: UInt64 = 4096
     let (rounded, overflow) = size.addingReportingOverflow(page - 1)
@@ -39,7 +39,7 @@ public final class RegionMemory: @unchecked Sendable {
 
   /// Copies bytes out.
   ///
-  /// - Throws: `EINVAL` when the range is not inside.
+  /// - Throws: `EINVAL` if the range does not lie in the memory.
   public func read(at offset: UInt64, into bytes: inout MutableRawSpan) throws(Errno) {
     let place = try place(offset, bytes.byteCount)
     unsafe bytes.withUnsafeMutableBytes { target in
@@ -50,7 +50,7 @@ public final class RegionMemory: @unchecked Sendable {
 
   /// Copies bytes in.
   ///
-  /// - Throws: `EINVAL` when the range is not inside.
+  /// - Throws: `EINVAL` if the range does not lie in the memory.
   public func write(at offset: UInt64, from bytes: Span<UInt8>) throws(Errno) {
     let place = try place(offset, bytes.count)
     unsafe bytes.withUnsafeBytes { source in
@@ -59,9 +59,9 @@ public final class RegionMemory: @unchecked Sendable {
     }
   }
 
-  /// A copy of `count` bytes.
+  /// Returns a copy of `count` bytes.
   ///
-  /// - Throws: `EINVAL` when the range is not inside.
+  /// - Throws: `EINVAL` if the range does not lie in the memory.
   public func read(at offset: UInt64, count: Int) throws(Errno) -> [UInt8] {
     let place = try place(offset, count)
     return unsafe Array(UnsafeRawBufferPointer(start: address + place, count: count))
@@ -73,7 +73,7 @@ public final class RegionMemory: @unchecked Sendable {
       .initializeMemory(as: UInt8.self, repeating: byte)
   }
 
-  /// The place of `count` bytes in the mapping.
+  /// The offset of `count` bytes, checked.
   private func place(_ offset: UInt64, _ count: Int) throws(Errno) -> Int {
     guard count >= 0, offset <= size, UInt64(count) <= size - offset else {
       throw .invalidArgument
@@ -81,7 +81,7 @@ public final class RegionMemory: @unchecked Sendable {
     return Int(offset)
   }
 
-  /// The place of a number that is loaded or stored as a whole.
+  /// The address of a number that is loaded or stored as a whole.
   ///
   /// Sound to load from and store to: bounds and alignment are checked, any bits are a number, and the
   /// mapping starts at a page.

@@ -6,7 +6,7 @@ struct RegionSet: Sendable {
   private let regions: [Region]
   private let rom: [UInt8]
 
-  /// How many clients are told of.
+  /// Number of regions, as reported to clients.
   var count: Int { regions.count }
 
   init(
@@ -43,7 +43,7 @@ struct RegionSet: Sendable {
     return try Region(index, size: bar.size, bar.backing, isPorts: bar.kind == .io, msix: msix)
   }
 
-  /// A region by its index; nil when clients are not told of one.
+  /// The region with an index, nil if there is none.
   subscript(_ index: RegionIndex) -> Region? {
     index.rawValue < UInt32(regions.count) ? regions[Int(index.rawValue)] : nil
   }
@@ -53,7 +53,7 @@ struct RegionSet: Sendable {
     regions.compactMap { region in region.memory.map { (region.index, $0) } }
   }
 
-  /// Reads from the expansion ROM; behind its bytes are ones, as in an empty chip.
+  /// Reads from the expansion ROM; bytes beyond its contents are 0xFF.
   func readROM(at offset: Int, into bytes: inout MutableRawSpan) {
     for place in 0..<bytes.byteCount {
       let byte = offset + place < rom.count ? rom[offset + place] : 0xFF

@@ -1,7 +1,7 @@
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// The descriptors by which parts of regions signal without a message.
+/// The descriptors of a device's ``IOEventArea``s.
 final class RegionIOEvents: Sendable {
   /// A descriptor and, for accesses, the device's end of its socket.
   enum Line: Sendable {
@@ -9,7 +9,7 @@ final class RegionIOEvents: Sendable {
     case socket(device: MessageSocket, client: MessageSocket)
   }
 
-  /// Most descriptors of one region: what QEMU takes with a message.
+  /// Maximum number of descriptors of one region: QEMU's limit for a message.
   static let maxOfRegion = 16
 
   private let areas: [IOEventArea]
@@ -63,12 +63,12 @@ final class RegionIOEvents: Sendable {
     }
   }
 
-  /// The counter of a name, nil when there is none.
+  /// The eventfd with a name, nil if there is none.
   func counter(_ name: String) -> EventFD? {
     if case .counter(let counter) = lines[name] { counter } else { nil }
   }
 
-  /// The device's end of the socket of a name, nil when there is none.
+  /// The device's end of the socket with a name, nil if there is none.
   func socket(_ name: String) -> MessageSocket? {
     if case .socket(let device, _) = lines[name] { device } else { nil }
   }
@@ -82,10 +82,10 @@ final class RegionIOEvents: Sendable {
     return names
   }
 
-  /// What the client is told about a region.
+  /// The answer to DEVICE_GET_REGION_IO_FDS for a region.
   ///
-  /// - Parameter limit: descriptors that it takes with one message; areas whose descriptor would be one more
-  ///   are left out, and reached by messages.
+  /// - Parameter limit: maximum number of descriptors that the client accepts with one message; areas beyond
+  ///   it are left out, and accessed by messages.
   func subRegions(of region: RegionIndex, inPorts: Bool, limit: Int) -> [SubRegion] {
     let names = names(in: region).prefix(limit)
     return areas.filter { $0.region == region }.compactMap { area in

@@ -1,10 +1,9 @@
 public import SystemPackage
 
-/// One register of a device: where it is, what it holds after a reset, and which of its bits software
-/// can change.
+/// One register of a device: its offset, its reset value, and the bits that software can change.
 ///
-/// A device lists its registers, one line each, and hands them to a ``RegisterFile``, which serves
-/// accesses of any width at any offset:
+/// A device lists its registers, one line each, in a ``RegisterFile``, which serves accesses of any width at
+/// any offset:
 ///
 /// ```swift
 /// Register("identity", at: 0x00, .bits32, reset: 0x0100_00ED)
@@ -13,10 +12,9 @@ public import SystemPackage
 /// Register("doorbell", at: 0x08, .bits32, onWrite: { ring($0.written) })
 /// ```
 ///
-/// The description is also the handle by which the device finds the register again: see
-/// ``RegisterFile/subscript(_:)``.
+/// The description is also the handle for the register's value: see ``RegisterFile/subscript(_:)``.
 public struct Register: Sendable {
-  /// How wide a register is; the value is its number of bytes.
+  /// The width of a register; the raw value is the number of bytes.
   public enum Width: Int, Sendable, CaseIterable {
     /// One byte.
     case bits8 = 1
@@ -27,43 +25,43 @@ public struct Register: Sendable {
     /// Eight bytes.
     case bits64 = 8
 
-    /// The bits that such a register has.
+    /// A mask of all bits of the register.
     var bits: UInt64 { self == .bits64 ? .max : (1 << UInt64(8 * rawValue)) - 1 }
   }
 
-  /// A write, seen from the register: an access that covers a part of it has the other bits zero in
-  /// ``written`` and in ``covered``.
+  /// A write to one register; if the access covers a part of it, the other bits are zero in ``written`` and
+  /// ``covered``.
   public struct Write: Equatable, Sendable {
-    /// What the register held.
+    /// The value before the write.
     public let previous: UInt64
-    /// What it holds now: the bits that can be written as written, the others as they were.
+    /// The value after the write: writable bits as written, the others unchanged.
     public internal(set) var value: UInt64
-    /// What was written, also to bits that cannot be.
+    /// The written value, including bits that are not writable.
     public let written: UInt64
     /// The bits that the access covered.
     public let covered: UInt64
 
-    /// Whether a bit, or one of several, is different now.
+    /// Whether at least one of these bits has changed.
     public func changes(_ bits: UInt64) -> Bool { (previous ^ value) & bits != 0 }
   }
 
-  /// What the register is called, in error messages.
+  /// The name, for error messages and ``DeviceContext/configurationValue(of:)``.
   public let name: String
-  /// Where its first byte is.
-  public private(set) var offset: Int
-  /// How wide it is.
+  /// Offset of the first byte.
+  public private(set) var offset: UInt64
+  /// The width.
   public let width: Width
-  /// What it holds after a reset.
+  /// The value after a reset.
   public let reset: UInt64
-  /// The bits that a write changes.
+  /// A mask of the bits that a write changes.
   public let writable: UInt64
-  /// The bits that writing a one clears.
+  /// A mask of the bits that writing a one clears.
   public let clearedByOne: UInt64
   let onRead: (@Sendable (UInt64) -> UInt64)?
   let restrict: (@Sendable (Write) -> UInt64)?
   let onWrite: (@Sendable (Write, RegisterFile) throws(Errno) -> Void)?
   let interrupt: InterruptSource?
-  /// What stays the same when the register is moved.
+  /// Identifies the register, also after ``moved(by:)``.
   let identity = Identity()
 
   final class Identity: Sendable {}
@@ -72,23 +70,23 @@ public struct Register: Sendable {
   ///
   /// - Parameters:
   ///   - name: for error messages.
-  ///   - offset: of its first byte; any, but no other register may be in the way.
-  ///   - width: how many bytes.
-  ///   - reset: what it holds at first.
-  ///   - writable: the bits that a write changes.
-  ///   - clearedByOne: the bits that writing a one clears; none of them in `writable`.
-  ///   - onRead: gets what the register holds, and returns what the reader sees.
-  ///   - restrict: has the last word on what the register holds after a write, for fields in which not
-  ///     every value is possible: another value, or the previous one to refuse the write. It runs under
-  ///     the file's lock, and may only look at its argument.
-  ///   - interrupt: is raised while a bit of the register is set: each bit that is newly set raises it, and
-  ///     the last that is cleared lowers it, whoever does that. It happens under the file's lock, so that
-  ///     register and interrupt say the same.
-  ///   - onWrite: called after each access that wrote to the register, whether a bit changed or not, with
-  ///     the file that the register is in; runs outside of the file's lock. An error that it throws ends the
-  ///     access, and the client gets it.
+  ///   - offset: of the first byte; registers must not overlap, and need not be aligned.
+  ///   - width: the number of bytes.
+  ///   - reset: the value after a reset.
+  ///   - writable: a mask of the bits that a write changes.
+  ///   - clearedByOne: a mask of the bits that writing a one clears; none of them in `writable`.
+  ///   - onRead: gets the value of the register, and returns the value that is read.
+  ///   - restrict: returns the value that the register gets after a write, for fields with values that are
+  ///     not allowed: return the previous value to ignore the write. Runs under the file's lock, and may use
+  ///     its argument only.
+  ///   - interrupt: raised while a bit of the register is set: each newly set bit raises it, clearing the
+  ///     last bit lowers it, whether software or the device changes the bit. This happens under the file's
+  ///     lock, so register and interrupt are consistent.
+  ///   - onWrite: called after each write to the register, whether a bit has changed or not, with the
+  ///     register's file; runs without the file's lock. If it throws, the access ends, and the client gets
+  ///     the errno.
   public init(
-    _ name: String, at offset: Int, _ width: Width, reset: UInt64 = 0, writable: UInt64 = 0,
+    _ name: String, at offset: UInt64, _ width: Width, reset: UInt64 = 0, writable: UInt64 = 0,
     clearedByOne: UInt64 = 0, onRead: (@Sendable (UInt64) -> UInt64)? = nil,
     restrict: (@Sendable (Write) -> UInt64)? = nil, interrupt: InterruptSource? = nil,
     onWrite: (@Sendable (Write, RegisterFile) throws(Errno) -> Void)?
@@ -105,9 +103,9 @@ public struct Register: Sendable {
     self.onWrite = onWrite
   }
 
-  /// Describes a register whose hook, if it has one, needs the write only.
+  /// Describes a register whose hook does not need the file, or that has none.
   public init(
-    _ name: String, at offset: Int, _ width: Width, reset: UInt64 = 0, writable: UInt64 = 0,
+    _ name: String, at offset: UInt64, _ width: Width, reset: UInt64 = 0, writable: UInt64 = 0,
     clearedByOne: UInt64 = 0, onRead: (@Sendable (UInt64) -> UInt64)? = nil,
     restrict: (@Sendable (Write) -> UInt64)? = nil, interrupt: InterruptSource? = nil,
     onWrite: (@Sendable (Write) -> Void)? = nil
@@ -119,13 +117,18 @@ public struct Register: Sendable {
       onRead: onRead, restrict: restrict, interrupt: interrupt, onWrite: both)
   }
 
-  /// The same register elsewhere.
-  func moved(by distance: Int) -> Register {
+  /// The same register at another offset.
+  func moved(by distance: UInt64) -> Register {
     var register = self
     register.offset += distance
     return register
   }
 
-  /// Where the register ends.
-  var end: Int { offset + width.rawValue }
+  /// The offset after the last byte.
+  var end: UInt64 { offset + UInt64(width.rawValue) }
+
+  /// Whether it lies in a range of offsets; does not overflow for offsets near 2^64.
+  func lies(within bounds: Range<UInt64>) -> Bool {
+    bounds.contains(offset) && UInt64(width.rawValue) <= bounds.upperBound - offset
+  }
 }

@@ -1,22 +1,28 @@
 extension RegisterFile {
-  /// What is wrong with a list of registers.
+  /// Why a list of registers is invalid.
   ///
-  /// Found when the file is made, never in front of a guest.
+  /// Thrown when the file is made.
   public enum ValidationError: Error, Equatable, Sendable, CustomStringConvertible {
-    /// Two registers want the same byte.
-    case overlap(String, at: Int, with: String, from: Int)
+    /// Two registers overlap.
+    case overlap(String, at: UInt64, with: String, from: UInt64)
     /// A register does not lie within the file.
-    case outside(String, at: Int, end: Int, size: Int)
-    /// A reset value or a mask has bits that the register has not.
-    case tooWide(String, at: Int, bits: UInt64)
-    /// Bits cannot be both written and cleared by writing ones.
-    case ambiguous(String, at: Int, bits: UInt64)
+    case outside(String, at: UInt64, end: UInt64, size: Int)
+    /// A reset value or a mask has bits beyond the register's width.
+    case tooWide(String, at: UInt64, bits: UInt64)
+    /// Bits are both writable and cleared by writing ones.
+    case ambiguous(String, at: UInt64, bits: UInt64)
     /// Two registers have the same name.
-    case repeatedName(String, at: Int, and: Int)
-    /// A register that interrupts has bits set after a reset, when all interrupts are low.
-    case interruptsAfterReset(String, at: Int, bits: UInt64)
-    /// Two registers have the same source of interrupts: neither would know when to lower it.
+    case repeatedName(String, at: UInt64, and: UInt64)
+    /// A register with an interrupt has a reset value other than zero.
+    case interruptsAfterReset(String, at: UInt64, bits: UInt64)
+    /// Two registers have the same interrupt source.
     case sharedInterrupt(String, and: String)
+
+    /// A register that does not lie within a space of `size` bytes.
+    static func outside(_ register: Register, size: Int) -> Self {
+      let end = register.offset &+ UInt64(register.width.rawValue)
+      return .outside(register.name, at: register.offset, end: end, size: size)
+    }
 
     /// A sentence with the names and the numbers.
     public var description: String {
@@ -41,7 +47,7 @@ extension RegisterFile {
 
   /// Checks that each register has a name of its own.
   static func checkNames(_ registers: [Register]) throws(ValidationError) {
-    var offsets: [String: Int] = [:]
+    var offsets: [String: UInt64] = [:]
     for register in registers {
       if let other = offsets.updateValue(register.offset, forKey: register.name) {
         throw .repeatedName(register.name, at: other, and: register.offset)
@@ -49,18 +55,11 @@ extension RegisterFile {
     }
   }
 
-  /// Checks registers that are in the order of their offsets.
+  /// Checks registers that are sorted by their offsets.
   static func check(_ registers: [Register], _ size: Int) throws(ValidationError) {
     var before: Register?
     for register in registers {
-      // An offset near Int.max is a mistake of the device's author; its end must not overflow.
-      guard register.offset >= 0, register.offset <= size,
-        register.width.rawValue <= size - register.offset
-      else {
-        throw .outside(
-          register.name, at: register.offset, end: register.offset &+ register.width.rawValue,
-          size: size)
-      }
+      guard register.lies(within: 0..<UInt64(size)) else { throw .outside(register, size: size) }
       if let before, before.end > register.offset {
         throw .overlap(before.name, at: before.offset, with: register.name, from: register.offset)
       }
@@ -88,5 +87,5 @@ extension RegisterFile {
   }
 }
 
-/// A number as people write offsets and sizes.
+/// A number in hexadecimal.
 func hex(_ number: some BinaryInteger) -> String { "0x\(String(number, radix: 16))" }

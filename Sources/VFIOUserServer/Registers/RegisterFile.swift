@@ -1,13 +1,13 @@
 public import SystemPackage
 internal import VFIOUserTransport
 
-/// The registers of a region, and what they hold.
+/// The registers of a region and their values.
 ///
-/// An access may have any width and begin anywhere: each register in its way sees the bytes that are
-/// its own. Bytes between registers read as zero and swallow writes. Every method may be called from
-/// any thread; hooks run on the thread of the access, outside of the file's lock.
+/// An access may have any width and offset: each register in its range gets its bytes. Bytes between
+/// registers read as zero and ignore writes. Every method may be called from any thread; hooks run on the
+/// thread of the access, without the file's lock.
 public final class RegisterFile: Sendable {
-  /// What the hot path needs of a register; nothing in it is counted.
+  /// The properties of a register that each access needs; without references, which would have to be counted.
   private struct Shape {
     let offset: Int
     let width: Int
@@ -18,25 +18,25 @@ public final class RegisterFile: Sendable {
     let hasInterrupt: Bool
   }
 
-  /// Bytes that the registers are spread over.
+  /// Size of the region in bytes.
   public let size: Int
   let registers: [Register]
   private let shapes: [Shape]
   let values: Monitor<[UInt64]>
   private let places: [ObjectIdentifier: Int]
 
-  /// Lays registers out, in any order.
+  /// Makes a file of registers, listed in any order.
   ///
   /// - Parameters:
-  ///   - size: bytes of the region.
+  ///   - size: of the region, in bytes.
   ///   - registers: the registers; names are unique.
-  /// - Throws: ``ValidationError`` when two overlap or have the same name, one lies outside, or its bits
-  ///   contradict its width.
+  /// - Throws: ``ValidationError`` if two registers overlap or have the same name, if one lies outside, or if
+  ///   a mask does not fit its width.
   public convenience init(size: Int, _ registers: [Register]) throws(ValidationError) {
     try self.init(size: size, registers, hasUniqueNames: true)
   }
 
-  /// Lays registers out, of which several may have the same name.
+  /// Makes a file in which several registers may have the same name.
   init(size: Int, _ registers: [Register], hasUniqueNames: Bool) throws(ValidationError) {
     if hasUniqueNames { try Self.checkNames(registers) }
     let sorted = registers.sorted { $0.offset < $1.offset }
@@ -45,7 +45,7 @@ public final class RegisterFile: Sendable {
     self.registers = sorted
     shapes = sorted.map {
       Shape(
-        offset: $0.offset, width: $0.width.rawValue, writable: $0.writable,
+        offset: Int($0.offset), width: $0.width.rawValue, writable: $0.writable,
         clearedByOne: $0.clearedByOne, hasReadHook: $0.onRead != nil,
         hasWriteHook: $0.onWrite != nil, hasInterrupt: $0.interrupt != nil)
     }
@@ -55,14 +55,14 @@ public final class RegisterFile: Sendable {
       uniquingKeysWith: { first, _ in first })
   }
 
-  /// Returns every register to its reset value; hooks are not told.
+  /// Sets every register to its reset value; calls no hooks.
   public func reset() {
     values.withLock { values in
       for index in registers.indices { store(registers[index].reset, at: index, &values) }
     }
   }
 
-  /// Has a register hold something, and its interrupt follow.
+  /// Sets the value of a register, and raises or lowers its interrupt.
   private func store(_ value: UInt64, at index: Int, _ values: inout [UInt64]) {
     let previous = values[index]
     values[index] = value
@@ -71,7 +71,7 @@ public final class RegisterFile: Sendable {
     if value == 0, previous != 0 { interrupt.lower() }
   }
 
-  /// Reads bytes; those outside of the file read as zero.
+  /// Reads bytes; bytes outside of the file read as zero.
   public func read(at offset: UInt64, into bytes: inout MutableRawSpan) {
     for place in 0..<bytes.byteCount {
       bytes.storeBytes(of: 0, toByteOffset: place, as: UInt8.self)
@@ -91,9 +91,9 @@ public final class RegisterFile: Sendable {
     }
   }
 
-  /// Writes bytes; those outside of the file go nowhere.
+  /// Writes bytes; bytes outside of the file are ignored.
   ///
-  /// - Throws: what the hook of a register throws; registers behind it are not written then.
+  /// - Throws: the error of a register's hook; registers after that one are not written then.
   public func write(at offset: UInt64, from bytes: Span<UInt8>) throws(Errno) {
     guard let start = Int(exactly: offset), start < size else { return }
     let end = start + min(bytes.count, size - start)
@@ -148,24 +148,24 @@ public final class RegisterFile: Sendable {
 }
 
 extension RegisterFile {
-  /// What the register at `offset` holds; nil when none begins there.
+  /// The value of the register at `offset`, nil if none begins there.
   ///
-  /// For the device: no hook is called.
-  public func value(at offset: Int) -> UInt64? {
+  /// For the device; calls no hook.
+  public func value(at offset: UInt64) -> UInt64? {
     guard let index = index(at: offset) else { return nil }
     return values.withLock { $0[index] }
   }
 
-  /// Changes what the register at `offset` holds, its read-only bits included.
+  /// Changes the value of the register at `offset`, including read-only bits.
   ///
-  /// For the device: no hook is called, and bits beyond the width are dropped.
+  /// For the device; calls no hook. Bits beyond the width are dropped.
   ///
   /// - Parameters:
   ///   - offset: where the register begins in the region, in bytes.
-  ///   - body: runs under the file's lock.
-  /// - Returns: what the register holds now; nil when none begins there.
+  ///   - body: changes the value; runs under the file's lock.
+  /// - Returns: the new value, nil if no register begins there.
   @discardableResult
-  public func update(at offset: Int, _ body: (inout UInt64) -> Void) -> UInt64? {
+  public func update(at offset: UInt64, _ body: (inout UInt64) -> Void) -> UInt64? {
     guard let index = index(at: offset) else { return nil }
     return values.withLock { values in
       var value = values[index]
@@ -175,37 +175,37 @@ extension RegisterFile {
     }
   }
 
-  /// What a register of this file holds; for the device: no hook is called, and bits beyond the width are
-  /// dropped.
+  /// The value of a register of this file, for the device; calls no hook.
   ///
-  /// Reading and writing are two steps; ``update(_:)-swift.method`` does both in one.
+  /// Bits beyond the width are dropped. Reading and writing are two steps; ``update(_:)-swift.method`` does
+  /// both in one.
   ///
-  /// - Precondition: the register is one of those that the file was made of.
+  /// - Precondition: the register belongs to this file.
   public subscript(_ register: Register) -> UInt64 {
     get { update { $0[register] } }
     set { update { $0[register] = newValue } }
   }
 
-  /// Looks at and changes several registers at once, read-only bits included; no hook is called.
+  /// Reads and changes several registers in one step, including read-only bits; calls no hook.
   ///
   /// - Parameter body: runs under the file's lock, and may use its argument only.
   public func update<Result>(_ body: (inout Values) -> Result) -> Result {
     values.withLock { values in
-      // The list moves into the view and back, so that it is not copied.
+      // The array moves into the view and back, so that it is not copied.
       var view = Values(file: self, values: exchange(&values, with: []))
       defer { values = view.values }
       return body(&view)
     }
   }
 
-  /// What the registers of a file hold, while its lock is held.
+  /// The values of the registers of a file, while its lock is held.
   public struct Values {
     fileprivate let file: RegisterFile
     fileprivate var values: [UInt64]
 
-    /// What a register holds.
+    /// The value of a register.
     ///
-    /// - Precondition: the register is one of those that the file was made of.
+    /// - Precondition: the register belongs to this file.
     public subscript(_ register: Register) -> UInt64 {
       get { values[file.place(of: register)] }
       set {
@@ -221,9 +221,10 @@ extension RegisterFile {
     return index
   }
 
-  private func index(at offset: Int) -> Int? {
-    let index = firstRegister(endingBehind: offset)
-    guard index < shapes.count, shapes[index].offset == offset else { return nil }
+  private func index(at offset: UInt64) -> Int? {
+    guard let start = Int(exactly: offset) else { return nil }
+    let index = firstRegister(endingBehind: start)
+    guard index < shapes.count, shapes[index].offset == start else { return nil }
     return index
   }
 }

@@ -4,7 +4,7 @@ internal import VFIOUserTransport
 struct ConfigurationRecord: Codable, Equatable, Sendable {
   /// What a register holds.
   struct Line: Codable, Equatable, Sendable {
-    var offset: Int
+    var offset: UInt64
     var value: UInt64
   }
 
@@ -26,7 +26,7 @@ extension ConfigurationSpace {
   /// - Returns: what all registers are to hold; those that the record does not have are as after a reset.
   func check(_ record: ConfigurationRecord) throws(StateError) -> [UInt64] {
     var loaded = registers.registers.map(\.reset)
-    var places: [Int: Int] = [:]
+    var places: [UInt64: Int] = [:]
     for (place, register) in registers.registers.enumerated() where canChange(register) {
       places[register.offset] = place
     }

@@ -1,4 +1,5 @@
 import Testing
+import VFIOUserProgram
 
 @testable import vfio_user
 

@@ -14,10 +14,10 @@ import VFIOUserClient
     for round in 0..<20 {
       try? host.enable(entries: 16)
       for _ in 0..<40 { try? mischief(host, &numbers) }
-      if round % 4 == 3 { try host.client.reset() } else { try host.disable() }
+      if round % 4 == 3 { try host.resetDevice() } else { try host.disable() }
       host.resetPlaces()
     }
-    try host.client.reset()
+    try host.resetDevice()
     try host.enable()
     var queue = try host.makeQueue()
     #expect(try host.run(.io(.read), &queue).status == .success)

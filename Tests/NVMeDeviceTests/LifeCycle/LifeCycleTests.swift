@@ -140,7 +140,7 @@ import VFIOUserTransport
     let host = try TestHost()
     try host.enable()
     _ = try host.makeQueue()
-    try host.client.reset()
+    try host.resetDevice()
     #expect(host.status.rawValue == 0)
     #expect(try host.load(RegisterOffset.configuration) == 0)
     #expect(try host.load64(RegisterOffset.adminCompletionQueue) == 0)
@@ -187,7 +187,7 @@ import VFIOUserTransport
     #expect(host.status.isReady)
     #expect(
       host.memory.read(at: 0, count: Int(TestHost.memorySize)).allSatisfy { $0 == 0 })
-    try host.client.reset()
+    try host.resetDevice()
     try host.enable()
     var again = try host.makeQueue()
     #expect(try host.run(.io(.read), &again).status == .success)
@@ -202,9 +202,9 @@ import VFIOUserTransport
         host.put(.io(block % 2 == 0 ? .write : .read, block: UInt64(block), blocks: 8), &queue)
       }
       try host.ring(queue)
-      if round % 3 == 0 { try host.client.reset() } else { try host.disable() }
+      if round % 3 == 0 { try host.resetDevice() } else { try host.disable() }
       if round % 10 == 9 { try host.reconnect() } else { host.rewind() }
-      if round % 10 == 9 { try host.client.reset() }
+      if round % 10 == 9 { try host.resetDevice() }
     }
     try host.enable()
     #expect(try host.run(.identify(.controller)).status == .success)

@@ -12,7 +12,7 @@ import VFIOUserServer
         RegisterBlock.Enabling(
           configuration: ControllerConfiguration(rawValue: 1),
           attributes: AdminQueueAttributes(rawValue: 0), submissionQueue: 0, completionQueue: 0,
-          transfer: bus.memory.access(), number: 1)))
+          access: bus.memory.access(), number: 1)))
   }
 
   /// Takes everything out, in short.
@@ -28,6 +28,8 @@ import VFIOUserServer
       case .clientLeft: names.append("left")
       case .adopt: names.append("adopt")
       case .measure: names.append("measure")
+      case .suspend: names.append("suspend")
+      case .resume: names.append("resume")
       case .close: names.append("close")
       }
     }

@@ -54,7 +54,7 @@ import VFIOUserTransport
   @Test func `A read that ends after a reset was answered does not reach guest memory`() async {
     await #expect(processExitsWith: .success) {
       let slow = try SlowRead()
-      try slow.host.client.reset()
+      try slow.host.resetDevice()
       #expect(slow.isUntouched)
       slow.calls.letGo(slow.call)
       let lifeCycle = slow.host.device.controller.lifeCycle

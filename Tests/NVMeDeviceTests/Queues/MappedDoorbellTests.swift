@@ -126,7 +126,7 @@ import VFIOUserTransport
       try host.enable()
       var queue = try host.makeQueue()
       for _ in 0..<5 { #expect(try host.run(.io(.read), &queue).status == .success) }
-      if round % 2 == 0 { try host.disable() } else { try host.client.reset() }
+      if round % 2 == 0 { try host.disable() } else { try host.resetDevice() }
     }
   }
 }

@@ -134,7 +134,7 @@ import VFIOUserTransport
       try descriptor.closeAfter { try descriptor.resize(to: 0) }
       #expect(try host.run(.io(.read), &queue).status.means(.unrecoveredReadError))
       try host.reconnect()
-      try host.client.reset()
+      try host.resetDevice()
       host.resetPlaces()
       try host.enable()
       let log = try host.health()

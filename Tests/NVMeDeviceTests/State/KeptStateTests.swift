@@ -104,7 +104,7 @@ extension TestHost {
     let host = try TestHost()
     try host.enable()
     try host.reconnect()
-    try host.client.reset()
+    try host.resetDevice()
     try host.enable()
     #expect(try host.run(.log(.health, bytes: 512)).status == .success)
     #expect(try HealthLog(decoding: host.received(512).span).unsafeShutdowns == 1)

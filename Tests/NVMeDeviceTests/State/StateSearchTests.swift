@@ -140,9 +140,15 @@ import VFIOUserTransport
   @Test func `A state file is no image, device, folder or link, and not for two images`() throws {
     #expect(throws: StateFileError.foreign(folder("vm.nvme"))) { try records("vm", "vm.nvme") }
     #expect(try folder.bytes(of: "vm.nvme") == [UInt8](repeating: 0, count: 1 << 20))
-    #expect(throws: StateFileError.foreign(folder("vm"))) { try records("vm", at: .file(folder("vm"))) }
-    #expect(throws: StateFileError.foreign("/dev/null")) { try records("vm", at: .file("/dev/null")) }
-    #expect(throws: StateFileError.foreign(folder.path)) { try records("vm", at: .file(folder.path)) }
+    #expect(throws: StateFileError.foreign(folder("vm"))) {
+      try records("vm", at: .file(folder("vm")))
+    }
+    #expect(throws: StateFileError.foreign("/dev/null")) {
+      try records("vm", at: .file("/dev/null"))
+    }
+    #expect(throws: StateFileError.foreign(folder.path)) {
+      try records("vm", at: .file(folder.path))
+    }
     // A link to what would do.
     try records("vm", at: .file(folder("s")))
     try FileManager.default.createSymbolicLink(
@@ -176,7 +182,9 @@ import VFIOUserTransport
 
   @Test func `A state file has one owner at a time`() throws {
     try records("a", at: .file(folder("s"))) { _ in
-      #expect(throws: StateFileError.inUse(folder("s"))) { try records("b", at: .file(folder("s"))) }
+      #expect(throws: StateFileError.inUse(folder("s"))) {
+        try records("b", at: .file(folder("s")))
+      }
     }
   }
 
@@ -188,7 +196,9 @@ import VFIOUserTransport
     #expect(throws: StateFileError.damaged(folder("a.nvme"))) { try records("a") }
     bytes[16] = 2
     try folder.write(bytes, to: "a.nvme")
-    #expect(throws: StateFileError.newer(folder("a.nvme"), version: 2, known: 1)) { try records("a") }
+    #expect(throws: StateFileError.newer(folder("a.nvme"), version: 2, known: 1)) {
+      try records("a")
+    }
     #expect(try folder.bytes(of: "a.nvme") == bytes)
   }
 

@@ -10,12 +10,12 @@ import Testing
       counters: CounterRecord(bytesRead: .max, powerOnTime: .max, isPowered: true),
       features: ["1": .max, "999": 1]))
 
-  /// A file whose slots have these generations.
-  private func file(_ generations: [UInt64], _ change: (inout [UInt8]) -> Void = { _ in }) throws
+  /// A file whose slots have these sequences.
+  private func file(_ sequences: [UInt64], _ change: (inout [UInt8]) -> Void = { _ in }) throws
     -> [UInt8]
   {
-    var bytes = try generations.flatMap {
-      try #require(StateSlots.encode(record, generation: $0))
+    var bytes = try sequences.flatMap {
+      try #require(StateSlots.encode(record, sequence: $0))
     }
     change(&bytes)
     return bytes
@@ -24,14 +24,14 @@ import Testing
   @Test func `A state file gives back what was stored, up to the largest numbers`() throws {
     let bytes = try file([1, 2])
     #expect(bytes.count == StateSlots.fileSize)
-    #expect(StateSlots.decode(bytes) == .record(record, generation: 2))
-    #expect(try StateSlots.decode(file([.max, .max - 1])) == .record(record, generation: .max))
+    #expect(StateSlots.decode(bytes) == .record(record, sequence: 2))
+    #expect(try StateSlots.decode(file([.max, .max - 1])) == .record(record, sequence: .max))
   }
 
   @Test(arguments: [0, 16, 20, 24, 32, 39, 64, 100])
   func `A state file with one torn slot is read from the other`(place: Int) throws {
     let torn = try file([4, 5]) { $0[StateSlots.slotSize + place] ^= 1 }
-    #expect(StateSlots.decode(torn) == .record(record, generation: 4))
+    #expect(StateSlots.decode(torn) == .record(record, sequence: 4))
   }
 
   @Test func `A state file with two torn slots is damaged`() throws {
@@ -46,7 +46,7 @@ import Testing
     for size in [0, -1, 513, 1 << 40] {
       var strange = record
       strange.blockSize = size
-      let slot = try #require(StateSlots.encode(strange, generation: 1))
+      let slot = try #require(StateSlots.encode(strange, sequence: 1))
       #expect(StateSlots.decode(slot + slot) == .damaged)
     }
   }
@@ -68,6 +68,6 @@ import Testing
   @Test func `A state file has no room for a path that fills its slot`() {
     var long = record
     long.path = String(repeating: "/", count: StateSlots.slotSize)
-    #expect(StateSlots.encode(long, generation: 1) == nil)
+    #expect(StateSlots.encode(long, sequence: 1) == nil)
   }
 }

@@ -206,12 +206,12 @@ import VFIOUserTransport
     peer.send(message(.regionWrite, id: 2, write) + Client.unmap(id: 10))
     for number in 0..<64 { peer.send(Client.map(0, 0x1000, id: UInt16(100 + number))) }
     #expect(EventPoll.isReadable(server.descriptor, for: .seconds(10)))
-    try server.processWhatIsThere()
+    try server.process()
     #expect(device.state.withLock { $0.quiesced.count } == 1)
     #expect(server.hasClient && !EventPoll.isReadable(server.descriptor, for: .zero))
     peer.socket.shutdown()
     #expect(EventPoll.isReadable(server.descriptor, for: .seconds(10)))
-    try server.processWhatIsThere()
+    try server.process()
     #expect(!server.hasClient)
     holder.release()
   }

@@ -17,7 +17,7 @@ private final class Mailbox: Sendable {
   let state = Monitor(State())
 
   /// A register that is read as what the device says at that moment.
-  func computed(_ name: String, at offset: Int, _ width: Register.Width) -> Register {
+  func computed(_ name: String, at offset: UInt64, _ width: Register.Width) -> Register {
     Register(
       name, at: offset, width,
       onRead: { [state] _ in
@@ -29,7 +29,7 @@ private final class Mailbox: Sendable {
   }
 
   /// Takes requests 0 to 7, turns 7 into 1, and answers in another register.
-  func request(at offset: Int) -> Register {
+  func request(at offset: UInt64) -> Register {
     Register(
       "request", at: offset, .bits16, reset: 5, writable: 0xFFFF,
       restrict: { $0.value == 7 ? 1 : $0.value < 8 ? $0.value : $0.previous },

@@ -158,8 +158,8 @@ extension RegisterFile {
       [Register("a", at: 6, .bits32)], .outside("a", at: 6, end: 10, size: 8),
       "register a at 0x6 ends at 0xa, the space has 0x8 bytes"),
     Mistake(
-      [Register("a", at: -1, .bits8)], .outside("a", at: -1, end: 0, size: 8),
-      "register a at 0x-1 ends at 0x0, the space has 0x8 bytes"),
+      [Register("a", at: .max, .bits8)], .outside("a", at: .max, end: 0, size: 8),
+      "register a at 0xffffffffffffffff ends at 0x0, the space has 0x8 bytes"),
     Mistake(
       [Register("a", at: 0, .bits8, writable: 0x100)], .tooWide("a", at: 0, bits: 0x100),
       "register a at 0x0 has no bits 0x100"),

@@ -163,10 +163,10 @@ import VFIOUserTransport
     let path = socketPath()
     let listener = try ListeningSocket(path: path)
     let server = try PolledServer(DeviceServer(TestDevice()), on: listener)
-    try server.processWhatIsThere()
+    try server.process()
     listener.shutDownForTests()
     #expect(throws: SystemCallError(call: "accept", code: .socketShutdown)) {
-      try server.processWhatIsThere()
+      try server.process()
     }
     server.stop()
   }

@@ -26,7 +26,7 @@ final class Loop: Sendable {
       while !isOver.withLock({ $0 }) {
         for server in servers where EventPoll.isReadable(server.descriptor, for: .milliseconds(1)) {
           turnCount.update { $0 += 1 }
-          try? server.processWhatIsThere()
+          try? server.process()
         }
       }
       for server in servers { server.stop() }

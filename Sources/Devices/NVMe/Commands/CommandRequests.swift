@@ -42,7 +42,7 @@ final class CommandRequests {
   ///
   /// - Returns: how it went, or nil if that is known later.
   func carryOut(_ slot: CommandSlot) -> StorageRequest.Outcome? {
-    slot.request.begin(generation: lifeCycle.generations.served, transfer: lifeCycle.memory)
+    slot.request.begin(generation: lifeCycle.generations.served, access: lifeCycle.memory)
     if let namespace = slot.namespace, namespace.claims.mustWait(slot.request) {
       namespace.claims.wait(slot)
       return nil
@@ -81,7 +81,7 @@ final class CommandRequests {
 
   /// Gives a request to the engine.
   func submit(_ slot: CommandSlot) {
-    slot.request.begin(generation: lifeCycle.generations.served, transfer: lifeCycle.memory)
+    slot.request.begin(generation: lifeCycle.generations.served, access: lifeCycle.memory)
     noteSubmitted(slot)
     slot.namespace?.claims.add(slot.request)
     engine.submit(slot.request)

@@ -32,7 +32,7 @@ final class CommandSlots {
     guard all.count < Self.limit else { return nil }
     let slot = CommandSlot(
       request: StorageRequest(
-        tag: all.count, file: file, transfer: lifeCycle.memory, receiver: mailbox,
+        tag: all.count, file: file, access: lifeCycle.memory, receiver: mailbox,
         generations: lifeCycle.generations))
     all.append(slot)
     return slot

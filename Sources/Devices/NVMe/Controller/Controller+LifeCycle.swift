@@ -17,7 +17,8 @@ extension Controller {
     lifeCycle.setStatus { $0.isReady = true }
   }
 
-  /// A client that has not reset the controller rings for its commands: it continues.
+  /// A client that has not reset the controller continues: another one has rung a doorbell, or the bus master bit is
+  /// set again.
   func adopt(_ memory: GuestMemoryAccess) {
     lifeCycle.resume(with: memory)
     queues.doorbells.share(queues.shadow, memory)

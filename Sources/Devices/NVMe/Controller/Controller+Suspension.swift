@@ -16,6 +16,7 @@ extension Controller {
     resumeCacheOff()
     requests.flush()
     guard requests.submitted == 0 else { return }
+    queues.updateAll()
     completions.signalAll()
     lifeCycle.phase.suspend()
     lifeCycle.whenSuspended.take()?()

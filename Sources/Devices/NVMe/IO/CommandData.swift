@@ -35,7 +35,7 @@ final class CommandData {
   }
 
   private var pointer: DataPointer {
-    DataPointer(transfer: lifeCycle.memory, pageSize: lifeCycle.pageSize, scratch: scratch)
+    DataPointer(access: lifeCycle.memory, pageSize: lifeCycle.pageSize, scratch: scratch)
   }
 
   /// Finds out where a command's data is.

@@ -6,13 +6,13 @@ internal import VFIOUserServer
 /// The result goes into an array that is used again and again. What the host describes is bounded by
 /// the size of the data: each step of a list accounts for a page of it.
 struct DataPointer {
-  let transfer: GuestMemoryAccess
+  let access: GuestMemoryAccess
   let geometry: PRPGeometry
   /// A page of ours for lists.
   let scratch: PageBuffer
 
-  init(transfer: GuestMemoryAccess, pageSize: UInt64, scratch: PageBuffer) {
-    self.transfer = transfer
+  init(access: GuestMemoryAccess, pageSize: UInt64, scratch: PageBuffer) {
+    self.access = access
     geometry = PRPGeometry(pageSize: pageSize)
     self.scratch = scratch
   }
@@ -92,7 +92,7 @@ struct DataPointer {
 
   func load(_ entries: Int, at address: UInt64) throws(CommandError) {
     do throws(MemoryError) {
-      try scratch.fill(8 * entries, from: address, by: transfer)
+      try scratch.fill(8 * entries, from: address, by: access)
     } catch {
       throw CommandError(Status.dataTransferError, byte: 32)
     }

@@ -7,8 +7,8 @@ enum ControllerPhase: Equatable {
   /// CSTS.RDY is 0.
   case disabled
   case enabled
-  /// Enabled, but the client has gone or its memory cannot be accessed for now; its queues stay for a client that
-  /// continues without a reset.
+  /// Enabled, but the client has gone, or its memory cannot be accessed for now (bus master is off); its queues stay
+  /// for a client that continues without a reset.
   case paused
   /// CSTS.CFS is 1; only a reset helps.
   case failed

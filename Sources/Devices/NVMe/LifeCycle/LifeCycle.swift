@@ -39,7 +39,7 @@ final class LifeCycle {
   ///
   /// - Returns: false when that breaks a rule; CSTS.CFS says so then.
   func enable(_ order: RegisterBlock.Enabling) -> Bool {
-    memory = order.transfer
+    memory = order.access
     configuration = order.configuration
     pageSize = 4096 << UInt64(order.configuration.pageSize)
     guard let reason = order.brokenRule(registers.capabilities) else {
@@ -78,17 +78,21 @@ final class LifeCycle {
 
   // MARK: Failed accesses to guest memory
 
-  /// Pauses if an access failed because the client has gone, or does not allow DMA any more.
+  /// Pauses if an access failed because the client has gone, does not allow DMA any more, or has cleared the bus
+  /// master bit.
   ///
   /// - Returns: whether that was the reason.
   @discardableResult
   func pause(after error: MemoryError) -> Bool {
-    guard error == .stale || error == .dmaNotAllowed else { return false }
-    phase.pause()
-    return true
+    switch error {
+    case .stale, .dmaNotAllowed, .notBusMaster:
+      phase.pause()
+      return true
+    default: return false
+    }
   }
 
-  /// A queue or doorbell could not be accessed, which is fatal unless the client has just gone.
+  /// A queue or doorbell could not be accessed, which is fatal unless the controller only has to pause.
   func fail(_ error: MemoryError, _ what: String) {
     guard !pause(after: error), isCurrent, phase.isReady else { return }
     logger.error("\(what)", metadata: ["error": "\(error)"])

@@ -14,7 +14,8 @@ final class Mailbox: StorageReceiver {
     case reset(UInt64)
     /// The client has gone.
     case clientLeft
-    /// Another client continues with the controller, with its memory.
+    /// A client continues with the controller, with its memory: another one, or the one that has set the bus master
+    /// bit again.
     case adopt(GuestMemoryAccess)
     /// A file may have another size.
     case measure
@@ -98,7 +99,7 @@ extension Mailbox.Event {
   /// Whether it may supersede other events.
   fileprivate var supersedesOthers: Bool {
     switch self {
-    case .order(.disable), .order(.shutDown), .reset: true
+    case .order(.disable), .order(.shutDown), .reset, .adopt: true
     default: false
     }
   }
@@ -108,7 +109,8 @@ extension Mailbox.Event {
     switch (self, earlier) {
     case (.order(.disable), .order(.enable)), (.order(.disable), .order(.disable)),
       (.order(.shutDown), .order(.shutDown)), (.reset, .order(.enable)),
-      (.reset, .order(.disable)), (.reset, .order(.resetSubsystem)), (.reset, .reset):
+      (.reset, .order(.disable)), (.reset, .order(.resetSubsystem)), (.reset, .reset),
+      (.adopt, .adopt):
       true
     default: false
     }

@@ -29,7 +29,7 @@ final class RegisterBlock: Sendable {
     var attributes: AdminQueueAttributes
     var submissionQueue: UInt64
     var completionQueue: UInt64
-    var transfer: GuestMemoryAccess
+    var access: GuestMemoryAccess
     /// Which one in its generation.
     var number: UInt64
   }
@@ -67,13 +67,13 @@ final class RegisterBlock: Sendable {
   }
 
   /// Writes 4 bytes, and says what the controller has to do.
-  func store(_ value: UInt32, at offset: UInt64, transfer: GuestMemoryAccess) -> [Order] {
+  func store(_ value: UInt32, at offset: UInt64, access: GuestMemoryAccess) -> [Order] {
     state.withLock { state in
       switch offset {
       case RegisterOffset.configuration:
         return Self.configure(
           &state, ControllerConfiguration(rawValue: value & ControllerConfiguration.writable),
-          transfer)
+          access)
       case RegisterOffset.status:
         // NSSRO is the only bit that can be written, to clear it.
         if value & 1 << 4 != 0 { state.status.subsystemResetOccurred = false }
@@ -98,7 +98,7 @@ final class RegisterBlock: Sendable {
   }
 
   private static func configure(
-    _ state: inout State, _ new: ControllerConfiguration, _ transfer: GuestMemoryAccess
+    _ state: inout State, _ new: ControllerConfiguration, _ access: GuestMemoryAccess
   ) -> [Order] {
     let old = state.configuration
     state.configuration = new
@@ -122,7 +122,7 @@ final class RegisterBlock: Sendable {
           Enabling(
             configuration: new, attributes: state.attributes,
             submissionQueue: state.submissionQueue, completionQueue: state.completionQueue,
-            transfer: transfer, number: state.enablings)))
+            access: access, number: state.enablings)))
     }
     return orders
   }

@@ -33,28 +33,32 @@ final class CompletionPoster {
   func post(_ entry: CompletionEntry, to queue: CompletionQueue) {
     guard queue.waiting.isEmpty else { return queue.waiting.append(entry) }
     if queue.totals.isFull { queues.updateHead(of: queue) }
-    guard queue.totals.isFull else { return write(entry, to: queue) }
+    if !queue.totals.isFull {
+      if !write(entry, to: queue) { queue.waiting.append(entry) }
+      return
+    }
     queue.waiting.append(entry)
     // Either the host's next write sees that it is waited for, or this look sees the write.
     queues.doorbells.wantsHeads.store(true, ordering: .sequentiallyConsistent)
     drain(queue)
   }
 
-  /// Posts what found no room before.
+  /// Posts what found no room before, or was kept while the bus master bit was clear.
   func drain(_ queue: CompletionQueue) {
     guard !queue.waiting.isEmpty else { return }
     queues.updateHead(of: queue)
     var posted = 0
     while posted < queue.waiting.count, !queue.totals.isFull, lifeCycle.phase.canPost {
-      write(queue.waiting[posted], to: queue)
+      guard write(queue.waiting[posted], to: queue) else { break }
       posted += 1
     }
     queue.waiting.removeFirst(posted)
     queues.updateWantsHeads()
   }
 
-  private func write(_ entry: CompletionEntry, to queue: CompletionQueue) {
-    guard lifeCycle.isCurrent else { return }
+  /// - Returns: false if the completion has to be kept, because the bus master bit is clear.
+  private func write(_ entry: CompletionEntry, to queue: CompletionQueue) -> Bool {
+    guard lifeCycle.isCurrent else { return true }
     var entry = entry
     entry.phase = queue.phase
     let address = queue.address &+ UInt64(queue.totals.tail) * UInt64(CompletionEntry.wireSize)
@@ -67,11 +71,13 @@ final class CompletionPoster {
       atomicMemoryFence(ordering: .releasing)
       try lifeCycle.memory.store(entry.secondHalf, at: address &+ 8)
     } catch {
-      return lifeCycle.fail(error, "a completion queue cannot be written")
+      lifeCycle.fail(error, "a completion queue cannot be written")
+      return error != .notBusMaster
     }
     queue.totals = totals
     if totals.tail == 0 { queue.phase.toggle() }
     noteUnsignalled(queue)
+    return true
   }
 
   private func noteUnsignalled(_ queue: CompletionQueue) {

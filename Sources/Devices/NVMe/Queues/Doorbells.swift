@@ -31,7 +31,7 @@ final class Doorbells: @unchecked Sendable {
   private let mapped = Atomic<Bool>(false)
   nonisolated(unsafe) private var memory: RegionMemory?
   /// Where the host keeps its doorbells in its own memory, if it does.
-  private let shared = Monitor<(places: ShadowDoorbells, transfer: GuestMemoryAccess)?>(nil)
+  private let shared = Monitor<(places: ShadowDoorbells, access: GuestMemoryAccess)?>(nil)
 
   init(pairs: Int) {
     self.pairs = pairs
@@ -87,17 +87,17 @@ final class Doorbells: @unchecked Sendable {
   }
 
   /// The host keeps the doorbells of I/O queues in its memory, or does so no longer.
-  func share(_ places: ShadowDoorbells?, _ transfer: GuestMemoryAccess) {
-    shared.withLock { $0 = places.map { ($0, transfer) } }
+  func share(_ places: ShadowDoorbells?, _ access: GuestMemoryAccess) {
+    shared.withLock { $0 = places.map { ($0, access) } }
   }
 
   /// The newest head of a completion queue, wherever the host keeps it; nil when this thread cannot read it.
   func newestHead(of queue: UInt16) -> UInt32? {
     let index = Self.head(of: queue)
-    guard queue != 0, let (places, transfer) = shared.withLock({ $0 }) else {
+    guard queue != 0, let (places, access) = shared.withLock({ $0 }) else {
       return value(of: index)
     }
-    return try? transfer.load(at: places.value(index))
+    return try? access.load(at: places.value(index))
   }
 
   /// A queue of so many entries was created.

@@ -17,16 +17,14 @@ extension QueuePairs {
     inOrder.map { queue in
       ControllerState.Submissions(
         id: queue.id, address: queue.address, entries: queue.entries,
-        completionQueue: queue.completionQueue.id, head: queue.head, tail: savedTail(of: queue))
+        completionQueue: queue.completionQueue.id, head: queue.head, tail: queue.tail)
     }
   }
 
-  /// What the host has written last, which the controller need not have seen; where the doorbells are mapped or in
-  /// the host's memory they move with that.
-  private func savedTail(of queue: SubmissionQueue) -> UInt32 {
-    guard shadow == nil || queue.id == 0 else { return queue.tail }
-    let value = doorbells.value(of: Doorbells.tail(of: queue.id))
-    return value < queue.entries ? value : queue.tail
+  /// Reads all doorbells: what the host has written last moves with the queues.
+  func updateAll() {
+    for queue in inOrder { updateTail(of: queue) }
+    for case let queue? in completionQueues { updateHead(of: queue) }
   }
 
   /// Takes over queues that were checked; there are none so far.

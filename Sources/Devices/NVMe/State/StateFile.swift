@@ -10,7 +10,7 @@ final class StateFile: Sendable {
 
   /// What a look at a path finds.
   enum Look {
-    case state(StateRecord, generation: UInt64)
+    case state(StateRecord, sequence: UInt64)
     case old(OldState)
     /// A file without a byte, as somebody makes to say who may write to it.
     case empty
@@ -64,7 +64,7 @@ final class StateFile: Sendable {
     let bytes = try read()
     if bytes.isEmpty { return .empty }
     switch StateSlots.decode(bytes) {
-    case .record(let record, let generation): return .state(record, generation: generation)
+    case .record(let record, let sequence): return .state(record, sequence: sequence)
     case .newer(let version):
       throw .newer(path, version: version, known: StateSlots.version)
     case .damaged: throw .damaged(path)
@@ -96,14 +96,14 @@ final class StateFile: Sendable {
   }
 
   /// Writes a record to its slot; it is on the disk afterwards.
-  func write(_ record: StateRecord, generation: UInt64) throws(SystemCallError) {
-    guard let bytes = StateSlots.encode(record, generation: generation) else {
+  func write(_ record: StateRecord, sequence: UInt64) throws(SystemCallError) {
+    guard let bytes = StateSlots.encode(record, sequence: sequence) else {
       throw SystemCallError(call: "write", code: .fileTooLarge)
     }
     let file = FileDescriptor(rawValue: descriptor.number)
     do {
       try file.writeAll(
-        toAbsoluteOffset: Int64(StateSlots.offset(of: generation)), bytes)
+        toAbsoluteOffset: Int64(StateSlots.offset(of: sequence)), bytes)
     } catch {
       throw SystemCallError(call: "write", code: error as? Errno ?? .ioError)
     }
@@ -128,8 +128,8 @@ final class StateFile: Sendable {
     do {
       let file = try StateFile(path, OwnedDescriptor(adopting: number.rawValue))
       try file.lock()
-      for generation in 1...2 as ClosedRange<UInt64> {
-        try file.write(record, generation: generation)
+      for sequence in 1...2 as ClosedRange<UInt64> {
+        try file.write(record, sequence: sequence)
       }
       try draft.move(to: path, isInPlace: isInPlace)
       try path.folder.synchronizeFolder()

@@ -102,8 +102,8 @@ struct StateSearch {
     }
     try file.lock()
     switch try file.look() {
-    case .state(let record, let generation):
-      let store = StateStore(path, record, generation: generation, file: file, isKnown: isKnown)
+    case .state(let record, let sequence):
+      let store = StateStore(path, record, sequence: sequence, file: file, isKnown: isKnown)
       return try adopt(store, isKnown: isKnown)
     case .empty: return try fill(file, path)
     case .old(let old): return try replace(path, old)
@@ -125,13 +125,13 @@ struct StateSearch {
   private func readOnly(_ path: FilePath, isKnown: Bool) throws(StateFileError) -> StateStore? {
     if !image.isReadOnly { notKept("the state can only be read", path) }
     switch try look(at: path) {
-    case .state(let record, let generation)?:
-      return StateStore(path, record, generation: generation, file: nil, isKnown: isKnown)
+    case .state(let record, let sequence)?:
+      return StateStore(path, record, sequence: sequence, file: nil, isKnown: isKnown)
     case .old(let old)?:
       var record = fresh(at: path)
       record.controller = old.controller
       record.blockSize = old.blockSize(of: NamespaceConfiguration(image))
-      return StateStore(path, record, generation: 0, file: nil, old: old)
+      return StateStore(path, record, sequence: 0, file: nil, old: old)
     default: return nil
     }
   }
@@ -173,13 +173,13 @@ struct StateSearch {
   private func fill(_ file: StateFile, _ path: FilePath) throws(StateFileError) -> StateStore {
     let record = fresh(at: path)
     do throws(SystemCallError) {
-      for generation in 1...2 as ClosedRange<UInt64> {
-        try file.write(record, generation: generation)
+      for sequence in 1...2 as ClosedRange<UInt64> {
+        try file.write(record, sequence: sequence)
       }
     } catch {
       throw .system(path, error)
     }
-    return StateStore(path, record, generation: 2, file: file)
+    return StateStore(path, record, sequence: 2, file: file)
   }
 
   private func replace(_ path: FilePath, _ old: OldState) throws(StateFileError) -> StateStore {
@@ -189,7 +189,7 @@ struct StateSearch {
     record.controller = old.controller
     do throws(SystemCallError) {
       let file = try StateFile.make(path, record, isInPlace: true)
-      return StateStore(path, record, generation: 2, file: file, isKnown: true, old: old)
+      return StateStore(path, record, sequence: 2, file: file, isKnown: true, old: old)
     } catch {
       throw .system(path, error)
     }
@@ -208,7 +208,7 @@ struct StateSearch {
       do throws(SystemCallError) {
         let record = fresh(at: path)
         let file = try StateFile.make(path, record, isInPlace: false)
-        return StateStore(path, record, generation: 2, file: file, wasMade: true)
+        return StateStore(path, record, sequence: 2, file: file, wasMade: true)
       } catch {
         failure = failure ?? (path, error)
       }

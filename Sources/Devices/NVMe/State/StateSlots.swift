@@ -9,7 +9,7 @@ internal import FoundationEssentials
 /// | 0 | 16 | "vfio-user disk\r\n" |
 /// | 16 | 4 | version of the format |
 /// | 20 | 4 | bytes of the record |
-/// | 24 | 8 | generation; the higher one counts |
+/// | 24 | 8 | sequence number of the write; the slot with the higher one is valid |
 /// | 32 | 8 | FNV-1a of the bytes 0 to 31 and of the record |
 ///
 /// The record is a ``StateRecord`` in JSON.
@@ -23,7 +23,7 @@ enum StateSlots {
 
   /// What is in a file.
   enum Content: Equatable {
-    case record(StateRecord, generation: UInt64)
+    case record(StateRecord, sequence: UInt64)
     /// It was made by a program that knows more.
     case newer(version: UInt32)
     case damaged
@@ -31,18 +31,18 @@ enum StateSlots {
     case foreign
   }
 
-  /// Which slot a generation is written to.
-  static func offset(of generation: UInt64) -> UInt64 { generation % 2 * UInt64(slotSize) }
+  /// The offset of the slot for a write with this sequence number.
+  static func offset(of sequence: UInt64) -> UInt64 { sequence % 2 * UInt64(slotSize) }
 
   /// A slot; nil when the record is too long.
-  static func encode(_ record: StateRecord, generation: UInt64) -> [UInt8]? {
+  static func encode(_ record: StateRecord, sequence: UInt64) -> [UInt8]? {
     guard let json = try? JSONEncoder().encode(record), json.count <= slotSize - headerSize else {
       return nil
     }
     var bytes = magic
     append(version, to: &bytes)
     append(UInt32(json.count), to: &bytes)
-    append(generation, to: &bytes)
+    append(sequence, to: &bytes)
     append(checksum(bytes + json), to: &bytes)
     bytes += [UInt8](repeating: 0, count: headerSize - bytes.count)
     bytes += json
@@ -62,7 +62,7 @@ enum StateSlots {
     guard bytes.starts(with: magic) else { return .foreign }
     let found: UInt32 = number(bytes, at: 16)
     let count: UInt32 = number(bytes, at: 20)
-    let generation: UInt64 = number(bytes, at: 24)
+    let sequence: UInt64 = number(bytes, at: 24)
     guard found == version else { return found > version ? .newer(version: found) : .damaged }
     guard Int(count) <= bytes.count - headerSize else { return .damaged }
     let json = bytes[headerSize..<headerSize + Int(count)]
@@ -72,7 +72,7 @@ enum StateSlots {
     guard let record = try? JSONDecoder().decode(StateRecord.self, from: Data(json)),
       record.isSound
     else { return .damaged }
-    return .record(record, generation: generation)
+    return .record(record, sequence: sequence)
   }
 
   private static func append(_ number: some FixedWidthInteger, to bytes: inout [UInt8]) {

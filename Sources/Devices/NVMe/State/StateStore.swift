@@ -17,11 +17,11 @@ public final class StateStore: Sendable {
   private let wasMade: Bool
   /// What is in the file; never held while the disk is waited for.
   private let kept: Monitor<StateRecord>
-  /// Held by who writes: how often that was done.
-  private let generation: Monitor<UInt64>
+  /// The sequence number of the last write; held during a write.
+  private let sequence: Monitor<UInt64>
 
   init(
-    _ path: FilePath, _ record: StateRecord, generation: UInt64, file: StateFile?,
+    _ path: FilePath, _ record: StateRecord, sequence: UInt64, file: StateFile?,
     isKnown: Bool = false, wasMade: Bool = false, old: OldState? = nil
   ) {
     self.path = path
@@ -30,7 +30,7 @@ public final class StateStore: Sendable {
     self.wasMade = wasMade
     self.old = old
     kept = Monitor(record)
-    self.generation = Monitor(generation)
+    self.sequence = Monitor(sequence)
   }
 
   /// Whether it can be changed.
@@ -44,12 +44,12 @@ public final class StateStore: Sendable {
   /// Waits for the disk.
   func update(_ change: (inout StateRecord) -> Void) throws(SystemCallError) {
     guard let file else { throw SystemCallError(call: "open", code: .readOnlyFileSystem) }
-    try generation.withLock { (generation) throws(SystemCallError) in
+    try sequence.withLock { (sequence) throws(SystemCallError) in
       var new = record
       change(&new)
       // After a failure the same slot is written again: the other one is whole.
-      try file.write(new, generation: generation &+ 1)
-      generation &+= 1
+      try file.write(new, sequence: sequence &+ 1)
+      sequence &+= 1
       kept.withLock { $0 = new }
     }
   }

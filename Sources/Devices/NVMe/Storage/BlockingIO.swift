@@ -93,7 +93,7 @@ public enum BlockingIO {
   ) -> StorageRequest.Outcome? {
     do throws(MemoryError) {
       // Sound: the slices go no further than to `call`.
-      let result = unsafe try request.transfer.withSystemCallSlices(
+      let result = unsafe try request.access.withSystemCallSlices(
         of: request.ranges, for: direction, call)
       if result == Int64(clamping: request.count) { return .success }
       if let failure = failure(result), request.isFinal(failure) { return .storage(failure) }
@@ -121,7 +121,7 @@ public enum BlockingIO {
     noteMessages(request)
     do throws(MemoryError) {
       if request.operation != .read {
-        let isWhole = try buffer.gather(from: request.ranges, by: request.transfer) {
+        let isWhole = try buffer.gather(from: request.ranges, by: request.access) {
           request.isWanted
         }
         return isWhole ? moveBuffer(request, buffer) : .abandoned
@@ -139,7 +139,7 @@ public enum BlockingIO {
   ) throws(MemoryError) -> Bool {
     // What goes by message needs the client's thread, so a reset on that must not wait for it.
     var isMessage = false
-    return try buffer.scatter(to: request.ranges, by: request.transfer) { piece in
+    return try buffer.scatter(to: request.ranges, by: request.access) { piece in
       isMessage = request.needsMessages(for: piece, .writing)
       return isMessage ? request.isWanted : request.beginWriting()
     } end: { _ in
@@ -196,7 +196,7 @@ extension StorageRequest {
   func needsMessages(for range: GuestRange, _ direction: GuestMemoryAccess.Direction) -> Bool {
     do throws(MemoryError) {
       // Sound: the slices are not used.
-      unsafe try transfer.withSystemCallSlices(of: [range], for: direction) { _ in }
+      unsafe try access.withSystemCallSlices(of: [range], for: direction) { _ in }
     } catch .needsMapping {
       return true
     } catch {

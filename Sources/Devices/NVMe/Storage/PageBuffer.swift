@@ -41,11 +41,11 @@ public final class PageBuffer: @unchecked Sendable {
 
   /// Reads the first `count` bytes from one place of the client's memory.
   func fill(
-    _ count: Int, from address: UInt64, by transfer: GuestMemoryAccess
+    _ count: Int, from address: UInt64, by access: GuestMemoryAccess
   ) throws(MemoryError) {
     precondition(count >= 0 && count <= size, "outside of a buffer")
     var span = unsafe MutableRawSpan(_unsafeStart: memory, byteCount: count)
-    try transfer.read(at: address, into: &span)
+    try access.read(at: address, into: &span)
   }
 
   /// The little endian number at an offset.
@@ -68,18 +68,18 @@ public final class PageBuffer: @unchecked Sendable {
   ///
   /// - Parameters:
   ///   - ranges: where the bytes are.
-  ///   - transfer: the client's memory.
+  ///   - access: the client's memory.
   ///   - isWanted: asked before each piece.
   /// - Returns: whether all of them were wanted.
   @discardableResult
   func gather(
-    from ranges: [GuestRange], by transfer: GuestMemoryAccess, while isWanted: () -> Bool = { true }
+    from ranges: [GuestRange], by access: GuestMemoryAccess, while isWanted: () -> Bool = { true }
   ) throws(MemoryError) -> Bool {
     try forEachPiece(of: ranges) { (piece, place) throws(MemoryError) in
       guard isWanted() else { return false }
       var span = unsafe MutableRawSpan(
         _unsafeStart: memory + place, byteCount: Int(piece.count))
-      try transfer.read(at: piece.address, into: &span)
+      try access.read(at: piece.address, into: &span)
       return true
     }
   }
@@ -88,19 +88,19 @@ public final class PageBuffer: @unchecked Sendable {
   ///
   /// - Parameters:
   ///   - ranges: where the bytes go.
-  ///   - transfer: the client's memory.
+  ///   - access: the client's memory.
   ///   - begin: asked before each piece whether it is wanted.
   ///   - end: called when such a piece was written, or could not be.
   /// - Returns: whether all of them were wanted.
   func scatter(
-    to ranges: [GuestRange], by transfer: GuestMemoryAccess, begin: (GuestRange) -> Bool,
+    to ranges: [GuestRange], by access: GuestMemoryAccess, begin: (GuestRange) -> Bool,
     end: (GuestRange) -> Void
   ) throws(MemoryError) -> Bool {
     try forEachPiece(of: ranges) { (piece, place) throws(MemoryError) in
       let span = unsafe RawSpan(_unsafeStart: memory + place, byteCount: Int(piece.count))
       guard begin(piece) else { return false }
       defer { end(piece) }
-      try transfer.write(at: piece.address, from: span)
+      try access.write(at: piece.address, from: span)
       return true
     }
   }

@@ -92,7 +92,7 @@ final class RingRequests: Sendable {
     }
     do throws(MemoryError) {
       for range in request.ranges {
-        try slot.slices.pin(range, for: direction, of: request.transfer)
+        try slot.slices.pin(range, for: direction, of: request.access)
       }
       return slot.slices.byteCount == request.count
     } catch {

@@ -43,7 +43,7 @@ public final class StorageRequest: @unchecked Sendable {
   /// How much; bytes.
   var count: UInt64 = 0
   /// The memory of the client whose command it is.
-  var transfer: GuestMemoryAccess
+  var access: GuestMemoryAccess
   /// Where in the client's memory the data is, `count` bytes together.
   var ranges: [GuestRange] = []
   /// Memory of ours to be used instead of the client's; at least `count` bytes.
@@ -62,12 +62,12 @@ public final class StorageRequest: @unchecked Sendable {
   private let isAbandoned = Atomic<Bool>(false)
 
   init(
-    tag: Int, file: StorageFile, transfer: GuestMemoryAccess, receiver: any StorageReceiver,
+    tag: Int, file: StorageFile, access: GuestMemoryAccess, receiver: any StorageReceiver,
     generations: ControllerGenerations
   ) {
     self.tag = tag
     self.file = file
-    self.transfer = transfer
+    self.access = access
     self.receiver = receiver
     self.generations = generations
   }
@@ -79,9 +79,9 @@ public final class StorageRequest: @unchecked Sendable {
   }
 
   /// Makes it a request of this generation of the controller and this client.
-  func begin(generation: UInt64, transfer: GuestMemoryAccess) {
+  func begin(generation: UInt64, access: GuestMemoryAccess) {
     self.generation = generation
-    self.transfer = transfer
+    self.access = access
     isAbandoned.store(false, ordering: .relaxed)
   }
 

@@ -3,18 +3,19 @@ internal import VFIOUserTransport
 
 /// Interrupts as callbacks.
 extension Client {
-  /// Sets up a vector and calls back each time it is signalled.
+  /// Sets up a vector and calls `body` each time it is signalled.
   ///
-  /// All callbacks of a client run on one thread, one at a time; they may call the client. For a thread
-  /// of its own, give an ``EventDispatcher``. They end with ``disconnect()``.
+  /// All callbacks of a client run on one thread, one at a time, and may call the client. Pass an
+  /// ``EventDispatcher`` to use another thread. They end with ``disconnect()``.
   ///
   /// - Parameters:
   ///   - index: the kind of interrupt.
   ///   - vector: the vector of that kind, from 0.
   ///   - dispatcher: the thread of the callback; nil means the one of the client.
   ///   - timeout: how long it may take as a whole; nil means ``ClientOptions/timeout`` for each message.
-  ///   - body: gets how often the vector was signalled since the last time.
-  /// - Returns: what ends the callbacks; the vector stays set up until `disable` or `setTrigger`.
+  ///   - body: gets the number of signals since the last call.
+  /// - Returns: the binding, which ends the callbacks; the vector stays set up until `disable` or
+  ///   `setTrigger`.
   public func bind(
     _ index: InterruptIndex, vector: UInt32 = 0, on dispatcher: EventDispatcher? = nil,
     timeout: Duration? = nil, _ body: @escaping @Sendable (UInt64) -> Void
@@ -24,7 +25,7 @@ extension Client {
     return binding
   }
 
-  /// Sets up a vector and calls back each time it is signalled, without holding a thread meanwhile.
+  /// Sets up a vector and calls `body` each time it is signalled; suspends the task.
   public func bind(
     _ index: InterruptIndex, vector: UInt32 = 0, on dispatcher: EventDispatcher? = nil,
     timeout: Duration? = nil, _ body: @escaping @Sendable (UInt64) -> Void
@@ -34,13 +35,13 @@ extension Client {
     return binding
   }
 
-  /// Sets up INTx and calls back each time it is signalled; after the callback INTx is
-  /// unmasked, so that it is signalled again while its level is still high.
+  /// Sets up INTx and calls `body` each time it is signalled; INTx is unmasked after each call, so it is
+  /// signalled again while its level is high.
   ///
   /// - Parameters:
   ///   - dispatcher: the thread of the callback; nil means the one of the client.
   ///   - timeout: how long it may take as a whole; nil means ``ClientOptions/timeout`` for each message.
-  ///   - body: has the device lower its level.
+  ///   - body: acknowledges the interrupt, so that the device lowers the level.
   public func bindINTx(
     on dispatcher: EventDispatcher? = nil, timeout: Duration? = nil,
     _ body: @escaping @Sendable () -> Void
@@ -48,10 +49,9 @@ extension Client {
     try bind(.intx, on: dispatcher, timeout: timeout, unmasking(timeout, body))
   }
 
-  /// Sets up INTx and calls back each time it is signalled, without holding a thread
-  /// meanwhile.
+  /// Sets up INTx and calls `body` each time it is signalled; suspends the task.
   ///
-  /// The unmasking after a callback holds the thread of the callbacks.
+  /// The thread of the callbacks waits for the unmasking after each call.
   public func bindINTx(
     on dispatcher: EventDispatcher? = nil, timeout: Duration? = nil,
     _ body: @escaping @Sendable () -> Void
@@ -64,7 +64,7 @@ extension Client {
   ) -> @Sendable (UInt64) -> Void {
     { [weak self] _ in
       body()
-      // A connection that is lost has no pin to unmask; the next one begins unmasked.
+      // A lost connection has no INTx to unmask; the next one begins unmasked.
       try? self?.setMask(false, on: .intx, timeout: timeout)
     }
   }
@@ -82,7 +82,7 @@ extension Client {
     }
   }
 
-  /// The dispatcher of the client's own, made when it is needed first.
+  /// The client's dispatcher, made when it is first needed.
   private func usualDispatcher() throws(SystemCallError) -> EventDispatcher {
     try dispatcher.withLock { dispatcher throws(SystemCallError) in
       if let dispatcher { return dispatcher }

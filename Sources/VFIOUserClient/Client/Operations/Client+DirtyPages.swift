@@ -1,15 +1,15 @@
 public import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// Which pages of memory a device has written to (specification, "DMA logging").
+/// DMA logging: the pages of memory that a device has written to (specification, "DMA logging").
 extension Client {
-  /// Has the device note which pages it writes to (`VFIO_DEVICE_FEATURE_DMA_LOGGING_START`).
+  /// Starts DMA logging (`VFIO_DEVICE_FEATURE_DMA_LOGGING_START`).
   ///
   /// - Parameters:
-  ///   - pageSize: the granularity that is wished for.
-  ///   - ranges: what is to be watched; everything if empty.
+  ///   - pageSize: the requested granularity in bytes.
+  ///   - ranges: the guest addresses to log; all if empty.
   ///   - timeout: how long it may take as a whole; nil means ``ClientOptions/timeout`` for each message.
-  /// - Returns: the granularity that the device uses.
+  /// - Returns: the granularity that the device uses, in bytes.
   @discardableResult
   public func startDMALogging(
     pageSize: UInt64, _ ranges: [DMALoggingRange] = [], timeout: Duration? = nil
@@ -19,17 +19,17 @@ extension Client {
     return try Self.granularity(answer, pageSize)
   }
 
-  /// Ends what `startDMALogging` began.
+  /// Stops DMA logging.
   public func stopDMALogging(timeout: Duration? = nil) throws(ClientError) {
     try setFeature(.dmaLoggingStop, timeout: timeout)
   }
 
-  /// Which pages of a range were written to since the last time
+  /// The pages of a range that were written to since the last report
   /// (`VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT`).
   ///
-  /// - Returns: a bit for each page, the first in bit 0 of the first byte, in whole 64-bit words.
-  /// - Throws: ``ClientError/badRange(_:)`` for a page size that is not a power of two, and for a range
-  ///   whose bitmap does not fit into a message.
+  /// - Returns: a bitmap of whole 64-bit words; the first page is bit 0 of the first byte.
+  /// - Throws: ``ClientError/badRange(_:)`` if the page size is not a power of two, or the bitmap does not
+  ///   fit into a message.
   public func dirtyPages(
     _ range: DMALoggingRange, pageSize: UInt64, timeout: Duration? = nil
   ) throws(ClientError) -> [UInt8] {
@@ -51,7 +51,7 @@ extension Client {
 // MARK: For tasks
 
 extension Client {
-  /// Has the device note which pages it writes to.
+  /// Starts DMA logging; suspends the task.
   @discardableResult
   public func startDMALogging(
     pageSize: UInt64, _ ranges: [DMALoggingRange] = [], timeout: Duration? = nil
@@ -61,12 +61,12 @@ extension Client {
     return try Self.granularity(answer, pageSize)
   }
 
-  /// Ends what `startDMALogging` began.
+  /// Stops DMA logging.
   public func stopDMALogging(timeout: Duration? = nil) async throws(ClientError) {
     try await setFeature(.dmaLoggingStop, timeout: timeout)
   }
 
-  /// Which pages of a range were written to since the last time.
+  /// The pages of a range that were written to since the last report; suspends the task.
   public func dirtyPages(
     _ range: DMALoggingRange, pageSize: UInt64, timeout: Duration? = nil
   ) async throws(ClientError) -> [UInt8] {

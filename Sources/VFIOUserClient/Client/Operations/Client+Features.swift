@@ -3,7 +3,7 @@ public import VFIOUserProtocol
 internal import VFIOUserTransport
 
 extension Client {
-  /// Whether the device knows a feature, and these methods of it (`VFIO_USER_DEVICE_FEATURE`, probing).
+  /// Whether the device supports a feature and these methods of it (`VFIO_USER_DEVICE_FEATURE`, PROBE).
   public func supports(
     _ feature: FeatureIndex, _ methods: FeatureMethods = [], timeout: Duration? = nil
   ) throws(ClientError) -> Bool {
@@ -20,9 +20,8 @@ extension Client {
   ///
   /// - Parameters:
   ///   - feature: the feature.
-  ///   - data: what the question carries; most features take none.
-  ///   - room: most bytes of data that the answer may have, as far as a message that the client takes holds
-  ///     them.
+  ///   - data: the data of the request; most features have none.
+  ///   - room: maximum number of bytes of data in the reply; limited by the client's maximum message size.
   ///   - timeout: how long it may take as a whole; nil means ``ClientOptions/timeout`` for each message.
   public func feature(
     _ feature: FeatureIndex, _ data: [UInt8] = [], room: Int = 4096, timeout: Duration? = nil
@@ -33,7 +32,7 @@ extension Client {
 
   /// Sets a feature.
   ///
-  /// - Returns: the data of the answer; most devices send none.
+  /// - Returns: the data of the reply; most devices send none.
   @discardableResult
   public func setFeature(
     _ feature: FeatureIndex, _ data: [UInt8] = [], timeout: Duration? = nil
@@ -41,13 +40,12 @@ extension Client {
     try perform(Exchanges.feature(.set, feature, data, room: data.count), timeout: timeout)
   }
 
-  /// Most bytes of data that an answer can have.
+  /// Maximum number of bytes of data in a reply.
   fileprivate var maxRoom: Int {
     factory.messageLimit - Header.wireSize - DeviceFeature.wireSize
   }
 
-  /// False for the errors with which devices say that they do not know a feature; ENOTTY is what
-  /// the kernel says.
+  /// False for the errors of devices that do not support a feature; the kernel's is ENOTTY.
   fileprivate static func isUnsupported(_ error: ClientError) throws(ClientError) -> Bool {
     switch error.reason {
     case .refused(_, .notSupported), .refused(_, .noFunction), .refused(_, .invalidArgument),
@@ -61,7 +59,7 @@ extension Client {
 // MARK: For tasks
 
 extension Client {
-  /// Whether the device knows a feature, and these methods of it.
+  /// Whether the device supports a feature and these methods of it; suspends the task.
   public func supports(
     _ feature: FeatureIndex, _ methods: FeatureMethods = [], timeout: Duration? = nil
   ) async throws(ClientError) -> Bool {
@@ -74,7 +72,7 @@ extension Client {
     }
   }
 
-  /// Gets a feature's data, without holding a thread.
+  /// Gets a feature's data; suspends the task.
   public func feature(
     _ feature: FeatureIndex, _ data: [UInt8] = [], room: Int = 4096, timeout: Duration? = nil
   ) async throws(ClientError) -> [UInt8] {
@@ -82,7 +80,7 @@ extension Client {
       Exchanges.feature(.get, feature, data, room: min(room, maxRoom)), timeout: timeout)
   }
 
-  /// Sets a feature, without holding a thread.
+  /// Sets a feature; suspends the task.
   @discardableResult
   public func setFeature(
     _ feature: FeatureIndex, _ data: [UInt8] = [], timeout: Duration? = nil
@@ -92,7 +90,7 @@ extension Client {
 }
 
 extension Exchanges {
-  /// Asks something of a feature; the result is the data of the answer.
+  /// Sends a request for a feature; the result is the data of the reply.
   static func feature(
     _ methods: FeatureMethods, _ feature: FeatureIndex, _ data: [UInt8] = [], room: Int = 0
   ) -> Exchange<[UInt8]> {
@@ -109,7 +107,7 @@ extension Exchanges {
     }
   }
 
-  /// As `feature`, for data that is one message.
+  /// Like `feature`, for data that is one message type.
   static func feature<Value: WireMessage & FixedSizeMessage>(
     get feature: FeatureIndex, _ question: some WireEncodable = Nothing(), as type: Value.Type
   ) -> Exchange<Value> {

@@ -2,7 +2,7 @@ public import VFIOUserProtocol
 public import VFIOUserTransport
 
 extension Client {
-  /// Has an interrupt signalled through a counter, or through none any more.
+  /// Sets the eventfd that signals a vector, or removes it.
   public func setTrigger(
     _ index: InterruptIndex, vector: UInt32 = 0, _ counter: EventFD?,
     timeout: Duration? = nil
@@ -10,7 +10,7 @@ extension Client {
     try setEvents(.trigger, index, start: vector, [counter], timeout: timeout)
   }
 
-  /// Sets the counters of several vectors.
+  /// Sets the eventfds that signal several vectors.
   public func setTriggers(
     _ index: InterruptIndex, start: UInt32 = 0, _ counters: [EventFD?],
     timeout: Duration? = nil
@@ -18,7 +18,7 @@ extension Client {
     try setEvents(.trigger, index, start: start, counters, timeout: timeout)
   }
 
-  /// Has the device unmask a vector when the counter is signalled, or mask it; no counter ends that.
+  /// Sets the eventfd by which a vector is masked or unmasked, or removes it.
   public func setEvent(
     _ action: SetInterrupts.Action, _ index: InterruptIndex, vector: UInt32 = 0,
     _ counter: EventFD?, timeout: Duration? = nil
@@ -26,14 +26,14 @@ extension Client {
     try setEvents(action, index, start: vector, [counter], timeout: timeout)
   }
 
-  /// Sets the counters of several vectors for an action (`VFIO_USER_DEVICE_SET_IRQS`), in messages of no
-  /// more descriptors than the server takes.
+  /// Sets the eventfds of several vectors for an action (`VFIO_USER_DEVICE_SET_IRQS`), in messages with at
+  /// most the server's maximum number of descriptors.
   ///
-  /// A message has descriptors for all of its vectors or for none. What was set is set again after a
+  /// Each message sets or removes the eventfds of all of its vectors. They are set again after a
   /// reconnection.
   ///
-  /// - Throws: ``ClientError/badRange(_:)`` beyond vector 2^32 - 1; the first refusal, with the batches
-  ///   before it in force.
+  /// - Throws: ``ClientError/badRange(_:)`` for vectors above 2^32 - 1; the device's first error, with the
+  ///   messages before it in effect.
   public func setEvents(
     _ action: SetInterrupts.Action, _ index: InterruptIndex, start: UInt32 = 0,
     _ counters: [EventFD?], timeout: Duration? = nil
@@ -53,9 +53,9 @@ extension Client {
     }
   }
 
-  /// Masks vectors, or unmasks them (`VFIO_IRQ_SET_ACTION_MASK`, `VFIO_IRQ_SET_ACTION_UNMASK`).
+  /// Masks or unmasks vectors (`VFIO_IRQ_SET_ACTION_MASK`, `VFIO_IRQ_SET_ACTION_UNMASK`).
   ///
-  /// What is masked is masked again after a reconnection, unless a counter may have unmasked it.
+  /// The mask is restored after a reconnection, unless an eventfd may have unmasked the vector.
   public func setMask(
     _ isMasked: Bool, on index: InterruptIndex, vector: UInt32 = 0, count: UInt32 = 1,
     timeout: Duration? = nil
@@ -66,7 +66,7 @@ extension Client {
     }
   }
 
-  /// Masks those vectors whose boolean is true, or unmasks them.
+  /// Masks or unmasks the vectors whose boolean is true.
   public func setMask(
     _ isMasked: Bool, on index: InterruptIndex, start: UInt32 = 0, where selected: [Bool],
     timeout: Duration? = nil
@@ -77,21 +77,21 @@ extension Client {
     }
   }
 
-  /// Triggers vectors as if the device had.
+  /// Triggers vectors as the device does.
   public func trigger(
     _ index: InterruptIndex, vector: UInt32 = 0, count: UInt32 = 1, timeout: Duration? = nil
   ) throws(ClientError) {
     try perform(exchange(.trigger, index, vector, count), timeout: timeout) {}
   }
 
-  /// Triggers those vectors whose boolean is true.
+  /// Triggers the vectors whose boolean is true.
   public func trigger(
     _ index: InterruptIndex, start: UInt32 = 0, where selected: [Bool], timeout: Duration? = nil
   ) throws(ClientError) {
     try perform(exchange(.trigger, index, start, selected), timeout: timeout) {}
   }
 
-  /// Switches all vectors of an index off.
+  /// Disables all vectors of an index.
   public func disable(_ index: InterruptIndex, timeout: Duration? = nil) throws(ClientError) {
     try perform(exchange(.trigger, index, 0, 0), timeout: timeout) { events.forget(index) }
   }
@@ -100,7 +100,7 @@ extension Client {
 // MARK: For tasks
 
 extension Client {
-  /// Has an interrupt signalled through a counter, or through none any more, without holding a thread.
+  /// Sets the eventfd that signals a vector, or removes it; suspends the task.
   public func setTrigger(
     _ index: InterruptIndex, vector: UInt32 = 0, _ counter: EventFD?,
     timeout: Duration? = nil
@@ -108,7 +108,7 @@ extension Client {
     try await setEvents(.trigger, index, start: vector, [counter], timeout: timeout)
   }
 
-  /// Sets the counters of several vectors, without holding a thread.
+  /// Sets the eventfds that signal several vectors; suspends the task.
   public func setTriggers(
     _ index: InterruptIndex, start: UInt32 = 0, _ counters: [EventFD?],
     timeout: Duration? = nil
@@ -116,7 +116,7 @@ extension Client {
     try await setEvents(.trigger, index, start: start, counters, timeout: timeout)
   }
 
-  /// Has the device unmask a vector when the counter is signalled, or mask it; no counter ends that.
+  /// Sets the eventfd by which a vector is masked or unmasked, or removes it.
   public func setEvent(
     _ action: SetInterrupts.Action, _ index: InterruptIndex, vector: UInt32 = 0,
     _ counter: EventFD?, timeout: Duration? = nil
@@ -124,7 +124,7 @@ extension Client {
     try await setEvents(action, index, start: vector, [counter], timeout: timeout)
   }
 
-  /// Sets the counters of several vectors for an action, without holding a thread.
+  /// Sets the eventfds of several vectors for an action; suspends the task.
   public func setEvents(
     _ action: SetInterrupts.Action, _ index: InterruptIndex, start: UInt32 = 0,
     _ counters: [EventFD?], timeout: Duration? = nil
@@ -144,7 +144,7 @@ extension Client {
     }
   }
 
-  /// Masks vectors, or unmasks them, without holding a thread.
+  /// Masks or unmasks vectors; suspends the task.
   public func setMask(
     _ isMasked: Bool, on index: InterruptIndex, vector: UInt32 = 0, count: UInt32 = 1,
     timeout: Duration? = nil
@@ -155,7 +155,7 @@ extension Client {
     }
   }
 
-  /// Masks those vectors whose boolean is true, or unmasks them, without holding a thread.
+  /// Masks or unmasks the vectors whose boolean is true; suspends the task.
   public func setMask(
     _ isMasked: Bool, on index: InterruptIndex, start: UInt32 = 0, where selected: [Bool],
     timeout: Duration? = nil
@@ -166,21 +166,21 @@ extension Client {
     }
   }
 
-  /// Triggers vectors as if the device had, without holding a thread.
+  /// Triggers vectors as the device does; suspends the task.
   public func trigger(
     _ index: InterruptIndex, vector: UInt32 = 0, count: UInt32 = 1, timeout: Duration? = nil
   ) async throws(ClientError) {
     try await perform(exchange(.trigger, index, vector, count), timeout: timeout) {}
   }
 
-  /// Triggers those vectors whose boolean is true, without holding a thread.
+  /// Triggers the vectors whose boolean is true; suspends the task.
   public func trigger(
     _ index: InterruptIndex, start: UInt32 = 0, where selected: [Bool], timeout: Duration? = nil
   ) async throws(ClientError) {
     try await perform(exchange(.trigger, index, start, selected), timeout: timeout) {}
   }
 
-  /// Switches all vectors of an index off, without holding a thread.
+  /// Disables all vectors of an index; suspends the task.
   public func disable(
     _ index: InterruptIndex, timeout: Duration? = nil
   ) async throws(ClientError) {

@@ -2,11 +2,10 @@ public import VFIOUserProtocol
 internal import VFIOUserTransport
 
 extension Client {
-  /// Maps what the device lets us map of a region, or shares what is mapped of it already.
+  /// Maps the mappable areas of a region, or returns the existing mapping.
   ///
-  /// - Throws: ``ClientError/unmappable(_:_:)`` when that is nothing, when the areas are no whole pages
-  ///   or overlap, or when the file that the device sent is too short for them or is none that
-  ///   ``ClientOptions/memoryFiles`` allows.
+  /// - Throws: ``ClientError/unmappable(_:_:)`` if there are no such areas, if they overlap or are not whole
+  ///   pages, or if the device's file is too short for them or not allowed by ``ClientOptions/memoryFiles``.
   public func mapRegion(
     _ index: RegionIndex, timeout: Duration? = nil
   ) throws(ClientError) -> MappedRegion {
@@ -18,7 +17,7 @@ extension Client {
         connection.region(index, deadline), connection, files: options.memoryFiles))
   }
 
-  /// Reads a number: from memory if it is mapped, else with a message.
+  /// Reads a number: from the mapping if it is mapped, else with a message.
   public func load<Number: FixedWidthInteger & BitwiseCopyable>(
     _ mapped: MappedRegion, at offset: UInt64, as type: Number.Type = Number.self,
     timeout: Duration? = nil
@@ -29,7 +28,7 @@ extension Client {
     return try mapped.load(at: offset)
   }
 
-  /// Writes a number: to memory if it is mapped, else with a message.
+  /// Writes a number: to the mapping if it is mapped, else with a message.
   public func store<Number: FixedWidthInteger & BitwiseCopyable>(
     _ number: Number, _ mapped: MappedRegion, at offset: UInt64, timeout: Duration? = nil
   ) throws(ClientError) {
@@ -39,7 +38,7 @@ extension Client {
     try mapped.store(number, at: offset)
   }
 
-  /// Reads bytes: from memory what is mapped, with messages the rest.
+  /// Reads bytes: mapped parts from the mapping, other parts with messages.
   public func read(
     _ mapped: MappedRegion, at offset: UInt64, count: Int, timeout: Duration? = nil
   ) throws(ClientError) -> [UInt8] {
@@ -55,7 +54,7 @@ extension Client {
     return bytes
   }
 
-  /// Writes bytes: to memory what is mapped, with messages the rest.
+  /// Writes bytes: mapped parts to the mapping, other parts with messages.
   public func write(
     _ mapped: MappedRegion, at offset: UInt64, from bytes: [UInt8], timeout: Duration? = nil
   ) throws(ClientError) {
@@ -76,7 +75,7 @@ extension Client {
 // MARK: For tasks
 
 extension Client {
-  /// Maps what the device lets us map of a region, without holding a thread.
+  /// Maps the mappable areas of a region; suspends the task.
   public func mapRegion(
     _ index: RegionIndex, timeout: Duration? = nil
   ) async throws(ClientError) -> MappedRegion {
@@ -88,7 +87,7 @@ extension Client {
         await connection.region(index, deadline), connection, files: options.memoryFiles))
   }
 
-  /// Reads a number: from memory if it is mapped, else with a message.
+  /// Reads a number: from the mapping if it is mapped, else with a message.
   public func load<Number: FixedWidthInteger & BitwiseCopyable & Sendable>(
     _ mapped: MappedRegion, at offset: UInt64, as type: Number.Type = Number.self,
     timeout: Duration? = nil
@@ -99,7 +98,7 @@ extension Client {
     return try mapped.load(at: offset)
   }
 
-  /// Writes a number: to memory if it is mapped, else with a message.
+  /// Writes a number: to the mapping if it is mapped, else with a message.
   public func store<Number: FixedWidthInteger & BitwiseCopyable & Sendable>(
     _ number: Number, _ mapped: MappedRegion, at offset: UInt64, timeout: Duration? = nil
   ) async throws(ClientError) {
@@ -109,7 +108,7 @@ extension Client {
     try mapped.store(number, at: offset)
   }
 
-  /// Reads bytes: from memory what is mapped, with messages the rest.
+  /// Reads bytes: mapped parts from the mapping, other parts with messages.
   public func read(
     _ mapped: MappedRegion, at offset: UInt64, count: Int, timeout: Duration? = nil
   ) async throws(ClientError) -> [UInt8] {
@@ -126,7 +125,7 @@ extension Client {
     return bytes
   }
 
-  /// Writes bytes: to memory what is mapped, with messages the rest.
+  /// Writes bytes: mapped parts to the mapping, other parts with messages.
   public func write(
     _ mapped: MappedRegion, at offset: UInt64, from bytes: [UInt8], timeout: Duration? = nil
   ) async throws(ClientError) {
@@ -145,18 +144,17 @@ extension Client {
 }
 
 extension MappedRegion {
-  /// A part of an access that is mapped as a whole, or not at all.
+  /// A part of an access that is either mapped or not.
   struct Part: Equatable {
     let offset: UInt64
     let count: Int
     let isMapped: Bool
   }
 
-  /// Splits an access at the borders of the areas; in front of the first, between, and behind the last
-  /// are the parts that need messages.
+  /// Splits an access at the borders of the areas; the parts before, between and after them need messages.
   func parts(_ flags: RegionFlags, _ offset: UInt64, _ count: Int) -> [Part] {
     let (last, wraps) = offset.addingReportingOverflow(UInt64(max(0, count)))
-    // The device refuses what wraps.
+    // The device refuses an access that wraps.
     guard region.flags.contains(flags), !wraps, count > 0 else {
       return [Part(offset: offset, count: count, isMapped: false)]
     }

@@ -2,19 +2,19 @@ public import VFIOUserProtocol
 internal import VFIOUserTransport
 
 extension Client {
-  /// Lets the device reach memory of ours (`VFIO_USER_DMA_MAP`).
+  /// Maps memory for the device: adds a DMA window (`VFIO_USER_DMA_MAP`).
   ///
   /// - Parameters:
-  ///   - memory: what is there.
-  ///   - address: where the device sees it.
+  ///   - memory: the memory.
+  ///   - address: the first guest address of the window.
   ///   - size: bytes.
-  ///   - offset: where the window begins in the memory; a multiple of the page size.
-  ///   - flags: what the device may do.
-  ///   - isShared: whether the device gets the memory itself; else it reaches it by messages, which
+  ///   - offset: start of the window in the memory, in bytes; a multiple of the page size.
+  ///   - flags: the permissions of the device.
+  ///   - isShared: whether the device gets the descriptor; if not, it accesses the memory by messages, which
   ///     the client answers.
   ///   - timeout: how long it may take as a whole; nil means ``ClientOptions/timeout`` for each message.
-  /// - Throws: ``ClientError/badWindow(_:)`` before anything is sent, when the window overlaps with
-  ///   another, leaves its memory, or is not aligned to a page size that the server takes.
+  /// - Throws: ``ClientError/badWindow(_:)``, before a message is sent, if the window overlaps another, does
+  ///   not lie in its memory, or is not aligned to a page size of the server.
   public func map(
     _ memory: SharedMemory, at address: UInt64, size: UInt64, offset: UInt64 = 0,
     _ flags: DMAMapFlags = [.readable, .writable], isShared: Bool = true,
@@ -27,12 +27,12 @@ extension Client {
     }
   }
 
-  /// Takes a window back (`VFIO_USER_DMA_UNMAP`); when this returns, the device no longer uses it.
+  /// Unmaps a DMA window (`VFIO_USER_DMA_UNMAP`); when this returns, the device no longer accesses it.
   ///
-  /// Until the device agrees it may use the window, and what it asks for meanwhile is answered. When it
-  /// refuses, when the connection is lost, or when no answer comes in time, the window stays registered,
-  /// also for the next connection, and may be taken back again; an answer that comes late still counts.
-  /// A device that refuses with `ENOENT` does not have the window, which is forgotten.
+  /// Until the device replies it may access the window, and its DMA messages are answered. If the device
+  /// refuses, the connection is lost, or the reply does not come in time, the window stays registered, also
+  /// for the next connection, and can be unmapped again; a late reply still takes effect. If the device
+  /// refuses with `ENOENT` it does not have the window, which is then removed here too.
   public func unmap(
     at address: UInt64, size: UInt64, timeout: Duration? = nil
   ) throws(ClientError) {
@@ -41,19 +41,18 @@ extension Client {
     }
   }
 
-  /// Takes all windows back, with one message; see `unmap(at:size:timeout:)`.
+  /// Unmaps all windows with one message; see `unmap(at:size:timeout:)`.
   public func unmapAll(timeout: Duration? = nil) throws(ClientError) {
     try transaction(timeout: timeout) { (changes) throws(ClientError) in
       try changes.unmapAll()
     }
   }
 
-  /// Changes several windows with one wait at the end: the messages go out one after the other, and
-  /// their answers are waited for together.
+  /// Changes several windows with one wait: sends all messages, then waits for all replies.
   ///
-  /// A window may take the place of one that is taken back in front of it.
+  /// A window may be mapped where an earlier change unmaps one.
   ///
-  /// - Throws: the first failure; the changes that did not fail are in force, the others are not.
+  /// - Throws: the first error; the changes without an error are in effect, the others are not.
   public func transaction(
     timeout: Duration? = nil, _ body: (MemoryChanges) throws(ClientError) -> Void
   ) throws(ClientError) {
@@ -68,7 +67,7 @@ extension Client {
 // MARK: For tasks
 
 extension Client {
-  /// Lets the device reach memory of ours, without holding a thread.
+  /// Maps memory for the device; suspends the task.
   public func map(
     _ memory: SharedMemory, at address: UInt64, size: UInt64, offset: UInt64 = 0,
     _ flags: DMAMapFlags = [.readable, .writable], isShared: Bool = true,
@@ -81,7 +80,7 @@ extension Client {
     }
   }
 
-  /// Takes a window back, without holding a thread.
+  /// Unmaps a DMA window; suspends the task.
   public func unmap(
     at address: UInt64, size: UInt64, timeout: Duration? = nil
   ) async throws(ClientError) {
@@ -90,18 +89,18 @@ extension Client {
     }
   }
 
-  /// Takes all windows back, without holding a thread.
+  /// Unmaps all windows; suspends the task.
   public func unmapAll(timeout: Duration? = nil) async throws(ClientError) {
     try await transaction(timeout: timeout) { (changes) throws(ClientError) in
       try changes.unmapAll()
     }
   }
 
-  /// Changes several windows and suspends once, until all are answered.
+  /// Changes several windows and suspends the task once, until all replies have come.
   ///
-  /// A window may take the place of one that is taken back in front of it.
+  /// A window may be mapped where an earlier change unmaps one.
   ///
-  /// - Throws: the first failure; the changes that did not fail are in force, the others are not.
+  /// - Throws: the first error; the changes without an error are in effect, the others are not.
   public func transaction(
     timeout: Duration? = nil, _ body: (MemoryChanges) throws(ClientError) -> Void
   ) async throws(ClientError) {

@@ -1,34 +1,34 @@
 public import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// Saving a device's state and loading it elsewhere (specification, "Migration").
+/// Migration: saving a device's state and loading it elsewhere (specification, "Migration").
 extension Client {
-  /// Which states beyond the basic ones the device knows (`VFIO_DEVICE_FEATURE_MIGRATION`).
+  /// The optional migration states that the device supports (`VFIO_DEVICE_FEATURE_MIGRATION`).
   public func migrationFlags(timeout: Duration? = nil) throws(ClientError) -> MigrationFlags {
     try perform(Exchanges.migrationFlags, timeout: timeout)
   }
 
-  /// The state that the device is in (`VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE`).
+  /// The migration state of the device (`VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE`).
   public func migrationState(timeout: Duration? = nil) throws(ClientError) -> DeviceState {
     try perform(Exchanges.migrationState, timeout: timeout).state
   }
 
-  /// Has the device change its state.
+  /// Changes the migration state of the device.
   ///
-  /// - Throws: ``ClientError/refused(_:_:)`` for a change that the device does not make; ask
-  ///   for its state then, it may have become ``/VFIOUserProtocol/DeviceState/error``.
+  /// - Throws: ``ClientError/refused(_:_:)`` if the device does not make the change; query its state then,
+  ///   which may be ``/VFIOUserProtocol/DeviceState/error``.
   public func setMigrationState(
     _ state: DeviceState, timeout: Duration? = nil
   ) throws(ClientError) {
     try setFeature(.migrationDeviceState, MigrationState(state).encoded(), timeout: timeout)
   }
 
-  /// The next piece of the device's state (`VFIO_USER_MIG_DATA_READ`).
+  /// Reads the next part of the device's state (`VFIO_USER_MIG_DATA_READ`).
   ///
   /// - Parameters:
-  ///   - count: most bytes; nil means as many as a message may carry.
+  ///   - count: maximum number of bytes; nil for the maximum of one message.
   ///   - timeout: how long it may take as a whole; nil means ``ClientOptions/timeout`` for each message.
-  /// - Returns: fewer bytes than asked for at the end.
+  /// - Returns: the bytes; fewer than requested at the end of the state.
   public func readMigrationData(
     _ count: Int? = nil, timeout: Duration? = nil
   ) throws(ClientError) -> [UInt8] {
@@ -36,8 +36,7 @@ extension Client {
     return try perform(Exchanges.migrationRead(count), timeout: timeout)
   }
 
-  /// Hands the device the next piece of a state (`VFIO_USER_MIG_DATA_WRITE`), in as many messages as it
-  /// takes.
+  /// Writes the next part of a state (`VFIO_USER_MIG_DATA_WRITE`), in as many messages as needed.
   public func writeMigrationData(
     _ bytes: [UInt8], timeout: Duration? = nil
   ) throws(ClientError) {
@@ -52,26 +51,26 @@ extension Client {
 // MARK: For tasks
 
 extension Client {
-  /// Which states beyond the basic ones the device knows.
+  /// The optional migration states that the device supports; suspends the task.
   public func migrationFlags(
     timeout: Duration? = nil
   ) async throws(ClientError) -> MigrationFlags {
     try await perform(Exchanges.migrationFlags, timeout: timeout)
   }
 
-  /// The state that the device is in.
+  /// The migration state of the device; suspends the task.
   public func migrationState(timeout: Duration? = nil) async throws(ClientError) -> DeviceState {
     try await perform(Exchanges.migrationState, timeout: timeout).state
   }
 
-  /// Has the device change its state.
+  /// Changes the migration state of the device.
   public func setMigrationState(
     _ state: DeviceState, timeout: Duration? = nil
   ) async throws(ClientError) {
     try await setFeature(.migrationDeviceState, MigrationState(state).encoded(), timeout: timeout)
   }
 
-  /// The next piece of the device's state.
+  /// Reads the next part of the device's state; suspends the task.
   public func readMigrationData(
     _ count: Int? = nil, timeout: Duration? = nil
   ) async throws(ClientError) -> [UInt8] {
@@ -79,7 +78,7 @@ extension Client {
     return try await perform(Exchanges.migrationRead(count), timeout: timeout)
   }
 
-  /// Hands the device the next piece of a state, in as many messages as it takes.
+  /// Writes the next part of a state, in as many messages as needed; suspends the task.
   public func writeMigrationData(
     _ bytes: [UInt8], timeout: Duration? = nil
   ) async throws(ClientError) {

@@ -3,10 +3,10 @@ internal import VFIOUserTransport
 
 /// Bits of the command register in a device's configuration space (PCI Local Bus Specification 3.0, 6.2.2).
 public struct PCICommand: OptionSet, Hashable, Sendable {
-  /// The register.
+  /// The value of the register.
   public let rawValue: UInt16
 
-  /// Takes the bits as they are in the register.
+  /// Makes a set from the value of the register.
   public init(rawValue: UInt16) { self.rawValue = rawValue }
 
   /// The device responds to accesses to its I/O regions.
@@ -30,17 +30,17 @@ public struct PCICommand: OptionSet, Hashable, Sendable {
   /// The device does not signal INTx.
   public static let interruptDisable = PCICommand(rawValue: 1 << 10)
 
-  /// Where the register is.
+  /// Offset of the register.
   static let offset: UInt64 = 0x04
 }
 
 extension Client {
-  /// Sets bits of the device's command register and keeps the others, as a driver does before it uses the
-  /// device: `enable([.memory, .busMaster])`.
+  /// Sets bits of the device's command register and keeps the others; a driver needs `enable([.memory,
+  /// .busMaster])` before DMA.
   ///
-  /// Three accesses, so that nobody else may change the register meanwhile.
+  /// This takes three accesses, so no other thread may change the register meanwhile.
   ///
-  /// - Returns: the bits that are set now; a device may leave some out.
+  /// - Returns: the bits that are set now; a device may not support all.
   @discardableResult
   public func enable(
     _ bits: PCICommand, timeout: Duration? = nil
@@ -53,7 +53,7 @@ extension Client {
     return try connection.perform(Exchanges.command, before: deadline)
   }
 
-  /// Sets bits of the device's command register and keeps the others, without holding a thread.
+  /// Sets bits of the device's command register and keeps the others; suspends the task.
   @discardableResult
   public func enable(
     _ bits: PCICommand, timeout: Duration? = nil

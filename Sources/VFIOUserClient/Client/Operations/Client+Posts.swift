@@ -1,16 +1,16 @@
 public import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// Writes that nobody waits for: the device's refusal, if there is one, is not heard of.
+/// Posted writes: they have no reply, so an error of the device is not reported.
 ///
-/// A mebibyte of them waits for a socket that is full; one more waits for room. A `timeout` bounds that
-/// wait with ``ClientError/timedOut(_:)``; without it, a server that makes no room within the
-/// connection's time loses the connection.
+/// Up to 1 MiB of them waits for a full socket; after that, a call blocks until there is room. With a
+/// `timeout` it fails with ``ClientError/timedOut(_:)``. Without one, the connection is ended if the server
+/// does not read within ``ClientOptions/timeout``.
 extension Client {
-  /// Writes a number and does not wait.
+  /// Posts a number.
   ///
-  /// While the socket is full, posted writes are collected into one message, if the server takes
-  /// those.
+  /// While the socket is full, posted writes are collected into one message, if the server supports
+  /// WRITE_MULTI.
   public func post<Number: FixedWidthInteger & BitwiseCopyable>(
     _ number: Number, _ region: RegionIndex, at offset: UInt64, timeout: Duration? = nil
   ) throws(ClientError) {
@@ -24,7 +24,7 @@ extension Client {
     }
   }
 
-  /// Writes bytes and does not wait, in as many messages as it takes.
+  /// Posts bytes, in as many messages as needed.
   public func post(
     _ region: RegionIndex, at offset: UInt64, from bytes: [UInt8], timeout: Duration? = nil
   ) throws(ClientError) {
@@ -42,7 +42,7 @@ extension Client {
     }
   }
 
-  /// The message for a posted number, nil for one that has to be waited for.
+  /// The message for a posted number, nil if posted writes are off or the number is too wide.
   func posted<Number: FixedWidthInteger & BitwiseCopyable>(
     _ number: Number, _ region: RegionIndex, _ offset: UInt64
   ) -> RegionWrite? {
@@ -60,7 +60,7 @@ extension Client {
 // MARK: For tasks
 
 extension Client {
-  /// Writes a number and does not wait for the device; suspends while too much waits for the socket.
+  /// Posts a number; suspends the task while too much waits for the socket.
   public func post<Number: FixedWidthInteger & BitwiseCopyable & Sendable>(
     _ number: Number, _ region: RegionIndex, at offset: UInt64, timeout: Duration? = nil
   ) async throws(ClientError) {
@@ -74,7 +74,7 @@ extension Client {
     }
   }
 
-  /// Writes bytes and does not wait for the device, in as many messages as it takes.
+  /// Posts bytes, in as many messages as needed; suspends the task while too much waits for the socket.
   public func post(
     _ region: RegionIndex, at offset: UInt64, from bytes: [UInt8], timeout: Duration? = nil
   ) async throws(ClientError) {
@@ -104,13 +104,13 @@ extension Connection {
     }
   }
 
-  /// Sends something with No_reply, and suspends the task while there is no room for it.
+  /// Sends a message with No_reply; suspends the task while there is no room for it.
   func post(
     before deadline: Deadline?, _ attempt: () throws(ClientError) -> Bool
   ) async throws(ClientError) {
     guard try !attempt() else { return }
     let due = deadline ?? usualDeadline
-    // Looking now and then is good enough for a server that is a mebibyte behind.
+    // Polling is good enough while 1 MiB waits for the server.
     repeat {
       guard !due.hasPassed else { throw .timedOut(.regionWrite) }
       guard (try? await Task.sleep(for: .milliseconds(1))) != nil else { throw .cancelled }

@@ -1,14 +1,14 @@
 public import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// Accesses to regions without holding a thread.
+/// Accesses to regions by tasks.
 extension Client {
-  /// Most messages of one read that are on their way at once.
+  /// Maximum number of messages of one read in flight.
   static let readsInFlight = 8
 
-  /// Reads from a region, with several messages on their way at once when it takes several.
+  /// Reads from a region, with several messages in flight if several are needed; suspends the task.
   ///
-  /// The pieces of such a read reach the device in no particular order.
+  /// The device may serve the messages of such a read in any order.
   public func read(
     _ region: RegionIndex, at offset: UInt64, count: Int, timeout: Duration? = nil
   ) async throws(ClientError) -> [UInt8] {
@@ -27,7 +27,7 @@ extension Client {
     return try await connection.read(pieces, deadline, Self.readsInFlight).get()
   }
 
-  /// Writes to a region and waits for the answer, one message after the other.
+  /// Writes to a region and waits for the replies, one message after the other; suspends the task.
   public func write(
     _ region: RegionIndex, at offset: UInt64, from bytes: [UInt8], timeout: Duration? = nil
   ) async throws(ClientError) {
@@ -55,7 +55,7 @@ extension Client {
     return bytes.span.littleEndian(at: 0)
   }
 
-  /// Writes a number, little endian, in one access of its size, and waits for the answer.
+  /// Writes a number, little endian, in one access of its size, and waits for the reply.
   public func store<Number: FixedWidthInteger & BitwiseCopyable & Sendable>(
     _ number: Number, _ region: RegionIndex, at offset: UInt64, timeout: Duration? = nil
   ) async throws(ClientError) {
@@ -74,7 +74,7 @@ extension Client {
 extension Connection {
   private typealias Arrival = (range: Range<Int>, bytes: Result<[UInt8], ClientError>)
 
-  /// Reads pieces, so many at a time.
+  /// Reads pieces, a limited number at a time.
   func read(
     _ pieces: RegionPieces, _ deadline: Deadline?, _ inFlight: Int
   ) async -> Result<[UInt8], ClientError> {

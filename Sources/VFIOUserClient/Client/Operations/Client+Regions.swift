@@ -2,7 +2,7 @@ public import VFIOUserProtocol
 internal import VFIOUserTransport
 
 extension Client {
-  /// Reads from a region (`VFIO_USER_REGION_READ`), in as many messages as it takes.
+  /// Reads from a region (`VFIO_USER_REGION_READ`), in as many messages as needed.
   public func read(
     _ region: RegionIndex, at offset: UInt64, count: Int, timeout: Duration? = nil
   ) throws(ClientError) -> [UInt8] {
@@ -26,7 +26,7 @@ extension Client {
     return bytes
   }
 
-  /// Reads from a region into memory of the caller's.
+  /// Reads from a region into the caller's buffer.
   public func read(
     _ region: RegionIndex, at offset: UInt64, into bytes: inout MutableRawSpan,
     timeout: Duration? = nil
@@ -48,15 +48,14 @@ extension Client {
     }
   }
 
-  /// Writes to a region (`VFIO_USER_REGION_WRITE`) and waits for the answer, in as many messages as it
-  /// takes.
+  /// Writes to a region (`VFIO_USER_REGION_WRITE`) and waits for the replies, in as many messages as needed.
   public func write(
     _ region: RegionIndex, at offset: UInt64, from bytes: [UInt8], timeout: Duration? = nil
   ) throws(ClientError) {
     try write(region, at: offset, from: bytes.span, timeout: timeout)
   }
 
-  /// Writes to a region and waits for the answer.
+  /// Writes to a region and waits for the replies.
   public func write(
     _ region: RegionIndex, at offset: UInt64, from bytes: Span<UInt8>, timeout: Duration? = nil
   ) throws(ClientError) {
@@ -90,7 +89,7 @@ extension Client {
     return Number(littleEndian: number)
   }
 
-  /// Writes a number, little endian, in one access of its size, and waits for the answer.
+  /// Writes a number, little endian, in one access of its size, and waits for the reply.
   public func store<Number: FixedWidthInteger & BitwiseCopyable>(
     _ number: Number, _ region: RegionIndex, at offset: UInt64, timeout: Duration? = nil
   ) throws(ClientError) {
@@ -100,33 +99,33 @@ extension Client {
     try connection(before: deadline).write(access, number, before: deadline)
   }
 
-  /// What the server takes in one access, and what we want to ask for.
+  /// The maximum size of one access: the server's limit and ``ClientOptions/maxAccess``.
   var maxAccess: Int {
     Int(max(1, min(negotiatedVersion.capabilities.effectiveMaxDataTransfer, options.maxAccess)))
   }
 
-  /// The messages that an access takes; one for an access of nothing.
+  /// The messages of an access; one for an empty access.
   func pieces(_ region: RegionIndex, _ offset: UInt64, _ count: Int) -> RegionPieces {
     RegionPieces(region: region, offset: offset, total: count, largest: maxAccess)
   }
 }
 
-/// An access of any size, as the accesses that it is split into.
+/// An access of any size, split into accesses of one message each.
 struct RegionPieces: RandomAccessCollection {
   let region: RegionIndex
   let offset: UInt64
-  /// Bytes of the whole access.
+  /// Size of the whole access in bytes.
   let total: Int
   let largest: Int
 
-  /// One message, and which of the bytes it carries.
+  /// One message, and the range of bytes that it transfers.
   struct Piece {
     let access: RegionAccess
     let range: Range<Int>
   }
 
   var startIndex: Int { 0 }
-  /// Nothing is one message too, so that the device hears of it.
+  /// An empty access is one message, so that the device checks it.
   var endIndex: Int { total > largest ? (total - 1) / largest + 1 : 1 }
 
   subscript(index: Int) -> Piece {

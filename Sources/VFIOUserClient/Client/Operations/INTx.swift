@@ -1,12 +1,12 @@
 internal import VFIOUserProtocol
 public import VFIOUserTransport
 
-/// The interrupt pin (INTx) in the hands of somebody who waits for it: signalled once, it masks itself
-/// until it is unmasked, and is signalled again then if its level is still high.
+/// The eventfds of INTx: a signal masks INTx until it is unmasked; it is signalled again then if its level is
+/// still high.
 public final class INTx: Sendable {
   /// Signalled by the device.
   public let trigger: EventFD
-  /// Signalled by us to unmask, if the device takes that; a hypervisor can do it by itself
+  /// Signalled by the client to unmask, if the device supports it; KVM can signal it too
   /// (`KVM_IRQFD_FLAG_RESAMPLE`).
   public let resample: EventFD?
   private let client: Client
@@ -19,16 +19,16 @@ public final class INTx: Sendable {
 
   /// Waits for INTx.
   ///
-  /// - Returns: whether it came in time.
+  /// - Returns: false if the time ran out first.
   public func wait(for timeout: Duration) -> Bool { trigger.wait(for: timeout) != nil }
 
-  /// Lets it be signalled again: through the eventfd, which nobody waits for, else with a message.
+  /// Unmasks INTx: by the eventfd if there is one, else with a message and its reply.
   public func unmask(timeout: Duration? = nil) throws(ClientError) {
     if let resample { return resample.signal() }
     try client.setMask(false, on: .intx, timeout: timeout)
   }
 
-  /// Lets it be signalled again, without holding a thread.
+  /// Unmasks INTx; suspends the task.
   public func unmask(timeout: Duration? = nil) async throws(ClientError) {
     if let resample { return resample.signal() }
     try await client.setMask(false, on: .intx, timeout: timeout)
@@ -53,7 +53,7 @@ extension Client {
     return pin
   }
 
-  /// Sets up INTx, without holding a thread.
+  /// Sets up INTx; suspends the task.
   public func intx(
     resampling: Bool = false, timeout: Duration? = nil
   ) async throws(ClientError) -> INTx {

@@ -2,20 +2,19 @@ internal import Synchronization
 public import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// The parts of a region that the device lets us map, in this process's memory: reading and writing
-/// them costs no message.
+/// The mapped areas of a region, which are read and written without messages.
 ///
-/// The device changes the memory at any time and may truncate its file, which becomes an error and not
-/// a signal. All of it is unmapped with the last reference; whoever maps the region before that gets
-/// the same object. It belongs to the connection that it was made on: once that is lost, or the client is
-/// gone, accesses fail with ``ClientError/disconnected(_:)``, and after a reconnection the region has to be
-/// mapped anew.
+/// The device may change the memory at any time, and may truncate its file, which makes accesses fail with an
+/// error. The areas are unmapped with the last reference; mapping the region before that returns the same
+/// object. It belongs to one connection: when that is lost, or the client is gone, accesses fail with
+/// ``ClientError/disconnected(_:)``, and after a reconnection the region has to be mapped again.
 ///
-/// `Client.load` and its kin take a mapped region too, and send a message where nothing is mapped.
+/// `Client.load`, `store`, `read` and `write` also accept a mapped region, and use messages for what is not
+/// mapped.
 public final class MappedRegion: Sendable {
-  /// What was mapped.
+  /// The region.
   public let region: Region
-  /// The parts that are mapped, in order.
+  /// The mapped areas, in order.
   public let areas: [SparseMapArea]
   private let mappings: [MappedMemory]
   private let connection: Connection
@@ -30,7 +29,7 @@ public final class MappedRegion: Sendable {
     self.connection = connection
     let areas = region.mappableAreas.filter { $0.size > 0 }.sorted { $0.offset < $1.offset }
     for (area, next) in zip(areas, areas.dropFirst()) {
-      // No overflow: a `Region` has no area that ends behind it.
+      // No overflow: the areas of a `Region` lie in it.
       guard area.offset + area.size <= next.offset else {
         throw .unmappable(
           region.index, "its areas at \(area.offset) and \(next.offset) overlap")
@@ -53,7 +52,7 @@ public final class MappedRegion: Sendable {
     self.mappings = mappings
   }
 
-  /// Whether it belongs to a connection that stands.
+  /// Whether its connection is connected.
   func isUsable(on connection: Connection) -> Bool {
     self.connection === connection && !connection.isLost.load(ordering: .acquiring)
   }
@@ -61,7 +60,7 @@ public final class MappedRegion: Sendable {
   /// Whether it belongs to the same connection as another.
   func isUsable(like other: MappedRegion) -> Bool { connection === other.connection }
 
-  /// Whether bytes can be read, or written, without a message.
+  /// Whether bytes can be read or written without a message.
   public func isMapped(_ flags: RegionFlags, at offset: UInt64, count: Int) -> Bool {
     place(flags, offset, count) != nil
   }
@@ -115,7 +114,7 @@ public final class MappedRegion: Sendable {
     return bytes
   }
 
-  /// Copies bytes out into memory of the caller's.
+  /// Copies bytes to the caller's buffer.
   ///
   /// - Throws: as ``load(at:as:)``.
   public func read(at offset: UInt64, into bytes: inout MutableRawSpan) throws(ClientError) {
@@ -153,7 +152,7 @@ public final class MappedRegion: Sendable {
 }
 
 extension MappedRegion {
-  /// Where bytes of the region are.
+  /// The address of bytes of the region.
   private struct Place {
     let memory: MappedMemory
     let offset: UInt64
@@ -171,7 +170,7 @@ extension MappedRegion {
     return place
   }
 
-  /// The area that holds all of an access which it allows, found by halving.
+  /// The area that contains an access and permits it; binary search.
   private func place(_ flags: RegionFlags, _ offset: UInt64, _ count: Int) -> Place? {
     guard count >= 0, region.flags.contains(flags) else { return nil }
     var low = 0

@@ -1,9 +1,9 @@
 internal import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// The mapped regions of a client, each for as long as somebody holds it.
+/// The mapped regions of a client, each as long as it has references.
 ///
-/// So a region is asked for, its descriptor taken and its areas mapped once, however many users it has.
+/// So each region is queried and mapped once, for any number of users.
 final class MappedRegions: Sendable {
   private struct Held {
     weak var region: MappedRegion?
@@ -11,7 +11,7 @@ final class MappedRegions: Sendable {
 
   private let held = Monitor<[RegionIndex: Held]>([:])
 
-  /// The one that somebody holds, unless it is of no use any more: of another connection, or a lost one.
+  /// The existing mapping, unless its connection was lost or replaced.
   func region(_ index: RegionIndex, on connection: Connection) -> MappedRegion? {
     guard let region = held.withLock({ $0[index]?.region }), region.isUsable(on: connection) else {
       return nil
@@ -19,9 +19,9 @@ final class MappedRegions: Sendable {
     return region
   }
 
-  /// Shares one that was just mapped, unless another thread was faster.
+  /// Adds a new mapping, unless another thread was faster.
   ///
-  /// - Returns: the one to be used.
+  /// - Returns: the mapping to use.
   func share(_ region: MappedRegion) -> MappedRegion {
     held.withLock { held in
       if let other = held[region.region.index]?.region, other.isUsable(like: region) {

@@ -2,7 +2,7 @@ internal import SystemPackage
 public import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// Changes of windows that are under way; see `Client.transaction`.
+/// Changes of DMA windows that are in progress; see `Client.transaction`.
 public struct MemoryChanges {
   private let client: Client
   private let connection: Connection
@@ -37,7 +37,7 @@ public struct MemoryChanges {
     }
   }
 
-  /// Takes a window back; see `Client.unmap`.
+  /// Unmaps a window; see `Client.unmap`.
   public func unmap(at address: UInt64, size: UInt64) throws(ClientError) {
     let memory = client.memory
     try memory.inOrder { () throws(ClientError) in
@@ -48,7 +48,7 @@ public struct MemoryChanges {
     }
   }
 
-  /// Takes all windows back; see `Client.unmapAll`.
+  /// Unmaps all windows; see `Client.unmapAll`.
   public func unmapAll() throws(ClientError) {
     let memory = client.memory
     try memory.inOrder { () throws(ClientError) in try unmap(memory.all, .everything) }
@@ -67,7 +67,7 @@ public struct MemoryChanges {
     }
   }
 
-  /// Makes the changes, as far as they can be made.
+  /// Makes the changes, until one fails.
   func failure(of body: (MemoryChanges) throws(ClientError) -> Void) -> ClientError? {
     do throws(ClientError) {
       try body(self)
@@ -117,7 +117,7 @@ public struct MemoryChanges {
 // MARK: Answers
 
 extension MemoryChanges {
-  /// What becomes of a window that was added.
+  /// Handles the reply for a window that was added.
   private func completion(of window: MemoryService.DMAWindow) -> CommandCompletion {
     { [memory = client.memory, weak connection] failure, isLate in
       switch (failure, isLate) {
@@ -131,7 +131,7 @@ extension MemoryChanges {
     }
   }
 
-  /// What becomes of windows that were taken back.
+  /// Handles the reply for windows that were unmapped.
   private func completion(of windows: [MemoryService.DMAWindow]) -> CommandCompletion {
     { [memory = client.memory, weak connection] failure, isLate in
       memory.update { all in
@@ -148,7 +148,7 @@ extension MemoryChanges {
 }
 
 extension MemoryService.DMAWindow {
-  /// Refuses a window that gives the device more than the memory's file permits.
+  /// Refuses a window with more permissions than the memory's file has.
   fileprivate func requirePermissions() throws(ClientError) {
     let missing = flags.intersection([.readable, .writable]).subtracting(memory.permissions)
     guard !missing.isEmpty else { return }

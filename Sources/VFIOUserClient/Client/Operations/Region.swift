@@ -1,21 +1,21 @@
 public import VFIOUserProtocol
 internal import VFIOUserTransport
 
-/// A region of a device, as the device describes it.
+/// A region of a device (`VFIO_USER_DEVICE_GET_REGION_INFO`).
 public struct Region: Sendable {
-  /// Which one.
+  /// The index.
   public let index: RegionIndex
-  /// Bytes; 0 when the device does not have it.
+  /// Size in bytes; 0 if the device does not have it.
   public let size: UInt64
-  /// What can be done with it.
+  /// Whether it can be read, written and mapped.
   public let flags: RegionFlags
-  /// The parts that can be mapped: all of it, the areas that the device names, or none.
+  /// The mappable areas: the whole region, the areas that the device lists, or none.
   public let mappableAreas: [SparseMapArea]
-  /// Of a device-specific region, what it is.
+  /// The type of a device-specific region.
   public let type: RegionType?
-  /// Everything else that the device said of it.
+  /// Other capabilities of the region.
   public let capabilities: RegionCapabilities
-  /// Where the region begins in its descriptor.
+  /// Offset of the region in its descriptor.
   let fileOffset: UInt64
   let descriptor: RegionDescriptor?
 
@@ -30,7 +30,7 @@ public struct Region: Sendable {
     mappableAreas = try Self.areas(answer)
   }
 
-  /// The answer to the question with the room that the device asked for.
+  /// Asks again with the size that the device needs.
   init(complete answer: RegionAnswer) throws(ClientError) {
     guard answer.isComplete else {
       throw .implausibleReply(
@@ -58,9 +58,9 @@ public struct Region: Sendable {
 extension Client {
   /// One of the device's regions, with its capabilities (`VFIO_USER_DEVICE_GET_REGION_INFO`).
   ///
-  /// - Throws: ``ClientError/malformedReply(_:_:)`` for a chain of capabilities that leads outside or in
-  ///   a circle; ``ClientError/implausibleReply(_:_:)`` for one that needs more than 64 KiB, and for
-  ///   mappable areas outside of the region.
+  /// - Throws: ``ClientError/malformedReply(_:_:)`` for a chain of capabilities that leaves the reply or is
+  ///   circular; ``ClientError/implausibleReply(_:_:)`` for one of more than 64 KiB, and for mappable areas
+  ///   outside of the region.
   public func region(
     _ index: RegionIndex, timeout: Duration? = nil
   ) throws(ClientError) -> Region {
@@ -68,7 +68,7 @@ extension Client {
     return try connection(before: deadline).region(index, deadline)
   }
 
-  /// One of the device's regions, without holding a thread.
+  /// One of the device's regions; suspends the task.
   public func region(
     _ index: RegionIndex, timeout: Duration? = nil
   ) async throws(ClientError) -> Region {
@@ -78,7 +78,7 @@ extension Client {
 }
 
 extension Connection {
-  /// Asks for a region, a second time if its capabilities need more room.
+  /// Queries a region, a second time if its capabilities need more room.
   func region(_ index: RegionIndex, _ deadline: Deadline?) throws(ClientError) -> Region {
     let usual = Exchanges.regionInfo(index, room: Exchanges.usualRoom)
     let first = try perform(usual, before: deadline)
@@ -88,7 +88,7 @@ extension Connection {
       complete: perform(Exchanges.regionInfo(index, room: room), before: deadline))
   }
 
-  /// Asks for a region while the task is suspended.
+  /// Queries a region while the task is suspended.
   func region(_ index: RegionIndex, _ deadline: Deadline?) async throws(ClientError) -> Region {
     let usual = Exchanges.regionInfo(index, room: Exchanges.usualRoom)
     let first = try await perform(usual, before: deadline)

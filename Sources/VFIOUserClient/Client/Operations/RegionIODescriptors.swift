@@ -1,37 +1,37 @@
 public import VFIOUserProtocol
 public import VFIOUserTransport
 
-/// The parts of a region whose accesses reach the device through descriptors instead of messages, for a
-/// VMM to install in its hypervisor or to use itself.
+/// The parts of a region with descriptors for accesses, which a VMM installs in its hypervisor or uses
+/// itself.
 public struct RegionIODescriptors: Sendable {
   /// One part.
   public struct Part: Sendable {
-    /// Where it begins in the region.
+    /// Offset of the part in the region.
     public let offset: UInt64
-    /// Bytes; 0 when an access of any size counts.
+    /// Size in bytes; 0 for accesses of any size.
     public let size: UInt64
-    /// How to install it; what a bit means depends on the channel.
+    /// Flags for installing the descriptor; their meaning depends on the channel.
     public let flags: SubRegionFlags
-    /// What carries the accesses.
+    /// The kind of descriptor.
     public let channel: Channel
   }
 
-  /// What carries the accesses of a part.
+  /// The kind of descriptor of a part.
   public enum Channel: Sendable {
-    /// An eventfd counts the writes (ioeventfd): those of one value, or all.
+    /// An eventfd counts the writes (ioeventfd): all, or those of one value.
     case event(EventFD, matching: UInt64?)
     /// A socket carries reads and writes (ioregionfd), each with `userData` for the device.
     case accesses(SharedDescriptor, userData: UInt64)
-    /// Something that this version does not know.
+    /// A kind that this version does not support.
     case other(SubRegionKind, SharedDescriptor)
   }
 
   /// The region.
   public let region: RegionIndex
-  /// Its parts, in the order in which the device names them.
+  /// Its parts, in the device's order.
   public let parts: [Part]
 
-  /// The counter that a write of so many bytes has to signal, nil when it needs a message.
+  /// The eventfd that a write of `size` bytes has to signal, nil if the write needs a message.
   public func counter(at offset: UInt64, size: Int, value: UInt64) -> EventFD? {
     for part in parts {
       guard case .event(let counter, let wanted) = part.channel, part.offset == offset,
@@ -48,15 +48,15 @@ public final class SharedDescriptor: Sendable {
   /// The descriptor.
   public let descriptor: OwnedDescriptor
 
-  /// Takes a descriptor over.
+  /// Takes ownership of a descriptor.
   public init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
 }
 
 extension Client {
-  /// Which parts of a region signal through descriptors (`VFIO_USER_DEVICE_GET_REGION_IO_FDS`).
+  /// The parts of a region with descriptors for accesses (`VFIO_USER_DEVICE_GET_REGION_IO_FDS`).
   ///
-  /// - Throws: ``ClientError/implausibleReply(_:_:)`` for parts outside of the region, descriptors that
-  ///   did not come, and eventfds that are none.
+  /// - Throws: ``ClientError/implausibleReply(_:_:)`` for parts outside of the region, missing descriptors,
+  ///   and descriptors that are not eventfds.
   public func signals(
     of region: Region, timeout: Duration? = nil
   ) throws(ClientError) -> RegionIODescriptors {
@@ -71,7 +71,7 @@ extension Client {
     return try connection.perform(again, before: deadline).complete()
   }
 
-  /// Which parts of a region signal through descriptors, without holding a thread.
+  /// The parts of a region with descriptors for accesses; suspends the task.
   public func signals(
     of region: Region, timeout: Duration? = nil
   ) async throws(ClientError) -> RegionIODescriptors {
@@ -86,8 +86,7 @@ extension Client {
     return try await connection.perform(again, before: deadline).complete()
   }
 
-  /// Writes a number and does not wait: through an eventfd where the device has one for this write, which
-  /// costs no message, else as a posted write.
+  /// Posts a number: through an eventfd if the device has one for this write, else with a message.
   public func post<Number: FixedWidthInteger & BitwiseCopyable>(
     _ number: Number, _ signals: RegionIODescriptors, at offset: UInt64, timeout: Duration? = nil
   ) throws(ClientError) {
@@ -95,7 +94,8 @@ extension Client {
     try post(number, signals.region, at: offset, timeout: timeout)
   }
 
-  /// Writes a number and does not wait, through an eventfd where the device has one for this write.
+  /// Posts a number, through an eventfd if the device has one for this write; suspends the task while too
+  /// much waits for the socket.
   public func post<Number: FixedWidthInteger & BitwiseCopyable & Sendable>(
     _ number: Number, _ signals: RegionIODescriptors, at offset: UInt64, timeout: Duration? = nil
   ) async throws(ClientError) {
@@ -116,14 +116,14 @@ extension RegionIODescriptors {
   }
 }
 
-/// What a server says of the parts of a region that signal.
+/// A reply to DEVICE_GET_REGION_IO_FDS.
 struct SignalsAnswer: Sendable {
-  /// The parts, nil when they did not fit.
+  /// The parts, nil if they did not fit into the reply.
   let signals: RegionIODescriptors?
-  /// Bytes of the whole answer.
+  /// Size of the complete reply in bytes.
   let needed: UInt32
 
-  /// The parts, of an answer with the room that the server asked for.
+  /// Queries the parts again with the size that the server needs.
   func complete() throws(ClientError) -> RegionIODescriptors {
     guard let signals else {
       throw .implausibleReply(.deviceGetRegionIOFDs, "it needs \(needed) bytes by now")
@@ -133,7 +133,7 @@ struct SignalsAnswer: Sendable {
 }
 
 extension Exchanges {
-  /// Asks for the parts of a region that signal, with room for so many bytes of answer.
+  /// Queries the parts with room for `room` bytes of reply.
   static func regionSignals(
     _ region: Region, room: Int, _ maxDescriptors: Int
   ) -> Exchange<SignalsAnswer> {
@@ -163,10 +163,10 @@ extension Exchanges {
   }
 }
 
-/// A descriptor that came with an answer; several parts may share it.
+/// A descriptor of a reply; several parts may share it.
 private final class ArrivedDescriptor {
   let isEvent: Bool
-  /// As an eventfd, of which there is one object for all parts.
+  /// The eventfd, one object for all parts.
   let counter: EventFD?
   let shared: SharedDescriptor?
 

@@ -1,0 +1,261 @@
+import NVMeProtocol
+import SystemPackage
+import TestSupport
+import Testing
+import VFIOUserClient
+import VFIOUserProtocol
+import VFIOUserServer
+import VFIOUserTransport
+
+@testable import NVMeDevice
+
+/// A disk of memory that is the same one wherever it is made.
+private func host(
+  isShared: Bool = true, size: UInt64 = 8 << 20,
+  _ change: (inout NVMeConfiguration) throws -> Void = { _ in }
+) throws -> TestHost {
+  try TestHost([try StorageFile(memory: size)], isShared: isShared) {
+    $0.serialNumber = "moving"
+    try change(&$0)
+  }
+}
+
+@Suite(.timeLimit(.minutes(2))) struct `An NVMe controller that goes on elsewhere` {
+  @Test(arguments: [true, false])
+  func `A controller goes on with its queues, and interrupts by MSI-X`(isShared: Bool) throws {
+    let (source, target) = (try host(isShared: isShared), try host(isShared: isShared))
+    try source.enable()
+    var queue = try source.makeQueue(1, entries: 4)
+    // Around the queue and into another phase.
+    for _ in 0..<6 { #expect(try source.run(.io(.read), &queue).status == .success) }
+    try target.takeOver(from: source)
+    #expect(target.status.isReady)
+    let vectors = try (0..<5).map { _ in try EventFD() }
+    try target.client.setTriggers(.msix, vectors)
+    for _ in 0..<9 { #expect(try target.run(.io(.write), &queue).status == .success) }
+    #expect(vectors[1].wait(for: .seconds(5)) != nil)
+    #expect(try target.run(.identify(.controller)).status == .success)
+    var another = try target.makeQueue(2)
+    #expect(try target.run(.io(.read), &another).status == .success)
+  }
+
+  @Test func `Completions that found their queue full arrive at the target, once each`() throws {
+    let (source, target) = (try host(), try host())
+    try source.enable()
+    var queue = try source.makeQueue(1, entries: 4)
+    // Three find room, the commands behind them are fetched when there is more.
+    let ids = (0..<3).map { _ in source.put(.io(.read), &queue) }
+    try source.ring(queue)
+    #expect(
+      eventually {
+        source.device.controller.turn.withLock { _ in
+          source.device.controller.queues.completionQueues[1]?.totals.isFull == true
+        }
+      })
+    let more = (0..<3).map { _ in source.put(.io(.read), &queue) }
+    try source.ring(queue)
+    try target.takeOver(from: source)
+    var seen: [UInt16] = []
+    for _ in 0..<6 { seen.append(try target.next(&queue).commandID) }
+    #expect(seen == ids + more)
+    #expect(target.poll(&queue) == nil)
+  }
+
+  @Test func `An event request that waits is still there, and its event comes`() throws {
+    let (source, target) = (try host(), try host())
+    try source.enable()
+    let id = source.put(.admin(.asynchronousEventRequest), &source.admin)
+    #expect(try source.run(.identify(.controller)).status == .success)
+    try target.takeOver(from: source)
+    // A doorbell of a queue that there is not.
+    try target.store(1, RegisterOffset.submissionTail(3))
+    let completion = try target.next(&target.admin)
+    #expect(completion.commandID == id)
+    #expect(completion.result & 0xFF_FFFF == AsynchronousEvent.invalidDoorbellRegister.rawValue)
+  }
+
+  @Test func `Features, the error log and counters go along`() throws {
+    let (source, target) = (try host(), try host())
+    try source.enable()
+    #expect(try source.run(.set(.arbitration, 0x0703)).status == .success)
+    #expect(try source.run(.set(.asynchronousEvents, 0x100)).status == .success)
+    #expect(try source.run(.admin(AdminOpcode(rawValue: 0x7F))).status != .success)
+    var queue = try source.makeQueue()
+    for _ in 0..<3 { #expect(try source.run(.io(.write), &queue).status == .success) }
+    try target.takeOver(from: source)
+    #expect(try target.run(.get(.arbitration)).result == 0x0703)
+    #expect(try target.run(.get(.asynchronousEvents)).result == 0x100)
+    #expect(try target.run(.log(.errors, bytes: 64)).status == .success)
+    var entry = ErrorLogEntry()
+    entry.bytes = target.received(64)
+    #expect(entry.errorCount == 1)
+    #expect(entry.submissionQueue == 0)
+    let health = target.device.controller.turn.withLock { _ in
+      target.device.controller.record.health.record
+    }
+    #expect(health.hostWrites == 3)
+    #expect(health.powerCycles == 1)
+  }
+
+  @Test func `Shadow doorbells go along`() throws {
+    let (source, target) = (try host(), try host())
+    try source.enable()
+    let (values, _) = try source.shareDoorbells()
+    var queue = try source.makeQueue()
+    func submit(_ host: TestHost) throws {
+      host.put(.io(.read), &queue)
+      host.provide([UInt8(queue.tail), 0, 0, 0], at: values + 8)
+      try host.ring(queue)
+      var found: CompletionEntry?
+      #expect(
+        eventually {
+          found = found ?? host.poll(&queue); return found != nil
+        })
+      host.provide([UInt8(queue.head), 0, 0, 0], at: values + 12)
+    }
+    for _ in 0..<3 { try submit(source) }
+    try target.takeOver(from: source)
+    for _ in 0..<20 { try submit(target) }
+  }
+
+  @Test func `Mapped doorbells go along`() throws {
+    let change: (inout NVMeConfiguration) -> Void = { $0.doorbells = .mapped }
+    let (source, target) = (try host(change), try host(change))
+    source.registers = try source.client.mapRegion(.bar0)
+    try source.enable()
+    var queue = try source.makeQueue()
+    for _ in 0..<3 { #expect(try source.run(.io(.read), &queue).status == .success) }
+    target.registers = try target.client.mapRegion(.bar0)
+    try target.takeOver(from: source)
+    for _ in 0..<20 { #expect(try target.run(.io(.read), &queue).status == .success) }
+  }
+
+  @Test func `A disk that holds a command is saved when it has finished it`() throws {
+    let engine = HeldEngine()
+    let (source, target) = (try host { $0.makeEngine = { engine } }, try host())
+    try source.enable()
+    var queue = try source.makeQueue()
+    let id = source.put(.io(.verify, blocks: 8), &queue)
+    try source.ring(queue)
+    try #require(eventually { engine.held.count == 1 })
+    try DetachedThread.start("later") {
+      _ = eventually(within: .milliseconds(100)) { false }
+      engine.letGo()
+    }
+    try target.takeOver(from: source)
+    #expect(try target.next(&queue).commandID == id)
+  }
+
+  @Test func `A disk that does not finish its commands in time serves on`() throws {
+    let engine = HeldEngine()
+    let source = try host { $0.makeEngine = { engine } }
+    try source.enable()
+    var queue = try source.makeQueue()
+    let id = source.put(.io(.verify, blocks: 8), &queue)
+    try source.ring(queue)
+    try #require(eventually { engine.held.count == 1 })
+    #expect(throws: ClientError.refused(.deviceFeature, .resourceBusy)) {
+      try source.client.setMigrationState(.stop)
+    }
+    // Other commands are served although the disk still holds that one.
+    #expect(try source.run(.identify(.controller)).status == .success)
+    engine.letGo()
+    #expect(try source.next(&queue).commandID == id)
+    // The next suspension is not ended by the last one's end.
+    try source.client.setMigrationState(.stop)
+    try source.client.setMigrationState(.running)
+    #expect(try source.run(.io(.read), &queue).status == .success)
+  }
+
+  @Test func `A controller that is stopped and runs on misses nothing`() throws {
+    let source = try host()
+    try source.enable()
+    var queue = try source.makeQueue()
+    for _ in 0..<50 {
+      let id = source.put(.io(.read), &queue)
+      try source.ring(queue)
+      try source.client.setMigrationState(.stop)
+      try source.client.setMigrationState(.running)
+      #expect(try source.next(&queue).commandID == id)
+    }
+  }
+
+  @Test func `A reset ends the suspension, and the controller can be enabled`() throws {
+    let source = try host()
+    try source.enable()
+    try source.client.setMigrationState(.stop)
+    try source.resetDevice()
+    source.resetPlaces()
+    try source.enable()
+    #expect(try source.run(.identify(.controller)).status == .success)
+  }
+
+  @Test func `A disk of another size refuses the state`() throws {
+    let (source, target) = (try host(), try host(size: 4 << 20))
+    try source.enable()
+    #expect(throws: ClientError.refused(.deviceFeature, .invalidArgument)) {
+      try target.takeOver(from: source)
+    }
+    #expect(try target.client.migrationState() == .error)
+  }
+}
+
+@Suite struct `The check of a controller's state` {
+  static let limits = ControllerState.Limits(pairs: 5, queueEntries: 64, maximumPageSize: 4)
+
+  /// The state of a controller with two queue pairs.
+  private func state() throws -> ControllerState {
+    let host = try host()
+    try host.enable()
+    _ = try host.makeQueue()
+    _ = host.put(.admin(.asynchronousEventRequest), &host.admin)
+    try host.ring(host.admin)
+    try host.client.setMigrationState(.stop)
+    let controller = host.device.controller
+    return try #require(controller.turn.withLock { _ in controller.savedState() })
+  }
+
+  @Test func `A state as it was saved is sound`() throws {
+    try state().check(Self.limits)
+  }
+
+  typealias Change = @Sendable (inout ControllerState) -> Void
+
+  private static let changes: [Change] = [
+    { $0.registers.enabledConfiguration |= 0xF << 7 },
+    { $0.completionQueues[1].id = 5 }, { $0.completionQueues[1].id = 0 },
+    { $0.completionQueues[1].entries = 1 }, { $0.completionQueues[1].entries = 65 },
+    { $0.completionQueues[1].entries = .max }, { $0.completionQueues[1].address += 8 },
+    { $0.completionQueues[1].vector = 5 }, { $0.completionQueues[1].posted = 1 << 62 },
+    { $0.completionQueues[1].taken = 1 }, { $0.completionQueues[1].signalled = 1 },
+    { $0.completionQueues[1].posted = 16 },
+    { $0.completionQueues[1].waiting = [[1]] },
+    { $0.completionQueues[1].waiting = Array(repeating: [0, 0], count: 1025) },
+    { $0.completionQueues.removeFirst() }, { $0.completionQueues.removeLast() },
+    { $0.completionQueues.append($0.completionQueues[1]) },
+    { $0.submissionQueues[1].id = 5 }, { $0.submissionQueues[1].entries = 0 },
+    { $0.submissionQueues[1].head = 16 }, { $0.submissionQueues[1].tail = 16 },
+    { $0.submissionQueues[1].completionQueue = 2 }, { $0.submissionQueues[1].completionQueue = 0 },
+    { $0.submissionQueues[1].address += 64 }, { $0.submissionQueues.removeFirst() },
+    { $0.submissionQueues.append($0.submissionQueues[1]) },
+    { $0.phase = .disabled }, { $0.shadowDoorbells = [0] }, { $0.shadowDoorbells = [0, 4] },
+    { $0.features.current["3000"] = 1 }, { $0.features.current["-1"] = 1 },
+    { $0.features.saved["255"] = 1 }, { $0.features.uncoalesced = [5] },
+    { $0.features.hostIdentifier = [] }, { $0.features.timestampAge = .max },
+    { $0.events.requests = [[1]] },
+    { $0.events.requests = Array(repeating: [UInt8](repeating: 0, count: 64), count: 9) },
+    { $0.events.waiting = Array(repeating: 0, count: 17) },
+    { $0.events.changedNamespaces = [0] }, { $0.events.changedNamespaces = [2] },
+    { $0.errors = [[1]] },
+    { $0.errors = Array(repeating: [UInt8](repeating: 0, count: 64), count: 65) },
+  ]
+
+  @Test func `A state with one thing changed is refused`() throws {
+    let sound = try state()
+    for (number, change) in Self.changes.enumerated() {
+      var changed = sound
+      change(&changed)
+      #expect(throws: StateError.self, "change \(number)") { try changed.check(Self.limits) }
+    }
+  }
+}
