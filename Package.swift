@@ -33,7 +33,6 @@ let package = Package(
   products: [
     .library(name: "VFIOUser", targets: ["VFIOUser"]),
     .library(name: "VFIOUserProtocol", targets: ["VFIOUserProtocol"]),
-    .library(name: "VFIOUserTransport", targets: ["VFIOUserTransport"]),
     .library(name: "VFIOUserServer", targets: ["VFIOUserServer"]),
     .library(name: "VFIOUserClient", targets: ["VFIOUserClient"]),
     .library(name: "VFIOUserTesting", targets: ["VFIOUserTesting"]),
@@ -55,38 +54,38 @@ let package = Package(
     .target(name: "CLinux"),
     room("VFIOUserProtocol", []),
     room("NVMeProtocol", []),
-    room("VFIOUserTransport", ["VFIOUserProtocol", "CLinux", system]),
-    room("KernelRing", ["VFIOUserTransport", "CLinux", system]),
-    room("VFIOUserServer", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging]),
-    room("VFIOUserClient", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging]),
+    room("LinuxPrimitives", ["CLinux", system]),
+    room("KernelRing", ["LinuxPrimitives", "CLinux", system]),
+    room("VFIOUserTransport", ["LinuxPrimitives", "VFIOUserProtocol", "CLinux", system]),
     room(
-      "VFIOUser",
-      ["VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol", system]),
-    room("VFIOUserTesting", ["VFIOUserServer", "VFIOUserClient", "VFIOUserTransport"]),
+      "VFIOUserServer",
+      ["VFIOUserTransport", "LinuxPrimitives", "VFIOUserProtocol", "CLinux", system, logging]),
     room(
-      "NVMeDriver",
-      ["NVMeProtocol", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol", "CLinux"]),
+      "VFIOUserClient",
+      ["VFIOUserTransport", "LinuxPrimitives", "VFIOUserProtocol", "CLinux", system, logging]),
+    room("VFIOUser", ["VFIOUserServer", "VFIOUserClient", system]),
+    room("VFIOUserTesting", ["VFIOUserServer", "VFIOUserClient"]),
+    room("NVMeDriver", ["NVMeProtocol", "VFIOUserClient", "LinuxPrimitives", "CLinux"]),
     room(
       "SerialDevice", path: "Sources/Devices/Serial",
-      [
-        "VFIOUserServer", "VFIOUserTransport", "CLinux", system, logging,
-      ]),
+      ["VFIOUserServer", "LinuxPrimitives", "CLinux", system, logging]),
     room(
       "EduDevice", path: "Sources/Devices/Edu",
-      ["VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol", system, logging]),
+      ["VFIOUserServer", "LinuxPrimitives", system, logging]),
     room(
       "ScratchDevice", path: "Sources/Devices/Scratch",
-      ["VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging]),
+      ["VFIOUserServer", "LinuxPrimitives", "CLinux", system, logging]),
     room(
       "NVMeDevice", path: "Sources/Devices/NVMe",
       [
-        "NVMeProtocol", "KernelRing", "VFIOUserServer", "VFIOUserProtocol", "VFIOUserTransport",
-        "CLinux", system, logging, deques,
+        "NVMeProtocol", "KernelRing", "VFIOUserServer", "LinuxPrimitives", "CLinux", system,
+        logging, deques,
       ]),
     .executableTarget(
       name: "vfio-user",
       dependencies: [
-        "VFIOUserServer", "VFIOUserClient", "SerialDevice", "EduDevice", "ScratchDevice",
+        "VFIOUserServer", "VFIOUserClient", "LinuxPrimitives", "SerialDevice", "EduDevice",
+        "ScratchDevice",
         "NVMeDevice", "NVMeDriver", "NVMeProtocol", "KernelRing", "CLinux", system, logging,
         arguments,
       ],
@@ -114,7 +113,8 @@ let package = Package(
       ]),
     .target(name: "SystemCallFilter", path: "Tests/SystemCallFilter"),
     .target(name: "HostileFiles", path: "Tests/HostileFiles"),
-    tests("KernelRingTests", ["KernelRing", "VFIOUserTransport", "CLinux", "SystemCallFilter"]),
+    tests("LinuxPrimitivesTests", ["LinuxPrimitives", "CLinux"]),
+    tests("KernelRingTests", ["KernelRing", "LinuxPrimitives", "CLinux", "SystemCallFilter"]),
     tests(
       "VFIOUserServerTests",
       [

@@ -1,7 +1,7 @@
 internal import CLinux
 internal import Synchronization
 internal import SystemPackage
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 extension Ring {
   /// Submits all queued operations in one system call.

@@ -2,7 +2,7 @@ internal import CLinux
 internal import Glibc
 internal import Synchronization
 internal import SystemPackage
-public import VFIOUserTransport
+public import LinuxPrimitives
 
 /// Asynchronous file operations with io_uring.
 ///

@@ -1,4 +1,4 @@
-public import VFIOUserTransport
+public import LinuxPrimitives
 
 /// Why a ring cannot be created or rejects an operation.
 public enum RingError: Error, Equatable, Sendable, CustomStringConvertible {

@@ -1,5 +1,4 @@
 public import VFIOUserClient
-internal import VFIOUserTransport
 
 /// Memory shared with a device, allocated in whole pages.
 public final class DMAArena {

@@ -1,7 +1,5 @@
 public import NVMeProtocol
 public import VFIOUserClient
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// An NVMe controller behind a vfio-user socket, driven without a virtual machine.
 ///

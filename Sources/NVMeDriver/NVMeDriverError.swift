@@ -1,6 +1,5 @@
 public import NVMeProtocol
 public import VFIOUserClient
-public import VFIOUserTransport
 
 /// Why an operation of the NVMe driver failed.
 public enum NVMeDriverError: Error, Equatable, Sendable {

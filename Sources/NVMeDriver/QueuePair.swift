@@ -1,6 +1,5 @@
 public import NVMeProtocol
-internal import VFIOUserClient
-public import VFIOUserTransport
+public import VFIOUserClient
 
 /// A submission queue with its completion queue, driven by one thread.
 ///

@@ -1,5 +1,4 @@
 internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// What the framework keeps for one device: its regions, its configuration space, its interrupts and the
 /// memory of its client.

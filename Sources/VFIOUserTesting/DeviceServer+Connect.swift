@@ -1,4 +1,3 @@
-internal import VFIOUserTransport
 public import VFIOUserClient
 public import VFIOUserServer
 

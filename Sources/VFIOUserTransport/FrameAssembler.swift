@@ -1,3 +1,4 @@
+internal import LinuxPrimitives
 internal import CLinux
 internal import VFIOUserProtocol
 

@@ -1,3 +1,4 @@
+public import LinuxPrimitives
 internal import CLinux
 public import SystemPackage
 

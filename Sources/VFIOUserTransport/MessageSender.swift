@@ -1,3 +1,5 @@
+internal import LinuxPrimitives
+
 /// The sending half of a connection on which several threads send: the session its replies, others
 /// their own requests.
 ///

@@ -1,3 +1,4 @@
+internal import LinuxPrimitives
 internal import CLinux
 package import SystemPackage
 public import VFIOUserProtocol

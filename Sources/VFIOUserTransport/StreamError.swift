@@ -1,3 +1,4 @@
+public import LinuxPrimitives
 internal import SystemPackage
 
 /// Why a connection cannot continue.

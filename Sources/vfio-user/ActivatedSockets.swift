@@ -1,5 +1,5 @@
 import CLinux
-import VFIOUserTransport
+import VFIOUserServer
 
 /// The sockets passed to this process by systemd socket activation, each for one device.
 enum ActivatedSockets {

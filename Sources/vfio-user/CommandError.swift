@@ -2,8 +2,6 @@ import ArgumentParser
 import Foundation
 import SystemPackage
 import VFIOUserClient
-import VFIOUserProtocol
-import VFIOUserTransport
 
 /// The message to the user when a command fails: cause and remedy.
 struct CommandError: Error, CustomStringConvertible {

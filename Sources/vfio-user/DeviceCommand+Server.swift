@@ -1,6 +1,5 @@
 import ArgumentParser
 import VFIOUserServer
-import VFIOUserTransport
 
 /// The values of `--memory-files`.
 enum MemoryFilesOption: String, ExpressibleByArgument, CaseIterable {

@@ -2,7 +2,6 @@ import ArgumentParser
 import CLinux
 import Logging
 import VFIOUserServer
-import VFIOUserTransport
 
 /// A subcommand of `serve`, which also is a kind of table in a configuration file.
 protocol DeviceCommand: ParsableCommand {

@@ -1,6 +1,5 @@
 import Foundation
 import VFIOUserClient
-import VFIOUserProtocol
 
 /// A description of a device, collected as a VMM would.
 struct DeviceSummary: Codable {

@@ -5,7 +5,6 @@ import Logging
 import NVMeDevice
 import SystemPackage
 import VFIOUserServer
-import VFIOUserTransport
 
 extension DiskOptions {
   /// Opens the files of the disk; on failure removes files created here.

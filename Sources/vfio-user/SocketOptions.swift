@@ -1,7 +1,7 @@
 import ArgumentParser
 import CLinux
 import SystemPackage
-import VFIOUserTransport
+import VFIOUserServer
 
 /// The socket on which a device waits for its client.
 struct SocketOptions: ParsableArguments {

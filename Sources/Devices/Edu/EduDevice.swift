@@ -1,8 +1,6 @@
 public import Logging
 public import SystemPackage
-public import VFIOUserProtocol
 public import VFIOUserServer
-internal import VFIOUserTransport
 
 /// The PCI device on which people learn to write drivers, as QEMU documents it (`docs/specs/edu`).
 ///

@@ -2,9 +2,7 @@ internal import Logging
 internal import Synchronization
 internal import NVMeProtocol
 public import SystemPackage
-public import VFIOUserProtocol
 public import VFIOUserServer
-internal import VFIOUserTransport
 
 /// An NVMe disk (NVM Express 1.4) on the PCI bus.
 ///

@@ -1,7 +1,5 @@
 internal import SystemPackage
-internal import VFIOUserProtocol
 internal import VFIOUserServer
-internal import VFIOUserTransport
 
 /// What happens behind the registers: copies, one after the other on the worker of the bus, and
 /// interrupts.

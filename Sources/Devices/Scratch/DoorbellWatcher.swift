@@ -1,5 +1,5 @@
 internal import CLinux
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// The thread that waits for the descriptor of the doorbell.
 final class DoorbellWatcher: Sendable {

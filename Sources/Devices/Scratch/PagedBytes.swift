@@ -1,5 +1,5 @@
 internal import SystemPackage
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// Memory that costs nothing where nobody has written.
 struct PagedBytes: Sendable {

@@ -1,7 +1,5 @@
 public import SystemPackage
-public import VFIOUserProtocol
 public import VFIOUserServer
-internal import VFIOUserTransport
 
 /// A device for tests and benchmarks, which has one of everything that the framework can do.
 ///

@@ -1,4 +1,4 @@
-internal import VFIOUserTransport
+internal import VFIOUserServer
 
 /// The cable between the port and its far end: which streams are open, in each direction.
 ///

@@ -1,4 +1,4 @@
-public import VFIOUserTransport
+public import VFIOUserServer
 
 /// The far end of the serial port's cable.
 public enum FarEnd: Sendable {

@@ -1,9 +1,7 @@
 internal import CLinux
 public import Logging
 public import SystemPackage
-public import VFIOUserProtocol
 public import VFIOUserServer
-public import VFIOUserTransport
 
 /// A serial port on the PCI bus: a ``UART16550`` in an I/O BAR of eight bytes, with INTx and a far
 /// end.

@@ -1,5 +1,5 @@
 internal import CLinux
-public import VFIOUserTransport
+public import LinuxPrimitives
 
 /// An input and an output stream: standard input and output, pipes, sockets, files, terminals.
 ///

@@ -1,5 +1,5 @@
 public import SystemPackage
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// The beginning and the end of a client, for tasks; a thread of its own waits meanwhile.
 extension Client {

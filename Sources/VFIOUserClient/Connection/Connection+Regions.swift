@@ -1,5 +1,5 @@
 internal import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// Region accesses: what a VMM does all day, so without any allocation.
 extension Connection {

@@ -1,4 +1,4 @@
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// Who reads the socket, and the threads that sleep until their replies are handed out.
 ///

@@ -1,5 +1,5 @@
 internal import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// The counters that were set for interrupts, and what was masked; kept to be set again after a
 /// reconnection.

@@ -1,6 +1,6 @@
 internal import SystemPackage
 internal import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// The memory that is registered with a device, and the answers to its DMA_READ and DMA_WRITE.
 ///

@@ -1,4 +1,4 @@
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// The windows of a client's memory, and how far their coming and going is.
 ///

@@ -1,6 +1,5 @@
 internal import CLinux
 internal import SystemPackage
-internal import VFIOUserTransport
 
 /// Bytes of the memory, for its owner.
 extension SharedMemory {

@@ -1,6 +1,6 @@
 public import SystemPackage
 public import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// Something that the server asks of the client, to be answered exactly once.
 ///

@@ -1,5 +1,5 @@
 internal import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// What must be the same when a device comes back.
 struct DeviceIdentity: Equatable, Sendable {

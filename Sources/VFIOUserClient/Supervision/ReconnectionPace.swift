@@ -1,4 +1,4 @@
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// How long to wait between attempts.
 ///

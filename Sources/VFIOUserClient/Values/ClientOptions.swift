@@ -1,5 +1,5 @@
 public import VFIOUserProtocol
-public import VFIOUserTransport
+public import LinuxPrimitives
 
 /// What a client proposes, and for how long it waits.
 public struct ClientOptions: Sendable {

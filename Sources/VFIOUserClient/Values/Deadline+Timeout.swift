@@ -1,4 +1,4 @@
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 extension Duration? {
   /// When an operation has to be over that starts now, however many messages it needs; nil for one whose

@@ -1,4 +1,4 @@
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// INTx: a level, and who hears of it.
 ///

@@ -1,5 +1,4 @@
 internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// A reason for a device to interrupt, delivered by what the guest has switched on: MSI-X, else MSI, else
 /// INTx.

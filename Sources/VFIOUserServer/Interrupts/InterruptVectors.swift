@@ -1,4 +1,4 @@
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// The vectors of one index (MSI, MSI-X, ERR or REQ): who hears of each, and what keeps it back.
 ///

@@ -1,5 +1,4 @@
 internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 // What the guest does: the command register, the capabilities, and the MSI-X table in its BAR.
 

@@ -1,5 +1,5 @@
 public import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// The interrupts of a device and the eventfds by which the client hears of them.
 ///

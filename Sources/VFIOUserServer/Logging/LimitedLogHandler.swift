@@ -1,5 +1,5 @@
 package import Logging
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// Passes on a bounded number of lines in a time to another handler, and says how many it left out.
 ///

@@ -1,5 +1,4 @@
 internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// How a client lays out DMA_READ and DMA_WRITE.
 ///

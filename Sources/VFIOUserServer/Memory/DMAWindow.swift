@@ -1,6 +1,6 @@
 internal import Synchronization
 internal import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// A window of client memory.
 ///

@@ -1,7 +1,7 @@
 internal import CLinux
 package import SystemPackage
 package import VFIOUserProtocol
-package import VFIOUserTransport
+package import LinuxPrimitives
 
 // Windows change on the thread of the session only; everybody else just looks.
 

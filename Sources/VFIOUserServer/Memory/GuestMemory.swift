@@ -2,7 +2,7 @@ internal import CLinux
 internal import SystemPackage
 internal import Synchronization
 internal import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// The memory of the client, as far as it lets the device reach it.
 ///

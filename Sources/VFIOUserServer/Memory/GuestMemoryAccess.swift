@@ -1,5 +1,5 @@
 internal import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// Access to the memory of one client, from any thread, until that client goes or the device is reset.
 ///

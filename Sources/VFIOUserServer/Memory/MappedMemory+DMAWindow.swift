@@ -1,6 +1,6 @@
 internal import SystemPackage
 internal import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 extension MappedMemory {
   /// Maps what a client's request says; the descriptor is closed, the mapping does not need it.

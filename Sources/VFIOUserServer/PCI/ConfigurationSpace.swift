@@ -1,6 +1,6 @@
 internal import SystemPackage
 internal import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// The space by which software finds and switches a PCI device, readable and writable at any offset
 /// and width.

@@ -1,5 +1,5 @@
 public import VFIOUserProtocol
-public import VFIOUserTransport
+public import LinuxPrimitives
 
 extension PCIDescription {
   /// What is wrong with a description.

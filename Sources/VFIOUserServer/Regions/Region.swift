@@ -1,5 +1,4 @@
 internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// A region as it is served: which of its bytes belong to whom.
 final class Region: Sendable {

@@ -1,5 +1,4 @@
 internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// All regions of a device, by index.
 struct RegionSet: Sendable {

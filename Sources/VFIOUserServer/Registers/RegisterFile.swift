@@ -1,5 +1,5 @@
 public import SystemPackage
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// The registers of a region, and what they hold.
 ///

@@ -1,7 +1,7 @@
 import Foundation
 import Glibc
 import SystemPackage
-import VFIOUserTransport
+import VFIOUserClient
 
 /// A device process started by the demo.
 final class DemoProcess {

@@ -2,8 +2,6 @@ import ArgumentParser
 import Foundation
 import SystemPackage
 import VFIOUserClient
-import VFIOUserProtocol
-import VFIOUserTransport
 
 /// `vfio-user demo serial`: a serial port from end to end, without a virtual machine.
 struct DemoSerial: ParsableCommand {

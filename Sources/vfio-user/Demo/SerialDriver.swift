@@ -1,6 +1,4 @@
 import VFIOUserClient
-import VFIOUserProtocol
-import VFIOUserTransport
 
 /// A small driver for the serial port: waits for interrupts, then reads the line status register.
 struct SerialDriver {

@@ -1,6 +1,6 @@
 import CLinux
 import Glibc
-import VFIOUserTransport
+import LinuxPrimitives
 
 /// A queue of lines for standard error.
 ///

@@ -1,5 +1,4 @@
 import VFIOUserServer
-import VFIOUserTransport
 
 /// A device that is ready to be served.
 struct OpenDevice {

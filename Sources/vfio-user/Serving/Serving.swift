@@ -1,6 +1,5 @@
 import CLinux
 import VFIOUserServer
-import VFIOUserTransport
 
 /// Serves the device of one command until SIGINT or SIGTERM; then removes the socket.
 func serve(_ command: some DeviceCommand) throws {

@@ -1,5 +1,5 @@
 internal import SystemPackage
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// A namespace; belongs to the thread that has the controller's turn.
 final class Namespace {

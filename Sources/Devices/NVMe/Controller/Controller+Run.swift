@@ -1,6 +1,6 @@
 internal import Glibc
 internal import Synchronization
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// The controller's thread.
 extension Controller {

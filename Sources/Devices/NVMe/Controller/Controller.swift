@@ -2,7 +2,6 @@ internal import Logging
 internal import NVMeProtocol
 internal import SystemPackage
 internal import VFIOUserServer
-internal import VFIOUserTransport
 
 /// The controller: its parts, and the turn in which one thread uses them.
 ///

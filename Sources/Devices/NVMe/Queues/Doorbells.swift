@@ -2,7 +2,6 @@ internal import NVMeProtocol
 internal import Synchronization
 internal import SystemPackage
 internal import VFIOUserServer
-internal import VFIOUserTransport
 
 /// The doorbell registers (NVMe 1.4, sections 3.1.24 and 3.1.25), which two threads share.
 ///

@@ -1,5 +1,5 @@
 internal import Logging
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// What of a controller outlives the process, and who writes it down.
 struct Keeping {

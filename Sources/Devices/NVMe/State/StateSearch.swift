@@ -1,7 +1,7 @@
 internal import FoundationEssentials
 internal import Logging
 internal import SystemPackage
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// The search for an image's state: first by what the image is, then by its name; else one is made.
 struct StateSearch {

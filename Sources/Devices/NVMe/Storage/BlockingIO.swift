@@ -3,7 +3,6 @@ internal import Glibc
 internal import Synchronization
 internal import SystemPackage
 internal import VFIOUserServer
-internal import VFIOUserTransport
 
 /// Storage requests by system calls that wait until they are done.
 ///

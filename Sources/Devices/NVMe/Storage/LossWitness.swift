@@ -1,6 +1,6 @@
 internal import CLinux
 internal import SystemPackage
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// Finds out whether a write that failed may have reported more than itself.
 ///

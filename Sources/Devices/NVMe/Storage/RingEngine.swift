@@ -1,5 +1,5 @@
 public import KernelRing
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// The engine that leaves the waiting to the kernel: io_uring, straight between file and client memory.
 ///

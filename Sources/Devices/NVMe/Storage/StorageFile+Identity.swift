@@ -1,7 +1,7 @@
 internal import CLinux
 internal import Glibc
 internal import SystemPackage
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 extension StorageFile {
   /// What distinguishes the file or the device from all others, whatever it is called and whenever the machine was started;

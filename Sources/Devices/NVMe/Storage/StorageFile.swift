@@ -2,7 +2,7 @@ internal import CLinux
 internal import Glibc
 internal import Synchronization
 public import SystemPackage
-public import VFIOUserTransport
+public import LinuxPrimitives
 
 /// When written data is on the disk.
 public enum CacheMode: String, CaseIterable, Sendable {

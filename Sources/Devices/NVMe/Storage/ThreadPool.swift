@@ -1,6 +1,6 @@
 internal import DequeModule
 internal import SystemPackage
-public import VFIOUserTransport
+public import LinuxPrimitives
 
 /// The engine that is always there: some threads that wait in `preadv` and `pwritev`.
 ///

@@ -1,7 +1,7 @@
 internal import CLinux
 internal import Glibc
 internal import SystemPackage
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// Flushes, zeros and holes by system calls that wait.
 ///

@@ -1,5 +1,5 @@
 public import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// Interrupts as callbacks.
 extension Client {

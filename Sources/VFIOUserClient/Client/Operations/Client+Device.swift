@@ -1,5 +1,4 @@
 public import VFIOUserProtocol
-internal import VFIOUserTransport
 
 extension Client {
   /// What the device has (`VFIO_USER_DEVICE_GET_INFO`).

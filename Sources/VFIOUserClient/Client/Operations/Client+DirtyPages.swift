@@ -1,5 +1,4 @@
 public import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// Which pages of memory a device has written to (specification, "DMA logging").
 extension Client {

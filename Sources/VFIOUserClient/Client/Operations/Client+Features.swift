@@ -1,6 +1,5 @@
 internal import SystemPackage
 public import VFIOUserProtocol
-internal import VFIOUserTransport
 
 extension Client {
   /// Whether the device knows a feature, and these methods of it (`VFIO_USER_DEVICE_FEATURE`, probing).

@@ -1,5 +1,5 @@
 public import VFIOUserProtocol
-public import VFIOUserTransport
+public import LinuxPrimitives
 
 extension Client {
   /// Has an interrupt signalled through a counter, or through none any more.

@@ -1,5 +1,4 @@
 public import VFIOUserProtocol
-internal import VFIOUserTransport
 
 extension Client {
   /// Maps what the device lets us map of a region, or shares what is mapped of it already.

@@ -1,5 +1,4 @@
 public import VFIOUserProtocol
-internal import VFIOUserTransport
 
 extension Client {
   /// Lets the device reach memory of ours (`VFIO_USER_DMA_MAP`).

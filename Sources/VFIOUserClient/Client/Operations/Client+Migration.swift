@@ -1,5 +1,4 @@
 public import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// Saving a device's state and loading it elsewhere (specification, "Migration").
 extension Client {

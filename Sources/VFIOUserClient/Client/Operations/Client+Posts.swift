@@ -1,5 +1,5 @@
 public import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// Writes that nobody waits for: the device's refusal, if there is one, is not heard of.
 ///

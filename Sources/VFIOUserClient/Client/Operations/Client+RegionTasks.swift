@@ -1,5 +1,5 @@
 public import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// Accesses to regions without holding a thread.
 extension Client {

@@ -1,6 +1,6 @@
 internal import Synchronization
 public import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// The parts of a region that the device lets us map, in this process's memory: reading and writing
 /// them costs no message.

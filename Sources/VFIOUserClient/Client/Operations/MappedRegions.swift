@@ -1,5 +1,5 @@
 internal import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// The mapped regions of a client, each for as long as somebody holds it.
 ///

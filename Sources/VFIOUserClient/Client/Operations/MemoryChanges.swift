@@ -1,6 +1,6 @@
 internal import SystemPackage
 public import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// Changes of windows that are under way; see `Client.transaction`.
 public struct MemoryChanges {

@@ -1,5 +1,5 @@
 public import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// A region of a device, as the device describes it.
 public struct Region: Sendable {

@@ -1,5 +1,5 @@
 public import VFIOUserProtocol
-public import VFIOUserTransport
+public import LinuxPrimitives
 
 /// The parts of a region whose accesses reach the device through descriptors instead of messages, for a
 /// VMM to install in its hypervisor or to use itself.
