@@ -1,4 +1,3 @@
-public import NVMeProtocol
 internal import LinuxPrimitives
 
 extension NVMeController {

@@ -1,6 +1,3 @@
-public import NVMeProtocol
-public import VFIOUserClient
-
 /// Why an operation of the NVMe driver failed.
 public enum NVMeDriverError: Error, Equatable, Sendable {
   /// An operation on the connection to the device failed.

@@ -1,6 +1,5 @@
+internal import LinuxPrimitives
 internal import Glibc
-internal import NVMeProtocol
-internal import VFIOUserClient
 
 extension QueuePair {
   /// One of the two doorbells of a queue pair.

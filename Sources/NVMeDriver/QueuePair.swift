@@ -1,5 +1,4 @@
-public import NVMeProtocol
-public import VFIOUserClient
+internal import LinuxPrimitives
 
 /// A submission queue with its completion queue, driven by one thread.
 ///

@@ -1,5 +1,5 @@
-internal import Logging
 internal import LinuxPrimitives
+internal import Logging
 
 /// A while in which nobody is accepted, because something is short that every client takes.
 ///

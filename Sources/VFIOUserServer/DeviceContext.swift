@@ -1,6 +1,4 @@
 public import SystemPackage
-public import VFIOUserProtocol
-public import VFIOUserTransport
 
 /// What a device sees of the machine that it is plugged into.
 ///

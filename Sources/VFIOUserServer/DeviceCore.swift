@@ -1,5 +1,3 @@
-internal import VFIOUserProtocol
-
 /// What the framework keeps for one device: its regions, its configuration space, its interrupts and the
 /// memory of its client.
 ///

@@ -1,23 +1,27 @@
-public import VFIOUserTransport
+internal import LinuxPrimitives
 
 extension DeviceServer {
   /// Does what ``run(on:)`` does, for as long as the task lives: cancelling it is ``stop()``.
   ///
   /// The server runs on threads of its own; the task only waits for them, and holds up no other.
-  public func serveClients(on listener: ListeningSocket) async throws {
-    try await withTaskCancellationHandler {
-      try await withCheckedThrowingContinuation {
-        (continuation: CheckedContinuation<Void, any Error>) in
-        do {
+  ///
+  /// - Throws: when there is no thread to be had, or waiting for clients fails.
+  public func serveClients(on listener: ListeningSocket) async throws(SystemCallError) {
+    let result = await withTaskCancellationHandler {
+      await withCheckedContinuation {
+        (continuation: CheckedContinuation<Result<Void, SystemCallError>, Never>) in
+        do throws(SystemCallError) {
           try DetachedThread.start("vfio-user-run") {
-            continuation.resume(with: Result { try self.run(on: listener) })
+            continuation.resume(
+              returning: Result { () throws(SystemCallError) in try self.run(on: listener) })
           }
         } catch {
-          continuation.resume(throwing: error)
+          continuation.resume(returning: .failure(error))
         }
       }
     } onCancel: {
       stop()
     }
+    try result.get()
   }
 }

@@ -1,9 +1,8 @@
+internal import LinuxPrimitives
 internal import CLinux
 internal import Logging
 internal import Synchronization
 internal import SystemPackage
-package import VFIOUserProtocol
-public import VFIOUserTransport
 
 /// Serves one device to one client at a time.
 ///

@@ -1,6 +1,10 @@
-// What the public API of this module mentions: messages' values (RegionIndex, RegionAccess), sockets (ListeningSocket,
-// MessageSocket), descriptors and system calls (EventFD, OwnedDescriptor, SystemCallError). Whoever imports the module
-// sees these without another import, in the modules above too.
-@_exported import LinuxPrimitives
+// What the public API of this module mentions, so that a device needs no other import. The two modules that are no
+// products are re-exported by type: their other types are not for users.
+@_exported import class LinuxPrimitives.EventFD
+@_exported import enum LinuxPrimitives.MemoryFiles
+@_exported import struct LinuxPrimitives.OwnedDescriptor
+@_exported import struct LinuxPrimitives.SystemCallError
 @_exported import VFIOUserProtocol
-@_exported import VFIOUserTransport
+@_exported import class VFIOUserTransport.ListeningSocket
+@_exported import class VFIOUserTransport.MessageSocket
+@_exported import enum VFIOUserTransport.StreamError

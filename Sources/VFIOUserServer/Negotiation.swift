@@ -1,5 +1,4 @@
 internal import SystemPackage
-internal import VFIOUserProtocol
 
 /// What both sides agreed on in their first messages.
 struct NegotiatedVersion: Equatable, Sendable {

@@ -1,6 +1,4 @@
 public import Logging
-internal import VFIOUserProtocol
-public import LinuxPrimitives
 
 /// What a server lets its clients do, and for how long it waits for them.
 public struct ServerOptions: Sendable {

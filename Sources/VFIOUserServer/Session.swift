@@ -1,8 +1,7 @@
+internal import VFIOUserTransport
 internal import Logging
 internal import Synchronization
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// One client, from its first byte to its last: receives messages, has them served one after the other
 /// in order of arrival, and sends the replies of a burst together.

@@ -1,5 +1,3 @@
-package import VFIOUserTransport
-
 /// One client of a server that is driven step by step, on the thread of the caller, without a listener:
 /// for fuzzing.
 package struct SteppedSession: ~Copyable {

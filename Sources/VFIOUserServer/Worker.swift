@@ -1,6 +1,6 @@
+internal import LinuxPrimitives
 internal import Synchronization
 internal import SystemPackage
-internal import LinuxPrimitives
 
 /// The thread on which a device goes on with what a callback must not wait for: closures, one after
 /// the other, in the order in which they came.

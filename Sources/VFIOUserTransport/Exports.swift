@@ -1,2 +1,2 @@
-// The public API of this module mentions these (OwnedDescriptor, SystemCallError): whoever imports it sees them.
+// Sockets are made of descriptors: whoever uses them sees these.
 @_exported import LinuxPrimitives

@@ -1,4 +1,3 @@
-internal import LinuxPrimitives
 internal import CLinux
 internal import SystemPackage
 internal import VFIOUserProtocol

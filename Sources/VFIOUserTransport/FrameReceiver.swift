@@ -1,5 +1,3 @@
-internal import LinuxPrimitives
-
 /// The receiving half of a connection: reads frames from a socket, each complete within its
 /// deadline.
 public struct FrameReceiver: ~Copyable {

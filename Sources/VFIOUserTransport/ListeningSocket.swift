@@ -1,4 +1,3 @@
-public import LinuxPrimitives
 internal import CLinux
 public import SystemPackage
 

@@ -1,5 +1,3 @@
-internal import LinuxPrimitives
-
 /// The sending half of a connection on which several threads send: the session its replies, others
 /// their own requests.
 ///

@@ -1,4 +1,3 @@
-internal import LinuxPrimitives
 internal import CLinux
 package import SystemPackage
 public import VFIOUserProtocol

@@ -1,4 +1,3 @@
-public import LinuxPrimitives
 internal import SystemPackage
 
 /// Why a connection cannot continue.

@@ -1,3 +1,4 @@
+import LinuxPrimitives
 import ArgumentParser
 import CLinux
 import Logging

@@ -1,10 +1,10 @@
+import LinuxPrimitives
 import ArgumentParser
 import Foundation
 import Glibc
 import Logging
 import NVMeDevice
 import SystemPackage
-import VFIOUserServer
 
 extension DiskOptions {
   /// Opens the files of the disk; on failure removes files created here.

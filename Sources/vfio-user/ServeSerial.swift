@@ -2,7 +2,6 @@ import ArgumentParser
 import Logging
 import SerialDevice
 import SystemPackage
-import VFIOUserServer
 
 /// `vfio-user serve serial`: a 16550A on the PCI bus.
 struct ServeSerial: DeviceCommand {

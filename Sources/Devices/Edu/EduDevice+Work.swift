@@ -1,6 +1,5 @@
 internal import Logging
 internal import SystemPackage
-internal import VFIOUserServer
 
 // What a register write starts happens on the worker of the bus, after the reply: a factorial so that
 // drivers have to wait for it, as on QEMU's device, and a transfer because it may need the client.

@@ -1,6 +1,6 @@
+internal import LinuxPrimitives
 public import Logging
 public import SystemPackage
-public import VFIOUserServer
 
 /// The PCI device on which people learn to write drivers, as QEMU documents it (`docs/specs/edu`).
 ///

@@ -52,7 +52,7 @@ public struct NVMeConfiguration: Sendable {
   /// shadow doorbells, as Linux has them.
   public var busyPoll: Duration = .microseconds(400)
   /// Makes the engine that reads and writes; nil for a ``ThreadPool``.
-  public var makeEngine: (@Sendable () throws -> any StorageEngine)?
+  var makeEngine: (@Sendable () throws -> any StorageEngine)?
   /// Where the disk says what it does.
   public var logger = Logger(label: "nvme")
 

@@ -1,8 +1,8 @@
+internal import LinuxPrimitives
 internal import Logging
 internal import Synchronization
 internal import NVMeProtocol
 public import SystemPackage
-public import VFIOUserServer
 
 /// An NVMe disk (NVM Express 1.4) on the PCI bus.
 ///

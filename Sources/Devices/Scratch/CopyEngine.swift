@@ -1,5 +1,5 @@
+internal import LinuxPrimitives
 internal import SystemPackage
-internal import VFIOUserServer
 
 /// What happens behind the registers: copies, one after the other on the worker of the bus, and
 /// interrupts.

@@ -1,5 +1,4 @@
 internal import SystemPackage
-internal import VFIOUserServer
 
 /// A copy between guest addresses, as the registers describe it.
 struct CopyRequest: Equatable, Sendable {

@@ -1,5 +1,5 @@
-internal import CLinux
 internal import LinuxPrimitives
+internal import CLinux
 
 /// The thread that waits for the descriptor of the doorbell.
 final class DoorbellWatcher: Sendable {

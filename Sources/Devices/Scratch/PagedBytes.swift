@@ -1,5 +1,4 @@
 internal import SystemPackage
-internal import LinuxPrimitives
 
 /// Memory that costs nothing where nobody has written.
 struct PagedBytes: Sendable {

@@ -1,5 +1,5 @@
+internal import LinuxPrimitives
 public import SystemPackage
-public import VFIOUserServer
 
 /// A device for tests and benchmarks, which has one of everything that the framework can do.
 ///

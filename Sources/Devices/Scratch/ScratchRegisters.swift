@@ -1,5 +1,3 @@
-internal import VFIOUserServer
-
 /// BAR 0, one line for each register.
 enum ScratchRegisters {
   /// Bytes of the region.

@@ -1,5 +1,3 @@
-public import VFIOUserServer
-
 /// The far end of the serial port's cable.
 public enum FarEnd: Sendable {
   /// A terminal device that a program like `screen` or `picocom` opens.

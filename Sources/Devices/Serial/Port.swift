@@ -1,5 +1,4 @@
 internal import CLinux
-internal import VFIOUserServer
 
 /// The state protected by the port's lock: the UART, the buffers on both sides of it, and the
 /// cable.

@@ -1,6 +1,6 @@
+internal import LinuxPrimitives
 internal import CLinux
 internal import Logging
-internal import VFIOUserServer
 
 /// The thread that waits for the far end, and the lock that it shares with register accesses.
 ///

@@ -1,7 +1,6 @@
 internal import CLinux
 public import Logging
 public import SystemPackage
-public import VFIOUserServer
 
 /// A serial port on the PCI bus: a ``UART16550`` in an I/O BAR of eight bytes, with INTx and a far
 /// end.

@@ -1,5 +1,5 @@
-public import SystemPackage
 internal import LinuxPrimitives
+public import SystemPackage
 
 /// The beginning and the end of a client, for tasks; a thread of its own waits meanwhile.
 extension Client {

@@ -1,6 +1,5 @@
+internal import LinuxPrimitives
 public import SystemPackage
-public import VFIOUserProtocol
-public import VFIOUserTransport
 
 /// The VMM's side of a connection: finds out what a device has, and drives it.
 ///

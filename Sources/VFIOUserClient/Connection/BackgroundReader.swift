@@ -1,6 +1,6 @@
+internal import LinuxPrimitives
 internal import CLinux
 internal import SystemPackage
-internal import VFIOUserTransport
 
 /// What needs the socket to be read while nobody waits for a reply, and whether a thread sees to it.
 struct BackgroundReader: ~Copyable {

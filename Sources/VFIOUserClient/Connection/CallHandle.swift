@@ -1,6 +1,5 @@
+internal import LinuxPrimitives
 internal import CLinux
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// A command on its way: who waits for its reply, how, and where the reply goes.
 ///

@@ -1,4 +1,3 @@
-internal import VFIOUserProtocol
 internal import LinuxPrimitives
 
 /// The calls of a connection by id.

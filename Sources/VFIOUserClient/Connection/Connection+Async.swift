@@ -1,5 +1,4 @@
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// Calls of tasks: no thread waits, the background reader resumes the task.
 extension Connection {

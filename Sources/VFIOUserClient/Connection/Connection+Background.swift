@@ -1,8 +1,7 @@
+internal import LinuxPrimitives
 internal import CLinux
 internal import Glibc
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// The background reader: reads while nobody else does, sends what the socket did not take, and ends
 /// async calls whose time is up.

@@ -1,6 +1,4 @@
 internal import Synchronization
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 extension Connection {
   /// The connection is lost: everybody who waits hears why, at once.

@@ -1,4 +1,3 @@
-internal import VFIOUserProtocol
 internal import LinuxPrimitives
 
 /// Region accesses: what a VMM does all day, so without any allocation.

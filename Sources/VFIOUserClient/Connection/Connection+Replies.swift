@@ -1,5 +1,4 @@
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// Replies, and who gets them.
 extension Connection {

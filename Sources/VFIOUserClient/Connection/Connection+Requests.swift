@@ -1,7 +1,6 @@
+internal import LinuxPrimitives
 internal import CLinux
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// What the server asks of us. Called by the thread that holds the role of the reader.
 extension Connection {

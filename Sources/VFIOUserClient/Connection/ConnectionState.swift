@@ -1,4 +1,4 @@
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 extension Connection {
   /// All that the lock of a connection guards; `inout State` is the proof that it is held.

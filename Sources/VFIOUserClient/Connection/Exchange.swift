@@ -1,5 +1,4 @@
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// A command and what its reply means, to be carried out by a thread that waits or by a task that
 /// is suspended.

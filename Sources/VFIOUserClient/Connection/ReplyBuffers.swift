@@ -1,4 +1,4 @@
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// What a waiting thread gets: bytes of the payload, and what came with it.
 struct Reply: ~Copyable {

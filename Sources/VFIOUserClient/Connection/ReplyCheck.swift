@@ -1,6 +1,5 @@
+internal import LinuxPrimitives
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// What a reply has to be like, whoever waits for it: a thread, a task or a fence.
 struct ReplyCheck {

@@ -1,6 +1,5 @@
-internal import SystemPackage
-internal import VFIOUserProtocol
 internal import VFIOUserTransport
+internal import SystemPackage
 
 /// Messages on their way to the socket, which go out in the order in which they were appended.
 ///

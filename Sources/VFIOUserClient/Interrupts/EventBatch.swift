@@ -1,5 +1,4 @@
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// Counters of neighbouring vectors that go into one message: all present or all absent.
 struct EventBatch: Sendable {

@@ -1,4 +1,3 @@
-internal import VFIOUserProtocol
 internal import LinuxPrimitives
 
 /// The counters that were set for interrupts, and what was masked; kept to be set again after a

@@ -1,5 +1,3 @@
-internal import VFIOUserProtocol
-
 /// The vectors that are masked, as far as the client has said so itself.
 struct InterruptMasks {
   private var masked: [InterruptIndex: RangeSet<UInt64>] = [:]

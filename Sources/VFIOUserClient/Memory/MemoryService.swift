@@ -1,6 +1,5 @@
-internal import SystemPackage
-internal import VFIOUserProtocol
 internal import LinuxPrimitives
+internal import SystemPackage
 
 /// The memory that is registered with a device, and the answers to its DMA_READ and DMA_WRITE.
 ///

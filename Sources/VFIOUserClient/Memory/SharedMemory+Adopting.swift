@@ -1,7 +1,6 @@
+internal import LinuxPrimitives
 internal import CLinux
 internal import SystemPackage
-internal import VFIOUserProtocol
-public import LinuxPrimitives
 
 /// Memory that somebody else allocated: guest RAM of a VMM, as memfd, on hugetlbfs, or in any other file.
 extension SharedMemory {

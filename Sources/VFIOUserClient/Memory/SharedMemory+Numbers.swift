@@ -1,5 +1,5 @@
-internal import Synchronization
 internal import LinuxPrimitives
+internal import Synchronization
 
 // What a driver shares with a device beside plain data: queues and doorbells, where the order of accesses
 // is all that counts. Numbers are little endian, as the hosts are.

@@ -1,5 +1,4 @@
 internal import SystemPackage
-public import LinuxPrimitives
 
 /// Why memory of others cannot be lent; the description says what to do about it.
 public struct SharedMemoryError: Error, Equatable, Sendable, CustomStringConvertible {

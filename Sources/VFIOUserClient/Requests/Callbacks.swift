@@ -1,5 +1,5 @@
-internal import CLinux
 internal import LinuxPrimitives
+internal import CLinux
 
 /// The callbacks of a client's user that run right now: of interrupts, of the handler of requests, of
 /// the observer of reconnections.

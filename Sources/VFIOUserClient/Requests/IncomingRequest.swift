@@ -1,6 +1,5 @@
-public import SystemPackage
-public import VFIOUserProtocol
 internal import LinuxPrimitives
+public import SystemPackage
 
 /// Something that the server asks of the client, to be answered exactly once.
 ///

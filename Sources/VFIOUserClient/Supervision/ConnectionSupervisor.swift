@@ -1,8 +1,7 @@
+internal import LinuxPrimitives
 internal import CLinux
 internal import Synchronization
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// The connection of a client, which may be replaced by another one when it is lost.
 final class ConnectionSupervisor: Sendable {

@@ -1,6 +1,5 @@
+internal import LinuxPrimitives
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// A connection on which both sides have agreed.
 struct NegotiatedConnection: Sendable {

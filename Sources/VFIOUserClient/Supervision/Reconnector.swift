@@ -1,5 +1,4 @@
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// The thread that waits for losses and undoes them.
 final class Reconnector: Sendable {

@@ -1,6 +1,4 @@
 public import SystemPackage
-public import VFIOUserProtocol
-public import VFIOUserTransport
 
 /// Errors of each reason, of which it is not known where they happened.
 extension ClientError {

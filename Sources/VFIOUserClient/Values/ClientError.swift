@@ -1,12 +1,10 @@
 public import SystemPackage
-public import VFIOUserProtocol
-public import VFIOUserTransport
 
 /// Why an operation of the client failed, and where.
 ///
 /// Errors are equal when their reasons are, wherever they have come from.
 public struct ClientError: Error, Equatable, Sendable {
-  /// What went wrong; there may be more in later versions, so switch with a `default`.
+  /// What went wrong.
   public enum Reason: Equatable, Sendable {
     /// The server answered with an errno; the connection is in order.
     case refused(Command, Errno)
@@ -47,7 +45,7 @@ public struct ClientError: Error, Equatable, Sendable {
   /// Where; a class, since an error is handed on through many places that nothing happens in.
   private let place: Place?
 
-  init(_ reason: Reason) { self.init(reason, nil) }
+  package init(_ reason: Reason) { self.init(reason, nil) }
 
   private init(_ reason: Reason, _ place: Place?) {
     self.reason = reason

@@ -1,6 +1,3 @@
-public import VFIOUserProtocol
-public import LinuxPrimitives
-
 /// What a client proposes, and for how long it waits.
 public struct ClientOptions: Sendable {
   /// What the VERSION message proposes.

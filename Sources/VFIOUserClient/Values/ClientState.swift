@@ -1,5 +1,3 @@
-public import VFIOUserTransport
-
 /// What a client's connection is doing.
 public enum ClientState: Equatable, Sendable {
   /// It works.

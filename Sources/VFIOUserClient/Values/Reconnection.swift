@@ -1,5 +1,3 @@
-public import VFIOUserTransport
-
 /// What a client does when its connection is lost.
 public enum Reconnection: Sendable {
   /// Nothing: every call fails with the reason from then on.

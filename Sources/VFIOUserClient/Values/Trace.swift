@@ -1,6 +1,4 @@
 public import Logging
-public import VFIOUserProtocol
-public import VFIOUserTransport
 
 /// What happens on a connection, at the points that QEMU traces too.
 public enum TraceEvent: Sendable {

@@ -1,6 +1,5 @@
-package import SystemPackage
-package import VFIOUserProtocol
 internal import VFIOUserTransport
+package import SystemPackage
 
 /// What DEVICE_FEATURE can do with one feature.
 ///

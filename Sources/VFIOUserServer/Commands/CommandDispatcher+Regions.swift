@@ -1,6 +1,5 @@
-internal import SystemPackage
-internal import VFIOUserProtocol
 internal import VFIOUserTransport
+internal import SystemPackage
 
 extension CommandDispatcher {
   /// The region of an access; refuses one that leaves its region (`EINVAL`), or is larger than a client is

@@ -1,7 +1,6 @@
+internal import VFIOUserTransport
 internal import Logging
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// A DMA_UNMAP that is answered when the device has let go of its windows, or when that took too long.
 struct PendingUnmap {

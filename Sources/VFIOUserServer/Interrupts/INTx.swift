@@ -1,5 +1,3 @@
-internal import LinuxPrimitives
-
 /// INTx: a level, and who hears of it.
 ///
 /// Raising it signals once and masks itself (`VFIO_IRQ_INFO_AUTOMASKED`); each UNMASK, and a newly set

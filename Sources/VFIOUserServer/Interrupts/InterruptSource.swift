@@ -1,5 +1,3 @@
-internal import VFIOUserProtocol
-
 /// A reason for a device to interrupt, delivered by what the guest has switched on: MSI-X, else MSI, else
 /// INTx.
 ///

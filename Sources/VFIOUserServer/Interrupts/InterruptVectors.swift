@@ -1,5 +1,3 @@
-internal import LinuxPrimitives
-
 /// The vectors of one index (MSI, MSI-X, ERR or REQ): who hears of each, and what keeps it back.
 ///
 /// A vector is kept back by the client (SET_IRQS), by the guest (mask bits, or the MSI-X table), or with

@@ -1,5 +1,3 @@
-internal import VFIOUserProtocol
-
 // What the guest does: the command register, the capabilities, and the MSI-X table in its BAR.
 
 extension Interrupts {

@@ -1,4 +1,3 @@
-public import VFIOUserProtocol
 internal import LinuxPrimitives
 
 /// The interrupts of a device and the eventfds by which the client hears of them.

@@ -1,5 +1,5 @@
-internal import CLinux
 internal import LinuxPrimitives
+internal import CLinux
 
 /// Waits for a client's kernel to unmask INTx (SET_IRQS with UNMASK and an eventfd), on a thread of
 /// its own, which exists only from then until the eventfd is taken away or the client goes.

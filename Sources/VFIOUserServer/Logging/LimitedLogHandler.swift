@@ -1,5 +1,5 @@
-package import Logging
 internal import LinuxPrimitives
+package import Logging
 
 /// Passes on a bounded number of lines in a time to another handler, and says how many it left out.
 ///

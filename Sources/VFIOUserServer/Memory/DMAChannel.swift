@@ -1,8 +1,7 @@
+internal import VFIOUserTransport
 internal import CLinux
 internal import Logging
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// The way to memory that a client does not share: DMA_READ and DMA_WRITE, one channel for each
 /// connection.

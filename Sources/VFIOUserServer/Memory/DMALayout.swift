@@ -1,5 +1,3 @@
-internal import VFIOUserProtocol
-
 /// How a client lays out DMA_READ and DMA_WRITE.
 ///
 /// The specification has a count of 64 bits and the data at 16. QEMU's first releases with vfio-user

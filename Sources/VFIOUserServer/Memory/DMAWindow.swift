@@ -1,6 +1,5 @@
-internal import Synchronization
-internal import VFIOUserProtocol
 internal import LinuxPrimitives
+internal import Synchronization
 
 /// A window of client memory.
 ///

@@ -1,5 +1,5 @@
+internal import LinuxPrimitives
 package import SystemPackage
-package import LinuxPrimitives
 
 // DMA_UNMAP in steps, none of which waits: it starts, and ends or is given up later. All of it runs on the
 // session's thread, which alone changes the map.

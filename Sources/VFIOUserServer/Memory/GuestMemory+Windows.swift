@@ -1,7 +1,6 @@
+internal import LinuxPrimitives
 internal import CLinux
 package import SystemPackage
-package import VFIOUserProtocol
-package import LinuxPrimitives
 
 // Windows change on the thread of the session only; everybody else just looks.
 

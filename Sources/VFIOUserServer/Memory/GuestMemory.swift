@@ -1,8 +1,7 @@
+internal import LinuxPrimitives
 internal import CLinux
 internal import SystemPackage
 internal import Synchronization
-internal import VFIOUserProtocol
-internal import LinuxPrimitives
 
 /// The memory of the client, as far as it lets the device reach it.
 ///

@@ -1,5 +1,4 @@
 public import Glibc
-internal import VFIOUserProtocol
 
 /// A piece of a scatter list.
 public struct GuestRange: Equatable, Sendable {

@@ -1,4 +1,3 @@
-internal import VFIOUserProtocol
 internal import LinuxPrimitives
 
 // Numbers are little endian, like the hosts that run a VMM with vfio-user.

@@ -1,4 +1,3 @@
-internal import VFIOUserProtocol
 internal import LinuxPrimitives
 
 /// Access to the memory of one client, from any thread, until that client goes or the device is reset.

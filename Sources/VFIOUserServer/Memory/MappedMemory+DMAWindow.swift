@@ -1,6 +1,5 @@
-internal import SystemPackage
-internal import VFIOUserProtocol
 internal import LinuxPrimitives
+internal import SystemPackage
 
 extension MappedMemory {
   /// Maps what a client's request says; the descriptor is closed, the mapping does not need it.

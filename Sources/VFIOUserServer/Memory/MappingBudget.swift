@@ -1,6 +1,6 @@
+internal import LinuxPrimitives
 internal import CLinux
 internal import SystemPackage
-internal import LinuxPrimitives
 
 /// How much of what the process has only once its clients may take with memory that they lend: address space,
 /// and mappings, of which the kernel allows a process 65,530 (`vm.max_map_count`).

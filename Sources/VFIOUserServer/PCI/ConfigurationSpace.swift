@@ -1,6 +1,5 @@
-internal import SystemPackage
-internal import VFIOUserProtocol
 internal import LinuxPrimitives
+internal import SystemPackage
 
 /// The space by which software finds and switches a PCI device, readable and writable at any offset
 /// and width.

@@ -1,5 +1,3 @@
-internal import VFIOUserProtocol
-
 extension PCIDescription {
   /// Bytes that an expansion ROM may have.
   static let sizesOfROM = 1...16 << 20

@@ -1,6 +1,3 @@
-public import VFIOUserProtocol
-public import LinuxPrimitives
-
 extension PCIDescription {
   /// What is wrong with a description.
   ///

@@ -1,3 +1,5 @@
+internal import LinuxPrimitives
+
 /// Where everything of a description goes, computed and checked once.
 struct PCILayout: Sendable {
   /// A capability and the offset of its header.

@@ -1,5 +1,3 @@
-public import VFIOUserProtocol
-
 /// Who answers accesses to a region.
 public enum RegionBacking: Equatable, Sendable {
   /// The device: every access calls it.

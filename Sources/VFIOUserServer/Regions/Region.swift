@@ -1,5 +1,3 @@
-internal import VFIOUserProtocol
-
 /// A region as it is served: which of its bytes belong to whom.
 final class Region: Sendable {
   /// Who answers for a part.

@@ -1,5 +1,5 @@
-public import SystemPackage
 internal import LinuxPrimitives
+public import SystemPackage
 
 /// A number that is loaded from and stored to shared memory as a whole: `UInt8` to `UInt64`.
 ///

@@ -1,6 +1,6 @@
+internal import LinuxPrimitives
 internal import CLinux
 public import SystemPackage
-internal import LinuxPrimitives
 
 /// Memory behind a region: a file of ours that clients may map, and use without a message.
 ///

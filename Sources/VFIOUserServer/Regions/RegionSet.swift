@@ -1,5 +1,3 @@
-internal import VFIOUserProtocol
-
 /// All regions of a device, by index.
 struct RegionSet: Sendable {
   private let regions: [Region]

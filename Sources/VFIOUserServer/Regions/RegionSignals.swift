@@ -1,5 +1,4 @@
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// The descriptors by which parts of regions signal without a message.
 final class RegionIOEvents: Sendable {

@@ -1,5 +1,5 @@
-public import SystemPackage
 internal import LinuxPrimitives
+public import SystemPackage
 
 /// The registers of a region, and what they hold.
 ///

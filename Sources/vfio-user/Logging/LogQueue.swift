@@ -1,6 +1,6 @@
+import LinuxPrimitives
 import CLinux
 import Glibc
-import LinuxPrimitives
 
 /// A queue of lines for standard error.
 ///

@@ -1,7 +1,6 @@
 import ArgumentParser
 import Foundation
 import NVMeDriver
-import NVMeProtocol
 
 /// `vfio-user nvme identify`: describes a disk.
 struct NVMeIdentify: ParsableCommand {

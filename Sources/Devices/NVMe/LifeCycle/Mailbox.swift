@@ -1,7 +1,7 @@
+internal import LinuxPrimitives
 internal import DequeModule
 internal import NVMeProtocol
 internal import Synchronization
-internal import VFIOUserServer
 
 /// What other threads leave for the controller's thread: orders of the host, requests that are done.
 final class Mailbox: StorageReceiver {

@@ -1,5 +1,5 @@
-internal import NVMeProtocol
 internal import LinuxPrimitives
+internal import NVMeProtocol
 
 /// The values of features: in use, as a new controller has them, and saved (NVMe 1.4, section 5.21).
 ///

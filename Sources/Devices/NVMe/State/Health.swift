@@ -1,5 +1,5 @@
-internal import NVMeProtocol
 internal import LinuxPrimitives
+internal import NVMeProtocol
 
 /// What the SMART log counts (NVMe 1.4, section 5.14.1.2).
 struct HealthCounters {

@@ -1,5 +1,4 @@
 internal import Glibc
-internal import LinuxPrimitives
 
 /// Formats of files that hold a disk inside, and are none themselves: what a guest found there would be the container.
 public enum ImageFormat: String, CaseIterable, Sendable {

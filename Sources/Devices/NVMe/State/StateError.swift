@@ -1,5 +1,4 @@
 public import SystemPackage
-public import LinuxPrimitives
 
 /// Why the state of a disk cannot be had, so that the disk cannot be served as the guest left it.
 public enum StateError: Error, Equatable, Sendable, CustomStringConvertible {

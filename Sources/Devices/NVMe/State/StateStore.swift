@@ -1,6 +1,6 @@
+internal import LinuxPrimitives
 internal import Logging
 public import SystemPackage
-internal import LinuxPrimitives
 
 /// What is kept of one image, in a file of its own that this process holds open and locked from the start to the end.
 ///

@@ -1,5 +1,5 @@
-internal import Synchronization
 internal import LinuxPrimitives
+internal import Synchronization
 
 /// The generation of a controller: the number of resets so far, and how far the controller's thread has followed.
 ///

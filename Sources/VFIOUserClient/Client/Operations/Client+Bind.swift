@@ -1,6 +1,3 @@
-public import VFIOUserProtocol
-internal import LinuxPrimitives
-
 /// Interrupts as callbacks.
 extension Client {
   /// Sets up a vector and calls back each time it is signalled.

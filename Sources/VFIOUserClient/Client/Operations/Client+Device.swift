@@ -1,5 +1,3 @@
-public import VFIOUserProtocol
-
 extension Client {
   /// What the device has (`VFIO_USER_DEVICE_GET_INFO`).
   ///

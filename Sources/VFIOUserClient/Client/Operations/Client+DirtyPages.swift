@@ -1,5 +1,3 @@
-public import VFIOUserProtocol
-
 /// Which pages of memory a device has written to (specification, "DMA logging").
 extension Client {
   /// Has the device note which pages it writes to (`VFIO_DEVICE_FEATURE_DMA_LOGGING_START`).

@@ -1,5 +1,4 @@
 internal import SystemPackage
-public import VFIOUserProtocol
 
 extension Client {
   /// Whether the device knows a feature, and these methods of it (`VFIO_USER_DEVICE_FEATURE`, probing).

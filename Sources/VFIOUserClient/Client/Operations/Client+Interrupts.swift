@@ -1,5 +1,4 @@
-public import VFIOUserProtocol
-public import LinuxPrimitives
+internal import LinuxPrimitives
 
 extension Client {
   /// Has an interrupt signalled through a counter, or through none any more.

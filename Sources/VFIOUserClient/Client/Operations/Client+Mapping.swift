@@ -1,5 +1,3 @@
-public import VFIOUserProtocol
-
 extension Client {
   /// Maps what the device lets us map of a region, or shares what is mapped of it already.
   ///

@@ -1,5 +1,3 @@
-public import VFIOUserProtocol
-
 extension Client {
   /// Lets the device reach memory of ours (`VFIO_USER_DMA_MAP`).
   ///

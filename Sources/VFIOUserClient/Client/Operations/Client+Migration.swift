@@ -1,5 +1,3 @@
-public import VFIOUserProtocol
-
 /// Saving a device's state and loading it elsewhere (specification, "Migration").
 extension Client {
   /// Which states beyond the basic ones the device knows (`VFIO_DEVICE_FEATURE_MIGRATION`).

@@ -1,5 +1,3 @@
-internal import VFIOUserProtocol
-
 /// Bits of the command register in a device's configuration space (PCI Local Bus Specification 3.0, 6.2.2).
 public struct PCICommand: OptionSet, Hashable, Sendable {
   /// The register.

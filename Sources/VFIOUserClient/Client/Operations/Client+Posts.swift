@@ -1,4 +1,3 @@
-public import VFIOUserProtocol
 internal import LinuxPrimitives
 
 /// Writes that nobody waits for: the device's refusal, if there is one, is not heard of.

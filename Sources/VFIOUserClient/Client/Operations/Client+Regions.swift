@@ -1,4 +1,3 @@
-public import VFIOUserProtocol
 internal import LinuxPrimitives
 
 extension Client {

@@ -1,6 +1,3 @@
-internal import VFIOUserProtocol
-public import LinuxPrimitives
-
 /// The interrupt pin (INTx) in the hands of somebody who waits for it: signalled once, it masks itself
 /// until it is unmasked, and is signalled again then if its level is still high.
 public final class INTx: Sendable {

@@ -1,6 +1,5 @@
-internal import Synchronization
-public import VFIOUserProtocol
 internal import LinuxPrimitives
+internal import Synchronization
 
 /// The parts of a region that the device lets us map, in this process's memory: reading and writing
 /// them costs no message.

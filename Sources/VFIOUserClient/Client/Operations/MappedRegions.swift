@@ -1,4 +1,3 @@
-internal import VFIOUserProtocol
 internal import LinuxPrimitives
 
 /// The mapped regions of a client, each for as long as somebody holds it.

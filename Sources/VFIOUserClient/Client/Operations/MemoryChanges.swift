@@ -1,6 +1,5 @@
-internal import SystemPackage
-public import VFIOUserProtocol
 internal import LinuxPrimitives
+internal import SystemPackage
 
 /// Changes of windows that are under way; see `Client.transaction`.
 public struct MemoryChanges {

@@ -1,4 +1,3 @@
-public import VFIOUserProtocol
 internal import LinuxPrimitives
 
 /// A region of a device, as the device describes it.

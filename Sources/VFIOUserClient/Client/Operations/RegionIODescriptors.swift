@@ -1,5 +1,4 @@
-public import VFIOUserProtocol
-public import LinuxPrimitives
+internal import LinuxPrimitives
 
 /// The parts of a region whose accesses reach the device through descriptors instead of messages, for a
 /// VMM to install in its hypervisor or to use itself.
