@@ -1,4 +1,4 @@
-// swift-tools-version: 6.2
+// swift-tools-version: 6.2.3
 import PackageDescription
 
 /// Every target of the package is built with these: nothing unsafe goes unmarked, nothing is a mere warning.

@@ -3,6 +3,7 @@ public import Logging
 /// What kind of disk to be.
 public struct NVMeConfiguration: Sendable {
   /// How the host rings doorbells.
+  @nonexhaustive
   public enum DoorbellMode: String, CaseIterable, Sendable {
     /// Each write is a message; the controller sleeps when there is nothing to do.
     case trapped

@@ -11,6 +11,7 @@ public import SystemPackage
 /// the client's memory where that is mapped.
 public final class NVMeDevice: Device {
   /// Why a disk cannot be made.
+  @nonexhaustive
   public enum ValidationError: Error, Equatable, Sendable {
     /// A number is out of its range.
     case outOfRange(what: String, value: Int, range: ClosedRange<Int>)

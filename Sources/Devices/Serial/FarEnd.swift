@@ -1,4 +1,5 @@
 /// The far end of the serial port's cable.
+@nonexhaustive
 public enum FarEnd: Sendable {
   /// A terminal device that a program like `screen` or `picocom` opens.
   case pseudoTerminal(PseudoTerminal)

@@ -12,6 +12,7 @@ public import SystemPackage
 /// not empty: a far end that does not read makes the guest wait, and vice versa.
 public final class SerialDevice: Device {
   /// When bytes from the far end are put into the receive FIFO.
+  @nonexhaustive
   public enum InputPolicy: Sendable {
     /// While the guest asserts DTR or RTS, as drivers do while the port is open.
     ///

@@ -5,6 +5,7 @@ public import SystemPackage
 /// Errors are equal when their reasons are, wherever they have come from.
 public struct ClientError: Error, Equatable, Sendable {
   /// What went wrong.
+  @nonexhaustive
   public enum Reason: Equatable, Sendable {
     /// The server answered with an errno; the connection is in order.
     case refused(Command, Errno)

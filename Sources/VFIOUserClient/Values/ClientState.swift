@@ -1,4 +1,5 @@
 /// What a client's connection is doing.
+@nonexhaustive
 public enum ClientState: Equatable, Sendable {
   /// It works.
   case connected

@@ -1,4 +1,5 @@
 /// What a client does when its connection is lost.
+@nonexhaustive
 public enum Reconnection: Sendable {
   /// Nothing: every call fails with the reason from then on.
   case off
@@ -33,6 +34,7 @@ public struct ReconnectionPolicy: Sendable {
   public var observer: (@Sendable (ReconnectionEvent) -> Void)?
 
   /// What becomes of calls that come while the connection is lost.
+  @nonexhaustive
   public enum CallsMeanwhile: Sendable {
     /// They wait for the connection, no longer than their own time-out.
     case wait
@@ -45,6 +47,7 @@ public struct ReconnectionPolicy: Sendable {
 }
 
 /// What an observer hears.
+@nonexhaustive
 public enum ReconnectionEvent: Sendable {
   /// The connection was lost.
   case lost(StreamError)

@@ -1,6 +1,7 @@
 public import Logging
 
 /// What happens on a connection, at the points that QEMU traces too.
+@nonexhaustive
 public enum TraceEvent: Sendable {
   /// A command or an answer of ours was handed to the socket (`vfio_user_send_write`).
   case sent(id: UInt16, Command, size: Int)

@@ -3,6 +3,7 @@ public import SystemPackage
 /// Why an access to the client's memory failed.
 ///
 /// Bytes in front of the address that an error names may have been transferred.
+@nonexhaustive
 public enum MemoryError: Error, Equatable, Sendable {
   /// The client that the access was made for has gone, or the device was reset since.
   case stale

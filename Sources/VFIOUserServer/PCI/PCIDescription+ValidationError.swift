@@ -2,6 +2,7 @@ extension PCIDescription {
   /// What is wrong with a description.
   ///
   /// Found when the server is made, never in front of a guest.
+  @nonexhaustive
   public enum ValidationError: Error, Equatable, Sendable {
     /// There are registers 0 to 5.
     case noSuchBAR(Int)

@@ -1,4 +1,5 @@
 /// Who answers accesses to a region.
+@nonexhaustive
 public enum RegionBacking: Equatable, Sendable {
   /// The device: every access calls it.
   case callbacks
@@ -14,6 +15,7 @@ public enum RegionBacking: Equatable, Sendable {
   case memoryAreas([Range<UInt64>], notifying: Bool = false)
 
   /// What a client may map of a region of memory.
+  @nonexhaustive
   public enum Mappable: Equatable, Sendable {
     /// All of it.
     case everything

@@ -2,6 +2,7 @@ extension RegisterFile {
   /// What is wrong with a list of registers.
   ///
   /// Found when the file is made, never in front of a guest.
+  @nonexhaustive
   public enum ValidationError: Error, Equatable, Sendable, CustomStringConvertible {
     /// Two registers want the same byte.
     case overlap(String, at: Int, with: String, from: Int)

@@ -1,6 +1,7 @@
 public import SystemPackage
 
 /// Why the state of a disk cannot be had, so that the disk cannot be served as the guest left it.
+@nonexhaustive
 public enum StateError: Error, Equatable, Sendable, CustomStringConvertible {
   /// There is something else at its path.
   case foreign(FilePath)
