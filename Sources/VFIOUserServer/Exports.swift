@@ -1,4 +1,4 @@
-// What the public API of this module mentions, so that a device needs no other import. The two modules that are no
+// What the public API of this module mentions, so that a device needs no other import of ours. The two modules that are no
 // products are re-exported by type: their other types are not for users.
 @_exported import class LinuxPrimitives.EventFD
 @_exported import enum LinuxPrimitives.MemoryFiles
