@@ -1,4 +1,4 @@
-// swift-tools-version: 6.2
+// swift-tools-version: 6.2.3
 import PackageDescription
 
 /// Every target of the package is built with these: nothing unsafe goes unmarked, nothing is a mere warning.
@@ -33,7 +33,6 @@ let package = Package(
   products: [
     .library(name: "VFIOUser", targets: ["VFIOUser"]),
     .library(name: "VFIOUserProtocol", targets: ["VFIOUserProtocol"]),
-    .library(name: "VFIOUserTransport", targets: ["VFIOUserTransport"]),
     .library(name: "VFIOUserServer", targets: ["VFIOUserServer"]),
     .library(name: "VFIOUserClient", targets: ["VFIOUserClient"]),
     .library(name: "VFIOUserProgram", targets: ["VFIOUserProgram"]),
@@ -56,46 +55,45 @@ let package = Package(
     .target(name: "CLinux"),
     room("VFIOUserProtocol", []),
     room("NVMeProtocol", []),
-    room("VFIOUserTransport", ["VFIOUserProtocol", "CLinux", system]),
-    room("KernelRing", ["VFIOUserTransport", "CLinux", system]),
-    room("VFIOUserServer", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging]),
-    room("VFIOUserClient", ["VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging]),
+    room("LinuxPrimitives", ["CLinux", system]),
+    room("KernelRing", ["LinuxPrimitives", "CLinux", system]),
+    room("VFIOUserTransport", ["LinuxPrimitives", "VFIOUserProtocol", "CLinux", system]),
     room(
-      "VFIOUser",
-      ["VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol", system]),
+      "VFIOUserServer",
+      ["VFIOUserTransport", "LinuxPrimitives", "VFIOUserProtocol", "CLinux", system, logging]),
+    room(
+      "VFIOUserClient",
+      ["VFIOUserTransport", "LinuxPrimitives", "VFIOUserProtocol", "CLinux", system, logging]),
+    room("VFIOUser", ["VFIOUserServer", "VFIOUserClient", system]),
     room(
       "VFIOUserProgram",
       [
-        "VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging,
+        "VFIOUserServer", "VFIOUserTransport", "LinuxPrimitives", "CLinux", system, logging,
         arguments,
       ]),
-    room("VFIOUserTesting", ["VFIOUserServer", "VFIOUserClient", "VFIOUserTransport"]),
-    room(
-      "NVMeDriver",
-      ["NVMeProtocol", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol", "CLinux"]),
+    room("VFIOUserTesting", ["VFIOUserServer", "VFIOUserClient"]),
+    room("NVMeDriver", ["NVMeProtocol", "VFIOUserClient", "LinuxPrimitives", "CLinux"]),
     room(
       "SerialDevice", path: "Sources/Devices/Serial",
-      [
-        "VFIOUserServer", "VFIOUserTransport", "CLinux", system, logging,
-      ]),
+      ["VFIOUserServer", "LinuxPrimitives", "CLinux", system, logging]),
     room(
       "EduDevice", path: "Sources/Devices/Edu",
-      ["VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol", system, logging]),
+      ["VFIOUserServer", "LinuxPrimitives", system, logging]),
     room(
       "ScratchDevice", path: "Sources/Devices/Scratch",
-      ["VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol", "CLinux", system, logging]),
+      ["VFIOUserServer", "LinuxPrimitives", "CLinux", system, logging]),
     room(
       "NVMeDevice", path: "Sources/Devices/NVMe",
       [
-        "NVMeProtocol", "KernelRing", "VFIOUserServer", "VFIOUserProtocol", "VFIOUserTransport",
-        "CLinux", system, logging, deques,
+        "NVMeProtocol", "KernelRing", "VFIOUserServer", "LinuxPrimitives", "CLinux", system,
+        logging, deques,
       ]),
     .executableTarget(
       name: "vfio-user",
       dependencies: [
-        "VFIOUserProgram", "VFIOUserServer", "VFIOUserClient", "SerialDevice", "EduDevice",
-        "ScratchDevice", "NVMeDevice", "NVMeDriver", "NVMeProtocol", "KernelRing", "CLinux", system,
-        logging, arguments,
+        "VFIOUserProgram", "VFIOUserServer", "VFIOUserClient", "LinuxPrimitives", "SerialDevice",
+        "EduDevice", "ScratchDevice", "NVMeDevice", "NVMeDriver", "NVMeProtocol", "KernelRing",
+        "CLinux", system, logging, arguments,
       ],
       swiftSettings: settings),
     .target(
@@ -121,7 +119,8 @@ let package = Package(
       ]),
     .target(name: "SystemCallFilter", path: "Tests/SystemCallFilter"),
     .target(name: "HostileFiles", path: "Tests/HostileFiles"),
-    tests("KernelRingTests", ["KernelRing", "VFIOUserTransport", "CLinux", "SystemCallFilter"]),
+    tests("LinuxPrimitivesTests", ["LinuxPrimitives", "CLinux"]),
+    tests("KernelRingTests", ["KernelRing", "LinuxPrimitives", "CLinux", "SystemCallFilter"]),
     tests(
       "VFIOUserServerTests",
       [

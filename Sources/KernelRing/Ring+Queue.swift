@@ -1,11 +1,11 @@
 internal import CLinux
-public import Glibc
+package import Glibc
 internal import Synchronization
-public import SystemPackage
+package import SystemPackage
 
 extension Ring {
   /// Maximum number of slices in one operation (`IOV_MAX`).
-  public static let maxSlices = 1024
+  package static let maxSlices = 1024
 
   /// Queues a `preadv`.
   ///
@@ -19,7 +19,7 @@ extension Ring {
   /// - Throws: ``RingError/full(limit:)``, ``RingError/tooManySlices(_:limit:)``,
   ///   ``RingError/outOfRange(offset:length:)``.
   @unsafe
-  public func read(
+  package func read(
     _ file: FileDescriptor, into slices: UnsafeBufferPointer<iovec>, at offset: UInt64, id: UInt64
   ) throws(RingError) {
     try unsafe check(slices, offset)
@@ -32,7 +32,7 @@ extension Ring {
   ///
   /// - Parameter isDurable: whether the data must be on stable storage on completion (`RWF_DSYNC`).
   @unsafe
-  public func write(
+  package func write(
     _ file: FileDescriptor, from slices: UnsafeBufferPointer<iovec>, at offset: UInt64, id: UInt64,
     isDurable: Bool = false
   ) throws(RingError) {
@@ -46,7 +46,7 @@ extension Ring {
   /// Queues an `fdatasync`, or an `fsync`.
   ///
   /// It covers the writes that had completed when it was submitted, but not those still in flight.
-  public func sync(
+  package func sync(
     _ file: FileDescriptor, dataOnly: Bool = true, id: UInt64
   ) throws(RingError) {
     try checkRoom()
@@ -54,7 +54,7 @@ extension Ring {
   }
 
   /// How a range is made to read as zeros.
-  public enum Clearing: Sendable {
+  package enum Clearing: Sendable {
     /// Deallocate the blocks (`FALLOC_FL_PUNCH_HOLE`).
     case hole
     /// Keep the blocks allocated (`FALLOC_FL_ZERO_RANGE`).
@@ -71,7 +71,7 @@ extension Ring {
   ///   - id: returned with the completion.
   /// - Throws: ``RingError/outOfRange(offset:length:)`` if the range is empty or cannot exist in a
   ///   file.
-  public func clear(
+  package func clear(
     _ file: FileDescriptor, at offset: UInt64, length: UInt64, _ clearing: Clearing, id: UInt64
   ) throws(RingError) {
     let (end, wraps) = offset.addingReportingOverflow(length)
@@ -85,7 +85,7 @@ extension Ring {
   }
 
   /// Queues a no-op, to wake a thread that waits for completions.
-  public func nothing(id: UInt64) throws(RingError) {
+  package func nothing(id: UInt64) throws(RingError) {
     try checkRoom()
     try note(unsafe clinux_ring_nop(ring, id))
   }

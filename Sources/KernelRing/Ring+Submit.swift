@@ -1,7 +1,7 @@
 internal import CLinux
 internal import Synchronization
 internal import SystemPackage
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 extension Ring {
   /// Submits all queued operations in one system call.
@@ -12,7 +12,7 @@ extension Ring {
   /// - Throws: ``RingError/system(_:)`` with `EAGAIN` if the kernel currently has no memory for
   ///   them.
   @discardableResult
-  public func submit(waitingFor least: Int = 0) throws(RingError) -> Int {
+  package func submit(waitingFor least: Int = 0) throws(RingError) -> Int {
     guard queued > 0 || least > 0 else { return 0 }
     let result = unsafe clinux_ring_submit(ring, UInt32(max(0, min(least, inFlight))))
     do throws(SystemCallError) {
@@ -29,7 +29,7 @@ extension Ring {
   /// - Parameter body: called with the id of each operation.
   /// - Returns: the number of operations removed.
   @discardableResult
-  public func withdraw(_ body: (UInt64) -> Void) -> Int {
+  package func withdraw(_ body: (UInt64) -> Void) -> Int {
     var total = 0
     while queued > 0 {
       var id: UInt64 = 0
@@ -43,7 +43,7 @@ extension Ring {
   }
 
   /// Waits until a completion can be reaped, or for a signal; callable from any thread.
-  public func wait() throws(RingError) {
+  package func wait() throws(RingError) {
     do throws(SystemCallError) {
       _ = try checked("io_uring_enter", clinux_ring_wait(descriptor))
     } catch {
@@ -55,7 +55,7 @@ extension Ring {
   ///
   /// - Returns: the number of completions.
   @discardableResult
-  public func take(_ body: (RingCompletion) -> Void) -> Int {
+  package func take(_ body: (RingCompletion) -> Void) -> Int {
     var total = 0
     var isEmpty = false
     while !isEmpty {

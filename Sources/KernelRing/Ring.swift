@@ -2,7 +2,7 @@ internal import CLinux
 internal import Glibc
 internal import Synchronization
 internal import SystemPackage
-public import VFIOUserTransport
+package import LinuxPrimitives
 
 /// Asynchronous file operations with io_uring.
 ///
@@ -16,19 +16,19 @@ public import VFIOUserTransport
 /// For files in the page cache, plain `preadv` and `pwritev` are as fast. With direct I/O, where
 /// each call would wait for the disk, a ring keeps many operations in flight from one thread.
 @safe
-public struct Ring: ~Copyable, @unchecked Sendable {
+package struct Ring: ~Copyable, @unchecked Sendable {
   // Sound: created in `init`, destroyed in `deinit`; submitting and reaping touch different parts
   // of it.
   let ring: OpaquePointer
   /// Maximum number of operations in flight.
-  public let capacity: Int
+  package let capacity: Int
   let underWay = Atomic<Int>(0)
 
   /// Creates a ring for at least `entries` operations in flight.
   ///
   /// - Parameter entries: from 1 to 4096; the kernel rounds up to a power of two.
   /// - Throws: ``RingError/unavailable(_:)``.
-  public init(entries: Int) throws(RingError) {
+  package init(entries: Int) throws(RingError) {
     precondition(1...4096 ~= entries, "a ring of \(entries) entries")
     var created: OpaquePointer?
     let result = unsafe clinux_ring_create(UInt32(entries), &created)
@@ -47,7 +47,7 @@ public struct Ring: ~Copyable, @unchecked Sendable {
   }
 
   /// Why this process cannot create a ring; nil if it can.
-  public static var unavailability: RingError? {
+  package static var unavailability: RingError? {
     do throws(RingError) {
       _ = try Ring(entries: 1)
       return nil
@@ -57,16 +57,16 @@ public struct Ring: ~Copyable, @unchecked Sendable {
   }
 
   /// Number of operations queued whose completions have not been reaped.
-  public var inFlight: Int { underWay.load(ordering: .acquiring) }
+  package var inFlight: Int { underWay.load(ordering: .acquiring) }
 
   /// Number of operations queued but not submitted.
-  public var queued: Int { Int(unsafe clinux_ring_queued(ring)) }
+  package var queued: Int { Int(unsafe clinux_ring_queued(ring)) }
 
   /// The ring's descriptor, readable while completions can be reaped; lent, for `poll`.
-  public var descriptor: Int32 { unsafe clinux_ring_descriptor(ring) }
+  package var descriptor: Int32 { unsafe clinux_ring_descriptor(ring) }
 
   /// Registers an eventfd to be signalled on each completion, or unregisters it.
-  public func notify(_ counter: EventFD?) throws(RingError) {
+  package func notify(_ counter: EventFD?) throws(RingError) {
     let result = unsafe clinux_ring_notify(ring, counter?.descriptor.number ?? -1)
     do throws(SystemCallError) {
       _ = try checked("io_uring_register", result)

@@ -1,11 +1,11 @@
-public import SystemPackage
+package import SystemPackage
 
 /// The completion of an operation.
-public struct RingCompletion: Equatable, Sendable {
+package struct RingCompletion: Equatable, Sendable {
   /// The id that the operation was queued with.
-  public let id: UInt64
+  package let id: UInt64
   /// Number of bytes, zero, or a negated errno.
-  public let result: Int32
+  package let result: Int32
 
   init(id: UInt64, result: Int32) {
     self.id = id
@@ -13,8 +13,8 @@ public struct RingCompletion: Equatable, Sendable {
   }
 
   /// The error, nil on success.
-  public var failure: Errno? { result < 0 ? Errno(rawValue: 0 &- result) : nil }
+  package var failure: Errno? { result < 0 ? Errno(rawValue: 0 &- result) : nil }
 
   /// Number of bytes transferred; fewer than requested at the end of a file.
-  public var byteCount: Int { Int(max(result, 0)) }
+  package var byteCount: Int { Int(max(result, 0)) }
 }

@@ -1,7 +1,7 @@
-public import VFIOUserTransport
+package import LinuxPrimitives
 
 /// Why a ring cannot be created or rejects an operation.
-public enum RingError: Error, Equatable, Sendable, CustomStringConvertible {
+package enum RingError: Error, Equatable, Sendable, CustomStringConvertible {
   /// The kernel's io_uring is missing or too old (`ENOSYS`), or not permitted (`EPERM`, as in most
   /// containers).
   ///
@@ -17,7 +17,7 @@ public enum RingError: Error, Equatable, Sendable, CustomStringConvertible {
   case system(SystemCallError)
 
   /// A description for messages.
-  public var description: String {
+  package var description: String {
     switch self {
     case .unavailable(let failure): "io_uring is not available: \(failure)"
     case .full(let limit): "\(limit) operations are under way, the ring holds no more"

@@ -1,6 +1,3 @@
-public import VFIOUserClient
-internal import VFIOUserTransport
-
 /// Memory shared with a device, allocated in whole pages.
 public final class DMAArena {
   /// Size of a page in bytes.

@@ -1,5 +1,3 @@
-public import NVMeProtocol
-
 /// A buffer for the data of commands, with its PRP list written once.
 public struct DataBuffer: Sendable {
   /// The data.

@@ -1,5 +1,4 @@
-public import NVMeProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 extension NVMeController {
   /// Default timeout of a command.

@@ -1,8 +1,5 @@
+internal import LinuxPrimitives
 internal import CLinux
-public import NVMeProtocol
-internal import VFIOUserClient
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 extension NVMeController {
   /// Resets the controller and enables it with empty admin queues.

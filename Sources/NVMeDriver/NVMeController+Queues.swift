@@ -1,5 +1,3 @@
-public import NVMeProtocol
-
 extension NVMeController {
   /// Maximum number of entries of an I/O queue (CAP.MQES).
   public var maxEntries: Int { Int(capabilities.maximumQueueEntriesZeroBased) + 1 }

@@ -1,8 +1,3 @@
-public import NVMeProtocol
-public import VFIOUserClient
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
-
 /// An NVMe controller behind a vfio-user socket, driven without a virtual machine.
 ///
 /// For tools and tests: one thread at a time, contiguous queues, pages of 4096 bytes. Any register

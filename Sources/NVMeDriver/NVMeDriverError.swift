@@ -1,8 +1,5 @@
-public import NVMeProtocol
-public import VFIOUserClient
-public import VFIOUserTransport
-
 /// Why an operation of the NVMe driver failed.
+@nonexhaustive
 public enum NVMeDriverError: Error, Equatable, Sendable {
   /// An operation on the connection to the device failed.
   case client(ClientError)

@@ -1,5 +1,3 @@
-public import NVMeProtocol
-
 /// A namespace of a controller.
 public struct NVMeNamespace: Sendable {
   /// The namespace ID (NSID).

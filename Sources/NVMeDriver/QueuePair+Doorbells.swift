@@ -1,8 +1,5 @@
+internal import LinuxPrimitives
 internal import Glibc
-internal import NVMeProtocol
-internal import VFIOUserClient
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 extension QueuePair {
   /// One of the two doorbells of a queue pair.

@@ -1,6 +1,4 @@
-public import NVMeProtocol
-internal import VFIOUserClient
-public import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// A submission queue with its completion queue, driven by one thread.
 ///

@@ -1,5 +1,3 @@
-public import NVMeProtocol
-
 // Commands of the NVM command set (NVMe 1.4, section 6). Numbers of blocks are one-based here.
 
 extension SubmissionEntry {

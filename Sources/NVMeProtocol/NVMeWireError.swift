@@ -1,4 +1,5 @@
 /// Why the bytes of an NVMe structure are invalid.
+@nonexhaustive
 public enum NVMeWireError: Error, Equatable, Sendable {
   /// There are fewer bytes than the structure needs.
   case truncated(needed: Int, had: Int)

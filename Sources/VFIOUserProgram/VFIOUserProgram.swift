@@ -2,6 +2,4 @@
 // appear in them (Errno, FilePath), and `@Option` and `@Flag` for the device's own options.
 @_exported import ArgumentParser
 @_exported import SystemPackage
-@_exported import VFIOUserProtocol
 @_exported import VFIOUserServer
-@_exported import VFIOUserTransport

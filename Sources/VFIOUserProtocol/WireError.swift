@@ -2,6 +2,7 @@
 ///
 /// A message that fails to decode is *invalid*, but the stream is intact: the length of the message
 /// was known, so the next one starts where expected.
+@nonexhaustive
 public enum WireError: Error, Equatable, Sendable {
   /// The payload ends before the fixed part, or before the end implied by a count in it.
   case truncated(needed: Int, had: Int)

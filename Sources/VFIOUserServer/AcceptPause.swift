@@ -1,5 +1,5 @@
+internal import LinuxPrimitives
 internal import Logging
-internal import VFIOUserTransport
 
 /// A pause in accepting clients, because descriptors or memory are short.
 ///

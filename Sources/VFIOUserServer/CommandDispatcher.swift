@@ -1,9 +1,8 @@
+internal import VFIOUserTransport
 internal import CLinux
 internal import Logging
 internal import Synchronization
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// Serves the commands of the protocol for one device.
 ///

@@ -1,5 +1,4 @@
 public import SystemPackage
-public import VFIOUserProtocol
 
 /// A PCI device, implemented by its author.
 ///

@@ -1,13 +1,11 @@
 public import SystemPackage
-public import VFIOUserProtocol
-public import VFIOUserTransport
 
 /// The device's access to the client: its memory, interrupts and configuration space.
 ///
 /// A device gets its context when it is made. Every method may be called from any thread. Without a client,
 /// interrupts and memory accesses have no effect.
 public final class DeviceContext: Sendable {
-  private let core: DeviceCore
+  let core: DeviceCore
 
   init(_ core: DeviceCore) { self.core = core }
 

@@ -1,6 +1,3 @@
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
-
 /// The framework's state of one device: regions, configuration space, interrupts and the client's memory.
 ///
 /// The device uses it through its ``DeviceContext``.

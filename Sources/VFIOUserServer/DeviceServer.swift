@@ -1,7 +1,6 @@
+internal import LinuxPrimitives
 internal import CLinux
 internal import Logging
-package import VFIOUserProtocol
-public import VFIOUserTransport
 
 /// Serves one device to one client at a time.
 ///
@@ -31,7 +30,7 @@ public final class DeviceServer: Sendable {
   ///   - options: limits and timeouts.
   ///   - makeDevice: makes the device, which may keep the context.
   /// - Throws: ``PCIDescription/ValidationError`` if the description is inconsistent, the error of
-  ///   `makeDevice`, or ``/VFIOUserTransport/SystemCallError`` if the process has no descriptor left.
+  ///   `makeDevice`, or ``/LinuxPrimitives/SystemCallError`` if the process has no descriptor left.
   public convenience init(
     _ description: PCIDescription, _ options: ServerOptions = ServerOptions(),
     makeDevice: (DeviceContext) throws -> any Device

@@ -1,5 +1,4 @@
 internal import SystemPackage
-internal import VFIOUserProtocol
 
 /// The result of the negotiation.
 struct NegotiatedVersion: Equatable, Sendable {

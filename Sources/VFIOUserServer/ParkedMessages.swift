@@ -1,5 +1,4 @@
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// A command that waits behind a DMA_UNMAP, with its payload and descriptors.
 final class ParkedMessage {

@@ -1,8 +1,7 @@
+internal import VFIOUserTransport
 internal import CLinux
 internal import Logging
 internal import SystemPackage
-internal import VFIOUserProtocol
-public import VFIOUserTransport
 
 /// A device server without a thread: the caller's own loop polls ``descriptor``, and calls
 /// ``process()`` whenever it is readable.

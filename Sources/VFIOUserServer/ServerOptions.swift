@@ -1,6 +1,4 @@
 public import Logging
-internal import VFIOUserProtocol
-public import VFIOUserTransport
 
 /// The limits and timeouts of a server.
 public struct ServerOptions: Sendable {

@@ -1,8 +1,7 @@
+internal import VFIOUserTransport
 internal import Logging
 internal import Synchronization
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// The service of one client: receives messages, serves them in order, and sends the replies of a burst
 /// together.

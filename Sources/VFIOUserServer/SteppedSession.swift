@@ -1,5 +1,3 @@
-package import VFIOUserTransport
-
 /// One client of a server, without a listener, driven step by step on the caller's thread; for fuzzing.
 package struct SteppedSession: ~Copyable {
   private let server: DeviceServer

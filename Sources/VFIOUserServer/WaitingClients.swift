@@ -1,8 +1,7 @@
+internal import VFIOUserTransport
 internal import CLinux
 internal import Logging
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// Callers that connected while another client was served.
 ///

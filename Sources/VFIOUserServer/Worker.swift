@@ -1,6 +1,6 @@
+internal import LinuxPrimitives
 internal import Synchronization
 internal import SystemPackage
-internal import VFIOUserTransport
 
 /// A thread that runs the closures of ``DeviceContext/afterReply(_:)`` one after the other, in order.
 ///

@@ -1,4 +1,4 @@
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 public import VFIOUserClient
 public import VFIOUserServer
 
@@ -18,13 +18,21 @@ extension DeviceServer {
   /// ``/VFIOUserClient/Client/disconnect()``. This waits up to ten seconds for that.
   ///
   /// - Parameter options: the client's; reconnection has no effect, since there is no path.
-  /// - Throws: ``/VFIOUserClient/ClientError`` when the versions do not agree or another client stays, ``/VFIOUserTransport/SystemCallError`` when
+  /// - Throws: ``/VFIOUserClient/ClientError`` when the versions do not agree or another client stays, ``/VFIOUserClient/ClientError/Reason/system(_:)`` when
   ///   there is no descriptor or thread left.
-  public func connect(_ options: ClientOptions = ClientOptions()) throws -> Client {
-    let (clientEnd, serverEnd) = try MessageSocket.pair()
+  public func connect(_ options: ClientOptions = ClientOptions()) throws(ClientError) -> Client {
     waitUntilFree(before: .after(.seconds(10)))
-    // A thread of its own serves the client until it goes.
-    try DetachedThread.start("vfio-user-test") { self.serve(serverEnd) }
-    return try Client(clientEnd, options: options)
+    return try Client(servedEnd(), options: options)
+  }
+
+  /// A socket whose other end is served by a thread of its own, until the client goes.
+  private func servedEnd() throws(ClientError) -> MessageSocket {
+    do throws(SystemCallError) {
+      let (clientEnd, serverEnd) = try MessageSocket.pair()
+      try DetachedThread.start("vfio-user-test") { self.serve(serverEnd) }
+      return clientEnd
+    } catch {
+      throw ClientError(.system(error))
+    }
   }
 }

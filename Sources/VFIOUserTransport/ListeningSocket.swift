@@ -11,6 +11,7 @@ public final class ListeningSocket: Sendable {
   private let inode: UInt64
 
   /// Why a socket cannot be opened for listening.
+  @nonexhaustive
   public enum ListenError: Error, Equatable, Sendable {
     /// Another process listens on this path.
     case inUse(FilePath)

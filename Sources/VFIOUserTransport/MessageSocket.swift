@@ -128,7 +128,7 @@ public final class MessageSocket: Sendable {
   }
 
   /// Whether the peer has closed its end.
-  public var peerHasHungUp: Bool {
+  package var peerHasHungUp: Bool {
     var interest = clinux_interest(descriptor: descriptor.number, wanted: 0, happened: 0)
     _ = unsafe clinux_poll(&interest, 1, 0)
     return interest.happened & Int16(CLINUX_HANGUP) != 0

@@ -4,6 +4,7 @@ internal import SystemPackage
 ///
 /// Not to be confused with an invalid message in an intact stream: after one of these errors no
 /// byte of the stream can be trusted, and the connection is closed.
+@nonexhaustive
 public enum StreamError: Error, Equatable, Sendable {
   /// The peer closed the connection between two messages.
   case closedByPeer
@@ -31,6 +32,7 @@ public enum StreamError: Error, Equatable, Sendable {
   case system(SystemCallError)
 
   /// What took too long.
+  @nonexhaustive
   public enum Activity: String, Sendable {
     /// Receiving the rest of a message from the peer.
     case receiving

@@ -2,9 +2,9 @@ internal import TestSupport
 internal import VFIOUserProtocol
 
 /// A payload that a fuzzer made up, read as every message there is.
-public enum ProtocolInput {
+package enum ProtocolInput {
   /// Runs one input, and stops the process when a message does not read again as it was written.
-  public static func run(_ input: Span<UInt8>) {
+  package static func run(_ input: Span<UInt8>) {
     check(DMAMap.self, input)
     check(DMAUnmap.self, input)
     check(DMAAccess.self, input)

@@ -11,7 +11,7 @@ internal import VFIOUserTransport
 /// whether the rest is records, each a command, flags, a number of bytes and those bytes, of which
 /// messages are made with the right size; the upper bits, in what pieces it is sent. Otherwise the rest
 /// is a raw stream.
-public final class ServerInput {
+package final class ServerInput {
   private let server: DeviceServer
   private let memory: TruncatableMemory
   private let counter: EventFD
@@ -19,7 +19,7 @@ public final class ServerInput {
   private var expectedDescriptors = 0
 
   /// Makes the device.
-  public init() throws {
+  package init() throws {
     var options = ServerOptions()
     options.logger.logLevel = .critical
     options.quiesceTimeout = .milliseconds(1)
@@ -30,7 +30,7 @@ public final class ServerInput {
   }
 
   /// Runs one input, and stops the process when something is not as it should be.
-  public func run(_ input: Span<UInt8>) throws {
+  package func run(_ input: Span<UInt8>) throws {
     guard input.count > 1 else { return }
     let (mine, theirs) = try MessageSocket.pair()
     var session = SteppedSession(server, theirs)

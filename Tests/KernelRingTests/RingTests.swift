@@ -5,7 +5,7 @@ import SystemCallFilter
 import SystemPackage
 import TestSupport
 import Testing
-import VFIOUserTransport
+import LinuxPrimitives
 
 /// A file that is gone with its last user, and memory to read and write it with.
 @safe

@@ -1,21 +1,21 @@
 import SystemPackage
-public import TestSupport
-public import VFIOUserClient
-public import VFIOUserServer
+package import TestSupport
+package import VFIOUserClient
+package import VFIOUserServer
 import VFIOUserProtocol
 import VFIOUserTransport
 
 /// A device behind a real socket, for one client after the other.
-public final class DeviceBench<Plugged: Device> {
+package final class DeviceBench<Plugged: Device> {
   /// What is plugged in.
-  public let device: Plugged
+  package let device: Plugged
   private let server: DeviceServer
 
   /// The client before did not go.
-  public struct StillOccupied: Error {}
+  package struct StillOccupied: Error {}
 
   /// Makes a device.
-  public init(
+  package init(
     _ description: PCIDescription, _ options: ServerOptions = ServerOptions(),
     make: (DeviceContext) throws -> Plugged
   ) throws {
@@ -23,14 +23,14 @@ public final class DeviceBench<Plugged: Device> {
   }
 
   /// A client; the one before needs a moment to be gone.
-  public func connect(_ change: (inout ClientOptions) -> Void = { _ in }) throws -> Client {
+  package func connect(_ change: (inout ClientOptions) -> Void = { _ in }) throws -> Client {
     var options = ClientOptions()
     change(&options)
     return try Client(socket(), options: options)
   }
 
   /// A client that does what a test's script says.
-  public func script() throws -> ScriptedPeer {
+  package func script() throws -> ScriptedPeer {
     let peer = ScriptedPeer(try socket())
     let json = Array(#"{"capabilities":{"max_data_xfer_size":1048576}}"#.utf8)
     _ = try peer.ask(message(.version, [0, 0, 1, 0] + json + [0]))

@@ -1,15 +1,15 @@
 internal import CLinux
 internal import FoundationEssentials
 internal import HostileFiles
-public import VFIOUserTransport
+package import VFIOUserTransport
 
 /// Number of open descriptors of this process.
-public func openDescriptors() -> Int { Int(clinux_open_descriptors()) }
+package func openDescriptors() -> Int { Int(clinux_open_descriptors()) }
 
 /// Number of open descriptors once it is stable for 100 ms.
 ///
 /// The test runner's own threads open and close some while a test process starts.
-public func settledDescriptors() -> Int {
+package func settledDescriptors() -> Int {
   // The first eventfd of a peer makes the process open a descriptor permanently.
   _ = clinux_signals_without_waiting()
   var count = openDescriptors()
@@ -25,17 +25,17 @@ public func settledDescriptors() -> Int {
 
 /// A descriptor that can be identified after being sent through a socket: a memory file of `tag`
 /// bytes.
-public func taggedDescriptor(_ tag: Int) -> OwnedDescriptor {
+package func taggedDescriptor(_ tag: Int) -> OwnedDescriptor {
   OwnedDescriptor(adopting: unsafe clinux_memory_file("tagged", UInt64(tag)))
 }
 
 /// The tag given to ``taggedDescriptor(_:)``.
-public func tag(of descriptor: borrowing OwnedDescriptor) -> Int {
+package func tag(of descriptor: borrowing OwnedDescriptor) -> Int {
   Int(clinux_mappable_size(descriptor.number))
 }
 
 /// Waits up to `timeout` until a condition that depends on another thread is true.
-public func eventually(
+package func eventually(
   within timeout: Duration = .seconds(10), _ condition: () -> Bool
 ) -> Bool {
   let end = ContinuousClock.now + timeout
@@ -47,25 +47,25 @@ public func eventually(
 }
 
 /// Number of mappings of client memory in this process.
-public func mappingsOfClients() -> Int {
+package func mappingsOfClients() -> Int {
   Int(unsafe clinux_count_mappings("/memfd:vfio-user-client"))
 }
 
 /// Number of mappings of region memory in this process.
-public func mappingsOfRegions() -> Int {
+package func mappingsOfRegions() -> Int {
   Int(unsafe clinux_count_mappings("/memfd:vfio-user-region"))
 }
 
 extension EventFD {
   /// Fills the counter and clears O_NONBLOCK, as a hostile peer may do to an eventfd it shares.
-  public func fillAndBlock() {
+  package func fillAndBlock() {
     _ = clinux_set_nonblocking(descriptor.number, 0)
     for _ in 0..<2 { _ = clinux_eventfd_add(descriptor.number, .max - 1) }
   }
 }
 
 /// Number of threads of this process whose name starts with `name`.
-public func threadsNamed(_ name: String) -> Int {
+package func threadsNamed(_ name: String) -> Int {
   let tasks = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")) ?? []
   return tasks.count { task in
     let path = "/proc/self/task/\(task)/comm"
@@ -74,29 +74,29 @@ public func threadsNamed(_ name: String) -> Int {
 }
 
 /// Resident memory of this process in KiB.
-public func residentKilobytes() -> Int {
+package func residentKilobytes() -> Int {
   let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
   let line = status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
   return line?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
 }
 
 /// Number of bytes allocated with malloc in this process, without free memory that malloc retains.
-public func allocatedBytes() -> Int { Int(hostile_allocated_bytes()) }
+package func allocatedBytes() -> Int { Int(hostile_allocated_bytes()) }
 
 /// Pages of a file that are not yet written to disk; negative if the kernel does not tell.
-public func dirtyPages(of path: String) -> Int { unsafe hostile_dirty_pages(path) }
+package func dirtyPages(of path: String) -> Int { unsafe hostile_dirty_pages(path) }
 
 /// A file received with a message, mapped for reading and writing.
 @safe
-public final class MappedFile: @unchecked Sendable {
+package final class MappedFile: @unchecked Sendable {
   /// Size in bytes.
-  public let size: Int
+  package let size: Int
   private let descriptor: OwnedDescriptor
   // Sound: mapped with `size` bytes for the lifetime of this object; tests stay inside.
   private let address: UnsafeMutableRawPointer
 
   /// Maps a whole file; nil on failure.
-  public init?(_ descriptor: consuming OwnedDescriptor) {
+  package init?(_ descriptor: consuming OwnedDescriptor) {
     size = Int(clinux_mappable_size(descriptor.number))
     var mapped: UnsafeMutableRawPointer?
     guard size > 0, unsafe clinux_map(descriptor.number, 0, UInt64(size), 1, 1, &mapped) == 0,
@@ -109,7 +109,7 @@ public final class MappedFile: @unchecked Sendable {
   deinit { _ = unsafe clinux_unmap(address, UInt64(size)) }
 
   /// A byte of the file.
-  public subscript(_ offset: Int) -> UInt8 {
+  package subscript(_ offset: Int) -> UInt8 {
     get { unsafe address.load(fromByteOffset: offset, as: UInt8.self) }
     set { unsafe address.storeBytes(of: newValue, toByteOffset: offset, as: UInt8.self) }
   }

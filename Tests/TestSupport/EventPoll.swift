@@ -2,9 +2,9 @@ internal import CLinux
 internal import VFIOUserTransport
 
 /// Waits for a descriptor that a library lends for polling.
-public enum EventPoll {
+package enum EventPoll {
   /// Whether the descriptor becomes readable before the timeout.
-  public static func isReadable(_ number: Int32, for timeout: Duration) -> Bool {
+  package static func isReadable(_ number: Int32, for timeout: Duration) -> Bool {
     var interest = clinux_interest(
       descriptor: number, wanted: Int16(CLINUX_READABLE), happened: 0)
     return unsafe clinux_poll(&interest, 1, Deadline.after(timeout).remaining) > 0

@@ -1,12 +1,12 @@
 internal import CLinux
 internal import Glibc
-public import SystemPackage
-public import VFIOUserTransport
+package import SystemPackage
+package import VFIOUserTransport
 
 /// A listening socket that accepts nobody: its backlog is full.
-public final class FullListener: Sendable {
+package final class FullListener: Sendable {
   /// The path of the socket.
-  public let path: FilePath
+  package let path: FilePath
   private let listener: ListeningSocket
   /// The clients that fill the backlog.
   private let waiting: [MessageSocket]
@@ -15,7 +15,7 @@ public final class FullListener: Sendable {
   /// Creates the socket and fills its backlog.
   ///
   /// - Parameter backlog: one less than the number of clients that the kernel queues.
-  public init(
+  package init(
     backlog: Int32,
     at path: FilePath = FilePath("/tmp/vfio-user-full-\(UInt64.random(in: 0 ... .max)).sock")
   ) throws {
@@ -34,13 +34,13 @@ public final class FullListener: Sendable {
   }
 
   /// Accepts all clients in the backlog and the next one, which is returned.
-  public func acceptOneMore() throws -> MessageSocket {
+  package func acceptOneMore() throws -> MessageSocket {
     for _ in waiting { _ = try listener.accept() }
     return MessageSocket(adopting: try listener.accept())
   }
 
   /// Removes the socket file, so that the path is free.
-  public func remove() {
+  package func remove() {
     // Not in deinit alone: by then another socket may be at the path.
     if isRemoved.withLock({ exchange(&$0, with: true) }) { return }
     _ = unsafe clinux_unlink(path.string)

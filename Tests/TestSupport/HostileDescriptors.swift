@@ -1,14 +1,14 @@
 internal import FoundationEssentials
 internal import HostileFiles
-public import VFIOUserTransport
+package import VFIOUserTransport
 
 /// A socket whose closing blocks until ``end()`` is called, for at most a minute.
-public final class LingeringSocket: Sendable {
+package final class LingeringSocket: Sendable {
   private let lingering: Monitor<Int32?>
   private let other: Monitor<Int32?>
 
   /// Creates both ends.
-  public init() {
+  package init() {
     var ends: [Int32] = [-1, -1]
     let result = unsafe hostile_lingering_socket(&ends, 60)
     precondition(result == 0, "no TCP on this machine: \(result)")
@@ -17,12 +17,12 @@ public final class LingeringSocket: Sendable {
   }
 
   /// The end with SO_LINGER; may be taken once.
-  public func take() -> OwnedDescriptor {
+  package func take() -> OwnedDescriptor {
     OwnedDescriptor(adopting: lingering.withLock { $0.take() } ?? -1)
   }
 
   /// Ends the blocking of the close.
-  public func end() {
+  package func end() {
     if let number = other.withLock({ $0.take() }) { hostile_end_lingering(number) }
   }
 
@@ -34,16 +34,16 @@ public final class LingeringSocket: Sendable {
 
 /// A FUSE file system with one file that can stop responding.
 @safe
-public final class StuckFileSystem: @unchecked Sendable {
+package final class StuckFileSystem: @unchecked Sendable {
   // Sound: created and freed here; the C functions may be called from any thread.
   private let files: OpaquePointer
   private let folder: String
 
   /// Whether this machine allows mounting one.
-  public static let isPossible = StuckFileSystem() != nil
+  package static let isPossible = StuckFileSystem() != nil
 
   /// Mounts the file system; nil without /dev/fuse or without permission to mount.
-  public init?() {
+  package init?() {
     folder = "/tmp/vfio-user-stuck-\(UInt64.random(in: 0...UInt64.max))"
     try? FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     guard let files = unsafe hostile_mount(folder) else {
@@ -54,13 +54,13 @@ public final class StuckFileSystem: @unchecked Sendable {
   }
 
   /// Opens the file of 1 MiB; only before ``freeze()``.
-  public func open() -> OwnedDescriptor {
+  package func open() -> OwnedDescriptor {
     OwnedDescriptor(adopting: unsafe hostile_open("\(folder)/memory"))
   }
 
   /// Stops answering requests; all of them fail after `time`, so that a test that waits for one
   /// ends.
-  public func freeze(for time: Duration = .seconds(8)) {
+  package func freeze(for time: Duration = .seconds(8)) {
     unsafe hostile_freeze(files)
     try? DetachedThread.start("abort") { [self] in
       _ = eventually(within: time) { false }
@@ -69,10 +69,10 @@ public final class StuckFileSystem: @unchecked Sendable {
   }
 
   /// Number of requests that wait for an answer.
-  public var unanswered: Int { Int(unsafe hostile_unanswered(files)) }
+  package var unanswered: Int { Int(unsafe hostile_unanswered(files)) }
 
   /// Makes all requests fail now.
-  public func abort() { unsafe hostile_abort(files) }
+  package func abort() { unsafe hostile_abort(files) }
 
   deinit {
     unsafe hostile_unmount(files)

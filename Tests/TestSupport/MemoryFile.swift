@@ -1,38 +1,38 @@
 internal import CLinux
 internal import SystemPackage
-public import VFIOUserTransport
+package import VFIOUserTransport
 
 /// A memory file of a VMM, which it lends to clients part by part.
-public final class MemoryFile: Sendable {
+package final class MemoryFile: Sendable {
   private let file: OwnedDescriptor
 
   /// A file of `size` bytes, all zeros, that takes seals.
   ///
   /// - Parameter isHuge: whether it consists of pages of 2 MiB.
-  public init(size: UInt64, isHuge: Bool = false) throws(SystemCallError) {
+  package init(size: UInt64, isHuge: Bool = false) throws(SystemCallError) {
     let number = unsafe clinux_sealable_memory_file("ram", size, isHuge ? 1 : 0)
     file = OwnedDescriptor(adopting: try checked("memfd_create", number))
   }
 
   /// Seals it against shrinking, and against writing if wanted.
-  public func seal(writing: Bool = false) throws(SystemCallError) {
+  package func seal(writing: Bool = false) throws(SystemCallError) {
     _ = try checked("fcntl(F_ADD_SEALS)", clinux_seal(file.number, writing ? 1 : 0))
   }
 
   /// A descriptor to lend.
-  public func descriptor() throws(SystemCallError) -> OwnedDescriptor { try file.duplicate() }
+  package func descriptor() throws(SystemCallError) -> OwnedDescriptor { try file.duplicate() }
 
   /// A descriptor that permits only reading, or only writing.
-  public func descriptor(onlyWriting: Bool) throws(SystemCallError) -> OwnedDescriptor {
+  package func descriptor(onlyWriting: Bool) throws(SystemCallError) -> OwnedDescriptor {
     OwnedDescriptor(
       adopting: try checked("open", clinux_reopen(file.number, onlyWriting ? 1 : 0)))
   }
 
   /// Cuts the file short, or makes it longer.
-  public func resize(to size: UInt64) { _ = clinux_truncate(file.number, size) }
+  package func resize(to size: UInt64) { _ = clinux_truncate(file.number, size) }
 
   /// Bytes of the file, fewer at its end.
-  public func read(at offset: UInt64, count: Int) -> [UInt8] {
+  package func read(at offset: UInt64, count: Int) -> [UInt8] {
     unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
       filled = Int(
         max(0, unsafe clinux_read_at(file.number, buffer.baseAddress, count, offset)))
@@ -40,7 +40,7 @@ public final class MemoryFile: Sendable {
   }
 
   /// Writes bytes of the file.
-  public func write(at offset: UInt64, from bytes: [UInt8]) {
+  package func write(at offset: UInt64, from bytes: [UInt8]) {
     unsafe bytes.withUnsafeBytes {
       _ = unsafe clinux_write_at(file.number, $0.baseAddress, $0.count, offset)
     }
@@ -48,7 +48,7 @@ public final class MemoryFile: Sendable {
 
   /// Maps a part of it; unmapped with the process.
   @unsafe
-  public func map(at offset: UInt64, size: UInt64) throws(SystemCallError)
+  package func map(at offset: UInt64, size: UInt64) throws(SystemCallError)
     -> UnsafeMutableRawPointer
   {
     var mapped: UnsafeMutableRawPointer?

@@ -1,8 +1,8 @@
-public import VFIOUserProtocol
-public import VFIOUserTransport
+package import VFIOUserProtocol
+package import VFIOUserTransport
 
 /// The bytes of an encodable value.
-public func bytes(of message: some WireEncodable) -> [UInt8] {
+package func bytes(of message: some WireEncodable) -> [UInt8] {
   var bytes = [UInt8](repeating: 0, count: message.wireSize)
   var span = bytes.mutableSpan
   var raw = unsafe span.mutableBytes
@@ -11,7 +11,7 @@ public func bytes(of message: some WireEncodable) -> [UInt8] {
 }
 
 /// The bytes of a whole message: header and payload.
-public func message(
+package func message(
   _ command: Command, id: UInt16 = 0, flags: MessageFlags = [], size: UInt32? = nil,
   error: UInt32 = 0, _ payload: [UInt8] = []
 ) -> [UInt8] {
@@ -29,7 +29,7 @@ extension MessageSocket {
   /// Sends bytes with one sendmsg if the socket accepts them, and descriptors with the first byte.
   ///
   /// Stops when the connection is lost, or if nobody reads for ten seconds.
-  public func sendAll(_ bytes: [UInt8], descriptors: borrowing DescriptorList) {
+  package func sendAll(_ bytes: [UInt8], descriptors: borrowing DescriptorList) {
     var done = 0
     descriptors.withNumbers { numbers in
       while done < bytes.count {
@@ -47,14 +47,14 @@ extension MessageSocket {
 }
 
 /// A random number generator with the same sequence on each run.
-public struct SplitMix64: RandomNumberGenerator {
+package struct SplitMix64: RandomNumberGenerator {
   private var state: UInt64
 
   /// Creates a generator; the same seed gives the same numbers.
-  public init(seed: UInt64) { state = seed }
+  package init(seed: UInt64) { state = seed }
 
   /// The next number.
-  public mutating func next() -> UInt64 {
+  package mutating func next() -> UInt64 {
     state &+= 0x9E37_79B9_7F4A_7C15
     var z = state
     z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
@@ -63,7 +63,7 @@ public struct SplitMix64: RandomNumberGenerator {
   }
 
   /// Random bytes.
-  public mutating func bytes(_ count: Int) -> [UInt8] {
+  package mutating func bytes(_ count: Int) -> [UInt8] {
     (0..<count).map { _ in UInt8(truncatingIfNeeded: next()) }
   }
 }

@@ -1,8 +1,8 @@
 package import VFIOUserProtocol
-public import VFIOUserServer
+package import VFIOUserServer
 
 /// A device of a test that is made first and plugged in later.
-public protocol PluggedDevice: Device {
+package protocol PluggedDevice: Device {
   /// What it looks like on the bus.
   var pci: PCIDescription { get }
 
@@ -15,9 +15,9 @@ public protocol PluggedDevice: Device {
 
 extension PluggedDevice {
   /// False.
-  public var requiresBusMaster: Bool { false }
+  package var requiresBusMaster: Bool { false }
   /// Does nothing.
-  public func attach(to bus: DeviceContext) {}
+  package func attach(to bus: DeviceContext) {}
 }
 
 extension DeviceServer {
@@ -38,7 +38,7 @@ extension DeviceServer {
 /// Makes a device and its server.
 ///
 /// - Returns: both; the device as what it is.
-public func plug<Made: Device>(
+package func plug<Made: Device>(
   _ description: PCIDescription, _ options: ServerOptions = ServerOptions(),
   make: (DeviceContext) throws -> Made
 ) throws -> (device: Made, server: DeviceServer) {

@@ -1,27 +1,27 @@
-public import VFIOUserProtocol
-public import VFIOUserTransport
+package import VFIOUserProtocol
+package import VFIOUserTransport
 
 /// One end of a connection that sends whatever a test wants, valid or not.
-public final class ScriptedPeer {
+package final class ScriptedPeer {
   /// The connection.
-  public let socket: MessageSocket
+  package let socket: MessageSocket
   private var receiver: FrameReceiver
 
   /// A reply from the other side.
-  public struct Answer: Equatable {
+  package struct Answer: Equatable {
     /// The header as received.
-    public let header: Header
+    package let header: Header
     /// Everything after the header.
-    public let payload: [UInt8]
+    package let payload: [UInt8]
     /// Number of descriptors received with the message; they are closed.
-    public let descriptorCount: Int
+    package let descriptorCount: Int
 
     /// The errno of an error reply, nil for success.
-    public var errno: UInt32? { header.flags.contains(.error) ? header.error : nil }
+    package var errno: UInt32? { header.flags.contains(.error) ? header.error : nil }
   }
 
   /// Creates a peer at one end of a connection.
-  public init(_ socket: MessageSocket) {
+  package init(_ socket: MessageSocket) {
     self.socket = socket
     receiver = FrameReceiver(
       socket: socket, assembler: FrameAssembler(messageLimit: 128 << 20, descriptorLimit: 253),
@@ -29,17 +29,17 @@ public final class ScriptedPeer {
   }
 
   /// Sends bytes with one sendmsg, and descriptors with the first byte.
-  public func send(_ bytes: [UInt8], descriptors: consuming DescriptorList = DescriptorList()) {
+  package func send(_ bytes: [UInt8], descriptors: consuming DescriptorList = DescriptorList()) {
     socket.sendAll(bytes, descriptors: descriptors)
   }
 
   /// Waits for the next message from the other side.
-  public func receive(within timeout: Duration = .seconds(10)) throws(StreamError) -> Answer {
+  package func receive(within timeout: Duration = .seconds(10)) throws(StreamError) -> Answer {
     try Self.receive(&receiver, .after(timeout)) { _ in }
   }
 
   /// Waits for the next message from the other side; `take` may keep its descriptors.
-  public func receive(
+  package func receive(
     taking take: (inout DescriptorList) -> Void
   ) throws(StreamError) -> Answer {
     try Self.receive(&receiver, .after(.seconds(10)), take)
@@ -59,7 +59,7 @@ public final class ScriptedPeer {
   }
 
   /// Sends a message and waits for the reply.
-  public func ask(
+  package func ask(
     _ bytes: [UInt8], descriptors: consuming DescriptorList = DescriptorList()
   ) throws(StreamError) -> Answer {
     send(bytes, descriptors: descriptors)
@@ -67,7 +67,7 @@ public final class ScriptedPeer {
   }
 
   /// The VERSION message of QEMU 11.1, identical except for the order of the names.
-  public static var versionOfQEMU: [UInt8] {
+  package static var versionOfQEMU: [UInt8] {
     let json = """
       {"capabilities": {"migration": {"max_bitmap_size": 268435456, "pgsize": 4096}, \
       "max_msg_fds": 16, "max_data_xfer_size": 1048576, "pgsizes": 4096, "max_dma_maps": 65535, \

@@ -1,10 +1,10 @@
-public import VFIOUserProtocol
-public import VFIOUserTransport
+package import VFIOUserProtocol
+package import VFIOUserTransport
 
 /// The server's end of a connection, controlled by a test.
-public final class ScriptedServer {
+package final class ScriptedServer {
   /// The connection.
-  public let socket: MessageSocket
+  package let socket: MessageSocket
   /// The descriptors of the last message received.
   private var descriptors = DescriptorList()
   private var receiver: FrameReceiver
@@ -12,36 +12,36 @@ public final class ScriptedServer {
   private let clientEnd: MessageSocket?
 
   /// A message from the client.
-  public struct Message: Equatable, Sendable {
+  package struct Message: Equatable, Sendable {
     /// The header as received.
-    public let header: Header
+    package let header: Header
     /// Everything after the header.
-    public let payload: [UInt8]
+    package let payload: [UInt8]
     /// Number of descriptors received with the message.
-    public let descriptorCount: Int
+    package let descriptorCount: Int
 
     /// The command of the message.
-    public var command: Command { header.command }
+    package var command: Command { header.command }
 
     /// The 8-byte number at an offset of the payload.
-    public func long(at offset: Int) -> UInt64 {
+    package func long(at offset: Int) -> UInt64 {
       guard payload.count >= offset + 8 else { return 0 }
       return payload[offset..<offset + 8].reversed().reduce(0) { $0 << 8 | UInt64($1) }
     }
 
     /// The 4-byte number at an offset of the payload.
-    public func word(at offset: Int) -> UInt32 {
+    package func word(at offset: Int) -> UInt32 {
       guard payload.count >= offset + 4 else { return 0 }
       return payload[offset..<offset + 4].reversed().reduce(0) { $0 << 8 | UInt32($1) }
     }
   }
 
   /// The capabilities of the server, unless a test specifies others.
-  public static let usualCapabilities =
+  package static let usualCapabilities =
     #"{"capabilities":{"max_msg_fds":8,"max_data_xfer_size":1048576,"write_multiple":true}}"#
 
   /// Creates a server at one end of a connection.
-  public init(_ socket: MessageSocket, clientEnd: MessageSocket? = nil) {
+  package init(_ socket: MessageSocket, clientEnd: MessageSocket? = nil) {
     self.socket = socket
     self.clientEnd = clientEnd
     receiver = FrameReceiver(
@@ -50,7 +50,7 @@ public final class ScriptedServer {
   }
 
   /// Waits for the next message from the client.
-  public func receive(within timeout: Duration = .seconds(120)) throws(StreamError) -> Message {
+  package func receive(within timeout: Duration = .seconds(120)) throws(StreamError) -> Message {
     let (message, arrived) = try Self.receive(&receiver, .after(timeout))
     descriptors = arrived.take()
     return message
@@ -70,21 +70,21 @@ public final class ScriptedServer {
   }
 
   /// Takes the first remaining descriptor of the last message.
-  public func takeDescriptor() -> OwnedDescriptor? { descriptors.takeFirst() }
+  package func takeDescriptor() -> OwnedDescriptor? { descriptors.takeFirst() }
 
   /// Sends bytes with one sendmsg if the socket accepts them, and descriptors with the first byte.
-  public func send(_ bytes: [UInt8], descriptors: consuming DescriptorList = DescriptorList()) {
+  package func send(_ bytes: [UInt8], descriptors: consuming DescriptorList = DescriptorList()) {
     socket.sendAll(bytes, descriptors: descriptors)
   }
 
   /// Waits until the client has read everything that was sent.
-  public func waitUntilRead() {
+  package func waitUntilRead() {
     guard let clientEnd else { return }
     _ = eventually { (try? clientEnd.wait(for: .readable, before: .after(.zero))) == [] }
   }
 
   /// The bytes of a reply.
-  public static func reply(
+  package static func reply(
     to message: Message, _ payload: [UInt8] = [], error: UInt32 = 0
   ) -> [UInt8] {
     TestSupport.message(
@@ -93,7 +93,7 @@ public final class ScriptedServer {
   }
 
   /// Replies to a message.
-  public func reply(
+  package func reply(
     to message: Message, _ payload: [UInt8] = [], error: UInt32 = 0,
     descriptors: consuming DescriptorList = DescriptorList()
   ) {
@@ -101,7 +101,7 @@ public final class ScriptedServer {
   }
 
   /// Replies to the client's VERSION.
-  public func agree(
+  package func agree(
     _ json: String = usualCapabilities, minor: UInt8 = 1,
     descriptors: consuming DescriptorList = DescriptorList()
   ) throws(StreamError) {
@@ -111,13 +111,13 @@ public final class ScriptedServer {
   }
 
   /// Replies as a plausible device, until the client disconnects.
-  public func serve() throws(StreamError) {
+  package func serve() throws(StreamError) {
     while true { answer(try receive()) }
   }
 
   /// Sends a request to the client and waits for the reply; messages from the client before it are
   /// answered.
-  public func ask(_ bytes: [UInt8]) throws(StreamError) -> Message {
+  package func ask(_ bytes: [UInt8]) throws(StreamError) -> Message {
     send(bytes)
     while true {
       let message = try receive()
@@ -127,18 +127,18 @@ public final class ScriptedServer {
   }
 
   /// Replies to one message as a plausible device.
-  public func answer(_ message: Message) {
+  package func answer(_ message: Message) {
     guard !message.header.flags.isReply, !message.header.flags.contains(.noReply) else { return }
     reply(to: message, Self.plausiblePayload(for: message))
   }
 
   /// The byte at an offset of each region of the plausible device.
-  public static func byte(at offset: UInt64) -> UInt8 {
+  package static func byte(at offset: UInt64) -> UInt8 {
     UInt8(truncatingIfNeeded: offset &* 167 &+ offset >> 8 &+ 13)
   }
 
   /// The payload of the plausible device's reply.
-  public static func plausiblePayload(for message: Message) -> [UInt8] {
+  package static func plausiblePayload(for message: Message) -> [UInt8] {
     switch message.command {
     case .deviceGetInfo:
       bytes(of: DeviceInfo(flags: [.pci, .reset], regionCount: 9, interruptTypeCount: 5))
@@ -160,7 +160,7 @@ public final class ScriptedServer {
   }
 
   /// The contents of the plausible device's regions from an offset on.
-  public static func pattern(at offset: UInt64, count: Int) -> [UInt8] {
+  package static func pattern(at offset: UInt64, count: Int) -> [UInt8] {
     (0..<count).map { byte(at: offset &+ UInt64($0)) }
   }
 }
@@ -177,13 +177,13 @@ private final class CarriedList {
 }
 
 /// A script that runs on its own thread.
-public final class RunningScript: Sendable {
+package final class RunningScript: Sendable {
   /// The other end of the script's connection, for a client.
-  public let clientEnd: MessageSocket
+  package let clientEnd: MessageSocket
   private let hasEnded = Monitor(false)
 
   /// Runs a script at one end of a new connection, which is shut down when the script ends.
-  public init(
+  package init(
     _ script: @escaping @Sendable (ScriptedServer) throws -> Void
   ) throws(SystemCallError) {
     let (mine, theirs) = try MessageSocket.pair()
@@ -205,7 +205,7 @@ public final class RunningScript: Sendable {
   /// Waits until the script has ended.
   ///
   /// - Returns: false if it has not ended within ten seconds.
-  public func join() -> Bool {
+  package func join() -> Bool {
     hasEnded.withLock(when: { $0 }, before: .after(.seconds(10))) { _ in true } ?? false
   }
 }

@@ -1,20 +1,20 @@
 internal import CLinux
-public import VFIOUserTransport
+package import VFIOUserTransport
 
 /// Memory of a hostile client, which can resize it at any time: a memory file without seals.
-public final class TruncatableMemory: Sendable {
+package final class TruncatableMemory: Sendable {
   private let file: OwnedDescriptor
 
   /// Creates a file of `size` bytes, all zero.
-  public init(size: UInt64) throws(SystemCallError) {
+  package init(size: UInt64) throws(SystemCallError) {
     file = OwnedDescriptor(
       adopting: try checked(
         "memfd_create", unsafe clinux_unsealed_memory_file("vfio-user-client", size)))
   }
 
   /// A duplicate of the descriptor, to be sent with a message.
-  public func lent() throws(SystemCallError) -> OwnedDescriptor { try file.duplicate() }
+  package func lent() throws(SystemCallError) -> OwnedDescriptor { try file.duplicate() }
 
   /// Changes the size of the file.
-  public func resize(to size: UInt64) { _ = clinux_truncate(file.number, size) }
+  package func resize(to size: UInt64) { _ = clinux_truncate(file.number, size) }
 }

@@ -2,8 +2,6 @@ import ArgumentParser
 import Foundation
 import CFloor
 import VFIOUserClient
-import VFIOUserProtocol
-import VFIOUserTransport
 
 /// The client's round trip against a raw ping-pong of the same sizes; and how long a DMA_READ takes that
 /// comes while nobody waits.

@@ -2,9 +2,7 @@ import ArgumentParser
 import CFloor
 import Foundation
 import SystemPackage
-import VFIOUserProtocol
 import VFIOUserServer
-import VFIOUserTransport
 
 /// Many devices in one process with a client each: what each costs in memory, and all of them together
 /// while nobody asks for anything.

@@ -2,9 +2,7 @@ import ArgumentParser
 import CFloor
 import Foundation
 import SystemPackage
-import VFIOUserProtocol
 import VFIOUserServer
-import VFIOUserTransport
 
 /// The server against a minimal one in C, both asked by the same client in C.
 struct ServerBenchmark: ParsableCommand {

@@ -1,5 +1,5 @@
 public import VFIOUserServer
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 extension EduDevice: SavableDevice {
   /// The registers and the buffer.

@@ -1,8 +1,5 @@
 internal import Logging
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserServer
-internal import VFIOUserTransport
 
 // Work that a register write starts runs after the reply (`DeviceContext.afterReply`): a factorial, so that
 // drivers have to wait for it, as on QEMU's device; a transfer, because it may need messages to the client.

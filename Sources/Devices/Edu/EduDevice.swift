@@ -1,8 +1,6 @@
+internal import LinuxPrimitives
 public import Logging
 public import SystemPackage
-public import VFIOUserProtocol
-public import VFIOUserServer
-internal import VFIOUserTransport
 
 /// The educational PCI device that QEMU documents (`docs/specs/edu`).
 ///

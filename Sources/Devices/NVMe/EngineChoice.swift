@@ -2,6 +2,7 @@ internal import KernelRing
 internal import Logging
 
 /// How a disk reads and writes its files.
+@nonexhaustive
 public enum EngineChoice: String, CaseIterable, Sendable {
   /// The ring for files with direct I/O, where it pays and where there is one; else the pool.
   case automatic = "auto"

@@ -3,6 +3,7 @@ public import Logging
 /// What kind of disk to be.
 public struct NVMeConfiguration: Sendable {
   /// How the host rings doorbells.
+  @nonexhaustive
   public enum DoorbellMode: String, CaseIterable, Sendable {
     /// Each write is a message; the controller sleeps when there is nothing to do.
     case trapped
@@ -52,7 +53,7 @@ public struct NVMeConfiguration: Sendable {
   /// shadow doorbells, as Linux has them.
   public var busyPoll: Duration = .microseconds(400)
   /// Makes the engine that reads and writes; nil for a ``ThreadPool``.
-  public var makeEngine: (@Sendable () throws -> any StorageEngine)?
+  var makeEngine: (@Sendable () throws -> any StorageEngine)?
   /// Where the disk says what it does.
   public var logger = Logger(label: "nvme")
 

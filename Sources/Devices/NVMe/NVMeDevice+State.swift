@@ -1,7 +1,7 @@
 internal import NVMeProtocol
 internal import Synchronization
 public import VFIOUserServer
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 extension NVMeDevice: SavableDevice {
   /// Registers, queues, features, events, counters, and which disk it is; not what is on the disk.

@@ -1,10 +1,8 @@
+internal import LinuxPrimitives
 internal import Logging
 internal import Synchronization
 internal import NVMeProtocol
 public import SystemPackage
-public import VFIOUserProtocol
-public import VFIOUserServer
-internal import VFIOUserTransport
 
 /// An NVMe disk (NVM Express 1.4) on the PCI bus.
 ///
@@ -13,6 +11,7 @@ internal import VFIOUserTransport
 /// the client's memory where that is mapped.
 public final class NVMeDevice: Device {
   /// Why a disk cannot be made.
+  @nonexhaustive
   public enum ValidationError: Error, Equatable, Sendable {
     /// A number is out of its range.
     case outOfRange(what: String, value: Int, range: ClosedRange<Int>)
@@ -207,7 +206,7 @@ extension NVMeDevice {
   /// The guest has set the bus master bit (NVMe 1.4, section 2.1.2, CMD.BME): a controller that paused because the
   /// bit was clear continues.
   ///
-  /// Another client than the one that enabled the controller has to ring a doorbell first, see ``adoptClient()``.
+  /// Another client than the one that enabled the controller has to ring a doorbell first, see `adoptClient`.
   public func configurationWritten(_ access: RegionAccess) {
     let command: Range<UInt64> = 4..<6
     guard access.offset < command.upperBound,

@@ -1,6 +1,5 @@
 internal import Glibc
 internal import Logging
-internal import VFIOUserTransport
 
 extension StorageFile {
   /// The size of the blocks that a partition table (GPT, whose header is block 1) was made for; nil for none.

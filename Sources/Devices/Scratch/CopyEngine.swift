@@ -1,7 +1,5 @@
+internal import LinuxPrimitives
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserServer
-internal import VFIOUserTransport
 
 /// The functions of the device: copies, one after the other on the worker thread, and interrupts.
 ///

@@ -1,5 +1,4 @@
 internal import SystemPackage
-internal import VFIOUserServer
 
 /// A copy between guest addresses, described by the registers.
 struct CopyRequest: Equatable, Sendable {

@@ -1,5 +1,5 @@
+internal import LinuxPrimitives
 internal import CLinux
-internal import VFIOUserTransport
 
 /// The thread that waits for the doorbell's descriptor.
 final class DoorbellWatcher: Sendable {

@@ -1,5 +1,4 @@
 internal import SystemPackage
-internal import VFIOUserTransport
 
 /// Memory whose pages are allocated when they are first written.
 struct PagedBytes: Codable, Sendable {

@@ -1,5 +1,5 @@
 public import VFIOUserServer
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 extension ScratchDevice: SavableDevice {
   /// Registers, results of copies, and BAR 1; the framework has BAR 2.

@@ -1,7 +1,5 @@
+internal import LinuxPrimitives
 public import SystemPackage
-public import VFIOUserProtocol
-public import VFIOUserServer
-internal import VFIOUserTransport
 
 /// A device for tests and benchmarks that uses every function of the framework.
 ///

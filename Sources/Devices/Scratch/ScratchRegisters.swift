@@ -1,5 +1,3 @@
-internal import VFIOUserServer
-
 /// The registers in BAR 0.
 enum ScratchRegisters {
   /// Bytes of the region.

@@ -1,6 +1,6 @@
+internal import LinuxPrimitives
 internal import CLinux
 internal import SystemPackage
-internal import VFIOUserTransport
 
 /// One end of a byte stream, used without ever blocking.
 final class ByteStream: Sendable {

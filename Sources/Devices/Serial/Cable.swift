@@ -1,5 +1,3 @@
-internal import VFIOUserTransport
-
 /// The cable between the port and its far end: which streams are open, in each direction.
 ///
 /// Only the pump opens and closes streams, so that none is closed while it is polled.

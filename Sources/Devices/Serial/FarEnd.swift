@@ -1,6 +1,5 @@
-public import VFIOUserTransport
-
 /// The far end of the serial port's cable.
+@nonexhaustive
 public enum FarEnd: Sendable {
   /// A terminal device that a program like `screen` or `picocom` opens.
   case pseudoTerminal(PseudoTerminal)

@@ -1,6 +1,5 @@
 internal import CLinux
 internal import VFIOUserServer
-internal import VFIOUserTransport
 
 /// The state protected by the port's lock: the UART, the buffers on both sides of it, and the
 /// cable.

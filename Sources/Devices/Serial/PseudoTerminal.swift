@@ -1,6 +1,6 @@
+internal import LinuxPrimitives
 internal import CLinux
 public import SystemPackage
-public import VFIOUserTransport
 
 /// A pseudo-terminal: the port uses the master side, other programs open the device at ``path``.
 ///

@@ -1,7 +1,7 @@
+internal import LinuxPrimitives
 internal import CLinux
 internal import Logging
 internal import VFIOUserServer
-internal import VFIOUserTransport
 
 /// The thread that waits for the far end, and the lock that it shares with register accesses.
 ///

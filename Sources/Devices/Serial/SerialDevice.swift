@@ -1,9 +1,6 @@
 internal import CLinux
 public import Logging
 public import SystemPackage
-public import VFIOUserProtocol
-public import VFIOUserServer
-public import VFIOUserTransport
 
 /// A serial port on the PCI bus: a ``UART16550`` in an I/O BAR of eight bytes, with INTx and a far
 /// end.
@@ -15,6 +12,7 @@ public import VFIOUserTransport
 /// not empty: a far end that does not read makes the guest wait, and vice versa.
 public final class SerialDevice: Device {
   /// When bytes from the far end are put into the receive FIFO.
+  @nonexhaustive
   public enum InputPolicy: Sendable {
     /// While the guest asserts DTR or RTS, as drivers do while the port is open.
     ///

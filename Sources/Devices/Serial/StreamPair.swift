@@ -1,5 +1,5 @@
+internal import LinuxPrimitives
 internal import CLinux
-public import VFIOUserTransport
 
 /// An input and an output stream: standard input and output, pipes, sockets, files, terminals.
 ///

@@ -1,5 +1,5 @@
+internal import LinuxPrimitives
 public import SystemPackage
-internal import VFIOUserTransport
 
 /// Connecting and disconnecting for tasks; a separate thread waits meanwhile.
 extension Client {

@@ -1,6 +1,5 @@
+internal import LinuxPrimitives
 public import SystemPackage
-public import VFIOUserProtocol
-public import VFIOUserTransport
 
 /// The VMM's side of a connection: queries a device and operates it.
 ///

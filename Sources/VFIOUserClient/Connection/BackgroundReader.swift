@@ -1,6 +1,6 @@
+internal import LinuxPrimitives
 internal import CLinux
 internal import SystemPackage
-internal import VFIOUserTransport
 
 /// The users of the background reader, and whether its thread runs.
 struct BackgroundReader: ~Copyable {

@@ -1,6 +1,5 @@
+internal import LinuxPrimitives
 internal import CLinux
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// A command in flight: what waits for its reply, and where the reply is stored.
 ///

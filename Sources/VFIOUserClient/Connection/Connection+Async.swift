@@ -1,5 +1,4 @@
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// Async calls: no thread waits, the background reader resumes the task.
 extension Connection {

@@ -1,8 +1,7 @@
+internal import LinuxPrimitives
 internal import CLinux
 internal import Glibc
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// The background reader: reads while no caller reads, sends what the socket did not take, and ends async
 /// calls at their deadlines.

@@ -1,7 +1,6 @@
+internal import LinuxPrimitives
 internal import Synchronization
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// Requests of the server that the user's handler answers, on a thread of the connection.
 extension Connection {

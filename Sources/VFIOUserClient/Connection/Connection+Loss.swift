@@ -1,6 +1,4 @@
 internal import Synchronization
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 extension Connection {
   /// Marks the connection as lost, and ends every call with the reason.

@@ -1,7 +1,6 @@
+internal import LinuxPrimitives
 internal import CLinux
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// Requests of the server; called by the thread that has the reader's role.
 extension Connection {

@@ -1,6 +1,5 @@
+internal import LinuxPrimitives
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// The send queue: appending and sending messages.
 extension Connection {

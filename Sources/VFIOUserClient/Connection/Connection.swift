@@ -1,9 +1,8 @@
+internal import VFIOUserTransport
 internal import CLinux
 internal import Glibc
 internal import Synchronization
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// A connection of a client: sends commands, receives replies and requests.
 ///

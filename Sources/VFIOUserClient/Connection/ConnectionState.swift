@@ -1,4 +1,4 @@
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 extension Connection {
   /// The state that the lock of a connection guards; an `inout State` proves that it is held.

@@ -1,5 +1,4 @@
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// A command and the check of its reply, carried out by a waiting thread or a suspended task.
 ///

@@ -1,4 +1,4 @@
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// The reader's role, and the threads that sleep until their replies are delivered.
 ///

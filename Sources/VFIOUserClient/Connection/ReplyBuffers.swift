@@ -1,4 +1,4 @@
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// A reply for a waiting thread: size of the payload, and descriptors.
 struct Reply: ~Copyable {

@@ -1,6 +1,5 @@
-internal import SystemPackage
-internal import VFIOUserProtocol
 internal import VFIOUserTransport
+internal import SystemPackage
 
 /// Messages that wait for the socket; they are sent in the order in which they were appended.
 ///

@@ -1,5 +1,4 @@
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// Eventfds of consecutive vectors for one message: all present or all absent.
 struct EventBatch: Sendable {

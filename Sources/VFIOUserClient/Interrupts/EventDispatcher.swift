@@ -1,6 +1,6 @@
+internal import LinuxPrimitives
 internal import CLinux
 internal import SystemPackage
-public import VFIOUserTransport
 
 /// A thread that calls back when eventfds are signalled: one callback at a time, for any number of eventfds.
 ///

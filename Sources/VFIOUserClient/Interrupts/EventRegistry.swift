@@ -1,5 +1,4 @@
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// The eventfds and masks of interrupts, to be restored after a reconnection.
 final class EventRegistry: Sendable {

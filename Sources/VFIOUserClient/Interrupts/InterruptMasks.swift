@@ -1,5 +1,3 @@
-internal import VFIOUserProtocol
-
 /// The vectors that this client has masked.
 struct InterruptMasks {
   private var masked: [InterruptIndex: RangeSet<UInt64>] = [:]

@@ -1,6 +1,5 @@
+internal import LinuxPrimitives
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// The memory that is registered with a device; answers its DMA_READ and DMA_WRITE.
 ///

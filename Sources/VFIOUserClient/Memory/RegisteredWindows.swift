@@ -1,4 +1,4 @@
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// The DMA windows of a client, and the state of their map and unmap commands.
 ///

@@ -1,7 +1,6 @@
+internal import LinuxPrimitives
 internal import CLinux
 internal import SystemPackage
-internal import VFIOUserProtocol
-public import VFIOUserTransport
 
 /// Memory that was allocated elsewhere: guest RAM of a VMM in a memfd, on hugetlbfs, or in another file.
 extension SharedMemory {

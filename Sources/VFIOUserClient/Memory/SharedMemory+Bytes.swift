@@ -1,6 +1,5 @@
 internal import CLinux
 internal import SystemPackage
-internal import VFIOUserTransport
 
 /// Access to the bytes, for the owner of the memory.
 extension SharedMemory {

@@ -1,5 +1,5 @@
+internal import LinuxPrimitives
 internal import Synchronization
-internal import VFIOUserTransport
 
 // Atomic accesses for queues and doorbells that a driver shares with a device. Numbers are little endian.
 

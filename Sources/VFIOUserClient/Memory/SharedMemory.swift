@@ -1,8 +1,7 @@
+internal import LinuxPrimitives
 internal import CLinux
 internal import Synchronization
 internal import SystemPackage
-public import VFIOUserProtocol
-public import VFIOUserTransport
 
 /// Memory that a client shares with devices: a file, or a part of one.
 ///

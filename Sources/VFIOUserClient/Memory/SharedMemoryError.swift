@@ -1,5 +1,4 @@
 internal import SystemPackage
-public import VFIOUserTransport
 
 /// Why memory cannot be adopted; the description has the remedy.
 public struct SharedMemoryError: Error, Equatable, Sendable, CustomStringConvertible {

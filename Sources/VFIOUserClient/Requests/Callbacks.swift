@@ -1,5 +1,5 @@
+internal import LinuxPrimitives
 internal import CLinux
-internal import VFIOUserTransport
 
 /// The user's callbacks that are running: of interrupts, the request handler, and the reconnection observer.
 ///

@@ -1,6 +1,5 @@
+internal import LinuxPrimitives
 public import SystemPackage
-public import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// A request of the server, to be answered once.
 ///

@@ -1,5 +1,3 @@
-internal import VFIOUserProtocol
-
 /// A request that waits for the handler.
 final class QueuedRequest: Sendable {
   let header: Header

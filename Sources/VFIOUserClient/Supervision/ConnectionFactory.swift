@@ -1,6 +1,3 @@
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
-
 /// Makes the connections of a client, with the same options.
 struct ConnectionFactory {
   let options: ClientOptions

@@ -1,8 +1,7 @@
+internal import LinuxPrimitives
 internal import CLinux
 internal import Synchronization
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// The connection of a client, which is replaced if it is lost and there is a reconnection policy.
 final class ConnectionSupervisor: Sendable {

@@ -1,5 +1,4 @@
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// The properties that must be the same after a reconnection.
 struct DeviceIdentity: Equatable, Sendable {

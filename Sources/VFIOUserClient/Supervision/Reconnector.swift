@@ -1,5 +1,4 @@
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// The supervisor thread: waits for losses and reconnects.
 final class Reconnector: Sendable {

@@ -1,6 +1,4 @@
 public import SystemPackage
-public import VFIOUserProtocol
-public import VFIOUserTransport
 
 /// Errors of each reason, without a place.
 extension ClientError {

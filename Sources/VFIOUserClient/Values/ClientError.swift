@@ -1,12 +1,11 @@
 public import SystemPackage
-public import VFIOUserProtocol
-public import VFIOUserTransport
 
 /// Why and where an operation of the client failed.
 ///
 /// Two errors are equal if their reasons are equal.
 public struct ClientError: Error, Equatable, Sendable {
   /// The reasons; later versions may add cases, so switch with a `default`.
+  @nonexhaustive
   public enum Reason: Equatable, Sendable {
     /// The server refused the command with an errno; the connection is usable.
     case refused(Command, Errno)
@@ -47,7 +46,7 @@ public struct ClientError: Error, Equatable, Sendable {
   /// Where it happened; a class, so that an error is small.
   private let place: Place?
 
-  init(_ reason: Reason) { self.init(reason, nil) }
+  package init(_ reason: Reason) { self.init(reason, nil) }
 
   private init(_ reason: Reason, _ place: Place?) {
     self.reason = reason

@@ -1,6 +1,3 @@
-public import VFIOUserProtocol
-public import VFIOUserTransport
-
 /// The options of a client: proposed capabilities, limits, timeouts, handlers.
 public struct ClientOptions: Sendable {
   /// The capabilities that the VERSION message proposes.

@@ -1,6 +1,5 @@
-public import VFIOUserTransport
-
 /// The state of a client's connection.
+@nonexhaustive
 public enum ClientState: Equatable, Sendable {
   /// Connected.
   case connected

@@ -1,4 +1,4 @@
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 extension Duration? {
   /// The deadline of an operation that starts now, for all of its messages together; nil if each message has

@@ -1,6 +1,5 @@
-public import VFIOUserTransport
-
 /// The reaction of a client to the loss of its connection.
+@nonexhaustive
 public enum Reconnection: Sendable {
   /// Every call fails with the reason from then on.
   case off
@@ -34,6 +33,7 @@ public struct ReconnectionPolicy: Sendable {
   public var observer: (@Sendable (ReconnectionEvent) -> Void)?
 
   /// What happens to calls while the connection is lost.
+  @nonexhaustive
   public enum CallsMeanwhile: Sendable {
     /// They wait for the connection until their timeout.
     case wait
@@ -46,6 +46,7 @@ public struct ReconnectionPolicy: Sendable {
 }
 
 /// An event for the observer.
+@nonexhaustive
 public enum ReconnectionEvent: Sendable {
   /// The connection was lost.
   case lost(StreamError)

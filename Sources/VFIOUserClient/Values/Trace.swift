@@ -1,8 +1,7 @@
 public import Logging
-public import VFIOUserProtocol
-public import VFIOUserTransport
 
 /// Events on a connection; the trace points are those of QEMU.
+@nonexhaustive
 public enum TraceEvent: Sendable {
   /// A command or a reply of the client was queued (`vfio_user_send_write`).
   case sent(id: UInt16, Command, size: Int)

@@ -1,6 +1,6 @@
 internal import CLinux
 internal import Glibc
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// A queue of lines for standard error.
 ///

@@ -2,7 +2,6 @@ package import ArgumentParser
 internal import CLinux
 package import SystemPackage
 internal import VFIOUserServer
-package import VFIOUserTransport
 
 /// The values of `--memory-files`.
 package enum MemoryFilesOption: String, ExpressibleByArgument, CaseIterable {

@@ -1,5 +1,6 @@
 internal import CLinux
-internal import VFIOUserTransport
+internal import LinuxPrimitives
+internal import VFIOUserServer
 
 /// The sockets passed to this process by systemd socket activation, each for one device.
 enum ActivatedSockets {

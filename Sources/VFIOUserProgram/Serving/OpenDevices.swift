@@ -1,6 +1,6 @@
 internal import Logging
 internal import VFIOUserServer
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// A device that is ready to be served.
 struct OpenDevice {

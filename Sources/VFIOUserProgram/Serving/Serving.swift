@@ -1,6 +1,6 @@
 internal import CLinux
+internal import LinuxPrimitives
 internal import VFIOUserServer
-internal import VFIOUserTransport
 
 /// Why the process ends.
 private enum Ending {

@@ -1,6 +1,5 @@
-package import SystemPackage
-package import VFIOUserProtocol
 internal import VFIOUserTransport
+package import SystemPackage
 
 /// The handler of one feature of DEVICE_FEATURE.
 ///

@@ -1,7 +1,6 @@
+internal import VFIOUserTransport
 internal import Synchronization
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 extension CommandDispatcher {
   /// `VFIO_USER_DEVICE_GET_INFO`.

@@ -1,8 +1,7 @@
+internal import VFIOUserTransport
 internal import Logging
 internal import Synchronization
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 extension CommandDispatcher {
   /// `VFIO_USER_DMA_MAP`.

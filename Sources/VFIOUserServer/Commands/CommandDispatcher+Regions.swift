@@ -1,6 +1,5 @@
-internal import SystemPackage
-internal import VFIOUserProtocol
 internal import VFIOUserTransport
+internal import SystemPackage
 
 extension CommandDispatcher {
   /// The region of an access; throws `EINVAL` if the access leaves its region, `E2BIG` if it is larger than

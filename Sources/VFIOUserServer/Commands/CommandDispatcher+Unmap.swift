@@ -1,7 +1,6 @@
+internal import VFIOUserTransport
 internal import Logging
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 extension CommandDispatcher {
   /// `VFIO_USER_DMA_UNMAP`; the reply echoes the request.

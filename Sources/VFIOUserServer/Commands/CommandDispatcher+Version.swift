@@ -1,8 +1,7 @@
+internal import VFIOUserTransport
 internal import Logging
 internal import Synchronization
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 extension CommandDispatcher {
   /// Serves the first message, which has to be `VFIO_USER_VERSION`.

@@ -1,5 +1,3 @@
-internal import VFIOUserTransport
-
 /// INTx: its level, and the eventfd that signals it.
 ///
 /// Raising it signals once and masks it (`VFIO_IRQ_INFO_AUTOMASKED`). Each UNMASK, and each newly set

@@ -1,6 +1,3 @@
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
-
 /// A reason for a device to interrupt, delivered by MSI-X if the guest has enabled it, else MSI, else INTx.
 ///
 /// With MSI-X and MSI each ``raise()`` signals the vector. With INTx the level is high while a source is

@@ -1,5 +1,3 @@
-internal import VFIOUserTransport
-
 /// The vectors of one index (MSI, MSI-X, ERR or REQ): the eventfd of each, and what masks it.
 ///
 /// A vector is masked by the client (SET_IRQS), by the guest (mask bits, or the MSI-X table), or with all

@@ -1,6 +1,3 @@
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
-
 // Effects of the guest's accesses: to the command register, to the capabilities, and to the MSI-X table.
 
 extension Interrupts {

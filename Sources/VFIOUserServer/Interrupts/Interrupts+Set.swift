@@ -1,6 +1,5 @@
+internal import LinuxPrimitives
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 // SET_IRQS. The supported combinations of data and action:
 //

@@ -1,5 +1,4 @@
-public import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// The interrupts of a device and the client's eventfds that signal them.
 ///

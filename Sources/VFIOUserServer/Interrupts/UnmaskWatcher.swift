@@ -1,5 +1,5 @@
+internal import LinuxPrimitives
 internal import CLinux
-internal import VFIOUserTransport
 
 /// Waits on its own thread for a client's kernel to unmask INTx with an eventfd (SET_IRQS with UNMASK).
 ///

@@ -1,5 +1,5 @@
+internal import LinuxPrimitives
 package import Logging
-internal import VFIOUserTransport
 
 /// Passes a limited number of lines per second to another handler, and logs how many it left out.
 ///

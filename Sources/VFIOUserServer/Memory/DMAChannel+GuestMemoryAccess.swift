@@ -1,6 +1,5 @@
+internal import LinuxPrimitives
 internal import Logging
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 extension DMAChannel {
   /// The next step of a thread in ``transfer(_:at:_:)``.

@@ -1,7 +1,6 @@
+internal import VFIOUserTransport
 internal import Logging
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 extension DMAChannel {
   /// Starts the thread that reads the twin socket, if it is not running yet.

@@ -1,8 +1,7 @@
+internal import VFIOUserTransport
 internal import CLinux
 internal import Logging
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// DMA_READ and DMA_WRITE, for memory that a client does not share; one channel per connection.
 ///

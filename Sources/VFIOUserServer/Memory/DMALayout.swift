@@ -1,6 +1,3 @@
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
-
 /// The layout of DMA_READ and DMA_WRITE that a client uses.
 ///
 /// The specification has a count of 64 bits and the data at offset 16. QEMU's first releases with vfio-user

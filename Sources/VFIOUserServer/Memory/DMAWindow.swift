@@ -1,6 +1,5 @@
+internal import LinuxPrimitives
 internal import Synchronization
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// A DMA window.
 ///

@@ -1,5 +1,5 @@
+internal import LinuxPrimitives
 package import SystemPackage
-package import VFIOUserTransport
 
 // A DMA_UNMAP is started, and is finished or cancelled later; no step blocks. All of it runs on the session's
 // thread, which alone changes the windows.

@@ -1,7 +1,6 @@
+internal import LinuxPrimitives
 internal import CLinux
 package import SystemPackage
-package import VFIOUserProtocol
-package import VFIOUserTransport
 
 // Only the session's thread changes the windows; other threads read them.
 

@@ -1,8 +1,7 @@
+internal import LinuxPrimitives
 internal import CLinux
 internal import SystemPackage
 internal import Synchronization
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// The client's memory, as far as the device may access it.
 ///

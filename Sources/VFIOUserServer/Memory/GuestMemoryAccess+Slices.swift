@@ -1,6 +1,4 @@
 public import Glibc
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// A piece of a scatter list.
 public struct GuestRange: Equatable, Sendable {

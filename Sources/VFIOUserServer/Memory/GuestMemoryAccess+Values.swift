@@ -1,5 +1,4 @@
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 // Numbers are little endian, like the hosts that run a VMM with vfio-user.
 

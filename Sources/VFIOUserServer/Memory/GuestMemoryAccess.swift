@@ -1,5 +1,4 @@
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// Access to the memory of one client, from any thread, until that client disconnects or the device is reset.
 ///

@@ -1,6 +1,5 @@
+internal import LinuxPrimitives
 internal import SystemPackage
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
 
 extension MappedMemory {
   /// Maps the range of a DMA_MAP and closes the descriptor, which the mapping does not need.

@@ -1,6 +1,6 @@
+internal import LinuxPrimitives
 internal import CLinux
 internal import SystemPackage
-internal import VFIOUserTransport
 
 /// Limits the address space and the number of mappings that clients' memory takes; the kernel allows a
 /// process 65,530 mappings (`vm.max_map_count`).

@@ -3,6 +3,7 @@ public import SystemPackage
 /// Why an access to the client's memory failed.
 ///
 /// Bytes before the address of an error may have been transferred.
+@nonexhaustive
 public enum MemoryError: Error, Equatable, Sendable {
   /// The client of the access has disconnected, or the device was reset since.
   case stale

@@ -1,4 +1,5 @@
 /// A capability in the first 256 bytes of configuration space (PCI 3.0, section 6.7).
+@nonexhaustive
 public enum PCICapability: Sendable {
   /// Power states.
   case powerManagement(PowerManagement)
@@ -160,6 +161,7 @@ public struct VendorSpecific: Sendable {
 }
 
 /// A capability in extended configuration space, from 0x100 (PCI Express Base 3.0, section 7.9).
+@nonexhaustive
 public enum PCIExtendedCapability: Sendable {
   /// The device serial number.
   case serialNumber(UInt64)

@@ -1,5 +1,3 @@
-internal import VFIOUserProtocol
-
 extension PCIDescription {
   /// Possible sizes of an expansion ROM in bytes.
   static let sizesOfROM = 1...16 << 20

@@ -1,10 +1,8 @@
-public import VFIOUserProtocol
-public import VFIOUserTransport
-
 extension PCIDescription {
   /// What is wrong with a description.
   ///
   /// Thrown when the server is made.
+  @nonexhaustive
   public enum ValidationError: Error, Equatable, Sendable {
     /// The number of the base address register is not 0 to 5.
     case noSuchBAR(Int)

@@ -1,3 +1,5 @@
+internal import LinuxPrimitives
+
 /// The layout of a description, computed and checked once.
 struct PCILayout: Sendable {
   /// A capability and the offset of its header.

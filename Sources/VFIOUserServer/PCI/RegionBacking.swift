@@ -1,6 +1,5 @@
-public import VFIOUserProtocol
-
 /// What answers accesses to a region: the device, or the framework from memory.
+@nonexhaustive
 public enum RegionBacking: Equatable, Sendable {
   /// Every access calls the device.
   case callbacks
@@ -15,6 +14,7 @@ public enum RegionBacking: Equatable, Sendable {
   case memoryAreas([Range<UInt64>], notifying: Bool = false)
 
   /// The parts of a region's memory that a client may map.
+  @nonexhaustive
   public enum Mappable: Equatable, Sendable {
     /// All of it.
     case everything

@@ -1,5 +1,3 @@
-internal import VFIOUserProtocol
-
 extension Register {
   /// The list of capabilities: the pointer to it, status bit 4, and each capability.
   static func capabilities(

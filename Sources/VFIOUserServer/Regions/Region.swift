@@ -1,6 +1,3 @@
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
-
 /// A region, split into parts with different owners.
 final class Region: Sendable {
   /// What answers accesses to a part.

@@ -1,5 +1,5 @@
+internal import LinuxPrimitives
 public import SystemPackage
-internal import VFIOUserTransport
 
 /// A number that is loaded from and stored to shared memory as a whole: `UInt8` to `UInt64`.
 ///

@@ -1,6 +1,6 @@
+internal import LinuxPrimitives
 internal import CLinux
 public import SystemPackage
-internal import VFIOUserTransport
 
 /// The memory of a region: a file that clients may map.
 ///

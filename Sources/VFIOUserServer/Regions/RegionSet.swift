@@ -1,6 +1,3 @@
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
-
 /// All regions of a device, by index.
 struct RegionSet: Sendable {
   private let regions: [Region]

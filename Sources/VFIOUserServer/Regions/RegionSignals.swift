@@ -1,5 +1,4 @@
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// The descriptors of a device's ``IOEventArea``s.
 final class RegionIOEvents: Sendable {

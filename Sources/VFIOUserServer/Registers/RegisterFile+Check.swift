@@ -2,6 +2,7 @@ extension RegisterFile {
   /// Why a list of registers is invalid.
   ///
   /// Thrown when the file is made.
+  @nonexhaustive
   public enum ValidationError: Error, Equatable, Sendable, CustomStringConvertible {
     /// Two registers overlap.
     case overlap(String, at: UInt64, with: String, from: UInt64)

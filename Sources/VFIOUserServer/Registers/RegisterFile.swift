@@ -1,5 +1,5 @@
+internal import LinuxPrimitives
 public import SystemPackage
-internal import VFIOUserTransport
 
 /// The registers of a region and their values.
 ///

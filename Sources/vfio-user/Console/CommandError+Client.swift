@@ -3,8 +3,6 @@ import Foundation
 import SystemPackage
 import VFIOUserClient
 import VFIOUserProgram
-import VFIOUserProtocol
-import VFIOUserTransport
 
 extension CommandError {
   private static func isSocket(_ path: String) -> Bool {

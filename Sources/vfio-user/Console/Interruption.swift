@@ -1,7 +1,7 @@
+import LinuxPrimitives
 import CLinux
 import Glibc
 import Synchronization
-import VFIOUserTransport
 
 /// Turns Ctrl-C into a flag checked by long commands, so that they end cleanly and report their
 /// progress.

@@ -1,8 +1,8 @@
 import Foundation
 import Glibc
 import SystemPackage
+import VFIOUserClient
 import VFIOUserProgram
-import VFIOUserTransport
 
 /// A device process started by the demo.
 final class DemoProcess {

@@ -3,8 +3,6 @@ import Foundation
 import SystemPackage
 import VFIOUserClient
 import VFIOUserProgram
-import VFIOUserProtocol
-import VFIOUserTransport
 
 /// `vfio-user demo serial`: a serial port from end to end, without a virtual machine.
 struct DemoSerial: ParsableCommand {

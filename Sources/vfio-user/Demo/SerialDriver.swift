@@ -1,7 +1,5 @@
 import VFIOUserClient
 import VFIOUserProgram
-import VFIOUserProtocol
-import VFIOUserTransport
 
 /// A small driver for the serial port: waits for interrupts, then reads the line status register.
 struct SerialDriver {

@@ -1,7 +1,6 @@
 import Foundation
 import VFIOUserClient
 import VFIOUserProgram
-import VFIOUserProtocol
 
 /// A description of a device, collected as a VMM would.
 struct DeviceSummary: Codable {

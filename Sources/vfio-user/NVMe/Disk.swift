@@ -1,7 +1,5 @@
 import NVMeDriver
-import NVMeProtocol
 import SystemPackage
-import VFIOUserClient
 import VFIOUserProgram
 
 /// An NVMe disk ready for reading and writing.

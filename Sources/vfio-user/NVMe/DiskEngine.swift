@@ -1,5 +1,4 @@
 import NVMeDriver
-import NVMeProtocol
 
 /// Our disk as an engine for workloads.
 final class DiskEngine: BlockEngine {

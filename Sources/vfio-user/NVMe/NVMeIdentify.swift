@@ -1,7 +1,6 @@
 import ArgumentParser
 import Foundation
 import NVMeDriver
-import NVMeProtocol
 import VFIOUserProgram
 
 /// `vfio-user nvme identify`: describes a disk.

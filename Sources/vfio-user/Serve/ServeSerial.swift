@@ -3,7 +3,6 @@ import Logging
 import SerialDevice
 import SystemPackage
 import VFIOUserProgram
-import VFIOUserTransport
 
 /// `vfio-user serve serial`: a 16550A on the PCI bus.
 struct ServeSerial: ServeSubcommand {

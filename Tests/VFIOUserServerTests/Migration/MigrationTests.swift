@@ -280,6 +280,23 @@ private struct Machine {
     #expect(try target.isRunning())
   }
 
+  @Test func `A state with a section that nobody knows, or without one, is refused`() throws {
+    let machine = try Machine()
+    let device = machine.device
+    let transfer = DeviceStateTransfer(core: device.context.core, device: device)
+    for change in ["twice", "more", "less"] {
+      var writer = try StateWriter(limit: 1 << 24)
+      if change == "more" { try writer.add("later", 1) }
+      if change == "twice" { try writer.add("dma", ["isAllowed": true]) }
+      if change == "less" { try writer.end() } else { try transfer.save(into: &writer) }
+      let state = try writer.file.bytes(at: 0, count: Int(writer.file.size))
+      try machine.client.setMigrationState(.resuming)
+      try machine.client.writeMigrationData(state)
+      #expect(machine.errno { try machine.client.setMigrationState(.stop) } == .invalidArgument)
+      try machine.client.reset()
+    }
+  }
+
   @Test func `A device that is saved runs on for the next client`() throws {
     let machine = try Machine()
     try machine.client.store(UInt32(5), .bar0, at: 0)

@@ -179,7 +179,7 @@ private final class Memo: DeviceFeatureHandler {
         == words([16, Self.both | Self.get]) + [1, 2, 3, 4, 5, 6, 7, 8])
     #expect(
       try ask(Self.both | Self.set, [8, 7, 6, 5, 4, 3, 2, 1]).payload
-        == words([8, Self.both | Self.set]))
+        == words([16, Self.both | Self.set]) + [8, 7, 6, 5, 4, 3, 2, 1])
     #expect(try ask(Self.both | Self.get).payload.suffix(8) == [8, 7, 6, 5, 4, 3, 2, 1])
   }
 

@@ -1,7 +1,7 @@
 import VFIOUserProgram
 
 /// Writes a greeting to guest memory, and interrupts when it is there.
-final class HelloDevice: Device {
+final class HelloDevice: SavableDevice {
   static let pci = PCIDescription(
     identity: PCIIdentity(
       vendor: 0x1234, device: 0x0001,
@@ -39,6 +39,8 @@ final class HelloDevice: Device {
 
   func reset() { registers.reset() }
   func clientLeft() { registers.reset() }
+  func save() -> RegisterFile.Contents { registers.contents }
+  func load(_ saved: RegisterFile.Contents) throws(StateError) { try registers.load(saved) }
 }
 
 @main struct HelloProgram: DeviceProgram {

@@ -1,5 +1,5 @@
+internal import LinuxPrimitives
 internal import NVMeProtocol
-internal import VFIOUserTransport
 
 /// Get Features and Set Features (NVMe 1.4, sections 5.9 and 5.21).
 extension AdminCommands {

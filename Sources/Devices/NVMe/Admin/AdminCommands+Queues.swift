@@ -1,5 +1,4 @@
 internal import NVMeProtocol
-internal import VFIOUserServer
 
 /// Creating and deleting I/O queues (NVMe 1.4, sections 5.3 to 5.6).
 extension AdminCommands {

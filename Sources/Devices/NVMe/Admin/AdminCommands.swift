@@ -1,5 +1,4 @@
 internal import NVMeProtocol
-internal import VFIOUserServer
 
 /// The admin command set (NVMe 1.4, section 5).
 ///

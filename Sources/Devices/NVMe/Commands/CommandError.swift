@@ -1,5 +1,4 @@
 internal import NVMeProtocol
-internal import VFIOUserServer
 
 /// Why a command failed: the status of its completion, and the byte of the command that caused it.
 struct CommandError: Error, Equatable {

@@ -1,6 +1,5 @@
+internal import LinuxPrimitives
 internal import NVMeProtocol
-internal import VFIOUserServer
-internal import VFIOUserTransport
 
 /// Carries out the requests of commands: at once where the serving thread can, else by the engine; what the state
 /// file is to keep, by the thread that writes that.

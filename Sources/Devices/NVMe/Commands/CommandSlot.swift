@@ -1,5 +1,4 @@
 internal import NVMeProtocol
-internal import VFIOUserServer
 
 /// A command in flight; reused, so that no command allocates memory.
 final class CommandSlot {

@@ -1,5 +1,4 @@
 internal import SystemPackage
-internal import VFIOUserTransport
 
 /// A namespace; belongs to the thread that has the controller's turn.
 final class Namespace {

@@ -1,6 +1,5 @@
 internal import NVMeProtocol
 internal import Synchronization
-internal import VFIOUserServer
 
 /// The order of a command: fetch, parse, execute, complete; once per turn, ``CompletionPoster/signal()`` follows.
 ///

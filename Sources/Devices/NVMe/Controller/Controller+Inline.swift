@@ -1,7 +1,6 @@
+internal import LinuxPrimitives
 internal import NVMeProtocol
 internal import Synchronization
-internal import VFIOUserServer
-internal import VFIOUserTransport
 
 /// Inline service: the connection's thread carries out what cannot block, instead of waking the controller's.
 ///

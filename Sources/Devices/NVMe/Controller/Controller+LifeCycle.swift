@@ -1,6 +1,5 @@
 internal import NVMeProtocol
 internal import Synchronization
-internal import VFIOUserServer
 
 /// Enabling, disabling, and everything else that ends commands (NVMe 1.4, sections 7.3 and 7.6).
 extension Controller {

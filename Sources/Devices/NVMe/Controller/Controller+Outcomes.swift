@@ -1,7 +1,6 @@
 internal import Logging
 internal import NVMeProtocol
 internal import SystemPackage
-internal import VFIOUserServer
 
 /// What the outcome of a request means for its command, for the error log and for the next flush.
 extension Controller {

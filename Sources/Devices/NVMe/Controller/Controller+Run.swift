@@ -1,6 +1,6 @@
+internal import LinuxPrimitives
 internal import Glibc
 internal import Synchronization
-internal import VFIOUserTransport
 
 /// The controller's thread.
 extension Controller {

@@ -1,8 +1,7 @@
+internal import LinuxPrimitives
 internal import Logging
 internal import NVMeProtocol
 internal import SystemPackage
-internal import VFIOUserServer
-internal import VFIOUserTransport
 
 /// The controller: its parts, and the turn in which one thread uses them.
 ///

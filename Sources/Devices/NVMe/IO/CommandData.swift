@@ -1,5 +1,4 @@
 internal import NVMeProtocol
-internal import VFIOUserServer
 
 /// Moves queue entries, lists and small data between guest memory and the controller.
 ///

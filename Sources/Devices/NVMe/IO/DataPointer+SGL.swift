@@ -1,5 +1,4 @@
 internal import NVMeProtocol
-internal import VFIOUserServer
 
 /// Scatter gather lists (NVMe 1.4, section 4.4).
 extension DataPointer {

@@ -1,5 +1,4 @@
 internal import NVMeProtocol
-internal import VFIOUserServer
 
 /// Finds out where the data of a command is (NVMe 1.4, section 4.3).
 ///

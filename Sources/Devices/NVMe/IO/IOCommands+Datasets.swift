@@ -1,5 +1,4 @@
 internal import NVMeProtocol
-internal import VFIOUserServer
 
 /// Dataset Management (NVMe 1.4, section 6.7).
 extension IOCommands {

@@ -1,5 +1,4 @@
 internal import NVMeProtocol
-internal import VFIOUserServer
 
 /// Read, Compare and Verify (NVMe 1.4, sections 6.9, 6.6 and 6.16).
 extension IOCommands {

@@ -1,7 +1,5 @@
+internal import LinuxPrimitives
 internal import Synchronization
-internal import VFIOUserProtocol
-internal import VFIOUserServer
-internal import VFIOUserTransport
 
 /// The interrupts of completion queues: MSI-X, MSI or INTx, whichever the host has enabled (NVMe 1.4, section 7.5).
 ///

@@ -1,4 +1,4 @@
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// What the controller's thread does when it finds nothing to do.
 ///

@@ -1,6 +1,5 @@
 internal import Logging
 internal import NVMeProtocol
-internal import VFIOUserServer
 
 /// Whether the controller serves commands, and with whose memory; the other parts ask it.
 ///

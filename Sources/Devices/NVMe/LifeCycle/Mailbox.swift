@@ -1,8 +1,7 @@
+internal import LinuxPrimitives
 internal import DequeModule
 internal import NVMeProtocol
 internal import Synchronization
-internal import VFIOUserServer
-internal import VFIOUserTransport
 
 /// What other threads leave for the controller's thread: orders of the host, requests that are done.
 final class Mailbox: StorageReceiver {

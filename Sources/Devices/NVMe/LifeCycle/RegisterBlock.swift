@@ -1,6 +1,5 @@
+internal import LinuxPrimitives
 internal import NVMeProtocol
-internal import VFIOUserServer
-internal import VFIOUserTransport
 
 /// The controller's registers (NVMe 1.4, section 3.1), shared by the connection's thread, which reads and writes them
 /// for the host, and the controller's thread, which obeys them.

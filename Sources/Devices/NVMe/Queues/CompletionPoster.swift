@@ -1,7 +1,6 @@
+internal import LinuxPrimitives
 internal import NVMeProtocol
 internal import Synchronization
-internal import VFIOUserServer
-internal import VFIOUserTransport
 
 /// Posts completions to the host's queues, and decides when an interrupt signals them.
 ///

@@ -1,8 +1,7 @@
+internal import LinuxPrimitives
 internal import NVMeProtocol
 internal import Synchronization
 internal import SystemPackage
-internal import VFIOUserServer
-internal import VFIOUserTransport
 
 /// The doorbell registers (NVMe 1.4, sections 3.1.24 and 3.1.25), which two threads share.
 ///

@@ -1,5 +1,4 @@
 internal import Synchronization
-internal import VFIOUserServer
 
 /// Reading the host's doorbells, whether trapped, mapped or in its memory, and writing EventIdx.
 extension QueuePairs {

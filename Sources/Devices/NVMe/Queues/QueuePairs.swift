@@ -1,6 +1,5 @@
 internal import NVMeProtocol
 internal import Synchronization
-internal import VFIOUserServer
 
 /// The submission and completion queues that the host has created, and their doorbells.
 ///

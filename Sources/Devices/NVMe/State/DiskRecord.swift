@@ -1,6 +1,5 @@
 internal import Logging
 internal import NVMeProtocol
-internal import VFIOUserTransport
 
 /// What the disk counts and logs, and what of that outlives the process.
 ///

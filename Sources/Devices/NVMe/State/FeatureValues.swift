@@ -1,5 +1,5 @@
+internal import LinuxPrimitives
 internal import NVMeProtocol
-internal import VFIOUserTransport
 
 /// The values of features: in use, as a new controller has them, and saved (NVMe 1.4, section 5.21).
 ///

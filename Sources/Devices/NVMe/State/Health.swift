@@ -1,5 +1,5 @@
+internal import LinuxPrimitives
 internal import NVMeProtocol
-internal import VFIOUserTransport
 
 /// What the SMART log counts (NVMe 1.4, section 5.14.1.2).
 struct HealthCounters {

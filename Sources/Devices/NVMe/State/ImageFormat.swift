@@ -1,7 +1,7 @@
 internal import Glibc
-internal import VFIOUserTransport
 
 /// Formats of files that hold a disk inside, and are none themselves: what a guest found there would be the container.
+@nonexhaustive
 public enum ImageFormat: String, CaseIterable, Sendable {
   case qcow2, qed, vmdk, vhdx, vhd, vdi, parallels, gzip, xz, zstd, bzip2, zip
   /// A file of ours, with the state of a disk.

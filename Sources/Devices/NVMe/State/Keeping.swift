@@ -1,5 +1,4 @@
 internal import Logging
-internal import VFIOUserTransport
 
 /// What of a controller outlives the process, and who writes it down.
 struct Keeping {

@@ -1,7 +1,7 @@
+internal import LinuxPrimitives
 internal import CLinux
 internal import Glibc
 internal import SystemPackage
-internal import VFIOUserTransport
 
 /// A state file: opened so that nothing but a regular file of ours is ever written to.
 final class StateFile: Sendable {

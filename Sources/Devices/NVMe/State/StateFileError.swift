@@ -1,7 +1,7 @@
 public import SystemPackage
-public import VFIOUserTransport
 
 /// Why the state of a disk cannot be had, so that the disk cannot be served as the guest left it.
+@nonexhaustive
 public enum StateFileError: Error, Equatable, Sendable, CustomStringConvertible {
   /// There is something else at its path.
   case foreign(FilePath)

@@ -1,6 +1,6 @@
+internal import LinuxPrimitives
 internal import DequeModule
 internal import Logging
-internal import VFIOUserTransport
 
 /// The thread that writes down what has to outlive the process, so that no guest waits for it but one whose command
 /// is about just that.

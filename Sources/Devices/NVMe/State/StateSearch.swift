@@ -1,7 +1,6 @@
 internal import FoundationEssentials
 internal import Logging
 internal import SystemPackage
-internal import VFIOUserTransport
 
 /// The search for an image's state: first by what the image is, then by its name; else one is made.
 struct StateSearch {

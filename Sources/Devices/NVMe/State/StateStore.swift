@@ -1,6 +1,6 @@
+internal import LinuxPrimitives
 internal import Logging
 public import SystemPackage
-internal import VFIOUserTransport
 
 /// What is kept of one image, in a file of its own that this process holds open and locked from the start to the end.
 ///
@@ -61,6 +61,7 @@ public final class StateStore: Sendable {
 }
 
 /// Where the state of images is kept.
+@nonexhaustive
 public enum StatePlace: Equatable, Sendable {
   /// Beside each image, as IMAGE.nvme; that of devices, and of images in folders that cannot be written to, in another
   /// folder, if there is one to be had. It is made when it is needed.

@@ -2,8 +2,6 @@ internal import CLinux
 internal import Glibc
 internal import Synchronization
 internal import SystemPackage
-internal import VFIOUserServer
-internal import VFIOUserTransport
 
 /// Storage requests by system calls that wait until they are done.
 ///
@@ -11,7 +9,7 @@ internal import VFIOUserTransport
 /// for is read into memory of ours and copied when it is there, if it is still wanted then: a disk may answer long
 /// after the controller was reset, and a system call cannot be redirected once it has begun. The copy
 /// costs little beside the wait.
-public enum BlockingIO {
+enum BlockingIO {
   /// Tries a request on a thread that must not wait; see ``Namespace/inlineBudget(of:on:at:)``.
   ///
   /// - Parameter request: a read, or a write that is not durable, of guest memory.
@@ -30,7 +28,7 @@ public enum BlockingIO {
   /// - Parameters:
   ///   - request: what to do.
   ///   - spare: a buffer for requests that need one; made at the first of them.
-  public static func perform(
+  static func perform(
     _ request: StorageRequest, _ spare: inout PageBuffer?
   ) -> StorageRequest.Outcome {
     guard request.isWanted else { return .abandoned }

@@ -1,6 +1,5 @@
 internal import CLinux
 internal import SystemPackage
-internal import VFIOUserTransport
 
 /// Finds out whether a write that failed may have reported more than itself.
 ///

@@ -1,6 +1,6 @@
+internal import LinuxPrimitives
 internal import CLinux
 internal import SystemPackage
-internal import VFIOUserTransport
 
 /// A file or a block device on its way to become a ``StorageFile``: opened, locked, then looked at, in this
 /// order, so that nobody changes what was seen.

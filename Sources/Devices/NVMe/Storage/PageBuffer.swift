@@ -1,21 +1,20 @@
 internal import CLinux
 internal import Glibc
-public import SystemPackage
-internal import VFIOUserServer
+internal import SystemPackage
 
 /// Memory of ours that starts on a page, for data that does not go straight between file and client.
 @safe
-public final class PageBuffer: @unchecked Sendable {
+final class PageBuffer: @unchecked Sendable {
   // Sound: `memory` has `size` bytes for the life of this object, and each access below is compared
   // with that. One party at a time has the buffer, as it has the request that it belongs to.
   private let memory: UnsafeMutableRawPointer
   /// Bytes.
-  public let size: Int
+  let size: Int
 
   /// Allocates memory, not initialised.
   ///
   /// - Throws: `ENOMEM`.
-  public init(size: Int) throws(Errno) {
+  init(size: Int) throws(Errno) {
     guard let memory = unsafe clinux_aligned_memory(4096, max(size, 4096)) else {
       throw .noMemory
     }
@@ -28,13 +27,13 @@ public final class PageBuffer: @unchecked Sendable {
 
   /// The first `count` bytes, for a system call or a copy.
   @unsafe
-  public func bytes(_ count: Int) -> UnsafeMutableRawBufferPointer {
+  func bytes(_ count: Int) -> UnsafeMutableRawBufferPointer {
     precondition(count >= 0 && count <= size, "outside of a buffer")
     return unsafe UnsafeMutableRawBufferPointer(start: memory, count: count)
   }
 
   /// Reads the first bytes.
-  public func withBytes<Result>(_ count: Int, _ body: (Span<UInt8>) -> Result) -> Result {
+  func withBytes<Result>(_ count: Int, _ body: (Span<UInt8>) -> Result) -> Result {
     let bytes = unsafe UnsafeBufferPointer(bytes(count).bindMemory(to: UInt8.self))
     return unsafe body(Span(_unsafeElements: bytes))
   }

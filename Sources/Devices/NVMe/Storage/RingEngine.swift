@@ -1,5 +1,5 @@
-public import KernelRing
-internal import VFIOUserTransport
+internal import LinuxPrimitives
+internal import KernelRing
 
 /// The engine that leaves the waiting to the kernel: io_uring, straight between file and client memory.
 ///
@@ -11,7 +11,7 @@ internal import VFIOUserTransport
 ///
 /// The controller's thread fills the ring and submits once per batch; a thread of the engine sleeps until
 /// something is done, and hands back whatever is done by then.
-public final class RingEngine: StorageEngine {
+final class RingEngine: StorageEngine {
   private let requests: RingRequests
   private let pool: ThreadPool
   private let isDirectOnly: Bool
@@ -23,7 +23,7 @@ public final class RingEngine: StorageEngine {
   ///   - threads: threads of the pool, at least 1.
   ///   - isDirectOnly: whether files in the page cache are left to the pool, which is as fast for them.
   /// - Throws: `RingError.unavailable` where this process may not have a ring.
-  public init(
+  init(
     entries: Int = 256, threads: Int = 2, isDirectOnly: Bool = false
   ) throws(RingError) {
     let ring = try Ring(entries: entries)
@@ -47,17 +47,17 @@ public final class RingEngine: StorageEngine {
   deinit { close() }
 
   /// Queues a request; the kernel sees it with the next ``flush()``.
-  public func submit(_ request: StorageRequest) {
+  func submit(_ request: StorageRequest) {
     if isDirectOnly, request.file.cache != .direct { return pool.submit(request) }
     guard requests.queue(request) else { return pool.submit(request) }
   }
 
   /// Hands what was queued to the kernel, in one system call.
-  public func flush() { requests.submit() }
+  func flush() { requests.submit() }
 
   /// Takes a request back that has not begun; what the ring has cannot be taken back.
-  public func cancel(_ request: StorageRequest) -> Bool { pool.cancel(request) }
+  func cancel(_ request: StorageRequest) -> Bool { pool.cancel(request) }
 
   /// Ends the threads when everything has come back; nothing may be submitted any more.
-  public func close() { requests.close() }
+  func close() { requests.close() }
 }

@@ -1,7 +1,6 @@
+internal import LinuxPrimitives
 internal import KernelRing
 internal import SystemPackage
-internal import VFIOUserServer
-internal import VFIOUserTransport
 
 /// The requests that a ring has: what the controller's thread and the thread of a ``RingEngine`` share.
 final class RingRequests: Sendable {

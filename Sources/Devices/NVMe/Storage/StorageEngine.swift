@@ -7,7 +7,7 @@
 /// as long as the kernel uses the addresses. What it cannot do by itself (windows without a
 /// descriptor, buffers that are not aligned for direct I/O, lists that are too long) it gives to
 /// ``BlockingIO/perform(_:_:)`` on a thread that may wait.
-public protocol StorageEngine: AnyObject, Sendable {
+protocol StorageEngine: AnyObject, Sendable {
   /// Takes a request over; never waits.
   ///
   /// Called by the controller's thread. Requests may be kept until ``flush()``.
@@ -26,7 +26,7 @@ public protocol StorageEngine: AnyObject, Sendable {
 }
 
 /// Gets requests back that an engine has carried out.
-public protocol StorageReceiver: AnyObject, Sendable {
+protocol StorageReceiver: AnyObject, Sendable {
   /// A request is done; ``StorageRequest`` says how.
   ///
   /// Called on any thread; never waits.
@@ -40,5 +40,5 @@ public protocol StorageReceiver: AnyObject, Sendable {
 
 extension StorageReceiver {
   /// Not everybody makes the connection wait.
-  public func needsMessages() {}
+  func needsMessages() {}
 }

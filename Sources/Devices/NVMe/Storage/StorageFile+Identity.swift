@@ -1,7 +1,6 @@
 internal import CLinux
 internal import Glibc
 internal import SystemPackage
-internal import VFIOUserTransport
 
 extension StorageFile {
   /// What distinguishes the file or the device from all others, whatever it is called and whenever the machine was started;

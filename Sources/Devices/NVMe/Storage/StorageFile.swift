@@ -1,8 +1,8 @@
+internal import LinuxPrimitives
 internal import CLinux
 internal import Glibc
 internal import Synchronization
 public import SystemPackage
-public import VFIOUserTransport
 
 /// When written data is on the disk.
 public enum CacheMode: String, CaseIterable, Sendable {
@@ -31,7 +31,7 @@ public final class StorageFile: Sendable {
   }
 
   /// The descriptor, for an engine's system calls.
-  public let descriptor: OwnedDescriptor
+  package let descriptor: OwnedDescriptor
   /// What it is.
   public let kind: Kind
   /// Whether its bytes are always in memory, so that no read waits for a disk.

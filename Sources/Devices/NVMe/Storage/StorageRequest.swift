@@ -1,15 +1,14 @@
 internal import Synchronization
-public import SystemPackage
-public import VFIOUserServer
+internal import SystemPackage
 
 /// One thing to do with a file: used again and again, so that nothing is allocated for a command.
 ///
 /// Opaque to engines of other modules, which pass it to ``BlockingIO/perform(_:_:)`` and give it back with
 /// ``complete(_:)``. Exactly one party at a time may touch it: the controller's thread, then the engine from `submit` until
 /// `completed`, then the controller's thread again. The hand-over goes through locks of theirs.
-public final class StorageRequest: @unchecked Sendable {
+final class StorageRequest: @unchecked Sendable {
   /// What to do.
-  public enum Operation: Equatable, Sendable {
+  enum Operation: Equatable, Sendable {
     /// File to memory.
     case read
     /// Memory to file; `durable` when it has to be on the disk before it is done.
@@ -23,7 +22,7 @@ public final class StorageRequest: @unchecked Sendable {
   }
 
   /// How it went.
-  public enum Outcome: Equatable, Sendable {
+  enum Outcome: Equatable, Sendable {
     /// Done.
     case success
     /// The file did not do it.
@@ -74,7 +73,7 @@ public final class StorageRequest: @unchecked Sendable {
 
   /// Whether the controller has not been reset since; an engine looks before it touches the client's
   /// memory.
-  public var isWanted: Bool {
+  var isWanted: Bool {
     generations.current == generation && !isAbandoned.load(ordering: .relaxed)
   }
 
@@ -123,7 +122,7 @@ public final class StorageRequest: @unchecked Sendable {
   ]
 
   /// Gives the request back.
-  public func complete(_ outcome: Outcome) {
+  func complete(_ outcome: Outcome) {
     self.outcome = withDeferredError(outcome)
     receiver.completed(self)
   }

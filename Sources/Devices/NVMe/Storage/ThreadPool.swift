@@ -1,12 +1,12 @@
+internal import LinuxPrimitives
 internal import DequeModule
 internal import SystemPackage
-public import VFIOUserTransport
 
 /// The engine that is always there: some threads that wait in `preadv` and `pwritev`.
 ///
 /// Each thread sleeps on a word of its own, so that a request wakes one of them and not all. Flushes, zeros and holes,
 /// which may take seconds, never have all threads: some are left to reads and writes.
-public final class ThreadPool: StorageEngine {
+final class ThreadPool: StorageEngine {
   private struct State {
     /// Requests that wait for a thread: reads and writes, and those that may take long.
     var quick: Deque<StorageRequest> = []
@@ -36,7 +36,7 @@ public final class ThreadPool: StorageEngine {
   ///
   /// - Parameter threads: at least 1; of one alone, two are made.
   /// - Throws: when there are not so many to be had.
-  public init(threads: Int) throws(SystemCallError) {
+  init(threads: Int) throws(SystemCallError) {
     let threads = max(2, threads)
     words = (0..<threads).map { _ in ThreadParker() }
     state = Monitor(State(threads: threads))
@@ -50,7 +50,7 @@ public final class ThreadPool: StorageEngine {
   deinit { close() }
 
   /// Hands a request to a thread that sleeps, or leaves it for the next that is done.
-  public func submit(_ request: StorageRequest) {
+  func submit(_ request: StorageRequest) {
     let sleeper = state.withLock { state -> Int? in
       guard request.operation.mayTakeLong else {
         state.quick.append(request)
@@ -63,10 +63,10 @@ public final class ThreadPool: StorageEngine {
   }
 
   /// Nothing is kept back.
-  public func flush() {}
+  func flush() {}
 
   /// Takes a request back that no thread has begun with.
-  public func cancel(_ request: StorageRequest) -> Bool {
+  func cancel(_ request: StorageRequest) -> Bool {
     state.withLock { state in
       Self.remove(request, from: &state.quick) || Self.remove(request, from: &state.long)
     }
@@ -81,7 +81,7 @@ public final class ThreadPool: StorageEngine {
   }
 
   /// Ends the threads when nothing waits any more.
-  public func close() {
+  func close() {
     state.update { $0.isClosing = true }
     for word in words { word.signal() }
   }

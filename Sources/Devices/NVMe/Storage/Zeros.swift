@@ -1,7 +1,6 @@
 internal import CLinux
 internal import Glibc
 internal import SystemPackage
-internal import VFIOUserTransport
 
 /// Flushes, zeros and holes by system calls that wait.
 ///

@@ -1,5 +1,5 @@
+internal import LinuxPrimitives
 internal import Synchronization
-internal import VFIOUserTransport
 
 /// The generation of a controller: the number of resets so far, and how far the controller's thread has followed.
 ///

@@ -1,6 +1,6 @@
+internal import LinuxPrimitives
 internal import CLinux
 internal import Synchronization
-internal import VFIOUserTransport
 
 /// Parks one thread until another wakes it: a futex word, and a system call only when the thread sleeps.
 @safe

@@ -1,6 +1,3 @@
-public import VFIOUserProtocol
-internal import VFIOUserTransport
-
 /// Interrupts as callbacks.
 extension Client {
   /// Sets up a vector and calls `body` each time it is signalled.

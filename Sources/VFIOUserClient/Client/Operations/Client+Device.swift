@@ -1,6 +1,3 @@
-public import VFIOUserProtocol
-internal import VFIOUserTransport
-
 extension Client {
   /// The numbers of regions and interrupt types (`VFIO_USER_DEVICE_GET_INFO`).
   ///

@@ -1,6 +1,3 @@
-public import VFIOUserProtocol
-internal import VFIOUserTransport
-
 /// DMA logging: the pages of memory that a device has written to (specification, "DMA logging").
 extension Client {
   /// Starts DMA logging (`VFIO_DEVICE_FEATURE_DMA_LOGGING_START`).

@@ -1,6 +1,4 @@
 internal import SystemPackage
-public import VFIOUserProtocol
-internal import VFIOUserTransport
 
 extension Client {
   /// Whether the device supports a feature and these methods of it (`VFIO_USER_DEVICE_FEATURE`, PROBE).

@@ -1,5 +1,4 @@
-public import VFIOUserProtocol
-public import VFIOUserTransport
+internal import LinuxPrimitives
 
 extension Client {
   /// Sets the eventfd that signals a vector, or removes it.

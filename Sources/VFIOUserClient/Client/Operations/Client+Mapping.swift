@@ -1,6 +1,3 @@
-public import VFIOUserProtocol
-internal import VFIOUserTransport
-
 extension Client {
   /// Maps the mappable areas of a region, or returns the existing mapping.
   ///

@@ -1,6 +1,3 @@
-public import VFIOUserProtocol
-internal import VFIOUserTransport
-
 extension Client {
   /// Maps memory for the device: adds a DMA window (`VFIO_USER_DMA_MAP`).
   ///

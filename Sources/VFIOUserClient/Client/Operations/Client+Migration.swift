@@ -1,6 +1,3 @@
-public import VFIOUserProtocol
-internal import VFIOUserTransport
-
 /// Migration: saving a device's state and loading it elsewhere (specification, "Migration").
 extension Client {
   /// The optional migration states that the device supports (`VFIO_DEVICE_FEATURE_MIGRATION`).

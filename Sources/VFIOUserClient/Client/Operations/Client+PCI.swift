@@ -1,6 +1,3 @@
-internal import VFIOUserProtocol
-internal import VFIOUserTransport
-
 /// Bits of the command register in a device's configuration space (PCI Local Bus Specification 3.0, 6.2.2).
 public struct PCICommand: OptionSet, Hashable, Sendable {
   /// The value of the register.

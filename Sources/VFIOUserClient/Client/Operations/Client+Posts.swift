@@ -1,5 +1,4 @@
-public import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// Posted writes: they have no reply, so an error of the device is not reported.
 ///

@@ -1,5 +1,4 @@
-public import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// Accesses to regions by tasks.
 extension Client {

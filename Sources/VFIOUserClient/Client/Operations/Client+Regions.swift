@@ -1,5 +1,4 @@
-public import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 extension Client {
   /// Reads from a region (`VFIO_USER_REGION_READ`), in as many messages as needed.

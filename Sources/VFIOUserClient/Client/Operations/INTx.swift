@@ -1,6 +1,3 @@
-internal import VFIOUserProtocol
-public import VFIOUserTransport
-
 /// The eventfds of INTx: a signal masks INTx until it is unmasked; it is signalled again then if its level is
 /// still high.
 public final class INTx: Sendable {

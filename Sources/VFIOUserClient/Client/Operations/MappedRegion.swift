@@ -1,6 +1,5 @@
+internal import LinuxPrimitives
 internal import Synchronization
-public import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// The mapped areas of a region, which are read and written without messages.
 ///

@@ -1,6 +1,5 @@
+internal import LinuxPrimitives
 internal import SystemPackage
-public import VFIOUserProtocol
-internal import VFIOUserTransport
 
 /// Changes of DMA windows that are in progress; see `Client.transaction`.
 public struct MemoryChanges {

@@ -1,5 +1,4 @@
-public import VFIOUserProtocol
-internal import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// A region of a device (`VFIO_USER_DEVICE_GET_REGION_INFO`).
 public struct Region: Sendable {

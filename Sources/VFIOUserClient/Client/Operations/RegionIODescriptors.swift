@@ -1,5 +1,4 @@
-public import VFIOUserProtocol
-public import VFIOUserTransport
+internal import LinuxPrimitives
 
 /// The parts of a region with descriptors for accesses, which a VMM installs in its hypervisor or uses
 /// itself.

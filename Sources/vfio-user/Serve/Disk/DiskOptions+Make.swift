@@ -1,3 +1,4 @@
+import LinuxPrimitives
 import ArgumentParser
 import Foundation
 import Glibc
@@ -5,8 +6,6 @@ import Logging
 import NVMeDevice
 import SystemPackage
 import VFIOUserProgram
-import VFIOUserServer
-import VFIOUserTransport
 
 extension DiskOptions {
   /// Opens the files of the disk; on failure removes files created here.

@@ -1,6 +1,6 @@
 import TestSupport
 import Testing
-import VFIOUserTransport
+import LinuxPrimitives
 
 private final class Span: AddressWindow {
   let address: UInt64

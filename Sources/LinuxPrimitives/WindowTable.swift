@@ -1,5 +1,5 @@
 /// An object that covers a range of guest addresses.
-package protocol AddressWindow: AnyObject, Sendable {
+public protocol AddressWindow: AnyObject, Sendable {
   /// The first address.
   var address: UInt64 { get }
   /// The last address, inclusive; not below the first.
@@ -9,9 +9,9 @@ package protocol AddressWindow: AnyObject, Sendable {
 /// A table of non-overlapping DMA windows, ordered by address.
 ///
 /// Sorted arrays of a few hundred windows each, and an array of their first addresses: a lookup is
-/// two binary searches, and inserting or removing a window moves at most ``chunkLimit`` entries,
+/// two binary searches, and inserting or removing a window moves at most `chunkLimit` entries,
 /// whether there are 16 or 65,535 windows.
-package struct WindowTable<Window: AddressWindow> {
+public struct WindowTable<Window: AddressWindow> {
   @usableFromInline
   struct Entry {
     @usableFromInline let first: UInt64
@@ -36,15 +36,15 @@ package struct WindowTable<Window: AddressWindow> {
 
   /// Creates an empty table.
   @inlinable
-  package init() {}
+  public init() {}
 
   /// The number of windows.
   @inlinable
-  package var count: Int { windowCount }
+  public var count: Int { windowCount }
 
   /// The window that contains an address.
   @inlinable
-  package func window(holding address: UInt64) -> Window? {
+  public func window(holding address: UInt64) -> Window? {
     let chunk = Self.position(firsts, after: address) { $0 } - 1
     guard chunk >= 0 else { return nil }
     let place = Self.position(chunks[chunk], after: address) { $0.first } - 1
@@ -54,7 +54,7 @@ package struct WindowTable<Window: AddressWindow> {
 
   /// The window with exactly this first and last address.
   @inlinable
-  package func window(_ address: UInt64, through last: UInt64) -> Window? {
+  public func window(_ address: UInt64, through last: UInt64) -> Window? {
     guard let window = window(holding: address), window.address == address, window.last == last
     else { return nil }
     return window
@@ -62,11 +62,11 @@ package struct WindowTable<Window: AddressWindow> {
 
   /// All windows in order.
   @inlinable
-  package var all: [Window] { chunks.flatMap { $0.map(\.window) } }
+  public var all: [Window] { chunks.flatMap { $0.map(\.window) } }
 
   /// Whether a range, both ends included, overlaps a window.
   @inlinable
-  package func overlaps(_ first: UInt64, through last: UInt64) -> Bool {
+  public func overlaps(_ first: UInt64, through last: UInt64) -> Bool {
     if window(holding: first) != nil { return true }
     // No window contains the first address, so one that overlaps starts after it.
     let chunk = max(Self.position(firsts, after: first) { $0 } - 1, 0)
@@ -80,7 +80,7 @@ package struct WindowTable<Window: AddressWindow> {
   ///
   /// - Returns: false if the window overlaps another; it is not inserted then.
   @inlinable
-  package mutating func insert(_ window: Window) -> Bool {
+  public mutating func insert(_ window: Window) -> Bool {
     guard !overlaps(window.address, through: window.last) else { return false }
     let entry = Entry(window)
     windowCount += 1
@@ -99,7 +99,7 @@ package struct WindowTable<Window: AddressWindow> {
 
   /// Removes a window if it is in the table.
   @inlinable
-  package mutating func remove(_ window: Window) {
+  public mutating func remove(_ window: Window) {
     let chunk = Self.position(firsts, after: window.address) { $0 } - 1
     guard chunk >= 0 else { return }
     let place = Self.position(chunks[chunk], after: window.address) { $0.first } - 1
@@ -117,7 +117,7 @@ package struct WindowTable<Window: AddressWindow> {
 
   /// Removes all windows.
   @inlinable
-  package mutating func removeAll() { self = WindowTable() }
+  public mutating func removeAll() { self = WindowTable() }
 
   @inlinable
   mutating func split(_ chunk: Int) {

@@ -1,6 +1,5 @@
 internal import CLinux
 internal import SystemPackage
-internal import VFIOUserProtocol
 
 /// A mapped part of a peer's file, unmapped with the last reference.
 ///
@@ -12,6 +11,9 @@ package final class MappedMemory: @unchecked Sendable {
   // Concurrent writes by other processes do not concern Swift's memory model, because only C code
   // touches the bytes.
   private let mapped: UnsafeMutableRawPointer
+  /// The smallest page of the x86-64 processors that we run on, in bytes.
+  private static let pageSize: UInt64 = 4096
+
   /// Size of the mapping in bytes of address space.
   package let mappedSize: UInt64
   private let start: UnsafeMutableRawPointer
@@ -39,7 +41,7 @@ package final class MappedMemory: @unchecked Sendable {
     guard !wraps, end <= fileSize else {
       throw .outsideOfFile(offset: offset, size: size, file: fileSize)
     }
-    let page = Limits.defaultPageSizes
+    let page = Self.pageSize
     guard size > 0, (offset | size) % page == 0 else {
       throw .misaligned(offset: offset, size: size, page: page)
     }

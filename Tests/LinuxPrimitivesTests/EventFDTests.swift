@@ -1,5 +1,5 @@
 import Testing
-import VFIOUserTransport
+import LinuxPrimitives
 
 @Suite struct `Waiting for several eventfds` {
   /// The most that the shim polls without asking for memory are 64.

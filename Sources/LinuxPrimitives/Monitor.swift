@@ -5,8 +5,8 @@ internal import CLinux
 /// Uses a pthread mutex and condition variable rather than `Mutex`, for two reasons: the thread
 /// sanitizer understands them, and they can be waited on. Uncontended they cost the same.
 ///
-/// Public because only public code is inlined into other modules, and a generic call through
-/// metadata costs more than the lock. Devices may use it too.
+/// Its generic functions are inlinable, so that the other modules of this package specialise them: a
+/// generic call through metadata costs more than the lock.
 @safe
 public final class Monitor<State: ~Copyable>: @unchecked Sendable {
   // Sound: `state` is touched only between lock and unlock, and freed with the last reference.
@@ -33,7 +33,22 @@ public final class Monitor<State: ~Copyable>: @unchecked Sendable {
   func leave() { unsafe clinux_monitor_unlock(lock) }
 
   @usableFromInline
+  func enterIfFree() -> Bool { unsafe clinux_monitor_try_lock(lock) != 0 }
+
+  @usableFromInline
   func wakeAll() { unsafe clinux_monitor_wake_all(lock) }
+
+  /// Waits for a change, with the lock held before and after.
+  ///
+  /// - Returns: whether the deadline has passed.
+  @usableFromInline
+  func waitForChange(before deadline: Deadline) -> Bool {
+    guard deadline != .never else {
+      unsafe clinux_monitor_wait(lock)
+      return false
+    }
+    return unsafe clinux_monitor_wait_until(lock, deadline.instant) != 0 && deadline.hasPassed
+  }
 
   /// Runs `body` with exclusive access to the state.
   @inlinable
@@ -48,11 +63,12 @@ public final class Monitor<State: ~Copyable>: @unchecked Sendable {
   /// Runs `body` with exclusive access to the state, unless the lock is held.
   ///
   /// - Returns: the result of `body`, or nil if the lock is held.
-  package func withLockIfFree<Result, Failure: Error>(
+  @inlinable
+  public func withLockIfFree<Result, Failure: Error>(
     _ body: (inout State) throws(Failure) -> Result
   ) throws(Failure) -> Result? {
-    guard unsafe clinux_monitor_try_lock(lock) != 0 else { return nil }
-    defer { unsafe clinux_monitor_unlock(lock) }
+    guard enterIfFree() else { return nil }
+    defer { leave() }
     return try unsafe body(&state.pointee)
   }
 
@@ -72,16 +88,15 @@ public final class Monitor<State: ~Copyable>: @unchecked Sendable {
   /// Waits until `ready` returns true, then runs `body` under the same lock.
   ///
   /// - Returns: the result of `body`, or nil if the deadline passed first.
-  package func withLock<Result, Failure: Error>(
+  @inlinable
+  public func withLock<Result, Failure: Error>(
     when ready: (borrowing State) -> Bool, before deadline: Deadline = .never,
     _ body: (inout State) throws(Failure) -> Result
   ) throws(Failure) -> Result? {
-    unsafe clinux_monitor_lock(lock)
-    defer { unsafe clinux_monitor_unlock(lock) }
+    enter()
+    defer { leave() }
     while unsafe !ready(state.pointee) {
-      if deadline == .never {
-        unsafe clinux_monitor_wait(lock)
-      } else if unsafe clinux_monitor_wait_until(lock, deadline.instant) != 0, deadline.hasPassed {
+      if waitForChange(before: deadline) {
         guard unsafe ready(state.pointee) else { return nil }
       }
     }

@@ -56,7 +56,7 @@ package final class PeerDescriptors: Sendable {
   }
 
   /// Closes a descriptor on the closing thread.
-  func closeElsewhere(_ number: Int32) {
+  package func closeElsewhere(_ number: Int32) {
     count(1)
     state.withLock { state in
       state.waiting.append(number)

@@ -1,25 +1,26 @@
 internal import CLinux
 
 /// A deadline on the monotonic clock.
-package struct Deadline: Sendable, Comparable {
+public struct Deadline: Sendable, Comparable {
   /// Nanoseconds of CLOCK_MONOTONIC.
-  package let instant: UInt64
+  public let instant: UInt64
 
-  package init(instant: UInt64) { self.instant = instant }
+  /// A deadline at a time of CLOCK_MONOTONIC, in nanoseconds.
+  @inlinable public init(instant: UInt64) { self.instant = instant }
 
   /// The deadline of a wait that starts now; ``never`` if the sum overflows.
-  package static func after(_ duration: Duration) -> Deadline {
+  public static func after(_ duration: Duration) -> Deadline {
     after(nanoseconds: nanoseconds(duration))
   }
 
   /// As ``after(_:)``, with the duration already in nanoseconds.
-  package static func after(nanoseconds: UInt64) -> Deadline {
+  public static func after(nanoseconds: UInt64) -> Deadline {
     let (instant, overflow) = clinux_now().addingReportingOverflow(nanoseconds)
     return overflow ? .never : Deadline(instant: instant)
   }
 
   /// Converts a duration to nanoseconds: 0 if it is negative, `UInt64.max` from 2³² seconds on.
-  package static func nanoseconds(_ duration: Duration) -> UInt64 {
+  public static func nanoseconds(_ duration: Duration) -> UInt64 {
     let (seconds, attoseconds) = duration.components
     guard seconds >= 0, attoseconds >= 0 else { return 0 }
     guard seconds < 1 << 32 else { return .max }
@@ -27,21 +28,24 @@ package struct Deadline: Sendable, Comparable {
   }
 
   /// The current time of CLOCK_MONOTONIC in nanoseconds, comparable with ``instant``.
-  package static var now: UInt64 { clinux_now() }
+  public static var now: UInt64 { clinux_now() }
 
   /// A deadline that never passes.
-  package static let never = Deadline(instant: .max)
+  @inlinable public static var never: Deadline { Deadline(instant: .max) }
 
   /// The remaining time in nanoseconds, as the C functions expect it: 0 once passed, negative for
   /// never.
-  package var remaining: Int64 {
+  public var remaining: Int64 {
     guard self != .never else { return -1 }
     let now = clinux_now()
     return instant > now ? Int64(clamping: instant - now) : 0
   }
 
   /// Whether the deadline has passed.
-  package var hasPassed: Bool { remaining == 0 }
+  public var hasPassed: Bool { remaining == 0 }
 
-  package static func < (one: Deadline, other: Deadline) -> Bool { one.instant < other.instant }
+  /// Whether `one` is earlier.
+  @inlinable public static func < (one: Deadline, other: Deadline) -> Bool {
+    one.instant < other.instant
+  }
 }

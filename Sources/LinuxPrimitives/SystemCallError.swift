@@ -18,8 +18,9 @@ public struct SystemCallError: Error, Equatable, Sendable, CustomStringConvertib
 }
 
 /// Turns the `-errno` result of a C function into a typed error.
+@inlinable
 @inline(__always)
-package func checked<Result: SignedInteger>(
+public func checked<Result: SignedInteger>(
   _ call: @autoclosure () -> String, _ result: Result
 ) throws(SystemCallError) -> Result {
   guard result < 0 else { return result }

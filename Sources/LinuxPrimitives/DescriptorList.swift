@@ -1,15 +1,15 @@
 internal import CLinux
 
-/// The file descriptors of one message, in order; closes those that are not taken.
+/// File descriptors in order, as one message brings them; closes those that are not taken.
 public struct DescriptorList: ~Copyable, Sendable {
   /// Nil until the first descriptor: most messages have none, and then nothing is allocated.
-  private var numbers: [Int32]?
-  private var taken = 0
+  @usableFromInline var numbers: [Int32]?
+  @usableFromInline var taken = 0
   /// Closes descriptors received from a peer; nil for our own.
   private var sender: PeerDescriptors?
 
   /// Creates an empty list without allocating.
-  public init() {}
+  @inlinable public init() {}
 
   /// Takes ownership of descriptor numbers.
   public init(adopting numbers: [Int32]) { self.numbers = numbers }
@@ -21,10 +21,10 @@ public struct DescriptorList: ~Copyable, Sendable {
   }
 
   /// The number of descriptors not taken yet.
-  public var count: Int { numbers.map { $0.count - taken } ?? 0 }
+  @inlinable public var count: Int { numbers.map { $0.count - taken } ?? 0 }
 
   /// Whether no descriptor is left.
-  public var isEmpty: Bool { count == 0 }
+  @inlinable public var isEmpty: Bool { count == 0 }
 
   /// Removes and returns the first remaining descriptor.
   public mutating func takeFirst() -> OwnedDescriptor? {
@@ -53,8 +53,13 @@ public struct DescriptorList: ~Copyable, Sendable {
     try body(numbers.map { Array($0[taken...]) } ?? [])
   }
 
+  @inlinable
   deinit {
-    guard let numbers else { return }
+    if let numbers { closeRemaining(numbers) }
+  }
+
+  @usableFromInline
+  borrowing func closeRemaining(_ numbers: [Int32]) {
     for index in taken..<numbers.count { _ = Self.own(numbers[index], sender) }
   }
 }

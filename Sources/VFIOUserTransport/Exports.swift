@@ -1,0 +1,2 @@
+// Sockets are made of descriptors: whoever uses them sees these.
+@_exported import LinuxPrimitives
