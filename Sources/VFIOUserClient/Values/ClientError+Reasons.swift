@@ -46,6 +46,10 @@ extension ClientError {
   public static let deviceChanged = ClientError(.deviceChanged)
   /// The task was cancelled.
   public static let cancelled = ClientError(.cancelled)
+  /// A migration was given up because the device would have been stopped for longer than allowed.
+  public static func downtimeExceeded(_ time: Duration, limit: Duration) -> ClientError {
+    ClientError(.downtimeExceeded(time, limit: limit))
+  }
   /// 65,535 commands wait for their replies, so no message ID is free.
   public static let tooManyInFlight = ClientError(.tooManyInFlight)
   /// A process listens at the device's path, but has not accepted the connection for this time.

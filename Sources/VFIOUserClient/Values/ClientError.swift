@@ -31,6 +31,8 @@ public struct ClientError: Error, Equatable, Sendable {
     case deviceChanged
     /// The task was cancelled.
     case cancelled
+    /// A migration was given up because the device would have been stopped for longer than allowed.
+    case downtimeExceeded(Duration, limit: Duration)
     /// 65,535 commands wait for their replies, so no message ID is free.
     case tooManyInFlight
     /// A process listens at the device's path, but has not accepted the connection for this time.
@@ -147,6 +149,8 @@ extension ClientError.Reason: CustomStringConvertible {
       "the device has truncated the file behind \(region), at or below \(offset)"
     case .deviceChanged: "another device answered after the reconnection"
     case .cancelled: "cancelled"
+    case .downtimeExceeded(let time, let limit):
+      "the device was stopped for \(time), at most \(limit) are allowed; it runs on where it was"
     case .tooManyInFlight: "too many commands wait for their replies"
     case .notAccepting(let time):
       "the device accepts no connection: its queue stayed full for \(time). See whether its process "

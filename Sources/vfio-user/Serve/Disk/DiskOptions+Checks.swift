@@ -115,10 +115,10 @@ extension DiskOptions {
   /// Checks the ranges of the disk's options.
   func checkNumbers() throws {
     let limits = [
-      ("--queues", queues, 1...NVMeConfiguration.maxQueues),
-      ("--queue-entries", queueEntries, 2...NVMeConfiguration.maxEntries),
+      ("--queues", controller.queues, 1...NVMeConfiguration.maxQueues),
+      ("--queue-entries", controller.queueEntries, 2...NVMeConfiguration.maxEntries),
       ("--threads", threads, 1...64),
-      ("--busy-poll", busyPoll, 0...100_000),
+      ("--busy-poll", controller.busyPoll, 0...100_000),
     ]
     for (option, value, range) in limits where !range.contains(value) {
       throw ValidationError(

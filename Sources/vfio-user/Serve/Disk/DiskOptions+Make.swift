@@ -14,12 +14,12 @@ extension DiskOptions {
   func open(_ logger: Logger, socket: String) throws -> NVMeConfiguration {
     var configuration = NVMeConfiguration(namespaces: [])
     configuration.logger = logger
-    configuration.queues = queues
-    configuration.queueEntries = queueEntries
+    configuration.queues = controller.queues
+    configuration.queueEntries = controller.queueEntries
     configuration.threads = threads
-    configuration.doorbells = doorbells
-    configuration.busyPoll = .microseconds(busyPoll)
-    configuration.interrupts = interrupts
+    configuration.doorbells = controller.doorbells
+    configuration.busyPoll = .microseconds(controller.busyPoll)
+    configuration.interrupts = controller.interrupts
     configuration.use(engine)
     configuration.serialNumber = serial
     configuration.readerName = socket

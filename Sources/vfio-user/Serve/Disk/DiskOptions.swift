@@ -3,8 +3,6 @@ public import NVMeDevice
 import VFIOUserProgram
 
 extension CacheMode: ExpressibleByArgument {}
-extension NVMeConfiguration.DoorbellMode: ExpressibleByArgument {}
-extension NVMeConfiguration.InterruptKind: ExpressibleByArgument {}
 extension EngineChoice: ExpressibleByArgument {}
 
 /// A namespace as described on the command line or in a configuration file.
@@ -77,17 +75,13 @@ struct DiskOptions: ParsableArguments {
   )
   var cache = CacheMode.writeBack
 
-  @Option(help: "Pairs of I/O queues, 1 to 64.")
-  var queues = 16
-
-  @Option(help: "Entries of a queue, 2 to 4096.")
-  var queueEntries = 1024
-
   @Option(
     help: ArgumentHelp(
       "The serial number, up to 20 characters of ASCII; else one is made with the disk and kept.",
       valueName: "text"))
   var serial: String?
+
+  @OptionGroup var controller: ControllerOptions
 
   @Option(help: "Threads that wait for the disk.")
   var threads = 4
@@ -97,24 +91,6 @@ struct DiskOptions: ParsableArguments {
       "How files are read and written: pool (threads), ring (io_uring), or auto (the ring with --cache direct). Without io_uring it is the pool."
   )
   var engine = EngineChoice.automatic
-
-  @Option(
-    help:
-      "How the guest rings: trapped (by messages) or mapped (in memory; the device polls and keeps a core busy, and QEMU waits for the reply to every write of another register, which it does not otherwise)."
-  )
-  var doorbells = NVMeConfiguration.DoorbellMode.trapped
-
-  @Option(
-    help: ArgumentHelp(
-      "How long the disk polls for commands while the guest keeps it busy, in microseconds up to 100000; 0 leaves the processor to others and makes each command slower.",
-      valueName: "microseconds"))
-  var busyPoll = 400
-
-  @Option(
-    help:
-      "The best interrupts that the guest is offered: msix, msi or intx. QEMU 11.1 dies at the hot unplug of a device with MSI-X."
-  )
-  var interrupts = NVMeConfiguration.InterruptKind.msix
 
   @Option(
     help: ArgumentHelp(
@@ -155,5 +131,4 @@ struct DiskOptions: ParsableArguments {
       return one
     }
   }
-
 }
