@@ -153,7 +153,8 @@ extension TestHost {
     let jam = try Jam(try #require(host.stores[0]))
     host.put(.admin(.formatNVM, namespace: 1).with { $0.dword10 = 1 }, &host.admin)
     try host.ring(host.admin)
-    #expect(eventually { host.device.controller.requests.submitted == 1 })
+    let controller = host.device.controller
+    #expect(eventually { controller.turn.withLock { _ in controller.requests.submitted } == 1 })
     try host.configure { $0.isEnabled = false }
     // Ready until nothing of the command is left.
     #expect(host.status.isReady)
