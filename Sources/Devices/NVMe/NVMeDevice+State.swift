@@ -34,7 +34,7 @@ extension NVMeDevice: SavableDevice {
     try controller.turn.withLock { _ throws(StateError) in
       try controller.load(state.controller, limits)
     }
-    // If the client does not allow DMA yet, its first doorbell after that has the controller go on.
+    // If the client does not allow DMA yet, its first doorbell after that resumes the controller.
     needsAdoption.store(true, ordering: .relaxed)
   }
 

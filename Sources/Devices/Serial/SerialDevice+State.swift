@@ -1,7 +1,7 @@
 public import VFIOUserServer
 
 extension SerialDevice: SavableDevice {
-  /// The chip, and the bytes on the wire: they are delivered by whoever loads them.
+  /// The chip, and the bytes on the wire, which the device that loads them delivers.
   public struct SavedState: Codable, Sendable {
     let port: Port.Record
   }

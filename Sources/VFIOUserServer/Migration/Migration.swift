@@ -82,7 +82,7 @@ final class Migration: @unchecked Sendable {
     suspension = nil
   }
 
-  /// The device has not come to rest in time: it goes on as if nothing had been.
+  /// Resumes a device that was not suspended in time.
   func cancelSuspension() {
     logger.error("the device does not come to rest in time, and runs on")
     resume()
@@ -162,7 +162,7 @@ final class Migration: @unchecked Sendable {
 
   // MARK: Endings
 
-  /// The device was reset, whoever asked for it: it runs.
+  /// The device was reset, so that it runs.
   func deviceWasReset() {
     outgoing = nil
     incoming = nil

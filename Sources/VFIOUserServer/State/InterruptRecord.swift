@@ -1,7 +1,8 @@
 internal import VFIOUserTransport
 
-/// What the interrupts of a device are about to say; who hears of it belongs to the client, and what the guest has
-/// switched on is in configuration space.
+/// The interrupts of a device that are pending or asserted.
+///
+/// The eventfds belong to the connection; what the guest has enabled is in configuration space.
 struct InterruptRecord: Codable, Equatable, Sendable {
   /// What ``Interrupts/setLevel(_:)`` said last.
   var ownLevel: Bool
@@ -18,7 +19,7 @@ struct InterruptRecord: Codable, Equatable, Sendable {
 }
 
 extension Interrupts {
-  /// What they are about to say.
+  /// The record of the present state.
   var record: InterruptRecord {
     state.withLock { state in
       InterruptRecord(
@@ -57,7 +58,7 @@ extension Interrupts {
     }
   }
 
-  /// Takes a record over that was checked; whoever listens already hears what is due.
+  /// Loads a record that was checked, and signals what is due to eventfds that are set already.
   ///
   /// Configuration space has to be loaded before.
   func apply(_ record: InterruptRecord) {

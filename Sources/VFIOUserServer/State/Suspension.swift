@@ -29,7 +29,7 @@ final class Suspension: Sendable {
     }
   }
 
-  /// Lets a device go on, whether it was suspended in the end or not.
+  /// Resumes the device, also if its suspension is not complete.
   func end(_ device: any SavableDevice, _ worker: Worker) {
     phase.withLock { $0 = .over }
     worker.resume()
