@@ -190,6 +190,37 @@ private func host(
     #expect(try source.run(.identify(.controller)).status == .success)
   }
 
+  @Test func `The interrupt mask of a controller without queues goes along`() throws {
+    let (source, target) = (try host(), try host())
+    try source.store(0x81, RegisterOffset.interruptMaskSet)
+    try target.takeOver(from: source)
+    #expect(try target.load(RegisterOffset.interruptMaskSet) == 0x81)
+  }
+
+  @Test func `A controller whose bus master bit is set while it is stopped goes on`() throws {
+    let source = try host()
+    try source.enable()
+    var queue = try source.makeQueue()
+    try source.client.store(UInt16(2), .configuration, at: 4)
+    let id = source.put(.io(.read), &queue)
+    try source.ring(queue)
+    let controller = source.device.controller
+    try #require(
+      eventually { controller.turn.withLock { _ in controller.lifeCycle.phase == .paused } })
+    try source.client.setMigrationState(.stop)
+    try source.client.store(UInt16(6), .configuration, at: 4)
+    try source.client.setMigrationState(.running)
+    #expect(try source.next(&queue).commandID == id)
+  }
+
+  @Test func `A disk whose doorbells are rung in another way refuses the state`() throws {
+    let (source, target) = (try host(), try host { $0.doorbells = .mapped })
+    try source.enable()
+    #expect(throws: ClientError.refused(.deviceFeature, .invalidArgument)) {
+      try target.takeOver(from: source)
+    }
+  }
+
   @Test func `A disk of another size refuses the state`() throws {
     let (source, target) = (try host(), try host(size: 4 << 20))
     try source.enable()
@@ -240,7 +271,9 @@ private func host(
     { $0.submissionQueues.append($0.submissionQueues[1]) },
     { $0.phase = .disabled }, { $0.shadowDoorbells = [0] }, { $0.shadowDoorbells = [0, 4] },
     { $0.features.current["3000"] = 1 }, { $0.features.current["-1"] = 1 },
-    { $0.features.saved["255"] = 1 }, { $0.features.uncoalesced = [5] },
+    { $0.features.saved["255"] = 1 }, { $0.features.saved["01"] = 1 },
+    { $0.features.current["+1"] = 1 }, { $0.features.saved["2"] = 1 },
+    { $0.features.uncoalesced = [5] },
     { $0.features.hostIdentifier = [] }, { $0.features.timestampAge = .max },
     { $0.events.requests = [[1]] },
     { $0.events.requests = Array(repeating: [UInt8](repeating: 0, count: 64), count: 9) },

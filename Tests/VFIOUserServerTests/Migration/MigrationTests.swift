@@ -9,7 +9,7 @@ import VFIOUserTransport
 @testable import VFIOUserServer
 
 /// A device with registers, an interrupt, memory that is mapped, and work that a test holds up.
-private final class Movable: SavableDevice {
+final class Movable: SavableDevice {
   struct SavedState: Codable, Sendable {
     var registers: RegisterFile.Contents
     var isRefused = false
@@ -77,6 +77,7 @@ private final class Movable: SavableDevice {
 
   func save() throws(StateError) -> SavedState {
     calls.withLock { $0.append("save") }
+    guard registers.value(at: 0) != 0xDEAD else { throw StateError("this cannot be saved") }
     return SavedState(registers: registers.contents, isRefused: registers.value(at: 0) == 0xBAD)
   }
 
@@ -89,7 +90,7 @@ private final class Movable: SavableDevice {
   func resume() { calls.withLock { $0.append("resume") } }
 }
 
-private struct Machine {
+struct Machine {
   let server: DeviceServer
   let device: Movable
   let client: Client
@@ -476,7 +477,7 @@ private struct Machine {
 }
 
 /// A body on a thread of its own.
-private final class Background: Sendable {
+final class Background: Sendable {
   private let over = Monitor(false)
 
   init(_ body: @escaping @Sendable () throws -> Void) throws {
