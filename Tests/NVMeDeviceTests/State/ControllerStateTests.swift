@@ -190,6 +190,29 @@ private func host(
     #expect(try source.run(.identify(.controller)).status == .success)
   }
 
+  @Test func `A state that the controller of version 1 has saved is loaded`() throws {
+    try SavedStates.keep("nvme") {
+      let source = try host()
+      try source.enable()
+      #expect(try source.run(.set(.arbitration, 0x0703)).status == .success)
+      _ = try source.makeQueue(1, entries: 8)
+      _ = source.put(.admin(.asynchronousEventRequest), &source.admin)
+      try source.ring(source.admin)
+      return try host().takeOver(from: source)
+    }
+    let target = try host()
+    try target.client.setMigrationState(.resuming)
+    try target.client.writeMigrationData(SavedStates.bytes("nvme"))
+    try target.client.setMigrationState(.running)
+    #expect(target.status.isReady)
+    // Where the source's driver was: three commands are completed, the request for an event is not.
+    target.admin = TestHost.Queue(
+      id: 0, submissions: TestHost.base, completions: TestHost.base + 0x1000, entries: 16, tail: 4,
+      head: 3)
+    #expect(try target.run(.get(.arbitration)).result == 0x0703)
+    #expect(try target.run(.identify(.controller)).status == .success)
+  }
+
   @Test func `The interrupt mask of a controller without queues goes along`() throws {
     let (source, target) = (try host(), try host())
     try source.store(0x81, RegisterOffset.interruptMaskSet)
