@@ -131,7 +131,8 @@ let package = Package(
     .target(
       name: "FuzzHarness",
       dependencies: [
-        "VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol", "TestSupport", system, logging,
+        "VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol", "LinuxPrimitives", "EduDevice",
+        "ScratchDevice", "SerialDevice", "NVMeDevice", "TestSupport", system, logging,
       ],
       path: "Tests/FuzzHarness", swiftSettings: settings),
     tests(
@@ -199,7 +200,7 @@ let package = Package(
 // Fuzzers need libFuzzer and a linker that can deal with it; a normal build never sees them.
 if Context.environment["FUZZ"] != nil {
   package.targets.append(.target(name: "CFuzzer", path: "Fuzz/CFuzzer"))
-  for name in ["Server", "Protocol"] {
+  for name in ["Server", "Protocol", "State"] {
     package.targets.append(
       .executableTarget(
         name: "Fuzz\(name)", dependencies: ["CFuzzer", "FuzzHarness"], path: "Fuzz/\(name)",

@@ -19,7 +19,9 @@ struct PendingReply {
   /// Whether a command that comes behind this one has to wait for it.
   func keepsWaiting(_ command: Command) -> Bool {
     switch work {
-    case .unmap: !header.wantsReply || command == .dmaMap || command == .dmaUnmap
+    // A change of the migration state may have to wait too, and the log has to stay until the bitmap is sent.
+    case .unmap:
+      !header.wantsReply || command == .dmaMap || command == .dmaUnmap || command == .deviceFeature
     case .migration: true
     }
   }

@@ -9,7 +9,7 @@ internal import SystemPackage
 /// Either its own thread calls ``serve(_:_:)``, or a loop that polls the socket calls ``proceed()``.
 ///
 /// A DMA_UNMAP of pinned windows is answered later. Until then other commands are served, up to the first
-/// DMA_MAP or DMA_UNMAP: it and every command after it is parked (``ParkedMessages``), so that each command
+/// DMA_MAP, DMA_UNMAP or DEVICE_FEATURE: it and every command after it is parked (``ParkedMessages``), so that each command
 /// is served with the DMA windows that the client expects. Behind an unmap with No_reply every command is
 /// parked, since the next reply tells the client that the unmap has happened (specification, "Command
 /// Concurrency").

@@ -77,17 +77,14 @@ final class Worker: Sendable {
 
   /// Begins nothing more once everything is done that waits now, until ``resume()``.
   ///
-  /// - Parameter observer: called when that is so, perhaps on this thread.
-  func pause(_ observer: @escaping @Sendable () -> Void) {
-    let isIdle = state.withLock { state in
-      if state.isIdle {
-        state.isPaused = true
-      } else {
-        state.idleObserver = observer
-      }
+  /// - Parameter observer: called by the worker's thread when that is so later.
+  /// - Returns: whether it is so already.
+  func pause(_ observer: @escaping @Sendable () -> Void) -> Bool {
+    state.withLock { state in
+      state.isPaused = state.isIdle
+      state.idleObserver = state.isIdle ? nil : observer
       return state.isPaused
     }
-    if isIdle { observer() }
   }
 
   /// Goes on.

@@ -30,6 +30,23 @@ import VFIOUserTransport
     #expect(target.memory.read(at: 0x100, count: 4) == [1, 2, 3, 4])
   }
 
+  @Test func `A state that the edu device of version 1 has saved is loaded`() throws {
+    try SavedStates.keep("edu") {
+      let source = try Driver(Bench().connect())
+      try source.client.store(UInt32(5), .bar0, at: 0x04)
+      try source.client.store(UInt32(6), .bar0, at: 0x08)
+      source.memory.write(at: 0, from: [1, 2, 3, 4])
+      try source.transfer(from: Driver.base, to: 0x40000, count: 4, 0x5)
+      return try source.client.takeState()
+    }
+    let target = try Driver(Bench().connect())
+    try target.client.putState(SavedStates.bytes("edu"))
+    #expect(try target.client.load(.bar0, at: 0x08, as: UInt32.self) == 720)
+    #expect(try target.client.load(.bar0, at: 0x24, as: UInt32.self) == 0x100)
+    try target.transfer(from: 0x40000, to: Driver.base + 0x100, count: 4, 0x3)
+    #expect(target.memory.read(at: 0x100, count: 4) == [1, 2, 3, 4])
+  }
+
   @Test func `Registers with a buffer of another size, or with work under way, are refused`() {
     var registers = EduRegisters()
     #expect(registers.problem == nil)

@@ -34,6 +34,26 @@ import VFIOUserTransport
     #expect(target.has(pattern(1000), at: 0x1000))
   }
 
+  @Test func `A state that the scratch device of version 1 has saved is loaded`() throws {
+    try SavedStates.keep("scratch") {
+      let source = try Driver(Bench().connect())
+      try source.client.store(UInt64(0x1122), .bar0, at: Place.scratch)
+      try source.client.write(.bar1, at: 100_000, from: pattern(200))
+      try source.client.write(.bar2, at: 0x10000, from: pattern(5000))
+      let copy = Copy(source: Driver.base, destination: Driver.base + 0x1000, count: 1000)
+      #expect(try source.copy(copy) == 0)
+      try source.client.set(Place.raise, 3)
+      return try source.client.takeState()
+    }
+    let target = try Driver(Bench().connect())
+    try target.client.putState(SavedStates.bytes("scratch"))
+    #expect(try target.client.load(.bar0, at: Place.scratch, as: UInt64.self) == 0x1122)
+    #expect(try target.client.read(.bar1, at: 100_000, count: 200) == pattern(200))
+    #expect(try target.client.read(.bar2, at: 0x10000, count: 5000) == pattern(5000))
+    #expect(try target.client.completed() == 1)
+    #expect(try target.client.register(Place.interrupts) == 2)
+  }
+
   /// Each is answered, and has happened in the memory that is shared.
   @Test func `Copies that wait when a scratch device is stopped are carried out and counted`()
     throws

@@ -60,6 +60,22 @@ private struct Line {
     #expect(try target.get(2) == 0xC2)
   }
 
+  @Test func `A state that the serial device of version 1 has saved is loaded`() throws {
+    try SavedStates.keep("serial") {
+      let source = try Line()
+      #expect(source.program.write([1, 2, 3]) == 3)
+      _ = try source.receive(1)
+      try source.set(7, 0x5A)
+      try source.set(1, 0x02)
+      return try source.client.takeState()
+    }
+    let target = try Line()
+    try target.client.putState(SavedStates.bytes("serial"))
+    #expect(try target.get(7) == 0x5A)
+    #expect(try target.get(1) == 0x02)
+    #expect(try target.receive(2) == [2, 3])
+  }
+
   /// On the wire to the guest, in the FIFO, and on the wire to the far end.
   @Test func `No byte is lost or doubled when a serial port goes on elsewhere`() throws {
     let (source, target) = (try Line(), try Line())

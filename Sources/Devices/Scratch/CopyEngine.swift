@@ -20,6 +20,8 @@ final class CopyEngine: Sendable {
     var isSuspended = false
     /// Whether it was rung meanwhile.
     var hasRung = false
+    /// Hears once that no copy waits.
+    var suspendObserver: (@Sendable () -> Void)?
   }
 
   /// Maximum number of waiting copies.
@@ -89,25 +91,37 @@ final class CopyEngine: Sendable {
   }
 
   private func complete(_ request: CopyRequest, _ memory: GuestMemoryAccess, _ error: Errno?) {
+    var observer: (@Sendable () -> Void)?
     memory.ifCurrent {
       state.withLock { state in
         state.status.waiting -= 1
+        if state.status.waiting == 0 { observer = state.suspendObserver.take() }
         state.status.error = UInt32(error?.rawValue ?? 0)
         state.status.completed &+= 1
         if request.interrupts { interrupt(Self.copyEnded, Int(request.vector), &state) }
       }
     }
+    observer?()
   }
 
   // MARK: Suspension
 
-  /// The doorbell's descriptor waits; copies end by themselves.
-  func suspend() { state.withLock { $0.isSuspended = true } }
+  /// The doorbell's descriptor waits; copies end by themselves, also one that is counted and not yet with the worker.
+  func suspend(_ whenDone: @escaping @Sendable () -> Void) {
+    let isQuiet = state.withLock { state in
+      state.isSuspended = true
+      guard state.status.waiting > 0 else { return true }
+      state.suspendObserver = whenDone
+      return false
+    }
+    if isQuiet { whenDone() }
+  }
 
   /// Goes on, with what was rung meanwhile.
   func resume() {
     let hasRung = state.withLock { state in
       state.isSuspended = false
+      state.suspendObserver = nil
       return exchange(&state.hasRung, with: false)
     }
     if hasRung { ring(byDescriptor: true) }

@@ -10,10 +10,7 @@ extension ScratchDevice: SavableDevice {
   }
 
   /// Copies are done by the worker, and end by themselves; the doorbell's descriptor waits.
-  public func suspend(_ whenDone: @escaping @Sendable () -> Void) {
-    engine.suspend()
-    whenDone()
-  }
+  public func suspend(_ whenDone: @escaping @Sendable () -> Void) { engine.suspend(whenDone) }
 
   /// What has to be saved.
   public func save() throws(StateError) -> SavedState {

@@ -23,6 +23,8 @@ final class DirtyLog: Sendable {
   fileprivate static let chunkMask: UInt64 = 1 << chunkShift - 1
   /// Most chunks, of 4 KiB each: a guest chooses where a device writes.
   fileprivate static let maxChunks = 16_384
+  /// Most ranges, as of Linux: each write is compared with all of them.
+  static let maxRanges = 256
   /// Page sizes that are kept, as logarithms.
   private static let shifts: ClosedRange<UInt64> = 12...30
 
@@ -30,9 +32,11 @@ final class DirtyLog: Sendable {
 
   /// Makes a log for a request.
   ///
-  /// - Throws: `EINVAL` for a page size that is no power of two, or a range that is empty or wraps.
+  /// - Throws: `EINVAL` for a page size that is no power of two, or a range that is empty or wraps; `E2BIG` for more
+  ///   than ``maxRanges``.
   init(_ request: DMALoggingControl) throws(Errno) {
     guard request.pageSize.nonzeroBitCount == 1 else { throw .invalidArgument }
+    guard request.ranges.count <= Self.maxRanges else { throw .argListTooLong }
     for range in request.ranges {
       guard range.length > 0, !range.address.addingReportingOverflow(range.length - 1).overflow
       else {
@@ -77,14 +81,16 @@ final class DirtyLog: Sendable {
       if state.isFull { return Self.set(0...(length - 1) / size, in: &bitmap) }
       let pages = range.lowerBound >> state.shift...range.upperBound >> state.shift
       // Only what was written is looked at: a range may be as large as its sender likes.
-      for page in state.marked(in: pages) {
-        let first = page << state.shift
-        let whole = first...first + (1 << state.shift - 1)
-        let part = whole.clamped(to: range)
-        Self.set(
-          (part.lowerBound - address) / size...(part.upperBound - address) / size, in: &bitmap)
-        // A page that lies in the range in part belongs to the next report as well.
-        if part == whole { state.clear(page) }
+      for chunk in state.chunks(of: pages) {
+        for page in state.marked(in: pages, chunk) {
+          let first = page << state.shift
+          let whole = first...first + (1 << state.shift - 1)
+          let part = whole.clamped(to: range)
+          Self.set(
+            (part.lowerBound - address) / size...(part.upperBound - address) / size, in: &bitmap)
+          // A page that lies in the range in part belongs to the next report as well.
+          if part == whole { state.clear(page) }
+        }
       }
     }
   }
@@ -118,20 +124,23 @@ extension DirtyLog.State {
     chunks[page >> DirtyLog.chunkShift]?[place / 64] &= ~(1 << UInt64(place % 64))
   }
 
-  /// The pages of a range that were written, in order.
-  fileprivate func marked(in pages: ClosedRange<UInt64>) -> [UInt64] {
+  /// The chunks that have pages of a range.
+  fileprivate func chunks(of pages: ClosedRange<UInt64>) -> [UInt64] {
     let shift = DirtyLog.chunkShift
     let wanted = pages.lowerBound >> shift...pages.upperBound >> shift
+    return chunks.keys.filter { wanted ~= $0 }
+  }
+
+  /// The pages of a range in a chunk that were written.
+  fileprivate func marked(in pages: ClosedRange<UInt64>, _ chunk: UInt64) -> [UInt64] {
     var marked: [UInt64] = []
-    for (chunk, words) in chunks where wanted ~= chunk {
-      for (place, word) in words.enumerated() where word != 0 {
-        for bit in 0..<64 where word >> UInt64(bit) & 1 != 0 {
-          let page = chunk << shift + UInt64(64 * place + bit)
-          if pages ~= page { marked.append(page) }
-        }
+    for (place, word) in (chunks[chunk] ?? []).enumerated() where word != 0 {
+      for bit in 0..<64 where word >> UInt64(bit) & 1 != 0 {
+        let page = chunk << DirtyLog.chunkShift + UInt64(64 * place + bit)
+        if pages ~= page { marked.append(page) }
       }
     }
-    return marked.sorted()
+    return marked
   }
 }
 

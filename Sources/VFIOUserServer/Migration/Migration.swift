@@ -58,7 +58,13 @@ final class Migration: @unchecked Sendable {
     case (.running, .stop): return suspend()
     case (.preCopy, .stopCopy):
       guard suspend() else { return false }
-      try finishSaving()
+      do throws(Errno) {
+        try finishSaving()
+      } catch {
+        // It is still in PRE_COPY, where the device runs.
+        resume()
+        throw error
+      }
     case (.stop, .running): resume()
     case (.running, .preCopy): try saveMemory()
     case (.stop, .stopCopy): try finishSaving()

@@ -35,8 +35,19 @@ struct OutgoingState {
     }
   }
 
-  /// Adds all that is missing, of a device that is suspended.
+  /// Adds all that is missing, of a device that is suspended; nothing if something cannot be saved.
   mutating func finish(_ transfer: DeviceStateTransfer) throws(StateError) {
+    let (before, size) = (self, writer.file.size)
+    do throws(StateError) {
+      try addRest(transfer)
+    } catch {
+      self = before
+      writer.file.cut(to: size)
+      throw error
+    }
+  }
+
+  private mutating func addRest(_ transfer: DeviceStateTransfer) throws(StateError) {
     for (region, memory) in transfer.core.regions.memories {
       try memory.save(
         as: RegionMemory.sectionName(region), into: &writer, unlike: sent[region])

@@ -38,7 +38,9 @@ extension ConfigurationSpace {
       let fixed =
         ownOffsets.contains(line.offset)
         ? ~register.width.bits : ~(register.writable | register.clearedByOne)
-      guard (line.value ^ register.reset) & fixed == 0 else {
+      guard (line.value ^ register.reset) & fixed == 0,
+        ownOffsets.contains(line.offset) || register.canBeWritten(line.value)
+      else {
         throw StateError(
           """
           the register \(register.name) at \(hex(line.offset)) of configuration space holds \(hex(line.value)), \
@@ -63,5 +65,13 @@ extension ConfigurationSpace {
 
   private func canChange(_ register: Register) -> Bool {
     register.writable | register.clearedByOne != 0 || ownOffsets.contains(register.offset)
+  }
+}
+
+extension Register {
+  /// Whether a write after a reset gives it this value.
+  fileprivate func canBeWritten(_ value: UInt64) -> Bool {
+    let write = Write(previous: reset, value: value, written: value, covered: width.bits)
+    return restrict.map { $0(write) == value } ?? true
   }
 }

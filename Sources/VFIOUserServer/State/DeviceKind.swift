@@ -8,6 +8,8 @@ struct DeviceKind: Codable, Equatable, Sendable {
   var subsystem: UInt16
   /// Bytes of each region, by index.
   var regions: [UInt64]
+  /// Bytes of the memory behind each region, 0 where the device answers.
+  var memories: [UInt64]
   var hasINTx: Bool
   var vectorsOfMSI: Int
   var vectorsOfMSIX: Int
@@ -27,6 +29,9 @@ struct DeviceKind: Codable, Equatable, Sendable {
     if regions != other.regions {
       return "its regions have \(other.regions) bytes, those here \(regions)"
     }
+    if memories != other.memories {
+      return "behind its regions are \(other.memories) bytes of memory, here are \(memories)"
+    }
     if hasINTx != other.hasINTx { return "one of the two has no interrupt pin" }
     if vectorsOfMSI != other.vectorsOfMSI {
       return "it has \(other.vectorsOfMSI) vectors of MSI, this has \(vectorsOfMSI)"
@@ -45,10 +50,11 @@ struct DeviceKind: Codable, Equatable, Sendable {
 extension DeviceKind {
   init(_ description: PCIDescription, _ regions: RegionSet, _ interrupts: Interrupts) {
     let identity = description.identity
+    let all = (0..<regions.count).map { regions[RegionIndex(rawValue: UInt32($0))] }
     self.init(
       vendor: identity.vendor, device: identity.device, subsystemVendor: identity.subsystemVendor,
       subsystem: identity.subsystem,
-      regions: (0..<regions.count).map { regions[RegionIndex(rawValue: UInt32($0))]?.size ?? 0 },
+      regions: all.map { $0?.size ?? 0 }, memories: all.map { $0?.memory?.size ?? 0 },
       hasINTx: interrupts.hasINTx, vectorsOfMSI: interrupts.counts.msi,
       vectorsOfMSIX: interrupts.counts.msix)
   }

@@ -8,7 +8,7 @@ struct StateDecoding: Decoder {
     guard case .record(let fields) = source.value else {
       throw source.mismatch([String: StateValue].self)
     }
-    return KeyedDecodingContainer(RecordDecoding(source: source, fields: fields))
+    return KeyedDecodingContainer(RecordDecoding<Key>(source, fields))
   }
 
   func unkeyedContainer() throws -> any UnkeyedDecodingContainer {
@@ -21,12 +21,18 @@ struct StateDecoding: Decoder {
 
 private struct RecordDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   let source: StateSource
-  let fields: [StateValue.Field]
+  /// By name: a record may have as many as its sender likes.
+  private let fields: [String: StateValue]
   var codingPath: [any CodingKey] { source.path }
 
-  var allKeys: [Key] { fields.compactMap { Key(stringValue: $0.name) } }
+  init(_ source: StateSource, _ fields: [StateValue.Field]) {
+    self.source = source
+    self.fields = Dictionary(fields.map { ($0.name, $0.value) }) { first, _ in first }
+  }
 
-  func contains(_ key: Key) -> Bool { fields.contains { $0.name == key.stringValue } }
+  var allKeys: [Key] { fields.keys.compactMap { Key(stringValue: $0) } }
+
+  func contains(_ key: Key) -> Bool { fields[key.stringValue] != nil }
 
   func decodeNil(forKey key: Key) throws -> Bool { try child(key).value == .none }
 
@@ -51,11 +57,11 @@ private struct RecordDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   func superDecoder(forKey key: Key) throws -> any Decoder { StateDecoding(source: try child(key)) }
 
   private func child(_ key: any CodingKey) throws -> StateSource {
-    guard let field = fields.first(where: { $0.name == key.stringValue }) else {
+    guard let value = fields[key.stringValue] else {
       throw DecodingError.keyNotFound(
         key, DecodingError.Context(codingPath: source.path, debugDescription: "missing"))
     }
-    let child = source.child(field.value, key)
+    let child = source.child(value, key)
     source.log.add(StateSource.name(of: child.path))
     return child
   }

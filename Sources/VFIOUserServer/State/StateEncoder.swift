@@ -2,10 +2,13 @@
 struct StateEncoder {
   /// The value of something.
   ///
-  /// - Throws: ``StateError`` for what a type's own `encode(to:)` throws.
+  /// - Throws: ``StateError`` for what a type's own `encode(to:)` throws, and for more than a reader takes.
   static func value(of state: some Encodable) throws(StateError) -> StateValue {
     do {
-      return try StateNode.value(of: state, at: [])
+      let value = try StateNode.value(of: state, at: [])
+      var count = 0
+      try value.checkLimits(depth: 1, &count)
+      return value
     } catch let error as StateError {
       throw error
     } catch {
@@ -25,6 +28,7 @@ private final class StateNode {
 
   private var kind = Kind.record
   private var names: [String] = []
+  private var places: [String: Int] = [:]
   private var nodes: [StateNode] = []
 
   /// What has been put here.
@@ -54,7 +58,8 @@ private final class StateNode {
 
   /// A field; the one of this name, if there is one already.
   func field(_ name: String) -> StateNode {
-    if let place = names.firstIndex(of: name) { return nodes[place] }
+    if let place = places[name] { return nodes[place] }
+    places[name] = nodes.count
     names.append(name)
     return append()
   }

@@ -29,6 +29,14 @@ final class StateFile {
     size += UInt64(bytes.count)
   }
 
+  /// Forgets bytes at the end.
+  ///
+  /// - Precondition: there are not fewer.
+  func cut(to size: UInt64) {
+    precondition(size <= self.size, "a file is cut to what it does not have")
+    self.size = size
+  }
+
   /// Replaces bytes that are there.
   ///
   /// - Precondition: they end at ``size`` at the latest.

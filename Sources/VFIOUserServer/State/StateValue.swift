@@ -41,6 +41,8 @@ indirect enum StateValue: Equatable, Sendable {
   static let maxDepth = 32
   /// Most values in a section: a value takes more memory than its bytes in the stream.
   static let maxValues = 1 << 17
+  /// Most bytes of a field's name: each value that is read takes the names on its path along.
+  static let maxName = 256
 }
 
 // MARK: Encoding
@@ -99,6 +101,37 @@ extension [UInt8] {
   mutating func append<Number: FixedWidthInteger>(littleEndian number: Number) {
     for lane in 0..<MemoryLayout<Number>.size {
       append(UInt8(truncatingIfNeeded: number >> Number(8 * lane)))
+    }
+  }
+}
+
+extension StateValue {
+  /// Checks that a reader takes it, as ``init(decoding:)`` does.
+  ///
+  /// - Parameters:
+  ///   - depth: of this value, from 1.
+  ///   - count: values so far.
+  func checkLimits(depth: Int, _ count: inout Int) throws(StateError) {
+    count += 1
+    guard depth <= Self.maxDepth, count <= Self.maxValues else {
+      throw StateError(
+        "there are more than \(Self.maxValues) values, or more than \(Self.maxDepth) in each other")
+    }
+    switch self {
+    case .list(let values): for value in values { try value.checkLimits(depth: depth + 1, &count) }
+    case .record(let fields):
+      for field in fields {
+        try Self.checkName(field.name)
+        try field.value.checkLimits(depth: depth + 1, &count)
+      }
+    default: break
+    }
+  }
+
+  fileprivate static func checkName(_ name: String) throws(StateError) {
+    guard name.utf8.count <= maxName else {
+      throw StateError(
+        "the name of a field has \(name.utf8.count) bytes, at most \(maxName) are allowed")
     }
   }
 }
@@ -207,6 +240,7 @@ extension StateValue {
       var names: Set<String> = []
       for _ in 0..<(try count()) {
         let name = try text()
+        try StateValue.checkName(name)
         guard names.insert(name).inserted else { throw StateError("\(name) occurs twice") }
         fields.append(Field(name: name, value: try value(depth: depth + 1)))
       }

@@ -36,6 +36,9 @@ struct StateWriter {
 
   /// Adds a section.
   mutating func add(_ name: String, version: UInt16, content: [UInt8]) throws(StateError) {
+    guard count < StateForm.maxSections || name == StateForm.end else {
+      throw StateError("a state has at most \(StateForm.maxSections) sections")
+    }
     var section: [UInt8] = []
     section.append(littleEndian: UInt16(name.utf8.count))
     section.append(littleEndian: version)

@@ -22,10 +22,23 @@ final class Suspension: Sendable {
   /// Suspends a device; returns at once.
   func begin(_ device: any SavableDevice, _ worker: Worker) {
     device.suspend { [self] in
-      guard advance(from: .device, to: .worker) else { return }
-      worker.pause { [self] in
+      if pause(worker) { observer.signal() }
+    }
+  }
+
+  /// The device is done, and the worker is to be.
+  ///
+  /// Under the lock, so that a suspension that is over does not pause the worker behind ``end(_:_:)``.
+  ///
+  /// - Returns: whether nothing is under way any more.
+  private func pause(_ worker: Worker) -> Bool {
+    phase.withLock { phase in
+      guard phase == .device else { return false }
+      let isIdle = worker.pause { [self] in
         if advance(from: .worker, to: .complete) { observer.signal() }
       }
+      phase = isIdle ? .complete : .worker
+      return isIdle
     }
   }
 

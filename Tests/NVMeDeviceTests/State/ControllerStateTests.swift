@@ -190,6 +190,60 @@ private func host(
     #expect(try source.run(.identify(.controller)).status == .success)
   }
 
+  @Test func `A state that the controller of version 1 has saved is loaded`() throws {
+    try SavedStates.keep("nvme") {
+      let source = try host()
+      try source.enable()
+      #expect(try source.run(.set(.arbitration, 0x0703)).status == .success)
+      _ = try source.makeQueue(1, entries: 8)
+      _ = source.put(.admin(.asynchronousEventRequest), &source.admin)
+      try source.ring(source.admin)
+      return try host().takeOver(from: source)
+    }
+    let target = try host()
+    try target.client.setMigrationState(.resuming)
+    try target.client.writeMigrationData(SavedStates.bytes("nvme"))
+    try target.client.setMigrationState(.running)
+    #expect(target.status.isReady)
+    // Where the source's driver was: three commands are completed, the request for an event is not.
+    target.admin = TestHost.Queue(
+      id: 0, submissions: TestHost.base, completions: TestHost.base + 0x1000, entries: 16, tail: 4,
+      head: 3)
+    #expect(try target.run(.get(.arbitration)).result == 0x0703)
+    #expect(try target.run(.identify(.controller)).status == .success)
+  }
+
+  @Test func `The interrupt mask of a controller without queues goes along`() throws {
+    let (source, target) = (try host(), try host())
+    try source.store(0x81, RegisterOffset.interruptMaskSet)
+    try target.takeOver(from: source)
+    #expect(try target.load(RegisterOffset.interruptMaskSet) == 0x81)
+  }
+
+  @Test func `A controller whose bus master bit is set while it is stopped goes on`() throws {
+    let source = try host()
+    try source.enable()
+    var queue = try source.makeQueue()
+    try source.client.store(UInt16(2), .configuration, at: 4)
+    let id = source.put(.io(.read), &queue)
+    try source.ring(queue)
+    let controller = source.device.controller
+    try #require(
+      eventually { controller.turn.withLock { _ in controller.lifeCycle.phase == .paused } })
+    try source.client.setMigrationState(.stop)
+    try source.client.store(UInt16(6), .configuration, at: 4)
+    try source.client.setMigrationState(.running)
+    #expect(try source.next(&queue).commandID == id)
+  }
+
+  @Test func `A disk whose doorbells are rung in another way refuses the state`() throws {
+    let (source, target) = (try host(), try host { $0.doorbells = .mapped })
+    try source.enable()
+    #expect(throws: ClientError.refused(.deviceFeature, .invalidArgument)) {
+      try target.takeOver(from: source)
+    }
+  }
+
   @Test func `A disk of another size refuses the state`() throws {
     let (source, target) = (try host(), try host(size: 4 << 20))
     try source.enable()
@@ -240,7 +294,9 @@ private func host(
     { $0.submissionQueues.append($0.submissionQueues[1]) },
     { $0.phase = .disabled }, { $0.shadowDoorbells = [0] }, { $0.shadowDoorbells = [0, 4] },
     { $0.features.current["3000"] = 1 }, { $0.features.current["-1"] = 1 },
-    { $0.features.saved["255"] = 1 }, { $0.features.uncoalesced = [5] },
+    { $0.features.saved["255"] = 1 }, { $0.features.saved["01"] = 1 },
+    { $0.features.current["+1"] = 1 }, { $0.features.saved["2"] = 1 },
+    { $0.features.uncoalesced = [5] },
     { $0.features.hostIdentifier = [] }, { $0.features.timestampAge = .max },
     { $0.events.requests = [[1]] },
     { $0.events.requests = Array(repeating: [UInt8](repeating: 0, count: 64), count: 9) },

@@ -18,6 +18,20 @@ private func bits(_ log: DirtyLog, _ address: UInt64, _ length: UInt64, size: UI
 }
 
 @Suite struct `A log of dirty pages` {
+  @Test(arguments: [256, 257])
+  func `A log takes as many ranges as the kernel does, because each write looks at all`(count: Int)
+    throws
+  {
+    let range = DMALoggingRange(address: 0, length: 1)
+    let request = DMALoggingControl(
+      pageSize: 4096, ranges: Array(repeating: range, count: count))
+    if count > 256 {
+      #expect(throws: Errno.argListTooLong) { try DirtyLog(request) }
+    } else {
+      _ = try DirtyLog(request)
+    }
+  }
+
   @Test(
     arguments: [
       (1, 4096), (2048, 4096), (4096, 4096), (8192, 8192), (1 << 21, 1 << 21), (1 << 30, 1 << 30),

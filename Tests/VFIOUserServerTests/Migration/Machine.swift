@@ -77,6 +77,7 @@ final class Movable: SavableDevice {
 
   func save() throws(StateError) -> SavedState {
     calls.withLock { $0.append("save") }
+    guard registers.value(at: 0) != 0xDEAD else { throw StateError("this cannot be saved") }
     return SavedState(registers: registers.contents, isRefused: registers.value(at: 0) == 0xBAD)
   }
 

@@ -356,7 +356,7 @@ import VFIOUserTransport
 }
 
 /// A body on a thread of its own.
-private final class Background: Sendable {
+final class Background: Sendable {
   private let over = Monitor(false)
 
   init(_ body: @escaping @Sendable () throws -> Void) throws {

@@ -125,6 +125,36 @@ private func reason(_ body: () throws -> Void) -> String? {
 }
 
 @Suite struct `The bytes of a state value` {
+  @Test func `A record of many fields is decoded in a time that grows with their number`() throws {
+    let fields = (0..<40_000).map { StateValue.Field(name: "\($0)", value: .unsigned(1)) }
+    let start = ContinuousClock.now
+    let decoded = try StateDecoder.decode([String: UInt64].self, .record(fields))
+    #expect(decoded.count == 40_000)
+    #expect(ContinuousClock.now - start < .seconds(10))
+  }
+
+  @Test func `What no reader would take is not encoded`() throws {
+    let limit = StateValue.maxValues
+    _ = try StateEncoder.value(of: [UInt64](repeating: 0, count: limit - 1))
+    #expect(throws: StateError.self) {
+      _ = try StateEncoder.value(of: [UInt64](repeating: 0, count: limit))
+    }
+    final class Nest: Codable {
+      let inner: Nest?
+      init(_ depth: Int) { inner = depth > 1 ? Nest(depth - 1) : nil }
+    }
+    let deep = try StateEncoder.value(of: Nest(32))
+    #expect(try StateValue(decoding: deep.encoded()) == deep)
+    #expect(throws: StateError.self) { _ = try StateEncoder.value(of: Nest(33)) }
+    let name = String(repeating: "n", count: StateValue.maxName)
+    let named = try StateEncoder.value(of: [name: 1])
+    #expect(try StateValue(decoding: named.encoded()) == named)
+    #expect(throws: StateError.self) { _ = try StateEncoder.value(of: [name + "n": 1]) }
+    #expect(throws: StateError.self) {
+      try StateValue(decoding: StateValue.record([.init(name: name + "n", value: .none)]).encoded())
+    }
+  }
+
   @Test func `Every cut of the bytes is refused`() throws {
     let bytes = try encoded(Everything())
     for count in bytes.indices {

@@ -57,6 +57,14 @@ private func reader(_ bytes: [UInt8]) throws -> StateReader {
     }
   }
 
+  @Test func `A stream has no more sections than its reader takes`() throws {
+    var writer = try StateWriter(limit: 1 << 24)
+    for _ in 0..<StateForm.maxSections { try writer.add("s", version: 1, content: []) }
+    #expect(throws: StateError.self) { try writer.add("s", version: 1, content: []) }
+    try writer.end()
+    #expect(try StateReader(writer.file).sections.count == StateForm.maxSections)
+  }
+
   @Test func `A stream of another form says both versions`() throws {
     var bytes = try stream()
     bytes[8] = 2

@@ -133,14 +133,16 @@ final class CompletionInterrupts: Sendable {
     }
   }
 
-  /// Takes over a queue, and INTMS, of another controller; the level is loaded by the framework.
-  func load(_ queue: CompletionQueue, mask: UInt32) {
+  /// Takes over INTMS of another controller.
+  func load(mask: UInt32) { state.withLock { $0.mask = mask } }
+
+  /// Takes over a queue of another controller; the level is loaded by the framework.
+  func load(_ queue: CompletionQueue) {
     state.withLock { state in
       let totals = queue.totals
       var loaded = Queue(totals: totals, signalled: totals.signalled, vector: queue.vector)
       loaded.isPending = queue.interrupts && totals.hasUntaken
       state.queues[Int(queue.id)] = loaded
-      state.mask = mask
       // Not known here: it is lowered in any case when nothing is pending any more.
       state.level = true
     }

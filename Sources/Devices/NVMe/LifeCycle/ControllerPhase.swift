@@ -94,6 +94,7 @@ enum ControllerPhase: Equatable {
   mutating func resume() {
     switch self {
     case .paused: self = .enabled
+    case .suspended(.paused): self = .suspended(.enabled)
     case .quiescing(let goal, .paused): self = .quiescing(goal, from: .enabled)
     default: break
     }

@@ -29,7 +29,8 @@ extension QueuePairs {
 
   /// Takes over queues that were checked; there are none so far.
   func load(_ state: ControllerState) {
-    for saved in state.completionQueues { load(saved, mask: state.registers.interruptMask) }
+    interrupts.load(mask: state.registers.interruptMask)
+    for saved in state.completionQueues { load(saved) }
     for saved in state.submissionQueues { load(saved) }
     if let places = state.shadowDoorbells {
       shadow = ShadowDoorbells(values: places[0], eventIndexes: places[1])
@@ -49,7 +50,7 @@ extension QueuePairs {
     noteMessages(at: shadow.eventIndexes)
   }
 
-  private func load(_ saved: ControllerState.Completions, mask: UInt32) {
+  private func load(_ saved: ControllerState.Completions) {
     guard
       let totals = QueueTotals(
         entries: saved.entries, posted: saved.posted, signalled: saved.signalled, taken: saved.taken
@@ -64,7 +65,7 @@ extension QueuePairs {
     take(queue)
     doorbells.open(Doorbells.head(of: queue.id), size: queue.entries)
     doorbells.load(totals.head, Doorbells.head(of: queue.id))
-    interrupts.load(queue, mask: mask)
+    interrupts.load(queue)
   }
 
   private func load(_ saved: ControllerState.Submissions) {

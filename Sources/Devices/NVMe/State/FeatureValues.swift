@@ -96,9 +96,11 @@ final class FeatureValues {
   /// What is wrong with values that come from elsewhere; nil if nothing.
   static func problem(of record: Record, vectors: Int) -> String? {
     for number in Array(record.current.keys) + Array(record.saved.keys) {
-      guard let feature = UInt8(number), capabilities[Feature(rawValue: feature)] != nil else {
-        return "there is no feature \(number)"
-      }
+      // Each in one spelling, so that none occurs twice.
+      guard let feature = UInt8(number), "\(feature)" == number,
+        let abilities = capabilities[Feature(rawValue: feature)],
+        abilities.contains(.saveable) || record.saved[number] == nil
+      else { return "there is no feature \(number), or it cannot be saved" }
     }
     if let vector = record.uncoalesced.first(where: { Int($0) >= vectors }) {
       return "there is no vector \(vector)"
