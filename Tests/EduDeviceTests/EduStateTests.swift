@@ -17,7 +17,7 @@ import VFIOUserTransport
     try source.client.store(UInt32(6), .bar0, at: 0x08)
     source.memory.write(at: 0, from: [1, 2, 3, 4])
     try source.transfer(from: Driver.base, to: 0x40000, count: 4, 0x5)
-    try target.client.putState(source.client.takeState())
+    try target.client.loadState(source.client.saveState())
     #expect(try target.client.load(.bar0, at: 0x04, as: UInt32.self) == ~5)
     #expect(try target.client.load(.bar0, at: 0x08, as: UInt32.self) == 720)
     #expect(try target.client.load(.bar0, at: 0x24, as: UInt32.self) == 0x100)

@@ -48,7 +48,7 @@ private struct Line {
     try source.set(3, 0x03)
     try source.set(7, 0x5A)
     try source.set(1, 0x02)
-    try target.client.putState(source.client.takeState())
+    try target.client.loadState(source.client.saveState())
     #expect(try target.get(3) == 0x03)
     #expect(try target.get(7) == 0x5A)
     try target.set(3, 0x83)
@@ -74,10 +74,10 @@ private struct Line {
       try source.set(0, byte)
       sent.append(byte)
     }
-    let state = try source.client.takeState()
+    let state = try source.client.saveState()
     let arrived = source.program.read(sent.count, patience: .milliseconds(300))
     #expect(arrived.count < sent.count)
-    try target.client.putState(state)
+    try target.client.loadState(state)
     let rest = target.program.read(sent.count - arrived.count)
     #expect(arrived + rest == sent)
     // Enabling the FIFO has cleared the one character in it; nothing else is missing.
