@@ -71,7 +71,8 @@ let package = Package(
         "VFIOUserServer", "VFIOUserTransport", "LinuxPrimitives", "CLinux", system, logging,
         arguments,
       ]),
-    room("VFIOUserTesting", ["VFIOUserServer", "VFIOUserClient"]),
+    room(
+      "VFIOUserTesting", ["VFIOUserServer", "VFIOUserClient", "LinuxPrimitives", system]),
     room("NVMeDriver", ["NVMeProtocol", "VFIOUserClient", "LinuxPrimitives", "CLinux"]),
     room(
       "SerialDevice", path: "Sources/Devices/Serial",
@@ -155,13 +156,15 @@ let package = Package(
       "NVMeDeviceTests",
       [
         "NVMeDevice", "NVMeDriver", "NVMeProtocol", "KernelRing", "SystemCallFilter",
-        "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol", "CLinux",
+        "VFIOUserTesting", "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport",
+        "VFIOUserProtocol", "CLinux",
         logging,
       ]),
     .target(
       name: "TestBench",
       dependencies: [
-        "TestSupport", "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol",
+        "TestSupport", "VFIOUserTesting", "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport",
+        "VFIOUserProtocol",
         system,
       ],
       path: "Tests/TestBench", swiftSettings: settings),

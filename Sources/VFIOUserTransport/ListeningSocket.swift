@@ -126,6 +126,10 @@ extension ListeningSocket.ListenError: CustomStringConvertible {
       "descriptor \(number) is not a listening UNIX stream socket."
     case .pathTooLong(let path, let limit):
       "\(path) has \(path.string.utf8.count) bytes, a socket path has at most \(limit). Use a shorter one, in /tmp for example."
+    case .system(_, let path) where path.isEmpty:
+      "cannot listen: the path of the socket is empty."
+    case .system(let failure, let path) where failure.code == .noSuchFileOrDirectory:
+      "cannot listen on \(path): there is no folder \(path.removingLastComponent()). Make it first."
     case .system(let failure, let path):
       "cannot listen on \(path): \(failure)."
     }

@@ -6,6 +6,7 @@ import Testing
 import VFIOUserClient
 import VFIOUserProtocol
 import VFIOUserServer
+import VFIOUserTesting
 import VFIOUserTransport
 
 @testable import NVMeDevice
@@ -96,20 +97,12 @@ final class TestHost {
   /// - Returns: the state that has moved.
   @discardableResult
   func takeOver(from other: TestHost) throws -> [UInt8] {
-    try other.client.setMigrationState(.stopCopy)
-    var state: [UInt8] = []
-    var piece: [UInt8]
-    repeat {
-      piece = try other.client.readMigrationData(64 << 10)
-      state += piece
-    } while piece.count == 64 << 10
+    let state = try other.client.saveState()
     try client.unmapAll()
     memory = other.memory
     try client.map(memory, at: Self.base, size: Self.memorySize, isShared: isShared)
     (admin, nextPlace, nextID) = (other.admin, other.nextPlace, other.nextID)
-    try client.setMigrationState(.resuming)
-    try client.writeMigrationData(state)
-    try client.setMigrationState(.running)
+    try client.loadState(state)
     return state
   }
 

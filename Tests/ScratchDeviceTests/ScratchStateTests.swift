@@ -18,7 +18,7 @@ import VFIOUserTransport
     let copy = Copy(
       source: Driver.base, destination: Driver.base + 0x1000, count: 1000, control: 0x1_0003)
     #expect(try source.copy(copy) == 0)
-    try target.client.putState(source.client.takeState())
+    try target.client.loadState(source.client.saveState())
     #expect(try target.client.load(.bar0, at: Place.scratch, as: UInt64.self) == 0x1122)
     #expect(try target.client.read(.bar1, at: 100_000, count: 200_000) == pattern(200_000))
     #expect(try target.client.read(.bar2, at: 0x10000, count: 100_000) == pattern(100_000))
@@ -43,10 +43,10 @@ import VFIOUserTransport
       let copy = Copy(source: Driver.base, destination: Driver.base + 0x1000, count: 1000)
       #expect(try source.copy(copy) == 0)
       try source.client.set(Place.raise, 3)
-      return try source.client.takeState()
+      return try source.client.saveState()
     }
     let target = try Driver(Bench().connect())
-    try target.client.putState(SavedStates.bytes("scratch"))
+    try target.client.loadState(SavedStates.bytes("scratch"))
     #expect(try target.client.load(.bar0, at: Place.scratch, as: UInt64.self) == 0x1122)
     #expect(try target.client.read(.bar1, at: 100_000, count: 200) == pattern(200))
     #expect(try target.client.read(.bar2, at: 0x10000, count: 5000) == pattern(5000))
@@ -62,7 +62,7 @@ import VFIOUserTransport
     source.memory.write(at: 0, from: pattern(1 << 20))
     let copy = Copy(source: Driver.base, destination: Driver.base + 0x10_0000, count: 1 << 20)
     for _ in 0..<20 { try source.client.write(.bar0, at: Place.source, from: copy.bytes) }
-    try target.client.putState(source.client.takeState())
+    try target.client.loadState(source.client.saveState())
     #expect(try target.client.completed() == 20)
     #expect(try target.client.register(Place.status) == 0)
     #expect(source.has(pattern(1 << 20), at: 0x10_0000))
@@ -79,7 +79,7 @@ import VFIOUserTransport
     try source.client.setMigrationState(.stop)
     bell.signal()
     _ = eventually(within: .milliseconds(50)) { false }
-    try target.client.putState(source.client.takeState())
+    try target.client.loadState(source.client.saveState())
     #expect(eventually { (try? target.client.completed()) == 1 })
     try source.client.setMigrationState(.running)
     #expect(eventually { (try? source.client.completed()) == 1 })

@@ -56,6 +56,17 @@ import VFIOUserTransport
     }
   }
 
+  @Test(arguments: [
+    ("/nonexistent/folder/socket", "there is no folder /nonexistent/folder. Make it first."),
+    ("", "cannot listen: the path of the socket is empty."),
+  ])
+  func `The error of a listening socket says what is missing`(_ path: String, _ says: String) {
+    let error = #expect(throws: ListeningSocket.ListenError.self) {
+      try ListeningSocket(path: FilePath(path))
+    }
+    #expect(error?.description.hasSuffix(says) == true)
+  }
+
   @Test func `A listening socket removes its own file but not that of a successor`() throws {
     do {
       let listener = try ListeningSocket(path: path)

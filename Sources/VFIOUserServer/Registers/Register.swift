@@ -73,7 +73,8 @@ public struct Register: Sendable {
   ///   - offset: of the first byte; registers must not overlap, and need not be aligned.
   ///   - width: the number of bytes.
   ///   - reset: the value after a reset.
-  ///   - writable: a mask of the bits that a write changes.
+  ///   - writable: a mask of the bits that a write changes; no bits beyond the width (`0xFFFF_FFFF` for all of
+  ///     `.bits32`).
   ///   - clearedByOne: a mask of the bits that writing a one clears; none of them in `writable`.
   ///   - onRead: gets the value of the register, and returns the value that is read.
   ///   - restrict: returns the value that the register gets after a write, for fields with values that are

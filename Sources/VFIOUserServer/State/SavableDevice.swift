@@ -22,7 +22,8 @@ public protocol SavableDevice: Device {
   /// The version of ``SavedState``, from 1; one more when an older program would misunderstand it.
   ///
   /// A state of a newer version is refused. One of an older version is decoded as it is: properties that came later
-  /// are optional, or an `init(from:)` of the type's own takes care of them.
+  /// are optional, or an `init(from:)` of the type's own takes care of them, which finds the version in
+  /// `decoder.userInfo[.savedStateVersion]` (``Swift/CodingUserInfoKey/savedStateVersion``).
   static var savedStateVersion: UInt16 { get }
 
   /// Ends what is under way and begins nothing new, until ``resume()``.
@@ -58,4 +59,17 @@ extension SavableDevice {
   public func suspend(_ whenDone: @escaping @Sendable () -> Void) { whenDone() }
   /// Does nothing.
   public func resume() {}
+}
+
+extension CodingUserInfoKey {
+  /// The ``SavableDevice/savedStateVersion`` of the program that saved a state, a `UInt16`; in `userInfo` of the decoder
+  /// that an `init(from:)` gets.
+  public static let savedStateVersion = makeSavedStateVersion()
+
+  private static func makeSavedStateVersion() -> CodingUserInfoKey {
+    guard let key = CodingUserInfoKey(rawValue: "savedStateVersion") else {
+      preconditionFailure("a coding key can have any name")
+    }
+    return key
+  }
 }

@@ -2,12 +2,9 @@
 ///
 /// A type that does not ask for a field that is there would lose it without a word: that is an error.
 enum StateDecoder {
-  /// The version that the saving program gave the value, for types that decode older ones themselves.
-  static let version = makeVersionKey()
-
   /// A value of a type.
   ///
-  /// - Parameter version: what ``version`` shows to the type.
+  /// - Parameter version: what `userInfo` shows to the type (``Swift/CodingUserInfoKey/savedStateVersion``).
   /// - Throws: for what is missing, of another kind, out of range, not asked for, or refused by the type's own
   ///   `init(from:)`.
   static func decode<State: Decodable>(
@@ -26,13 +23,6 @@ enum StateDecoder {
       throw StateError("the field \(name) is unknown")
     }
     return state
-  }
-
-  private static func makeVersionKey() -> CodingUserInfoKey {
-    guard let key = CodingUserInfoKey(rawValue: "savedStateVersion") else {
-      preconditionFailure("a coding key can have any name")
-    }
-    return key
   }
 
   /// What the standard library's errors say, in a sentence.

@@ -2,7 +2,7 @@
 struct StateDecoding: Decoder {
   let source: StateSource
   var codingPath: [any CodingKey] { source.path }
-  var userInfo: [CodingUserInfoKey: Any] { [StateDecoder.version: source.version] }
+  var userInfo: [CodingUserInfoKey: Any] { [.savedStateVersion: source.version] }
 
   func container<Key: CodingKey>(keyedBy type: Key.Type) throws -> KeyedDecodingContainer<Key> {
     guard case .record(let fields) = source.value else {

@@ -116,7 +116,7 @@ private func reason(_ body: () throws -> Void) -> String? {
     struct Versioned: Decodable {
       let version: UInt16
       init(from decoder: any Decoder) throws {
-        version = decoder.userInfo[StateDecoder.version] as? UInt16 ?? 0
+        version = decoder.userInfo[.savedStateVersion] as? UInt16 ?? 0
       }
     }
     let state = try StateDecoder.decode(Versioned.self, .record([]), version: 3)
