@@ -155,13 +155,15 @@ let package = Package(
       "NVMeDeviceTests",
       [
         "NVMeDevice", "NVMeDriver", "NVMeProtocol", "KernelRing", "SystemCallFilter",
-        "VFIOUserTesting", "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol", "CLinux",
+        "VFIOUserTesting", "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport",
+        "VFIOUserProtocol", "CLinux",
         logging,
       ]),
     .target(
       name: "TestBench",
       dependencies: [
-        "TestSupport", "VFIOUserTesting", "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport", "VFIOUserProtocol",
+        "TestSupport", "VFIOUserTesting", "VFIOUserServer", "VFIOUserClient", "VFIOUserTransport",
+        "VFIOUserProtocol",
         system,
       ],
       path: "Tests/TestBench", swiftSettings: settings),
