@@ -4,8 +4,7 @@ extension Client {
   /// Saves the device (``/VFIOUserServer/SavableDevice``), which is stopped and stays so: its migration state is
   /// STOP_COPY, in which its regions are answered with `EBUSY`.
   ///
-  /// It runs again when the client leaves, or after
-  /// ``/VFIOUserClient/Client/setMigrationState(_:timeout:)`` with `running`.
+  /// It runs again when the client leaves, or after `setMigrationState(.running)`.
   ///
   /// - Returns: the whole state.
   /// - Throws: ``/VFIOUserClient/ClientError`` when the device cannot be saved; the log of its server has the reason.

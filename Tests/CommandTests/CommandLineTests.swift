@@ -34,7 +34,7 @@ struct WrongCommandLine: CustomTestStringConvertible, Sendable {
     .init("serve serial --socket /tmp/a --mode 9 --pty", 64, "three octal digits"),
     .init("serve serial --socket /tmp/a --pty --log-level loud", 64, "log-level"),
     .init("serve serial --socket /etc/passwd --pty", 1, "exists and is not a socket"),
-    .init("serve serial --socket /nonexistent/a --pty", 1, "No such file or directory"),
+    .init("serve serial --socket /nonexistent/a --pty", 1, "there is no folder /nonexistent"),
     .init("serve serial --socket /tmp/\(long) --pty", 1, "a socket path has at most 107"),
     .init("serve serial --fd 1 --pty", 1, "above 2"),
     .init("serve edu", 64, "--socket PATH, --fd NUMBER or --systemd"),

@@ -152,7 +152,7 @@ private final class RunningProgram {
       ("--socket /tmp/a --value 0", 64, "--value must not be 0"),
       ("--socket /tmp/a --value many", 64, "'many' is invalid"),
       ("--socket /tmp/a --valeu 3", 64, "Unknown option '--valeu'"),
-      ("--socket /nonexistent/a", 1, "No such file or directory"),
+      ("--socket /nonexistent/a", 1, "there is no folder /nonexistent"),
       ("--socket /etc/passwd", 1, "exists and is not a socket"),
       ("--systemd", 1, "systemd handed over no socket"),
       ("--fd 999", 1, "descriptor 999 is not open"),
