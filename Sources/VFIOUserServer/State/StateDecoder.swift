@@ -49,7 +49,7 @@ enum StateDecoder {
 }
 
 /// Which fields were asked for.
-private final class ReadLog {
+final class ReadLog {
   private var paths: Set<String> = []
 
   func add(_ path: String) { paths.insert(path) }
@@ -74,7 +74,7 @@ private final class ReadLog {
 }
 
 /// A value, where it is, and what has to be known to decode it.
-private struct StateSource {
+struct StateSource {
   let value: StateValue
   let path: [any CodingKey]
   let log: ReadLog
@@ -261,49 +261,4 @@ private struct ListDecoding: UnkeyedDecodingContainer {
     }
     return source.child(values[currentIndex], key)
   }
-}
-
-private struct SingleDecoding: SingleValueDecodingContainer {
-  let source: StateSource
-  var codingPath: [any CodingKey] { source.path }
-
-  func decodeNil() -> Bool { source.value == .none }
-
-  func decode(_ type: Bool.Type) throws -> Bool {
-    guard case .bool(let isTrue) = source.value else { throw source.mismatch(type) }
-    return isTrue
-  }
-
-  func decode(_ type: String.Type) throws -> String {
-    guard case .text(let text) = source.value else { throw source.mismatch(type) }
-    return text
-  }
-
-  func decode(_ type: Double.Type) throws -> Double {
-    guard case .real(let number) = source.value else { throw source.mismatch(type) }
-    return number
-  }
-
-  func decode(_ type: Float.Type) throws -> Float { Float(try decode(Double.self)) }
-  func decode(_ type: Int.Type) throws -> Int { try source.number(type) }
-  func decode(_ type: Int8.Type) throws -> Int8 { try source.number(type) }
-  func decode(_ type: Int16.Type) throws -> Int16 { try source.number(type) }
-  func decode(_ type: Int32.Type) throws -> Int32 { try source.number(type) }
-  func decode(_ type: Int64.Type) throws -> Int64 { try source.number(type) }
-  func decode(_ type: UInt.Type) throws -> UInt { try source.number(type) }
-  func decode(_ type: UInt8.Type) throws -> UInt8 { try source.number(type) }
-  func decode(_ type: UInt16.Type) throws -> UInt16 { try source.number(type) }
-  func decode(_ type: UInt32.Type) throws -> UInt32 { try source.number(type) }
-  func decode(_ type: UInt64.Type) throws -> UInt64 { try source.number(type) }
-
-  func decode<State: Decodable>(_ type: State.Type) throws -> State { try source.decode(type) }
-}
-
-/// The key of a place in a list.
-private struct NamedKey: CodingKey {
-  let stringValue: String
-  var intValue: Int? { nil }
-
-  init(stringValue: String) { self.stringValue = stringValue }
-  init?(intValue: Int) { nil }
 }
