@@ -32,7 +32,12 @@ package final class StateInput {
     memory = try TruncatableMemory(size: 1 << 20)
     let disk = try Self.disk()
     servers = [
-      ("edu", try DeviceServer(EduDevice.pci, options) { EduDevice($0) }),
+      (
+        "edu",
+        try DeviceServer(EduDevice.pci, options) {
+          [log = options.logger] in EduDevice($0, logger: log)
+        }
+      ),
       ("scratch", try DeviceServer(ScratchDevice.pci, options) { try ScratchDevice($0) }),
       (
         "serial",
