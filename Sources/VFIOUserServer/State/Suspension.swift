@@ -45,8 +45,8 @@ final class Suspension: Sendable {
   /// Resumes the device, also if its suspension is not complete.
   func end(_ device: any SavableDevice, _ worker: Worker) {
     phase.withLock { $0 = .over }
-    worker.resume()
     device.resume()
+    worker.resume()
   }
 
   private func advance(from old: Phase, to new: Phase) -> Bool {

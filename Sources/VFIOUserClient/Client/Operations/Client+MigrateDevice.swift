@@ -2,8 +2,8 @@ extension Client {
   /// Moves the state of this client's device to the device of another client, which continues with it.
   ///
   /// Both devices are of the same kind. The target has the same DMA windows and interrupts set up as the source; the
-  /// memory behind them is the caller's to move, with ``startDMALogging(pageSize:_:timeout:)`` and
-  /// ``dirtyPages(_:pageSize:timeout:)`` if it is not shared. The device is not used by a driver while it is stopped:
+  /// memory behind them is the caller's to move, with `startDMALogging(pageSize:_:timeout:)` and
+  /// `dirtyPages(_:pageSize:timeout:)` if it is not shared. The device is not used by a driver while it is stopped:
   /// its regions are answered with EBUSY.
   ///
   /// When anything fails, the source runs on, and the target is reset.
