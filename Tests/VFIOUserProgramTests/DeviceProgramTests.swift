@@ -50,6 +50,23 @@ private final class RunningProgram {
     #expect(try running.value() == 4711)
   }
 
+  @Test func `A device program raises its soft limit of descriptors to the hard one`() throws {
+    let scratch = try ScratchFolder()
+    let process = try ChildProcess(
+      URL(filePath: "/bin/bash"),
+      [
+        "-c", "ulimit -S -n 200 && ulimit -H -n 3000 && exec \"$0\" --socket \(scratch.path("s"))",
+        program.path,
+      ], log: scratch.path("log"))
+    var limits: [Substring] = []
+    #expect(
+      eventually {
+        let text = process.status(of: "limits")
+        limits = text.split(separator: "\n").filter { $0.hasPrefix("Max open files") }
+        return limits.first?.split(separator: " ").dropFirst(3).first == "3000"
+      }, "\(limits)")
+  }
+
   @Test func `A device program prints its notice and the option for QEMU when it is ready`() throws
   {
     let running = try RunningProgram()

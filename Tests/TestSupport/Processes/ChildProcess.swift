@@ -71,6 +71,14 @@ extension ChildProcess {
     }.sorted()
   }
 
+  /// A file of the process in /proc, empty when there is none.
+  package func status(of file: String) -> String {
+    // Files of /proc have no size, and are read to their end.
+    let path = URL(filePath: "/proc/\(process.processIdentifier)/\(file)")
+    let bytes = try? FileHandle(forReadingFrom: path).readToEnd()
+    return String(decoding: (bytes ?? nil) ?? Data(), as: UTF8.self)
+  }
+
   /// The same once it has stayed the same for a while: what a program does after it was asked for
   /// something cannot be waited for otherwise.
   package func settledDescriptors() -> [String] {

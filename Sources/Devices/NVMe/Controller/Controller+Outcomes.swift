@@ -28,20 +28,20 @@ extension Controller {
     default: break
     }
     log(error, of: slot)
-    if error == .noSpace { return CommandError(Status.capacityExceeded.final, block: block) }
+    if error.meansNoRoom { return CommandError(Status.capacityExceeded.final, block: block) }
     let isRead = slot.request.operation == .read
     return CommandError(isRead ? .unrecoveredReadError : .writeFault, block: block)
   }
 
   /// A lack of room is logged once in a while: a guest that continues writing makes it fail as often as it likes.
   private func log(_ error: Errno, of slot: CommandSlot) {
-    if error == .noSpace, let namespace = slot.namespace {
+    if error.meansNoRoom, let namespace = slot.namespace {
       if let last = namespace.saidFull, idle.now &- last < Self.fullPause { return }
       namespace.saidFull = idle.now
     }
     let request = slot.request
     logger.error(
-      error == .noSpace ? "there is no room on the disk" : "the disk failed",
+      error.meansNoRoom ? "there is no room on the disk" : "the disk failed",
       metadata: [
         "file": "\(request.file.name)", "error": "\(error)", "offset": "\(request.offset)",
         "count": "\(request.count)",

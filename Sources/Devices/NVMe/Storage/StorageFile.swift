@@ -132,9 +132,10 @@ public final class StorageFile: Sendable {
 
   /// Whether a durable write that failed so may have reported data from before it; may wait for the disk.
   ///
-  /// A lack of room usually has not: the write found none, and all else is where it was.
+  /// A lack of room, or a limit on the size of files, usually has not: the write found none, and all else is where
+  /// it was.
   func mayHaveLostData(_ failure: Errno) -> Bool {
-    guard failure == .noSpace, let witness else { return true }
+    guard failure.meansNoRoom || failure == .fileTooLarge, let witness else { return true }
     return witness.hasSeenLoss()
   }
 
@@ -164,4 +165,9 @@ public final class StorageFile: Sendable {
   func inspect() throws(SystemCallError) -> clinux_storage_info {
     try OpenedFile.inspect(descriptor)
   }
+}
+
+extension Errno {
+  /// Whether there is no room on the disk (ENOSPC), or no more for this user (EDQUOT).
+  var meansNoRoom: Bool { self == .noSpace || self == .diskQuotaExceeded }
 }

@@ -132,7 +132,8 @@ extension NamespaceOptions {
     }
   }
 
-  private func explain(_ failure: SystemCallError, _ file: String) -> String {
+  /// The cause and the remedy for a file that cannot be opened.
+  func explain(_ failure: SystemCallError, _ file: String) -> String {
     switch (failure.call, failure.code) {
     case ("open", .noSuchFileOrDirectory):
       size == nil
