@@ -46,8 +46,13 @@ int clinux_pseudo_terminal(int *slave, char *path, size_t path_size) {
   return *slave;
 }
 
+int clinux_terminal_name(int master, char *path, size_t path_size) {
+  return -ptsname_r(master, path, path_size);
+}
+
 static pthread_mutex_t terminal_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct termios terminal_before;
+static struct termios terminal_raw;
 static int terminal = -1;
 
 void clinux_terminal_restore(void) {
@@ -59,6 +64,14 @@ void clinux_terminal_restore(void) {
     terminal = -1;
   }
   pthread_mutex_unlock(&terminal_lock);
+}
+
+void clinux_terminal_pause(void) {
+  if (terminal >= 0) tcsetattr(terminal, TCSANOW, &terminal_before);
+}
+
+void clinux_terminal_resume(void) {
+  if (terminal >= 0) tcsetattr(terminal, TCSANOW, &terminal_raw);
 }
 
 static int make_raw(int descriptor, int keep_signals) {
@@ -78,6 +91,7 @@ static int make_raw(int descriptor, int keep_signals) {
   settings.c_oflag = output;
   if (keep_signals) settings.c_lflag |= ISIG;
   if (tcsetattr(descriptor, TCSANOW, &settings) < 0) return failed(own);
+  terminal_raw = settings;
   terminal = own;
   return 1;
 }

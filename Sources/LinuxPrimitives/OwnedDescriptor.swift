@@ -51,6 +51,16 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
     OwnedDescriptor(adopting: try checked("fcntl(F_DUPFD_CLOEXEC)", clinux_duplicate(number)))
   }
 
+  /// Duplicates a descriptor received from a peer.
+  ///
+  /// - Throws: as ``duplicate()``.
+  package borrowing func duplicate(
+    from sender: PeerDescriptors
+  ) throws(SystemCallError) -> OwnedDescriptor {
+    OwnedDescriptor(
+      adopting: try checked("fcntl(F_DUPFD_CLOEXEC)", clinux_duplicate(number)), from: sender)
+  }
+
   deinit {
     // Sound: as in `release`.
     let result =

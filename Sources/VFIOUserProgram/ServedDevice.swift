@@ -1,3 +1,4 @@
+package import LinuxPrimitives
 public import VFIOUserServer
 
 /// A device that a program is about to serve.
@@ -16,6 +17,8 @@ public struct ServedDevice {
   public var usesStandardOutput = false
   /// Removes files just created for the device, in case it is not served after all.
   package var removeMadeFiles: () -> Void = {}
+  /// Announces a descriptor of the device to a new version of the program.
+  package var kept: KeptDescriptor?
   private let make: (DeviceContext) throws -> RunningDevice
 
   /// Describes a device.

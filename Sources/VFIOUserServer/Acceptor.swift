@@ -18,14 +18,19 @@ struct Acceptor: ~Copyable {
   /// How long a caller waits for the end of a client whose connection has ended.
   static let handover: Duration = .seconds(2)
 
-  init(_ server: DeviceServer, _ listener: ListeningSocket) {
+  /// - Parameter callers: that another process has accepted.
+  init(_ server: DeviceServer, _ listener: ListeningSocket, callers: [MessageSocket] = []) {
     self.server = server
     self.listener = listener
     waitingClients = WaitingClients(
       limit: Self.maxWaiting, timeout: .seconds(1), logger: server.logger)
     pause = AcceptPause(logger: server.logger)
     listener.neverWait()
+    for caller in callers { waitingClients.add(caller) }
   }
+
+  /// The numbers of the sockets of all callers that wait.
+  var callers: [Int32] { waitingClients.allNumbers }
 
   /// Whether the listener must not be polled: no caller is accepted during a shortage.
   var isPaused: Bool { pause.isOn }

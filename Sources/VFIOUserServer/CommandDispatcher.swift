@@ -24,6 +24,8 @@ final class CommandDispatcher: Sendable {
   /// Counts the descriptors of all clients that wait to be closed, so that reconnecting does not evade the
   /// limit.
   let peerDescriptors = PeerDescriptors()
+  /// The stop of the service for a handover.
+  let halt = Halt()
   /// Whether this client has sent its first message.
   let hasSpoken = Atomic(false)
   /// Maximum number of descriptors that this client accepts with one message.
@@ -40,7 +42,9 @@ final class CommandDispatcher: Sendable {
     makeDevice: (DeviceContext) throws -> any Device
   ) throws {
     self.quiet = quiet
-    core = try DeviceCore(for: description, guardsMemory: options.handlesMemoryFaults)
+    core = try DeviceCore(
+      for: description, guardsMemory: options.handlesMemoryFaults,
+      name: options.handoverName)
     var options = options
     options.logger = options.logger.limited
     self.options = options

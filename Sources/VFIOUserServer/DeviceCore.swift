@@ -11,15 +11,16 @@ final class DeviceCore: Sendable {
   let kind: DeviceKind
 
   init(
-    for description: PCIDescription, guardsMemory: Bool
+    for description: PCIDescription, guardsMemory: Bool, name: String? = nil
   ) throws(PCIDescription.ValidationError) {
     let layout = try PCILayout(description)
     interrupts = Interrupts(description, layout)
     memory = GuestMemory(
       guarded: guardsMemory, requiresBusMaster: description.requiresBusMaster)
     configuration = try ConfigurationSpace(description, layout, interrupts, memory)
-    regions = try RegionSet(description, layout, configurationSize: configuration.size)
-    signals = try RegionIOEvents(description.ioEventAreas, regions)
+    regions = try RegionSet(
+      description, layout, configurationSize: configuration.size, deviceName: name)
+    signals = try RegionIOEvents(description.ioEventAreas, regions, deviceName: name)
     kind = DeviceKind(description, regions, interrupts)
   }
 

@@ -8,10 +8,16 @@ internal import Logging
 /// receives, calls the device and replies. A second client gets EBUSY. When a client disconnects, the device
 /// keeps its state and the next client is served.
 public final class DeviceServer: Sendable {
-  struct State {
+  struct State: ~Copyable {
     var place = ClientPlace()
     /// Threads in ``run(on:)``, or about to be.
     var runners = 0
+    /// Whether the thread that accepts clients has to rest, because the server is handed over.
+    var isHalted = false
+    /// Numbers of the sockets of waiting callers, when that thread rests.
+    var callers: [Int32]?
+    /// What was taken over from another process, and is not served yet.
+    var inheritance = Inheritance()
   }
 
   let dispatcher: CommandDispatcher
@@ -103,13 +109,23 @@ public final class DeviceServer: Sendable {
       endClient(of: listener)
       state.update { $0.runners -= 1 }
     }
-    var acceptor = Acceptor(self, listener)
+    var acceptor = Acceptor(
+      self, listener, callers: state.withLock { exchange(&$0.inheritance.callers, with: []) })
     while !state.withLock({ $0.place.isClosed }) {
+      rest(acceptor)
       let isCallerWaiting = try wait(for: listener, &acceptor)
       if let socket = try acceptor.proceed(isCallerWaiting: isCallerWaiting) {
         startThread(for: socket)
       }
     }
+  }
+
+  /// Waits while the server is halted for a handover.
+  private func rest(_ acceptor: borrowing Acceptor) {
+    guard state.withLock({ $0.isHalted }) else { return }
+    let callers = acceptor.callers
+    state.update { $0.callers = callers }
+    _ = state.withLock(when: { !$0.isHalted || $0.place.isClosed }) { _ in }
   }
 
   /// Serves one client over a connected socket, until the connection ends.

@@ -46,6 +46,16 @@ struct ParkedMessages {
     descriptors += message.descriptors.count
   }
 
+  /// Puts a message in front of the others.
+  mutating func prepend(_ message: ParkedMessage) {
+    messages.insert(message, at: 0)
+    bytes += message.payload.count
+    descriptors += message.descriptors.count
+  }
+
+  /// What another process needs to continue.
+  var records: [ParkedRecord] { messages.map(\.record) }
+
   mutating func takeFirst() -> ParkedMessage? {
     guard !messages.isEmpty else { return nil }
     let message = messages.removeFirst()

@@ -43,6 +43,9 @@ public struct ServerOptions: Sendable {
   /// A client that is gone because of an error of this process or of the kernel is logged at `error`.
   public var clientLogLevel = Logger.Level.debug
 
+  /// The name by which a new version of the program finds what this one has left of the device; nil if it need not.
+  package var handoverName: String?
+
   /// The defaults.
   public init() {}
 

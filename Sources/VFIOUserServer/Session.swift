@@ -19,10 +19,10 @@ struct Session: ~Copyable {
   var receiver: FrameReceiver
   var outbox = Outbox()
   /// Nil until the version is negotiated.
-  private(set) var channel: DMAChannel?
+  var channel: DMAChannel?
   /// The command that waits for the device.
-  private(set) var pending: PendingReply?
-  private(set) var parked = ParkedMessages()
+  var pending: PendingReply?
+  var parked = ParkedMessages()
   /// Whether this client has its own thread, which may block.
   private let hasThread: Bool
   /// When the first message, or a message that has begun, must be complete; for ``proceed()``.
@@ -32,11 +32,14 @@ struct Session: ~Copyable {
   /// When to send again, if the socket lacked something that no poll event reports.
   var retryDeadline: Deadline?
 
-  init(_ socket: MessageSocket, _ dispatcher: CommandDispatcher, hasThread: Bool) {
+  init(
+    _ socket: MessageSocket, _ dispatcher: CommandDispatcher, hasThread: Bool,
+    resuming record: SenderRecord = SenderRecord()
+  ) {
     self.dispatcher = dispatcher
     self.hasThread = hasThread
     let options = dispatcher.options
-    sender = MessageSender(socket)
+    sender = MessageSender(socket, resuming: record)
     receiver = FrameReceiver(
       socket: socket,
       assembler: FrameAssembler(
@@ -51,7 +54,13 @@ struct Session: ~Copyable {
   ///
   /// - Returns: why the connection ended.
   static func serve(_ socket: MessageSocket, _ dispatcher: CommandDispatcher) -> StreamError {
-    var session = Session(socket, dispatcher, hasThread: true)
+    serve(Session(socket, dispatcher, hasThread: true))
+  }
+
+  /// As ``serve(_:_:)``, with a session that has begun elsewhere.
+  static func serve(_ session: consuming Session) -> StreamError {
+    session.dispatcher.halt.thread.enter()
+    defer { session.dispatcher.halt.thread.leave() }
     do throws(StreamError) {
       try session.run()
     } catch {
@@ -61,11 +70,24 @@ struct Session: ~Copyable {
 
   private mutating func run() throws(StreamError) -> Never {
     dispatcher.core.memory.enterReceivingThread()
-    try negotiate(receiver.next(before: messageDeadline, during: .negotiating))
+    while channel == nil { try negotiateFirst() }
     while true {
+      if dispatcher.halt.isWanted { try rest() }
+      if sendDeadline != nil { try flush() }
+      try serveParked()
       try serveReceived()
       try flush()
+      if dispatcher.halt.isWanted || sendDeadline != nil { continue }
       if let pending { try wait(beside: pending) } else { try receiver.receive() }
+    }
+  }
+
+  private mutating func negotiateFirst() throws(StreamError) {
+    if dispatcher.halt.isWanted { try rest() }
+    if let frame = try receiver.nextUnlessInterrupted(
+      before: messageDeadline, during: .negotiating)
+    {
+      try negotiate(frame)
     }
   }
 
@@ -83,6 +105,7 @@ struct Session: ~Copyable {
     } else if due.hasPassed {
       throw .deadlinePassed(during: .receiving)
     }
+    guard !dispatcher.halt.isWanted else { return }
     try finishPending()
   }
 
@@ -109,6 +132,13 @@ struct Session: ~Copyable {
     _ = dispatcher.quiet.take()
     dispatcher.core.worker.hold()
     pending = dispatcher.finish(waiting, into: &outbox)
+    try serveParked()
+  }
+
+  /// Serves the parked messages, up to one that has to wait.
+  mutating func serveParked() throws(StreamError) {
+    guard !parked.isEmpty else { return }
+    dispatcher.core.worker.hold()
     while sendDeadline == nil, let command = parked.nextCommand,
       pending?.keepsWaiting(command) != true, let message = parked.takeFirst()
     {
@@ -139,7 +169,7 @@ struct Session: ~Copyable {
       surplus: frame.hadSurplusDescriptors, into: &outbox)
   }
 
-  private static func park(
+  static func park(
     _ frame: inout Frame, of assembler: borrowing FrameAssembler
   ) -> ParkedMessage {
     ParkedMessage(
@@ -156,7 +186,7 @@ struct Session: ~Copyable {
   }
 
   /// Handles the reply to a DMA message; with a twin socket, replies do not belong here.
-  private func receive(reply frame: borrowing Frame) {
+  func receive(reply frame: borrowing Frame) {
     guard let channel, !channel.twin else { return }
     channel.deliver(frame.header, receiver.assembler.payload(of: frame))
   }
@@ -165,13 +195,16 @@ struct Session: ~Copyable {
   /// ``proceed()``.
   mutating func flush() throws(StreamError) {
     if !outbox.isEmpty, try !sender.send(&outbox) {
-      let deadline = Deadline.after(receiver.messageTimeout)
+      let deadline = sendDeadline ?? .after(receiver.messageTimeout)
       guard hasThread else {
-        sendDeadline = sendDeadline ?? deadline
+        sendDeadline = deadline
         retryDeadline = outbox.lacksReferences ? .after(Outbox.pause) : nil
         return
       }
-      repeat { try waitForRoom(before: deadline) } while try !sender.send(&outbox)
+      repeat {
+        try waitForRoom(before: deadline)
+        if receiver.socket.isInterrupted { return sendDeadline = deadline }
+      } while try !sender.send(&outbox)
     }
     sendDeadline = nil
     retryDeadline = nil

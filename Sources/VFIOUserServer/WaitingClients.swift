@@ -52,6 +52,9 @@ struct WaitingClients: ~Copyable {
     }
   }
 
+  /// The sockets of all callers.
+  var allNumbers: [Int32] { callers.map { $0.socket.descriptor.number } }
+
   /// When ``proceed(evicting:)`` has to be called at the latest.
   var deadline: Deadline { callers.map(\.nextDeadline).min() ?? .never }
 

@@ -25,12 +25,12 @@ public struct FrameReceiver: ~Copyable {
     return frame
   }
 
-  /// Reads the socket once, blocking until data arrives.
+  /// Reads the socket once, blocking until data arrives, or until ``MessageSocket/isInterrupted`` is set.
   ///
   /// Between messages it blocks in the read itself; within a message no longer than until the
   /// deadline.
   public mutating func receive() throws(StreamError) {
-    while true {
+    while !socket.isInterrupted {
       if !assembler.isInsideMessage {
         if try socket.receive(into: &assembler, wait: true) { return }
       } else if try socket.receive(into: &assembler, wait: false) {
@@ -41,27 +41,30 @@ public struct FrameReceiver: ~Copyable {
     }
   }
 
-  /// Waits for the next message and returns it.
-  package mutating func next(
+  /// Waits for the next message and returns it; nil when ``MessageSocket/isInterrupted`` is set.
+  package mutating func nextUnlessInterrupted(
     before deadline: Deadline, during activity: StreamError.Activity
-  ) throws(StreamError) -> Frame {
-    while true {
+  ) throws(StreamError) -> Frame? {
+    while !socket.isInterrupted {
       if let frame = try nextInHand() { return frame }
-      guard try !socket.wait(for: .readable, before: deadline).isEmpty else {
+      let isReadable = try !socket.wait(for: .readable, before: deadline).isEmpty
+      if isReadable {
+        _ = try socket.receive(into: &assembler, wait: false)
+      } else if deadline.hasPassed {
         throw .deadlinePassed(during: activity)
       }
-      _ = try socket.receive(into: &assembler, wait: false)
     }
+    return nil
   }
 
-  /// Waits until the socket is writable, receiving ahead meanwhile.
+  /// Waits until the socket is writable, or ``MessageSocket/isInterrupted`` is set, receiving ahead meanwhile.
   ///
   /// Two peers that only send, each waiting for the other to read, would otherwise deadlock.
   package mutating func waitUntilWritable(before deadline: Deadline) throws(StreamError) {
     var wanted: Readiness = [.readable, .writable]
-    while true {
+    while !socket.isInterrupted {
       let happened = try socket.wait(for: wanted, before: deadline)
-      if happened.contains(.writable) { return }
+      if happened.contains(.writable) || socket.isInterrupted { return }
       guard happened.contains(.readable) else { throw .deadlinePassed(during: .sending) }
       // With no room left to receive ahead, only writability can be waited for.
       if try !socket.receive(into: &assembler, wait: false) { wanted = .writable }
@@ -79,11 +82,15 @@ public struct FrameReceiver: ~Copyable {
     return deadline
   }
 
+  /// Continues with the deadline of a message that another process has received in part.
+  package mutating func resume(_ deadline: Deadline?) { messageDeadline = deadline }
+
   private mutating func waitForRest() throws(StreamError) {
     let deadline = messageDeadline ?? .after(messageTimeout)
     messageDeadline = deadline
-    guard try !socket.wait(for: .readable, before: deadline).isEmpty else {
-      throw .deadlinePassed(during: .receiving)
+    guard try socket.wait(for: .readable, before: deadline).isEmpty, deadline.hasPassed else {
+      return
     }
+    throw .deadlinePassed(during: .receiving)
   }
 }

@@ -8,7 +8,7 @@ public final class ListeningSocket: Sendable {
   /// The name given by a supervisor (`FileDescriptorName=` in systemd).
   public let name: String?
   package let descriptor: OwnedDescriptor
-  private let inode: UInt64
+  package let inode: UInt64
 
   /// Why a socket cannot be opened for listening.
   @nonexhaustive
@@ -64,6 +64,22 @@ public final class ListeningSocket: Sendable {
     self.path = nil
     self.name = name
     self.inode = 0
+  }
+
+  /// Continues with a socket of another process that listens.
+  package init(
+    resuming descriptor: consuming OwnedDescriptor, path: FilePath?, inode: UInt64, name: String?
+  ) {
+    self.descriptor = descriptor
+    self.path = path
+    self.inode = inode
+    self.name = name
+  }
+
+  /// Continues with a socket of another process that listens at a path.
+  package convenience init(resuming descriptor: consuming OwnedDescriptor, at path: FilePath) {
+    self.init(
+      resuming: descriptor, path: path, inode: Self.identity(path)?.inode ?? 0, name: nil)
   }
 
   /// Removes the socket file, unless another process has replaced it by its own.

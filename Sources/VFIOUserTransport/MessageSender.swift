@@ -15,9 +15,21 @@ package final class MessageSender: Sendable {
     var isClosed = false
   }
 
-  private let state = Monitor(State())
+  private let state: Monitor<State>
 
-  package init(_ socket: MessageSocket) { self.socket = socket }
+  package init(_ socket: MessageSocket, resuming record: SenderRecord = SenderRecord()) {
+    self.socket = socket
+    state = Monitor(State(remainder: record.remainder, isReplyCut: record.isReplyCut))
+  }
+
+  /// What a process that continues with the socket has to know.
+  package var record: SenderRecord {
+    state.withLock { state in
+      var record = SenderRecord()
+      (record.remainder, record.isReplyCut) = (state.remainder, state.isReplyCut)
+      return record
+    }
+  }
 
   /// Sends as much of an outbox as the socket accepts; called by one thread only.
   ///

@@ -1,4 +1,5 @@
 internal import CLinux
+internal import Synchronization
 public import SystemPackage
 
 /// A connected UNIX stream socket that carries messages with file descriptors.
@@ -10,6 +11,14 @@ public final class MessageSocket: Sendable {
   /// them.
   package let peer: PeerDescriptors
   private let isShutDown = Monitor(false)
+  private let interrupted = Atomic(false)
+
+  /// Whether waits on this socket return early, as if nothing had happened; a thread that waits already has to be
+  /// interrupted (`InterruptibleThread`).
+  package var isInterrupted: Bool {
+    get { interrupted.load(ordering: .acquiring) }
+    set { interrupted.store(newValue, ordering: .releasing) }
+  }
 
   /// Takes ownership of a connected socket.
   public convenience init(adopting descriptor: consuming OwnedDescriptor) {
@@ -217,7 +226,7 @@ public final class MessageSocket: Sendable {
 
   /// Waits until the socket is ready for one of `wanted`.
   ///
-  /// - Returns: what the socket is ready for; empty on timeout.
+  /// - Returns: what the socket is ready for; empty on timeout, or when ``isInterrupted`` is set.
   package func wait(
     for wanted: Readiness, before deadline: Deadline
   ) throws(StreamError) -> Readiness {
@@ -226,7 +235,9 @@ public final class MessageSocket: Sendable {
         descriptor: descriptor.number, wanted: wanted.rawValue, happened: 0)
       let ready = unsafe clinux_poll(&interest, 1, deadline.remaining)
       guard ready >= 0 else { throw .system(failure("ppoll", Int(ready))) }
-      if ready > 0 || deadline.hasPassed { return Readiness(rawValue: interest.happened) }
+      if ready > 0 || deadline.hasPassed || isInterrupted {
+        return Readiness(rawValue: interest.happened)
+      }
     }
   }
 
@@ -247,7 +258,9 @@ public final class MessageSocket: Sendable {
         unsafe clinux_poll($0.baseAddress, 2, deadline.remaining)
       }
       guard ready >= 0 else { throw .system(failure("ppoll", Int(ready))) }
-      if ready > 0 || deadline.hasPassed { return Readiness(rawValue: interests[0].happened) }
+      if ready > 0 || deadline.hasPassed || isInterrupted {
+        return Readiness(rawValue: interests[0].happened)
+      }
     }
   }
 

@@ -230,6 +230,36 @@ public struct Outbox: ~Copyable {
     return true
   }
 
+  /// What is not sent.
+  package var record: OutgoingRecord {
+    var record = OutgoingRecord()
+    var first = 0
+    for send in closed[nextClosed...] {
+      let numbers = Array(descriptors[first..<first + send.descriptors])
+      unsafe record.sends.append(.init(bytes: Array(storage[send.unsent]), descriptors: numbers))
+      first += send.descriptors
+    }
+    if !open.isEmpty {
+      unsafe record.sends.append(.init(bytes: Array(storage[open]), descriptors: []))
+    }
+    return record
+  }
+
+  /// Continues with what another process has not sent; takes ownership of the descriptors.
+  ///
+  /// - Precondition: the outbox is empty.
+  package mutating func resume(_ record: OutgoingRecord) {
+    precondition(isEmpty, "an outbox that is in use")
+    for send in record.sends {
+      guard makeRoom(send.bytes.count) else { return }
+      let place = end..<end + send.bytes.count
+      unsafe UnsafeMutableRawBufferPointer(rebasing: storage[place]).copyBytes(from: send.bytes)
+      end = place.upperBound
+      descriptors += send.descriptors
+      closed.append(Send(unsent: place, descriptors: send.descriptors.count))
+    }
+  }
+
   /// Records that a message was lost for lack of memory; the next ``send(to:)`` throws.
   package mutating func loseMessage() { lacksMemory = true }
 

@@ -67,3 +67,14 @@ package struct SplitMix64: RandomNumberGenerator {
     (0..<count).map { _ in UInt8(truncatingIfNeeded: next()) }
   }
 }
+
+extension FrameReceiver {
+  /// Waits for the next message and returns it.
+  package mutating func next(
+    before deadline: Deadline, during activity: StreamError.Activity
+  ) throws(StreamError) -> Frame {
+    while true {
+      if let frame = try nextUnlessInterrupted(before: deadline, during: activity) { return frame }
+    }
+  }
+}

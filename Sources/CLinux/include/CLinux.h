@@ -24,6 +24,7 @@
 #endif
 #if __has_include("CLinuxFiles.h")
 #include "CLinuxFiles.h"
+#include "CLinuxUpgrade.h"
 #endif
 
 #ifdef __cplusplus

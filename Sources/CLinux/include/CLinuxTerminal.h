@@ -11,6 +11,8 @@ extern "C" {
 /// Opens a pseudo-terminal and returns its master side, close-on-exec and non-blocking. Stores the
 /// slave side, in raw mode, in `*slave` and its path in `path`.
 int clinux_pseudo_terminal(int *slave, char *path, size_t path_size);
+/// Writes the path of the slave of a master.
+int clinux_terminal_name(int master, char *path, size_t path_size);
 
 /// Sets a terminal's input to raw mode and restores it when the process exits. Output processing is
 /// kept, and with `keep_signals` also the keys that send signals. Returns 1, or 0 if the descriptor
@@ -18,6 +20,9 @@ int clinux_pseudo_terminal(int *slave, char *path, size_t path_size);
 int clinux_terminal_make_raw(int descriptor, int keep_signals);
 /// Undoes clinux_terminal_make_raw; does nothing if there is nothing to undo.
 void clinux_terminal_restore(void);
+/// The terminal is as it was before, for another program in this process; and raw again.
+void clinux_terminal_pause(void);
+void clinux_terminal_resume(void);
 
 /// How to use a stream without blocking and without changing the flags of its open file
 /// description, which other processes may share. A socket: per-call flags are used.

@@ -117,6 +117,12 @@ final class CopyEngine: Sendable {
     if isQuiet { whenDone() }
   }
 
+  /// The doorbell's descriptor was signalled while the engine is suspended.
+  func noteRing() { state.withLock { _ = $0.hearsDescriptor() } }
+
+  /// Whether a ring waits for ``resume()``.
+  var hasRung: Bool { state.withLock { $0.hasRung } }
+
   /// Goes on, with what was rung meanwhile.
   func resume() {
     let hasRung = state.withLock { state in

@@ -5,6 +5,8 @@ internal import CLinux
 final class DoorbellWatcher: Sendable {
   private let bell: EventFD
   private let stopping: EventFD
+  /// Whether the count stays in the eventfd; held while it is taken and acted on.
+  private let isHalted = Monitor(false)
 
   /// Starts the thread, which calls `ring` when the eventfd is signalled; signals that come together count
   /// once.
@@ -15,7 +17,22 @@ final class DoorbellWatcher: Sendable {
   }
 
   /// Makes the thread end soon.
-  func stop() { stopping.signal() }
+  func stop() {
+    stopping.signal()
+    proceed()
+  }
+
+  /// From now on no count is taken from the eventfd: whoever continues with it finds the signals.
+  func halt() { isHalted.update { $0 = true } }
+
+  /// Acts on signals again.
+  func proceed() { isHalted.update { $0 = false } }
+
+  /// Whether there is a signal on which nobody has acted.
+  var isSignalled: Bool { !EventFD.wait(forAnyOf: [bell], for: .zero).isEmpty }
+
+  /// The present signals are acted on by the caller.
+  func take() { _ = bell.take() }
 
   private func run(_ ring: () -> Void) {
     while true {
@@ -28,7 +45,7 @@ final class DoorbellWatcher: Sendable {
         polled[1].happened == 0
       else { return }
       // A client shares the eventfd, and may have read it first.
-      if bell.take() > 0 { ring() }
+      _ = isHalted.withLock(when: { !$0 }) { _ in if bell.take() > 0 { ring() } }
     }
   }
 }

@@ -10,11 +10,16 @@ extension ScratchDevice: SavableDevice {
   }
 
   /// Copies are done by the worker, and end by themselves; the doorbell's descriptor waits.
-  public func suspend(_ whenDone: @escaping @Sendable () -> Void) { engine.suspend(whenDone) }
+  public func suspend(_ whenDone: @escaping @Sendable () -> Void) {
+    bell?.halt()
+    engine.suspend(whenDone)
+  }
 
   /// What has to be saved.
   public func save() throws(StateError) -> SavedState {
-    SavedState(
+    // The signal stays in the eventfd too, for whoever continues with that.
+    if bell?.isSignalled == true { engine.noteRing() }
+    return SavedState(
       registers: registers.contents, engine: engine.record, memory: memory.withLock { $0 })
   }
 
@@ -34,5 +39,9 @@ extension ScratchDevice: SavableDevice {
   }
 
   /// Acts on the doorbell again.
-  public func resume() { engine.resume() }
+  public func resume() {
+    if engine.hasRung { bell?.take() }
+    engine.resume()
+    bell?.proceed()
+  }
 }

@@ -55,7 +55,7 @@ public final class ScratchDevice: Device {
   let engine: CopyEngine
   let registers: RegisterFile
   let memory = Monitor(PagedBytes(count: 2 << 20))
-  private let bell: DoorbellWatcher?
+  let bell: DoorbellWatcher?
 
   /// Makes a device, and starts the thread that waits for the doorbell's descriptor.
   ///

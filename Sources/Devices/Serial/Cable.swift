@@ -1,3 +1,5 @@
+internal import LinuxPrimitives
+
 /// The cable between the port and its far end: which streams are open, in each direction.
 ///
 /// Only the pump opens and closes streams, so that none is closed while it is polled.
@@ -5,13 +7,20 @@ struct Cable: ~Copyable {
   /// Nil once unplugged.
   private var farEnd: FarEnd?
   private var client: ByteStream?
+  /// By which a new version of the program takes the connected program over; nil if it need not.
+  private let keptName: String?
+  private var kept: KeptDescriptor?
   private var hasInputEnded = false
   private var hasOutputEnded = false
   /// Whether the last write to the far end would have blocked; the pump polls for the end of that.
   private(set) var isBlocked = false
 
-  init(to farEnd: FarEnd) {
+  init(to farEnd: FarEnd, keptAs keptName: String? = nil) {
     self.farEnd = farEnd
+    self.keptName = keptName
+    if let keptName, case .socket = farEnd, let inherited = KeptDescriptor.take(keptName) {
+      connect(.socket(inherited))
+    }
   }
 
   /// The stream to read from; nil if currently no input can arrive.
@@ -75,6 +84,7 @@ struct Cable: ~Copyable {
 
   mutating func connect(_ newClient: ByteStream) {
     client = newClient
+    kept = keptName.map { KeptDescriptor($0, newClient.descriptor) }
     (hasInputEnded, hasOutputEnded, isBlocked) = (false, false, false)
   }
 
@@ -84,6 +94,7 @@ struct Cable: ~Copyable {
   mutating func endInput(hungUp: Bool) -> Bool {
     hasInputEnded = true
     guard hungUp, client != nil else { return false }
+    kept = nil
     client = nil
     return true
   }
@@ -91,6 +102,7 @@ struct Cable: ~Copyable {
   /// Releases the far end.
   mutating func unplug() {
     farEnd = nil
+    kept = nil
     client = nil
   }
 }

@@ -1,4 +1,5 @@
 internal import CLinux
+internal import LinuxPrimitives
 internal import VFIOUserServer
 
 /// The state protected by the port's lock: the UART, the buffers on both sides of it, and the
@@ -36,8 +37,12 @@ struct Port: ~Copyable {
     var tick = false
   }
 
-  init(to farEnd: FarEnd, _ inputPolicy: SerialDevice.InputPolicy) {
-    cable = Cable(to: farEnd)
+  init(
+    to farEnd: FarEnd, _ inputPolicy: SerialDevice.InputPolicy, keptAs keptName: String? = nil
+  ) {
+    cable = Cable(to: farEnd, keptAs: keptName)
+    // What the far end sends meanwhile belongs behind what the program before this one has received.
+    isSuspended = KeptDescriptor.hasPredecessor
     self.inputPolicy = inputPolicy
   }
 

@@ -15,18 +15,37 @@ public final class PseudoTerminal: Sendable {
   public let path: FilePath
   let master: ByteStream
   private let slave: OwnedDescriptor
+  private let kept: [KeptDescriptor]
 
   /// Creates a pseudo-terminal.
   ///
+  /// - Parameter name: by which a new version of the program takes the terminal over; nil if it need not.
   /// - Throws: the error of the kernel, `ENOSPC` if no more pseudo-terminals are available.
-  public init() throws(SystemCallError) {
-    var slave: Int32 = -1
+  public init(keptAs keptName: String? = nil) throws(SystemCallError) {
     var name = [CChar](repeating: 0, count: 256)
-    // Sound: the length is that of the array, and the name is NUL-terminated.
-    let master = unsafe clinux_pseudo_terminal(&slave, &name, name.count)
-    self.master = .nonBlocking(
-      OwnedDescriptor(adopting: try checked("posix_openpt", master)))
-    self.slave = OwnedDescriptor(adopting: slave)
+    if let keptName, let master = KeptDescriptor.take("master of \(keptName)"),
+      let slave = KeptDescriptor.take("slave of \(keptName)")
+    {
+      // Sound: the length is that of the array, and the name is NUL-terminated.
+      _ = try checked("ptsname", unsafe clinux_terminal_name(master.number, &name, name.count))
+      self.master = .nonBlocking(master)
+      self.slave = slave
+    } else {
+      var slave: Int32 = -1
+      // Sound: as above.
+      let master = unsafe clinux_pseudo_terminal(&slave, &name, name.count)
+      self.master = .nonBlocking(
+        OwnedDescriptor(adopting: try checked("posix_openpt", master)))
+      self.slave = OwnedDescriptor(adopting: slave)
+    }
+    let (masterNumber, slaveNumber) = (self.master.descriptor.number, self.slave.number)
+    kept =
+      keptName.map {
+        [
+          KeptDescriptor("master of \($0)", number: masterNumber),
+          KeptDescriptor("slave of \($0)", number: slaveNumber),
+        ]
+      } ?? []
     let end = name.firstIndex(of: 0) ?? name.count
     path = FilePath(String(decoding: name[..<end].map { UInt8(bitPattern: $0) }, as: UTF8.self))
   }

@@ -30,22 +30,25 @@ public final class SerialDevice: Device {
   ///   - context: where the port is plugged in.
   ///   - farEnd: what the cable leads to.
   ///   - input: when the guest gets bytes of the far end.
+  ///   - keptName: by which a new version of the program takes over the program that is connected to a socket; nil if
+  ///     it need not.
   ///   - logger: hears of programs that come and go.
   /// - Throws: when there is no descriptor or no thread left.
   public convenience init(
     _ context: DeviceContext, _ farEnd: FarEnd, input: InputPolicy = .whenReady,
-    logger: Logger = Logger(label: "serial")
+    keptAs keptName: String? = nil, logger: Logger = Logger(label: "serial")
   ) throws(SystemCallError) {
     let source = context.interrupts.source()
-    try self.init(farEnd, input: input, logger: logger)
+    try self.init(farEnd, input: input, keptAs: keptName, logger: logger)
     attach { isHigh in if isHigh { source.raise() } else { source.lower() } }
   }
 
   /// Makes a port whose interrupt goes nowhere, until ``attach(interruptLine:)``.
   package init(
-    _ farEnd: FarEnd, input: InputPolicy = .whenReady, logger: Logger = Logger(label: "serial")
+    _ farEnd: FarEnd, input: InputPolicy = .whenReady, keptAs keptName: String? = nil,
+    logger: Logger = Logger(label: "serial")
   ) throws(SystemCallError) {
-    pump = try Pump(Port(to: farEnd, input), logger)
+    pump = try Pump(Port(to: farEnd, input, keptAs: keptName), logger)
   }
 
   /// Connects the chip's interrupt to a line, which is called with the port's lock held: in the order

@@ -1,6 +1,7 @@
 package import ArgumentParser
 internal import CLinux
 package import SystemPackage
+package import LinuxPrimitives
 internal import VFIOUserServer
 
 /// The values of `--memory-files`.
@@ -115,6 +116,22 @@ package struct SocketOptions: ParsableArguments {
     } catch {
       throw CommandError("\(error) Hand over one that listens, as systemd does with Accept=no.")
     }
+  }
+}
+
+/// A listening socket of a device, beside the one for its client; a new version of the program takes it over.
+package struct KeptListener {
+  package let socket: ListeningSocket
+  package let kept: KeptDescriptor
+
+  package init(_ path: FilePath, keptAs name: String) throws {
+    socket =
+      if let inherited = KeptDescriptor.take(name) {
+        ListeningSocket(resuming: inherited, at: path)
+      } else {
+        try listeningSocket(at: path)
+      }
+    kept = KeptDescriptor(name, socket.descriptor)
   }
 }
 

@@ -18,7 +18,9 @@ package enum Program {
   package static func run(
     _ root: any ParsableCommand.Type, check: ([String]) throws -> Void = { _ in }
   ) -> Never {
+    Successor.prepare()
     ProcessStart.prepare()
+    _ = OwnProgram.path
     do {
       let arguments = try arguments()
       try check(arguments)
@@ -63,6 +65,7 @@ package enum Program {
 
   /// Reports why a command has ended, and ends the process.
   private static func end(_ root: any ParsableCommand.Type, _ error: any Error) -> Never {
+    Successor.fallBack(error)
     if error is any WrongUsage {
       note("Error: \(error)")
       exit(ExitCode.validationFailure.rawValue)

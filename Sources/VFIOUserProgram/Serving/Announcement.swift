@@ -12,7 +12,7 @@ struct Announcement {
   init(of devices: [OpenDevice]) {
     let isAlone = devices.count == 1
     notices = devices.compactMap { one in
-      one.served.notice.map { isAlone ? $0 : "\(one.asked.command.socket.name): \($0)" }
+      one.files.notice.map { isAlone ? $0 : "\(one.asked.command.socket.name): \($0)" }
     }
     lines =
       devices.map { one in
@@ -23,7 +23,7 @@ struct Announcement {
         }
         return "\(kind) is ready on \(path): -device \(QEMU.device(socket: path))"
       } + ["guest memory has to be shared: \(QEMU.sharedMemory)"]
-    usesStandardError = devices.contains { $0.served.usesStandardOutput }
+    usesStandardError = devices.contains { $0.files.usesStandardOutput }
   }
 
   /// Prints the messages without blocking: devices do not wait for a reader.

@@ -1,6 +1,6 @@
 package import ArgumentParser
 package import Logging
-internal import VFIOUserServer
+package import VFIOUserServer
 
 /// A command that serves a device.
 package protocol DeviceCommand: ParsableCommand {
@@ -10,12 +10,16 @@ package protocol DeviceCommand: ParsableCommand {
   /// Checks whether the device's resources are available, without creating any.
   func look() throws
 
+  /// The type of the device, so that a trial can check a state without opening anything; nil if it is not known.
+  var deviceType: (any SavableDevice.Type)? { get }
+
   /// Opens the device's resources.
   func openDevice(_ log: DeviceLog) throws -> ServedDevice
 }
 
 extension DeviceCommand {
   package func look() throws {}
+  package var deviceType: (any SavableDevice.Type)? { nil }
 }
 
 /// Creates loggers that identify the device.

@@ -1,14 +1,36 @@
+internal import CLinux
 internal import Logging
+internal import SystemPackage
 internal import VFIOUserServer
 internal import LinuxPrimitives
 
 /// A device that is ready to be served.
 struct OpenDevice {
   let asked: DeviceToServe
-  let served: ServedDevice
+  let files: ServedDevice
   let running: RunningDevice
   let server: DeviceServer
   let listener: ListeningSocket
+
+  var served: ServedServer {
+    ServedServer(
+      name: asked.name, socketName: asked.command.socket.name, server: server, listener: listener)
+  }
+}
+
+/// The server of a device, and what it is called.
+struct ServedServer: Sendable {
+  /// The name used in messages.
+  let name: String
+  /// The name of its socket, by which a new version of the program finds it.
+  let socketName: String
+  let server: DeviceServer
+  let listener: ListeningSocket
+
+  /// The absolute path of the socket; nil if it has none of ours.
+  var absolutePath: String? {
+    listener.path.flatMap { try? AbsolutePath.of($0.string) }
+  }
 }
 
 /// Opens all devices, or none.
@@ -16,33 +38,62 @@ struct OpenDevice {
 /// Everything that can be checked is checked before anything is created; then the sockets are
 /// created. If a device cannot be opened nevertheless, the others are closed, and files created for
 /// them are removed.
-func openAll(_ devices: [DeviceToServe]) throws -> [OpenDevice] {
-  for device in devices { try device.explaining { try device.command.look() } }
+///
+/// - Parameter tookOver: what the program before this one has left. The devices in it continue.
+func openAll(_ devices: [DeviceToServe], _ tookOver: TakeOver? = nil) throws -> [OpenDevice] {
+  if tookOver == nil {
+    for device in devices { try device.explaining { try device.command.look() } }
+  }
   var opened: [OpenDevice] = []
   do {
-    let listeners = try devices.map { device in
-      try device.explaining { try device.command.socket.listen() }
-    }
+    let listeners =
+      try devices.map { device in
+        guard tookOver?.server(device.command.socket.name) == nil else { return nil }
+        return try device.explaining { try device.command.socket.listen() }
+      } as [ListeningSocket?]
     for (device, listener) in zip(devices, listeners) {
-      try device.explaining { opened.append(try open(device, listener)) }
+      try device.explaining { opened.append(try open(device, listener, tookOver)) }
     }
     return opened
   } catch {
+    // The program before this one has to find everything as it was.
+    if tookOver != nil { Successor.fallBack(error) }
     for one in opened {
       one.running.close()
-      one.served.removeMadeFiles()
+      one.files.removeMadeFiles()
     }
     throw error
   }
 }
 
-private func open(_ device: DeviceToServe, _ listener: ListeningSocket) throws -> OpenDevice {
+/// - Parameter listener: nil for a device that is taken over.
+private func open(
+  _ device: DeviceToServe, _ listener: ListeningSocket?, _ tookOver: TakeOver?
+) throws -> OpenDevice {
   let served = try device.command.openDevice(device.log)
   var options = served.options
   options.logger = device.log.logger(options.logger.label)
   options.clientLogLevel = .info
   options.memoryFiles = device.command.socket.memoryFiles.files
+  options.handoverName = device.command.socket.name
   let (server, running) = try served.plug(options)
-  return OpenDevice(
-    asked: device, served: served, running: running, server: server, listener: listener)
+  func opened(_ listener: ListeningSocket) -> OpenDevice {
+    OpenDevice(
+      asked: device, files: served, running: running, server: server, listener: listener)
+  }
+  if let listener {
+    // One that is new beside others that are taken over.
+    if tookOver != nil { (running.device as? any SavableDevice)?.resume() }
+    return opened(listener)
+  }
+  do {
+    guard let tookOver, let saved = tookOver.server(device.command.socket.name) else {
+      throw CommandError("there is nothing to take over")
+    }
+    return opened(try tookOver.take(server, saved))
+  } catch {
+    // Before the device that was just made is closed by the unwinding.
+    if tookOver != nil { Successor.fallBack(error) }
+    throw error
+  }
 }

@@ -1,41 +1,137 @@
 internal import CLinux
 internal import LinuxPrimitives
+internal import Logging
 internal import VFIOUserServer
 
 /// Why the process ends.
-private enum Ending {
+enum Ending {
   case asked
   case failed(CommandError)
 }
 
 /// Serves devices until SIGINT or SIGTERM; then removes the sockets that it has created.
 ///
-/// Call it once, from the main thread: it blocks the signals and sets up logging for the process.
+/// Call it once, from the main thread: it blocks the signals and sets up logging for the process. In a process that
+/// takes over from an earlier version of the program, the devices continue with their clients.
 package func serve(_ devices: [DeviceToServe], _ log: LogOptions) throws {
+  if case .trial(let file)? = Successor.task { try Successor.tryOut(devices, file) }
   log.bootstrap()
   clinux_block_termination_signals()
+  clinux_block_program_signals()
   clinux_block_hangup()
-  let opened = try openAll(devices)
-  defer { opened.forEach { $0.running.close() } }
+  let logger = DeviceLog().logger("vfio-user.program")
+  let start = try open(devices)
+  defer { start.devices.forEach { $0.running.close() } }
   ActivatedSockets.noteUnused()
-  let ending = Monitor<Ending?>(nil)
-  for one in opened {
-    let name = one.asked.name
-    try one.server.start(on: one.listener) { failure in
-      ending.update { $0 = $0 ?? .failed(noMoreClients(name, failure)) }
-    }
+  let serving = try ServingProcess(start, logger)
+  if let took = start.tookOver { try took.finish(logger) }
+  if start.tookOver == nil { try Announcement(of: start.devices).print() }
+  try serving.waitForEnd()
+}
+
+/// The devices of the process, and what it has taken over.
+struct Start {
+  let devices: [OpenDevice]
+  /// Nil in an ordinary start.
+  let tookOver: TakeOver?
+}
+
+/// Opens the devices, or takes them over.
+private func open(_ devices: [DeviceToServe]) throws -> Start {
+  guard Successor.task != nil else {
+    return Start(devices: try openAll(devices), tookOver: nil)
   }
-  let hangups = opened.compactMap(\.running.hangup)
-  if !hangups.isEmpty { try onHangup { hangups.forEach { $0() } } }
-  try Announcement(of: opened).print()
-  try DetachedThread.start("signals") {
-    _ = clinux_wait_for_termination()
+  do {
+    let tookOver = try TakeOver()
+    return Start(devices: try openAll(devices, tookOver), tookOver: tookOver)
+  } catch {
+    Successor.fallBack(error)
+    throw error
+  }
+}
+
+/// A process that serves: its threads, and how it ends.
+private final class ServingProcess: Sendable {
+  private let servers: [ServedServer]
+  private let hangups: [@Sendable () -> Void]
+  private let logger: Logger
+  private let control: ControlSocket?
+  private let ending = Monitor<Ending?>(nil)
+  /// Who has asked for the next upgrade, and for which program.
+  private let request = Monitor<(program: String?, caller: ControlCaller)?>(nil)
+
+  init(_ start: Start, _ logger: Logger) throws {
+    servers = start.devices.map(\.served)
+    hangups = start.devices.compactMap(\.running.hangup)
+    self.logger = logger
+    control = start.tookOver?.control ?? (start.tookOver == nil ? ControlSocket.open(logger) : nil)
+    try startThreads()
+    start.tookOver?.commit()
+    try startServers(start.tookOver)
+  }
+
+  private func startServers(_ tookOver: TakeOver?) throws {
+    for one in servers {
+      let name = one.name
+      try one.server.start(on: one.listener) { [ending] failure in
+        ending.update { $0 = $0 ?? .failed(noMoreClients(name, failure)) }
+      }
+    }
+    try tookOver?.proceed()
+  }
+
+  private func startThreads() throws {
+    if !hangups.isEmpty { try onHangup { [hangups] in hangups.forEach { $0() } } }
+    try DetachedThread.start("signals") { [self] in waitForSignals() }
+    try control?.start { [self] request, caller in answer(request, caller) }
+  }
+
+  /// Upgrades and ends the process: one thread for both, so that a signal to end which arrives while the program is
+  /// replaced waits for the new one.
+  private func waitForSignals() {
+    while clinux_wait_for_program_signal() == 1 { upgrade() }
     ending.update { $0 = $0 ?? .asked }
   }
-  let reason = ending.withLock(when: { $0 != nil }) { $0 } ?? nil
-  opened.forEach { $0.server.stop() }
-  opened.forEach { $0.server.waitUntilStopped() }
-  if case .failed(let failure)? = reason { throw failure }
+
+  private func upgrade() {
+    let asked = request.withLock { $0.take() }
+    logger.notice(
+      "the program is to be replaced", metadata: ["by": "\(asked?.program ?? "its file")"])
+    do {
+      let upgrade = Upgrade(servers: servers, control: control, logger: logger)
+      try upgrade.run(asked?.program, caller: asked?.caller.number ?? -1)
+    } catch {
+      logger.error("the program is not replaced, and goes on", metadata: ["reason": "\(error)"])
+      asked?.caller.send(ControlAnswer.failure("\(error)"))
+    }
+  }
+
+  private func answer(_ request: ControlRequest, _ caller: ControlCaller) -> ControlAnswer? {
+    switch request.method {
+    case "devices": return ControlAnswer(result: .init(devices: servers.compactMap(\.absolutePath)))
+    case "upgrade":
+      guard !servers.contains(where: { $0.server.clientProcess == caller.process }) else {
+        return .failure("a client of a device may not ask for this")
+      }
+      let isAccepted = self.request.withLock { present in
+        guard present == nil else { return false }
+        present = (request.params?.program, caller)
+        return true
+      }
+      guard isAccepted else { return .failure("another upgrade is under way") }
+      clinux_demand_upgrade()
+      return nil
+    default: return .failure("there is no method '\(request.method)'")
+    }
+  }
+
+  /// Waits until the process is asked to end or cannot go on, and stops the servers.
+  func waitForEnd() throws {
+    let reason = ending.withLock(when: { $0 != nil }) { $0 } ?? nil
+    servers.forEach { $0.server.stop() }
+    servers.forEach { $0.server.waitUntilStopped() }
+    if case .failed(let failure)? = reason { throw failure }
+  }
 }
 
 /// The error if a device's process ends without having been asked to.

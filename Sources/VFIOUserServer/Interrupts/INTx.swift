@@ -7,7 +7,7 @@
 /// interrupt that no device acknowledges, without end if the guest's driver then accesses no BAR.
 struct INTxState {
   /// Why no signal is sent.
-  private enum Mask {
+  enum Mask: UInt8, Codable {
     case open
     /// A signal was sent, and the client has not unmasked since.
     case bySignal
@@ -15,7 +15,7 @@ struct INTxState {
   }
 
   private(set) var level = false
-  private var mask = Mask.open
+  private(set) var mask = Mask.open
   var isDisabledByCommand = false
   var counter: EventFD?
   /// Waits for the client's kernel to unmask INTx.
@@ -49,6 +49,12 @@ struct INTxState {
   mutating func assign(_ counter: EventFD?) {
     self.counter = counter
     unmask()
+  }
+
+  /// Continues with what another process has told the client.
+  mutating func resume(_ counter: EventFD?, _ mask: Mask) {
+    self.counter = counter
+    self.mask = mask
   }
 
   /// Removes the eventfds and the client's masks.

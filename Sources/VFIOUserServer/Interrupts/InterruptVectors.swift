@@ -5,8 +5,8 @@
 /// last mask is cleared. A vector without an eventfd is dropped, unless the guest has enabled the index: then
 /// it is pending until the client has set its eventfds.
 struct InterruptVectors {
-  private var counters: [EventFD?]
-  private var maskedByClient: BitWords
+  private(set) var counters: [EventFD?]
+  private(set) var maskedByClient: BitWords
   private(set) var pending: BitWords
   /// Mask bits of MSI, or of the MSI-X table if it was written to.
   var maskedByGuest: BitWords
@@ -54,6 +54,13 @@ struct InterruptVectors {
     assignedCount += (counter == nil ? 0 : 1) - (counters[vector] == nil ? 0 : 1)
     counters[vector] = counter
     deliver(vector)
+  }
+
+  /// Continues with eventfds and masks of a client whose connection is taken over.
+  mutating func resume(_ counters: [EventFD?], maskedByClient words: [UInt64]) {
+    self.counters = counters
+    assignedCount = counters.count { $0 != nil }
+    maskedByClient.words = words
   }
 
   /// Delivers a vector if it is pending and no longer masked.

@@ -28,16 +28,22 @@ extension DMAChannel {
           Limits.messageBeforeNegotiation, Header.wireSize + DMAAccess.wireSize + chunk),
         descriptorLimit: 1),
       messageTimeout: timeout)
+    readingThread.enter()
     do throws(StreamError) {
+      if let early = state.withLock({ $0.reader.early.take() }) {
+        try receiver.assembler.resume(early, from: sender.socket.peer)
+      }
       while true {
         while let frame = try receiver.nextInHand() {
           receive(frame.header, receiver.assembler.payload(of: frame))
         }
         try receiver.receive()
+        rest(receiver.assembler)
       }
     } catch {
       logger.debug("the twin socket is closed", metadata: ["reason": "\(error)"])
     }
+    readingThread.leave()
     state.update { state in
       state.isClosed = true
       state.hasReader = false

@@ -43,6 +43,7 @@ final class DMAChannel: Sendable {
     var layout: DMALayout?
     var isProbing = false
     var hasReader = false
+    var reader = TwinReader()
   }
 
   /// Maximum number of IDs that a client may leave unanswered.
@@ -56,29 +57,35 @@ final class DMAChannel: Sendable {
   let maxBytesInFlight: Int
   let timeout: Duration
   let logger: Logger
+  let readingThread = InterruptibleThread()
 
   /// - Parameters:
   ///   - sender: of the twin socket, or of the main socket.
   ///   - twin: whether it is a twin socket, which no thread reads yet.
   ///   - client: the capabilities of the client.
-  init(
+  convenience init(
     _ sender: MessageSender, twin: Bool, client: Capabilities, _ options: ServerOptions
   ) {
-    self.sender = sender
-    self.twin = twin
-    let slots = max(1, options.dmaMessagesInFlight)
-    chunk = max(
+    let chunk = max(
       1,
       min(
         Int(client.effectiveMaxDataTransfer), options.dmaMessageSize,
         options.messageLimit - Header.wireSize - DMAAccess.wireSize))
+    self.init(
+      sender, twin: twin, chunk: chunk, layout: DMALayout.isInDoubt(client) ? nil : .wide, options)
+  }
+
+  init(
+    _ sender: MessageSender, twin: Bool, chunk: Int, layout: DMALayout?, _ options: ServerOptions
+  ) {
+    self.sender = sender
+    self.twin = twin
+    self.chunk = chunk
+    let slots = max(1, options.dmaMessagesInFlight)
     maxBytesInFlight = chunk * slots
     timeout = options.dmaTimeout
     logger = options.logger
-    state = Monitor(
-      State(
-        slots: Array(repeating: Slot(), count: slots),
-        layout: DMALayout.isInDoubt(client) ? nil : .wide))
+    state = Monitor(State(slots: Array(repeating: Slot(), count: slots), layout: layout))
   }
 
   /// Ends all transfers, because the client has gone.

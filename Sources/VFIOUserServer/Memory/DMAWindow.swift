@@ -12,12 +12,21 @@ final class DMAWindow: AddressWindow {
   let flags: DMAMapFlags
   /// Nil if the client sent no descriptor: accessed by messages only.
   let mapping: MappedMemory?
+  /// The file that is mapped, for a new version of the program; nil if it is not kept open.
+  let file: KeptFile?
+  /// Offset in the file.
+  let offset: UInt64
   /// The reservation of the mapping in the process's budget.
   private let claim: MappingBudget.Reservation?
   private let pins = Atomic<Int>(0)
   private let closing = Atomic<Bool>(false)
 
-  init(_ request: DMAMap, _ mapping: MappedMemory?, _ claim: MappingBudget.Reservation? = nil) {
+  init(
+    _ request: DMAMap, _ mapping: MappedMemory?, _ claim: MappingBudget.Reservation? = nil,
+    file: KeptFile? = nil
+  ) {
+    offset = request.offset
+    self.file = file
     address = request.address
     size = request.size
     flags = request.flags

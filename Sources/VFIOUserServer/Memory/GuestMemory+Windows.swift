@@ -27,18 +27,30 @@ extension GuestMemory {
     // Without the lock, because mapping takes long.
     var mapping: MappedMemory?
     var claim: MappingBudget.Reservation?
+    var file: KeptFile?
     if let lent = consume descriptor, request.flags.allowsMapping {
       claim = try budget.claim(bytes: request.size)
       let mapped = try MappedMemory(lent, request, guarded: isGuarded, files: files)
       // A window in a file of huge pages takes whole ones.
       if mapped.mappedSize > request.size { claim = try budget.claim(bytes: mapped.mappedSize) }
       mapping = mapped
+      file = keep(lent)
     }
-    let window = DMAWindow(request, mapping, claim)
+    let window = DMAWindow(request, mapping, claim, file: file)
     try state.update { state throws(Errno) in
       guard state.table.insert(window) else { throw .fileExists }
       state.changes += 1
     }
+  }
+}
+
+extension GuestMemory {
+  /// Keeps the file of a window open, unless another window has done so, or too many are kept.
+  private func keep(_ descriptor: consuming OwnedDescriptor) -> KeptFile? {
+    guard let key = KeptFile.Key(descriptor) else { return nil }
+    if let present = state.withLock({ $0.files.file(key) }) { return present }
+    let file = KeptFile(key, descriptor)
+    return state.withLock { $0.files.add(file) } ? file : nil
   }
 }
 

@@ -25,6 +25,8 @@ internal import Synchronization
 public final class GuestMemory: Sendable {
   struct State {
     var table = WindowTable<DMAWindow>()
+    /// The files in which the windows are.
+    var files = KeptFiles()
     /// The number of the present generation.
     var generation: UInt64 = 0
     /// Whether a reset, or the end of a client, is in progress.

@@ -31,6 +31,9 @@ final class Migration: @unchecked Sendable {
     OutgoingState.isWorthwhileInAdvance(transfer) ? [.stopCopy, .preCopy] : .stopCopy
   }
 
+  /// Whether no migration is under way.
+  var isAtRest: Bool { state == .running && suspension == nil }
+
   /// Whether the device answers for its regions.
   var isRunning: Bool { suspension == nil }
 

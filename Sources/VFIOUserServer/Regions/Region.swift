@@ -52,7 +52,8 @@ final class Region: Sendable {
   /// Makes a region from its description, with the MSI-X table if it is in this region.
   init(
     _ index: RegionIndex, size: UInt64, _ backing: RegionBacking, isWritable: Bool = true,
-    isPorts: Bool = false, type: RegionType? = nil, msix: PCILayout.VectorTable? = nil
+    isPorts: Bool = false, type: RegionType? = nil, msix: PCILayout.VectorTable? = nil,
+    deviceName: String? = nil
   ) throws(PCIDescription.ValidationError) {
     self.index = index
     self.size = size
@@ -66,7 +67,10 @@ final class Region: Sendable {
     capabilities = RegionCapabilities(sparseAreas: isMappable ? sparse : nil, type: type)
     isNotifying = backing.isNotifying
     do {
-      memory = backing.hasMemory ? try RegionMemory(size: size) : nil
+      memory =
+        backing.hasMemory
+        ? try RegionMemory(
+          size: size, name: deviceName.map { "region \(index.rawValue) of \($0)" }) : nil
     } catch {
       throw .noMemory(index, size: size, error)
     }

@@ -15,24 +15,42 @@ public final class RegionMemory: @unchecked Sendable {
   // Sound: `size` bytes are mapped for the life of this object, and every access below is checked against
   // `size` first. The file is sealed against shrinking, so no client can truncate it.
   private let address: UnsafeMutableRawPointer
+  /// Clients have mapped the file: a new version of the program needs the very same one.
+  private let kept: KeptDescriptor?
 
   /// Allocates zeroed memory; pages take memory when they are first used.
-  init(size: UInt64) throws(SystemCallError) {
+  ///
+  /// - Parameter name: by which a new version of the program takes the memory over, with its contents.
+  init(size: UInt64, name: String? = nil) throws(SystemCallError) {
     let page: UInt64 = 4096
     let (rounded, overflow) = size.addingReportingOverflow(page - 1)
     // mmap takes a signed size, and so does the file.
     guard !overflow, rounded <= UInt64(Int64.max) else {
       throw SystemCallError(call: "memfd_create", code: .fileTooLarge)
     }
-    let number = unsafe clinux_memory_file("vfio-user-region", rounded & ~(page - 1))
-    descriptor = OwnedDescriptor(adopting: try checked("memfd_create", number))
+    let mappedSize = rounded & ~(page - 1)
+    descriptor = try Self.file(name, size: mappedSize)
+    let number = descriptor.number
+    kept = name.map { KeptDescriptor($0, number: number) }
     var mapped: UnsafeMutableRawPointer?
-    _ = try checked("mmap", unsafe clinux_map(number, 0, rounded & ~(page - 1), 1, 1, &mapped))
+    _ = try checked("mmap", unsafe clinux_map(number, 0, mappedSize, 1, 1, &mapped))
     guard let mapped = unsafe mapped else {
       throw SystemCallError(call: "mmap", code: .noMemory)
     }
     unsafe address = mapped
     self.size = size
+  }
+
+  /// The file of the program before this one, if it has the same size, or a new one.
+  private static func file(_ name: String?, size: UInt64) throws(SystemCallError) -> OwnedDescriptor
+  {
+    if let name, let file = KeptDescriptor.take(name),
+      clinux_mappable_size(file.number) == Int64(size)
+    {
+      return file
+    }
+    let number = unsafe clinux_memory_file("vfio-user-region", size)
+    return OwnedDescriptor(adopting: try checked("memfd_create", number))
   }
 
   deinit { _ = unsafe clinux_unmap(address, (size + 4095) & ~4095) }

@@ -7,11 +7,12 @@ struct RegionSet: Sendable {
   var count: Int { regions.count }
 
   init(
-    _ description: PCIDescription, _ layout: PCILayout, configurationSize: Int
+    _ description: PCIDescription, _ layout: PCILayout, configurationSize: Int,
+    deviceName: String? = nil
   ) throws(PCIDescription.ValidationError) {
     var regions: [Region] = []
     for number in 0...5 {
-      regions.append(try Self.window(number, layout))
+      regions.append(try Self.window(number, layout, deviceName))
     }
     regions.append(
       Region(
@@ -25,19 +26,21 @@ struct RegionSet: Sendable {
       regions.append(
         try Region(
           RegionIndex(rawValue: UInt32(regions.count)), size: described.size, described.backing,
-          isWritable: described.isWritable, type: described.type))
+          isWritable: described.isWritable, type: described.type, deviceName: deviceName))
     }
     self.regions = regions
     rom = description.expansionROM ?? []
   }
 
   private static func window(
-    _ number: Int, _ layout: PCILayout
+    _ number: Int, _ layout: PCILayout, _ deviceName: String?
   ) throws(PCIDescription.ValidationError) -> Region {
     let index = RegionIndex(rawValue: UInt32(number))
     guard let bar = layout.bars[number] else { return Region(index, size: 0, [], .device) }
     let msix = layout.msix?.bar == number ? layout.msix : nil
-    return try Region(index, size: bar.size, bar.backing, isPorts: bar.kind == .io, msix: msix)
+    return try Region(
+      index, size: bar.size, bar.backing, isPorts: bar.kind == .io, msix: msix,
+      deviceName: deviceName)
   }
 
   /// The region with an index, nil if there is none.

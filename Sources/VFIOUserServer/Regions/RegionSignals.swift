@@ -13,13 +13,21 @@ final class RegionIOEvents: Sendable {
 
   private let areas: [IOEventArea]
   private let lines: [String: Line]
+  /// The client has the descriptors: a new version of the program needs the very same ones.
+  private let kept: [KeptDescriptor]
 
-  init(_ areas: [IOEventArea], _ regions: RegionSet) throws(PCIDescription.ValidationError) {
+  init(
+    _ areas: [IOEventArea], _ regions: RegionSet, deviceName: String? = nil
+  ) throws(PCIDescription.ValidationError) {
     var lines: [String: Line] = [:]
     for area in areas {
       try Self.check(area, regions)
-      lines[area.name] = try Self.line(for: area, lines[area.name])
+      lines[area.name] = try Self.line(for: area, lines[area.name], deviceName)
     }
+    kept =
+      deviceName.map { device in
+        lines.flatMap { Self.announce($0.value, as: Self.keptName($0.key, device)) }
+      } ?? []
     self.areas = areas
     self.lines = lines
     for area in areas {
@@ -42,12 +50,13 @@ final class RegionIOEvents: Sendable {
   }
 
   private static func line(
-    for area: IOEventArea, _ present: Line?
+    for area: IOEventArea, _ present: Line?, _ deviceName: String?
   ) throws(PCIDescription.ValidationError) -> Line {
     do {
       switch (area.channel, present) {
-      case (.event, nil): return .counter(try EventFD())
+      case (.event, nil): return .counter(try Self.counter(area.name, deviceName))
       case (.accesses, nil):
+        if let inherited = Self.socket(area.name, deviceName) { return inherited }
         let (device, client) = try MessageSocket.pair()
         return .socket(device: device, client: client)
       case (.event, .counter(let counter)): return .counter(counter)
@@ -59,6 +68,36 @@ final class RegionIOEvents: Sendable {
       throw .noDescriptor(area.name, failure)
     } catch {
       throw .signalsDisagree(area.name)
+    }
+  }
+
+  private static func keptName(_ signal: String, _ device: String) -> String {
+    "signal \(signal) of \(device)"
+  }
+
+  /// The eventfd of the program before this one, or a new one.
+  private static func counter(
+    _ name: String, _ device: String?
+  ) throws(SystemCallError) -> EventFD {
+    guard let device, let inherited = KeptDescriptor.take(keptName(name, device)) else {
+      return try EventFD()
+    }
+    return EventFD(adopting: inherited)
+  }
+
+  /// The sockets of the program before this one.
+  private static func socket(_ name: String, _ device: String?) -> Line? {
+    guard let device, let ours = KeptDescriptor.take(keptName(name, device)),
+      let theirs = KeptDescriptor.take(keptName(name, device))
+    else { return nil }
+    return .socket(device: MessageSocket(adopting: ours), client: MessageSocket(adopting: theirs))
+  }
+
+  private static func announce(_ line: Line, as name: String) -> [KeptDescriptor] {
+    switch line {
+    case .counter(let counter): [KeptDescriptor(name, counter.descriptor)]
+    case .socket(let device, let client):
+      [KeptDescriptor(name, device.descriptor), KeptDescriptor(name, client.descriptor)]
     }
   }
 

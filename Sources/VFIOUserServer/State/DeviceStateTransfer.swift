@@ -54,8 +54,9 @@ struct DeviceStateTransfer: Sendable {
 
   /// Loads everything, or changes nothing of what the framework owns.
   ///
+  /// - Parameter withMemory: whether the memory behind regions is loaded too; false if it is there already.
   /// - Throws: what is wrong with the state, or why the device refuses it; the device has to be reset then.
-  func load(_ file: StateFile) throws(StateError) {
+  func load(_ file: StateFile, withMemory: Bool = true) throws(StateError) {
     let reader = try StateReader(file)
     var sections = try Sections(reader, memories: core.regions.memories)
     if let difference = core.kind.difference(from: try sections.decode(DeviceKind.self, Name.kind))
@@ -72,9 +73,31 @@ struct DeviceStateTransfer: Sendable {
     core.configuration.apply(configuration)
     core.interrupts.apply(interrupts)
     core.memory.setDMAAllowed(dma.isAllowed)
+    guard withMemory else { return }
     for (region, memory) in core.regions.memories {
       try memory.apply(sections.memory[region] ?? [], reader)
     }
+  }
+
+  /// Checks a stream without memory against a kind of device, without a device: that all sections are there, of versions
+  /// that are known, and can be decoded.
+  static func check(
+    _ file: StateFile, for type: any SavableDevice.Type
+  ) throws(StateError) {
+    let reader = try StateReader(file)
+    var sections = try Sections(reader, memories: [])
+    _ = try sections.decode(DeviceKind.self, Name.kind)
+    _ = try sections.decode(ConfigurationRecord.self, Name.configuration)
+    _ = try sections.decode(InterruptRecord.self, Name.interrupts)
+    _ = try sections.decode(DMARecord.self, Name.dma)
+    try check(type, &sections)
+  }
+
+  private static func check<Kind: SavableDevice>(
+    _ type: Kind.Type, _ sections: inout Sections
+  ) throws(StateError) {
+    _ = try sections.decode(as: type, Name.device, newest: type.savedStateVersion)
+    try sections.requireAllKnown()
   }
 
   private func load(_ device: some SavableDevice, _ sections: inout Sections) throws(StateError) {

@@ -17,7 +17,18 @@ final class StateFile {
     self.limit = limit
     descriptor = OwnedDescriptor(
       adopting: try checked(
-        "memfd_create", unsafe clinux_unsealed_memory_file("vfio-user-state", 0)))
+        "memfd_create", unsafe clinux_sealable_memory_file("vfio-user-state", 0, 0)))
+  }
+
+  /// Takes over a file that is complete.
+  init(adopting descriptor: consuming OwnedDescriptor) throws(SystemCallError) {
+    let size = clinux_mappable_size(descriptor.number)
+    guard size >= 0 else {
+      throw SystemCallError(call: "fstat", code: Errno(rawValue: CInt(-size)))
+    }
+    self.descriptor = descriptor
+    self.size = UInt64(size)
+    limit = UInt64(size)
   }
 
   /// Adds bytes at the end.

@@ -38,6 +38,8 @@ struct ServeEdu: ServeSubcommand {
     }
   }
 
+  var deviceType: (any SavableDevice.Type)? { EduDevice.self }
+
   func openDevice(_ log: DeviceLog) throws -> ServedDevice {
     ServedDevice(EduDevice.pci) { context in
       EduDevice(context, dmaMask: .max >> UInt64(64 - dmaMask), logger: log.logger("edu"))

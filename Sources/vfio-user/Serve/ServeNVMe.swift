@@ -28,6 +28,8 @@ struct ServeNVMe: ServeSubcommand {
   @OptionGroup(title: "Disk") var disk: DiskOptions
   @OptionGroup var log: LogOptions
 
+  var deviceType: (any SavableDevice.Type)? { NVMeDevice.self }
+
   func openDevice(_ log: DeviceLog) throws -> ServedDevice {
     let opened = try disk.open(log.logger("nvme"), socket: socket.name)
     var served = ServedDevice(NVMeDevice.description(of: opened)) { context in

@@ -24,6 +24,8 @@ struct ServeScratch: ServeSubcommand {
 
   @OptionGroup var log: LogOptions
 
+  var deviceType: (any SavableDevice.Type)? { ScratchDevice.self }
+
   func openDevice(_ log: DeviceLog) throws -> ServedDevice {
     ServedDevice(ScratchDevice.pci) { try ScratchDevice($0) }
   }

@@ -46,23 +46,28 @@ struct ServeSerial: ServeSubcommand {
     }
   }
 
+  var deviceType: (any SavableDevice.Type)? { SerialDevice.self }
+
   func openDevice(_ log: DeviceLog) throws -> ServedDevice {
-    let terminal = try pty ? PseudoTerminal() : nil
-    let farEnd = try terminal.map { .pseudoTerminal($0) } ?? farEnd()
+    let name = "far end of \(socket.name)"
+    let terminal = try pty ? PseudoTerminal(keptAs: name) : nil
+    let listener = try listen.map { try KeptListener(FilePath($0), keptAs: "listener of \(name)") }
+    let farEnd: FarEnd
+    if let terminal {
+      farEnd = .pseudoTerminal(terminal)
+    } else if let listener {
+      farEnd = .socket(listener.socket)
+    } else {
+      farEnd = .streams(try .standard())
+    }
     var served = ServedDevice(SerialDevice.pci) { context in
-      try SerialDevice(context, farEnd, logger: log.logger("serial"))
+      try SerialDevice(context, farEnd, keptAs: name, logger: log.logger("serial"))
     } close: {
       $0.close()
     }
+    served.kept = listener?.kept
     served.notice = terminal.map { "\($0.path)" }
     served.usesStandardOutput = stdio
     return served
-  }
-
-  private func farEnd() throws -> FarEnd {
-    if let listen {
-      return .socket(try listeningSocket(at: FilePath(listen)))
-    }
-    return .streams(try .standard())
   }
 }

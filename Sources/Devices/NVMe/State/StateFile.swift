@@ -7,6 +7,11 @@ internal import SystemPackage
 final class StateFile: Sendable {
   let path: FilePath
   private let descriptor: OwnedDescriptor
+  /// While it is locked: the lock belongs to this very open file, and a new version of the program needs it.
+  private let kept = Monitor<KeptDescriptor?>(nil)
+
+  /// The name by which a new version of the program takes the file over.
+  private static func keptName(_ path: FilePath) -> String { "state \(path)" }
 
   /// What a look at a path finds.
   enum Look {
@@ -20,6 +25,9 @@ final class StateFile: Sendable {
   ///
   /// - Returns: nil when there is nothing.
   static func open(_ path: FilePath, isWritable: Bool) throws(StateFileError) -> StateFile? {
+    if isWritable, let inherited = KeptDescriptor.take(keptName(path)) {
+      return try StateFile(path, inherited)
+    }
     do {
       let number = try FileDescriptor.open(
         path, isWritable ? .readWrite : .readOnly,
@@ -57,6 +65,7 @@ final class StateFile: Sendable {
       throw .system(
         path, SystemCallError(call: "fcntl(F_OFD_SETLK)", code: Errno(rawValue: -result)))
     }
+    kept.withLock { $0 = KeptDescriptor(Self.keptName(path), descriptor) }
   }
 
   /// - Throws: what is wrong with it.

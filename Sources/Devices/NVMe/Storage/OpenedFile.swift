@@ -48,6 +48,9 @@ struct OpenedFile: ~Copyable {
   private static func open(
     _ path: FilePath, mayCreate: Bool, _ how: CInt
   ) throws(SystemCallError) -> (number: CInt, wasMade: Bool) {
+    if let inherited = KeptDescriptor.take(StorageFile.keptName(path)) {
+      return (inherited.release(), false)
+    }
     func attempt(_ how: CInt) -> CInt {
       // Sound: the string is lent for the call.
       unsafe path.withPlatformString { unsafe clinux_storage_open($0, how) }

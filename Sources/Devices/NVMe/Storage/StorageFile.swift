@@ -46,6 +46,8 @@ public final class StorageFile: Sendable {
   public let name: String
   /// Where it was opened; nil for memory.
   let path: FilePath?
+  /// The lock, and what is in memory, belong to this very open file: a new version of the program needs it.
+  private let kept: KeptDescriptor
   /// Whether it was made just now, so that nobody has written to it before.
   public let wasMade: Bool
   /// How large it was before it was made larger just now.
@@ -92,7 +94,11 @@ public final class StorageFile: Sendable {
     alignment = cache == .direct ? max(Int(info.direct_alignment), leastAlignment) : 1
     name = path.string
     self.path = path
+    kept = KeptDescriptor(Self.keptName(path), descriptor)
   }
+
+  /// The name by which a new version of the program takes the file over.
+  static func keptName(_ path: FilePath) -> String { "disk \(path)" }
 
   /// Memory of `size` bytes, all zeros; what is not written to takes no room.
   ///
@@ -101,8 +107,9 @@ public final class StorageFile: Sendable {
   ///   - isReadOnly: whether it must not be written to.
   /// - Throws: what the system says.
   public init(memory size: UInt64, isReadOnly: Bool = false) throws(SystemCallError) {
-    let number = unsafe clinux_unsealed_memory_file("nvme", size)
-    descriptor = OwnedDescriptor(adopting: try checked("memfd_create", number))
+    let keptName = "disk in memory of \(size) bytes"
+    descriptor = try Self.memory(size, keptName)
+    kept = KeptDescriptor(keptName, descriptor)
     kind = .memory
     isInMemory = true
     cache = .writeBack
@@ -113,6 +120,15 @@ public final class StorageFile: Sendable {
     path = nil
     wasMade = true
     sizeBefore = nil
+  }
+
+  /// The memory of the program before this one, or new memory.
+  private static func memory(
+    _ size: UInt64, _ keptName: String
+  ) throws(SystemCallError) -> OwnedDescriptor {
+    if let inherited = KeptDescriptor.take(keptName) { return inherited }
+    let number = unsafe clinux_unsealed_memory_file("nvme", size)
+    return OwnedDescriptor(adopting: try checked("memfd_create", number))
   }
 
   /// Whether blocks of so many bytes can be read and written one by one.

@@ -56,7 +56,8 @@ extension DiskOptions {
   /// - Parameter isState: whether to look only for the state file of a disk, which must happen
   ///   before the state of this disk is looked up.
   private static func checkFormat(of namespace: NamespaceConfiguration, isState: Bool) throws {
-    guard !namespace.file.wasMade, namespace.store?.isKnown != true,
+    // A disk that is taken over was looked at before its guest wrote to it.
+    guard !KeptDescriptor.hasPredecessor, !namespace.file.wasMade, namespace.store?.isKnown != true,
       let format = ImageFormat(of: namespace.file), format == .state || !isState
     else { return }
     throw CommandError(

@@ -1,0 +1,97 @@
+// What a process needs to replace its own program; the rules at the top of CLinux.h apply here too.
+#ifndef CLINUX_UPGRADE_H
+#define CLINUX_UPGRADE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// MARK: Interrupting a thread that waits in a system call
+
+/// Lets clinux_interrupt_thread end a wait of the calling thread with EINTR, and returns the thread's number.
+int clinux_allow_interruption(void);
+/// Ends the wait of a thread, if it is waiting now; else does nothing.
+int clinux_interrupt_thread(int thread);
+
+// MARK: Descriptors
+
+/// Sets whether a descriptor stays open when the program is replaced.
+int clinux_keep_on_exec(int descriptor, int keep);
+/// What makes an open file different from others: device, inode and access mode.
+struct clinux_file_key {
+  uint64_t device;
+  uint64_t inode;
+  uint64_t mode;
+};
+int clinux_file_key_of(int descriptor, struct clinux_file_key *key);
+/// Seals a memory file from clinux_sealable_memory_file against every change.
+int clinux_seal_all(int descriptor);
+
+// MARK: Programs
+
+/// The environment variable that tells a program that it takes over from another.
+#define CLINUX_UPGRADE_VARIABLE "VFIO_USER_UPGRADE"
+
+/// Writes the path of the running program; returns its length, or -ENAMETOOLONG.
+int clinux_program_path(char *path, size_t size);
+/// Opens the file of the running program, even if another file has its name by now.
+int clinux_open_own_program(void);
+/// Whether a file can be executed by this process; 0 or the reason.
+int clinux_can_execute(const char *path);
+int clinux_pipe(int ends[2]);
+/// Starts a program in a child process, with this process's arguments.
+///
+/// The child has /dev/null as its input, `output` as its output and error output, and `inherited`; no signal is
+/// blocked or ignored. Returns its process ID.
+int clinux_start_trial(const char *path, const char *upgrade, int inherited, int output);
+/// Waits for a child without blocking. Returns 1 when it has ended, with its wait status; 0 while it runs.
+int clinux_child_ended(int child, int *status);
+void clinux_kill_child(int child);
+/// What a wait status says: the exit code, or minus the number of the signal.
+int clinux_exit_code(int status);
+/// Replaces the program by `path`, with this process's arguments and `upgrade` as the value of the variable. Returns only
+/// on failure.
+int clinux_execute(const char *path, const char *upgrade);
+
+// MARK: The way back
+
+/// From now on a crash of this process, or the end of `seconds`, executes the program in `image` with `upgrade` as the
+/// value of the variable. Each `%s` in `upgrade` is replaced by the name of the reason. Call it once.
+void clinux_arm_fallback(int image, const char *upgrade, unsigned seconds);
+/// Executes that program now. Returns if that fails, or nothing is armed.
+void clinux_fall_back(const char *reason);
+/// A crash ends the process again.
+void clinux_disarm_fallback(void);
+
+// MARK: Signals of a program
+
+/// Blocks SIGINT, SIGTERM and SIGUSR2.
+void clinux_block_program_signals(void);
+/// Waits for one of them, in one thread: what arrives while a program is replaced waits for the next one. Returns 1 for
+/// SIGUSR2, else 0.
+int clinux_wait_for_program_signal(void);
+/// Sends SIGUSR2 to this process.
+void clinux_demand_upgrade(void);
+
+// MARK: A socket by process ID
+
+/// Listens on the abstract socket NAME; nobody else can have it as long as it is open.
+int clinux_listen_abstract(const char *name, int backlog);
+/// Connects to the abstract socket NAME.
+int clinux_connect_abstract(const char *name);
+/// Who is at the other end of a connected socket.
+struct clinux_peer {
+  int process;
+  unsigned user;
+};
+int clinux_peer_of(int socket, struct clinux_peer *peer);
+/// The user whose rights the process has.
+unsigned clinux_effective_user(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,364 @@
+#define _GNU_SOURCE
+#include "CLinuxUpgrade.h"
+
+#include "CLinuxProgram.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+// MARK: Interruption
+
+static void do_nothing(int number) { (void)number; }
+
+static void install_interruption(void) {
+  struct sigaction action = {.sa_handler = do_nothing};
+  sigemptyset(&action.sa_mask);
+  // SIGURG: nothing here uses out-of-band data, and a process without the handler ignores it. No SA_RESTART.
+  sigaction(SIGURG, &action, NULL);
+}
+
+int clinux_allow_interruption(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, install_interruption);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGURG);
+  pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+  return gettid();
+}
+
+int clinux_interrupt_thread(int thread) {
+  return syscall(SYS_tgkill, getpid(), thread, SIGURG) < 0 ? -errno : 0;
+}
+
+// MARK: Descriptors
+
+int clinux_keep_on_exec(int descriptor, int keep) {
+  return fcntl(descriptor, F_SETFD, keep ? 0 : FD_CLOEXEC) < 0 ? -errno : 0;
+}
+
+int clinux_file_key_of(int descriptor, struct clinux_file_key *key) {
+  struct stat info;
+  if (fstat(descriptor, &info) < 0) return -errno;
+  const int flags = fcntl(descriptor, F_GETFL);
+  if (flags < 0) return -errno;
+  *key = (struct clinux_file_key){info.st_dev, info.st_ino, flags & O_ACCMODE};
+  return 0;
+}
+
+int clinux_seal_all(int descriptor) {
+  const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
+  return fcntl(descriptor, F_ADD_SEALS, seals) < 0 ? -errno : 0;
+}
+
+// MARK: Programs
+
+int clinux_program_path(char *path, size_t size) {
+  const ssize_t length = readlink("/proc/self/exe", path, size);
+  if (length < 0) return -errno;
+  if ((size_t)length >= size) return -ENAMETOOLONG;
+  path[length] = 0;
+  return (int)length;
+}
+
+int clinux_open_own_program(void) {
+  const int image = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+  return image < 0 ? -errno : image;
+}
+
+int clinux_can_execute(const char *path) {
+  struct stat info;
+  if (stat(path, &info) < 0) return -errno;
+  if (!S_ISREG(info.st_mode)) return -EACCES;
+  return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 ? -errno : 0;
+}
+
+static char **own_arguments(void) {
+  const int count = clinux_argument_count();
+  char **arguments = calloc((size_t)count + 1, sizeof *arguments);
+  if (arguments == NULL) return NULL;
+  for (int i = 0; i < count; i++) arguments[i] = (char *)clinux_argument(i);
+  return arguments;
+}
+
+/// The environment with another value of the variable.
+static char **environment_with(const char *upgrade) {
+  static const char name[] = CLINUX_UPGRADE_VARIABLE "=";
+  size_t count = 0;
+  while (environ[count] != NULL) count++;
+  char **result = calloc(count + 2, sizeof *result);
+  char *variable = malloc(sizeof name + strlen(upgrade));
+  if (result == NULL || variable == NULL) {
+    free(result);
+    free(variable);
+    return NULL;
+  }
+  strcpy(variable, name);
+  strcat(variable, upgrade);
+  size_t kept = 0;
+  for (size_t i = 0; i < count; i++)
+    if (strncmp(environ[i], name, sizeof name - 1) != 0) result[kept++] = environ[i];
+  result[kept] = variable;
+  return result;
+}
+
+static void free_environment(char **environment) {
+  if (environment == NULL) return;
+  size_t last = 0;
+  while (environment[last + 1] != NULL) last++;
+  free(environment[last]);
+  free(environment);
+}
+
+int clinux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC) < 0 ? -errno : 0; }
+
+int clinux_start_trial(const char *path, const char *upgrade, int inherited, int output) {
+  char **arguments = own_arguments();
+  char **environment = environment_with(upgrade);
+  if (arguments == NULL || environment == NULL) {
+    free(arguments);
+    free_environment(environment);
+    return -ENOMEM;
+  }
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawnattr_init(&attributes);
+  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_adddup2(&actions, output, 1);
+  posix_spawn_file_actions_adddup2(&actions, output, 2);
+  // A duplicate of itself: it stays open in the child only.
+  posix_spawn_file_actions_adddup2(&actions, inherited, inherited);
+  sigset_t none, all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &all);
+  // A group of its own: what the child starts is ended with it.
+  posix_spawnattr_setpgroup(&attributes, 0);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                            POSIX_SPAWN_SETPGROUP);
+  pid_t child = 0;
+  const int code = posix_spawn(&child, path, &actions, &attributes, arguments, environment);
+  posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
+  free(arguments);
+  free_environment(environment);
+  return code == 0 ? child : -code;
+}
+
+int clinux_child_ended(int child, int *status) {
+  const pid_t ended = waitpid(child, status, WNOHANG);
+  if (ended < 0) return errno == EINTR ? 0 : -errno;
+  return ended == child;
+}
+
+void clinux_kill_child(int child) {
+  kill(-child, SIGKILL);
+  kill(child, SIGKILL);
+  int status;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+}
+
+int clinux_exit_code(int status) {
+  return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+int clinux_execute(const char *path, const char *upgrade) {
+  char **arguments = own_arguments();
+  char **environment = environment_with(upgrade);
+  if (arguments == NULL || environment == NULL) {
+    free(arguments);
+    free_environment(environment);
+    return -ENOMEM;
+  }
+  execve(path, arguments, environment);
+  const int code = errno;
+  free(arguments);
+  free_environment(environment);
+  return -code;
+}
+
+// MARK: The way back
+
+static const int crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGALRM};
+enum { CRASHES = sizeof crashes / sizeof *crashes };
+
+/// Everything that the handler needs, made in advance.
+static struct {
+  volatile sig_atomic_t is_armed;
+  int image;
+  char **arguments;
+  char **environment;
+  /// Where the name of the reason goes, with room for it.
+  char *reason;
+} fallback;
+
+enum { REASON_SIZE = 48 };
+
+static void unblock_crashes(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int i = 0; i < CRASHES; i++) sigaddset(&set, crashes[i]);
+  sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
+/// Only async-signal-safe calls from here on.
+void clinux_fall_back(const char *reason) {
+  if (!fallback.is_armed) return;
+  fallback.is_armed = 0;
+  alarm(0);
+  if (fallback.reason != NULL) {
+    int i = 0;
+    while (i < REASON_SIZE && reason[i] != 0) {
+      fallback.reason[i] = reason[i];
+      i++;
+    }
+    fallback.reason[i] = 0;
+  }
+  unblock_crashes();
+  syscall(SYS_execveat, fallback.image, "", fallback.arguments, fallback.environment, AT_EMPTY_PATH);
+}
+
+static const char *crash_name(int number) {
+  switch (number) {
+    case SIGSEGV: return "SIGSEGV";
+    case SIGBUS: return "SIGBUS";
+    case SIGILL: return "SIGILL";
+    case SIGFPE: return "SIGFPE";
+    case SIGTRAP: return "SIGTRAP";
+    case SIGABRT: return "SIGABRT";
+    default: return "timeout";
+  }
+}
+
+static void handle_crash(int number) {
+  clinux_fall_back(crash_name(number));
+  signal(number, SIG_DFL);
+  if (number != SIGALRM) raise(number);
+}
+
+void clinux_arm_fallback(int image, const char *upgrade, unsigned seconds) {
+  const size_t size = strlen(upgrade) + REASON_SIZE + 1;
+  char *value = calloc(size, 1);
+  if (value == NULL) return;
+  const char *place = strstr(upgrade, "%s");
+  const size_t prefix = place == NULL ? strlen(upgrade) : (size_t)(place - upgrade);
+  memcpy(value, upgrade, prefix);
+  fallback.image = image;
+  fallback.arguments = own_arguments();
+  // The copy has room behind the prefix for the reason.
+  memset(value + prefix, ' ', place == NULL ? 0 : REASON_SIZE);
+  fallback.environment = environment_with(value);
+  free(value);
+  if (fallback.arguments == NULL || fallback.environment == NULL) return;
+  size_t last = 0;
+  while (fallback.environment[last + 1] != NULL) last++;
+  fallback.reason = place == NULL ? NULL
+                                  : fallback.environment[last] +
+                                        sizeof CLINUX_UPGRADE_VARIABLE + prefix;
+  fallback.is_armed = 1;
+  struct sigaction action = {.sa_handler = handle_crash, .sa_flags = SA_ONSTACK};
+  sigemptyset(&action.sa_mask);
+  for (int i = 0; i < CRASHES; i++) sigaction(crashes[i], &action, NULL);
+  unblock_crashes();
+  alarm(seconds);
+}
+
+void clinux_disarm_fallback(void) {
+  if (!fallback.is_armed) return;
+  fallback.is_armed = 0;
+  alarm(0);
+  for (int i = 0; i < CRASHES; i++) {
+    struct sigaction present;
+    sigaction(crashes[i], NULL, &present);
+    // The guard of guest memory may be in front of it by now, and passes on to a handler that does nothing more.
+    if (!(present.sa_flags & SA_SIGINFO) && present.sa_handler == handle_crash)
+      signal(crashes[i], SIG_DFL);
+  }
+}
+
+static sigset_t program_signals(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGUSR2);
+  return set;
+}
+
+void clinux_block_program_signals(void) {
+  const sigset_t set = program_signals();
+  pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+int clinux_wait_for_program_signal(void) {
+  const sigset_t set = program_signals();
+  int number;
+  do {
+    number = sigwaitinfo(&set, NULL);
+  } while (number < 0 && errno == EINTR);
+  if (number < 0) return -errno;
+  return number == SIGUSR2 ? 1 : 0;
+}
+
+void clinux_demand_upgrade(void) { kill(getpid(), SIGUSR2); }
+
+// MARK: A socket by process ID
+
+static int abstract_address(const char *name, struct sockaddr_un *address, socklen_t *size) {
+  const size_t length = strlen(name);
+  if (length + 1 > sizeof address->sun_path) return -ENAMETOOLONG;
+  memset(address, 0, sizeof *address);
+  address->sun_family = AF_UNIX;
+  memcpy(address->sun_path + 1, name, length);
+  *size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length);
+  return 0;
+}
+
+static int abstract_socket(const char *name, int backlog) {
+  struct sockaddr_un address;
+  socklen_t size;
+  const int refused = abstract_address(name, &address, &size);
+  if (refused < 0) return refused;
+  const int number = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (number < 0) return -errno;
+  const int result = backlog > 0 ? bind(number, (struct sockaddr *)&address, size)
+                                 : connect(number, (struct sockaddr *)&address, size);
+  if (result < 0 || (backlog > 0 && listen(number, backlog) < 0)) {
+    const int code = errno;
+    close(number);
+    return -code;
+  }
+  return number;
+}
+
+int clinux_listen_abstract(const char *name, int backlog) { return abstract_socket(name, backlog); }
+
+int clinux_connect_abstract(const char *name) { return abstract_socket(name, 0); }
+
+int clinux_peer_of(int socket, struct clinux_peer *peer) {
+  struct ucred credentials;
+  socklen_t size = sizeof credentials;
+  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) return -errno;
+  *peer = (struct clinux_peer){credentials.pid, credentials.uid};
+  return 0;
+}
+
+unsigned clinux_effective_user(void) { return geteuid(); }

@@ -1,0 +1,92 @@
+internal import CLinux
+internal import Foundation
+internal import Glibc
+internal import LinuxPrimitives
+internal import SystemPackage
+
+/// The caller's side of the control socket of a process that serves devices.
+package struct ControlClient: ~Copyable {
+  /// The process.
+  package let process: Int32
+  private let descriptor: OwnedDescriptor
+
+  /// Connects to a process.
+  ///
+  /// - Throws: ``CommandError`` if it has no control socket, or another process has its name.
+  package init(process: Int32) throws {
+    descriptor = try Self.connect(process)
+    self.process = process
+  }
+
+  private static func connect(_ process: Int32) throws -> OwnedDescriptor {
+    // Sound: the string is lent for the call.
+    let number = unsafe clinux_connect_abstract(ControlSocket.name(of: process))
+    guard number >= 0 else {
+      throw CommandError(
+        "process \(process) cannot be asked (\(Errno(rawValue: -number))). Is it one that serves devices, in a version with upgrades, and not in another network namespace? `kill -USR2 \(process)` replaces its program too, but does not say what has become of it."
+      )
+    }
+    let descriptor = OwnedDescriptor(adopting: number)
+    var peer = clinux_peer()
+    // Sound: the structure is lent for the call.
+    guard unsafe clinux_peer_of(number, &peer) == 0, peer.process == process else {
+      throw CommandError(
+        "the control socket of process \(process) belongs to process \(peer.process)")
+    }
+    return descriptor
+  }
+
+  /// Sends a request and waits for the answer.
+  ///
+  /// - Throws: ``CommandError`` with the failure that the process has answered, or if it does not answer in time.
+  package func call(_ request: ControlRequest, for patience: Duration) throws
+    -> ControlAnswer.Result
+  {
+    let caller = ControlCaller(try descriptor.duplicate())
+    caller.send(request)
+    guard let line = caller.receiveLine(atMost: 1 << 20, for: patience) else {
+      throw CommandError("process \(process) has not answered within \(patience)")
+    }
+    guard let answer = try? JSONDecoder().decode(ControlAnswer.self, from: Data(line)) else {
+      throw CommandError("process \(process) answers something that is not known here")
+    }
+    if let failure = answer.error { throw CommandError(failure.message) }
+    return answer.result ?? .init()
+  }
+
+  /// The processes of this machine that have a control socket.
+  package static func processes() -> [Int32] {
+    guard let text = try? String(contentsOfFile: "/proc/net/unix", encoding: .utf8) else {
+      return []
+    }
+    let prefix = "@" + ControlSocket.name(of: 0).dropLast()
+    let names = text.split(separator: "\n").compactMap { $0.split(separator: " ").last }
+    let numbers = names.filter { $0.hasPrefix(prefix) }.compactMap {
+      Int32($0.dropFirst(prefix.count))
+    }
+    return Set(numbers).sorted()
+  }
+
+  /// The process that serves the device on a socket; nil if no process says so.
+  package static func process(serving socket: String) -> Int32? {
+    guard let wanted = identity(of: socket) else { return nil }
+    return processes().first { process in
+      guard let client = try? ControlClient(process: process),
+        let devices = try? client.call(ControlRequest("devices"), for: .seconds(3)).devices
+      else { return false }
+      return devices.contains { identity(of: $0) == wanted }
+    }
+  }
+
+  private struct Identity: Equatable {
+    let device: UInt64
+    let inode: UInt64
+  }
+
+  private static func identity(of path: String) -> Identity? {
+    var info = stat()
+    // Sound: string and structure are lent for the call.
+    guard unsafe stat(path, &info) == 0 else { return nil }
+    return Identity(device: UInt64(info.st_dev), inode: UInt64(info.st_ino))
+  }
+}

@@ -1,0 +1,91 @@
+internal import CLinux
+internal import Glibc
+internal import LinuxPrimitives
+internal import Logging
+internal import Synchronization
+internal import VFIOUserServer
+
+/// The new program's side of an upgrade: what the program before it has left.
+enum Successor {
+  /// How long the new program may take before the old one is executed again, in seconds.
+  static let patience: UInt32 = 10
+
+  private static let count = Atomic(0)
+  nonisolated(unsafe) private static var variable: UpgradeVariable?
+
+  /// The number of upgrades of this process.
+  static var upgradeCount: Int { count.load(ordering: .relaxed) }
+
+  /// Looks whether there is a predecessor; from now on a crash leads back to it.
+  ///
+  /// Call it first of all.
+  static func prepare() {
+    unsafe variable = UpgradeVariable.take()
+    guard case .takeOver(let file, let image)? = task else { return }
+    let back = UpgradeVariable.goBack(file: file, reason: UpgradeVariable.anyReason)
+    // Sound: the string is lent for the call.
+    unsafe clinux_arm_fallback(image, back.text, patience)
+  }
+
+  /// What the process has to do; nil for an ordinary start.
+  static var task: UpgradeVariable? { unsafe variable }
+
+  /// Says why the program fails and executes the one before it, if it has not served anything yet.
+  ///
+  /// Returns otherwise.
+  static func fallBack(_ error: any Error) {
+    guard case .takeOver? = task else { return }
+    note("\(error)")
+    clinux_terminal_pause()
+    // Sound: the string is lent for the call.
+    unsafe clinux_fall_back("its own error, see above")
+  }
+
+  /// Reads what was left.
+  static func read(_ file: Int32) throws -> (UpgradeRecord, [UpgradeServer]) {
+    let descriptor = OwnedDescriptor(adopting: file)
+    let copy = try descriptor.duplicate()
+    // The file stays open: the program before this one may need it again.
+    _ = descriptor.release()
+    return try HandoverStream.read(copy, as: UpgradeRecord.self, servers: UpgradeServer.self)
+  }
+
+  /// The trial: checks what was left against the devices of this program, and ends the process.
+  static func tryOut(_ devices: [DeviceToServe], _ file: Int32) throws -> Never {
+    let (_, servers) = try read(file)
+    for one in servers {
+      guard let device = devices.first(where: { $0.command.socket.name == one.name }) else {
+        throw CommandError("the device on \(one.name) is not among those that this program serves")
+      }
+      guard let type = device.command.deviceType else { continue }
+      do {
+        try DeviceServer.check(one.saved, for: type)
+      } catch {
+        throw CommandError("\(one.name): \(error)")
+      }
+    }
+    try say("\(Trial.yes) \(Program.libraryVersion)")
+    exit(EXIT_SUCCESS)
+  }
+
+  /// Nothing can fail any more: the descriptors of the program before this one are closed, of which this one has
+  /// duplicates.
+  static func commit(_ record: UpgradeRecord, _ servers: [UpgradeServer]) {
+    clinux_disarm_fallback()
+    count.store(record.count + 1, ordering: .relaxed)
+    for number in (try? record.descriptors(with: servers)) ?? [] {
+      _ = clinux_close(number)
+    }
+    for name in KeptDescriptor.closeUntaken() {
+      note("the new program does not use what the one before it has left: \(name)")
+    }
+    switch task {
+    case .takeOver(let file, let image)?:
+      _ = clinux_close(file)
+      _ = clinux_close(image)
+    case .goBack(let file, _)?: _ = clinux_close(file)
+    default: break
+    }
+    unsafe variable = nil
+  }
+}

@@ -1,0 +1,89 @@
+internal import CLinux
+internal import LinuxPrimitives
+internal import Logging
+internal import VFIOUserServer
+
+/// What this process takes over from the program before it.
+///
+/// Everything works on duplicates of the inherited descriptors, so that the program before this one finds all of them if
+/// this one fails.
+final class TakeOver {
+  private let record: UpgradeRecord
+  private let servers: [UpgradeServer]
+  /// Why the new version has failed, if this is the old one again.
+  private let failure: String?
+  /// Let the devices go on.
+  private var proceedings: [@Sendable () throws -> Void] = []
+  let control: ControlSocket?
+  private let caller: ControlCaller?
+
+  /// How long the devices may take to come to rest.
+  static let patience: Duration = .seconds(5)
+
+  /// Reads what was left, and makes it available to devices that are opened.
+  init() throws {
+    let file: Int32
+    switch Successor.task {
+    case .takeOver(let number, _)?: (file, failure) = (number, nil)
+    case .goBack(let number, let reason)?: (file, failure) = (number, reason)
+    default: throw CommandError("there is nothing to take over")
+    }
+    (record, servers) = try Successor.read(file)
+    KeptDescriptor.inherit(
+      try record.kept.map { KeptDescriptor.Entry(name: $0.name, number: try duplicate($0.number)) })
+    control =
+      try record.control < 0
+      ? nil : ControlSocket(OwnedDescriptor(adopting: duplicate(record.control)))
+    caller =
+      try record.caller < 0
+      ? nil : ControlCaller(OwnedDescriptor(adopting: duplicate(record.caller)))
+  }
+
+  /// The server that was left under a name; nil if there was none.
+  func server(_ name: String) -> SavedServer? { servers.first { $0.name == name }?.saved }
+
+  /// Takes over a device and its client.
+  ///
+  /// - Returns: the listening socket.
+  func take(_ server: DeviceServer, _ saved: SavedServer) throws -> ListeningSocket {
+    let (listener, proceed) = try server.takeOver(
+      try saved.duplicated(), before: .after(Self.patience))
+    proceedings.append(proceed)
+    return listener
+  }
+
+  /// Nothing may fail any more.
+  func commit() { Successor.commit(record, servers) }
+
+  /// The devices go on.
+  func proceed() throws { for one in proceedings { try one() } }
+
+  /// Says what has happened, in the log and to whoever has asked.
+  func finish(_ logger: Logger) throws {
+    let pause = Double(Deadline.now - record.began) / 1e6
+    if let failure {
+      let message = "the new program has failed (\(failure)); the old one goes on"
+      logger.error("\(message)", metadata: ["pause": "\(Self.text(pause))"])
+      caller?.send(ControlAnswer.failure(message))
+    } else {
+      logger.notice(
+        "the program was replaced",
+        metadata: [
+          "from": "\(record.version)", "to": "\(Program.libraryVersion)",
+          "pause": "\(Self.text(pause))",
+        ])
+      let result = UpgradeResult(
+        from: record.version, to: Program.libraryVersion, pauseMilliseconds: pause,
+        devices: servers.count, count: record.count + 1)
+      caller?.send(ControlAnswer(result: .init(upgrade: result)))
+    }
+  }
+
+  private static func text(_ milliseconds: Double) -> String {
+    "\((milliseconds * 10).rounded() / 10) ms"
+  }
+}
+
+private func duplicate(_ number: Int32) throws(SystemCallError) -> Int32 {
+  try checked("fcntl(F_DUPFD_CLOEXEC)", clinux_duplicate(number))
+}

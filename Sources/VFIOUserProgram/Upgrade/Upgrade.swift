@@ -1,0 +1,136 @@
+internal import CLinux
+internal import Glibc
+internal import LinuxPrimitives
+internal import Logging
+internal import SystemPackage
+internal import VFIOUserServer
+
+/// Replaces the program of this process by a new version, while clients stay connected.
+///
+/// 1. All devices are halted for a moment and written down, and the new program is tried with that in a child process.
+/// 2. All devices are halted again and written down, and the new program is executed in this process.
+///
+/// Whatever fails before the second step is complete: the devices go on as if nothing had been.
+struct Upgrade {
+  /// How long devices may take to come to rest.
+  static let patience: Duration = .seconds(2)
+
+  let servers: [ServedServer]
+  let control: ControlSocket?
+  let logger: Logger
+
+  /// Replaces the program.
+  ///
+  /// - Parameters:
+  ///   - path: the new program; nil for the file that has the path of this one.
+  ///   - caller: the connection that gets the answer; -1 if there is none.
+  /// - Throws: why the old program goes on. It does not return otherwise.
+  func run(_ path: String?, caller: Int32) throws {
+    guard let path = path ?? OwnProgram.path else {
+      throw CommandError("the path of the running program is not known: /proc is needed")
+    }
+    // Sound: the string is lent for the call.
+    let refusal = unsafe clinux_can_execute(path)
+    guard refusal == 0 else {
+      throw CommandError("\(path) cannot be executed: \(Errno(rawValue: -refusal))")
+    }
+    let image = try OwnProgram.open()
+    try tryOut(path)
+    try execute(path, image, caller)
+  }
+
+  private func tryOut(_ path: String) throws {
+    let halted = try HaltedServers(servers)
+    let written = try halted.halting { try write($0, caller: -1) }
+    try Trial(path: path).run(written.file)
+  }
+
+  private func execute(
+    _ path: String, _ image: borrowing OwnedDescriptor, _ caller: Int32
+  ) throws {
+    let halted = try HaltedServers(servers)
+    let imageNumber = image.number
+    try halted.halting { servers in
+      let written = try write(servers, caller: caller)
+      let file = written.file.number
+      let all = written.descriptors + [file, imageNumber]
+      let variable = UpgradeVariable.takeOver(file: file, image: imageNumber)
+      let failure = Self.replace(by: path, variable, keeping: all)
+      // Until here it is open.
+      _ = consume written
+      throw failure
+    }
+  }
+
+  /// - Returns: why that was not possible.
+  private static func replace(
+    by path: String, _ variable: UpgradeVariable, keeping descriptors: [Int32]
+  ) -> CommandError {
+    LogQueue.standardError.flush()
+    clinux_terminal_pause()
+    for number in descriptors { _ = clinux_keep_on_exec(number, 1) }
+    // Sound: the strings are lent for the call.
+    let failure = unsafe clinux_execute(path, variable.text)
+    for number in descriptors { _ = clinux_keep_on_exec(number, 0) }
+    clinux_terminal_resume()
+    return CommandError("\(path) cannot be executed: \(Errno(rawValue: -failure))")
+  }
+
+  /// What is handed over.
+  private struct Written: ~Copyable {
+    /// The memory file.
+    let file: OwnedDescriptor
+    /// All descriptors that have to stay open.
+    let descriptors: [Int32]
+  }
+
+  /// Writes down halted devices.
+  private func write(_ servers: [UpgradeServer], caller: Int32) throws -> Written {
+    let record = UpgradeRecord(
+      version: Program.libraryVersion, began: Deadline.now, count: Successor.upgradeCount,
+      kept: KeptDescriptor.announced, control: control?.number ?? -1, caller: caller)
+    return Written(
+      file: try HandoverStream.write(record, servers),
+      descriptors: try record.descriptors(with: servers))
+  }
+}
+
+/// The halt of all devices of the process.
+private struct HaltedServers {
+  private let devices: [(name: String, handover: ServerHandover)]
+
+  init(_ servers: [ServedServer]) throws {
+    devices = try servers.map { one in
+      try explaining(one.name) {
+        (one.socketName, try ServerHandover(one.server, one.listener))
+      }
+    }
+  }
+
+  /// Halts all devices, runs `body` with what they are, and lets them go on.
+  func halting<Result: ~Copyable>(_ body: ([UpgradeServer]) throws -> Result) throws -> Result {
+    let deadline = Deadline.after(Upgrade.patience)
+    defer { each { $0.end() } }
+    each { $0.begin() }
+    try eachExplaining { try $0.waitUntilResting(before: deadline) }
+    each { $0.suspend() }
+    try eachExplaining { try $0.waitUntilSuspended(before: deadline) }
+    var servers: [UpgradeServer] = []
+    for (name, handover) in devices {
+      try explaining(name) {
+        servers.append(UpgradeServer(name: name, saved: try handover.record(before: deadline)))
+      }
+    }
+    return try body(servers)
+  }
+
+  private func each(_ body: (ServerHandover) -> Void) { for one in devices { body(one.handover) } }
+
+  private func eachExplaining(_ body: (ServerHandover) throws -> Void) throws {
+    for (name, handover) in devices { try explaining(name) { try body(handover) } }
+  }
+}
+
+private func explaining<Result>(_ name: String, _ body: () throws -> Result) throws -> Result {
+  do { return try body() } catch { throw CommandError("\(name): \(error)") }
+}

@@ -1,0 +1,32 @@
+internal import LinuxPrimitives
+internal import VFIOUserServer
+
+/// What a program leaves to its new version, beside its servers.
+struct UpgradeRecord: Codable, Sendable {
+  /// The version of the program that ends here.
+  var version: String
+  /// When it stopped to serve, in nanoseconds of the monotonic clock.
+  var began: UInt64
+  /// The number of upgrades of this process before this one.
+  var count: Int
+  /// Descriptors that the devices have announced.
+  var kept: [KeptDescriptor.Entry]
+  /// The listening control socket; -1 if there is none.
+  var control: Int32
+  /// The connection of whoever has asked for the upgrade; -1 if a signal did.
+  var caller: Int32
+}
+
+/// A server under the name of its device.
+struct UpgradeServer: Codable, Sendable {
+  var name: String
+  var saved: SavedServer
+}
+
+extension UpgradeRecord {
+  /// The numbers of all descriptors that must stay open.
+  func descriptors(with servers: [UpgradeServer]) throws -> [Int32] {
+    try kept.map(\.number) + [control, caller].filter { $0 >= 0 }
+      + servers.flatMap { try $0.saved.descriptors }
+  }
+}
