@@ -68,9 +68,8 @@ struct UpgradeCommand: ParsableCommand {
   }
 
   private static func text(_ result: UpgradeResult, _ process: Int32) -> String {
-    let pause = (result.pauseMilliseconds * 10).rounded() / 10
     let devices = result.devices == 1 ? "1 device" : "\(result.devices) devices"
     return
-      "process \(process): \(result.from) was replaced by \(result.to); \(devices) paused for \(pause) ms"
+      "process \(process): \(result.from) was replaced by \(result.to); \(devices) paused for \(result.pause)"
   }
 }

@@ -56,6 +56,21 @@ int clinux_exit_code(int status);
 /// on failure.
 int clinux_execute(const char *path, const char *upgrade);
 
+/// A process that has the memory of this one until the program is replaced, so that execve need not wait for the end of
+/// that memory.
+struct clinux_memory_holder {
+  /// Its process ID; 0 if there is none.
+  int process;
+  int end;
+  void *stack;
+};
+/// Starts such a process. Without it, execve takes longer. It ends when the program is replaced.
+int clinux_hold_memory(struct clinux_memory_holder *holder);
+/// Ends it when the program was not replaced.
+void clinux_end_holder(const struct clinux_memory_holder *holder);
+/// Waits for its end, in the program that follows. A process ID of 0 is nobody's.
+void clinux_await_holder(int process);
+
 // MARK: The way back
 
 /// From now on a crash of this process, or the end of `seconds`, executes the program in `image` with `upgrade` as the

@@ -56,6 +56,8 @@ private final class ServingProcess: Sendable {
   private let hangups: [@Sendable () -> Void]
   private let logger: Logger
   private let control: ControlSocket?
+  /// The process that has kept the memory of the program before this one; 0 if there is none.
+  private let holder: Int32
   private let ending = Monitor<Ending?>(nil)
   /// Who has asked for the next upgrade, and for which program.
   private let request = Monitor<(program: String?, caller: ControlCaller)?>(nil)
@@ -64,6 +66,7 @@ private final class ServingProcess: Sendable {
     servers = start.devices.map(\.served)
     hangups = start.devices.compactMap(\.running.hangup)
     self.logger = logger
+    holder = start.tookOver?.holder ?? 0
     control = start.tookOver?.control ?? (start.tookOver == nil ? ControlSocket.open(logger) : nil)
     try startThreads()
     start.tookOver?.commit()
@@ -89,6 +92,7 @@ private final class ServingProcess: Sendable {
   /// Upgrades and ends the process: one thread for both, so that a signal to end which arrives while the program is
   /// replaced waits for the new one.
   private func waitForSignals() {
+    clinux_await_holder(holder)
     while clinux_wait_for_program_signal() == 1 { upgrade() }
     ending.update { $0 = $0 ?? .asked }
   }

@@ -117,19 +117,6 @@ package struct ControlAnswer: Codable, Sendable {
   }
 }
 
-/// What an upgrade was.
-package struct UpgradeResult: Codable, Sendable {
-  /// The versions before and after.
-  package var from: String
-  package var to: String
-  /// From the moment at which the devices were halted until they went on, in milliseconds.
-  package var pauseMilliseconds: Double
-  /// Number of devices that were handed over.
-  package var devices: Int
-  /// Number of upgrades of the process, this one included.
-  package var count: Int
-}
-
 /// Who has connected to the control socket.
 final class ControlCaller: Sendable {
   private let descriptor: OwnedDescriptor

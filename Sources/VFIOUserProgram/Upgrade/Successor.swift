@@ -10,6 +10,10 @@ enum Successor {
   /// How long the new program may take before the old one is executed again, in seconds.
   static let patience: UInt32 = 10
 
+  /// When this program started, in nanoseconds of the monotonic clock.
+  static var began: UInt64 { start.load(ordering: .relaxed) }
+
+  private static let start = Atomic<UInt64>(0)
   private static let count = Atomic(0)
   nonisolated(unsafe) private static var variable: UpgradeVariable?
 
@@ -20,6 +24,7 @@ enum Successor {
   ///
   /// Call it first of all.
   static func prepare() {
+    start.store(Deadline.now, ordering: .relaxed)
     unsafe variable = UpgradeVariable.take()
     guard case .takeOver(let file, let image)? = task else { return }
     let back = UpgradeVariable.goBack(file: file, reason: UpgradeVariable.anyReason)

@@ -58,29 +58,26 @@ final class TakeOver {
   /// The devices go on.
   func proceed() throws { for one in proceedings { try one() } }
 
+  /// The process that has kept the memory of the program before this one; 0 if there is none.
+  var holder: Int32 { record.holder }
+
   /// Says what has happened, in the log and to whoever has asked.
   func finish(_ logger: Logger) throws {
-    let pause = Double(Deadline.now - record.began) / 1e6
+    let pause = UpgradePause(
+      began: record.began, written: record.written, started: Successor.began, done: Deadline.now)
     if let failure {
       let message = "the new program has failed (\(failure)); the old one goes on"
-      logger.error("\(message)", metadata: ["pause": "\(Self.text(pause))"])
+      logger.error("\(message)", metadata: ["pause": "\(pause)"])
       caller?.send(ControlAnswer.failure(message))
-    } else {
-      logger.notice(
-        "the program was replaced",
-        metadata: [
-          "from": "\(record.version)", "to": "\(Program.libraryVersion)",
-          "pause": "\(Self.text(pause))",
-        ])
-      let result = UpgradeResult(
-        from: record.version, to: Program.libraryVersion, pauseMilliseconds: pause,
-        devices: servers.count, count: record.count + 1)
-      caller?.send(ControlAnswer(result: .init(upgrade: result)))
+      return
     }
-  }
-
-  private static func text(_ milliseconds: Double) -> String {
-    "\((milliseconds * 10).rounded() / 10) ms"
+    let result = UpgradeResult(
+      from: record.version, to: Program.libraryVersion, pause: pause, devices: servers.count,
+      count: record.count + 1)
+    logger.notice(
+      "the program was replaced",
+      metadata: ["from": "\(result.from)", "to": "\(result.to)", "pause": "\(pause)"])
+    caller?.send(ControlAnswer(result: .init(upgrade: result)))
   }
 }
 

@@ -41,7 +41,7 @@ struct Upgrade {
 
   private func tryOut(_ path: String) throws {
     let halted = try HaltedServers(servers)
-    let written = try halted.halting { try write($0, caller: -1) }
+    let written = try halted.halting { try write($0, since: $1, holder: 0, caller: -1) }
     try Trial(path: path).run(written.file)
   }
 
@@ -50,14 +50,16 @@ struct Upgrade {
   ) throws {
     let halted = try HaltedServers(servers)
     let imageNumber = image.number
-    try halted.halting { servers in
-      let written = try write(servers, caller: caller)
+    try halted.halting { servers, began in
+      let holder = MemoryHolder()
+      let written = try write(servers, since: began, holder: holder.process, caller: caller)
       let file = written.file.number
       let all = written.descriptors + [file, imageNumber]
       let variable = UpgradeVariable.takeOver(file: file, image: imageNumber)
       let failure = Self.replace(by: path, variable, keeping: all)
-      // Until here it is open.
+      // Until here they last.
       _ = consume written
+      _ = consume holder
       throw failure
     }
   }
@@ -84,14 +86,37 @@ struct Upgrade {
     let descriptors: [Int32]
   }
 
-  /// Writes down halted devices.
-  private func write(_ servers: [UpgradeServer], caller: Int32) throws -> Written {
+  /// Writes down devices that were halted at `began`.
+  private func write(
+    _ servers: [UpgradeServer], since began: UInt64, holder: Int32, caller: Int32
+  ) throws -> Written {
     let record = UpgradeRecord(
-      version: Program.libraryVersion, began: Deadline.now, count: Successor.upgradeCount,
-      kept: KeptDescriptor.announced, control: control?.number ?? -1, caller: caller)
+      version: Program.libraryVersion, began: began, written: Deadline.now,
+      count: Successor.upgradeCount, holder: holder, kept: KeptDescriptor.announced,
+      control: control?.number ?? -1, caller: caller)
     return Written(
       file: try HandoverStream.write(record, servers),
       descriptors: try record.descriptors(with: servers))
+  }
+}
+
+/// A process that has the memory of this one until the program is replaced; see `clinux_hold_memory`.
+///
+/// Its memory is the kernel's affair alone: nothing here uses the pointer in it.
+@safe private struct MemoryHolder: ~Copyable {
+  private var holder = unsafe clinux_memory_holder()
+
+  /// 0 if there is none: then the pause is longer.
+  var process: Int32 { unsafe holder.process }
+
+  init() {
+    // Sound: the structure is lent for the call.
+    _ = unsafe clinux_hold_memory(&holder)
+  }
+
+  deinit {
+    // Sound: the structure is what `clinux_hold_memory` has left, and is used no more.
+    unsafe withUnsafePointer(to: holder) { unsafe clinux_end_holder($0) }
   }
 }
 
@@ -107,8 +132,11 @@ private struct HaltedServers {
     }
   }
 
-  /// Halts all devices, runs `body` with what they are, and lets them go on.
-  func halting<Result: ~Copyable>(_ body: ([UpgradeServer]) throws -> Result) throws -> Result {
+  /// Halts all devices, runs `body` with what they are and when they were halted, and lets them go on.
+  func halting<Result: ~Copyable>(
+    _ body: ([UpgradeServer], _ began: UInt64) throws -> Result
+  ) throws -> Result {
+    let began = Deadline.now
     let deadline = Deadline.after(Upgrade.patience)
     defer { each { $0.end() } }
     each { $0.begin() }
@@ -121,7 +149,7 @@ private struct HaltedServers {
         servers.append(UpgradeServer(name: name, saved: try handover.record(before: deadline)))
       }
     }
-    return try body(servers)
+    return try body(servers, began)
   }
 
   private func each(_ body: (ServerHandover) -> Void) { for one in devices { body(one.handover) } }

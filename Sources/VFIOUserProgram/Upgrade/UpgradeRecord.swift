@@ -7,8 +7,12 @@ struct UpgradeRecord: Codable, Sendable {
   var version: String
   /// When it stopped to serve, in nanoseconds of the monotonic clock.
   var began: UInt64
+  /// When the devices were written down.
+  var written: UInt64
   /// The number of upgrades of this process before this one.
   var count: Int
+  /// The process that keeps the memory of the program; 0 if there is none.
+  var holder: Int32
   /// Descriptors that the devices have announced.
   var kept: [KeptDescriptor.Entry]
   /// The listening control socket; -1 if there is none.

@@ -34,6 +34,8 @@ package final class ChildProcess {
 
   package var isRunning: Bool { process.isRunning }
 
+  package var processID: Int32 { process.processIdentifier }
+
   package func send(_ signal: Int32) { _ = Glibc.kill(process.processIdentifier, signal) }
 
   /// Ends the program without asking it.
