@@ -192,6 +192,12 @@ let package = Package(
         "VFIOUserProtocol", "CLinux", logging, arguments,
       ]),
     tests(
+      "UpgradeTests",
+      [
+        "vfio-user", "ProgramUnderTest", "VFIOUserProgram", "VFIOUserClient", "VFIOUserTransport",
+        "VFIOUserProtocol", "LinuxPrimitives", "CLinux",
+      ]),
+    tests(
       "GuestTests",
       [
         "vfio-user", "VFIOUserProgram", "NVMeDriver", "NVMeProtocol", "VFIOUserClient",

@@ -254,6 +254,8 @@ static void handle_crash(int number) {
   if (number != SIGALRM) raise(number);
 }
 
+static void handle_exit(void) { clinux_fall_back("it has ended"); }
+
 void clinux_arm_fallback(int image, const char *upgrade, unsigned seconds) {
   const size_t size = strlen(upgrade) + REASON_SIZE + 1;
   char *value = calloc(size, 1);
@@ -277,6 +279,7 @@ void clinux_arm_fallback(int image, const char *upgrade, unsigned seconds) {
   struct sigaction action = {.sa_handler = handle_crash, .sa_flags = SA_ONSTACK};
   sigemptyset(&action.sa_mask);
   for (int i = 0; i < CRASHES; i++) sigaction(crashes[i], &action, NULL);
+  atexit(handle_exit);
   unblock_crashes();
   alarm(seconds);
 }

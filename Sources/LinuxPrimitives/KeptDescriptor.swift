@@ -30,6 +30,9 @@ public final class KeptDescriptor: Sendable {
 
   private static let registry = Monitor(Registry())
 
+  /// What the new program takes the descriptor by.
+  public let name: String
+
   /// Announces a descriptor, until this object is released.
   ///
   /// - Parameters:
@@ -40,6 +43,7 @@ public final class KeptDescriptor: Sendable {
   }
 
   package init(_ name: String, number: Int32) {
+    self.name = name
     Self.registry.withLock {
       $0.announced.append((ObjectIdentifier(self), Entry(name: name, number: number)))
     }
@@ -53,13 +57,22 @@ public final class KeptDescriptor: Sendable {
   /// Takes over what the program before this one has announced with a name; nil if there was none, or nothing (more)
   /// with this name.
   public static func take(_ name: String) -> OwnedDescriptor? {
-    let number: Int32? = registry.withLock { registry in
-      guard let place = registry.inherited.firstIndex(where: { $0.name == name }) else {
+    takeFirst { $0 == name }.map { OwnedDescriptor(adopting: $0.number) }
+  }
+
+  /// The name of the first descriptor that the program before this one has announced with such a name; nil if there is
+  /// none (any more). It is not taken yet.
+  public static func name(withPrefix prefix: String) -> String? {
+    registry.withLock { $0.inherited.first { $0.name.hasPrefix(prefix) }?.name }
+  }
+
+  private static func takeFirst(_ isTheOne: (String) -> Bool) -> Entry? {
+    registry.withLock { registry in
+      guard let place = registry.inherited.firstIndex(where: { isTheOne($0.name) }) else {
         return nil
       }
-      return registry.inherited.remove(at: place).number
+      return registry.inherited.remove(at: place)
     }
-    return number.map { OwnedDescriptor(adopting: $0) }
   }
 
   /// All that is announced now.
@@ -76,7 +89,7 @@ public final class KeptDescriptor: Sendable {
   /// Whether this process is about to take over from another program.
   ///
   /// A device that is made then leaves the outside alone until it is resumed.
-  package static var hasPredecessor: Bool { registry.withLock { $0.hasPredecessor } }
+  public static var hasPredecessor: Bool { registry.withLock { $0.hasPredecessor } }
 
   /// Closes what nobody has taken.
   ///

@@ -1,3 +1,5 @@
+import Foundation
+import Glibc
 import VFIOUserProgram
 
 /// A device program with an option of its own, for VFIOUserProgramTests.
@@ -11,6 +13,10 @@ import VFIOUserProgram
   @Flag(help: "Fail when the device is made.")
   var broken = false
 
+  @Option(
+    help: "A file with the path of a program, and what goes wrong there: crash, hang, throw, exit.")
+  var trouble: String?
+
   func validate() throws {
     guard value != 0 else { throw ValidationError("--value must not be 0.") }
   }
@@ -18,6 +24,7 @@ import VFIOUserProgram
   func makeDevice() throws -> ServedDevice {
     var served = ServedDevice(OneRegister.pci) { _ in
       if broken { throw Errno.noSpace }
+      try meetTrouble()
       return try OneRegister(value)
     } close: { _ in
       print("closed")
@@ -27,10 +34,24 @@ import VFIOUserProgram
     served.notice = "the value is \(value)"
     return served
   }
+
+  private func meetTrouble() throws {
+    guard let trouble, let text = try? String(contentsOfFile: trouble, encoding: .utf8) else {
+      return
+    }
+    let own = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+    switch text.replacing("\(own) ", with: "") {
+    case "crash": preconditionFailure("it was to crash")
+    case "hang": while true { pause() }
+    case "throw": throw Errno.badAddress
+    case "exit": Glibc.exit(3)
+    default: break
+    }
+  }
 }
 
 /// A register of 32 bits that can only be read.
-private final class OneRegister: Device {
+private final class OneRegister: SavableDevice {
   static let pci = PCIDescription(
     identity: PCIIdentity(
       vendor: 0x1234, device: 0x0002,
@@ -54,4 +75,6 @@ private final class OneRegister: Device {
   }
 
   func reset() {}
+  func save() -> RegisterFile.Contents { registers.contents }
+  func load(_ saved: RegisterFile.Contents) throws(StateError) { try registers.load(saved) }
 }

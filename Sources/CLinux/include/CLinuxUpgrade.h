@@ -73,7 +73,7 @@ void clinux_await_holder(int process);
 
 // MARK: The way back
 
-/// From now on a crash of this process, or the end of `seconds`, executes the program in `image` with `upgrade` as the
+/// From now on a crash or an exit of this process, or the end of `seconds`, executes the program in `image` with `upgrade` as the
 /// value of the variable. Each `%s` in `upgrade` is replaced by the name of the reason. Call it once.
 void clinux_arm_fallback(int image, const char *upgrade, unsigned seconds);
 /// Executes that program now. Returns if that fails, or nothing is armed.

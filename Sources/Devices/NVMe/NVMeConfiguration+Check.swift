@@ -1,3 +1,4 @@
+internal import LinuxPrimitives
 internal import Logging
 
 extension NVMeConfiguration {
@@ -51,7 +52,7 @@ extension NVMeConfiguration {
           namespace: index + 1, UniqueID.hexadecimal(id))
       }
     }
-    guard identity.isFresh else { return }
+    guard identity.isFresh, !KeptDescriptor.hasPredecessor else { return }
     logger.notice(
       "a disk in memory is a new one at each start; with a serial number it is the same",
       metadata: ["serial number": "\(identity.serialNumber)"])

@@ -6,12 +6,15 @@ final class DoorbellWatcher: Sendable {
   private let bell: EventFD
   private let stopping: EventFD
   /// Whether the count stays in the eventfd; held while it is taken and acted on.
-  private let isHalted = Monitor(false)
+  private let isHalted: Monitor<Bool>
 
   /// Starts the thread, which calls `ring` when the eventfd is signalled; signals that come together count
   /// once.
+  ///
+  /// In a program that takes over from another it waits for ``proceed()``: the state of the device comes first.
   init(_ bell: EventFD, _ ring: @escaping @Sendable () -> Void) throws(SystemCallError) {
     self.bell = bell
+    isHalted = Monitor(KeptDescriptor.hasPredecessor)
     stopping = try EventFD()
     try DetachedThread.start("scratch-bell") { self.run(ring) }
   }

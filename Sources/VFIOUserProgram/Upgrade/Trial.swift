@@ -51,19 +51,20 @@ struct Trial {
       path, UpgradeVariable.trial(file: file.number).text, file.number, output.number)
   }
 
-  /// What the child prints, until it closes its output.
+  /// What the child prints first, until it closes its output.
   private static func read(_ input: borrowing OwnedDescriptor, before deadline: Deadline) -> String
   {
     var bytes: [UInt8] = []
     var piece = [UInt8](repeating: 0, count: 4096)
-    while bytes.count < maxOutput, !deadline.hasPassed {
+    while !deadline.hasPassed {
       var interest = clinux_interest(
         descriptor: input.number, wanted: Int16(CLINUX_READABLE), happened: 0)
       // Sound: the structure is lent for the call; the count is that of the array.
       guard unsafe clinux_poll(&interest, 1, deadline.remaining) > 0 else { continue }
       let count = unsafe Glibc.read(input.number, &piece, piece.count)
       guard count > 0 else { break }
-      bytes += piece[..<count]
+      // It may say more than is kept, and must not wait for a reader then.
+      bytes += piece[..<min(count, maxOutput - bytes.count)]
     }
     return String(decoding: bytes, as: UTF8.self)
   }

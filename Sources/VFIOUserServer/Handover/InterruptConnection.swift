@@ -17,6 +17,8 @@ struct InterruptConnection: Codable, Sendable {
   var mask: INTxState.Mask
   /// The eventfd by which the client's kernel unmasks INTx; -1 if none is set.
   var unmask: Int32
+  /// The epoll instance that watches it; -1 without one.
+  var unmaskEdges: Int32
   var msi: Vectors
   var msix: Vectors
   var error: Vectors
@@ -30,6 +32,7 @@ extension Interrupts {
       InterruptConnection(
         intx: state.intx.counter?.descriptor.number ?? -1, mask: state.intx.mask,
         unmask: state.intx.watcher?.counter.descriptor.number ?? -1,
+        unmaskEdges: state.intx.watcher?.edges.number ?? -1,
         msi: Self.record(of: state.msi), msix: Self.record(of: state.msix),
         error: Self.record(of: state.error), request: Self.record(of: state.request))
     }
@@ -57,7 +60,15 @@ extension Interrupts {
       try Self.resume(&state.error, record.error, "ERR", counter)
       try Self.resume(&state.request, record.request, "REQ", counter)
     }
-    if let unmask = counter(record.unmask) { try resumeWatching(unmask) }
+    guard let unmask = counter(record.unmask) else { return }
+    guard record.unmaskEdges >= 0 else {
+      throw HandoverError("the eventfd that unmasks INTx comes without what watches it")
+    }
+    do {
+      try resumeWatching(unmask, OwnedDescriptor(adopting: record.unmaskEdges))
+    } catch {
+      throw HandoverError("the client's eventfd that unmasks INTx cannot be watched: \(error)")
+    }
   }
 
   private static func resume(
@@ -73,11 +84,12 @@ extension Interrupts {
     present.resume(record.counters.map(counter), maskedByClient: record.masked)
   }
 
-  private func resumeWatching(_ counter: EventFD) throws(HandoverError) {
-    do {
-      try watch(counter)
-    } catch {
-      throw HandoverError("the client's eventfd that unmasks INTx cannot be watched: \(error)")
-    }
+  /// No signal that unmasks INTx is on its way between the eventfd and the mask.
+  ///
+  /// - Returns: whether that is so in time.
+  func haltWatcher(before deadline: Deadline) -> Bool {
+    state.withLock { $0.intx.watcher }?.halt(before: deadline) ?? true
   }
+
+  func endHalt() { state.withLock { $0.intx.watcher }?.endHalt() }
 }

@@ -108,6 +108,9 @@ package final class ServerHandover {
     let session = try sessionRecord(before: deadline)
     var record = ServerRecord(
       listener: listener.record, callers: server.state.withLock { $0.callers } ?? [])
+    guard dispatcher.core.interrupts.haltWatcher(before: deadline) else {
+      throw HandoverError("the thread that unmasks INTx does not stop in time")
+    }
     if let session {
       record.client = ClientRecord(
         session: session, memory: try dispatcher.core.memory.record(),
@@ -131,6 +134,7 @@ package final class ServerHandover {
   package func end() {
     suspension?.end(device, dispatcher.core.worker)
     suspension = nil
+    dispatcher.core.interrupts.endHalt()
     client?.isInterrupted = false
     dispatcher.halt.end()
     dispatcher.quiet.signal()

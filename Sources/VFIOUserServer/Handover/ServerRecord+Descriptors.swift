@@ -57,6 +57,7 @@ extension InterruptConnection {
   fileprivate mutating func eachDescriptor(_ body: (inout Int32) -> Void) {
     if intx >= 0 { body(&intx) }
     if unmask >= 0 { body(&unmask) }
+    if unmaskEdges >= 0 { body(&unmaskEdges) }
     msi.eachDescriptor(body)
     msix.eachDescriptor(body)
     error.eachDescriptor(body)

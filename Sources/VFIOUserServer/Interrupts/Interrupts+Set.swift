@@ -139,6 +139,12 @@ extension Interrupts {
     }
   }
 
+  /// Continues to watch with what another process has left.
+  func resumeWatching(_ counter: EventFD, _ edges: consuming OwnedDescriptor) throws {
+    let watcher = try UnmaskWatcher(counter, edges: edges) { [self] in unmask(by: $0) }
+    state.withLock { $0.intx.watch(watcher) }
+  }
+
   /// Called by the watcher's thread; does nothing if that watcher was replaced.
   private func unmask(by watcher: UnmaskWatcher) {
     state.withLock { state in

@@ -28,8 +28,8 @@ struct DiskIdentity {
     let one = options.namespaces[index]
     if let store = one.store, store.isWritable { return store.record.identity }
     guard one.file.kind != .memory else {
-      // Memory is new at each start, and so is its name unless it belongs to a disk that has one.
-      guard let serial = options.serialNumber else { return .random() }
+      // Memory is new at each start (but an upgrade is none), and so is its name unless it belongs to a disk that has one.
+      guard let serial = options.serialNumber else { return UniqueID(of: one.file.keptName) }
       return UniqueID(of: "memory \(index) of \(serial)")
     }
     let image = one.store?.record.identity.hexadecimal ?? one.file.identity ?? one.file.name

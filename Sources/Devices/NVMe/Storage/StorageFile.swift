@@ -97,7 +97,9 @@ public final class StorageFile: Sendable {
     kept = KeptDescriptor(Self.keptName(path), descriptor)
   }
 
-  /// The name by which a new version of the program takes the file over.
+  /// The name by which a new version of the program takes it over; that of memory is its own for ever.
+  var keptName: String { kept.name }
+
   static func keptName(_ path: FilePath) -> String { "disk \(path)" }
 
   /// Memory of `size` bytes, all zeros; what is not written to takes no room.
@@ -107,10 +109,12 @@ public final class StorageFile: Sendable {
   ///   - isReadOnly: whether it must not be written to.
   /// - Throws: what the system says.
   public init(memory size: UInt64, isReadOnly: Bool = false) throws(SystemCallError) {
-    let keptName = "disk in memory of \(size) bytes"
+    let kind = "disk in memory of \(size) bytes: "
+    let keptName =
+      KeptDescriptor.name(withPrefix: kind) ?? kind + UniqueID.random().hexadecimal
     descriptor = try Self.memory(size, keptName)
     kept = KeptDescriptor(keptName, descriptor)
-    kind = .memory
+    self.kind = .memory
     isInMemory = true
     cache = .writeBack
     self.isReadOnly = isReadOnly
