@@ -60,8 +60,8 @@ public final class KeptDescriptor: Sendable {
     takeFirst { $0 == name }.map { OwnedDescriptor(adopting: $0.number) }
   }
 
-  /// The name of the first descriptor that the program before this one has announced with such a name; nil if there is
-  /// none (any more). It is not taken yet.
+  /// The name of the first descriptor that the program before this one has announced with such a name, and that is not
+  /// taken yet.
   public static func name(withPrefix prefix: String) -> String? {
     registry.withLock { $0.inherited.first { $0.name.hasPrefix(prefix) }?.name }
   }

@@ -25,7 +25,7 @@ public struct FrameReceiver: ~Copyable {
     return frame
   }
 
-  /// Reads the socket once, blocking until data arrives, or until ``MessageSocket/isInterrupted`` is set.
+  /// Reads the socket once, blocking until data arrives, or until `MessageSocket.isInterrupted` is set.
   ///
   /// Between messages it blocks in the read itself; within a message no longer than until the
   /// deadline.

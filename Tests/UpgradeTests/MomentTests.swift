@@ -8,7 +8,9 @@ import VFIOUserClient
 import VFIOUserProtocol
 import VFIOUserTransport
 
-/// The program is replaced while something is under way. What the server alone does is in `Relay`'s tests.
+/// The program is replaced while something is under way.
+///
+/// What the server alone does is in `Relay`'s tests.
 @Suite(.timeLimit(.minutes(3))) struct `A program that is replaced` {
   @Test func `A client of each device goes on with the device that it has known`() throws {
     for (device, identity) in [

@@ -19,7 +19,7 @@ public final class PseudoTerminal: Sendable {
 
   /// Creates a pseudo-terminal.
   ///
-  /// - Parameter name: by which a new version of the program takes the terminal over; nil if it need not.
+  /// - Parameter keptName: by which a new version of the program takes the terminal over; nil if it need not.
   /// - Throws: the error of the kernel, `ENOSPC` if no more pseudo-terminals are available.
   public init(keptAs keptName: String? = nil) throws(SystemCallError) {
     var name = [CChar](repeating: 0, count: 256)
