@@ -53,6 +53,27 @@ import VFIOUserTransport
     #expect(try machine.client.migrationState() == .stop)
   }
 
+  @Test(arguments: [false, true], [16, 100] as [UInt32])
+  func
+    `The reply to a change of the state is the request again, also when the device takes its time`(
+      waits: Bool, size: UInt32
+    ) throws
+  {
+    let (device, server) = try plug(Movable.pci()) { try Movable($0, waitsInSuspend: waits) }
+    let (mine, theirs) = try MessageSocket.pair()
+    try DetachedThread.start("server") { server.serve(theirs) }
+    let peer = ScriptedPeer(mine)
+    _ = try peer.ask(ScriptedPeer.versionOfQEMU)
+    // libvfio-user's client sends -1 as the descriptor that vfio-user does not use, and compares.
+    let request = words([size, 2 | 1 << 17, DeviceState.stop.rawValue, .max])
+    peer.send(message(.deviceFeature, request))
+    if waits {
+      #expect(eventually { device.whenDone.withLock { $0 != nil } })
+      device.whenDone.withLock { $0 }?()
+    }
+    #expect(try peer.receive().payload == request)
+  }
+
   @Test func `A register of configuration space with a value that a write cannot give is refused`()
     throws
   {
