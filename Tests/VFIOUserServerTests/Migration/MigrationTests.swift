@@ -69,6 +69,8 @@ import VFIOUserTransport
       { try machine.client.store(UInt32(1), .bar0, at: 0) },
       { try machine.client.store(UInt32(1), .bar2, at: 0) },
     ] as [() throws -> Void] { #expect(machine.errno(body) == .resourceBusy) }
+    // As libvfio-user's client does, to compare.
+    #expect(try machine.client.load(.bar2, at: 0, as: UInt32.self) == 0)
     #expect(try machine.client.load(.configuration, at: 0, as: UInt16.self) == 0x1234)
     try machine.client.setMigrationState(.running)
     try machine.client.store(UInt32(1), .bar0, at: 0)
