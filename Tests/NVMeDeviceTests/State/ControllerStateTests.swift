@@ -39,6 +39,21 @@ private func host(
     #expect(try target.run(.io(.read), &another).status == .success)
   }
 
+  @Test
+  func
+    `A controller that was enabled wrongly is as wrong at the target, and is enabled anew there`()
+    throws
+  {
+    let (source, target) = (try host(), try host())
+    try source.configure { $0.pageSize = 15 }
+    #expect(eventually { source.status.isFatal })
+    try target.takeOver(from: source)
+    #expect(target.status.isFatal && !target.status.isReady)
+    try target.disable()
+    try target.enable()
+    #expect(try target.run(.identify(.controller)).status == .success)
+  }
+
   @Test func `Completions that found their queue full arrive at the target, once each`() throws {
     let (source, target) = (try host(), try host())
     try source.enable()
