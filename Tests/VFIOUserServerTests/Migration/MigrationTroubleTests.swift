@@ -74,6 +74,29 @@ import VFIOUserTransport
     #expect(try peer.receive().payload == request)
   }
 
+  @Test func `While a large state is loaded, another device of the process answers`() throws {
+    let memory: UInt64 = 16 << 20
+    let (source, target) = (try Machine(memory: memory), try Machine(memory: memory))
+    let other = try Machine()
+    let content = [UInt8](repeating: 1, count: 1 << 20)
+    for place in stride(from: 0, to: memory, by: 1 << 20) {
+      try source.client.write(.bar2, at: place, from: content)
+    }
+    let state = try source.client.saveState()
+    try target.client.setMigrationState(.resuming)
+    try target.client.writeMigrationData(state)
+    let load = try Background { [client = target.client] in
+      try client.setMigrationState(.stop, timeout: .seconds(60))
+    }
+    var answers = 0
+    while !load.isOver(within: .zero) {
+      _ = try other.client.load(.bar0, at: 0, as: UInt32.self)
+      answers += 1
+    }
+    #expect(answers > 5)
+    #expect(try target.client.migrationState() == .stop)
+  }
+
   @Test func `A register of configuration space with a value that a write cannot give is refused`()
     throws
   {
