@@ -8,8 +8,8 @@ struct PendingReply {
   enum Work {
     /// Let go of windows that are taken back.
     case unmap(DMAUnmap, DirtyBitmap?, GuestMemory.Removal)
-    /// Come to rest, on the way to a migration state.
-    case migration(DeviceState)
+    /// Come to rest, on the way to a migration state; the request is also the reply.
+    case migration(DeviceFeature, MigrationState)
   }
 
   let header: Header
@@ -36,7 +36,8 @@ extension CommandDispatcher {
       switch pending.work {
       case .unmap(let request, let bitmap, let removal):
         finishUnmap(pending, request, bitmap, removal, into: &outbox)
-      case .migration(let goal): finishMigration(pending, goal, into: &outbox)
+      case .migration(let request, let goal):
+        finishMigration(pending, request, goal, into: &outbox)
       }
     return isAnswered ? nil : pending
   }

@@ -101,6 +101,26 @@ private struct Line {
     #expect(before + [input[100]] + after == input || before + after == Array(input[..<2999]))
   }
 
+  @Test
+  func
+    `A break that is sent while the port is suspended reaches the guest later, here or elsewhere`()
+    throws
+  {
+    let (source, target) = (try Line(), try Line())
+    try source.set(4, 0x0B)
+    try source.client.setMigrationState(.stop)
+    let before = source.bench.device.pump.record.uart
+    source.bench.device.sendBreak()
+    #expect(source.bench.device.pump.record.uart.received.isEmpty && before.received.isEmpty)
+    try target.client.loadState(source.client.saveState())
+    try source.client.setMigrationState(.running)
+    for line in [source, target] {
+      // Data, with the break beside it.
+      #expect(try line.get(5) & 0x11 == 0x11)
+      #expect(try line.get(0) == 0)
+    }
+  }
+
   @Test func `A chip that cannot be in such a state is refused`() {
     var chip = UART16550()
     #expect(chip.problem == nil)

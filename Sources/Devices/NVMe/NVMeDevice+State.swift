@@ -34,8 +34,10 @@ extension NVMeDevice: SavableDevice {
     try controller.turn.withLock { _ throws(StateError) in
       try controller.load(state.controller, limits)
     }
-    // If the client does not allow DMA yet, its first doorbell after that resumes the controller.
+    // If the client does not allow DMA yet, its first doorbell after that resumes the controller, or the guest's
+    // write of the bus master bit.
     needsAdoption.store(true, ordering: .relaxed)
+    hasLoaded.store(true, ordering: .relaxed)
   }
 
   /// Serves the queues again.

@@ -40,6 +40,8 @@ public final class NVMeDevice: Device {
   /// Whether a client has gone, so that the controller does not know the memory of the one that is there;
   /// only looked at by callbacks.
   let needsAdoption = Atomic(false)
+  /// Whether the client that is there has loaded a state, so that its memory is that of the controller's host.
+  let hasLoaded = Atomic(false)
   let context: DeviceContext
   private let line: CompletionInterrupts
   let controller: Controller
@@ -206,12 +208,13 @@ extension NVMeDevice {
   /// The guest has set the bus master bit (NVMe 1.4, section 2.1.2, CMD.BME): a controller that paused because the
   /// bit was clear continues.
   ///
-  /// Another client than the one that enabled the controller has to ring a doorbell first, see `adoptClient`.
+  /// Another client than the one that enabled the controller, or loaded it, has to ring a doorbell first, see
+  /// `adoptClient`.
   public func configurationWritten(_ access: RegionAccess) {
     let command: Range<UInt64> = 4..<6
     guard access.offset < command.upperBound,
       access.offset &+ UInt64(access.count) > command.lowerBound, context.isBusMaster,
-      !needsAdoption.load(ordering: .relaxed)
+      !needsAdoption.load(ordering: .relaxed) || hasLoaded.load(ordering: .relaxed)
     else { return }
     mailbox.post(.adopt(context.memory.access()))
   }
@@ -259,6 +262,7 @@ extension NVMeDevice {
   /// What the client had begun is dropped.
   public func clientLeft() {
     needsAdoption.store(true, ordering: .relaxed)
+    hasLoaded.store(false, ordering: .relaxed)
     mailbox.post(.clientLeft)
   }
 }

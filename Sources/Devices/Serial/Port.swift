@@ -50,8 +50,11 @@ struct Port: ~Copyable {
 
   /// Transfers what can be transferred and updates the interrupt level; call it after every change.
   ///
+  /// Nothing while the port is suspended: a break, for example, waits for ``resume()``.
+  ///
   /// - Returns: whether the pump has to be woken because it waits for too few events.
   mutating func applyFlowControl() -> Bool {
+    guard !isSuspended else { return false }
     transmit()
     receive()
     showLevel()

@@ -32,20 +32,16 @@ extension CommandDispatcher {
     guard let handler = features[request.feature],
       handler.methods.isSuperset(of: request.methods.subtracting(.probe))
     else { throw .notSupported }
-    if request.methods.contains(.probe) {
-      reply(to: header, DeviceFeature(request.methods, request.feature), into: &outbox)
-      return nil
-    }
     let data = payload.extracting(DeviceFeature.wireSize...)
-    if request.methods == .get {
+    // The reply to PROBE and to SET is the request again, argsz included.
+    if request.methods.contains(.probe) {
+      reply(to: header, request, followedBy: data.copied(), into: &outbox)
+    } else if request.methods == .get {
       try getFeature(request, handler, data, header, into: &outbox)
     } else if request.feature == .migrationDeviceState, migration != nil {
-      return try changeMigrationState(header, data, into: &outbox)
+      return try changeMigrationState(request, header, data, into: &outbox)
     } else {
-      let answer = try handler.set(data)
-      reply(
-        to: header, DeviceFeature(.set, request.feature, dataSize: answer.count),
-        followedBy: answer, into: &outbox)
+      reply(to: header, request, followedBy: try handler.set(data), into: &outbox)
     }
     return nil
   }

@@ -7,13 +7,13 @@ extension CommandDispatcher {
   ///
   /// - Returns: the command, when the device has to come to rest first.
   func changeMigrationState(
-    _ header: Header, _ data: Span<UInt8>, into outbox: inout Outbox
+    _ request: DeviceFeature, _ header: Header, _ data: Span<UInt8>, into outbox: inout Outbox
   ) throws(Errno) -> PendingReply? {
     guard migration != nil else { throw .notSupported }
     guard data.count == MigrationState.wireSize else { throw .invalidArgument }
-    let goal = try decode(MigrationState.self, data).state
+    let goal = try decode(MigrationState.self, data)
     let pending = PendingReply(
-      header: header, deadline: .after(options.quiesceTimeout), work: .migration(goal))
+      header: header, deadline: .after(options.quiesceTimeout), work: .migration(request, goal))
     return finish(pending, into: &outbox)
   }
 
@@ -21,12 +21,13 @@ extension CommandDispatcher {
   ///
   /// - Returns: whether it was answered.
   func finishMigration(
-    _ pending: PendingReply, _ goal: DeviceState, into outbox: inout Outbox
+    _ pending: PendingReply, _ request: DeviceFeature, _ goal: MigrationState,
+    into outbox: inout Outbox
   ) -> Bool {
     guard let migration else { return true }
     do throws(Errno) {
-      guard try !migration.advance(to: goal) else {
-        acknowledgeMigration(pending.header, goal, into: &outbox)
+      guard try !migration.advance(to: goal.state) else {
+        reply(to: pending.header, request, followedBy: goal.encoded(), into: &outbox)
         return true
       }
     } catch {
@@ -37,15 +38,6 @@ extension CommandDispatcher {
     migration.cancelSuspension()
     refuse(pending.header, .resourceBusy, into: &outbox)
     return true
-  }
-
-  private func acknowledgeMigration(
-    _ header: Header, _ state: DeviceState, into outbox: inout Outbox
-  ) {
-    let data = MigrationState(state).encoded()
-    reply(
-      to: header, DeviceFeature(.set, .migrationDeviceState, dataSize: data.count),
-      followedBy: data, into: &outbox)
   }
 
   /// `VFIO_USER_MIG_DATA_READ`.

@@ -28,6 +28,7 @@ extension DeviceSummary {
       "  Capabilities: [\(one.offset)] \(one.name)\(one.vectorTable.map { ": \($0.text)" } ?? "")"
     }
     if capabilities.isEmpty { lines.append("  Capabilities: none") }
+    lines.append("  Migration: \(migration.map(\.text) ?? "the device does not answer")")
     return lines.joined(separator: "\n")
   }
 
@@ -38,6 +39,17 @@ extension DeviceSummary {
     case 0x0700: "Serial controller"
     default: "Class \(hex(classCode.value >> 8, 4)) device"
     }
+  }
+}
+
+extension DeviceSummary.Migration {
+  var text: String {
+    let abilities = [
+      stopCopy ? "can be saved (STOP_COPY)" : nil,
+      preCopy ? "in part while it runs (PRE_COPY)" : nil,
+      peerToPeer ? "P2P" : nil, dmaLogging ? "log of written pages" : nil,
+    ].compactMap { $0 }
+    return abilities.isEmpty ? "cannot be saved" : abilities.joined(separator: ", ")
   }
 }
 

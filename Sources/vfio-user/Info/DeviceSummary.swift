@@ -51,6 +51,8 @@ struct DeviceSummary: Codable {
   let regions: [Region]
   let interrupts: [Interrupt]
   let capabilities: [Capability]
+  /// Nil if the device did not answer.
+  let migration: Migration?
 
   init(of client: Client) throws(ClientError) {
     let info = try client.deviceInfo()
@@ -66,6 +68,8 @@ struct DeviceSummary: Codable {
     capabilities = Self.capabilities(in: space)
     regions = try Self.regions(of: client, count: info.regionCount, space)
     interrupts = try Self.interrupts(of: client, count: info.interruptTypeCount)
+    // At the end: there are servers that do not survive a command that they do not know.
+    migration = try? Migration(of: client)
   }
 
   private static func regions(

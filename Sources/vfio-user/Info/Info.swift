@@ -9,8 +9,9 @@ struct Info: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Show what the device behind a socket is and has.",
     discussion: """
-      Connects as a VMM would, and prints identity, regions, interrupts and capabilities. A device \
-      serves one client at a time: one that a VMM uses answers that it is busy.
+      Connects as a VMM would, and prints identity, regions, interrupts, capabilities, and whether \
+      the device can be saved and migrated. It is only asked, and stays as it is. A device serves one client at a time: \
+      one that a VMM uses answers that it is busy.
       """)
 
   @Argument(help: "The device's UNIX socket.")

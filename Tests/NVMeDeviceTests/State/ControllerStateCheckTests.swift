@@ -26,10 +26,30 @@ import VFIOUserServer
     try state().check(Self.limits)
   }
 
+  @Test func `A controller that was enabled wrongly, and has failed, can be moved`() throws {
+    var state = try state()
+    state.phase = .failed
+    state.registers.status = 2
+    state.registers.enabledConfiguration |= 0xF << 7
+    (state.completionQueues, state.submissionQueues) = ([], [])
+    state.events.requests = []
+    try state.check(Self.limits)
+    state.phase = .disabled
+    (state.registers.status, state.registers.configuration) = (0, 0xF << 7)
+    try state.check(Self.limits)
+  }
+
   typealias Change = @Sendable (inout ControllerState) -> Void
 
   private static let changes: [Change] = [
     { $0.registers.enabledConfiguration |= 0xF << 7 },
+    { $0.registers.enabledConfiguration |= 1 << 31 }, { $0.registers.enabledConfiguration &= ~1 },
+    { $0.registers.enabledConfiguration |= 1 << 4 },
+    { $0.registers.enabledConfiguration |= 1 << 11 },
+    { $0.registers.configuration |= 2 }, { $0.registers.configuration &= ~1 },
+    { $0.registers.attributes = 0x1000 }, { $0.registers.status &= ~1 },
+    { $0.registers.status |= 2 }, { $0.registers.status |= 0b1100 },
+    { $0.registers.status |= 1 << 5 }, { $0.phase = .failed },
     { $0.completionQueues[1].id = 5 }, { $0.completionQueues[1].id = 0 },
     { $0.completionQueues[1].entries = 1 }, { $0.completionQueues[1].entries = 65 },
     { $0.completionQueues[1].entries = .max }, { $0.completionQueues[1].address += 8 },
@@ -51,10 +71,12 @@ import VFIOUserServer
     { $0.features.current["+1"] = 1 }, { $0.features.saved["2"] = 1 },
     { $0.features.uncoalesced = [5] },
     { $0.features.hostIdentifier = [] }, { $0.features.timestampAge = .max },
-    { $0.events.requests = [[1]] },
+    { $0.events.requests = [[1]] }, { $0.events.requests[0][0] = 6 },
+    { $0.events.requests.append($0.events.requests[0]) },
     { $0.events.requests = Array(repeating: [UInt8](repeating: 0, count: 64), count: 9) },
     { $0.events.waiting = Array(repeating: 0, count: 17) },
     { $0.events.changedNamespaces = [0] }, { $0.events.changedNamespaces = [2] },
+    { $0.events.changedNamespaces = [1, 1] },
     { $0.errors = [[1]] },
     { $0.errors = Array(repeating: [UInt8](repeating: 0, count: 64), count: 65) },
   ]

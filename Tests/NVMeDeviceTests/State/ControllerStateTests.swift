@@ -39,6 +39,40 @@ private func host(
     #expect(try target.run(.io(.read), &another).status == .success)
   }
 
+  @Test
+  func
+    `A controller that was enabled wrongly is as wrong at the target, and is enabled anew there`()
+    throws
+  {
+    let (source, target) = (try host(), try host())
+    try source.configure { $0.pageSize = 15 }
+    #expect(eventually { source.status.isFatal })
+    try target.takeOver(from: source)
+    #expect(target.status.isFatal && !target.status.isReady)
+    try target.disable()
+    try target.enable()
+    #expect(try target.run(.identify(.controller)).status == .success)
+  }
+
+  @Test
+  func
+    `A command that waits for the bus master bit is served at the target when the guest sets it`()
+    throws
+  {
+    let (source, target) = (try host(), try host())
+    try source.enable()
+    var queue = try source.makeQueue(1)
+    try source.client.store(UInt16(0b010), .configuration, at: 4)
+    _ = source.put(.io(.read), &queue)
+    try source.ring(queue)
+    let controller = source.device.controller
+    #expect(eventually { controller.turn.withLock { _ in controller.lifeCycle.phase == .paused } })
+    try target.takeOver(from: source)
+    #expect(target.poll(&queue) == nil)
+    try target.client.store(UInt16(0b110), .configuration, at: 4)
+    #expect(try target.next(&queue).status == .success)
+  }
+
   @Test func `Completions that found their queue full arrive at the target, once each`() throws {
     let (source, target) = (try host(), try host())
     try source.enable()

@@ -53,6 +53,50 @@ import VFIOUserTransport
     #expect(try machine.client.migrationState() == .stop)
   }
 
+  @Test(arguments: [false, true], [16, 100] as [UInt32])
+  func
+    `The reply to a change of the state is the request again, also when the device takes its time`(
+      waits: Bool, size: UInt32
+    ) throws
+  {
+    let (device, server) = try plug(Movable.pci()) { try Movable($0, waitsInSuspend: waits) }
+    let (mine, theirs) = try MessageSocket.pair()
+    try DetachedThread.start("server") { server.serve(theirs) }
+    let peer = ScriptedPeer(mine)
+    _ = try peer.ask(ScriptedPeer.versionOfQEMU)
+    // libvfio-user's client sends -1 as the descriptor that vfio-user does not use, and compares.
+    let request = words([size, 2 | 1 << 17, DeviceState.stop.rawValue, .max])
+    peer.send(message(.deviceFeature, request))
+    if waits {
+      #expect(eventually { device.whenDone.withLock { $0 != nil } })
+      device.whenDone.withLock { $0 }?()
+    }
+    #expect(try peer.receive().payload == request)
+  }
+
+  @Test func `While a large state is loaded, another device of the process answers`() throws {
+    let memory: UInt64 = 16 << 20
+    let (source, target) = (try Machine(memory: memory), try Machine(memory: memory))
+    let other = try Machine()
+    let content = [UInt8](repeating: 1, count: 1 << 20)
+    for place in stride(from: 0, to: memory, by: 1 << 20) {
+      try source.client.write(.bar2, at: place, from: content)
+    }
+    let state = try source.client.saveState()
+    try target.client.setMigrationState(.resuming)
+    try target.client.writeMigrationData(state)
+    let load = try Background { [client = target.client] in
+      try client.setMigrationState(.stop, timeout: .seconds(60))
+    }
+    var answers = 0
+    while !load.isOver(within: .zero) {
+      _ = try other.client.load(.bar0, at: 0, as: UInt32.self)
+      answers += 1
+    }
+    #expect(answers > 5)
+    #expect(try target.client.migrationState() == .stop)
+  }
+
   @Test func `A register of configuration space with a value that a write cannot give is refused`()
     throws
   {

@@ -193,8 +193,14 @@ private final class Memo: DeviceFeatureHandler {
     ] as [(UInt32, Bool)] {
       let answer = try ask(flags)
       #expect(answer.errno == (isPossible ? nil : UInt32(Errno.notSupported.rawValue)))
-      if isPossible, flags & Self.probe != 0 { #expect(answer.payload == words([8, flags])) }
+      if isPossible, flags & Self.probe != 0 { #expect(answer.payload == words([16, flags])) }
     }
+  }
+
+  @Test(arguments: [both | set, both | probe, both | probe | set], [16, 100] as [UInt32])
+  func `The reply to SET and PROBE is the request again`(flags: UInt32, size: UInt32) throws {
+    let data: [UInt8] = [8, 7, 6, 5, 4, 3, 2, 1]
+    #expect(try ask(flags, size: size, data).payload == words([size, flags]) + data)
   }
 
   @Test(arguments: [

@@ -14,10 +14,8 @@ extension ControllerState {
   }
 
   func check(_ limits: Limits) throws(StateError) {
+    try checkRegisters(limits)
     let pageSize = ControllerConfiguration(rawValue: registers.enabledConfiguration).pageSize
-    guard pageSize <= limits.maximumPageSize else {
-      throw StateError("CC.MPS is \(pageSize), at most \(limits.maximumPageSize) is possible")
-    }
     let mask: UInt64 = (4096 << UInt64(pageSize)) - 1
     for queue in completionQueues { try check(queue, limits, mask) }
     for queue in submissionQueues { try check(queue, limits, mask) }
@@ -32,6 +30,38 @@ extension ControllerState {
     }
     try checkEvents()
   }
+
+  /// The registers hold what writes can give them, and agree with the phase.
+  private func checkRegisters(_ limits: Limits) throws(StateError) {
+    for value in [registers.configuration, registers.enabledConfiguration]
+    where value & ~ControllerConfiguration.writable != 0 {
+      throw StateError("CC cannot be 0x\(String(value, radix: 16))")
+    }
+    guard registers.attributes & ~AdminQueueAttributes.writable == 0 else {
+      throw StateError("AQA cannot be 0x\(String(registers.attributes, radix: 16))")
+    }
+    let status = ControllerStatus(rawValue: registers.status)
+    let isEnabled = ControllerConfiguration(rawValue: registers.configuration).isEnabled
+    guard status.rawValue & ~0b11111 == 0, status.shutdown != 3,
+      isEnabled == (phase != .disabled), status.isFatal == (phase == .failed),
+      status.isReady == hasQueues || phase == .failed
+    else {
+      throw StateError(
+        "a controller that is \(phase) cannot have CSTS 0x\(String(status.rawValue, radix: 16))")
+    }
+    // A controller that was enabled wrongly has failed, and has no queues.
+    let enabled = ControllerConfiguration(rawValue: registers.enabledConfiguration)
+    guard
+      completionQueues.isEmpty && submissionQueues.isEmpty && !hasQueues
+        || enabled.isEnabled && enabled.commandSet == 0 && enabled.arbitration == 0
+          && enabled.pageSize <= limits.maximumPageSize
+    else {
+      throw StateError(
+        "no controller here works with CC 0x\(String(enabled.rawValue, radix: 16))")
+    }
+  }
+
+  private var hasQueues: Bool { phase == .enabled || phase == .paused }
 
   private func check(
     _ queue: Completions, _ limits: Limits, _ mask: UInt64
@@ -88,7 +118,6 @@ extension ControllerState {
 
   /// The admin queues exist exactly when the controller is enabled, and no number occurs twice.
   private func checkNumbers(_ limits: Limits) throws(StateError) {
-    let hasQueues = phase == .enabled || phase == .paused
     for numbers in [completionQueues.map(\.id), submissionQueues.map(\.id)] {
       guard Set(numbers).count == numbers.count else {
         throw StateError("a queue occurs twice")
@@ -103,12 +132,20 @@ extension ControllerState {
   private func checkEvents() throws(StateError) {
     guard events.requests.count <= EventRequests.maxRequests,
       events.requests.isEmpty || submissionQueues.contains(where: { $0.id == 0 }),
-      events.requests.allSatisfy({ $0.count == SubmissionEntry.wireSize }),
+      events.requests.allSatisfy(Self.isRequest),
+      Set(events.requests.map { $0[2...3] }).count == events.requests.count,
       events.waiting.count <= EventRequests.maxEvents,
+      Set(events.changedNamespaces).count == events.changedNamespaces.count,
       events.changedNamespaces.allSatisfy({ $0 >= 1 && $0 <= UInt32(disk.namespaces.count) })
     else { throw StateError("events or their requests are malformed") }
     guard errors.count <= ErrorLog.entries,
       errors.allSatisfy({ $0.count == ErrorLogEntry.wireSize })
     else { throw StateError("the error log is malformed") }
+  }
+
+  /// Whether a command is an event request; no two have the same identifier, which is in bytes 2 and 3.
+  private static func isRequest(_ command: [UInt8]) -> Bool {
+    command.count == SubmissionEntry.wireSize
+      && command[0] == AdminOpcode.asynchronousEventRequest.rawValue
   }
 }
