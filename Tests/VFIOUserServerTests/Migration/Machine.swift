@@ -35,6 +35,8 @@ final class Movable: SavableDevice {
   /// What ends the suspension, when the test does that.
   let whenDone = Monitor<(@Sendable () -> Void)?>(nil)
   let waitsInSuspend: Bool
+  /// With what resources are neither given up nor had.
+  let refusal = Monitor<Errno?>(nil)
   /// Whether work on the worker may end.
   let gate = Monitor(true)
 
@@ -85,6 +87,14 @@ final class Movable: SavableDevice {
     calls.withLock { $0.append("load") }
     guard !state.isRefused else { throw StateError("this state is refused") }
     try registers.load(state.registers)
+  }
+
+  func releaseResources() throws(Errno) { try checkResources("release") }
+  func acquireResources() throws(Errno) { try checkResources("acquire") }
+
+  private func checkResources(_ call: String) throws(Errno) {
+    calls.withLock { $0.append(call) }
+    if let refusal = refusal.withLock({ $0 }) { throw refusal }
   }
 
   func resume() { calls.withLock { $0.append("resume") } }
