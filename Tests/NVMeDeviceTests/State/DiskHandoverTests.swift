@@ -7,6 +7,7 @@ import VFIOUserClient
 import VFIOUserProtocol
 import VFIOUserServer
 import VFIOUserTesting
+import VFIOUserTransport
 
 @testable import NVMeDevice
 
@@ -217,6 +218,29 @@ private func errno(_ body: () throws -> Void) -> Errno? {
     try disk.target.takeOver(from: disk.source)
     #expect(try disk.target.identity(of: 1).format.dataShift == 12)
     #expect(try disk.target.run(.get(.arbitration, .saved)).result == 5)
+  }
+
+  @Test func `A Format that is under way ends before the disk changes hands`() throws {
+    let engine = HeldEngine()
+    let file = try TestFile(size: 8 << 20)
+    let source = try TestHost([StorageFile(path: file.path)]) {
+      $0.makeEngine = { engine }
+      try $0.openState(.beside(otherwise: nil))
+    }
+    try source.enable()
+    let target = try MovingDisk.host(file, isIncoming: true)
+    let format = SubmissionEntry.admin(.formatNVM, namespace: 1).with { $0.dword10 = 1 }
+    let id = source.put(format, &source.admin)
+    try source.ring(source.admin)
+    try #require(eventually { !engine.held.isEmpty })
+    try DetachedThread.start("later") {
+      _ = eventually(within: .milliseconds(100)) { false }
+      engine.letGo()
+    }
+    try target.takeOver(from: source)
+    let completion = try target.next(&target.admin)
+    #expect(completion.commandID == id && completion.status == .success)
+    #expect(try target.identity(of: 1).format.dataShift == 12)
   }
 
   @Test func `A source that could not flush keeps the disk, and its guest hears of it`() throws {
