@@ -81,6 +81,21 @@ import Testing
     #expect(try pair.controller.nextEvent(within: .seconds(10)) != nil)
   }
 
+  @Test func `Processes whose program is replaced before and after the move keep who has the disk`()
+    throws
+  {
+    let pair = try MovePair()
+    try pair.writeAll()
+    for side in MovePair.Side.allCases { try pair.upgrade(side) }
+    #expect(pair.move())
+    #expect(try pair.isIntact())
+    try pair.upgrade(.target)
+    try pair.writeAll()
+    #expect(pair.refusal() == .resourceTemporarilyUnavailable)
+    #expect(try pair.isIntact())
+    #expect(try pair.isIntactAfterRestart())
+  }
+
   @Test func `A second process is refused the file, and told of --incoming`() throws {
     let disk = try NVMeDisk(megabytes: 1)
     let run = try ProgramRun(["serve", "nvme", "--file", disk.file, "--socket", disk.file + ".s"])

@@ -87,6 +87,12 @@ final class MovePair {
   /// Messages of the last move.
   var messages: Int { watcher.count }
 
+  /// Replaces the program of a process by itself.
+  func upgrade(_ side: Side) throws {
+    let run = try ProgramRun(["upgrade", (side == .source ? source : target).socket])
+    guard run.exitCode == 0 else { throw HarnessError(run.errors + target.whatItSaid) }
+  }
+
   /// Why the source does not go on; nil if it does.
   func refusal() -> Errno? {
     do {

@@ -6,7 +6,8 @@ extension Client {
   /// `dirtyPages(_:pageSize:timeout:)` if it is not shared. The device is not used by a driver while it is stopped:
   /// its regions are answered with EBUSY.
   ///
-  /// When anything fails, the source runs on, and the target is reset.
+  /// When anything fails, the source runs on, and the target is reset. A source whose disk the target has got before it
+  /// failed stays in STOP, and refuses to run: both would write.
   ///
   /// - Parameters:
   ///   - target: the client of the device that continues.
