@@ -48,7 +48,7 @@ struct MovingWork<Engine: BlockEngine> {
     repeat {
       try fill()
       try takeEnded()
-    } while clinux_now() < end
+    } while clinux_now() < end && !Interruption.hasCome
     try fill()
   }
 
