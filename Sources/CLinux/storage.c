@@ -88,6 +88,24 @@ int clinux_storage_lock(int descriptor, int exclusive) {
   return 0;
 }
 
+int clinux_storage_unlock(int descriptor) {
+  struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+  int result;
+  RETRY(result, fcntl(descriptor, F_OFD_SETLK, &lock));
+  return result == -1 ? -errno : 0;
+}
+
+int clinux_storage_is_writable(int descriptor) {
+  const int flags = fcntl(descriptor, F_GETFL);
+  return flags == -1 ? -errno : (flags & O_ACCMODE) != O_RDONLY;
+}
+
+int clinux_storage_replace(int descriptor, int source) {
+  int result;
+  RETRY(result, dup3(source, descriptor, O_CLOEXEC));
+  return result == -1 ? -errno : 0;
+}
+
 int64_t clinux_storage_read(int descriptor, const void *slices, int count, uint64_t offset,
                             int nowait) {
   ssize_t result;

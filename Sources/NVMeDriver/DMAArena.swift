@@ -2,8 +2,11 @@
 public final class DMAArena {
   /// Size of a page in bytes.
   public static let pageSize = 4096
-  /// The shared memory.
-  public let memory: SharedMemory
+  /// The shared memory; other memory after a move that has copied it.
+  public var memory: SharedMemory { home.shared }
+  let home: ArenaMemory
+  /// Whether the device can map the memory.
+  let isShared: Bool
   /// The device's address (IOVA) of the first byte.
   public let address: UInt64
   private var isTaken: [Bool]
@@ -19,14 +22,16 @@ public final class DMAArena {
     _ client: Client, size: Int, at address: UInt64 = 1 << 20, isShared: Bool = true
   ) throws(NVMeDriverError) {
     precondition(size > 0 && size % Self.pageSize == 0, "\(size) bytes are not whole pages")
+    let memory: SharedMemory
     do throws(SystemCallError) {
       memory = try SharedMemory(size: UInt64(size))
     } catch {
       throw .system(error)
     }
+    home = ArenaMemory(memory)
     self.address = address
+    self.isShared = isShared
     isTaken = Array(repeating: false, count: size / Self.pageSize)
-    let memory = memory
     try throughClient { () throws(ClientError) in
       try client.map(memory, at: address, size: UInt64(size), isShared: isShared)
     }
@@ -59,9 +64,9 @@ public final class DMAArena {
     for page in pages { isTaken[page] = true }
     let offset = UInt64(pages.lowerBound * Self.pageSize)
     let buffer = DMABuffer(
-      memory: memory, offset: offset, address: address + offset,
+      home: home, offset: offset, address: address + offset,
       size: pages.count * Self.pageSize)
-    memory.fill(at: offset, count: buffer.size)
+    buffer.fill()
     return buffer
   }
 }
@@ -69,7 +74,8 @@ public final class DMAArena {
 /// A buffer in memory shared with a device.
 public struct DMABuffer: Sendable {
   /// The memory that contains the buffer.
-  public let memory: SharedMemory
+  public var memory: SharedMemory { home.shared }
+  let home: ArenaMemory
   /// Offset of the buffer in the memory.
   public let offset: UInt64
   /// The device's address of the buffer.
@@ -88,6 +94,7 @@ public struct DMABuffer: Sendable {
   ///
   /// - Precondition: the range is inside the memory.
   public func write(at place: Int = 0, from bytes: [UInt8]) {
+    home.note(offset + UInt64(place), bytes.count)
     memory.write(at: offset + UInt64(place), from: bytes)
   }
 
@@ -98,14 +105,19 @@ public struct DMABuffer: Sendable {
 
   /// Copies the bytes of a span into the buffer.
   public func write(at place: Int = 0, from bytes: Span<UInt8>) {
+    home.note(offset + UInt64(place), bytes.count)
     memory.write(at: offset + UInt64(place), from: bytes)
   }
 
   /// Stores a little-endian number.
   public func store(_ number: UInt64, at place: Int) {
+    home.note(offset + UInt64(place), 8)
     memory.store(number, at: offset + UInt64(place))
   }
 
   /// Sets all bytes of the buffer to one value.
-  public func fill(with byte: UInt8 = 0) { memory.fill(at: offset, count: size, with: byte) }
+  public func fill(with byte: UInt8 = 0) {
+    home.note(offset, size)
+    memory.fill(at: offset, count: size, with: byte)
+  }
 }

@@ -4,8 +4,8 @@
 /// and queue entry can be written (``setRegister(_:_:)``, ``QueuePair/write(_:at:)``), including
 /// values that the controller should reject.
 public final class NVMeController {
-  /// The connection to the device.
-  public let client: Client
+  /// The connection to the device; that to another one after a move.
+  public internal(set) var client: Client
   /// The memory shared with the device.
   public let arena: DMAArena
   /// CAP, as read at initialisation.

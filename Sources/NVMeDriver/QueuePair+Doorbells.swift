@@ -56,6 +56,7 @@ final class ShadowDoorbells {
       ? RegisterOffset.submissionTail(queue, stride: stride)
       : RegisterOffset.completionHead(queue, stride: stride)
     let place = register - RegisterOffset.doorbells
+    doorbells.home.note(doorbells.offset + place, 4)
     doorbells.memory.store(UInt32(new), at: doorbells.offset + place)
     // The store must be visible before the event index is read: the controller does the opposite.
     SharedMemory.fullBarrier()

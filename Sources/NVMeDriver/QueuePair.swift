@@ -15,7 +15,8 @@ public final class QueuePair {
   public let completion: DMABuffer
   /// Signalled by the controller on completions; nil for a polled queue.
   public let interrupt: EventFD?
-  let client: Client
+  /// The connection to the device.
+  var client: Client
   let stride: UInt8
   /// The shadow doorbells, if enabled.
   var shadow: ShadowDoorbells?

@@ -30,7 +30,8 @@ struct ControllerParts {
       capabilities: ControllerCapabilities(rawValue: 0), generations: generations)
     var logger = Logger(label: "parts")
     logger.logLevel = .critical
-    lifeCycle = LifeCycle(registers, generations, context.memory.access(), logger)
+    lifeCycle = LifeCycle(
+      registers, generations, context.memory.access(), host.device.possession, logger)
     lifeCycle.phase = .enabled
     interrupts = CompletionInterrupts(context.interrupts, queues: 4)
     queues = QueuePairs(pairs: 4, lifeCycle, doorbells, interrupts, mailbox)

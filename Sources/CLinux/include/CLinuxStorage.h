@@ -43,6 +43,12 @@ int clinux_storage_inspect(int descriptor, struct clinux_storage_info *info);
 /// Locks the file against other openers, in this and other processes (an open file description
 /// lock); `exclusive` for writers. -EAGAIN if somebody else holds the lock.
 int clinux_storage_lock(int descriptor, int exclusive);
+/// Gives that lock back, also while copies of the descriptor are open.
+int clinux_storage_unlock(int descriptor);
+/// Whether the descriptor can be written to: 1 or 0.
+int clinux_storage_is_writable(int descriptor);
+/// Makes a descriptor refer to another open file, whose own descriptor stays open (dup3).
+int clinux_storage_replace(int descriptor, int source);
 
 /// preadv2 of `count` slices laid out like struct iovec; `nowait` returns -EAGAIN where it would
 /// wait for the disk.

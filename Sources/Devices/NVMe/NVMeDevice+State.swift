@@ -1,7 +1,8 @@
 internal import NVMeProtocol
 internal import Synchronization
-public import VFIOUserServer
 internal import LinuxPrimitives
+public import SystemPackage
+public import VFIOUserServer
 
 extension NVMeDevice: SavableDevice {
   /// Registers, queues, features, events, counters, and which disk it is; not what is on the disk.
@@ -40,6 +41,23 @@ extension NVMeDevice: SavableDevice {
     hasLoaded.store(true, ordering: .relaxed)
   }
 
+  /// Brings everything to the disk and gives up its files, so that another process can go on with them.
+  public func releaseResources() throws(Errno) {
+    try controller.turn.withLock { _ throws(Errno) in try controller.letGoOfDisk() }
+  }
+
+  /// Takes the files of a disk whose state was loaded, or that were given up.
+  ///
+  /// - Throws: `EAGAIN` while another process has them, `ESTALE` when one has had them since.
+  public func acquireResources() throws(Errno) {
+    guard !possession.isHeld else { return }
+    try controller.turn.withLock { _ throws(Errno) in try possession.take() }
+  }
+
   /// Serves the queues again.
-  public func resume() { mailbox.resume(with: context.memory.access()) }
+  public func resume() {
+    // By a new version of the program, which has loaded a disk that waits.
+    possession.forgetLoad()
+    mailbox.resume(with: context.memory.access())
+  }
 }

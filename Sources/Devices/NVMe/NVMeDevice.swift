@@ -120,6 +120,11 @@ public final class NVMeDevice: Device {
     _ = generations.waitUntilServed(.max, before: .after(.seconds(10)))
   }
 
+  var possession: DiskPossession { controller.lifeCycle.possession }
+
+  /// Whether the disk waits for its state, which has to be loaded before it can be used.
+  public var isWaiting: Bool { !possession.isHeld }
+
   /// What the guest knows the disk by.
   public var serialNumber: String { keeping.identity.serialNumber }
 
@@ -230,6 +235,7 @@ extension NVMeDevice {
   ///
   /// Where that is reached by messages, the one that is under way may still come.
   public func reset() {
+    possession.forgetLoad()
     registers.reset()
     endGeneration()
   }

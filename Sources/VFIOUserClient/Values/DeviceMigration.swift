@@ -5,6 +5,9 @@ public struct MigrationOptions: Equatable, Sendable {
   /// Maximum number of times that changed state is read from the running source (PRE_COPY), 1 or more; 0 stops the
   /// source at once.
   public var maxRounds = 8
+  /// Maximum time of a message while neither device runs, in place of ``ClientOptions/timeout``: a disk writes what its
+  /// guest has not flushed before it is given up.
+  public var stoppedTimeout: Duration = .seconds(60)
 
   /// Creates limits.
   public init(maxDowntime: Duration? = nil) { self.maxDowntime = maxDowntime }

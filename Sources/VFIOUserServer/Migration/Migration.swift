@@ -17,6 +17,8 @@ final class Migration: @unchecked Sendable {
   private var suspension: Suspension?
   private var outgoing: OutgoingState?
   private var incoming: StateFile?
+  /// Whether the device was loaded, and has not run since.
+  private var isLoaded = false
 
   /// - Parameter observer: counts when ``advance(to:)`` may come further.
   init(_ core: DeviceCore, _ device: any SavableDevice, telling observer: EventFD, _ logger: Logger)
@@ -68,7 +70,9 @@ final class Migration: @unchecked Sendable {
         resume()
         throw error
       }
-    case (.stop, .running): resume()
+    case (.stop, .running):
+      try transfer.device.acquireResources()
+      resume()
     case (.running, .preCopy): try saveMemory()
     case (.stop, .stopCopy): try finishSaving()
     case (.stop, .resuming): try beginLoading()
@@ -89,6 +93,7 @@ final class Migration: @unchecked Sendable {
   private func resume() {
     suspension?.end(transfer.device, transfer.core.worker)
     suspension = nil
+    isLoaded = false
   }
 
   /// Resumes a device that was not suspended in time.
@@ -123,11 +128,16 @@ final class Migration: @unchecked Sendable {
 
   /// The next bytes of the state, fewer than asked for at the end.
   ///
-  /// - Throws: `EINVAL` in a state in which there are none.
+  /// With the last of them a device that is stopped gives up what the target needs: a client may start the target
+  /// before it changes the state of the source again.
+  ///
+  /// - Throws: `EINVAL` in a state in which there are none, or why the device gives nothing up.
   func read(_ count: Int) throws(Errno) -> (file: StateFile, range: Range<UInt64>) {
-    guard state == .preCopy || state == .stopCopy, outgoing != nil,
-      let piece = outgoing?.next(count)
-    else { throw .invalidArgument }
+    guard state == .preCopy || state == .stopCopy, let present = outgoing else {
+      throw .invalidArgument
+    }
+    if state == .stopCopy, present.isLast(count) { try transfer.device.releaseResources() }
+    guard let piece = outgoing?.next(count) else { throw .invalidArgument }
     return piece
   }
 
@@ -154,6 +164,7 @@ final class Migration: @unchecked Sendable {
     do {
       try transfer.load(file)
       incoming = nil
+      isLoaded = true
     } catch {
       logger.error("the state is refused", metadata: ["reason": "\(error)"])
       incoming = nil
@@ -175,14 +186,36 @@ final class Migration: @unchecked Sendable {
   func deviceWasReset() {
     outgoing = nil
     incoming = nil
-    if suspension != nil { resume() }
+    if suspension != nil {
+      do throws(Errno) {
+        try transfer.device.acquireResources()
+      } catch {
+        logger.error(
+          "the device runs without what it has given up", metadata: ["reason": "\(error)"])
+      }
+      resume()
+    }
     state = .running
   }
 
-  /// The client has gone: a device that was saved runs on for the next client, one that was half loaded is as after
-  /// a reset.
+  /// The client has gone: a device that was saved runs on for the next client, one that was loaded, but did not run yet,
+  /// is as after a reset.
+  ///
+  /// When another process has what a saved device has given up, it stays stopped, until a client sets RUNNING.
   func clientLeft() {
-    if state == .resuming || state == .error { resetDevice() }
-    deviceWasReset()
+    let wasLoading = state == .resuming || state == .error || isLoaded
+    if wasLoading { resetDevice() }
+    outgoing = nil
+    incoming = nil
+    if suspension != nil, !wasLoading {
+      do throws(Errno) {
+        try transfer.device.acquireResources()
+      } catch {
+        logger.info("the device stays stopped", metadata: ["reason": "\(error)"])
+        return state = .stop
+      }
+    }
+    if suspension != nil { resume() }
+    state = .running
   }
 }

@@ -56,6 +56,9 @@ struct OutgoingState {
     sent = [:]
   }
 
+  /// Whether the state ends with the next bytes, at most so many.
+  func isLast(_ count: Int) -> Bool { UInt64(count) >= writer.file.size - place }
+
   /// Where the next bytes are, at most so many.
   mutating func next(_ count: Int) -> (file: StateFile, range: Range<UInt64>) {
     let end = min(place + UInt64(count), writer.file.size)

@@ -1,3 +1,5 @@
+public import SystemPackage
+
 /// A device whose state can be saved, and loaded into another device of its kind: for migration, and for another
 /// version of its program.
 ///
@@ -48,6 +50,23 @@ public protocol SavableDevice: Device {
   /// - Throws: what does not fit; the device is reset then.
   func load(_ state: SavedState) throws(StateError)
 
+  /// Gives up what only one process can have, such as the lock of a file, because the client has read the whole state.
+  ///
+  /// Called in a migration, while the device is suspended; may wait for a disk. ``acquireResources()`` follows when the
+  /// device is to go on nevertheless.
+  ///
+  /// - Throws: the errno with which the client's last `MIG_DATA_READ` fails; the device has everything still.
+  func releaseResources() throws(Errno)
+
+  /// Takes what only one process can have, before ``resume()``: after ``load(_:)`` for the first time, or back after
+  /// ``releaseResources()``.
+  ///
+  /// Called in a migration also if nothing was given up or loaded; then there is nothing to do.
+  ///
+  /// - Throws: the errno with which the change to RUNNING fails; the device stays suspended, and the client may try
+  ///   again. A device that was reset goes on without what it could not get.
+  func acquireResources() throws(Errno)
+
   /// Goes on: after ``save()``, after ``load(_:)`` with the new state, or after ``suspend(_:)`` alone.
   func resume()
 }
@@ -57,6 +76,10 @@ extension SavableDevice {
   public static var savedStateVersion: UInt16 { 1 }
   /// For a device that does nothing by itself: it is done at once.
   public func suspend(_ whenDone: @escaping @Sendable () -> Void) { whenDone() }
+  /// Does nothing.
+  public func releaseResources() throws(Errno) {}
+  /// Does nothing.
+  public func acquireResources() throws(Errno) {}
   /// Does nothing.
   public func resume() {}
 }

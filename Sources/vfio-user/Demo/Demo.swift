@@ -4,6 +4,6 @@ import ArgumentParser
 struct Demo: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Serve a device from a process of its own, and drive it without a VM.",
-    subcommands: [DemoDisk.self, DemoSerial.self],
+    subcommands: [DemoDisk.self, DemoSerial.self, DemoMigration.self],
     defaultSubcommand: DemoDisk.self)
 }

@@ -31,6 +31,8 @@ final class DemoProcess {
     }
   }
 
+  deinit { stop() }
+
   /// Whether a process listens on the socket; nobody does on a stale socket of a killed process.
   private static func listens(_ path: FilePath) -> Bool {
     (try? MessageSocket(connectingTo: path)) != nil

@@ -19,6 +19,9 @@ struct ServeNVMe: ServeSubcommand {
       formatted it, its name, its counters) is kept beside it in FILE.nvme: take both when you move it. After it was made larger (truncate -s 20G), \
       SIGHUP makes the guest see the new size.
 
+      A disk moves to another process while its guest goes on: start that with --incoming and the same file, and have \
+      the client migrate. The file changes hands with the state.
+
       SPDK's initiator (the VFIOUSER transport) needs --doorbells mapped: it rings only in memory. A comma in a path is \
       written twice in --namespace.
       """)
@@ -39,6 +42,7 @@ struct ServeNVMe: ServeSubcommand {
     } onHangup: {
       $0.measure()
     }
+    if disk.incoming { served.notice = "the disk waits for its state (--incoming)" }
     served.removeMadeFiles = { opened.namespaces.forEach { $0.removeMadeFiles() } }
     return served
   }

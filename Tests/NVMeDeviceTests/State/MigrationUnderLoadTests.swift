@@ -22,7 +22,11 @@ private final class MovingGuest {
   /// Commands in flight, by identifier: the block and the seed that is written.
   private var inFlight: [UInt16: (block: UInt64, seed: UInt64)] = [:]
 
-  init(seed: UInt64, _ change: (inout NVMeConfiguration) throws -> Void) throws {
+  /// - Parameter mapsDoorbells: whether the guest rings in memory, without messages.
+  init(
+    seed: UInt64, mapsDoorbells: Bool = false,
+    _ change: (inout NVMeConfiguration) throws -> Void
+  ) throws {
     numbers = seed &* 0x9E37_79B9_7F4A_7C15 | 1
     let storage = try StorageFile(memory: Self.blocks * 512)
     hosts = try (0..<2).map { _ in
@@ -30,6 +34,9 @@ private final class MovingGuest {
         $0.serialNumber = "moving"
         try change(&$0)
       }
+    }
+    if mapsDoorbells {
+      for host in hosts { host.registers = try host.client.mapRegion(.bar0) }
     }
     try hosts[0].enable()
     queue = try hosts[0].makeQueue(1, entries: 64)
@@ -102,6 +109,18 @@ private final class MovingGuest {
       try guest.collect()
       if round % 10 == 9 { try guest.verify() }
     }
+  }
+
+  @Test func `A disk whose doorbells are rung in memory misses none that is rung while it moves`()
+    throws
+  {
+    let guest = try MovingGuest(seed: 4, mapsDoorbells: true) { $0.doorbells = .mapped }
+    for _ in 0..<50 {
+      try guest.submit()
+      try guest.move()
+      try guest.collect()
+    }
+    try guest.verify()
   }
 
   @Test func `A disk with a ring migrates under load`() throws {

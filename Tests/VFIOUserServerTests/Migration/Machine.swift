@@ -35,6 +35,10 @@ final class Movable: SavableDevice {
   /// What ends the suspension, when the test does that.
   let whenDone = Monitor<(@Sendable () -> Void)?>(nil)
   let waitsInSuspend: Bool
+  /// How long resources take to be given up or had.
+  let slowness = Monitor(Duration.zero)
+  /// With what resources are neither given up nor had.
+  let refusal = Monitor<Errno?>(nil)
   /// Whether work on the worker may end.
   let gate = Monitor(true)
 
@@ -87,6 +91,15 @@ final class Movable: SavableDevice {
     try registers.load(state.registers)
   }
 
+  func releaseResources() throws(Errno) { try checkResources("release") }
+  func acquireResources() throws(Errno) { try checkResources("acquire") }
+
+  private func checkResources(_ call: String) throws(Errno) {
+    calls.withLock { $0.append(call) }
+    _ = eventually(within: slowness.withLock { $0 }) { false }
+    if let refusal = refusal.withLock({ $0 }) { throw refusal }
+  }
+
   func resume() { calls.withLock { $0.append("resume") } }
 }
 
@@ -95,15 +108,16 @@ struct Machine {
   let device: Movable
   let client: Client
 
-  init(waitsInSuspend: Bool = false, memory: UInt64 = 64 << 10, quiesce: Duration = .seconds(2))
-    throws
-  {
+  init(
+    waitsInSuspend: Bool = false, memory: UInt64 = 64 << 10, quiesce: Duration = .seconds(2),
+    _ clientOptions: ClientOptions = ClientOptions()
+  ) throws {
     var options = ServerOptions()
     options.quiesceTimeout = quiesce
     (device, server) = try plug(Movable.pci(memory), options) {
       try Movable($0, waitsInSuspend: waitsInSuspend)
     }
-    client = try server.connect()
+    client = try server.connect(clientOptions)
   }
 
   func isRunning() throws -> Bool { try client.migrationState() == .running }

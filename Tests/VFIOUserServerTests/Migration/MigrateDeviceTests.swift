@@ -79,6 +79,16 @@ import VFIOUserTransport
     #expect(try source.isRunning() && target.isRunning())
   }
 
+  @Test func `A device that takes long to give up or to get what it needs is waited for`() throws {
+    var options = ClientOptions()
+    options.timeout = .milliseconds(300)
+    let (source, target) = (try Machine(options), try Machine(options))
+    for machine in [source, target] { machine.device.slowness.update { $0 = .milliseconds(600) } }
+    let report = try source.client.migrateDevice(to: target.client)
+    #expect(report.downtime > .milliseconds(1200))
+    #expect(try target.isRunning())
+  }
+
   @Test func `A target that refuses the state leaves the source running`() throws {
     let (source, target) = (try Machine(memory: 128 << 10), try Machine())
     #expect(throws: ClientError.refused(.deviceFeature, .invalidArgument)) {

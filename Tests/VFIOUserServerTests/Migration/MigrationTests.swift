@@ -36,8 +36,8 @@ import VFIOUserTransport
     // And goes low with the register.
     try target.client.store(UInt32(0), .bar0, at: 4)
     #expect(try target.client.load(.configuration, at: 6, as: UInt16.self) & 8 == 0)
-    #expect(target.device.calls.withLock { $0 } == ["suspend", "load", "resume"])
-    #expect(source.device.calls.withLock { $0 } == ["suspend", "save"])
+    #expect(target.device.calls.withLock { $0 } == ["suspend", "load", "acquire", "resume"])
+    #expect(source.device.calls.withLock { $0 } == ["suspend", "save", "release"])
   }
 
   @Test func `Pending vectors and the MSI-X table arrive, and are delivered when the mask goes`()
@@ -99,7 +99,7 @@ import VFIOUserTransport
     #expect(try machine.client.load(.configuration, at: 0, as: UInt16.self) == 0x1234)
     try machine.client.setMigrationState(.running)
     try machine.client.store(UInt32(1), .bar0, at: 0)
-    #expect(machine.device.calls.withLock { $0 } == ["suspend", "resume"])
+    #expect(machine.device.calls.withLock { $0 } == ["suspend", "acquire", "resume"])
   }
 
   @Test func `Data are read and written only in the states for it`() throws {
@@ -275,7 +275,7 @@ import VFIOUserTransport
     let next = try machine.server.connect()
     #expect(try next.migrationState() == .running)
     try next.store(UInt32(5), .bar0, at: 0)
-    #expect(machine.device.calls.withLock { $0 } == ["suspend", "resume"])
+    #expect(machine.device.calls.withLock { $0 } == ["suspend", "acquire", "resume"])
   }
 
   @Test func `Memory that changes after it was sent in advance arrives as it is at the end`() throws

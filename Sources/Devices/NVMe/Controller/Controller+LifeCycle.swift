@@ -24,6 +24,16 @@ extension Controller {
     if lifeCycle.phase.isEnabled { sendEvents() }
   }
 
+  /// What the client had begun is dropped.
+  func clientLeft() {
+    guard lifeCycle.possession.isHeld else {
+      // Nothing is under way, and it stays suspended: only whoever has the disk goes on.
+      queues.forgetDeletions()
+      return lifeCycle.phase.pause()
+    }
+    quiesce(for: .leave)
+  }
+
   /// Starts nothing new, and cancels what the engine has not begun; what takes long is abandoned.
   func quiesce(for goal: ControllerPhase.Goal) {
     if goal == .shutDown, !lifeCycle.phase.isReady { return endQuiescing(.shutDown) }

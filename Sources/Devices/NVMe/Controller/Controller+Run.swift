@@ -95,7 +95,7 @@ extension Controller {
     case .order(.shutDown): quiesce(for: .shutDown)
     case .order(.resetSubsystem): break  // the event of the reset follows
     case .reset(let generation): quiesce(for: .reset(generation))
-    case .clientLeft: quiesce(for: .leave)
+    case .clientLeft: clientLeft()
     case .adopt(let memory): adopt(memory)
     case .suspend(let whenDone): beginSuspension(whenDone)
     case .resume(let memory): resumeService(with: memory)

@@ -1,4 +1,5 @@
 internal import NVMeProtocol
+internal import SystemPackage
 internal import VFIOUserServer
 
 /// Coming to rest, so that the state can be saved or loaded, and going on.
@@ -31,11 +32,41 @@ extension Controller {
   /// Goes on where the suspension began, or with what was loaded.
   func resumeService(with memory: GuestMemoryAccess) {
     _ = mailbox.takeCancellation()
+    // Without the disk, only a controller that has none of its queues goes on: one that waits for a state.
+    guard lifeCycle.possession.isHeld || !lifeCycle.phase.hasQueues else { return }
     guard lifeCycle.phase.endSuspension(), lifeCycle.phase.isEnabled else { return }
     lifeCycle.memory = memory
     queues.doorbells.share(queues.shadow, memory)
     queues.noteMessages()
     sendEvents()
+  }
+}
+
+/// A disk whose files another process gets, or gives up.
+extension Controller {
+  /// Brings everything to the disk, and gives its files up.
+  ///
+  /// - Precondition: the caller has the turn.
+  /// - Throws: why not; the disk is still this process's then.
+  func letGoOfDisk() throws(Errno) {
+    guard case .suspended = lifeCycle.phase else { throw .resourceBusy }
+    guard lifeCycle.possession.isHeld else { return }
+    record.saveNow()
+    try lifeCycle.possession.letGo()
+  }
+
+  /// Looks at the disk again, which another process has changed since this one was started.
+  ///
+  /// - Precondition: the caller has the turn.
+  func refreshDisk() throws(StateError) {
+    for namespace in namespaces.all {
+      do throws(StateFileError) {
+        try namespace.store?.refresh()
+      } catch {
+        throw StateError("\(error)")
+      }
+      namespace.use(blockSize: namespace.store?.record.blockSize ?? 1 << Int(namespace.shift))
+    }
   }
 }
 
@@ -78,6 +109,7 @@ extension Controller {
     guard case .suspended = lifeCycle.phase else {
       throw StateError("the controller is not suspended")
     }
+    if !lifeCycle.possession.isHeld { try refreshDisk() }
     if let difference = disk.difference(from: state.disk) {
       throw StateError("the state is of another disk: \(difference)")
     }
@@ -102,6 +134,7 @@ extension Controller {
     }
     record.load(state.counters, errors)
     loadEvents(state.events)
+    lifeCycle.possession.noteLoad()
   }
 
   private func loadEvents(_ events: ControllerState.Events) {

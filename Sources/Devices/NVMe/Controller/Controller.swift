@@ -35,7 +35,8 @@ final class Controller: @unchecked Sendable {
   ) throws {
     self.mailbox = mailbox
     logger = options.logger
-    lifeCycle = LifeCycle(registers, generations, bus.memory.access(), options.logger)
+    lifeCycle = LifeCycle(
+      registers, generations, bus.memory.access(), DiskPossession(options), options.logger)
     idle = IdlePolicy(busyPoll: options.busyPoll)
     namespaces = try Namespaces(options, keeping.identity)
     features = FeatureValues(

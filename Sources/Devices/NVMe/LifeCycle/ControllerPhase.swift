@@ -62,6 +62,9 @@ enum ControllerPhase: Equatable {
     }
   }
 
+  /// There are queues that would be served when the controller goes on.
+  var hasQueues: Bool { stable == .enabled || stable == .paused }
+
   /// Commands that were started are still finished: a shutdown waits for them (section 7.6.2).
   var finishesCommands: Bool {
     switch self {

@@ -16,15 +16,17 @@ final class LifeCycle {
   private(set) var pageSize: UInt64 = 4096
   let registers: RegisterBlock
   let generations: ControllerGenerations
+  let possession: DiskPossession
   private let logger: Logger
 
   init(
     _ registers: RegisterBlock, _ generations: ControllerGenerations, _ memory: GuestMemoryAccess,
-    _ logger: Logger
+    _ possession: DiskPossession, _ logger: Logger
   ) {
     self.registers = registers
     self.generations = generations
     self.memory = memory
+    self.possession = possession
     self.logger = logger
   }
 
@@ -36,16 +38,20 @@ final class LifeCycle {
 
   /// Takes over what the controller is enabled with (NVMe 1.4, section 7.6.1).
   ///
-  /// - Returns: false when that breaks a rule; CSTS.CFS says so then.
+  /// - Returns: false when that breaks a rule, or another process has the disk; CSTS.CFS says so then.
   func enable(_ order: RegisterBlock.Enabling) -> Bool {
     memory = order.access
     configuration = order.configuration
     pageSize = 4096 << UInt64(order.configuration.pageSize)
-    guard let reason = order.brokenRule(registers.capabilities) else {
+    if !possession.isHeld {
+      logger.error(
+        "another process has the disk: the controller can be enabled when its state was loaded")
+    } else if let reason = order.brokenRule(registers.capabilities) {
+      logger.warning("the guest enables the controller wrongly", metadata: ["reason": "\(reason)"])
+    } else {
       phase = .enabled
       return true
     }
-    logger.warning("the guest enables the controller wrongly", metadata: ["reason": "\(reason)"])
     phase = .failed
     registers.refuse(order, generation: generations.served)
     return false

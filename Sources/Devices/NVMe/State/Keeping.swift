@@ -34,7 +34,8 @@ struct Keeping {
   mutating func save(_ health: HealthCounters) {
     savedAt = health.powerOnTime
     savedCommands = Self.commands(health)
-    guard let keeper, let home = identity.home else { return }
+    // What another process has is not ours to write.
+    guard let keeper, let home = identity.home, home.isHeld else { return }
     keeper.keep(health.record, in: home)
   }
 

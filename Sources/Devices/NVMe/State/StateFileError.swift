@@ -17,6 +17,8 @@ public enum StateFileError: Error, Equatable, Sendable, CustomStringConvertible 
   case elsewhere(FilePath, wanted: FilePath)
   /// It is the state of another image, which is still there.
   case ofAnother(FilePath, image: String)
+  /// Somebody else has had the disk since it was given up, so that a state from before would not fit it.
+  case changed(FilePath)
   /// One file is to hold the state of several images.
   case shared(FilePath, images: Int)
 
@@ -35,6 +37,8 @@ public enum StateFileError: Error, Equatable, Sendable, CustomStringConvertible 
     case .elsewhere(let path, let wanted):
       "the state of the disk is in \(path), not in \(wanted). Move it there, or say that it is where it is."
     case .ofAnother(let path, let image): "\(path) is the state of \(image), another disk."
+    case .changed(let path):
+      "\(path), the state of a disk, is not as this process left it: another process has had the disk. Continue there, or start this process again."
     case .shared(let path, let images):
       "\(path) can keep the state of one file, not of \(images). Make it a folder."
     }

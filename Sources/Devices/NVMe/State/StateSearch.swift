@@ -57,7 +57,7 @@ struct StateSearch {
     {
       throw .elsewhere(beside, wanted: places[0])
     }
-    return image.isReadOnly ? nil : make()
+    return image.isReadOnly || !image.isHeld ? nil : make()
   }
 
   /// The place of a state that says it is of this very image; one under another name gets the right one.
@@ -69,7 +69,7 @@ struct StateSearch {
     for place in places where !isFile {
       for path in states(in: place.folder) {
         guard record(at: path)?.image == identity else { continue }
-        guard !image.isReadOnly else { return path }
+        guard !image.isReadOnly, image.isHeld else { return path }
         path.take(name: place)
         // Where nothing can be renamed, it is used where it is.
         return record(at: place)?.image == identity ? place : path
@@ -99,6 +99,7 @@ struct StateSearch {
     guard !image.isReadOnly, let file = try openWritable(path) else {
       return try readOnly(path, isKnown: isKnown)
     }
+    guard image.isHeld else { return try waiting(path, isKnown: isKnown) }
     try file.lock()
     switch try file.look() {
     case .state(let record, let sequence):
@@ -133,6 +134,13 @@ struct StateSearch {
       return StateStore(path, record, sequence: 0, file: nil, old: old)
     default: return nil
     }
+  }
+
+  /// Another process has it, and gives it up with the image.
+  private func waiting(_ path: FilePath, isKnown: Bool) throws(StateFileError) -> StateStore? {
+    guard case .state(let record, let sequence)? = try look(at: path) else { return nil }
+    return StateStore(
+      path, record, sequence: sequence, file: nil, isKnown: isKnown, isWaiting: true)
   }
 
   /// Writes down which image it is of now.

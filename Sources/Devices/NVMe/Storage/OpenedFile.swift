@@ -11,18 +11,27 @@ struct OpenedFile: ~Copyable {
   let wasMade: Bool
   /// How large it was before it was made larger.
   let sizeBefore: UInt64?
+  /// Whether it is locked; false for one that is only looked at for now.
+  let isLocked: Bool
 
   /// - Parameters:
   ///   - path: where it is.
   ///   - create: the size of a file to be made if there is none; one that is smaller grows to it.
   ///   - how: CLINUX_OPEN_*.
-  init(_ path: FilePath, create: UInt64?, _ how: CInt) throws(SystemCallError) {
+  ///   - isWaiting: whether another process may have the lock. It is taken only if the program before this one had it.
+  init(
+    _ path: FilePath, create: UInt64?, _ how: CInt, isWaiting: Bool = false
+  ) throws(SystemCallError) {
     let (number, wasMade) = try Self.open(path, mayCreate: create != nil, how)
     let descriptor = OwnedDescriptor(adopting: number)
+    let locks = !isWaiting || clinux_storage_is_writable(descriptor.number) == 1
     do throws(SystemCallError) {
       let isWritable = how & CLINUX_OPEN_WRITABLE != 0
-      _ = try checked(
-        "fcntl(F_OFD_SETLK)", clinux_storage_lock(descriptor.number, isWritable ? 1 : 0))
+      if locks {
+        _ = try checked(
+          "fcntl(F_OFD_SETLK)",
+          clinux_storage_lock(descriptor.number, isWritable || isWaiting ? 1 : 0))
+      }
       var info = try Self.inspect(descriptor)
       guard info.kind != 0 else { throw SystemCallError(call: "open", code: .notSupported) }
       var sizeBefore: UInt64?
@@ -39,6 +48,7 @@ struct OpenedFile: ~Copyable {
       throw error
     }
     self.wasMade = wasMade
+    isLocked = locks
     own = descriptor
   }
 

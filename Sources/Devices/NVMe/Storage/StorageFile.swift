@@ -18,7 +18,8 @@ public enum CacheMode: String, CaseIterable, Sendable {
 ///
 /// Two controllers, in whatever process, never write the same file: those who write hold an
 /// exclusive lock, those who only read share one. A block device that is written to is claimed besides, so
-/// that it cannot be mounted meanwhile, nor be served under another name.
+/// that it cannot be mounted meanwhile, nor be served under another name. For a migration one process gives up the
+/// lock, and another one takes it; without the lock the file is open for reading only.
 public final class StorageFile: Sendable {
   /// What it is.
   public enum Kind: Equatable, Sendable {
@@ -58,6 +59,8 @@ public final class StorageFile: Sendable {
   private let witness: LossWitness?
   /// Whether the file system has refused to write without waiting.
   private let mayWait = Atomic<Bool>(false)
+  /// Whether this process has what keeps others away; see `StorageFile+Holding.swift`.
+  let holding: Atomic<Bool>
 
   /// Opens and locks a file or a block device.
   ///
@@ -67,21 +70,31 @@ public final class StorageFile: Sendable {
   ///     written to.
   ///   - cache: when written data is on the disk.
   ///   - isReadOnly: whether it must not be written to.
+  ///   - isIncoming: whether another process serves it and will give it up, for a disk that migrates to this process.
+  ///     It is neither made nor locked then, and is read only until the disk's state was loaded.
   /// - Throws: what the system says; `EAGAIN` from the lock when somebody else serves it, `EBUSY` for a block
   ///   device that is mounted or claimed.
   public convenience init(
-    path: FilePath, create: UInt64? = nil, cache: CacheMode = .writeBack, isReadOnly: Bool = false
+    path: FilePath, create: UInt64? = nil, cache: CacheMode = .writeBack, isReadOnly: Bool = false,
+    isIncoming: Bool = false
   ) throws(SystemCallError) {
-    try self.init(path, create, cache, isReadOnly: isReadOnly, leastAlignment: 1)
+    try self.init(
+      path, create, cache, isReadOnly: isReadOnly, leastAlignment: 1, isIncoming: isIncoming)
   }
 
   /// - Parameter leastAlignment: for direct I/O that wants more than the system says, as with other disks.
   init(
     _ path: FilePath, _ create: UInt64? = nil, _ cache: CacheMode, isReadOnly: Bool = false,
-    leastAlignment: Int
+    leastAlignment: Int, isIncoming: Bool = false
   ) throws(SystemCallError) {
-    let how = (isReadOnly ? 0 : CLINUX_OPEN_WRITABLE) | (cache == .direct ? CLINUX_OPEN_DIRECT : 0)
-    let opened = try OpenedFile(path, create: isReadOnly ? nil : create, how)
+    // Readers disturb nobody, and share their lock from the start.
+    let isWaiting = isIncoming && !isReadOnly
+    let how =
+      (isReadOnly || isWaiting ? 0 : CLINUX_OPEN_WRITABLE)
+      | (cache == .direct ? CLINUX_OPEN_DIRECT : 0)
+    let opened = try OpenedFile(
+      path, create: isReadOnly || isWaiting ? nil : create, how, isWaiting: isWaiting)
+    holding = Atomic(opened.isLocked)
     let info = opened.info
     wasMade = opened.wasMade
     sizeBefore = opened.sizeBefore
@@ -118,6 +131,7 @@ public final class StorageFile: Sendable {
     isInMemory = true
     cache = .writeBack
     self.isReadOnly = isReadOnly
+    holding = Atomic(true)
     witness = nil
     alignment = 1
     name = "memory"
@@ -149,6 +163,9 @@ public final class StorageFile: Sendable {
     // With this mode nobody has written anything that waits for a flush.
     if cache != .writeThrough { owed.store(failure.rawValue, ordering: .relaxed) }
   }
+
+  /// Whether the host has still to hear of a flush that failed.
+  var owesFlushError: Bool { owed.load(ordering: .relaxed) != 0 }
 
   /// Whether a durable write that failed so may have reported data from before it; may wait for the disk.
   ///

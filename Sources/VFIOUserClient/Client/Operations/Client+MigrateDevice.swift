@@ -6,7 +6,8 @@ extension Client {
   /// `dirtyPages(_:pageSize:timeout:)` if it is not shared. The device is not used by a driver while it is stopped:
   /// its regions are answered with EBUSY.
   ///
-  /// When anything fails, the source runs on, and the target is reset.
+  /// When anything fails, the source runs on, and the target is reset. A source whose disk the target has got before it
+  /// failed stays in STOP, and refuses to run: both would write.
   ///
   /// - Parameters:
   ///   - target: the client of the device that continues.
@@ -28,13 +29,13 @@ extension Client {
       let stopped = ContinuousClock.now
       try setMigrationState(.stopCopy)
       report.bytesWhileStopped = try copyState(
-        to: target, after: report.bytesInAdvance, isStopped: true, progress)
+        to: target, after: report.bytesInAdvance, within: options.stoppedTimeout, progress)
       try whileStopped()
       report.downtime = ContinuousClock.now - stopped
       if let limit = options.maxDowntime, report.downtime > limit {
         throw .downtimeExceeded(report.downtime, limit: limit)
       }
-      try target.setMigrationState(.running)
+      try target.setMigrationState(.running, timeout: options.stoppedTimeout)
       report.downtime = ContinuousClock.now - stopped
       return report
     } catch {
@@ -54,7 +55,7 @@ extension Client {
     try setMigrationState(.preCopy)
     while report.rounds < options.maxRounds {
       let bytes = try copyState(
-        to: target, after: report.bytesInAdvance, isStopped: false, progress)
+        to: target, after: report.bytesInAdvance, within: nil, progress)
       guard bytes > 0 else { return }
       report.rounds += 1
       report.bytesInAdvance += bytes
@@ -63,19 +64,21 @@ extension Client {
 
   /// Copies until the device has no more for now.
   ///
+  /// - Parameter stoppedTimeout: nil while the device runs.
   /// - Returns: the number of bytes.
   private func copyState(
-    to target: Client, after earlier: UInt64, isStopped: Bool,
+    to target: Client, after earlier: UInt64, within stoppedTimeout: Duration?,
     _ progress: (MigrationProgress) -> Bool
   ) throws(ClientError) -> UInt64 {
     // Devices that do not know our limit answer with less anyway.
     let size = min(maxAccess, target.maxAccess)
     var copied: UInt64 = 0
     while true {
-      let bytes = try readMigrationData(size)
+      let bytes = try readMigrationData(size, timeout: stoppedTimeout)
       try target.writeMigrationData(bytes)
       copied += UInt64(bytes.count)
-      guard progress(MigrationProgress(isStopped: isStopped, bytes: earlier + copied)) else {
+      guard progress(MigrationProgress(isStopped: stoppedTimeout != nil, bytes: earlier + copied))
+      else {
         throw .cancelled
       }
       // A device may answer with less than was asked for before the end; nothing at all is the end.

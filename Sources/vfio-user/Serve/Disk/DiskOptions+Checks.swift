@@ -112,6 +112,19 @@ extension NamespaceOptions: CustomStringConvertible {
 }
 
 extension DiskOptions {
+  /// Checks whether the files of another process can be taken over.
+  func checkIncoming(_ namespaces: [NamespaceOptions]) throws {
+    guard namespaces.contains(where: { $0.file != nil }) else {
+      throw ValidationError(
+        "--incoming is for disks with a file: the data of a disk in memory does not migrate.")
+    }
+    guard !namespaces.contains(where: { $0.file != nil && $0.size != nil }) else {
+      throw ValidationError(
+        "--incoming takes a file as it is; leave out its size: the process that has it would be surprised."
+      )
+    }
+  }
+
   /// Checks the ranges of the disk's options.
   func checkNumbers() throws {
     let limits = [

@@ -25,7 +25,7 @@ extension DiskOptions {
     configuration.readerName = socket
     let options = try namespaces()
     do {
-      for one in options { configuration.namespaces.append(try one.open()) }
+      for one in options { configuration.namespaces.append(try one.open(isIncoming: incoming)) }
       for (one, namespace) in zip(options, configuration.namespaces) where one.raw != true {
         try Self.checkFormat(of: namespace, isState: true)
       }
@@ -108,15 +108,17 @@ extension DiskOptions {
 }
 
 extension NamespaceOptions {
-  /// Opens and locks the storage of the namespace.
-  func open() throws -> NamespaceConfiguration {
+  /// Opens the storage of the namespace, and locks it unless another process has it still.
+  func open(isIncoming: Bool = false) throws -> NamespaceConfiguration {
     let checked = try check()
     return NamespaceConfiguration(
-      try open(checked.bytes, checked.cache), blockSize: checked.blockSize,
+      try open(checked.bytes, checked.cache, isIncoming: isIncoming), blockSize: checked.blockSize,
       globallyUniqueID: checked.globallyUniqueID)
   }
 
-  private func open(_ bytes: UInt64?, _ cache: CacheMode) throws -> StorageFile {
+  private func open(
+    _ bytes: UInt64?, _ cache: CacheMode, isIncoming: Bool
+  ) throws -> StorageFile {
     guard let file else {
       guard let bytes else { throw CommandError("a disk in memory needs a size.") }
       do {
@@ -127,7 +129,8 @@ extension NamespaceOptions {
     }
     do {
       return try StorageFile(
-        path: FilePath(file), create: bytes, cache: cache, isReadOnly: readOnly ?? false)
+        path: FilePath(file), create: bytes, cache: cache, isReadOnly: readOnly ?? false,
+        isIncoming: isIncoming)
     } catch {
       throw CommandError(explain(error, file))
     }
@@ -149,7 +152,7 @@ extension NamespaceOptions {
     case ("fcntl(F_OFD_SETLK)", .resourceTemporarilyUnavailable):
       readOnly == true
         ? "somebody else writes to \(file)."
-        : "somebody else uses \(file); only --read-only disks can share a file."
+        : "somebody else uses \(file); only --read-only disks can share a file. The target of a migration starts with --incoming."
     case ("fcntl(F_OFD_SETLK)", _):
       "\(file) cannot be locked: \(failure.code). Two processes could write to it, so it is not served."
     case ("ftruncate", .fileTooLarge):

@@ -81,6 +81,12 @@ struct DiskOptions: ParsableArguments {
       valueName: "text"))
   var serial: String?
 
+  @Flag(
+    help:
+      "Start as the target of a migration, while another process still has the files: the disk cannot be used before its state was loaded, and takes the files then."
+  )
+  var incoming = false
+
   @OptionGroup var controller: ControllerOptions
 
   @Option(help: "Threads that wait for the disk.")
@@ -112,6 +118,7 @@ struct DiskOptions: ParsableArguments {
     try checkNumbers()
     let all = try namespaces()
     for one in all { try one.check() }
+    if incoming { try checkIncoming(all) }
     guard state == nil || all.contains(where: { $0.file != nil }) else {
       throw ValidationError("--state is for disks with a file; memory is gone with the process.")
     }
