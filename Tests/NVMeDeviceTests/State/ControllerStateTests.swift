@@ -108,6 +108,23 @@ private func host(
     #expect(completion.result & 0xFF_FFFF == AsynchronousEvent.invalidDoorbellRegister.rawValue)
   }
 
+  @Test func `A failed flush of which the host has not heard is reported after the upgrade, once`()
+    throws
+  {
+    let (source, target) = (try host(), try host())
+    for host in [source, target] { try host.enable() }
+    source.device.controller.namespaces.all[0].file.deferFlushError(.ioError)
+    let isAtRest = Monitor(0)
+    for host in [source, target] { host.device.suspend { isAtRest.update { $0 += 1 } } }
+    _ = isAtRest.withLock(when: { $0 == 2 }, before: .after(.seconds(10))) { _ in }
+    try target.device.load(try source.device.save())
+    target.device.resume()
+    source.device.resume()
+    var queue = try target.makeQueue()
+    #expect(try target.run(.io(.flush), &queue).status != .success)
+    #expect(try target.run(.io(.flush), &queue).status == .success)
+  }
+
   @Test func `Features, the error log and counters go along`() throws {
     let (source, target) = (try host(), try host())
     try source.enable()

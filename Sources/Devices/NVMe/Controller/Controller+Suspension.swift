@@ -1,5 +1,6 @@
 internal import NVMeProtocol
 internal import SystemPackage
+internal import SystemPackage
 internal import VFIOUserServer
 
 /// Coming to rest, so that the state can be saved or loaded, and going on.
@@ -88,7 +89,13 @@ extension Controller {
       submissionQueues: queues.savedSubmissionQueues,
       shadowDoorbells: queues.shadow.map { [$0.values, $0.eventIndexes] },
       features: features.record, events: admin.savedEvents, counters: record.health.record,
-      errors: record.errors.all.map(\.bytes))
+      errors: record.errors.all.map(\.bytes), deferredFlushErrors: deferredFlushErrors)
+  }
+
+  /// A migration does not get so far; a new version of the program must not forget it.
+  private var deferredFlushErrors: [Int32]? {
+    let errors = namespaces.all.map(\.file.deferredFlushError)
+    return errors.contains { $0 != 0 } ? errors : nil
   }
 
   /// Which disk this is.
@@ -133,6 +140,9 @@ extension Controller {
       return entry
     }
     record.load(state.counters, errors)
+    for (namespace, error) in zip(namespaces.all, state.deferredFlushErrors ?? []) where error != 0 {
+      namespace.file.deferFlushError(Errno(rawValue: error))
+    }
     loadEvents(state.events)
     lifeCycle.possession.noteLoad()
   }

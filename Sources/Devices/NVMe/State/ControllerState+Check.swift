@@ -29,6 +29,9 @@ extension ControllerState {
       throw StateError(problem)
     }
     try checkEvents()
+    guard deferredFlushErrors?.count ?? disk.namespaces.count == disk.namespaces.count,
+      deferredFlushErrors?.allSatisfy({ 0..<4096 ~= $0 }) ?? true
+    else { throw StateError("the errors of flushes are not an errno for each namespace") }
   }
 
   /// The registers hold what writes can give them, and agree with the phase.

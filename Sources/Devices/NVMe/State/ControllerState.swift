@@ -78,6 +78,8 @@ struct ControllerState: Codable {
   var counters: CounterRecord
   /// Entries of the error log, 64 bytes each, the oldest first.
   var errors: [[UInt8]]
+  /// The errno that the next flush of each namespace has to report, 0 for none; nil when there is none at all.
+  var deferredFlushErrors: [Int32]?
 }
 
 extension ControllerState.Disk {

@@ -20,7 +20,7 @@ extension StorageFile {
   /// - Throws: the failure, or one that the host has still to hear of.
   func settle() throws(SystemCallError) {
     guard isExclusive, isHeld else { return }
-    guard !owesFlushError else { throw SystemCallError(call: "fdatasync", code: .ioError) }
+    guard deferredFlushError == 0 else { throw SystemCallError(call: "fdatasync", code: .ioError) }
     guard let failure = synchronize() else { return }
     deferFlushError(failure)
     throw SystemCallError(call: "fdatasync", code: failure)

@@ -164,8 +164,8 @@ public final class StorageFile: Sendable {
     if cache != .writeThrough { owed.store(failure.rawValue, ordering: .relaxed) }
   }
 
-  /// Whether the host has still to hear of a flush that failed.
-  var owesFlushError: Bool { owed.load(ordering: .relaxed) != 0 }
+  /// The errno of a failed flush of which the host has still to hear; 0 for none.
+  var deferredFlushError: CInt { owed.load(ordering: .relaxed) }
 
   /// Whether a durable write that failed so may have reported data from before it; may wait for the disk.
   ///
