@@ -140,7 +140,8 @@ extension Controller {
       return entry
     }
     record.load(state.counters, errors)
-    for (namespace, error) in zip(namespaces.all, state.deferredFlushErrors ?? []) where error != 0 {
+    for (namespace, error) in zip(namespaces.all, state.deferredFlushErrors ?? []) where error != 0
+    {
       namespace.file.deferFlushError(Errno(rawValue: error))
     }
     loadEvents(state.events)
