@@ -122,10 +122,23 @@ public final class DeviceServer: Sendable {
 
   /// Waits while the server is halted for a handover.
   private func rest(_ acceptor: borrowing Acceptor) {
-    guard state.withLock({ $0.isHalted }) else { return }
     let callers = acceptor.callers
-    state.update { $0.callers = callers }
-    _ = state.withLock(when: { !$0.isHalted || $0.place.isClosed }) { _ in }
+    // One halt may follow another before this thread has seen the end of the first.
+    while noteHalt(callers) {
+      _ = state.withLock(when: { !$0.isHalted || $0.callers == nil || $0.place.isClosed }) { _ in }
+    }
+  }
+
+  /// Tells who halts the server which callers wait.
+  ///
+  /// - Returns: whether the server is halted.
+  private func noteHalt(_ callers: [Int32]) -> Bool {
+    var isHalted = false
+    state.update { state in
+      isHalted = state.isHalted && !state.place.isClosed
+      if isHalted { state.callers = callers }
+    }
+    return isHalted
   }
 
   /// Serves one client over a connected socket, until the connection ends.

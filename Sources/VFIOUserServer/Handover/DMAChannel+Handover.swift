@@ -80,10 +80,21 @@ extension DMAChannel {
   func rest(_ assembler: borrowing FrameAssembler) {
     guard sender.socket.isInterrupted else { return }
     let received = assembler.record
-    state.update { state in
-      guard state.reader.isHalted else { return }
-      state.reader.received = received
+    // One halt may follow another before this thread has seen the end of the first.
+    while noteRest(received) {
+      _ = state.withLock(when: { !$0.reader.isHalted || $0.reader.received == nil || $0.isClosed }) {
+        _ in
+      }
     }
-    _ = state.withLock(when: { !$0.reader.isHalted || $0.isClosed }) { _ in }
+  }
+
+  /// - Returns: whether the thread has to rest.
+  private func noteRest(_ received: StreamRecord) -> Bool {
+    var isHalted = false
+    state.update { state in
+      isHalted = state.reader.isHalted && !state.isClosed
+      if isHalted { state.reader.received = received }
+    }
+    return isHalted
   }
 }

@@ -21,6 +21,8 @@ final class Halt: Sendable {
   }
 
   private struct State {
+    /// Of the halt; one may follow another before the session has seen the end of the first.
+    var number: UInt64 = 0
     var phase = Phase.none
     var record: SessionRecord?
     var failure: HandoverError?
@@ -34,13 +36,14 @@ final class Halt: Sendable {
   /// Whether the session has to rest; for a look at each turn of the session.
   var isWanted: Bool { wanted.load(ordering: .acquiring) }
 
-  var phase: Phase { state.withLock { $0.phase } }
+  /// The number and phase of the present halt.
+  var present: (number: UInt64, phase: Phase) { state.withLock { ($0.number, $0.phase) } }
 
   // MARK: The coordinator
 
   /// Asks the session to rest.
   func begin() {
-    state.update { $0 = State(phase: .wanted) }
+    state.update { $0 = State(number: $0.number + 1, phase: .wanted) }
     wanted.store(true, ordering: .releasing)
   }
 
@@ -66,24 +69,32 @@ final class Halt: Sendable {
   /// The session goes on.
   func end() {
     wanted.store(false, ordering: .releasing)
-    state.update { $0 = State() }
+    state.update { $0 = State(number: $0.number) }
   }
 
   // MARK: The session
 
-  /// The session rests.
-  func rest() { state.update { if $0.phase == .wanted { $0.phase = .resting } } }
+  /// The session rests in a halt.
+  func rest(in number: UInt64) {
+    update(number) { if $0.phase == .wanted { $0.phase = .resting } }
+  }
 
   /// The session cannot be handed over, and waits for the end of the halt.
-  func refuse(_ failure: HandoverError) { state.update { $0.failure = failure } }
+  func refuse(_ failure: HandoverError, in number: UInt64) { update(number) { $0.failure = failure } }
 
-  func record(_ record: SessionRecord) {
-    state.update { state in
+  func record(_ record: SessionRecord, in number: UInt64) {
+    update(number) { state in
       state.record = record
       state.phase = .recorded
     }
   }
 
-  /// Waits for the end of the halt.
-  func waitForEnd() { _ = state.withLock(when: { $0.phase == .none }) { _ in } }
+  private func update(_ number: UInt64, _ body: (inout State) -> Void) {
+    state.update { if $0.number == number, $0.phase != .none { body(&$0) } }
+  }
+
+  /// Waits for the end of a halt.
+  func waitForEnd(of number: UInt64) {
+    _ = state.withLock(when: { $0.phase == .none || $0.number != number }) { _ in }
+  }
 }

@@ -9,19 +9,26 @@ extension Session {
   /// Serves nothing until the halt is over; when that is, the session goes on as if nothing had been.
   mutating func rest() throws(StreamError) {
     let halt = dispatcher.halt
+    let number = halt.present.number
     let socket = receiver.socket
     socket.isInterrupted = false
     // What waits for a reply that the client does not read may begin, else the device would not come to rest.
     dispatcher.core.worker.release()
-    if let reason = reasonAgainstHandover { halt.refuse(reason) } else { halt.rest() }
-    while halt.isWanted, halt.phase != .recording { try receiveReplies() }
-    guard halt.isWanted else { return }
-    do throws(HandoverError) {
-      halt.record(try record())
-    } catch {
-      halt.refuse(error)
+    if let reason = reasonAgainstHandover {
+      halt.refuse(reason, in: number)
+    } else {
+      halt.rest(in: number)
     }
-    halt.waitForEnd()
+    while halt.present == (number, .wanted) || halt.present == (number, .resting) {
+      try receiveReplies()
+    }
+    guard halt.present == (number, .recording) else { return }
+    do throws(HandoverError) {
+      halt.record(try record(), in: number)
+    } catch {
+      halt.refuse(error, in: number)
+    }
+    halt.waitForEnd(of: number)
     channel?.endHalt()
   }
 

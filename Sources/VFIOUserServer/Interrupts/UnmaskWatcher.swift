@@ -88,7 +88,14 @@ final class UnmaskWatcher: Sendable {
   /// - Returns: whether to go on.
   private func rest() -> Bool {
     _ = waking.take()
-    phase.update { if $0 == .halted { $0 = .resting } }
-    return phase.withLock(when: { $0 == .running || $0 == .stopped }) { $0 == .running } ?? false
+    while true {
+      phase.update { if $0 == .halted { $0 = .resting } }
+      // One halt may follow another before this thread has seen the end of the first.
+      switch phase.withLock(when: { $0 != .resting }, { $0 }) {
+      case .running?: return true
+      case .halted?: continue
+      default: return false
+      }
+    }
   }
 }

@@ -84,6 +84,19 @@ import VFIOUserTransport
     client.disconnect()
   }
 
+  /// The threads need not have seen the end of one halt when the next one begins.
+  @Test func `A halt may follow another at once, a hundred times`() throws {
+    let relay = try Relay()
+    let client = try relay.client()
+    let unmask = try EventFD()
+    try client.setEvent(.unmask, .intx, unmask)
+    for _ in 0..<100 { try relay.halt() }
+    try client.store(UInt32(7), .bar0, at: 0)
+    try relay.handOver()
+    #expect(try client.load(.bar0, at: 0) == UInt32(7))
+    client.disconnect()
+  }
+
   @Test func `A device whose suspension does not end goes on when the deadline passes`() throws {
     let (device, server) = try plug(Movable.pci(), ServerOptions()) {
       try Movable($0, waitsInSuspend: true)

@@ -55,6 +55,13 @@ final class Relay {
     }
   }
 
+  /// Halts the server, and lets it go on.
+  func halt() throws {
+    let handover = try ServerHandover(server, listener)
+    defer { handover.end() }
+    _ = try Self.halt(handover, before: .after(.seconds(5)))
+  }
+
   static func halt(_ handover: ServerHandover, before deadline: Deadline) throws -> SavedServer {
     handover.begin()
     try handover.waitUntilResting(before: deadline)
