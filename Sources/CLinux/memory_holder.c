@@ -19,14 +19,16 @@
 enum { STACK_SIZE = 64 << 10 };
 
 /// The child. It runs in the memory of its parent, on the thread-local storage of the thread that has started it: it calls
-/// only the kernel, with arguments that cannot fail (a failure would be written to that thread's errno).
+/// only the kernel. (A failure is written to that thread's errno, which nobody there reads meanwhile.)
 __attribute__((no_sanitize("thread", "address"))) static int hold(void *argument) {
   const unsigned end = (unsigned)(intptr_t)argument;
-  // Its own copies of the parent's descriptors: nobody may wait for the end of a connection because of them.
-  if (end > 0) syscall(SYS_close_range, 0u, end - 1, 0u);
-  syscall(SYS_close_range, end + 1, ~0u, 0u);
+  // Its own copies of the parent's descriptors: nobody may wait for the end of a connection because of them. A close may
+  // wait for a peer; whoever waits for this process kills it.
+  const int is_closed = (end == 0 || syscall(SYS_close_range, 0u, end - 1, 0u) == 0) &&
+                        syscall(SYS_close_range, end + 1, ~0u, 0u) == 0;
   char byte;
-  syscall(SYS_read, end, &byte, 1);
+  // With a copy of the other end of the pipe it would wait for ever.
+  if (is_closed) syscall(SYS_read, end, &byte, 1);
   syscall(SYS_exit_group, 0);
   return 0;
 }
@@ -62,11 +64,17 @@ int clinux_hold_memory(struct clinux_memory_holder *holder) {
 void clinux_end_holder(const struct clinux_memory_holder *holder) {
   if (holder->process == 0) return;
   close(holder->end);
-  clinux_await_holder(holder->process);
+  kill(holder->process, SIGKILL);
+  // A close that even SIGKILL does not end must not hold up the devices, which are halted: then the stack stays, too.
+  for (int tries = 0; waitpid(holder->process, NULL, __WALL | WNOHANG) == 0; tries++) {
+    if (tries == 100) return;
+    usleep(1000);
+  }
   munmap(holder->stack, STACK_SIZE);
 }
 
 void clinux_await_holder(int process) {
   if (process <= 0) return;
+  kill(process, SIGKILL);
   while (waitpid(process, NULL, __WALL) < 0 && errno == EINTR) continue;
 }

@@ -39,6 +39,10 @@ int clinux_storage_open(const char *path, int how) {
   return result == -1 ? -errno : result;
 }
 
+int clinux_storage_is_direct(int descriptor) {
+  return (fcntl(descriptor, F_GETFL) & O_DIRECT) != 0;
+}
+
 int clinux_storage_inspect(int descriptor, struct clinux_storage_info *info) {
   struct stat status;
   if (fstat(descriptor, &status) == -1) return -errno;

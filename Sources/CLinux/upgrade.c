@@ -2,6 +2,7 @@
 #include "CLinuxUpgrade.h"
 
 #include "CLinuxProgram.h"
+#include "program.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,10 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -89,7 +88,7 @@ int clinux_can_execute(const char *path) {
   return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 ? -errno : 0;
 }
 
-static char **own_arguments(void) {
+char **clinux_own_arguments(void) {
   const int count = clinux_argument_count();
   char **arguments = calloc((size_t)count + 1, sizeof *arguments);
   if (arguments == NULL) return NULL;
@@ -97,8 +96,7 @@ static char **own_arguments(void) {
   return arguments;
 }
 
-/// The environment with another value of the variable.
-static char **environment_with(const char *upgrade) {
+char **clinux_environment_with(const char *upgrade) {
   static const char name[] = CLINUX_UPGRADE_VARIABLE "=";
   size_t count = 0;
   while (environ[count] != NULL) count++;
@@ -129,8 +127,8 @@ static void free_environment(char **environment) {
 int clinux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC) < 0 ? -errno : 0; }
 
 int clinux_start_trial(const char *path, const char *upgrade, int inherited, int output) {
-  char **arguments = own_arguments();
-  char **environment = environment_with(upgrade);
+  char **arguments = clinux_own_arguments();
+  char **environment = clinux_environment_with(upgrade);
   if (arguments == NULL || environment == NULL) {
     free(arguments);
     free_environment(environment);
@@ -180,122 +178,34 @@ int clinux_exit_code(int status) {
   return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+static sigset_t main_mask;
+static int has_main_mask;
+
+void clinux_keep_signal_mask(void) {
+  pthread_sigmask(SIG_SETMASK, NULL, &main_mask);
+  has_main_mask = 1;
+}
+
 int clinux_execute(const char *path, const char *upgrade) {
-  char **arguments = own_arguments();
-  char **environment = environment_with(upgrade);
+  char **arguments = clinux_own_arguments();
+  char **environment = clinux_environment_with(upgrade);
   if (arguments == NULL || environment == NULL) {
     free(arguments);
     free_environment(environment);
     return -ENOMEM;
   }
+  sigset_t before;
+  // Signals that are blocked wait for the new program; all others would have to be unblocked by it.
+  if (has_main_mask) pthread_sigmask(SIG_SETMASK, &main_mask, &before);
   execve(path, arguments, environment);
   const int code = errno;
+  if (has_main_mask) pthread_sigmask(SIG_SETMASK, &before, NULL);
   free(arguments);
   free_environment(environment);
   return -code;
 }
 
-// MARK: The way back
-
-static const int crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGALRM};
-enum { CRASHES = sizeof crashes / sizeof *crashes };
-
-/// Everything that the handler needs, made in advance.
-static struct {
-  volatile sig_atomic_t is_armed;
-  int image;
-  char **arguments;
-  char **environment;
-  /// Where the name of the reason goes, with room for it.
-  char *reason;
-} fallback;
-
-enum { REASON_SIZE = 48 };
-
-static void unblock_crashes(void) {
-  sigset_t set;
-  sigemptyset(&set);
-  for (int i = 0; i < CRASHES; i++) sigaddset(&set, crashes[i]);
-  sigprocmask(SIG_UNBLOCK, &set, NULL);
-}
-
-/// Only async-signal-safe calls from here on.
-void clinux_fall_back(const char *reason) {
-  if (!fallback.is_armed) return;
-  fallback.is_armed = 0;
-  alarm(0);
-  if (fallback.reason != NULL) {
-    int i = 0;
-    while (i < REASON_SIZE && reason[i] != 0) {
-      fallback.reason[i] = reason[i];
-      i++;
-    }
-    fallback.reason[i] = 0;
-  }
-  unblock_crashes();
-  syscall(SYS_execveat, fallback.image, "", fallback.arguments, fallback.environment, AT_EMPTY_PATH);
-}
-
-static const char *crash_name(int number) {
-  switch (number) {
-    case SIGSEGV: return "SIGSEGV";
-    case SIGBUS: return "SIGBUS";
-    case SIGILL: return "SIGILL";
-    case SIGFPE: return "SIGFPE";
-    case SIGTRAP: return "SIGTRAP";
-    case SIGABRT: return "SIGABRT";
-    default: return "timeout";
-  }
-}
-
-static void handle_crash(int number) {
-  clinux_fall_back(crash_name(number));
-  signal(number, SIG_DFL);
-  if (number != SIGALRM) raise(number);
-}
-
-static void handle_exit(void) { clinux_fall_back("it has ended"); }
-
-void clinux_arm_fallback(int image, const char *upgrade, unsigned seconds) {
-  const size_t size = strlen(upgrade) + REASON_SIZE + 1;
-  char *value = calloc(size, 1);
-  if (value == NULL) return;
-  const char *place = strstr(upgrade, "%s");
-  const size_t prefix = place == NULL ? strlen(upgrade) : (size_t)(place - upgrade);
-  memcpy(value, upgrade, prefix);
-  fallback.image = image;
-  fallback.arguments = own_arguments();
-  // The copy has room behind the prefix for the reason.
-  memset(value + prefix, ' ', place == NULL ? 0 : REASON_SIZE);
-  fallback.environment = environment_with(value);
-  free(value);
-  if (fallback.arguments == NULL || fallback.environment == NULL) return;
-  size_t last = 0;
-  while (fallback.environment[last + 1] != NULL) last++;
-  fallback.reason = place == NULL ? NULL
-                                  : fallback.environment[last] +
-                                        sizeof CLINUX_UPGRADE_VARIABLE + prefix;
-  fallback.is_armed = 1;
-  struct sigaction action = {.sa_handler = handle_crash, .sa_flags = SA_ONSTACK};
-  sigemptyset(&action.sa_mask);
-  for (int i = 0; i < CRASHES; i++) sigaction(crashes[i], &action, NULL);
-  atexit(handle_exit);
-  unblock_crashes();
-  alarm(seconds);
-}
-
-void clinux_disarm_fallback(void) {
-  if (!fallback.is_armed) return;
-  fallback.is_armed = 0;
-  alarm(0);
-  for (int i = 0; i < CRASHES; i++) {
-    struct sigaction present;
-    sigaction(crashes[i], NULL, &present);
-    // The guard of guest memory may be in front of it by now, and passes on to a handler that does nothing more.
-    if (!(present.sa_flags & SA_SIGINFO) && present.sa_handler == handle_crash)
-      signal(crashes[i], SIG_DFL);
-  }
-}
+// MARK: Signals of a program
 
 static sigset_t program_signals(void) {
   sigset_t set;
@@ -323,45 +233,10 @@ int clinux_wait_for_program_signal(void) {
 
 void clinux_demand_upgrade(void) { kill(getpid(), SIGUSR2); }
 
-// MARK: A socket by process ID
-
-static int abstract_address(const char *name, struct sockaddr_un *address, socklen_t *size) {
-  const size_t length = strlen(name);
-  if (length + 1 > sizeof address->sun_path) return -ENAMETOOLONG;
-  memset(address, 0, sizeof *address);
-  address->sun_family = AF_UNIX;
-  memcpy(address->sun_path + 1, name, length);
-  *size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length);
-  return 0;
+void clinux_forget_upgrades(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR2);
+  const struct timespec now = {0, 0};
+  while (sigtimedwait(&set, NULL, &now) > 0) continue;
 }
-
-static int abstract_socket(const char *name, int backlog) {
-  struct sockaddr_un address;
-  socklen_t size;
-  const int refused = abstract_address(name, &address, &size);
-  if (refused < 0) return refused;
-  const int number = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (number < 0) return -errno;
-  const int result = backlog > 0 ? bind(number, (struct sockaddr *)&address, size)
-                                 : connect(number, (struct sockaddr *)&address, size);
-  if (result < 0 || (backlog > 0 && listen(number, backlog) < 0)) {
-    const int code = errno;
-    close(number);
-    return -code;
-  }
-  return number;
-}
-
-int clinux_listen_abstract(const char *name, int backlog) { return abstract_socket(name, backlog); }
-
-int clinux_connect_abstract(const char *name) { return abstract_socket(name, 0); }
-
-int clinux_peer_of(int socket, struct clinux_peer *peer) {
-  struct ucred credentials;
-  socklen_t size = sizeof credentials;
-  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) return -errno;
-  *peer = (struct clinux_peer){credentials.pid, credentials.uid};
-  return 0;
-}
-
-unsigned clinux_effective_user(void) { return geteuid(); }

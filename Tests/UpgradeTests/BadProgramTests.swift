@@ -84,23 +84,35 @@ import VFIOUserClient
   ) throws {
     let scratch = try ScratchFolder()
     let file = scratch.path("trouble")
-    let running = try UpgradableProcess(
-      UpgradableProcess.other, ["--trouble", file], scratch)
+    let program = scratch.path("program")
+    try install(program)
+    let running = try UpgradableProcess(URL(filePath: program), ["--trouble", file], scratch)
     let client = try Client(connectingTo: FilePath(running.socket))
     #expect(try client.load(.bar0, at: 0, as: UInt32.self) == 7)
     running.process.send(SIGHUP)
     #expect(eventually { (try? client.load(.bar0, at: 0, as: UInt32.self)) == 8 })
-    let new = scratch.path("new")
-    try FileManager.default.copyItem(atPath: UpgradableProcess.other.path, toPath: new)
-    try "\(new) \(trouble)".write(toFile: file, atomically: true, encoding: .utf8)
-    let run = try running.upgrade(to: new)
+    try "\(program) \(trouble)".write(toFile: file, atomically: true, encoding: .utf8)
+    try install(program)
+    let run = try running.upgrade()
     #expect(run.exitCode == 1)
     #expect(run.errors.contains("the new program has failed"), "\(run.errors)")
     #expect(
       running.process.whatItSaid.contains(reason), "\(running.process.whatItSaid)")
     #expect(try client.load(.bar0, at: 0, as: UInt32.self) == 8)
-    try running.upgradeWell()
+    // A better version comes to the same place, which has another file than the one that runs.
+    let descriptors = running.process.settledDescriptors().count
+    try FileManager.default.removeItem(atPath: file)
+    try install(program)
+    for _ in 0..<2 { try running.upgradeWell() }
     #expect(try client.load(.bar0, at: 0, as: UInt32.self) == 8)
+    #expect(running.process.settledDescriptors().count == descriptors)
     client.disconnect()
+  }
+
+  /// Puts another file of the program at a path, as a package does.
+  private func install(_ path: String) throws {
+    try FileManager.default.copyItem(atPath: UpgradableProcess.other.path, toPath: path + ".new")
+    // Sound: the strings are lent for the call.
+    guard unsafe rename(path + ".new", path) == 0 else { throw HarnessError("rename: \(errno)") }
   }
 }

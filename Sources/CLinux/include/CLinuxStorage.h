@@ -38,6 +38,7 @@ struct clinux_storage_info {
   int64_t birth_seconds;
   uint32_t birth_nanoseconds;
 };
+int clinux_storage_is_direct(int descriptor);
 int clinux_storage_inspect(int descriptor, struct clinux_storage_info *info);
 
 /// Locks the file against other openers, in this and other processes (an open file description

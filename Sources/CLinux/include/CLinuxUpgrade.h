@@ -52,6 +52,8 @@ int clinux_child_ended(int child, int *status);
 void clinux_kill_child(int child);
 /// What a wait status says: the exit code, or minus the number of the signal.
 int clinux_exit_code(int status);
+/// The calling thread's signal mask becomes that of the program that follows.
+void clinux_keep_signal_mask(void);
 /// Replaces the program by `path`, with this process's arguments and `upgrade` as the value of the variable. Returns only
 /// on failure.
 int clinux_execute(const char *path, const char *upgrade);
@@ -68,7 +70,7 @@ struct clinux_memory_holder {
 int clinux_hold_memory(struct clinux_memory_holder *holder);
 /// Ends it when the program was not replaced.
 void clinux_end_holder(const struct clinux_memory_holder *holder);
-/// Waits for its end, in the program that follows. A process ID of 0 is nobody's.
+/// Ends it in the program that follows, and waits for its end, which may take long. A process ID of 0 is nobody's.
 void clinux_await_holder(int process);
 
 // MARK: The way back
@@ -88,6 +90,8 @@ void clinux_block_program_signals(void);
 /// Waits for one of them, in one thread: what arrives while a program is replaced waits for the next one. Returns 1 for
 /// SIGUSR2, else 0.
 int clinux_wait_for_program_signal(void);
+/// Takes back each SIGUSR2 that nobody has waited for.
+void clinux_forget_upgrades(void);
 /// Sends SIGUSR2 to this process.
 void clinux_demand_upgrade(void);
 
@@ -95,7 +99,7 @@ void clinux_demand_upgrade(void);
 
 /// Listens on the abstract socket NAME; nobody else can have it as long as it is open.
 int clinux_listen_abstract(const char *name, int backlog);
-/// Connects to the abstract socket NAME.
+/// Connects to the abstract socket NAME, which does not wait: -EAGAIN when it has no room for more callers.
 int clinux_connect_abstract(const char *name);
 /// Who is at the other end of a connected socket.
 struct clinux_peer {

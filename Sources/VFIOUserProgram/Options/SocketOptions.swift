@@ -66,7 +66,9 @@ package struct SocketOptions: ParsableArguments {
     case (let path?, nil, false): .path(path)
     case (nil, let number?, false): .descriptor(number)
     case (nil, nil, true): .systemd(name: systemdName)
-    case (nil, nil, false) where ListeningSocket.handedOverCount() > 0: .systemd(name: nil)
+    // In a program that takes over, systemd's variables are another process's, or none.
+    case (nil, nil, false) where ListeningSocket.handedOverCount() > 0 || Successor.task != nil:
+      .systemd(name: nil)
     default: nil
     }
   }

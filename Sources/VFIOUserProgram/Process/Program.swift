@@ -20,7 +20,7 @@ package enum Program {
   ) -> Never {
     Successor.prepare()
     ProcessStart.prepare()
-    _ = OwnProgram.path
+    _ = OwnProgram.path.withLock { $0 }
     do {
       let arguments = try arguments()
       try check(arguments)

@@ -23,8 +23,8 @@ package func serve(_ devices: [DeviceToServe], _ log: LogOptions) throws {
   let start = try open(devices)
   defer { start.devices.forEach { $0.running.close() } }
   ActivatedSockets.noteUnused()
-  let serving = try ServingProcess(start, logger)
-  if let took = start.tookOver { try took.finish(logger) }
+  let serving = try serve(start, logger)
+  start.tookOver?.finish(logger)
   if start.tookOver == nil { try Announcement(of: start.devices).print() }
   try serving.waitForEnd()
 }
@@ -50,6 +50,16 @@ private func open(_ devices: [DeviceToServe]) throws -> Start {
   }
 }
 
+/// Serves open devices; in a program that takes over, a failure leads back to the one before it.
+private func serve(_ start: Start, _ logger: Logger) throws -> ServingProcess {
+  do {
+    return try ServingProcess(start, logger)
+  } catch {
+    Successor.fallBack(error)
+    throw error
+  }
+}
+
 /// A process that serves: its threads, and how it ends.
 private final class ServingProcess: Sendable {
   private let servers: [ServedServer]
@@ -59,8 +69,16 @@ private final class ServingProcess: Sendable {
   /// The process that has kept the memory of the program before this one; 0 if there is none.
   private let holder: Int32
   private let ending = Monitor<Ending?>(nil)
-  /// Who has asked for the next upgrade, and for which program.
-  private let request = Monitor<(program: String?, caller: ControlCaller)?>(nil)
+  private let request = Monitor(UpgradeRequest())
+  /// Whether the devices are served, so that the program can be replaced (again).
+  private let isServing = Monitor(false)
+
+  /// The next upgrade, or the one that is under way.
+  private struct UpgradeRequest {
+    var isUnderWay = false
+    var program: String?
+    var caller: ControlCaller?
+  }
 
   init(_ start: Start, _ logger: Logger) throws {
     servers = start.devices.map(\.served)
@@ -69,48 +87,60 @@ private final class ServingProcess: Sendable {
     holder = start.tookOver?.holder ?? 0
     control = start.tookOver?.control ?? (start.tookOver == nil ? ControlSocket.open(logger) : nil)
     try startThreads()
+    try startServers()
+    try start.tookOver?.startSessions()
+    // From here on nothing fails.
     start.tookOver?.commit()
-    try startServers(start.tookOver)
+    start.tookOver?.proceed()
+    clinux_keep_signal_mask()
+    isServing.update { $0 = true }
   }
 
-  private func startServers(_ tookOver: TakeOver?) throws {
+  private func startServers() throws {
     for one in servers {
       let name = one.name
       try one.server.start(on: one.listener) { [ending] failure in
         ending.update { $0 = $0 ?? .failed(noMoreClients(name, failure)) }
       }
     }
-    try tookOver?.proceed()
   }
 
   private func startThreads() throws {
     if !hangups.isEmpty { try onHangup { [hangups] in hangups.forEach { $0() } } }
     try DetachedThread.start("signals") { [self] in waitForSignals() }
+    if holder > 0 { try DetachedThread.start("holder") { [holder] in clinux_await_holder(holder) } }
     try control?.start { [self] request, caller in answer(request, caller) }
   }
 
   /// Upgrades and ends the process: one thread for both, so that a signal to end which arrives while the program is
   /// replaced waits for the new one.
   private func waitForSignals() {
-    clinux_await_holder(holder)
+    waitUntilServing()
     while clinux_wait_for_program_signal() == 1 { upgrade() }
     ending.update { $0 = $0 ?? .asked }
   }
 
+  private func waitUntilServing() { _ = isServing.withLock(when: { $0 }) { _ in } }
+
   private func upgrade() {
-    let asked = request.withLock { $0.take() }
+    let asked = request.withLock { request in
+      request.isUnderWay = true
+      return request
+    }
+    defer { request.update { $0 = UpgradeRequest() } }
     logger.notice(
-      "the program is to be replaced", metadata: ["by": "\(asked?.program ?? "its file")"])
+      "the program is to be replaced", metadata: ["by": "\(asked.program ?? "its file")"])
     do {
       let upgrade = Upgrade(servers: servers, control: control, logger: logger)
-      try upgrade.run(asked?.program, caller: asked?.caller.number ?? -1)
+      try upgrade.run(asked.program, caller: asked.caller?.number ?? -1)
     } catch {
       logger.error("the program is not replaced, and goes on", metadata: ["reason": "\(error)"])
-      asked?.caller.send(ControlAnswer.failure("\(error)"))
+      asked.caller?.send(ControlAnswer.failure("\(error)"))
     }
   }
 
   private func answer(_ request: ControlRequest, _ caller: ControlCaller) -> ControlAnswer? {
+    waitUntilServing()
     switch request.method {
     case "devices": return ControlAnswer(result: .init(devices: servers.compactMap(\.absolutePath)))
     case "upgrade":
@@ -118,8 +148,8 @@ private final class ServingProcess: Sendable {
         return .failure("a client of a device may not ask for this")
       }
       let isAccepted = self.request.withLock { present in
-        guard present == nil else { return false }
-        present = (request.params?.program, caller)
+        guard !present.isUnderWay, present.caller == nil else { return false }
+        (present.program, present.caller) = (request.params?.program, caller)
         return true
       }
       guard isAccepted else { return .failure("another upgrade is under way") }

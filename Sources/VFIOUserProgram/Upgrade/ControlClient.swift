@@ -14,13 +14,33 @@ package struct ControlClient: ~Copyable {
   ///
   /// - Throws: ``CommandError`` if it has no control socket, or another process has its name.
   package init(process: Int32) throws {
-    descriptor = try Self.connect(process)
+    descriptor = try Self.connect(process, for: .seconds(2))
     self.process = process
   }
 
-  private static func connect(_ process: Int32) throws -> OwnedDescriptor {
-    // Sound: the string is lent for the call.
-    let number = unsafe clinux_connect_abstract(ControlSocket.name(of: process))
+  /// Connects to a process that claims to serve something: who has the name may be anybody.
+  private init?(of process: Int32, trusting users: [UInt32]) {
+    guard let descriptor = try? Self.connect(process, for: .zero) else { return nil }
+    var peer = clinux_peer()
+    // Sound: the structure is lent for the call.
+    guard unsafe clinux_peer_of(descriptor.number, &peer) == 0, users.contains(peer.user) else {
+      return nil
+    }
+    self.descriptor = descriptor
+    self.process = process
+  }
+
+  private static func connect(
+    _ process: Int32, for patience: Duration
+  ) throws -> OwnedDescriptor {
+    let deadline = Deadline.after(patience)
+    var number: Int32
+    repeat {
+      // Sound: the string is lent for the call.
+      number = unsafe clinux_connect_abstract(ControlSocket.name(of: process))
+      // It has no room for more callers.
+      if number == -EAGAIN { usleep(10_000) }
+    } while number == -EAGAIN && !deadline.hasPassed
     guard number >= 0 else {
       throw CommandError(
         "process \(process) cannot be asked (\(Errno(rawValue: -number))). Is it one that serves devices, in a version with upgrades, and not in another network namespace? `kill -USR2 \(process)` replaces its program too, but does not say what has become of it."
@@ -44,8 +64,13 @@ package struct ControlClient: ~Copyable {
   {
     let caller = ControlCaller(try descriptor.duplicate())
     caller.send(request)
+    let deadline = Deadline.after(patience)
     guard let line = caller.receiveLine(atMost: 1 << 20, for: patience) else {
-      throw CommandError("process \(process) has not answered within \(patience)")
+      throw CommandError(
+        deadline.hasPassed
+          ? "process \(process) has not answered within \(patience)"
+          : "process \(process) has ended without an answer, or does not serve any more; its log may say why"
+      )
     }
     guard let answer = try? JSONDecoder().decode(ControlAnswer.self, from: Data(line)) else {
       throw CommandError("process \(process) answers something that is not known here")
@@ -67,11 +92,13 @@ package struct ControlClient: ~Copyable {
     return Set(numbers).sorted()
   }
 
-  /// The process that serves the device on a socket; nil if no process says so.
+  /// The process that serves the device on a socket; nil if no process says so whom root, the caller or the owner of
+  /// the socket runs.
   package static func process(serving socket: String) -> Int32? {
     guard let wanted = identity(of: socket) else { return nil }
+    let users = [0, clinux_effective_user(), wanted.owner]
     return processes().first { process in
-      guard let client = try? ControlClient(process: process),
+      guard let client = ControlClient(of: process, trusting: users),
         let devices = try? client.call(ControlRequest("devices"), for: .seconds(3)).devices
       else { return false }
       return devices.contains { identity(of: $0) == wanted }
@@ -81,12 +108,13 @@ package struct ControlClient: ~Copyable {
   private struct Identity: Equatable {
     let device: UInt64
     let inode: UInt64
+    let owner: UInt32
   }
 
   private static func identity(of path: String) -> Identity? {
     var info = stat()
     // Sound: string and structure are lent for the call.
     guard unsafe stat(path, &info) == 0 else { return nil }
-    return Identity(device: UInt64(info.st_dev), inode: UInt64(info.st_ino))
+    return Identity(device: UInt64(info.st_dev), inode: UInt64(info.st_ino), owner: info.st_uid)
   }
 }

@@ -6,14 +6,17 @@ internal import SystemPackage
 enum OwnProgram {
   /// Its path when the process started: a new version that is installed has the same one.
   ///
-  /// Nil without /proc.
-  static let path: String? = {
+  /// Nil without /proc. A program that is executed again has the path that it had at first, though its file may have
+  /// been removed.
+  static let path = Monitor<String?>(pathOfNow)
+
+  private static var pathOfNow: String? {
     var path = [CChar](repeating: 0, count: 4096)
     // Sound: the count is that of the array, and the result is NUL-terminated.
     guard unsafe clinux_program_path(&path, path.count) > 0 else { return nil }
     let end = path.firstIndex(of: 0) ?? path.count
     return String(validating: path[..<end].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-  }()
+  }
 
   /// Opens its file, whatever has its name by now.
   ///

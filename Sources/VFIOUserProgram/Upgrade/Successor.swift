@@ -27,7 +27,8 @@ enum Successor {
     start.store(Deadline.now, ordering: .relaxed)
     unsafe variable = UpgradeVariable.take()
     guard case .takeOver(let file, let image)? = task else { return }
-    let back = UpgradeVariable.goBack(file: file, reason: UpgradeVariable.anyReason)
+    let back = UpgradeVariable.goBack(
+      file: file, image: image, reason: UpgradeVariable.anyReason)
     // Sound: the string is lent for the call.
     unsafe clinux_arm_fallback(image, back.text, patience)
   }
@@ -58,6 +59,9 @@ enum Successor {
   /// The trial: checks what was left against the devices of this program, and ends the process.
   static func tryOut(_ devices: [DeviceToServe], _ file: Int32) throws -> Never {
     let (_, servers) = try read(file)
+    for one in devices where !servers.contains(where: { $0.name == one.command.socket.name }) {
+      try one.explaining { try one.command.look() }
+    }
     for one in servers {
       guard let device = devices.first(where: { $0.command.socket.name == one.name }) else {
         throw CommandError("the device on \(one.name) is not among those that this program serves")
@@ -77,7 +81,7 @@ enum Successor {
   /// duplicates.
   static func commit(_ record: UpgradeRecord, _ servers: [UpgradeServer]) {
     clinux_disarm_fallback()
-    count.store(record.count + 1, ordering: .relaxed)
+    if case .takeOver? = task { count.store(record.count + 1, ordering: .relaxed) }
     for number in (try? record.descriptors(with: servers)) ?? [] {
       _ = clinux_close(number)
     }
@@ -85,10 +89,9 @@ enum Successor {
       note("the new program does not use what the one before it has left: \(name)")
     }
     switch task {
-    case .takeOver(let file, let image)?:
+    case .takeOver(let file, let image)?, .goBack(let file, let image, _)?:
       _ = clinux_close(file)
       _ = clinux_close(image)
-    case .goBack(let file, _)?: _ = clinux_close(file)
     default: break
     }
     unsafe variable = nil

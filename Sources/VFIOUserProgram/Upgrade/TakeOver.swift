@@ -12,8 +12,7 @@ final class TakeOver {
   private let servers: [UpgradeServer]
   /// Why the new version has failed, if this is the old one again.
   private let failure: String?
-  /// Let the devices go on.
-  private var proceedings: [@Sendable () throws -> Void] = []
+  private var taken: [TakenOverServer] = []
   let control: ControlSocket?
   private let caller: ControlCaller?
 
@@ -25,7 +24,7 @@ final class TakeOver {
     let file: Int32
     switch Successor.task {
     case .takeOver(let number, _)?: (file, failure) = (number, nil)
-    case .goBack(let number, let reason)?: (file, failure) = (number, reason)
+    case .goBack(let number, _, let reason)?: (file, failure) = (number, reason)
     default: throw CommandError("there is nothing to take over")
     }
     (record, servers) = try Successor.read(file)
@@ -37,6 +36,7 @@ final class TakeOver {
     caller =
       try record.caller < 0
       ? nil : ControlCaller(OwnedDescriptor(adopting: duplicate(record.caller)))
+    if failure != nil { OwnProgram.path.update { $0 = record.path } }
   }
 
   /// The server that was left under a name; nil if there was none.
@@ -46,23 +46,25 @@ final class TakeOver {
   ///
   /// - Returns: the listening socket.
   func take(_ server: DeviceServer, _ saved: SavedServer) throws -> ListeningSocket {
-    let (listener, proceed) = try server.takeOver(
-      try saved.duplicated(), before: .after(Self.patience))
-    proceedings.append(proceed)
-    return listener
+    let one = try server.takeOver(try saved.duplicated(), before: .after(Self.patience))
+    taken.append(one)
+    return one.listener
   }
 
   /// Nothing may fail any more.
   func commit() { Successor.commit(record, servers) }
 
+  /// Starts what can fail to start, and waits.
+  func startSessions() throws { for one in taken { try one.startSession() } }
+
   /// The devices go on.
-  func proceed() throws { for one in proceedings { try one() } }
+  func proceed() { for one in taken { one.proceed() } }
 
   /// The process that has kept the memory of the program before this one; 0 if there is none.
   var holder: Int32 { record.holder }
 
   /// Says what has happened, in the log and to whoever has asked.
-  func finish(_ logger: Logger) throws {
+  func finish(_ logger: Logger) {
     let pause = UpgradePause(
       began: record.began, written: record.written, started: Successor.began, done: Deadline.now)
     if let failure {

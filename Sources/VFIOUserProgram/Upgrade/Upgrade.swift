@@ -26,7 +26,7 @@ struct Upgrade {
   ///   - caller: the connection that gets the answer; -1 if there is none.
   /// - Throws: why the old program goes on. It does not return otherwise.
   func run(_ path: String?, caller: Int32) throws {
-    guard let path = path ?? OwnProgram.path else {
+    guard let path = path ?? OwnProgram.path.withLock({ $0 }) else {
       throw CommandError("the path of the running program is not known: /proc is needed")
     }
     // Sound: the string is lent for the call.
@@ -68,6 +68,7 @@ struct Upgrade {
   private static func replace(
     by path: String, _ variable: UpgradeVariable, keeping descriptors: [Int32]
   ) -> CommandError {
+    clinux_forget_upgrades()
     LogQueue.standardError.flush()
     clinux_terminal_pause()
     for number in descriptors { _ = clinux_keep_on_exec(number, 1) }
@@ -91,7 +92,8 @@ struct Upgrade {
     _ servers: [UpgradeServer], since began: UInt64, holder: Int32, caller: Int32
   ) throws -> Written {
     let record = UpgradeRecord(
-      version: Program.libraryVersion, began: began, written: Deadline.now,
+      version: Program.libraryVersion, path: OwnProgram.path.withLock { $0 },
+      configuration: ServedConfiguration.text, began: began, written: Deadline.now,
       count: Successor.upgradeCount, holder: holder, kept: KeptDescriptor.announced,
       control: control?.number ?? -1, caller: caller)
     return Written(

@@ -5,6 +5,10 @@ internal import VFIOUserServer
 struct UpgradeRecord: Codable, Sendable {
   /// The version of the program that ends here.
   var version: String
+  /// The path of its file; nil if that is not known.
+  var path: String?
+  /// The text of its configuration file, if it has one: the way back must not depend on what is in the file by then.
+  var configuration: String?
   /// When it stopped to serve, in nanoseconds of the monotonic clock.
   var began: UInt64
   /// When the devices were written down.

@@ -6,8 +6,8 @@ enum UpgradeVariable: Equatable {
   case trial(file: Int32)
   /// Take over what is in the memory file. If that fails, execute the program behind `image`.
   case takeOver(file: Int32, image: Int32)
-  /// The new version has failed: take over again what is in the memory file.
-  case goBack(file: Int32, reason: String)
+  /// The new version has failed: take over again what is in the memory file. `image` is the file of this program.
+  case goBack(file: Int32, image: Int32, reason: String)
 
   static let name = "VFIO_USER_UPGRADE"
   /// In place of the reason, for `clinux_arm_fallback`.
@@ -18,22 +18,21 @@ enum UpgradeVariable: Equatable {
     switch self {
     case .trial(let file): "trial:\(file)"
     case .takeOver(let file, let image): "take-over:\(file):\(image)"
-    case .goBack(let file, let reason): "go-back:\(file):\(reason)"
+    case .goBack(let file, let image, let reason): "go-back:\(file):\(image):\(reason)"
     }
   }
 
   /// Parses the value of the variable; nil for anything else.
   init?(_ text: String) {
-    let parts = text.split(separator: ":", maxSplits: 2).map(String.init)
-    guard parts.count >= 2, let file = Int32(parts[1]), file > 2 else { return nil }
-    switch (parts[0], parts.count) {
-    case ("trial", 2): self = .trial(file: file)
-    case ("take-over", 3):
-      guard let image = Int32(parts[2]), image > 2 else { return nil }
-      self = .takeOver(file: file, image: image)
-    case ("go-back", _):
-      let reason = parts.count > 2 ? parts[2] : ""
-      self = .goBack(file: file, reason: String(reason.reversed().drop { $0 == " " }.reversed()))
+    let parts = text.split(separator: ":", maxSplits: 3, omittingEmptySubsequences: false)
+      .map(String.init)
+    let numbers = parts.dropFirst().prefix(2).compactMap { Int32($0) }.filter { $0 > 2 }
+    switch (parts[0], parts.count, numbers.count) {
+    case ("trial", 2, 1): self = .trial(file: numbers[0])
+    case ("take-over", 3, 2): self = .takeOver(file: numbers[0], image: numbers[1])
+    case ("go-back", 4, 2):
+      let reason = String(parts[3].reversed().drop { $0 == " " }.reversed())
+      self = .goBack(file: numbers[0], image: numbers[1], reason: reason)
     default: return nil
     }
   }
@@ -42,8 +41,8 @@ enum UpgradeVariable: Equatable {
   static func take() -> UpgradeVariable? {
     // Sound: nothing else runs yet; the value is copied at once.
     guard let text = unsafe getenv(name).map({ unsafe String(cString: $0) }) else { return nil }
-    // Sound: as above.
-    _ = unsafe unsetenv(name)
+    // Sound: as above. The descriptors that systemd has numbered have other numbers by now.
+    for one in [name, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] { _ = unsafe unsetenv(one) }
     return UpgradeVariable(text)
   }
 }

@@ -82,7 +82,8 @@ extension DMAChannel {
     let received = assembler.record
     // One halt may follow another before this thread has seen the end of the first.
     while noteRest(received) {
-      _ = state.withLock(when: { !$0.reader.isHalted || $0.reader.received == nil || $0.isClosed }) {
+      _ = state.withLock(when: { !$0.reader.isHalted || $0.reader.received == nil || $0.isClosed })
+      {
         _ in
       }
     }

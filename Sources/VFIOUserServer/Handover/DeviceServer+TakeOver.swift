@@ -10,6 +10,15 @@ struct Inheritance: ~Copyable {
   var session: Session?
 }
 
+/// A server that was taken over, and does nothing yet.
+package struct TakenOverServer {
+  package let listener: ListeningSocket
+  /// Starts the thread of the session, which waits for ``proceed``.
+  package let startSession: @Sendable () throws -> Void
+  /// Lets device, session and the thread that accepts clients go on; cannot fail.
+  package let proceed: @Sendable () -> Void
+}
+
 extension DeviceServer {
   /// Checks whether a device of this type could be taken over by this program, as far as that is possible without one.
   ///
@@ -28,13 +37,14 @@ extension DeviceServer {
 
   /// Takes over the device, the client and the callers of another process; the device stays suspended.
   ///
-  /// To be called before ``start(on:onFailure:)``. The descriptors that the record names become this process's.
+  /// To be called before ``start(on:onFailure:)``, whose thread rests then. The descriptors that the record names become
+  /// this process's.
   ///
-  /// - Returns: the listening socket, and what lets the device go on: to be called when nothing can fail any more.
   /// - Throws: when the state does not fit the device.
   package func takeOver(
     _ saved: SavedServer, before deadline: Deadline
-  ) throws(HandoverError) -> (listener: ListeningSocket, proceed: @Sendable () throws -> Void) {
+  ) throws(HandoverError) -> TakenOverServer {
+    state.update { $0.isHalted = true }
     let record = try saved.serverRecord
     guard let device = device as? any SavableDevice else {
       throw HandoverError("a \(type(of: device)) cannot be loaded: it is no SavableDevice")
@@ -63,13 +73,17 @@ extension DeviceServer {
         peer: PeerDescriptors(countedBy: dispatcher.peerDescriptors))
     }
     inherit(callers, session)
-    return (
-      ListeningSocket(resuming: record.listener),
-      { [self] in
+    // Not `isHalted`: another halt may begin before the session's thread has seen the end of this one.
+    let gate = Monitor(false)
+    return TakenOverServer(
+      listener: ListeningSocket(resuming: record.listener),
+      startSession: { [self] in try startInheritedSession(gate) },
+      proceed: { [self] in
         suspension.end(device, dispatcher.core.worker)
-        try startInheritedSession()
-      }
-    )
+        gate.update { $0 = true }
+        state.update { $0.isHalted = false }
+        wake()
+      })
   }
 
   private func takeOver(_ client: ClientRecord) throws(HandoverError) -> Session {
@@ -96,10 +110,11 @@ extension DeviceServer {
     }
   }
 
-  /// Serves the client that was taken over, on a thread of its own.
-  private func startInheritedSession() throws(SystemCallError) {
+  /// Serves the client that was taken over, on a thread of its own, when the server proceeds.
+  private func startInheritedSession(_ gate: Monitor<Bool>) throws(SystemCallError) {
     guard state.withLock({ $0.inheritance.session != nil }) else { return }
     try DetachedThread.start("vfio-user") { [self] in
+      _ = gate.withLock(when: { $0 }) { _ in }
       guard let session = state.withLock({ $0.inheritance.session.take() }) else { return }
       let socket = session.receiver.socket
       finish(socket, Session.serve(session))

@@ -80,7 +80,9 @@ final class Halt: Sendable {
   }
 
   /// The session cannot be handed over, and waits for the end of the halt.
-  func refuse(_ failure: HandoverError, in number: UInt64) { update(number) { $0.failure = failure } }
+  func refuse(_ failure: HandoverError, in number: UInt64) {
+    update(number) { $0.failure = failure }
+  }
 
   func record(_ record: SessionRecord, in number: UInt64) {
     update(number) { state in

@@ -70,6 +70,16 @@ package final class ServerHandover {
     begun.begin(device, dispatcher.core.worker)
   }
 
+  /// Waits until all descriptors are closed that clients have sent, those of clients that have gone too.
+  ///
+  /// The execution of another program would close them, and a close may wait for whom they are from.
+  private func waitForCloses(before deadline: Deadline) throws(HandoverError) {
+    while dispatcher.peerDescriptors.count > 0 {
+      try check(deadline, "descriptors that a client has sent are not closed")
+      _ = progress.wait(for: .milliseconds(1))
+    }
+  }
+
   /// Waits until the device has nothing under way.
   package func waitUntilSuspended(before deadline: Deadline) throws(HandoverError) {
     while suspension?.isComplete == false {
@@ -87,6 +97,7 @@ package final class ServerHandover {
   ///
   /// - Precondition: the device is suspended.
   package func record(before deadline: Deadline) throws(HandoverError) -> SavedServer {
+    try waitForCloses(before: deadline)
     do {
       var writer = try StateWriter(limit: transfer.limit)
       try transfer.save(into: &writer)

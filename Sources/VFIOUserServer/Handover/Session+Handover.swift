@@ -37,9 +37,6 @@ extension Session {
     if dispatcher.migration?.isAtRest == false || dispatcher.logging.isOn {
       return HandoverError("a migration of the device is under way")
     }
-    if receiver.socket.peer.count > 0 {
-      return HandoverError("descriptors that the client has sent wait to be closed")
-    }
     return nil
   }
 

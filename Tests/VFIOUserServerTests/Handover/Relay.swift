@@ -79,11 +79,11 @@ final class Relay {
       })
     defer { KeptDescriptor.closeUntaken() }
     let (next, served) = try plug(Movable.pci(memory), options) { try Movable($0) }
-    let (resumed, proceed) = try served.takeOver(
-      try saved.duplicated(), before: .after(.seconds(5)))
-    try served.start(on: resumed) { _ in }
-    try proceed()
-    return (next, served, resumed)
+    let taken = try served.takeOver(try saved.duplicated(), before: .after(.seconds(5)))
+    try served.start(on: taken.listener) { _ in }
+    try taken.startSession()
+    taken.proceed()
+    return (next, served, taken.listener)
   }
 
   /// A client that sends what a test wants.

@@ -122,6 +122,10 @@ extension Controller {
     }
     try state.check(limits)
     tearDown()
+    // The guest hears of another size when the disk is measured, as always.
+    for (namespace, saved) in zip(namespaces.all, state.disk.namespaces) {
+      namespace.blocks = saved.blocks
+    }
     lifeCycle.load(
       ControllerConfiguration(rawValue: state.registers.enabledConfiguration),
       ControllerPhase.Stable(state.phase))

@@ -1,3 +1,4 @@
+internal import LinuxPrimitives
 internal import NVMeProtocol
 
 /// What a controller that is suspended consists of, beyond its configuration space and its disk.
@@ -95,7 +96,9 @@ extension ControllerState.Disk {
       if here.globallyUniqueID != there.globallyUniqueID {
         return "namespace \(number + 1) is another one"
       }
-      if here.blocks != there.blocks || here.blockSize != there.blockSize {
+      // An upgrade finds the very same file, which may have another size than its guest knows.
+      let isLargeEnough = here.blocks >= there.blocks || KeptDescriptor.hasPredecessor
+      if here.blockSize != there.blockSize || !isLargeEnough {
         return """
           namespace \(number + 1) has \(there.blocks) blocks of \(there.blockSize) bytes, this one has \
           \(here.blocks) of \(here.blockSize)

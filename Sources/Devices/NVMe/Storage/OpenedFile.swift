@@ -59,6 +59,11 @@ struct OpenedFile: ~Copyable {
     _ path: FilePath, mayCreate: Bool, _ how: CInt
   ) throws(SystemCallError) -> (number: CInt, wasMade: Bool) {
     if let inherited = KeptDescriptor.take(StorageFile.keptName(path)) {
+      let isDirect = how & CLINUX_OPEN_DIRECT != 0
+      guard (clinux_storage_is_direct(inherited.number) != 0) == isDirect else {
+        throw SystemCallError(
+          call: "open with another cache mode than the program before", code: .notSupported)
+      }
       return (inherited.release(), false)
     }
     func attempt(_ how: CInt) -> CInt {

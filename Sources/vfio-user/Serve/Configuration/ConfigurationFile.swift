@@ -16,13 +16,18 @@ struct ConfigurationFile {
   ///   are invalid.
   init(at path: String) throws {
     let place = ConfigurationPlace(file: path)
-    let bytes = try Self.content(of: path)
+    let text = try ServedConfiguration.read { try Self.text(of: path, place) }
+    try self.init(text, in: place, folder: FilePath(path).removingLastComponent())
+  }
+
+  private static func text(of path: String, _ place: ConfigurationPlace) throws -> String {
+    let bytes = try content(of: path)
     guard let text = String(validating: bytes, as: UTF8.self) else {
       let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
       let line = lines.firstIndex { String(validating: $0, as: UTF8.self) == nil } ?? 0
       throw ConfigurationError(place.line(line + 1), "this is not UTF-8, which TOML is written in.")
     }
-    try self.init(text, in: place, folder: FilePath(path).removingLastComponent())
+    return text
   }
 
   /// Parses the text of a file.
