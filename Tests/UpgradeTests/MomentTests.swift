@@ -123,6 +123,18 @@ import VFIOUserTransport
     first.disconnect()
   }
 
+  @Test func `A process is found by its socket among hundreds of sockets`() throws {
+    let scratch = try ScratchFolder()
+    // More than a page of the kernel's list, in front of the process's own.
+    let others = try (0..<300).map {
+      try ListeningSocket(path: FilePath(scratch.path("a-name-that-is-rather-long-\($0)")))
+    }
+    let running = try UpgradableProcess("edu")
+    let run = try ProgramRun(UpgradableProcess.program, ["upgrade", running.socket])
+    #expect(run.exitCode == 0, "\(run.errors)")
+    withExtendedLifetime(others) {}
+  }
+
   @Test func `SIGUSR2 replaces the program, and SIGTERM ends the new one`() throws {
     let running = try UpgradableProcess("edu")
     let client = try Client(connectingTo: FilePath(running.socket))

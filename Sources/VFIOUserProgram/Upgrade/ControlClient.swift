@@ -81,15 +81,22 @@ package struct ControlClient: ~Copyable {
 
   /// The processes of this machine that have a control socket.
   package static func processes() -> [Int32] {
-    guard let text = try? String(contentsOfFile: "/proc/net/unix", encoding: .utf8) else {
-      return []
-    }
+    let text = sockets
     let prefix = "@" + ControlSocket.name(of: 0).dropLast()
     let names = text.split(separator: "\n").compactMap { $0.split(separator: " ").last }
     let numbers = names.filter { $0.hasPrefix(prefix) }.compactMap {
       Int32($0.dropFirst(prefix.count))
     }
     return Set(numbers).sorted()
+  }
+
+  /// The kernel's list of UNIX sockets, whose names may be anything.
+  private static var sockets: String {
+    let file = FileHandle(forReadingAtPath: "/proc/net/unix")
+    var bytes = Data()
+    // The kernel gives a page at a time; the newest sockets are on the last one.
+    while let more = try? file?.read(upToCount: 1 << 16), !more.isEmpty { bytes += more }
+    return String(decoding: bytes, as: UTF8.self)
   }
 
   /// The process that serves the device on a socket; nil if no process says so whom root, the caller or the owner of

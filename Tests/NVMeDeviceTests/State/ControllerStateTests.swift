@@ -295,7 +295,21 @@ private func host(
     }
   }
 
-  @Test func `A disk of another size refuses the state`() throws {
+  @Test func `A larger disk has the size that the guest knows, until it is measured`() throws {
+    let (source, target) = (try host(), try host(size: 16 << 20))
+    try source.enable()
+    try target.takeOver(from: source)
+    let blocks = {
+      target.device.controller.turn.withLock { _ in
+        target.device.controller.namespaces.all[0].blocks << 9
+      }
+    }
+    #expect(blocks() == 8 << 20)
+    target.device.measure()
+    #expect(eventually { blocks() == 16 << 20 })
+  }
+
+  @Test func `A smaller disk refuses the state`() throws {
     let (source, target) = (try host(), try host(size: 4 << 20))
     try source.enable()
     #expect(throws: ClientError.refused(.deviceFeature, .invalidArgument)) {
