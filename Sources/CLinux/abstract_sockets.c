@@ -48,5 +48,3 @@ int clinux_peer_of(int socket, struct clinux_peer *peer) {
   *peer = (struct clinux_peer){credentials.pid, credentials.uid};
   return 0;
 }
-
-unsigned clinux_effective_user(void) { return geteuid(); }

@@ -138,17 +138,39 @@ static sigset_t termination_signals(void) {
   return set;
 }
 
-void clinux_block_termination_signals(void) {
-  const sigset_t set = termination_signals();
+static sigset_t program_signals(void) {
+  sigset_t set = termination_signals();
+  sigaddset(&set, SIGUSR2);
+  return set;
+}
+
+static void block(sigset_t set) {
   pthread_sigmask(SIG_BLOCK, &set, NULL);
   signal(SIGPIPE, SIG_IGN);
 }
 
-int clinux_wait_for_termination(void) {
-  const sigset_t set = termination_signals();
+static int wait_for(sigset_t set) {
   int number;
   do {
     number = sigwaitinfo(&set, NULL);
   } while (number < 0 && errno == EINTR);
   return number < 0 ? -errno : number;
+}
+
+void clinux_block_termination_signals(void) { block(termination_signals()); }
+
+int clinux_wait_for_termination(void) { return wait_for(termination_signals()); }
+
+void clinux_block_program_signals(void) { block(program_signals()); }
+
+int clinux_wait_for_program_signal(void) { return wait_for(program_signals()) == SIGUSR2; }
+
+void clinux_demand_upgrade(void) { kill(getpid(), SIGUSR2); }
+
+void clinux_forget_upgrades(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR2);
+  const struct timespec now = {0, 0};
+  while (sigtimedwait(&set, NULL, &now) > 0) continue;
 }

@@ -6,14 +6,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -48,9 +45,7 @@ int clinux_interrupt_thread(int thread) {
 
 // MARK: Descriptors
 
-int clinux_keep_on_exec(int descriptor, int keep) {
-  return fcntl(descriptor, F_SETFD, keep ? 0 : FD_CLOEXEC) < 0 ? -errno : 0;
-}
+int clinux_keep_on_exec(int descriptor) { return fcntl(descriptor, F_SETFD, 0) < 0 ? -errno : 0; }
 
 int clinux_file_key_of(int descriptor, struct clinux_file_key *key) {
   struct stat info;
@@ -88,52 +83,41 @@ int clinux_can_execute(const char *path) {
   return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 ? -errno : 0;
 }
 
-char **clinux_own_arguments(void) {
-  const int count = clinux_argument_count();
-  char **arguments = calloc((size_t)count + 1, sizeof *arguments);
-  if (arguments == NULL) return NULL;
-  for (int i = 0; i < count; i++) arguments[i] = (char *)clinux_argument(i);
-  return arguments;
-}
-
-char **clinux_environment_with(const char *upgrade) {
+int clinux_make_command(struct command *command, const char *upgrade, int room) {
   static const char name[] = CLINUX_UPGRADE_VARIABLE "=";
+  const int argument_count = clinux_argument_count();
   size_t count = 0;
   while (environ[count] != NULL) count++;
-  char **result = calloc(count + 2, sizeof *result);
-  char *variable = malloc(sizeof name + strlen(upgrade));
-  if (result == NULL || variable == NULL) {
-    free(result);
-    free(variable);
-    return NULL;
+  char *variable = calloc(sizeof name + strlen(upgrade) + (size_t)room, 1);
+  *command = (struct command){
+      .arguments = calloc((size_t)argument_count + 1, sizeof(char *)),
+      .environment = calloc(count + 2, sizeof(char *)),
+      .upgrade = variable == NULL ? NULL : variable + sizeof name - 1,
+  };
+  if (command->arguments == NULL || command->environment == NULL || variable == NULL) {
+    clinux_free_command(command);
+    return -ENOMEM;
   }
-  strcpy(variable, name);
-  strcat(variable, upgrade);
+  for (int i = 0; i < argument_count; i++) command->arguments[i] = (char *)clinux_argument(i);
+  strcat(strcpy(variable, name), upgrade);
   size_t kept = 0;
   for (size_t i = 0; i < count; i++)
-    if (strncmp(environ[i], name, sizeof name - 1) != 0) result[kept++] = environ[i];
-  result[kept] = variable;
-  return result;
+    if (strncmp(environ[i], name, sizeof name - 1) != 0) command->environment[kept++] = environ[i];
+  command->environment[kept] = variable;
+  return 0;
 }
 
-static void free_environment(char **environment) {
-  if (environment == NULL) return;
-  size_t last = 0;
-  while (environment[last + 1] != NULL) last++;
-  free(environment[last]);
-  free(environment);
+void clinux_free_command(struct command *command) {
+  if (command->upgrade != NULL) free(command->upgrade - (sizeof CLINUX_UPGRADE_VARIABLE "=" - 1));
+  free(command->arguments);
+  free(command->environment);
 }
 
 int clinux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC) < 0 ? -errno : 0; }
 
 int clinux_start_trial(const char *path, const char *upgrade, int inherited, int output) {
-  char **arguments = clinux_own_arguments();
-  char **environment = clinux_environment_with(upgrade);
-  if (arguments == NULL || environment == NULL) {
-    free(arguments);
-    free_environment(environment);
-    return -ENOMEM;
-  }
+  struct command command;
+  if (clinux_make_command(&command, upgrade, 0) < 0) return -ENOMEM;
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   posix_spawn_file_actions_init(&actions);
@@ -153,11 +137,11 @@ int clinux_start_trial(const char *path, const char *upgrade, int inherited, int
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
                                             POSIX_SPAWN_SETPGROUP);
   pid_t child = 0;
-  const int code = posix_spawn(&child, path, &actions, &attributes, arguments, environment);
+  const int code = posix_spawn(&child, path, &actions, &attributes, command.arguments,
+                               command.environment);
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
-  free(arguments);
-  free_environment(environment);
+  clinux_free_command(&command);
   return code == 0 ? child : -code;
 }
 
@@ -187,56 +171,14 @@ void clinux_keep_signal_mask(void) {
 }
 
 int clinux_execute(const char *path, const char *upgrade) {
-  char **arguments = clinux_own_arguments();
-  char **environment = clinux_environment_with(upgrade);
-  if (arguments == NULL || environment == NULL) {
-    free(arguments);
-    free_environment(environment);
-    return -ENOMEM;
-  }
+  struct command command;
+  if (clinux_make_command(&command, upgrade, 0) < 0) return -ENOMEM;
   sigset_t before;
   // Signals that are blocked wait for the new program; all others would have to be unblocked by it.
   if (has_main_mask) pthread_sigmask(SIG_SETMASK, &main_mask, &before);
-  execve(path, arguments, environment);
+  execve(path, command.arguments, command.environment);
   const int code = errno;
   if (has_main_mask) pthread_sigmask(SIG_SETMASK, &before, NULL);
-  free(arguments);
-  free_environment(environment);
+  clinux_free_command(&command);
   return -code;
-}
-
-// MARK: Signals of a program
-
-static sigset_t program_signals(void) {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGUSR2);
-  return set;
-}
-
-void clinux_block_program_signals(void) {
-  const sigset_t set = program_signals();
-  pthread_sigmask(SIG_BLOCK, &set, NULL);
-}
-
-int clinux_wait_for_program_signal(void) {
-  const sigset_t set = program_signals();
-  int number;
-  do {
-    number = sigwaitinfo(&set, NULL);
-  } while (number < 0 && errno == EINTR);
-  if (number < 0) return -errno;
-  return number == SIGUSR2 ? 1 : 0;
-}
-
-void clinux_demand_upgrade(void) { kill(getpid(), SIGUSR2); }
-
-void clinux_forget_upgrades(void) {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGUSR2);
-  const struct timespec now = {0, 0};
-  while (sigtimedwait(&set, NULL, &now) > 0) continue;
 }

@@ -21,9 +21,8 @@ enum { CRASHES = sizeof crashes / sizeof *crashes };
 static struct {
   volatile sig_atomic_t is_armed;
   int image;
-  char **arguments;
-  char **environment;
-  /// Where the name of the reason goes, with room for it.
+  struct command command;
+  /// Where the name of the reason goes: behind the value of the variable, which has room for it.
   char *reason;
   /// What was there before.
   struct sigaction before[CRASHES];
@@ -44,16 +43,11 @@ void clinux_fall_back(const char *reason) {
   if (!fallback.is_armed) return;
   fallback.is_armed = 0;
   alarm(0);
-  if (fallback.reason != NULL) {
-    int i = 0;
-    while (i < REASON_SIZE && reason[i] != 0) {
-      fallback.reason[i] = reason[i];
-      i++;
-    }
-    fallback.reason[i] = 0;
-  }
+  // The rest of the room is zeros.
+  for (int i = 0; i < REASON_SIZE && reason[i] != 0; i++) fallback.reason[i] = reason[i];
   unblock_crashes(NULL);
-  syscall(SYS_execveat, fallback.image, "", fallback.arguments, fallback.environment, AT_EMPTY_PATH);
+  syscall(SYS_execveat, fallback.image, "", fallback.command.arguments,
+          fallback.command.environment, AT_EMPTY_PATH);
 }
 
 static const char *crash_name(int number) {
@@ -77,24 +71,9 @@ static void handle_crash(int number) {
 static void handle_exit(void) { clinux_fall_back("it has ended"); }
 
 void clinux_arm_fallback(int image, const char *upgrade, unsigned seconds) {
-  const size_t size = strlen(upgrade) + REASON_SIZE + 1;
-  char *value = calloc(size, 1);
-  if (value == NULL) return;
-  const char *place = strstr(upgrade, "%s");
-  const size_t prefix = place == NULL ? strlen(upgrade) : (size_t)(place - upgrade);
-  memcpy(value, upgrade, prefix);
+  if (clinux_make_command(&fallback.command, upgrade, REASON_SIZE) < 0) return;
   fallback.image = image;
-  fallback.arguments = clinux_own_arguments();
-  // The copy has room behind the prefix for the reason.
-  memset(value + prefix, ' ', place == NULL ? 0 : REASON_SIZE);
-  fallback.environment = clinux_environment_with(value);
-  free(value);
-  if (fallback.arguments == NULL || fallback.environment == NULL) return;
-  size_t last = 0;
-  while (fallback.environment[last + 1] != NULL) last++;
-  fallback.reason = place == NULL ? NULL
-                                  : fallback.environment[last] +
-                                        sizeof CLINUX_UPGRADE_VARIABLE + prefix;
+  fallback.reason = fallback.command.upgrade + strlen(upgrade);
   fallback.is_armed = 1;
   struct sigaction action = {.sa_handler = handle_crash, .sa_flags = SA_ONSTACK};
   sigemptyset(&action.sa_mask);

@@ -31,7 +31,7 @@ public final class KeptDescriptor: Sendable {
   private static let registry = Monitor(Registry())
 
   /// What the new program takes the descriptor by.
-  public let name: String
+  package let name: String
 
   /// Announces a descriptor, until this object is released.
   ///
@@ -57,22 +57,17 @@ public final class KeptDescriptor: Sendable {
   /// Takes over what the program before this one has announced with a name; nil if there was none, or nothing (more)
   /// with this name.
   public static func take(_ name: String) -> OwnedDescriptor? {
-    takeFirst { $0 == name }.map { OwnedDescriptor(adopting: $0.number) }
+    let entry: Entry? = registry.withLock { registry in
+      let place = registry.inherited.firstIndex { $0.name == name }
+      return place.map { registry.inherited.remove(at: $0) }
+    }
+    return entry.map { OwnedDescriptor(adopting: $0.number) }
   }
 
   /// The name of the first descriptor that the program before this one has announced with such a name, and that is not
   /// taken yet.
-  public static func name(withPrefix prefix: String) -> String? {
+  package static func name(withPrefix prefix: String) -> String? {
     registry.withLock { $0.inherited.first { $0.name.hasPrefix(prefix) }?.name }
-  }
-
-  private static func takeFirst(_ isTheOne: (String) -> Bool) -> Entry? {
-    registry.withLock { registry in
-      guard let place = registry.inherited.firstIndex(where: { isTheOne($0.name) }) else {
-        return nil
-      }
-      return registry.inherited.remove(at: place)
-    }
   }
 
   /// All that is announced now.

@@ -48,6 +48,13 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
   ///
   /// - Throws: `EMFILE` or `ENFILE` if the process or the system has no descriptor left.
   public borrowing func duplicate() throws(SystemCallError) -> OwnedDescriptor {
+    try Self.duplicate(of: number)
+  }
+
+  /// Duplicates a descriptor that somebody else owns.
+  ///
+  /// - Throws: as ``duplicate()``.
+  package static func duplicate(of number: Int32) throws(SystemCallError) -> OwnedDescriptor {
     OwnedDescriptor(adopting: try checked("fcntl(F_DUPFD_CLOEXEC)", clinux_duplicate(number)))
   }
 

@@ -40,15 +40,13 @@ struct ParkedMessages {
   /// The first command.
   var nextCommand: Command? { messages.first?.header.command }
 
-  mutating func append(_ message: ParkedMessage) {
-    messages.append(message)
-    bytes += message.payload.count
-    descriptors += message.descriptors.count
-  }
+  mutating func append(_ message: ParkedMessage) { insert(message, at: messages.count) }
 
   /// Puts a message in front of the others.
-  mutating func prepend(_ message: ParkedMessage) {
-    messages.insert(message, at: 0)
+  mutating func prepend(_ message: ParkedMessage) { insert(message, at: 0) }
+
+  private mutating func insert(_ message: ParkedMessage, at place: Int) {
+    messages.insert(message, at: place)
     bytes += message.payload.count
     descriptors += message.descriptors.count
   }

@@ -14,15 +14,15 @@ public struct Outbox: ~Copyable {
   public static let batchLimit = 32 << 10
 
   // Sound: allocated by `grow`, freed in deinit; `end <= storage.count` bounds every access.
-  private var storage: UnsafeMutableRawBufferPointer
-  private var end = 0
+  var storage: UnsafeMutableRawBufferPointer
+  var end = 0
   /// Complete sends, in front of the open one; nothing is added to them.
-  private var closed: [Send] = []
+  var closed: [Send] = []
   /// Index of the first complete send not yet done; the array is cleared once all are done.
-  private var nextClosed = 0
+  var nextClosed = 0
   /// The send to which messages are still added; if not empty, it reaches to `end`.
-  private var open = 0..<0
-  private var descriptors: [Int32] = []
+  var open = 0..<0
+  var descriptors: [Int32] = []
   /// Total number of bytes accepted by sockets.
   package private(set) var taken: UInt64 = 0
   /// Whether a message was lost because memory could not be allocated.
@@ -43,7 +43,7 @@ public struct Outbox: ~Copyable {
   /// Allocated bytes.
   package var capacity: Int { unsafe storage.count }
 
-  private struct Send {
+  struct Send {
     var unsent: Range<Int>
     var descriptors: Int
   }
@@ -230,36 +230,6 @@ public struct Outbox: ~Copyable {
     return true
   }
 
-  /// What is not sent.
-  package var record: OutgoingRecord {
-    var record = OutgoingRecord()
-    var first = 0
-    for send in closed[nextClosed...] {
-      let numbers = Array(descriptors[first..<first + send.descriptors])
-      unsafe record.sends.append(.init(bytes: Array(storage[send.unsent]), descriptors: numbers))
-      first += send.descriptors
-    }
-    if !open.isEmpty {
-      unsafe record.sends.append(.init(bytes: Array(storage[open]), descriptors: []))
-    }
-    return record
-  }
-
-  /// Continues with what another process has not sent; takes ownership of the descriptors.
-  ///
-  /// - Precondition: the outbox is empty.
-  package mutating func resume(_ record: OutgoingRecord) {
-    precondition(isEmpty, "an outbox that is in use")
-    for send in record.sends {
-      guard makeRoom(send.bytes.count) else { return }
-      let place = end..<end + send.bytes.count
-      unsafe UnsafeMutableRawBufferPointer(rebasing: storage[place]).copyBytes(from: send.bytes)
-      end = place.upperBound
-      descriptors += send.descriptors
-      closed.append(Send(unsent: place, descriptors: send.descriptors.count))
-    }
-  }
-
   /// Records that a message was lost for lack of memory; the next ``send(to:)`` throws.
   package mutating func loseMessage() { lacksMemory = true }
 
@@ -281,7 +251,7 @@ public struct Outbox: ~Copyable {
   /// Makes room for `size` bytes.
   ///
   /// - Returns: whether there is room; if not, a message is lost and the next send throws.
-  private mutating func makeRoom(_ size: Int) -> Bool {
+  mutating func makeRoom(_ size: Int) -> Bool {
     guard unsafe end + size > storage.count else { return true }
     // A peer that reads, but never everything, must not make the storage grow without bound.
     if !isEmpty, firstUnsent > end / 2 { moveToFront() }

@@ -360,6 +360,15 @@ void *clinux_allocate(size_t size);
 void clinux_block_termination_signals(void);
 /// Waits for SIGINT or SIGTERM and returns its number.
 int clinux_wait_for_termination(void);
+/// The same with SIGUSR2, which has a program replaced by another one. To be waited for by one thread: what arrives while the
+/// program is replaced waits for the next one.
+void clinux_block_program_signals(void);
+/// Returns 1 for SIGUSR2, else 0.
+int clinux_wait_for_program_signal(void);
+/// Sends SIGUSR2 to this process.
+void clinux_demand_upgrade(void);
+/// Takes back each SIGUSR2 that nobody has waited for.
+void clinux_forget_upgrades(void);
 
 #ifdef __cplusplus
 }

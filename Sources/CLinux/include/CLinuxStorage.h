@@ -38,6 +38,7 @@ struct clinux_storage_info {
   int64_t birth_seconds;
   uint32_t birth_nanoseconds;
 };
+/// Whether the descriptor bypasses the page cache: 1 or 0.
 int clinux_storage_is_direct(int descriptor);
 int clinux_storage_inspect(int descriptor, struct clinux_storage_info *info);
 

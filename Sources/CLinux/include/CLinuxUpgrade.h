@@ -18,8 +18,8 @@ int clinux_interrupt_thread(int thread);
 
 // MARK: Descriptors
 
-/// Sets whether a descriptor stays open when the program is replaced.
-int clinux_keep_on_exec(int descriptor, int keep);
+/// Lets a descriptor stay open when the program is replaced; clinux_set_close_on_exec is the opposite.
+int clinux_keep_on_exec(int descriptor);
 /// What makes an open file different from others: device, inode and access mode.
 struct clinux_file_key {
   uint64_t device;
@@ -75,25 +75,13 @@ void clinux_await_holder(int process);
 
 // MARK: The way back
 
-/// From now on a crash or an exit of this process, or the end of `seconds`, executes the program in `image` with `upgrade` as the
-/// value of the variable. Each `%s` in `upgrade` is replaced by the name of the reason. Call it once.
+/// From now on a crash or an exit of this process, or the end of `seconds`, executes the program in `image`. The value of
+/// the variable is `upgrade` with the name of the reason behind it. Call it once.
 void clinux_arm_fallback(int image, const char *upgrade, unsigned seconds);
 /// Executes that program now. Returns if that fails, or nothing is armed.
 void clinux_fall_back(const char *reason);
 /// A crash ends the process again.
 void clinux_disarm_fallback(void);
-
-// MARK: Signals of a program
-
-/// Blocks SIGINT, SIGTERM and SIGUSR2.
-void clinux_block_program_signals(void);
-/// Waits for one of them, in one thread: what arrives while a program is replaced waits for the next one. Returns 1 for
-/// SIGUSR2, else 0.
-int clinux_wait_for_program_signal(void);
-/// Takes back each SIGUSR2 that nobody has waited for.
-void clinux_forget_upgrades(void);
-/// Sends SIGUSR2 to this process.
-void clinux_demand_upgrade(void);
 
 // MARK: A socket by process ID
 
@@ -107,8 +95,6 @@ struct clinux_peer {
   unsigned user;
 };
 int clinux_peer_of(int socket, struct clinux_peer *peer);
-/// The user whose rights the process has.
-unsigned clinux_effective_user(void);
 
 #ifdef __cplusplus
 }

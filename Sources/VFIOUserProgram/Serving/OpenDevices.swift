@@ -57,7 +57,7 @@ func openAll(_ devices: [DeviceToServe], _ tookOver: TakeOver? = nil) throws -> 
     return opened
   } catch {
     // The program before this one has to find everything as it was.
-    if tookOver != nil { Successor.fallBack(error) }
+    Successor.fallBack(error)
     for one in opened {
       one.running.close()
       one.files.removeMadeFiles()
@@ -93,7 +93,7 @@ private func open(
     return opened(try tookOver.take(server, saved))
   } catch {
     // Before the device that was just made is closed by the unwinding.
-    if tookOver != nil { Successor.fallBack(error) }
+    Successor.fallBack(error)
     throw error
   }
 }

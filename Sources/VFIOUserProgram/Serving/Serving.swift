@@ -4,7 +4,7 @@ internal import Logging
 internal import VFIOUserServer
 
 /// Why the process ends.
-enum Ending {
+private enum Ending {
   case asked
   case failed(CommandError)
 }
@@ -16,7 +16,6 @@ enum Ending {
 package func serve(_ devices: [DeviceToServe], _ log: LogOptions) throws {
   if case .trial(let file)? = Successor.task { try Successor.tryOut(devices, file) }
   log.bootstrap()
-  clinux_block_termination_signals()
   clinux_block_program_signals()
   clinux_block_hangup()
   let logger = DeviceLog().logger("vfio-user.program")
@@ -30,7 +29,7 @@ package func serve(_ devices: [DeviceToServe], _ log: LogOptions) throws {
 }
 
 /// The devices of the process, and what it has taken over.
-struct Start {
+private struct Start {
   let devices: [OpenDevice]
   /// Nil in an ordinary start.
   let tookOver: TakeOver?
@@ -38,16 +37,8 @@ struct Start {
 
 /// Opens the devices, or takes them over.
 private func open(_ devices: [DeviceToServe]) throws -> Start {
-  guard Successor.task != nil else {
-    return Start(devices: try openAll(devices), tookOver: nil)
-  }
-  do {
-    let tookOver = try TakeOver()
-    return Start(devices: try openAll(devices, tookOver), tookOver: tookOver)
-  } catch {
-    Successor.fallBack(error)
-    throw error
-  }
+  let tookOver = Successor.task == nil ? nil : try TakeOver()
+  return Start(devices: try openAll(devices, tookOver), tookOver: tookOver)
 }
 
 /// Serves open devices; in a program that takes over, a failure leads back to the one before it.
@@ -66,8 +57,6 @@ private final class ServingProcess: Sendable {
   private let hangups: [@Sendable () -> Void]
   private let logger: Logger
   private let control: ControlSocket?
-  /// The process that has kept the memory of the program before this one; 0 if there is none.
-  private let holder: Int32
   private let ending = Monitor<Ending?>(nil)
   private let request = Monitor(UpgradeRequest())
   /// Whether the devices are served, so that the program can be replaced (again).
@@ -77,16 +66,15 @@ private final class ServingProcess: Sendable {
   private struct UpgradeRequest {
     var isUnderWay = false
     var program: String?
-    var caller: ControlCaller?
+    var caller: ControlConnection?
   }
 
   init(_ start: Start, _ logger: Logger) throws {
     servers = start.devices.map(\.served)
     hangups = start.devices.compactMap(\.running.hangup)
     self.logger = logger
-    holder = start.tookOver?.holder ?? 0
     control = start.tookOver?.control ?? (start.tookOver == nil ? ControlSocket.open(logger) : nil)
-    try startThreads()
+    try startThreads(holder: start.tookOver?.holder ?? 0)
     try startServers()
     try start.tookOver?.startSessions()
     // From here on nothing fails.
@@ -105,10 +93,10 @@ private final class ServingProcess: Sendable {
     }
   }
 
-  private func startThreads() throws {
+  private func startThreads(holder: Int32) throws {
     if !hangups.isEmpty { try onHangup { [hangups] in hangups.forEach { $0() } } }
     try DetachedThread.start("signals") { [self] in waitForSignals() }
-    if holder > 0 { try DetachedThread.start("holder") { [holder] in clinux_await_holder(holder) } }
+    if holder > 0 { try DetachedThread.start("holder") { clinux_await_holder(holder) } }
     try control?.start { [self] request, caller in answer(request, caller) }
   }
 
@@ -131,7 +119,7 @@ private final class ServingProcess: Sendable {
     logger.notice(
       "the program is to be replaced", metadata: ["by": "\(asked.program ?? "its file")"])
     do {
-      let upgrade = Upgrade(servers: servers, control: control, logger: logger)
+      let upgrade = Upgrade(servers: servers, control: control)
       try upgrade.run(asked.program, caller: asked.caller?.number ?? -1)
     } catch {
       logger.error("the program is not replaced, and goes on", metadata: ["reason": "\(error)"])
@@ -139,12 +127,12 @@ private final class ServingProcess: Sendable {
     }
   }
 
-  private func answer(_ request: ControlRequest, _ caller: ControlCaller) -> ControlAnswer? {
+  private func answer(_ request: ControlRequest, _ caller: ControlConnection) -> ControlAnswer? {
     waitUntilServing()
     switch request.method {
     case "devices": return ControlAnswer(result: .init(devices: servers.compactMap(\.absolutePath)))
     case "upgrade":
-      guard !servers.contains(where: { $0.server.clientProcess == caller.process }) else {
+      guard !servers.contains(where: { $0.server.clientProcess == caller.peer?.process }) else {
         return .failure("a client of a device may not ask for this")
       }
       let isAccepted = self.request.withLock { present in

@@ -5,34 +5,27 @@ internal import LinuxPrimitives
 internal import SystemPackage
 
 /// The caller's side of the control socket of a process that serves devices.
-package struct ControlClient: ~Copyable {
+package struct ControlClient: Sendable {
   /// The process.
   package let process: Int32
-  private let descriptor: OwnedDescriptor
+  private let connection: ControlConnection
 
   /// Connects to a process.
   ///
   /// - Throws: ``CommandError`` if it has no control socket, or another process has its name.
   package init(process: Int32) throws {
-    descriptor = try Self.connect(process, for: .seconds(2))
-    self.process = process
+    try self.init(process, for: .seconds(2))
   }
 
   /// Connects to a process that claims to serve something: who has the name may be anybody.
   private init?(of process: Int32, trusting users: [UInt32]) {
-    guard let descriptor = try? Self.connect(process, for: .zero) else { return nil }
-    var peer = clinux_peer()
-    // Sound: the structure is lent for the call.
-    guard unsafe clinux_peer_of(descriptor.number, &peer) == 0, users.contains(peer.user) else {
-      return nil
-    }
-    self.descriptor = descriptor
-    self.process = process
+    guard let client = try? ControlClient(process, for: .zero),
+      let user = client.connection.peer?.user, users.contains(user)
+    else { return nil }
+    self = client
   }
 
-  private static func connect(
-    _ process: Int32, for patience: Duration
-  ) throws -> OwnedDescriptor {
+  private init(_ process: Int32, for patience: Duration) throws {
     let deadline = Deadline.after(patience)
     var number: Int32
     repeat {
@@ -46,14 +39,13 @@ package struct ControlClient: ~Copyable {
         "process \(process) cannot be asked (\(Errno(rawValue: -number))). Is it one that serves devices, in a version with upgrades, and not in another network namespace? `kill -USR2 \(process)` replaces its program too, but does not say what has become of it."
       )
     }
-    let descriptor = OwnedDescriptor(adopting: number)
-    var peer = clinux_peer()
-    // Sound: the structure is lent for the call.
-    guard unsafe clinux_peer_of(number, &peer) == 0, peer.process == process else {
+    connection = ControlConnection(OwnedDescriptor(adopting: number))
+    self.process = process
+    guard connection.peer?.process == process else {
       throw CommandError(
-        "the control socket of process \(process) belongs to process \(peer.process)")
+        "the control socket of process \(process) belongs to process \(connection.peer?.process ?? 0)"
+      )
     }
-    return descriptor
   }
 
   /// Sends a request and waits for the answer.
@@ -62,10 +54,9 @@ package struct ControlClient: ~Copyable {
   package func call(_ request: ControlRequest, for patience: Duration) throws
     -> ControlAnswer.Result
   {
-    let caller = ControlCaller(try descriptor.duplicate())
-    caller.send(request)
+    connection.send(request)
     let deadline = Deadline.after(patience)
-    guard let line = caller.receiveLine(atMost: 1 << 20, for: patience) else {
+    guard let line = connection.receiveLine(atMost: 1 << 20, for: patience) else {
       throw CommandError(
         deadline.hasPassed
           ? "process \(process) has not answered within \(patience)"
@@ -80,10 +71,9 @@ package struct ControlClient: ~Copyable {
   }
 
   /// The processes of this machine that have a control socket.
-  package static func processes() -> [Int32] {
-    let text = sockets
+  private static func processes() -> [Int32] {
     let prefix = "@" + ControlSocket.name(of: 0).dropLast()
-    let names = text.split(separator: "\n").compactMap { $0.split(separator: " ").last }
+    let names = sockets.split(separator: "\n").compactMap { $0.split(separator: " ").last }
     let numbers = names.filter { $0.hasPrefix(prefix) }.compactMap {
       Int32($0.dropFirst(prefix.count))
     }
@@ -103,7 +93,7 @@ package struct ControlClient: ~Copyable {
   /// the socket runs.
   package static func process(serving socket: String) -> Int32? {
     guard let wanted = identity(of: socket) else { return nil }
-    let users = [0, clinux_effective_user(), wanted.owner]
+    let users = [0, geteuid(), wanted.owner]
     return processes().first { process in
       guard let client = ControlClient(of: process, trusting: users),
         let devices = try? client.call(ControlRequest("devices"), for: .seconds(3)).devices

@@ -27,8 +27,8 @@ enum Successor {
     start.store(Deadline.now, ordering: .relaxed)
     unsafe variable = UpgradeVariable.take()
     guard case .takeOver(let file, let image)? = task else { return }
-    let back = UpgradeVariable.goBack(
-      file: file, image: image, reason: UpgradeVariable.anyReason)
+    // The reason is put behind it.
+    let back = UpgradeVariable.goBack(file: file, image: image, reason: "")
     // Sound: the string is lent for the call.
     unsafe clinux_arm_fallback(image, back.text, patience)
   }
@@ -36,7 +36,7 @@ enum Successor {
   /// What the process has to do; nil for an ordinary start.
   static var task: UpgradeVariable? { unsafe variable }
 
-  /// Says why the program fails and executes the one before it, if it has not served anything yet.
+  /// Says why the program fails and executes the one before it, if there is one and nothing was served yet.
   ///
   /// Returns otherwise.
   static func fallBack(_ error: any Error) {
@@ -49,11 +49,9 @@ enum Successor {
 
   /// Reads what was left.
   static func read(_ file: Int32) throws -> (UpgradeRecord, [UpgradeServer]) {
-    let descriptor = OwnedDescriptor(adopting: file)
-    let copy = try descriptor.duplicate()
     // The file stays open: the program before this one may need it again.
-    _ = descriptor.release()
-    return try HandoverStream.read(copy, as: UpgradeRecord.self, servers: UpgradeServer.self)
+    try HandoverStream.read(
+      OwnedDescriptor.duplicate(of: file), as: UpgradeRecord.self, servers: UpgradeServer.self)
   }
 
   /// The trial: checks what was left against the devices of this program, and ends the process.
@@ -82,9 +80,7 @@ enum Successor {
   static func commit(_ record: UpgradeRecord, _ servers: [UpgradeServer]) {
     clinux_disarm_fallback()
     if case .takeOver? = task { count.store(record.count + 1, ordering: .relaxed) }
-    for number in (try? record.descriptors(with: servers)) ?? [] {
-      _ = clinux_close(number)
-    }
+    for number in record.descriptors(with: servers) { _ = clinux_close(number) }
     for name in KeptDescriptor.closeUntaken() {
       note("the new program does not use what the one before it has left: \(name)")
     }

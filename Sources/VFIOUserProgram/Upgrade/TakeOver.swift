@@ -14,7 +14,7 @@ final class TakeOver {
   private let failure: String?
   private var taken: [TakenOverServer] = []
   let control: ControlSocket?
-  private let caller: ControlCaller?
+  private let caller: ControlConnection?
 
   /// How long the devices may take to come to rest.
   static let patience: Duration = .seconds(5)
@@ -29,13 +29,14 @@ final class TakeOver {
     }
     (record, servers) = try Successor.read(file)
     KeptDescriptor.inherit(
-      try record.kept.map { KeptDescriptor.Entry(name: $0.name, number: try duplicate($0.number)) })
+      try record.kept.map {
+        KeptDescriptor.Entry(
+          name: $0.name, number: try OwnedDescriptor.duplicate(of: $0.number).release())
+      })
     control =
-      try record.control < 0
-      ? nil : ControlSocket(OwnedDescriptor(adopting: duplicate(record.control)))
+      try record.control < 0 ? nil : ControlSocket(OwnedDescriptor.duplicate(of: record.control))
     caller =
-      try record.caller < 0
-      ? nil : ControlCaller(OwnedDescriptor(adopting: duplicate(record.caller)))
+      try record.caller < 0 ? nil : ControlConnection(OwnedDescriptor.duplicate(of: record.caller))
     if failure != nil { OwnProgram.path.update { $0 = record.path } }
   }
 
@@ -81,8 +82,4 @@ final class TakeOver {
       metadata: ["from": "\(result.from)", "to": "\(result.to)", "pause": "\(pause)"])
     caller?.send(ControlAnswer(result: .init(upgrade: result)))
   }
-}
-
-private func duplicate(_ number: Int32) throws(SystemCallError) -> Int32 {
-  try checked("fcntl(F_DUPFD_CLOEXEC)", clinux_duplicate(number))
 }

@@ -1,7 +1,6 @@
 internal import CLinux
 internal import Glibc
 internal import LinuxPrimitives
-internal import Logging
 internal import SystemPackage
 internal import VFIOUserServer
 
@@ -17,7 +16,6 @@ struct Upgrade {
 
   let servers: [ServedServer]
   let control: ControlSocket?
-  let logger: Logger
 
   /// Replaces the program.
   ///
@@ -71,10 +69,10 @@ struct Upgrade {
     clinux_forget_upgrades()
     LogQueue.standardError.flush()
     clinux_terminal_pause()
-    for number in descriptors { _ = clinux_keep_on_exec(number, 1) }
+    for number in descriptors { _ = clinux_keep_on_exec(number) }
     // Sound: the strings are lent for the call.
     let failure = unsafe clinux_execute(path, variable.text)
-    for number in descriptors { _ = clinux_keep_on_exec(number, 0) }
+    for number in descriptors { _ = clinux_set_close_on_exec(number) }
     clinux_terminal_resume()
     return CommandError("\(path) cannot be executed: \(Errno(rawValue: -failure))")
   }
@@ -98,7 +96,7 @@ struct Upgrade {
       control: control?.number ?? -1, caller: caller)
     return Written(
       file: try HandoverStream.write(record, servers),
-      descriptors: try record.descriptors(with: servers))
+      descriptors: record.descriptors(with: servers))
   }
 }
 

@@ -33,8 +33,7 @@ struct UpgradeServer: Codable, Sendable {
 
 extension UpgradeRecord {
   /// The numbers of all descriptors that must stay open.
-  func descriptors(with servers: [UpgradeServer]) throws -> [Int32] {
-    try kept.map(\.number) + [control, caller].filter { $0 >= 0 }
-      + servers.flatMap { try $0.saved.descriptors }
+  func descriptors(with servers: [UpgradeServer]) -> [Int32] {
+    kept.map(\.number) + [control, caller].filter { $0 >= 0 } + servers.flatMap(\.saved.descriptors)
   }
 }

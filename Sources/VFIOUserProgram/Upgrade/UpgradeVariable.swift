@@ -10,9 +10,6 @@ enum UpgradeVariable: Equatable {
   case goBack(file: Int32, image: Int32, reason: String)
 
   static let name = "VFIO_USER_UPGRADE"
-  /// In place of the reason, for `clinux_arm_fallback`.
-  static let anyReason = "%s"
-
   /// The value of the variable.
   var text: String {
     switch self {
@@ -31,8 +28,7 @@ enum UpgradeVariable: Equatable {
     case ("trial", 2, 1): self = .trial(file: numbers[0])
     case ("take-over", 3, 2): self = .takeOver(file: numbers[0], image: numbers[1])
     case ("go-back", 4, 2):
-      let reason = String(parts[3].reversed().drop { $0 == " " }.reversed())
-      self = .goBack(file: numbers[0], image: numbers[1], reason: reason)
+      self = .goBack(file: numbers[0], image: numbers[1], reason: parts[3])
     default: return nil
     }
   }

@@ -21,10 +21,9 @@ extension DMAChannel {
       MessageSender(
         MessageSocket(adopting: OwnedDescriptor(adopting: $0), peer: peer), resuming: record.sender)
     }
-    let layout = record.isNarrow.map { $0 ? DMALayout.narrow : .wide }
     self.init(
       twin ?? main, twin: twin != nil, chunk: max(1, record.chunk),
-      layout: layout ?? (record.isLayoutInDoubt ? nil : .wide), options)
+      layout: record.isNarrow.map { $0 ? .narrow : .wide }, options)
     state.withLock { state in
       state.nextID = record.nextID
       state.givenUp = Set(record.givenUp)
@@ -45,8 +44,8 @@ extension DMAChannel {
         twin: twin ? sender.socket.descriptor.number : nil,
         sender: twin ? sender.record : SenderRecord(),
         received: state.reader.received ?? state.reader.early ?? StreamRecord(), chunk: chunk,
-        isNarrow: state.layout.map { $0 == .narrow }, isLayoutInDoubt: state.layout == nil,
-        nextID: state.nextID, givenUp: state.givenUp.sorted())
+        isNarrow: state.layout.map { $0 == .narrow }, nextID: state.nextID,
+        givenUp: state.givenUp.sorted())
     }
   }
 

@@ -1,6 +1,4 @@
-internal import CLinux
 internal import LinuxPrimitives
-internal import Logging
 internal import Synchronization
 internal import VFIOUserTransport
 
@@ -26,13 +24,8 @@ extension DeviceServer {
   package static func check(
     _ saved: SavedServer, for type: any SavableDevice.Type
   ) throws(HandoverError) {
-    _ = try saved.serverRecord
     let file = try saved.stateFile
-    do {
-      try DeviceStateTransfer.check(file, for: type)
-    } catch {
-      throw HandoverError("\(error)")
-    }
+    try HandoverError.wrapping { try DeviceStateTransfer.check(file, for: type) }
   }
 
   /// Takes over the device, the client and the callers of another process; the device stays suspended.
@@ -45,34 +38,21 @@ extension DeviceServer {
     _ saved: SavedServer, before deadline: Deadline
   ) throws(HandoverError) -> TakenOverServer {
     state.update { $0.isHalted = true }
-    let record = try saved.serverRecord
     guard let device = device as? any SavableDevice else {
       throw HandoverError("a \(type(of: device)) cannot be loaded: it is no SavableDevice")
     }
-    let progress = dispatcher.quiet
-    let suspension = Suspension(telling: progress)
-    suspension.begin(device, dispatcher.core.worker)
-    while !suspension.isComplete {
-      guard !deadline.hasPassed else { throw HandoverError("the new device does not come to rest") }
-      _ = progress.wait(for: .milliseconds(10))
-    }
+    let suspension = try suspend(device, before: deadline)
+    let record = saved.record
     var session: Session?
     if let client = record.client { session = try takeOver(client) }
-    do {
-      try DeviceStateTransfer(core: dispatcher.core, device: device).load(
-        try saved.stateFile, withMemory: false)
-    } catch {
-      throw HandoverError("\(error)")
+    let file = try saved.stateFile
+    try HandoverError.wrapping {
+      try DeviceStateTransfer(core: dispatcher.core, device: device).load(file, withMemory: false)
     }
     if record.client?.session.channel != nil, dispatcher.core.memory.isDMAAllowed {
       device.dmaAllowed()
     }
-    let callers = record.callers.map {
-      MessageSocket(
-        adopting: OwnedDescriptor(adopting: $0),
-        peer: PeerDescriptors(countedBy: dispatcher.peerDescriptors))
-    }
-    inherit(callers, session)
+    inherit(record.callers, session)
     // Not `isHalted`: another halt may begin before the session's thread has seen the end of this one.
     let gate = Monitor(false)
     return TakenOverServer(
@@ -84,6 +64,19 @@ extension DeviceServer {
         state.update { $0.isHalted = false }
         wake()
       })
+  }
+
+  private func suspend(
+    _ device: any SavableDevice, before deadline: Deadline
+  ) throws(HandoverError) -> Suspension {
+    let progress = dispatcher.quiet
+    let suspension = Suspension(telling: progress)
+    suspension.begin(device, dispatcher.core.worker)
+    while !suspension.isComplete {
+      guard !deadline.hasPassed else { throw HandoverError("the new device does not come to rest") }
+      _ = progress.wait(for: .milliseconds(10))
+    }
+    return suspension
   }
 
   private func takeOver(_ client: ClientRecord) throws(HandoverError) -> Session {
@@ -102,10 +95,15 @@ extension DeviceServer {
     return session
   }
 
-  private func inherit(_ callers: [MessageSocket], _ session: consuming Session?) {
+  private func inherit(_ callers: [Int32], _ session: consuming Session?) {
     var session = session
+    let sockets = callers.map {
+      MessageSocket(
+        adopting: OwnedDescriptor(adopting: $0),
+        peer: PeerDescriptors(countedBy: dispatcher.peerDescriptors))
+    }
     state.update { state in
-      state.inheritance.callers = callers
+      state.inheritance.callers = sockets
       state.inheritance.session = session.take()
     }
   }
@@ -125,9 +123,6 @@ extension DeviceServer {
 extension DeviceServer {
   /// The process ID of the client; nil without one.
   package var clientProcess: Int32? {
-    guard let client = state.withLock({ $0.place.client }) else { return nil }
-    var peer = clinux_peer()
-    // Sound: the structure is lent for the call.
-    return unsafe clinux_peer_of(client.descriptor.number, &peer) == 0 ? peer.process : nil
+    state.withLock { $0.place.client }.flatMap { PeerCredentials(of: $0.descriptor)?.process }
   }
 }

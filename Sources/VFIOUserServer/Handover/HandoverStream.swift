@@ -18,7 +18,7 @@ package enum HandoverStream {
   package static func write(
     _ content: some Encodable, _ servers: [some Encodable]
   ) throws(HandoverError) -> OwnedDescriptor {
-    do {
+    try HandoverError.wrapping {
       var writer = try StateWriter(limit: UInt64(servers.count + 2) * UInt64(StateForm.maxContent))
       try writer.add(program, version: version, content)
       for one in servers { try writer.add(server, version: version, one) }
@@ -26,8 +26,6 @@ package enum HandoverStream {
       let file = try writer.file.descriptor.duplicate()
       _ = try checked("fcntl(F_ADD_SEALS)", clinux_seal_all(file.number))
       return file
-    } catch {
-      throw HandoverError("\(error)")
     }
   }
 
@@ -37,8 +35,11 @@ package enum HandoverStream {
   package static func read<Content: Decodable, Server: Decodable>(
     _ descriptor: consuming OwnedDescriptor, as content: Content.Type, servers: Server.Type
   ) throws(HandoverError) -> (Content, [Server]) {
-    do {
-      let reader = try StateReader(try StateFile(adopting: descriptor))
+    let file = try HandoverError.wrapping { [descriptor = descriptor.release()] in
+      try StateFile(adopting: OwnedDescriptor(adopting: descriptor))
+    }
+    return try HandoverError.wrapping {
+      let reader = try StateReader(file)
       guard let first = reader.sections.first, first.name == program,
         reader.sections.dropFirst().allSatisfy({ $0.name == server })
       else { throw HandoverError("the program that ends here has left nothing that is known") }
@@ -51,10 +52,6 @@ package enum HandoverStream {
         try reader.decode(content, first),
         try reader.sections.dropFirst().map { try reader.decode(servers, $0) }
       )
-    } catch let error as HandoverError {
-      throw error
-    } catch {
-      throw HandoverError("\(error)")
     }
   }
 }

@@ -64,10 +64,8 @@ extension Interrupts {
     guard record.unmaskEdges >= 0 else {
       throw HandoverError("the eventfd that unmasks INTx comes without what watches it")
     }
-    do {
+    try HandoverError.wrapping("the client's eventfd that unmasks INTx cannot be watched") {
       try resumeWatching(unmask, OwnedDescriptor(adopting: record.unmaskEdges))
-    } catch {
-      throw HandoverError("the client's eventfd that unmasks INTx cannot be watched: \(error)")
     }
   }
 

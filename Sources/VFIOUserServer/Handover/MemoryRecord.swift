@@ -82,14 +82,13 @@ extension GuestMemory {
   ) throws(HandoverError) {
     let opened = record.files.map { HandedOverFile(OwnedDescriptor(adopting: $0, from: sender)) }
     for window in try record.decoded() {
-      do {
+      let request = window.request
+      try HandoverError.wrapping(
+        "\(request.size) bytes of the client's memory at \(hex(request.address)) cannot be mapped again"
+      ) {
         try add(
-          window.request, try window.file.map { try opened[$0].descriptor.duplicate(from: sender) },
+          request, try window.file.map { try opened[$0].descriptor.duplicate(from: sender) },
           limit: limit, files: files)
-      } catch {
-        throw HandoverError(
-          "\(window.request.size) bytes of the client's memory at \(hex(window.request.address)) cannot be mapped again: \(error)"
-        )
       }
     }
   }

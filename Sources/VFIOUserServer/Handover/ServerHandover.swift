@@ -98,16 +98,12 @@ package final class ServerHandover {
   /// - Precondition: the device is suspended.
   package func record(before deadline: Deadline) throws(HandoverError) -> SavedServer {
     try waitForCloses(before: deadline)
-    do {
+    return try HandoverError.wrapping {
       var writer = try StateWriter(limit: transfer.limit)
       try transfer.save(into: &writer)
-      let content = try StateEncoder.value(of: try serverRecord(before: deadline)).encoded()
       return SavedServer(
-        record: content, state: try writer.file.bytes(at: 0, count: Int(writer.file.size)))
-    } catch let error as HandoverError {
-      throw error
-    } catch {
-      throw HandoverError("\(error)")
+        record: try serverRecord(before: deadline),
+        state: try writer.file.bytes(at: 0, count: Int(writer.file.size)))
     }
   }
 

@@ -104,10 +104,8 @@ extension Session {
       self.channel = DMAChannel(resuming: channel, sender, from: peer, dispatcher.options)
       receiver.assembler.messageLimit = dispatcher.options.messageLimit
     }
-    do throws(StreamError) {
+    try HandoverError.wrapping("what the client has sent cannot be taken over") {
       try receiver.assembler.resume(record.received, from: peer)
-    } catch {
-      throw HandoverError("what the client has sent cannot be taken over: \(error)")
     }
     for one in record.parked { parked.append(try ParkedMessage(one, from: peer)) }
     outbox.resume(record.outgoing)

@@ -29,10 +29,8 @@ struct ChannelRecord: Codable, Sendable {
   var received = StreamRecord()
   /// Maximum number of bytes of one message.
   var chunk: Int
-  /// Whether the layout is narrow; nil while nobody has asked.
+  /// Whether the layout is narrow; nil while the client has still to be asked.
   var isNarrow: Bool?
-  /// Whether the client has to be asked for its layout.
-  var isLayoutInDoubt: Bool
   var nextID: UInt16
   /// Requests whose replies are late.
   var givenUp: [UInt16]

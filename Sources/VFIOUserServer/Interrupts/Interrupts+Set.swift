@@ -127,7 +127,7 @@ extension Interrupts {
   }
 
   /// Sets or removes the eventfd by which the client's kernel unmasks INTx.
-  func watch(_ counter: EventFD?) throws(Errno) {
+  private func watch(_ counter: EventFD?) throws(Errno) {
     guard let counter else { return state.withLock { $0.intx.watch(nil) } }
     do {
       let watcher = try UnmaskWatcher(counter) { [self] watcher in unmask(by: watcher) }

@@ -96,15 +96,23 @@ struct DeviceStateTransfer: Sendable {
   private static func check<Kind: SavableDevice>(
     _ type: Kind.Type, _ sections: inout Sections
   ) throws(StateError) {
-    _ = try sections.decode(as: type, Name.device, newest: type.savedStateVersion)
-    try sections.requireAllKnown()
+    _ = try state(of: type, in: &sections)
   }
 
-  private func load(_ device: some SavableDevice, _ sections: inout Sections) throws(StateError) {
+  private func load<Kind: SavableDevice>(
+    _ device: Kind, _ sections: inout Sections
+  ) throws(StateError) {
+    try device.load(try Self.state(of: Kind.self, in: &sections))
+  }
+
+  /// The device's own section, the last one that is asked for.
+  private static func state<Kind: SavableDevice>(
+    of type: Kind.Type, in sections: inout Sections
+  ) throws(StateError) -> Kind.SavedState {
     let state = try sections.decode(
-      as: type(of: device), Name.device, newest: type(of: device).savedStateVersion)
+      as: type, Name.device, newest: type.savedStateVersion)
     try sections.requireAllKnown()
-    try device.load(state)
+    return state
   }
 
   /// The sections of a stream by name.

@@ -21,3 +21,37 @@ package struct SenderRecord: Codable, Equatable, Sendable {
 
   package init() {}
 }
+
+extension Outbox {
+  /// What is not sent.
+  package var record: OutgoingRecord {
+    var record = OutgoingRecord()
+    var first = 0
+    for send in closed[nextClosed...] {
+      let numbers = Array(descriptors[first..<first + send.descriptors])
+      unsafe record.sends.append(.init(bytes: Array(storage[send.unsent]), descriptors: numbers))
+      first += send.descriptors
+    }
+    if !open.isEmpty {
+      unsafe record.sends.append(.init(bytes: Array(storage[open]), descriptors: []))
+    }
+    return record
+  }
+
+  /// Continues with what another process has not sent; takes ownership of the descriptors.
+  ///
+  /// Without memory for it the next ``send(to:)`` throws.
+  ///
+  /// - Precondition: the outbox is empty.
+  package mutating func resume(_ record: OutgoingRecord) {
+    precondition(isEmpty, "an outbox that is in use")
+    descriptors = record.sends.flatMap(\.descriptors)
+    for send in record.sends {
+      guard makeRoom(send.bytes.count) else { return }
+      let place = end..<end + send.bytes.count
+      unsafe UnsafeMutableRawBufferPointer(rebasing: storage[place]).copyBytes(from: send.bytes)
+      end = place.upperBound
+      closed.append(Send(unsent: place, descriptors: send.descriptors.count))
+    }
+  }
+}

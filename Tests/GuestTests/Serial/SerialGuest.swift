@@ -66,13 +66,21 @@ func withGuest(
   _ machine: Machine, _ farEnd: SerialProcess.FarEnd,
   _ body: (Guest, ByteChannel) throws -> Void
 ) throws {
+  try withGuest(machine, farEnd) { guest, far, _ in try body(guest, far) }
+}
+
+/// The same with the process that serves the port.
+func withGuest(
+  _ machine: Machine, _ farEnd: SerialProcess.FarEnd,
+  _ body: (Guest, ByteChannel, SerialProcess) throws -> Void
+) throws {
   let port = try SerialProcess(farEnd)
   defer { port.kill() }
   let far = try port.connect()
   let guest = try Guest(machine, with: port)
   defer { guest.kill() }
   do {
-    try body(guest, far)
+    try body(guest, far, port)
   } catch {
     throw HarnessError("\(error)\n\(guest.whatItSaid)\n\(port.whatItSaid)")
   }

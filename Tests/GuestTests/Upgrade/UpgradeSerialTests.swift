@@ -15,7 +15,7 @@ extension Guests {
     func `A serial port is upgraded while text flows, and nothing is lost or doubled`(
       _ farEnd: SerialProcess.FarEnd
     ) throws {
-      try withPort(Machine(), farEnd) { guest, far, port in
+      try withGuest(Machine(), farEnd) { guest, far, port in
         let script = "head -c \(Self.size) /from-guest >&3 & receive \(Self.size) | digest; wait"
         try guest.begin(script)
         var received: [UInt8] = []
@@ -35,22 +35,6 @@ extension Guests {
         #expect(try guest.end(script) == guest.run("head -c \(Self.size) /to-guest | digest"))
         #expect(try guest.counters() == ["tx": Self.size, "rx": Self.size])
         record("\(farEnd): \(Self.upgrades) upgrades: pauses \(Spread(pauses))\n")
-      }
-    }
-
-    private func withPort(
-      _ machine: Machine, _ farEnd: SerialProcess.FarEnd,
-      _ body: (Guest, ByteChannel, SerialProcess) throws -> Void
-    ) throws {
-      let port = try SerialProcess(farEnd)
-      defer { port.kill() }
-      let far = try port.connect()
-      let guest = try Guest(machine, with: port)
-      defer { guest.kill() }
-      do {
-        try body(guest, far, port)
-      } catch {
-        throw HarnessError("\(error)\n\(guest.whatItSaid)\n\(port.whatItSaid)")
       }
     }
   }

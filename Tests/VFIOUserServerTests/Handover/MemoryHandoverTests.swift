@@ -64,12 +64,7 @@ import VFIOUserTransport
   @Test func `A halt waits for the reply to a DMA message that comes in time`() throws {
     let relay = try Relay()
     let peer = try relay.peer()
-    #expect(try peer.ask(ServedClient.map(0x10000, 0x1000, id: 3)).errno == nil)
-    #expect(try peer.ask(Say.enable(id: 4)).errno == nil)
-    peer.send(Say.write(id: 5, at: 0x800, 0x10))
-    #expect(try peer.receive().header.id == 5)
-    let request = try peer.receive()
-    #expect(request.header.command == .dmaWrite)
+    let request = try dmaMessage(to: peer)
     let socket = peer.socket
     try DetachedThread.start("answer") {
       _ = eventually(within: .milliseconds(200)) { false }
@@ -85,11 +80,7 @@ import VFIOUserTransport
   {
     let relay = try Relay()
     let peer = try relay.peer()
-    #expect(try peer.ask(ServedClient.map(0x10000, 0x1000, id: 3)).errno == nil)
-    #expect(try peer.ask(Say.enable(id: 4)).errno == nil)
-    peer.send(Say.write(id: 5, at: 0x800, 0x10))
-    #expect(try peer.receive().header.id == 5)
-    let request = try peer.receive()
+    let request = try dmaMessage(to: peer)
     for round in 0..<2 as Range<UInt16> {
       #expect(throws: HandoverError.self) { try relay.handOver(within: .milliseconds(300)) }
       #expect(try peer.ask(Say.read(id: 20 + round)).header.id == 20 + round)
@@ -130,6 +121,19 @@ import VFIOUserTransport
       #expect(try region.load(at: 0x200) == round)
     }
     client.disconnect()
+  }
+
+  /// Has the device write to memory that it reaches by messages.
+  ///
+  /// - Returns: its message, which is not answered.
+  private func dmaMessage(to peer: ScriptedPeer) throws -> ScriptedPeer.Answer {
+    #expect(try peer.ask(ServedClient.map(0x10000, 0x1000, id: 3)).errno == nil)
+    #expect(try peer.ask(Say.enable(id: 4)).errno == nil)
+    peer.send(Say.write(id: 5, at: 0x800, 0x10))
+    #expect(try peer.receive().header.id == 5)
+    let request = try peer.receive()
+    #expect(request.header.command == .dmaWrite)
+    return request
   }
 
   private func lend(

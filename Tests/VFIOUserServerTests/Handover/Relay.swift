@@ -1,4 +1,3 @@
-import CLinux
 import SystemPackage
 import TestSupport
 import Testing
@@ -75,7 +74,7 @@ final class Relay {
     KeptDescriptor.inherit(
       try mine.suffix(1).map { entry in
         KeptDescriptor.Entry(
-          name: entry.name, number: try checked("dup", clinux_duplicate(entry.number)))
+          name: entry.name, number: try OwnedDescriptor.duplicate(of: entry.number).release())
       })
     defer { KeptDescriptor.closeUntaken() }
     let (next, served) = try plug(Movable.pci(memory), options) { try Movable($0) }

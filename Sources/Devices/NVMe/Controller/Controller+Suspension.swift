@@ -1,6 +1,5 @@
 internal import NVMeProtocol
 internal import SystemPackage
-internal import SystemPackage
 internal import VFIOUserServer
 
 /// Coming to rest, so that the state can be saved or loaded, and going on.

@@ -32,8 +32,7 @@ extension StorageFile {
   func letGo() throws(SystemCallError) {
     guard isExclusive, isHeld else { return }
     let reader = try opened(writable: false)
-    let writer = OwnedDescriptor(
-      adopting: try checked("dup", clinux_duplicate(descriptor.number)))
+    let writer = try descriptor.duplicate()
     _ = try checked("dup3", clinux_storage_replace(descriptor.number, reader.number))
     holding.store(false, ordering: .releasing)
     // The open file may live on in a process that is just being started.
