@@ -73,6 +73,12 @@ let package = Package(
       ]),
     room(
       "VFIOUserTesting", ["VFIOUserServer", "VFIOUserClient", "LinuxPrimitives", system]),
+    room(
+      "VFIOUserInspection",
+      ["VFIOUserTransport", "LinuxPrimitives", "VFIOUserProtocol", "CLinux", system]),
+    room(
+      "VFIOUserConformance",
+      ["VFIOUserTransport", "LinuxPrimitives", "VFIOUserProtocol", "CLinux", system]),
     room("NVMeDriver", ["NVMeProtocol", "VFIOUserClient", "LinuxPrimitives", "CLinux"]),
     room(
       "SerialDevice", path: "Sources/Devices/Serial",
@@ -94,6 +100,7 @@ let package = Package(
       dependencies: [
         "VFIOUserProgram", "VFIOUserServer", "VFIOUserClient", "LinuxPrimitives", "SerialDevice",
         "EduDevice", "ScratchDevice", "NVMeDevice", "NVMeDriver", "NVMeProtocol", "KernelRing",
+        "VFIOUserInspection", "VFIOUserConformance", "VFIOUserTransport", "VFIOUserProtocol",
         "CLinux", system, logging, arguments,
       ],
       swiftSettings: settings),
@@ -120,6 +127,17 @@ let package = Package(
       ]),
     .target(name: "SystemCallFilter", path: "Tests/SystemCallFilter"),
     .target(name: "HostileFiles", path: "Tests/HostileFiles"),
+    tests(
+      "VFIOUserInspectionTests",
+      [
+        "VFIOUserInspection", "VFIOUserTransport", "VFIOUserProtocol", "LinuxPrimitives", "CLinux",
+      ]),
+    tests(
+      "VFIOUserConformanceTests",
+      [
+        "VFIOUserConformance", "TestBench", "ScratchDevice", "VFIOUserServer", "VFIOUserTransport",
+        "VFIOUserProtocol", "LinuxPrimitives", "CLinux",
+      ]),
     tests("LinuxPrimitivesTests", ["LinuxPrimitives", "CLinux"]),
     tests("KernelRingTests", ["KernelRing", "LinuxPrimitives", "CLinux", "SystemCallFilter"]),
     tests(

@@ -1,0 +1,2 @@
+/// Checks of servers and clients that anyone wrote.
+package enum Conformance {}
