@@ -35,7 +35,7 @@ private func sendWithTooManyDescriptors() throws {
   }
   let connection = client.supervisor.last.connection
   let group = FenceGroup()
-  if geteuid() == 0 { #expect(setuid(65534) == 0) }
+  #expect(becomeLoneUser())
   var limit = rlimit(rlim_cur: rlim_t(atOnce - 1), rlim_max: rlim_t(atOnce - 1))
   #expect(unsafe setrlimit(__rlimit_resource_t(7), &limit) == 0)
   for _ in 0..<atOnce + more {
