@@ -125,7 +125,7 @@ struct WrongCommandLine: CustomTestStringConvertible, Sendable {
     let errors = Pipe()
     process.standardError = errors
     process.standardOutput = FileHandle.nullDevice
-    try process.run()
+    try process.runClosingFiles()
     let said = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
     process.waitUntilExit()
     #expect(process.terminationStatus == line.exitCode)

@@ -21,7 +21,7 @@ import VFIOUserTransport
     process.arguments =
       ["-c", "exec \"$0\" \"$@\" \(closing)", URL.builtProgram("vfio-user").path]
       + ["serve", "nvme", "--socket", socket, "--file", image]
-    try process.run()
+    try process.runClosingFiles()
     defer { kill(process.processIdentifier, SIGKILL) }
     for _ in 0..<3 {
       var peer: MessageSocket?

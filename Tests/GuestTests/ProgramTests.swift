@@ -18,7 +18,7 @@ import VFIOUserTransport
     process.arguments = ["-c", "\(line) > \(folder.path("out")) 2> \(folder.path("err"))"]
     process.arguments?.append(GuestEnvironment.program.path)
     process.standardInput = FileHandle.nullDevice
-    try process.run()
+    try process.runClosingFiles()
     process.waitUntilExit()
     let text = { (name: String) in
       String(

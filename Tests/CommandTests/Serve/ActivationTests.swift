@@ -39,7 +39,7 @@ private final class Activated {
     process.standardOutput = try Self.handle(listeners[sockets - 1])
     _ = FileManager.default.createFile(atPath: scratch.path("log"), contents: nil)
     process.standardError = try FileHandle(forWritingTo: URL(filePath: scratch.path("log")))
-    try process.run()
+    try process.runClosingFiles()
   }
 
   deinit { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }

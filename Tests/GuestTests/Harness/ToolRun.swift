@@ -20,7 +20,7 @@ enum ToolRun {
     let log = folder.path("errors")
     _ = FileManager.default.createFile(atPath: log, contents: nil)
     process.standardError = try FileHandle(forWritingTo: URL(filePath: log))
-    try process.run()
+    try process.runClosingFiles()
     let said = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
     process.waitUntilExit()
     guard process.terminationStatus == 0 else {

@@ -16,7 +16,8 @@ import VFIOUserServer
     try host.enable()
     _ = try host.makeQueue()
     _ = host.put(.admin(.asynchronousEventRequest), &host.admin)
-    try host.ring(host.admin)
+    // Commands are fetched in order: with this one done, the request waits for an event.
+    _ = try host.run(.identify(.controller))
     try host.client.setMigrationState(.stop)
     let controller = host.device.controller
     return try #require(controller.turn.withLock { _ in controller.savedState() })

@@ -25,9 +25,8 @@ package final class ChildProcess {
     process.standardError = try FileHandle(forWritingTo: URL(filePath: log))
     process.standardInput = standardIO
     process.standardOutput = standardIO
-    try process.run()
-    // So that the stream ends with the program.
-    if standardIO !== FileHandle.nullDevice { try standardIO.close() }
+    // Also so that the stream ends with the program.
+    try process.runClosingFiles()
   }
 
   deinit { kill() }

@@ -30,7 +30,7 @@ package struct ProgramRun {
       try input.map { try FileHandle(forReadingFrom: URL(filePath: $0)) } ?? FileHandle.nullDevice
     process.standardOutput = try Self.file(folder.path("output"))
     process.standardError = try Self.file(folder.path("errors"))
-    try process.run()
+    try process.runClosingFiles()
     if !eventually(within: timeout, { !process.isRunning }) {
       kill(process.processIdentifier, SIGKILL)
     }

@@ -302,7 +302,7 @@ extension ScriptedPeer {
       do {
         _ = try receive()
       } catch {
-        #expect(error == .closedByPeer)
+        #expect(error == .closedByPeer, "\(error)")
         return
       }
     }
