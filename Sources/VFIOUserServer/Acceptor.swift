@@ -66,7 +66,9 @@ struct Acceptor: ~Copyable {
     if isCallerWaiting, !isPaused, let caller = try accept() { waitingClients.add(caller) }
     let client = admitNext()
     let server = server
-    waitingClients.proceed { server.evictSilentClient() }
+    waitingClients.proceed(
+      evicting: { server.evictSilentClient() },
+      noteRefusal: { server.dispatcher.counters.refusedClients.add() })
     return client
   }
 

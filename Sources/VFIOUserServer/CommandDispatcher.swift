@@ -24,6 +24,7 @@ final class CommandDispatcher: Sendable {
   /// Counts the descriptors of all clients that wait to be closed, so that reconnecting does not evade the
   /// limit.
   let peerDescriptors = PeerDescriptors()
+  let counters = ServerCounters()
   /// The stop of the service for a handover.
   let halt = Halt()
   /// Whether this client has sent its first message.
@@ -75,8 +76,12 @@ final class CommandDispatcher: Sendable {
     into outbox: inout Outbox
   ) -> PendingReply? {
     guard !header.flags.isReply else { return nil }
-    // Also if the command fails after the part that allowed DMA.
-    defer { if core.memory.takeDMAAllowed() { device.dmaAllowed() } }
+    let began = counters.begin(header.command)
+    defer {
+      counters.end(began)
+      // Also if the command fails after the part that allowed DMA.
+      if core.memory.takeDMAAllowed() { device.dmaAllowed() }
+    }
     do {
       try admit(header)
       // A command that uses descriptors checks that none is missing.
@@ -132,6 +137,7 @@ final class CommandDispatcher: Sendable {
     logger.debug(
       "refused a command",
       metadata: ["command": "\(header.command)", "id": "\(header.id)", "error": "\(error)"])
+    counters.refusals.add()
     guard header.wantsReply else { return }
     outbox.append(header.errorReply(errno: UInt32(error.rawValue)))
   }

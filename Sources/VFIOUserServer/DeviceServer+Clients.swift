@@ -13,6 +13,7 @@ extension DeviceServer {
     state.update { state in
       guard state.place.claim(for: socket) else { return false }
       dispatcher.hasSpoken.store(false, ordering: .relaxed)
+      dispatcher.counters.clients.add()
       return true
     }
   }

@@ -10,7 +10,7 @@ internal import SystemPackage
 /// After its grace period a caller's VERSION is answered with EBUSY, and its connection is closed; a caller
 /// that sends nothing is closed at a timeout. No method blocks.
 ///
-/// A silent client loses its place to a caller that has sent its VERSION (``proceed(evicting:)``).
+/// A silent client loses its place to a caller that has sent its VERSION (``proceed(evicting:noteRefusal:)``).
 struct WaitingClients: ~Copyable {
   private final class Caller {
     let socket: MessageSocket
@@ -55,7 +55,7 @@ struct WaitingClients: ~Copyable {
   /// The sockets of all callers.
   var allNumbers: [Int32] { callers.map { $0.socket.descriptor.number } }
 
-  /// When ``proceed(evicting:)`` has to be called at the latest.
+  /// When ``proceed(evicting:noteRefusal:)`` has to be called at the latest.
   var deadline: Deadline { callers.map(\.nextDeadline).min() ?? .never }
 
   /// Whether a caller is in its grace period.
@@ -87,9 +87,11 @@ struct WaitingClients: ~Copyable {
 
   /// Ends grace periods; refuses callers that have sent their VERSION, and closes those whose time is up.
   ///
-  /// - Parameter evict: called before a caller is refused; evicts the present client if it is silent, and
-  ///   returns whether the place is free or becomes free.
-  mutating func proceed(evicting evict: () -> Bool) {
+  /// - Parameters:
+  ///   - evict: called before a caller is refused; evicts the present client if it is silent, and
+  ///     returns whether the place is free or becomes free.
+  ///   - noteRefusal: called for each caller that is refused.
+  mutating func proceed(evicting evict: () -> Bool, noteRefusal: () -> Void = {}) {
     for caller in callers where caller.graceUntil?.hasPassed == true {
       caller.graceUntil = nil
       caller.deadline = .after(timeout)
@@ -100,6 +102,7 @@ struct WaitingClients: ~Copyable {
         caller.graceUntil = .after(Acceptor.handover)
       } else {
         logger.notice("a second client is refused")
+        noteRefusal()
         Self.refuse(caller, header)
       }
     }

@@ -23,6 +23,7 @@ extension CommandDispatcher {
     access.encode(into: &bytes)
     var data = bytes._mutatingExtracting(RegionAccess.wireSize...)
     try read(region, access, into: &data)
+    counters.bytesRead.add(UInt64(access.count))
     guard header.wantsReply else { return }
     outbox.commit(header.reply(payload: 0), payload: size)
   }
@@ -45,6 +46,7 @@ extension CommandDispatcher {
     let data: Span<UInt8>
     do { data = try access.data(in: payload) } catch { throw .invalidArgument }
     try write(try admit(access), access, from: data)
+    counters.bytesWritten.add(UInt64(access.count))
     reply(to: header, access, into: &outbox)
   }
 
@@ -61,6 +63,7 @@ extension CommandDispatcher {
     for index in 0..<writes.count {
       let access = writes.entry(at: index).access
       try write(try admit(access), access, from: writes.data(at: index))
+      counters.bytesWritten.add(UInt64(access.count))
     }
     reply(to: header, RegionWriteMultiReply(writeCount: UInt64(writes.count)), into: &outbox)
   }

@@ -82,6 +82,9 @@ public final class GuestMemory: Sendable {
   /// Number of windows.
   package var windowCount: Int { state.withLock { $0.table.count } }
 
+  /// Number of bytes of the windows that are mapped.
+  var mappedBytes: UInt64 { budget.bytes }
+
   /// Sets or removes the observer of writes; without one, writes cost nothing more.
   ///
   /// A write in progress is reported when it ends.

@@ -28,6 +28,9 @@ final class MappingBudget: Sendable {
 
     deinit { budget.forget(used) }
 
+    /// Bytes of address space that are reserved.
+    var bytes: UInt64 { used.withLock { $0.bytes } }
+
     /// Reserves the mapping of a window.
     ///
     /// - Returns: the reservation, which ends with its last reference.

@@ -1,3 +1,5 @@
+import LinuxPrimitives
+
 /// The results of a benchmark.
 struct BenchReport: Codable {
   /// Latencies in nanoseconds.

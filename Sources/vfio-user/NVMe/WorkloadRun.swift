@@ -1,3 +1,4 @@
+import LinuxPrimitives
 import CLinux
 import VFIOUserProgram
 

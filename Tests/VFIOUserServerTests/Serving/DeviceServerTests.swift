@@ -15,7 +15,7 @@ func socketPath() -> FilePath {
 final class RunningServer {
   let path: FilePath
   let device: TestDevice
-  private let server: DeviceServer
+  let server: DeviceServer
 
   init(_ device: TestDevice = TestDevice(), path: FilePath = socketPath()) throws {
     self.path = path

@@ -51,6 +51,8 @@ final class CommandSlot {
   var queue: SubmissionQueue?
   var namespace: Namespace?
   var work = Work.once
+  /// When the command was fetched, if its time is measured; else 0.
+  var began: UInt64 = 0
   /// What Dataset Management is to deallocate.
   var datasets: [DatasetRange] = []
   /// Whether the engine has the request, or the keeper of the state.

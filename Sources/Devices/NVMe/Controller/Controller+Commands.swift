@@ -69,6 +69,7 @@ extension Controller {
     slot.entry = entry
     slot.queue = queue
     queue.inFlight += 1
+    if queue.id != 0 { slot.began = counters.begin() }
     guard slot.takeIdentifier() else {
       return complete(slot, CommandError(Status.commandIDConflict.final, byte: 2))
     }
@@ -114,6 +115,7 @@ extension Controller {
     var status = Status.success
     if let error { status = report(error, of: slot) }
     let command = slot.entry.commandID
+    if queue.id != 0 { count(slot, failed: error != nil) }
     release(slot)
     completions.post(
       CompletionEntry(
@@ -127,10 +129,19 @@ extension Controller {
     }
   }
 
+  private func count(_ slot: CommandSlot, failed: Bool) {
+    let opcode = IOOpcode(rawValue: slot.entry.opcode)
+    var bytes: UInt64 = 0
+    if !failed, opcode == .read || opcode == .write, let namespace = slot.namespace {
+      bytes = BlockRange.byteCount(slot.entry, namespace)
+    }
+    counters.complete(opcode, bytes: bytes, failed: failed)
+  }
+
   /// Frees a slot; its command has its completion, or gets none.
   func release(_ slot: CommandSlot) {
     guard let queue = slot.queue else { return }
-    if queue.id == 0 { admin.end(slot) }
+    if queue.id == 0 { admin.end(slot) } else { counters.end(slot.began) }
     slot.releaseIdentifier()
     queue.inFlight -= 1
     if let namespace = slot.namespace {

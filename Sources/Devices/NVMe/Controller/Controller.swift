@@ -22,6 +22,7 @@ final class Controller: @unchecked Sendable {
   let slots: CommandSlots
   let requests: CommandRequests
   let record: DiskRecord
+  let counters = DiskCounters()
   let data: CommandData
   let io: IOCommands
   let admin: AdminCommands

@@ -1,0 +1,72 @@
+internal import LinuxPrimitives
+internal import NVMeProtocol
+internal import VFIOUserServer
+
+/// Counts the I/O commands of a controller.
+///
+/// The thread that has the controller's turn counts; any thread reads.
+final class DiskCounters: Sendable {
+  private let reads = Count()
+  private let bytesRead = Count()
+  private let writes = Count()
+  private let bytesWritten = Count()
+  private let flushes = Count()
+  private let others = Count()
+  private let failures = Count()
+  private let begun = Count()
+  private let ended = Count()
+  private let times = Monitor(LatencyHistogram())
+
+  /// A command was fetched.
+  ///
+  /// - Returns: the time, if that of this command is to be measured; else 0.
+  func begin() -> UInt64 {
+    begun.add()
+    return begun.now % DeviceWork.sampling == 0 ? Deadline.now : 0
+  }
+
+  /// A command gets its completion.
+  ///
+  /// - Parameter bytes: the data that it has moved.
+  func complete(_ opcode: IOOpcode, bytes: UInt64, failed: Bool) {
+    if failed { failures.add() }
+    switch opcode {
+    case .read:
+      reads.add()
+      bytesRead.add(bytes)
+    case .write:
+      writes.add()
+      bytesWritten.add(bytes)
+    case .flush: flushes.add()
+    default: others.add()
+    }
+  }
+
+  /// A command that ``begin()`` has counted is no more in flight, with or without a completion.
+  ///
+  /// - Parameter began: what ``begin()`` has returned.
+  func end(_ began: UInt64) {
+    ended.add()
+    guard began != 0 else { return }
+    let time = Deadline.now &- began
+    times.withLock { $0.record(time) }
+  }
+
+  /// What was counted so far.
+  var work: DeviceWork {
+    // In this order, so that the difference is never below zero.
+    let ended = ended.now
+    return DeviceWork(
+      [
+        WorkStatistics("read", reads.now, bytes: bytesRead.now),
+        WorkStatistics("write", writes.now, bytes: bytesWritten.now),
+        WorkStatistics("flush", flushes.now), WorkStatistics("other", others.now),
+      ],
+      failures: failures.now, inFlight: begun.now &- ended, times: times.withLock { $0 })
+  }
+}
+
+extension NVMeDevice: CountingDevice {
+  /// The I/O commands; those for administration are not counted.
+  package var work: DeviceWork { controller.counters.work }
+}

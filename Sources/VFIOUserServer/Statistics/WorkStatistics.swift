@@ -1,0 +1,45 @@
+package import LinuxPrimitives
+
+/// What was done of one kind of work, since the process began.
+package struct WorkStatistics: Codable, Sendable, Equatable {
+  /// The kind: `read`, `write`, `flush`, ...
+  package var kind: String
+  package var count: UInt64
+  /// The data that was moved.
+  package var bytes: UInt64
+
+  package init(_ kind: String, _ count: UInt64, bytes: UInt64 = 0) {
+    self.kind = kind
+    self.count = count
+    self.bytes = bytes
+  }
+}
+
+/// What a device has done for its driver, beside the messages that its server has counted.
+package struct DeviceWork: Codable, Sendable {
+  package var kinds: [WorkStatistics]
+  /// How many have failed.
+  package var failures: UInt64
+  /// How many are in progress.
+  package var inFlight: UInt64
+  /// How long some of them took, from the moment that the device has seen them: one of ``sampling``.
+  package var times: LatencyHistogram
+
+  /// The share of work whose time is measured.
+  package static let sampling: UInt64 = 16
+
+  package init(
+    _ kinds: [WorkStatistics], failures: UInt64, inFlight: UInt64, times: LatencyHistogram
+  ) {
+    self.kinds = kinds
+    self.failures = failures
+    self.inFlight = inFlight
+    self.times = times
+  }
+}
+
+/// A device that counts its work.
+package protocol CountingDevice: Device {
+  /// What it has done; from any thread, without waiting for the device.
+  var work: DeviceWork { get }
+}
