@@ -206,7 +206,8 @@ let package = Package(
     tests(
       "CommandTests",
       [
-        "vfio-user", "VFIOUserProgram", "NVMeDevice", "VFIOUserClient", "VFIOUserTransport",
+        "vfio-user", "LinuxPrimitives", "VFIOUserProgram", "NVMeDevice", "VFIOUserClient",
+        "VFIOUserTransport",
         "VFIOUserProtocol", "CLinux", logging, arguments,
       ]),
     tests(

@@ -17,6 +17,8 @@ public struct ServedDevice {
   public var usesStandardOutput = false
   /// Removes files just created for the device, in case it is not served after all.
   package var removeMadeFiles: () -> Void = {}
+  /// Gives a part of the device another size; nil for a device that has none.
+  package var resize: ((ResizeParameters) throws -> Void)?
   /// Announces a descriptor of the device to a new version of the program.
   package var kept: KeptDescriptor?
   private let make: (DeviceContext) throws -> RunningDevice

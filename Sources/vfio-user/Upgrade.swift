@@ -49,12 +49,10 @@ struct UpgradeCommand: ParsableCommand {
 
   func run() throws {
     let process = try pid ?? Self.process(serving: socket ?? "")
-    let request = ControlRequest(
-      "upgrade", .init(program: try program.map { try AbsolutePath.of($0) }))
+    let parameters = UpgradeParameters(program: try program.map { try AbsolutePath.of($0) })
     let client = try ControlClient(process: process)
-    guard let result = try client.call(request, for: Self.patience).upgrade else {
-      throw CommandError("process \(process) does not say what has become of the upgrade")
-    }
+    let result = try client.call(
+      "upgrade", parameters, as: UpgradeResult.self, for: Self.patience)
     try say(try json ? prettyJSON(result) : Self.text(result, process))
   }
 

@@ -17,11 +17,10 @@ package struct LogOptions: ParsableArguments {
 
   /// Sends all logs to standard error; call it once, before anything logs.
   package func bootstrap() {
-    let level = Logger.Level(rawValue: logLevel.rawValue) ?? .notice
+    LogLevel.current = logLevel
     LoggingSystem.bootstrap { label in
-      var handler = StreamLogHandler(label: label, stream: LogQueue.standardError)
-      handler.logLevel = level
-      return LimitedLogHandler(handler)
+      LimitedLogHandler(
+        ProcessLogHandler(StreamLogHandler(label: label, stream: LogQueue.standardError)))
     }
     LogQueue.flushAtExit()
   }

@@ -9,20 +9,16 @@ struct Announcement {
   private let lines: [String]
   private let usesStandardError: Bool
 
-  init(of devices: [OpenDevice]) {
+  /// - Parameter control: the path of the control socket.
+  init(of devices: [OpenDevice], control: String? = nil) {
     let isAlone = devices.count == 1
     notices = devices.compactMap { one in
       one.files.notice.map { isAlone ? $0 : "\(one.asked.command.socket.name): \($0)" }
     }
     lines =
-      devices.map { one in
-        let kind = type(of: one.asked.command).configuration.commandName ?? "device"
-        let socket = one.asked.command.socket
-        guard case .path(let path)? = socket.place else {
-          return "\(kind) is ready on \(socket.name)"
-        }
-        return "\(kind) is ready on \(path): -device \(QEMU.device(socket: path))"
-      } + ["guest memory has to be shared: \(QEMU.sharedMemory)"]
+      devices.map(\.readiness)
+      + (devices.isEmpty ? [] : ["guest memory has to be shared: \(QEMU.sharedMemory)"])
+      + (control.map { ["vfio-user ctl \($0) controls this process"] } ?? [])
     usesStandardError = devices.contains { $0.files.usesStandardOutput }
   }
 

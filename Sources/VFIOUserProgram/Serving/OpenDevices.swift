@@ -2,6 +2,7 @@ internal import CLinux
 internal import Logging
 internal import SystemPackage
 internal import VFIOUserServer
+internal import ArgumentParser
 internal import LinuxPrimitives
 
 /// A device that is ready to be served.
@@ -11,6 +12,38 @@ struct OpenDevice {
   let running: RunningDevice
   let server: DeviceServer
   let listener: ListeningSocket
+
+  /// The name of its socket.
+  var socketName: String { asked.command.socket.name }
+
+  /// The kind of device: the subcommand of `serve`.
+  var kind: String {
+    asked.request?.kind ?? type(of: asked.command).configuration.commandName ?? "device"
+  }
+
+  /// What is printed when the device is ready.
+  var readiness: String {
+    guard case .path(let path)? = asked.command.socket.place else {
+      return "\(kind) is ready on \(socketName)"
+    }
+    return "\(kind) is ready on \(path): -device \(QEMU.device(socket: path))"
+  }
+
+  /// Whether its socket is this one, by its name or as a file.
+  func isOn(_ socket: String) -> Bool {
+    guard socket != socketName else { return true }
+    guard let path = served.absolutePath, let wanted = FileIdentity(of: socket) else {
+      return false
+    }
+    return FileIdentity(of: path) == wanted
+  }
+
+  /// Gives up a device that was not served yet.
+  func close() {
+    running.close()
+    listener.remove()
+    files.removeMadeFiles()
+  }
 
   var served: ServedServer {
     ServedServer(

@@ -47,6 +47,18 @@ enum Successor {
     unsafe clinux_fall_back("its own error, see above")
   }
 
+  /// The devices that this program is to serve: those of its command line, and in a program that takes over what was
+  /// added and removed since.
+  static func devices(
+    _ initial: [DeviceToServe], _ catalogue: DeviceCatalogue?
+  ) throws -> [DeviceToServe] {
+    switch task {
+    case nil: return initial
+    case .trial(let file)?, .takeOver(let file, _)?, .goBack(let file, _, _)?:
+      return try read(file).0.changes.applied(to: initial, catalogue)
+    }
+  }
+
   /// Reads what was left.
   static func read(_ file: Int32) throws -> (UpgradeRecord, [UpgradeServer]) {
     // The file stays open: the program before this one may need it again.

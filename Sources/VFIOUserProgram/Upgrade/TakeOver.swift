@@ -14,7 +14,10 @@ final class TakeOver {
   private let failure: String?
   private var taken: [TakenOverServer] = []
   let control: ControlSocket?
-  private let caller: ControlConnection?
+  private let caller: UpgradeCaller?
+
+  /// The devices that are other than those of the command line.
+  var changes: DeviceChanges { record.changes }
 
   /// How long the devices may take to come to rest.
   static let patience: Duration = .seconds(5)
@@ -35,8 +38,8 @@ final class TakeOver {
       })
     control =
       try record.control < 0 ? nil : ControlSocket(OwnedDescriptor.duplicate(of: record.control))
-    caller =
-      try record.caller < 0 ? nil : ControlConnection(OwnedDescriptor.duplicate(of: record.caller))
+    caller = try record.caller.map { try UpgradeCaller($0) }
+    LogLevel.current = LogOptions.Level(rawValue: record.logLevel) ?? LogLevel.current
     if failure != nil { OwnProgram.path.update { $0 = record.path } }
   }
 
@@ -71,7 +74,7 @@ final class TakeOver {
     if let failure {
       let message = "the new program has failed (\(failure)); the old one goes on"
       logger.error("\(message)", metadata: ["pause": "\(pause)"])
-      caller?.send(ControlAnswer.failure(message))
+      caller?.send(ControlFailure(message))
       return
     }
     let result = UpgradeResult(
@@ -80,6 +83,6 @@ final class TakeOver {
     logger.notice(
       "the program was replaced",
       metadata: ["from": "\(result.from)", "to": "\(result.to)", "pause": "\(pause)"])
-    caller?.send(ControlAnswer(result: .init(upgrade: result)))
+    caller?.send(result)
   }
 }

@@ -16,14 +16,15 @@ struct Upgrade {
 
   let servers: [ServedServer]
   let control: ControlSocket?
+  let changes: DeviceChanges
 
   /// Replaces the program.
   ///
   /// - Parameters:
   ///   - path: the new program; nil for the file that has the path of this one.
-  ///   - caller: the connection that gets the answer; -1 if there is none.
+  ///   - caller: who gets the answer; nil if nobody has asked.
   /// - Throws: why the old program goes on. It does not return otherwise.
-  func run(_ path: String?, caller: Int32) throws {
+  func run(_ path: String?, caller: UpgradeCaller?) throws {
     guard let path = path ?? OwnProgram.path.withLock({ $0 }) else {
       throw CommandError("the path of the running program is not known: /proc is needed")
     }
@@ -39,12 +40,12 @@ struct Upgrade {
 
   private func tryOut(_ path: String) throws {
     let halted = try HaltedServers(servers)
-    let written = try halted.halting { try write($0, since: $1, holder: 0, caller: -1) }
+    let written = try halted.halting { try write($0, since: $1, holder: 0, caller: nil) }
     try Trial(path: path).run(written.file)
   }
 
   private func execute(
-    _ path: String, _ image: borrowing OwnedDescriptor, _ caller: Int32
+    _ path: String, _ image: borrowing OwnedDescriptor, _ caller: UpgradeCaller?
   ) throws {
     let halted = try HaltedServers(servers)
     let imageNumber = image.number
@@ -87,13 +88,14 @@ struct Upgrade {
 
   /// Writes down devices that were halted at `began`.
   private func write(
-    _ servers: [UpgradeServer], since began: UInt64, holder: Int32, caller: Int32
+    _ servers: [UpgradeServer], since began: UInt64, holder: Int32, caller: UpgradeCaller?
   ) throws -> Written {
     let record = UpgradeRecord(
       version: Program.libraryVersion, path: OwnProgram.path.withLock { $0 },
       configuration: ServedConfiguration.text, began: began, written: Deadline.now,
       count: Successor.upgradeCount, holder: holder, kept: KeptDescriptor.announced,
-      control: control?.number ?? -1, caller: caller)
+      control: control?.number ?? -1, caller: caller?.record,
+      changes: changes, logLevel: LogLevel.current.rawValue)
     return Written(
       file: try HandoverStream.write(record, servers),
       descriptors: record.descriptors(with: servers))

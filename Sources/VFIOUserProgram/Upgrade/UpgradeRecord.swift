@@ -21,8 +21,12 @@ struct UpgradeRecord: Codable, Sendable {
   var kept: [KeptDescriptor.Entry]
   /// The listening control socket; -1 if there is none.
   var control: Int32
-  /// The connection of whoever has asked for the upgrade; -1 if a signal did.
-  var caller: Int32
+  /// Whoever has asked for the upgrade; nil if a signal did.
+  var caller: UpgradeCaller.Record?
+  /// The devices that are other than those of the command line.
+  var changes: DeviceChanges
+  /// The log level, which may be another than that of the command line.
+  var logLevel: String
 }
 
 /// A server under the name of its device.
@@ -34,6 +38,7 @@ struct UpgradeServer: Codable, Sendable {
 extension UpgradeRecord {
   /// The numbers of all descriptors that must stay open.
   func descriptors(with servers: [UpgradeServer]) -> [Int32] {
-    kept.map(\.number) + [control, caller].filter { $0 >= 0 } + servers.flatMap(\.saved.descriptors)
+    kept.map(\.number) + [control, caller?.descriptor ?? -1].filter { $0 >= 0 }
+      + servers.flatMap(\.saved.descriptors)
   }
 }

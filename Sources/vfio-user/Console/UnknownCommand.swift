@@ -8,7 +8,9 @@ enum UnknownCommand {
     var command = root
     for word in arguments {
       let commands = command.configuration.subcommands
-      guard !commands.isEmpty, !word.hasPrefix("-"), word != "help" else { return }
+      // The word behind `ctl` is a path.
+      guard !commands.isEmpty, command != Ctl.self, !word.hasPrefix("-"), word != "help"
+      else { return }
       let names = commands.map { $0._commandName }
       guard let known = commands.first(where: { $0._commandName == word }) else {
         throw UsageError(

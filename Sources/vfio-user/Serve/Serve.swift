@@ -1,3 +1,4 @@
+import VFIOUserProgram
 import ArgumentParser
 
 /// `vfio-user serve`: serves one or more devices.
@@ -30,6 +31,11 @@ struct Serve: ParsableCommand {
       The tables are nvme, serial, edu and scratch. Paths are relative to the file. A disk without a \
       serial number gets one that stays with its first file, wherever that is in the list. When one device cannot be \
       had, none is served.
+
+      With --control the process can be asked for something while it serves, and may begin with no device at all:
+
+        vfio-user serve --control /run/vfio-user.sock
+        vfio-user ctl /run/vfio-user.sock add nvme --socket /tmp/disk.sock --memory 1G
       """,
     subcommands: [ServeSerial.self, ServeEdu.self, ServeScratch.self, ServeNVMe.self])
 
@@ -38,8 +44,14 @@ struct Serve: ParsableCommand {
       "Serve the devices of this file in one process, instead of one device.", valueName: "file"))
   var config: String?
 
+  @OptionGroup var control: ControlOptions
+
   func run() throws {
-    guard let config else { throw CleanExit.helpRequest(self) }
-    try serve(ConfigurationFile(at: config))
+    if let config { return try serve(ConfigurationFile(at: config), control) }
+    guard control.control != nil else { throw CleanExit.helpRequest(self) }
+    // Devices come later, by `vfio-user ctl`.
+    try serve(
+      [],
+      ServingOptions(LogOptions.parse([]), control: control.control, catalogue: .standard))
   }
 }

@@ -30,6 +30,7 @@ struct ServeEdu: ServeSubcommand {
       valueName: "bits"))
   var dmaMask = 28
 
+  @OptionGroup var control: ControlOptions
   @OptionGroup var log: LogOptions
 
   func validate() throws {

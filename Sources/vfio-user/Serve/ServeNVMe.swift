@@ -29,6 +29,7 @@ struct ServeNVMe: ServeSubcommand {
   @ParentCommand var parent: Serve
   @OptionGroup(title: "Socket") var socket: SocketOptions
   @OptionGroup(title: "Disk") var disk: DiskOptions
+  @OptionGroup var control: ControlOptions
   @OptionGroup var log: LogOptions
 
   var deviceType: (any SavableDevice.Type)? { NVMeDevice.self }
@@ -43,6 +44,7 @@ struct ServeNVMe: ServeSubcommand {
       $0.measure()
     }
     if disk.incoming { served.notice = "the disk waits for its state (--incoming)" }
+    served.resize = disk.resize
     served.removeMadeFiles = { opened.namespaces.forEach { $0.removeMadeFiles() } }
     return served
   }

@@ -22,6 +22,7 @@ struct ServeScratch: ServeSubcommand {
   @ParentCommand var parent: Serve
   @OptionGroup(title: "Socket") var socket: SocketOptions
 
+  @OptionGroup var control: ControlOptions
   @OptionGroup var log: LogOptions
 
   var deviceType: (any SavableDevice.Type)? { ScratchDevice.self }

@@ -34,6 +34,7 @@ struct ServeSerial: ServeSubcommand {
       "Far end: a UNIX socket to create, for one program at a time.", valueName: "path"))
   var listen: String?
 
+  @OptionGroup var control: ControlOptions
   @OptionGroup var log: LogOptions
 
   func validate() throws {

@@ -5,6 +5,7 @@ import VFIOUserProgram
 protocol ServeSubcommand: DeviceCommand {
   /// The parent command with its options.
   var parent: Serve { get }
+  var control: ControlOptions { get }
 
   /// The resources that no other device of the process may use.
   var claims: [ExclusiveResource] { get }
@@ -17,16 +18,22 @@ extension ServeSubcommand {
       throw UsageError("--config FILE says what to serve; leave out the device behind it.")
     }
     try checkClaims(of: [(self, nil)])
-    try serve([DeviceToServe(self)], log)
+    try serve(
+      [DeviceToServe(self, request: .ofCommandLine(Self.self))],
+      ServingOptions(
+        log, control: control.control ?? parent.control.control, catalogue: .standard))
   }
 }
 
 /// Serves the devices of a file.
-func serve(_ file: ConfigurationFile) throws {
+func serve(_ file: ConfigurationFile, _ control: ControlOptions) throws {
   let devices = file.devices.map { device in
-    DeviceToServe(device.command, placeName: device.place.withinFile) { error in
+    DeviceToServe(
+      device.command, placeName: device.place.withinFile, request: device.request
+    ) { error in
       CommandError("\(device.place): \(ConfiguredDevice.inWordsOfTheFile("\(error)"))")
     }
   }
-  try serve(devices, file.log)
+  try serve(
+    devices, ServingOptions(file.log, control: control.control, catalogue: .standard))
 }

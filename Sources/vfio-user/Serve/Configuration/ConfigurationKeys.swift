@@ -11,10 +11,15 @@ struct ConfigurationKey {
   let name: String
   let kind: Kind
 
+  /// Options of the process, which are not keys of a device.
+  static let ofProcess: Set<String> = ["log-level", "control"]
+
   /// The keys of a table: the options of its subcommand, by their long names.
   static func keys(of command: any ServeSubcommand.Type) -> [ConfigurationKey] {
-    // The log level is set for the file as a whole.
-    collect(from: command.init()).filter { $0.name != "log-level" }.sorted { $0.name < $1.name }
+    // These are those of the process.
+    collect(from: command.init()).filter { !ofProcess.contains($0.name) }.sorted {
+      $0.name < $1.name
+    }
   }
 
   private static func collect(from options: Any) -> [ConfigurationKey] {

@@ -1,4 +1,6 @@
+import VFIOUserProgram
 import ArgumentParser
+import Foundation
 import SystemPackage
 
 /// A device of a configuration file.
@@ -12,11 +14,10 @@ struct ConfiguredDevice {
     ("scratch", ServeScratch.self),
   ]
 
-  /// Keys of a device or namespace that are paths.
-  private static let paths: Set<String> = ["socket", "file", "listen", "state"]
-
   let place: ConfigurationPlace
   let command: any ServeSubcommand
+  /// The same as arguments.
+  let request: DeviceRequest?
 
   /// Parses a table.
   ///
@@ -39,6 +40,9 @@ struct ConfiguredDevice {
       arguments += try Self.arguments(key, entry, at: place, folder)
     }
     command = try Self.parse(arguments, table, at: place)
+    request = DeviceRequest(
+      kind.name, Array(arguments.dropFirst()), of: kind.command,
+      folder: FileManager.default.currentDirectoryPath)
   }
 
   private static func unknownKey(_ name: String, _ names: [String]) -> String {
@@ -80,7 +84,9 @@ struct ConfiguredDevice {
   ) throws -> [String] {
     switch (key.kind, entry.value) {
     case (.text, .text(let text)):
-      return ["--\(key.name)=\(paths.contains(key.name) ? absolute(text, folder) : text)"]
+      return [
+        "--\(key.name)=\(DeviceArguments.paths.contains(key.name) ? absolute(text, folder) : text)"
+      ]
     case (.number, .number(let number)): return ["--\(key.name)=\(number)"]
     case (.flag, .flag(let isSet)): return isSet ? ["--\(key.name)"] : []
     case (.list, .list(let values)):

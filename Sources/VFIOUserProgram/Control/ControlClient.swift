@@ -1,0 +1,170 @@
+internal import CLinux
+internal import Foundation
+internal import Glibc
+internal import LinuxPrimitives
+internal import SystemPackage
+
+/// The caller's side of a control socket; used by one thread at a time.
+package struct ControlClient: Sendable {
+  /// What the socket is called in messages: "process 4711", or its path.
+  package let name: String
+  private let connection: ControlConnection
+
+  /// Maximum number of bytes of an answer.
+  private static let maxAnswer = 16 << 20
+
+  /// Connects to a process.
+  ///
+  /// - Throws: ``CommandError`` if it has no control socket, or another process has its name.
+  package init(process: Int32) throws {
+    try self.init(process, for: .seconds(2))
+  }
+
+  /// Connects to the socket that `--control` has made.
+  ///
+  /// - Throws: ``CommandError`` if nobody listens there.
+  package init(path: String) throws {
+    name = path
+    connection = try Self.connect(
+      for: .seconds(2),
+      explaining: { "nobody listens on \(path) (\($0)). `vfio-user serve --control \(path)` does." }
+    ) {
+      // Sound: the string is lent for the call.
+      unsafe clinux_connect(path, 0)
+    }
+  }
+
+  private init(_ process: Int32, for patience: Duration) throws {
+    name = "process \(process)"
+    connection = try Self.connect(
+      for: patience,
+      explaining: {
+        "process \(process) cannot be asked (\($0)). Is it one that serves devices, in a version with a control socket, and not in another network namespace?"
+      }
+    ) {
+      // Sound: the string is lent for the call.
+      unsafe clinux_connect_abstract(ControlSocket.name(of: process))
+    }
+    guard connection.peer?.process == process else {
+      throw CommandError(
+        "the control socket of process \(process) belongs to process \(connection.peer?.process ?? 0)"
+      )
+    }
+  }
+
+  private static func connect(
+    for patience: Duration, explaining explain: (Errno) -> String, _ attempt: () -> Int32
+  ) throws -> ControlConnection {
+    let deadline = Deadline.after(patience)
+    var number: Int32 = -1
+    repeat {
+      number = attempt()
+      // It has no room for more callers.
+      if number == -EAGAIN { usleep(10_000) }
+    } while number == -EAGAIN && !deadline.hasPassed
+    guard number >= 0 else {
+      throw CommandError(explain(Errno(rawValue: -number)))
+    }
+    return ControlConnection(OwnedDescriptor(adopting: number))
+  }
+
+  /// Who serves the socket.
+  var peer: PeerCredentials? { connection.peer }
+
+  /// Calls a method and waits for the answer.
+  ///
+  /// - Throws: ``CommandError`` with the failure that the process has answered, or if it does not answer in time.
+  package func call(
+    _ method: String, _ params: JSONValue? = nil, for patience: Duration = .seconds(10)
+  ) throws -> JSONValue {
+    connection.send(ControlRequest(method, params))
+    let line: [UInt8]
+    switch connection.receiveLine(atMost: Self.maxAnswer, idle: patience, patience: patience) {
+    case .complete(let bytes): line = bytes
+    case .timedOut: throw CommandError("\(name) has not answered within \(patience)")
+    case .tooLong: throw CommandError("\(name) answers with more than \(Self.maxAnswer) bytes")
+    case .closed:
+      throw CommandError(
+        "\(name) has ended without an answer, or does not serve any more; its log may say why")
+    }
+    guard let answer = try? JSONDecoder().decode(ControlAnswer.self, from: Data(line)) else {
+      throw CommandError("\(name) answers something that is not known here")
+    }
+    if let failure = answer.error { throw CommandError(failure.message) }
+    return answer.result ?? .null
+  }
+
+  /// As ``call(_:_:for:)``, with parameters and result of known types.
+  package func call<Result: Decodable>(
+    _ method: String, _ params: some Encodable, as result: Result.Type,
+    for patience: Duration = .seconds(10)
+  ) throws -> Result {
+    let value = try call(method, JSONValue(of: params), for: patience)
+    do {
+      return try value.decode(result)
+    } catch {
+      throw CommandError("\(name) answers \(method) with something that is not known here")
+    }
+  }
+}
+
+extension ControlClient {
+  /// Connects to a process that claims to serve something: who has the name may be anybody.
+  private init?(of process: Int32, trusting users: [UInt32]) {
+    guard let client = try? ControlClient(process, for: .zero), let user = client.peer?.user,
+      users.contains(user)
+    else { return nil }
+    self = client
+  }
+
+  /// The processes of this machine that have a control socket, of the caller and of root.
+  package static func ofThisMachine() -> [ControlClient] {
+    processes().compactMap { ControlClient(of: $0, trusting: [0, geteuid()]) }
+  }
+
+  private static func processes() -> [Int32] {
+    let prefix = "@" + ControlSocket.name(of: 0).dropLast()
+    let names = sockets.split(separator: "\n").compactMap { $0.split(separator: " ").last }
+    let numbers = names.filter { $0.hasPrefix(prefix) }.compactMap {
+      Int32($0.dropFirst(prefix.count))
+    }
+    return Set(numbers).sorted()
+  }
+
+  /// The kernel's list of UNIX sockets, whose names may be anything.
+  private static var sockets: String {
+    let file = FileHandle(forReadingAtPath: "/proc/net/unix")
+    var bytes = Data()
+    // The kernel gives a page at a time; the newest sockets are on the last one.
+    while let more = try? file?.read(upToCount: 1 << 16), !more.isEmpty { bytes += more }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  /// The process that serves the device on a socket; nil if no process says so whom root, the caller or the owner of
+  /// the socket runs.
+  package static func process(serving socket: String) -> Int32? {
+    guard let wanted = FileIdentity(of: socket) else { return nil }
+    let users = [0, geteuid(), wanted.owner]
+    return processes().first { process in
+      guard let client = ControlClient(of: process, trusting: users),
+        let list = try? client.call("list", for: .seconds(3)).decode(DeviceList.self)
+      else { return false }
+      return list.devices.contains { FileIdentity(of: $0.socket) == wanted }
+    }
+  }
+}
+
+/// Tells whether two paths lead to the same file.
+struct FileIdentity: Equatable {
+  let device: UInt64
+  let inode: UInt64
+  let owner: UInt32
+
+  /// Nil if there is no such file.
+  init?(of path: String) {
+    var info = stat()
+    // Sound: string and structure are lent for the call.
+    guard unsafe stat(path, &info) == 0 else { return nil }
+    (device, inode, owner) = (UInt64(info.st_dev), UInt64(info.st_ino), info.st_uid)
+  }
+}

@@ -1,0 +1,104 @@
+internal import CLinux
+internal import Foundation
+internal import Glibc
+internal import LinuxPrimitives
+
+/// A connection to a control socket, at either end; used by one thread at a time.
+final class ControlConnection: Sendable {
+  /// What came of waiting for a line.
+  enum Line {
+    case complete([UInt8])
+    case tooLong
+    /// The other end has closed, or is gone.
+    case closed
+    case timedOut
+  }
+
+  private let descriptor: OwnedDescriptor
+  /// Bytes that were received after the last line.
+  private let rest = Monitor<[UInt8]>([])
+
+  init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
+
+  /// The descriptor number, to be handed over.
+  var number: Int32 { descriptor.number }
+
+  /// Who is at the other end; nil if the system does not say.
+  var peer: PeerCredentials? { PeerCredentials(of: descriptor) }
+
+  var isOfOurUser: Bool { peer.map { $0.user == 0 || $0.user == geteuid() } ?? false }
+
+  /// Waits for a line.
+  ///
+  /// - Parameters:
+  ///   - limit: maximum number of bytes.
+  ///   - idle: how long the line may take to begin.
+  ///   - patience: how long it may take from its beginning to its end.
+  func receiveLine(atMost limit: Int, idle: Duration, patience: Duration) -> Line {
+    var bytes = rest.withLock { exchange(&$0, with: []) }
+    var deadline = Deadline.after(bytes.isEmpty ? idle : patience)
+    var searched = 0
+    while true {
+      if let end = bytes[searched...].firstIndex(of: 0x0A) {
+        let after = Array(bytes[(end + 1)...])
+        rest.withLock { $0 = after }
+        return end > limit ? .tooLong : .complete(Array(bytes[..<end]))
+      }
+      guard bytes.count <= limit else { return .tooLong }
+      searched = bytes.count
+      switch receive(before: deadline) {
+      case nil: return .timedOut
+      case let piece? where piece.isEmpty: return .closed
+      case let piece?:
+        if bytes.isEmpty { deadline = .after(patience) }
+        bytes += piece
+      }
+    }
+  }
+
+  /// - Returns: nil if the deadline has passed, nothing at the end of the stream.
+  private func receive(before deadline: Deadline) -> ArraySlice<UInt8>? {
+    var piece = [UInt8](repeating: 0, count: 4096)
+    while !deadline.hasPassed {
+      guard wait(for: CLINUX_READABLE, before: deadline) else { continue }
+      // Sound: the count is that of the array.
+      let count = unsafe recv(descriptor.number, &piece, piece.count, Int32(MSG_DONTWAIT))
+      if count < 0, errno == EAGAIN || errno == EINTR { continue }
+      return piece[..<max(0, count)]
+    }
+    return nil
+  }
+
+  private func wait(for wanted: Int32, before deadline: Deadline) -> Bool {
+    var interest = clinux_interest(
+      descriptor: descriptor.number, wanted: Int16(wanted), happened: 0)
+    // Sound: the structure is lent for the call.
+    return unsafe clinux_poll(&interest, 1, deadline.remaining) > 0
+  }
+
+  /// Sends a line.
+  ///
+  /// - Returns: false if the other end does not take it in time, or is gone.
+  @discardableResult
+  func send(_ message: some Encodable, within patience: Duration = .seconds(5)) -> Bool {
+    guard let data = try? JSONEncoder().encode(message) else { return false }
+    var bytes = (Array(data) + [0x0A])[...]
+    let deadline = Deadline.after(patience)
+    while !bytes.isEmpty {
+      let count = unsafe bytes.withUnsafeBytes {
+        // Sound: address and count are those of the slice.
+        unsafe Glibc.send(
+          descriptor.number, $0.baseAddress, $0.count, Int32(MSG_DONTWAIT | MSG_NOSIGNAL))
+      }
+      if count > 0 {
+        bytes = bytes.dropFirst(count)
+      } else if errno == EAGAIN || errno == EINTR {
+        guard !deadline.hasPassed else { return false }
+        _ = wait(for: CLINUX_WRITABLE, before: deadline)
+      } else {
+        return false
+      }
+    }
+    return true
+  }
+}

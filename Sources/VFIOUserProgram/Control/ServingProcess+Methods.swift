@@ -1,0 +1,158 @@
+internal import Glibc
+internal import LinuxPrimitives
+internal import VFIOUserServer
+
+// What callers of the control socket can ask for; Documentation/Control.md describes each.
+
+extension ServingProcess {
+  var methods: [ControlMethod] {
+    let methods = [version, list] + changes + measures + ofProcess
+    let descriptions = methods.map {
+      MethodDescription(name: $0.name, summary: $0.summary, parameters: $0.parameters)
+    }
+    return methods + [
+      ControlMethod("methods", "Lists these methods.") { _ in
+        try JSONValue(of: MethodList(methods: descriptions))
+      }
+    ]
+  }
+
+  private var version: ControlMethod {
+    ControlMethod("version", "Says which program this is.") { [self] _ in
+      try JSONValue(
+        of: ProcessVersion(
+          version: Program.libraryVersion, process: getpid(),
+          uptime: Double(Deadline.now &- began) / 1e9, upgrades: Successor.upgradeCount))
+    }
+  }
+
+  private var list: ControlMethod {
+    ControlMethod("list", "Lists the devices.") { [self] _ in
+      waitUntilServing()
+      return try JSONValue(of: DeviceList(devices: devices.all.map(\.entry)))
+    }
+  }
+
+  // MARK: Changes of devices
+
+  private var changes: [ControlMethod] {
+    [
+      ControlMethod(
+        "add", "Adds a device and serves it.",
+        parameters: ["device", "arguments", "options", "folder"], isChange: true
+      ) { [self] call in
+        let parameters = try call.parameters(AddParameters.self)
+        waitUntilServing()
+        let one = try devices.add(parameters)
+        logger.notice("a device was added", metadata: ["socket": "\(one.socketName)"])
+        return try JSONValue(of: one.entry)
+      },
+      ControlMethod(
+        "remove", "Removes a device.", parameters: ["socket", "force"], isChange: true
+      ) { [self] call in
+        let parameters = try call.parameters(RemoveParameters.self)
+        waitUntilServing()
+        try devices.remove(parameters.socket, force: parameters.force ?? false)
+        logger.notice("a device was removed", metadata: ["socket": "\(parameters.socket)"])
+        return .object([:])
+      },
+      ControlMethod(
+        "resize", "Gives a disk another size, or looks whether it has one.",
+        parameters: ["socket", "namespace", "size"], isChange: true
+      ) { [self] call in
+        let parameters = try call.parameters(ResizeParameters.self)
+        try devices.changing {
+          let one = try devices.device(on: parameters.socket)
+          guard let resize = one.files.resize else {
+            throw CommandError("the device on \(one.socketName) has no size")
+          }
+          try resize(parameters)
+          one.running.hangup?()
+        }
+        return .object([:])
+      },
+    ]
+  }
+
+  // MARK: Figures
+
+  private var measures: [ControlMethod] {
+    [
+      ControlMethod(
+        "stats", "Says what the devices have done and hold.", parameters: ["socket"]
+      ) { [self] call in
+        let chosen = try devices(call)
+        return try JSONValue(
+          of: ProcessStatistics(
+            process: getpid(), version: Program.libraryVersion, time: Deadline.now, use: .now,
+            devices: chosen.map {
+              ProcessStatistics.Device(
+                socket: $0.address, kind: $0.kind, statistics: $0.server.statistics)
+            }))
+      },
+      ControlMethod(
+        "limits", "Says how much there may be of what, and how much there is.",
+        parameters: ["socket"]
+      ) { [self] call in
+        let chosen = try devices(call)
+        return try JSONValue(
+          of: ProcessLimits(
+            process: ProcessLimits.ofProcess,
+            devices: chosen.map {
+              ProcessLimits.Device(socket: $0.address, limits: ProcessLimits.of($0.server))
+            }))
+      },
+    ]
+  }
+
+  private func devices(_ call: ControlCall) throws -> [OpenDevice] {
+    let parameters = try call.parameters(SelectionParameters.self)
+    waitUntilServing()
+    return try parameters.socket.map { [try devices.device(on: $0)] } ?? devices.all
+  }
+
+  // MARK: The process
+
+  private var ofProcess: [ControlMethod] {
+    [
+      ControlMethod(
+        "log-level", "Says what is logged, or changes it.", parameters: ["level"], isChange: true
+      ) { call in
+        let parameters = try call.parameters(LogLevelParameters.self)
+        if let text = parameters.level {
+          guard let level = LogOptions.Level(rawValue: text) else {
+            let names = LogOptions.Level.allCases.map(\.rawValue).joined(separator: ", ")
+            throw ControlFailure.invalidParameters("the levels are \(names), not '\(text)'")
+          }
+          LogLevel.current = level
+        }
+        return try JSONValue(of: LogLevelParameters(level: LogLevel.current.rawValue))
+      },
+      ControlMethod("configuration", "Writes a configuration file with the present devices.") {
+        [self] _ in
+        try JSONValue(of: ConfigurationText(text: devices.configuration()))
+      },
+      ControlMethod(
+        "upgrade", "Replaces the program of the process.", parameters: ["program"], isChange: true
+      ) { [self] call in
+        waitUntilServing()
+        let program = try call.parameters(UpgradeParameters.self).program
+        try demandUpgrade(program, UpgradeCaller(call.caller, id: call.request.id))
+        return nil
+      },
+    ]
+  }
+}
+
+extension OpenDevice {
+  /// The absolute path of its socket, or what the socket is called.
+  fileprivate var address: String { served.absolutePath ?? socketName }
+
+  fileprivate var entry: DeviceList.Device {
+    DeviceList.Device(
+      socket: address, kind: kind, arguments: asked.request?.arguments,
+      client: server.clientProcess,
+      qemu: served.absolutePath.map { "-device \(QEMU.device(socket: $0))" },
+      notice: files.notice)
+  }
+}

@@ -1,0 +1,49 @@
+import ArgumentParser
+import VFIOUserProgram
+import VFIOUserServer
+
+struct CtlStats: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "stats",
+    abstract: "Show what the devices have done since the process began.",
+    discussion: "`vfio-user top` shows how much that is per second.")
+
+  @ParentCommand var parent: Ctl
+  @OptionGroup var output: CtlOutput
+
+  @Argument(help: "The socket of one device; else all.")
+  var device: String?
+
+  func run() throws {
+    let statistics = try parent.connect().call(
+      "stats", SelectionParameters(socket: device.map { try AbsolutePath.of($0) }),
+      as: ProcessStatistics.self)
+    try output.print(statistics, Self.text(statistics))
+  }
+
+  private static func text(_ statistics: ProcessStatistics) -> String {
+    var lines = ["process \(statistics.process): \(statistics.use.text)"]
+    for device in statistics.devices {
+      let one = device.statistics
+      lines += ["", "\(device.kind) \(device.socket)"]
+      lines.append(
+        "  clients: \(one.clients) accepted, \(one.refusedClients) refused, \(one.client == nil ? "none" : "one") now"
+      )
+      lines.append("  memory: \(one.windows) DMA windows, \(byteCount(one.mappedBytes)) mapped")
+      lines.append("  messages: \(text(one.messages)), \(one.refusals) refused")
+      if let work = one.work {
+        lines.append(
+          "  commands: \(text(work.kinds)), \(work.failures) failed, \(work.inFlight) in flight")
+        if work.times.count > 0 { lines.append("  latency: \(work.times.text)") }
+      }
+    }
+    return lines.joined(separator: "\n")
+  }
+
+  private static func text(_ kinds: [WorkStatistics]) -> String {
+    kinds.map {
+      $0.bytes > 0 ? "\($0.count) \($0.kind) (\($0.bytes) bytes)" : "\($0.count) \($0.kind)"
+    }
+    .joined(separator: ", ")
+  }
+}
