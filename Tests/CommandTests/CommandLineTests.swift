@@ -25,6 +25,7 @@ struct WrongCommandLine: CustomTestStringConvertible, Sendable {
     .init("info /tmp/vfio-user-nowhere", 1, "Start a device there first"),
     .init("info /etc/passwd", 1, "/etc/passwd is not a socket"),
     .init("info", 64, "Missing expected argument"),
+    .init("info /tmp/a --json --hex", 64, "two ways to print"),
     .init("serve serial --pty", 64, "--socket PATH, --fd NUMBER or --systemd"),
     .init(
       "serve serial --socket /tmp/a --fd 3 --pty", 64, "--socket PATH, --fd NUMBER or --systemd"),
