@@ -21,6 +21,7 @@ struct VFIOUserCommand: ParsableCommand {
     version: Program.libraryVersion,
     subcommands: [
       Serve.self, Info.self, ReadCommand.self, WriteCommand.self, Irq.self, ResetCommand.self,
+      BenchCommand.self, BenchPeer.self,
       UpgradeCommand.self, NVMeCommand.self, Demo.self,
     ])
 

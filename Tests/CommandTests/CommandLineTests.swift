@@ -42,6 +42,10 @@ struct WrongCommandLine: CustomTestStringConvertible, Sendable {
     .init("irq /tmp/a --type msi-x", 64, "msix"),
     .init("irq /tmp/a --count 0", 64, "from 1"),
     .init("reset /tmp/vfio-user-nowhere", 1, "Start a device there first"),
+    .init("bench /tmp/a --offset 0", 64, "--region"),
+    .init("bench /tmp/a --allow-writes", 64, "--region"),
+    .init("bench /tmp/a --seconds 0", 64, "above 0"),
+    .init("bench /tmp/a --compare /tmp/a", 64, "another device"),
     .init("serve serial --pty", 64, "--socket PATH, --fd NUMBER or --systemd"),
     .init(
       "serve serial --socket /tmp/a --fd 3 --pty", 64, "--socket PATH, --fd NUMBER or --systemd"),

@@ -9,7 +9,7 @@ enum UnknownCommand {
     for word in arguments {
       let commands = command.configuration.subcommands
       guard !commands.isEmpty, !word.hasPrefix("-"), word != "help" else { return }
-      let names = commands.map { $0._commandName }
+      let names = commands.filter { $0.configuration.shouldDisplay }.map { $0._commandName }
       guard let known = commands.first(where: { $0._commandName == word }) else {
         throw UsageError(
           "there is no command '\(word)'.\(Suggestion.sentence(for: word, among: names)) The commands are \(names.joined(separator: ", "))."

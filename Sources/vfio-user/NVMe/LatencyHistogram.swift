@@ -41,6 +41,11 @@ struct LatencyHistogram {
     return most
   }
 
+  /// The buckets that have values: their upper ends, and how many values are in each.
+  var filled: [(upTo: UInt64, count: UInt64)] {
+    buckets.indices.filter { buckets[$0] > 0 }.map { (min(most, Self.upperEnd($0)), buckets[$0]) }
+  }
+
   private static func bucket(_ value: UInt64) -> Int {
     guard value >= UInt64(steps) else { return Int(value) }
     let exponent = 63 - value.leadingZeroBitCount - stepBits
@@ -66,6 +71,7 @@ func timeText(_ nanoseconds: UInt64) -> String {
 }
 
 private func tenths(_ value: UInt64, _ unit: UInt64) -> String {
-  let tenths = (value * 10 + unit / 2) / unit
+  let (whole, rest) = value.quotientAndRemainder(dividingBy: unit)
+  let tenths = whole * 10 + (rest * 10 + unit / 2) / unit
   return "\(tenths / 10).\(tenths % 10)"
 }
