@@ -26,6 +26,7 @@ struct ResetCommand: ParsableCommand {
   @Flag(help: "Print JSON for programs.")
   var json = false
 
+  @OptionGroup var reply: ReplyOptions
   @OptionGroup var log: LogOptions
 
   private struct Report: Encodable {
@@ -34,7 +35,7 @@ struct ResetCommand: ParsableCommand {
 
   func run() throws {
     log.bootstrap()
-    try withDevice(socket) { client in
+    try withDevice(socket, reply) { client in
       guard try unchecked || client.deviceInfo().flags.contains(.reset) else {
         throw CommandError(
           "the device says that it has no reset (VFIO_DEVICE_FLAGS_RESET). --unchecked sends the command all the same."

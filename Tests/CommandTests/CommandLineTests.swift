@@ -42,6 +42,7 @@ struct WrongCommandLine: CustomTestStringConvertible, Sendable {
     .init("irq /tmp/a --type msi-x", 64, "msix"),
     .init("irq /tmp/a --count 0", 64, "from 1"),
     .init("reset /tmp/vfio-user-nowhere", 1, "Start a device there first"),
+    .init("reset /tmp/a --reply-timeout 0", 64, "above 0"),
     .init("bench /tmp/a --offset 0", 64, "--region"),
     .init("bench /tmp/a --allow-writes", 64, "--region"),
     .init("bench /tmp/a --seconds 0", 64, "above 0"),

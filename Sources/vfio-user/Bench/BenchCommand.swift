@@ -12,10 +12,10 @@ struct BenchCommand: ParsableCommand {
       device's registers are known (edu, scratch) DMA by messages; beside the raw floor, messages of the same \
       sizes without a device, measured in turns. Any server can be measured, not only those of this program.
 
-        vfio-user bench /tmp/dev.sock
-        vfio-user bench /tmp/dev.sock --compare /tmp/other.sock      in turns, with the ratio of each row
-        vfio-user bench /tmp/dev.sock --only read --histograms
-        vfio-user bench /tmp/dev.sock --region bar2 --offset 0 --allow-writes
+        vfio-user bench dev.sock
+        vfio-user bench dev.sock --compare other.sock    in turns, with ratios
+        vfio-user bench dev.sock --only read --histograms
+        vfio-user bench dev.sock --region bar2 --offset 0 --allow-writes
 
       Unless told otherwise it touches nothing that matters: it reads the vendor ID, and writes back what it has read \
       from Interrupt Line, a byte in configuration space that only software uses. Large accesses need a place that is \
@@ -83,12 +83,12 @@ struct BenchCommand: ParsableCommand {
       try Self.translating(path, wasReached: false) { try BenchSubject(path) }
     }
     defer { for subject in subjects { subject.close() } }
-    let results = try Self.translating(socket, wasReached: true) {
-      try measure(rows(place, subjects), subjects)
-    }
+    var results: [BenchResult] = []
+    let failure = try measure(rows(place, subjects), subjects, &results)
     let report = BenchDeviceReport(subjects, place, seconds: seconds, results)
     try say(json ? prettyJSON(report) : report.text)
     if !json { try printHistograms(results, subjects) }
+    if let failure { throw failure }
     if Interruption.hasCome { throw ExitCode(130) }
     guard results.contains(where: { $0.floor != nil }) else {
       throw CommandError("nothing could be measured; the reasons are above.")
@@ -116,16 +116,26 @@ struct BenchCommand: ParsableCommand {
     return chosen
   }
 
-  private func measure(_ rows: [BenchRow], _ subjects: [BenchSubject]) throws -> [BenchResult] {
+  /// Measures as many rows as can be.
+  ///
+  /// - Returns: why it has ended before the last.
+  private func measure(
+    _ rows: [BenchRow], _ subjects: [BenchSubject], _ results: inout [BenchResult]
+  ) throws -> CommandError? {
     var progress = ProgressLine(!json)
     defer { progress.clear() }
     let run = BenchRun(subjects: subjects, seconds: seconds)
-    var results: [BenchResult] = []
     for row in rows where !Interruption.hasCome {
       progress.show("\(results.count + 1) of \(rows.count): \(row.name)")
-      results.append(try run.measure(row))
+      do {
+        results.append(try run.measure(row))
+      } catch let error as ClientError {
+        let path = error.path?.string ?? socket
+        return CommandError(
+          error, device: path, example: "scratch --socket \(path)", wasReached: true)
+      }
     }
-    return results
+    return nil
   }
 
   private func printHistograms(_ results: [BenchResult], _ subjects: [BenchSubject]) throws {

@@ -29,8 +29,8 @@ extension BenchRow {
       let unmap = BenchWire.message(.dmaUnmap, DMAUnmap(address: base, size: memorySize))
       let wire = try subject.wire()
       return {
-        try wire.exchange(map, replies: 1, descriptors: [shared.descriptor.number])
-        try wire.exchange(unmap, replies: 1)
+        try wire.exchange(map, .dmaMap, descriptors: [shared.descriptor.number])
+        try wire.exchange(unmap, .dmaUnmap)
       }
     }
   }

@@ -19,7 +19,7 @@ extension BenchRow {
       let one = BenchWire.message(.regionRead, access)
       let batch = Array(repeating: one, count: depth).flatMap { $0 }
       let wire = try subject.wire()
-      return { try wire.exchange(batch, replies: depth) }
+      return { try wire.exchange(batch, .regionRead, replies: depth) }
     }
   }
 
@@ -33,7 +33,7 @@ extension BenchRow {
       let (access, data) = try current(place, subject)
       let message = BenchWire.message(.regionWrite, access, data)
       let wire = try subject.wire()
-      return { try wire.exchange(message, replies: 1) }
+      return { try wire.exchange(message, .regionWrite) }
     }
   }
 
@@ -52,7 +52,7 @@ extension BenchRow {
       let batch =
         Array(repeating: one, count: posts).flatMap { $0 } + BenchWire.message(.regionRead, access)
       let wire = try subject.wire()
-      return { try wire.exchange(batch, replies: 1) }
+      return { try wire.exchange(batch, .regionRead) }
     }
   }
 
@@ -66,7 +66,7 @@ extension BenchRow {
       let access = RegionAccess(offset: offset, region: region, count: UInt32(count))
       let message = BenchWire.message(.regionRead, access)
       let wire = try subject.wire()
-      return { try wire.exchange(message, replies: 1) }
+      return { try wire.exchange(message, .regionRead) }
     }
   }
 
@@ -81,7 +81,7 @@ extension BenchRow {
       let access = RegionAccess(offset: offset, region: region, count: UInt32(count))
       let wire = try subject.wire()
       let message = BenchWire.message(.regionWrite, access, try content(access, wire))
-      return { try wire.exchange(message, replies: 1) }
+      return { try wire.exchange(message, .regionWrite) }
     }
   }
 
@@ -99,7 +99,7 @@ extension BenchRow {
     _ access: RegionAccess, _ wire: BenchWire
   ) throws(ClientError) -> [UInt8] {
     var payload: [UInt8] = []
-    try wire.exchange(BenchWire.message(.regionRead, access), replies: 1) { payload = $0 }
+    try wire.exchange(BenchWire.message(.regionRead, access), .regionRead) { payload = $0 }
     let data = Array(payload.dropFirst(RegionAccess.wireSize))
     guard data.count == Int(access.count) else {
       throw .implausibleReply(

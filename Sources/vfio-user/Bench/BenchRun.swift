@@ -48,7 +48,8 @@ struct BenchRun {
   let subjects: [BenchSubject]
   let seconds: Double
 
-  /// - Throws: ``ClientError`` if a device is gone; what it refuses is a row that was skipped.
+  /// - Throws: ``ClientError`` if a device cannot be reached any more; one that refuses, or ends the connection, has a
+  ///   row that was skipped.
   func measure(_ row: BenchRow) throws -> BenchResult {
     var result = BenchResult(name: row.name, bytes: row.bytes)
     var prepared: [(place: Int, sample: BenchRow.Sample, end: () -> Void)] = []
@@ -60,7 +61,7 @@ struct BenchRun {
         prepared.append((place, sample, end))
         for _ in 0..<Self.warmUp { try sample() }
       } catch {
-        result.skipped = try Self.reason(error)
+        result.skipped = try reason(error)
         prepared.removeAll { one in
           if one.place == place { one.end() }
           return one.place == place
@@ -71,7 +72,7 @@ struct BenchRun {
     do {
       try slices(row, prepared, &result)
     } catch {
-      result.skipped = try Self.reason(error)
+      result.skipped = try reason(error)
     }
     return result
   }
@@ -102,10 +103,17 @@ struct BenchRun {
   }
 
   /// Why a row cannot be measured; throws what ends everything.
-  private static func reason(_ error: any Error) throws -> String {
+  private func reason(_ error: any Error) throws -> String {
     if let skipped = error as? BenchRow.Skipped { return skipped.reason }
     if let refusal = error as? CommandError { return refusal.description }
-    guard let error = error as? ClientError, case .refused = error.reason else { throw error }
-    return "\(error)"
+    guard let error = error as? ClientError else { throw error }
+    switch error.reason {
+    case .refused: return "\(error)"
+    case .disconnected, .timedOut:
+      // The next row connects again.
+      for subject in subjects { subject.close() }
+      return "\(error)"
+    default: throw error
+    }
   }
 }

@@ -10,6 +10,8 @@ import VFIOUserTransport
 /// A client does more: it serves several threads, and requests of the device. What is measured here is the device.
 final class BenchWire {
   private static let patience: Duration = .seconds(5)
+  /// The longest exchange; a peer that never stops sending something else ends here.
+  private static let longest: UInt64 = 10_000_000_000
 
   private let socket: MessageSocket
   private var assembler = FrameAssembler(messageLimit: 8 << 20, descriptorLimit: 16)
@@ -31,7 +33,7 @@ final class BenchWire {
     proposal.maxDataTransfer = Limits.defaultDataTransfer
     let version = VersionMessage(major: 0, minor: 1, capabilities: proposal)
     var answer: [UInt8] = []
-    try exchange(Self.message(.version, version), replies: 1) { answer = $0 }
+    try exchange(Self.message(.version, version), .version) { answer = $0 }
     do throws(WireError) {
       capabilities = try VersionMessage(decoding: answer.span).capabilities
     } catch {
@@ -45,25 +47,30 @@ final class BenchWire {
   ///
   /// - Parameters:
   ///   - messages: whole messages, one behind the other.
-  ///   - replies: how many of them have one.
+  ///   - command: of those that have a reply.
+  ///   - replies: how many these are.
   ///   - descriptors: go with the first byte.
   ///   - last: gets the payload of the last reply; a copy, so not for what is measured.
   func exchange(
-    _ messages: [UInt8], replies: Int, descriptors: [Int32] = [],
+    _ messages: [UInt8], _ command: Command, replies: Int = 1, descriptors: [Int32] = [],
     last: (([UInt8]) -> Void)? = nil
   ) throws(ClientError) {
     do throws(StreamError) {
       try send(messages, descriptors)
+      let end = clinux_now() + Self.longest
       var got = 0
       while got < replies {
         guard let frame = try assembler.next() else {
-          guard try socket.receive(into: &assembler, wait: true) else {
+          guard try socket.receive(into: &assembler, wait: true), clinux_now() < end else {
             throw .deadlinePassed(during: .receiving)
           }
           continue
         }
-        // A request of the device: nothing here has asked it for anything.
-        guard frame.header.flags.isReply else { continue }
+        // A request of the device, or a reply to a command that asked for none, as some servers send it.
+        guard frame.header.flags.isReply, frame.header.command == command else {
+          guard clinux_now() < end else { throw .deadlinePassed(during: .receiving) }
+          continue
+        }
         got += 1
         if frame.header.flags.contains(.error) {
           refusal = (frame.header.command, frame.header.error)

@@ -32,6 +32,7 @@ struct Info: ParsableCommand {
   @Flag(help: "Print configuration space in hexadecimal, as lspci -xxxx does, and nothing else.")
   var hex = false
 
+  @OptionGroup var reply: ReplyOptions
   @OptionGroup var log: LogOptions
 
   func validate() throws {
@@ -42,7 +43,7 @@ struct Info: ParsableCommand {
 
   func run() throws {
     log.bootstrap()
-    try withDevice(socket) { client in
+    try withDevice(socket, reply) { client in
       let summary = try DeviceSummary(of: client, names: PCINames())
       if hex {
         let space = try ConfigurationBytes(of: client)

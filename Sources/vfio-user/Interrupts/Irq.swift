@@ -12,10 +12,11 @@ struct Irq: ParsableCommand {
       takes both away again, at Ctrl-C too. A device serves one client at a time, so the writes that make it interrupt \
       are options:
 
-        vfio-user irq /tmp/dev.sock                                      MSI-X, MSI or INTx, until Ctrl-C
-        vfio-user irq /tmp/scratch.sock --write bar0:0x40=3 --count 1    vector 3, by the register that raises it
-        vfio-user irq /tmp/edu.sock --type intx --write bar0:0x60=1 --acknowledge bar0:0x64=1 --timeout 2
-        vfio-user irq /tmp/dev.sock --trigger 0 --count 1                the way alone: the server signals the eventfd
+        vfio-user irq dev.sock                           all vectors, until Ctrl-C
+        vfio-user irq dev.sock --trigger 0 --count 1     the server, without device
+        vfio-user irq scratch.sock --write bar0:0x40=3 --count 1
+        vfio-user irq edu.sock --type intx --timeout 2 \\
+          --write bar0:0x60=1 --acknowledge bar0:0x64=1
 
       INTx is masked by each interrupt and unmasked when it was counted. It is a level: without an --acknowledge that \
       makes the device lower it, it interrupts again at once, as it would with a driver that forgets.
@@ -76,6 +77,7 @@ struct Irq: ParsableCommand {
   @Flag(help: "Print JSON for programs: a line for what came within 0.1 s, and one at the end.")
   var json = false
 
+  @OptionGroup var reply: ReplyOptions
   @OptionGroup var log: LogOptions
 
   func validate() throws {
@@ -85,7 +87,7 @@ struct Irq: ParsableCommand {
   func run() throws {
     log.bootstrap()
     try Interruption.watch()
-    try withDevice(socket) { client in
+    try withDevice(socket, reply) { client in
       let setup = try InterruptSetup(client, type?.index, vectors)
       defer { setup.end() }
       for order in write { try order.carryOut(client) }

@@ -13,13 +13,15 @@ struct ReadCommand: ParsableCommand {
       Reads one number with one access, or with --count a block: in as few accesses as the device permits, or in \
       accesses of --width each. Registers may change when they are read; this sends exactly the accesses that it is told.
 
-        vfio-user read /tmp/dev.sock bar0 0x08                        4 bytes, in hexadecimal
-        vfio-user read /tmp/dev.sock config 0 --width 2               the vendor ID
-        vfio-user read /tmp/dev.sock bar0 0 --count 64 --width 8      eight accesses of 8 bytes
-        vfio-user read /tmp/dev.sock bar2 0 --count 1M --output dump  a block, to a file (- is standard output)
-        vfio-user read /tmp/dev.sock bar0 0x30 --watch --interval 0.1 what changes, until Ctrl-C
+        vfio-user read dev.sock bar0 0x08                      4 bytes
+        vfio-user read dev.sock config 0 --width 2             the vendor ID
+        vfio-user read dev.sock bar0 0 --count 64 --width 8    eight accesses
+        vfio-user read dev.sock bar2 0 --count 1M -o dump      a block, to a file
+        vfio-user read dev.sock bar0 0x30 --watch              until Ctrl-C
+        vfio-user read dev.sock bar0 4 --write bar0:4=0x12     write, then read
 
-      Each command connects and disconnects, and a device may reset itself when its client goes.
+      Each command connects and disconnects, and a device may reset itself when its client goes: what belongs together \
+      is one command, with --write.
 
       Exit codes: 0 done (a watch ended by Ctrl-C too), 1 the device refused or is gone, 64 the command line is wrong.
       """)
@@ -34,6 +36,12 @@ struct ReadCommand: ParsableCommand {
   @Option(
     help: ArgumentHelp("How many bytes: 64, 0x40, 1M.", valueName: "size"), transform: Number.parse)
   var count: UInt64?
+
+  @Option(
+    help: ArgumentHelp(
+      "Write before reading: REGION:OFFSET=VALUE, with /WIDTH if not 4. Repeat for more.",
+      valueName: "write"), transform: WriteOrder.init(text:))
+  var write: [WriteOrder] = []
 
   @Flag(help: "Print numbers in decimal.")
   var decimal = false
@@ -59,6 +67,7 @@ struct ReadCommand: ParsableCommand {
   @Flag(help: "Print JSON for programs: a line for each read, with --watch for each change.")
   var json = false
 
+  @OptionGroup var reply: ReplyOptions
   @OptionGroup var log: LogOptions
 
   func validate() throws {
@@ -86,11 +95,12 @@ struct ReadCommand: ParsableCommand {
     let reading = RegionReading(
       region: target.region, offset: target.offset,
       count: count ?? UInt64(width?.rawValue ?? 4), width: width, isDecimal: decimal)
-    try withDevice(target.socket) { client in
+    try withDevice(target.socket, reply) { client in
       if !target.unchecked {
         try DescribedRegion(target.region, of: client)
           .check(.readable, at: target.offset, count: reading.count)
       }
+      for order in write { try order.carryOut(client) }
       if let output { return try copy(reading, client, to: output) }
       if watch { return try watchChanges(reading, client) }
       try printAll(reading, client)

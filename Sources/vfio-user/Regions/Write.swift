@@ -12,16 +12,17 @@ struct WriteCommand: ParsableCommand {
       Writes numbers one behind the other, each with one access, or bytes of a file in as few accesses as the device \
       permits (with --width in accesses of that width).
 
-        vfio-user write /tmp/dev.sock bar0 0x08 0x1234                 4 bytes
-        vfio-user write /tmp/dev.sock config 0x04 6 --width 2          memory and bus master on
-        vfio-user write /tmp/dev.sock bar0 0x10 1 2 3 --width 8        three accesses, at 0x10, 0x18 and 0x20
-        vfio-user write /tmp/dev.sock bar2 0 --input image --verify    a file, and read back (- is standard input)
+        vfio-user write dev.sock bar0 0x08 0x1234              4 bytes
+        vfio-user write dev.sock config 0x04 6 --width 2       bus master on
+        vfio-user write dev.sock bar0 0x10 1 2 --width 8       at 0x10 and 0x18
+        vfio-user write dev.sock bar2 0 --input image --verify a file
 
       --post tells the device to send no reply, so it cannot report an error either; the command then waits until the \
       device has answered another question, which is behind the write. --verify reads back what was written: memory \
       has to agree, while a register may well read otherwise.
 
-      Each command connects and disconnects, and a device may reset itself when its client goes.
+      Each command connects and disconnects, and a device may reset itself when its client goes; `vfio-user read --write` \
+      does both in one connection.
 
       Exit codes: 0 done, 1 the device refused or is gone, or --verify found another value, 64 the command line is wrong.
       """)
@@ -57,6 +58,7 @@ struct WriteCommand: ParsableCommand {
   @Flag(help: "Print JSON for programs.")
   var json = false
 
+  @OptionGroup var reply: ReplyOptions
   @OptionGroup var log: LogOptions
 
   func validate() throws {
@@ -74,7 +76,7 @@ struct WriteCommand: ParsableCommand {
   func run() throws {
     log.bootstrap()
     try Interruption.watch()
-    try withDevice(target.socket) { client in
+    try withDevice(target.socket, reply) { client in
       let room = try room(client)
       let bytes = try content(room: room)
       if !target.unchecked {

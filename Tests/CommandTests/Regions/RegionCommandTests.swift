@@ -105,6 +105,11 @@ import VFIOUserClient
     #expect(run.exitCode == 0 && run.text == "0x00000000\n", "\(run.text)")
   }
 
+  @Test func `A read may write before, in the same connection`() throws {
+    let run = try served.run("read", "bar0", "8", "--write", "bar0:8=0x1234/2")
+    #expect(run.text == "0x00001234\n", "\(run.errors)")
+  }
+
   @Test func `A reset is answered, and undoes what was written`() throws {
     _ = try served.run("write", "bar1", "0", "7")
     let run = try served.run("reset")
