@@ -20,7 +20,9 @@ struct VFIOUserCommand: ParsableCommand {
       """,
     version: Program.libraryVersion,
     subcommands: [
-      Serve.self, Info.self, Ctl.self, Top.self, UpgradeCommand.self, NVMeCommand.self, Demo.self,
+      Serve.self, Info.self, ReadCommand.self, WriteCommand.self, Irq.self, ResetCommand.self,
+      BenchCommand.self, BenchPeer.self, Ctl.self, Top.self, UpgradeCommand.self,
+      NVMeCommand.self, Demo.self,
     ])
 
   static func main() {

@@ -7,8 +7,8 @@ func prettyJSON(_ value: some Encodable) throws -> String {
   return String(decoding: try encoder.encode(value), as: UTF8.self)
 }
 
-/// A line of JSON.
-func compactJSON(_ value: some Encodable) throws -> String {
+/// A value as JSON on one line, for a stream of values.
+func lineJSON(_ value: some Encodable) throws -> String {
   let encoder = JSONEncoder()
   encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
   return String(decoding: try encoder.encode(value), as: UTF8.self)

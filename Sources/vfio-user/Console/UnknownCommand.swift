@@ -11,7 +11,7 @@ enum UnknownCommand {
       // The word behind `ctl` is a path.
       guard !commands.isEmpty, command != Ctl.self, !word.hasPrefix("-"), word != "help"
       else { return }
-      let names = commands.map { $0._commandName }
+      let names = commands.filter { $0.configuration.shouldDisplay }.map { $0._commandName }
       guard let known = commands.first(where: { $0._commandName == word }) else {
         throw UsageError(
           "there is no command '\(word)'.\(Suggestion.sentence(for: word, among: names)) The commands are \(names.joined(separator: ", "))."

@@ -1,44 +1,89 @@
+import VFIOUserInspection
 import VFIOUserProgram
 
 extension DeviceSummary {
   /// The summary as JSON.
   func json() throws -> String { try prettyJSON(self) }
 
-  /// The summary as text, similar to `lspci -v`.
+  /// The summary as text, similar to `lspci -vv`.
   var text: String {
     var lines = [
-      "\(className) [\(hex(classCode.value >> 8, 4))]: \(vendor):\(device) "
-        + "(rev \(revision), prog-if \(hex(classCode.value & 0xFF, 2)))",
-      "  Subsystem: \(subsystemVendor):\(subsystem)",
+      title,
+      "  Subsystem: \(names?.subsystem.map { "\($0) " } ?? "")\(subsystemVendor):\(subsystem)",
       "  vfio-user \(version)\(resettable ? ", can be reset" : "")",
     ]
-    lines += regions.map { region in
-      let access = "\(region.readable ? "r" : "-")\(region.writable ? "w" : "-")"
-      let details = [region.kind, access, region.mappable ? "mappable" : nil].compactMap { $0 }
-      return "  \(region.name): \(byteCount(region.size)) (\(details.joined(separator: ", ")))"
-    }
-    lines += interrupts.map { interrupt in
-      let details = [
-        interrupt.maskable ? "maskable" : nil, interrupt.automasked ? "automasked" : nil,
-      ].compactMap { $0 }
-      let suffix = details.isEmpty ? "" : " (\(details.joined(separator: ", ")))"
-      return "  Interrupts: \(interrupt.name) x \(interrupt.count)\(suffix)"
-    }
-    lines += capabilities.map { one in
-      "  Capabilities: [\(one.offset)] \(one.name)\(one.vectorTable.map { ": \($0.text)" } ?? "")"
-    }
+    lines += negotiated.lines
+    lines += regions.flatMap(\.lines)
+    lines += interrupts.map(\.line)
+    lines += configuration.registers.map { "  \($0.text)" }
+    lines += capabilities.flatMap(\.lines)
     if capabilities.isEmpty { lines.append("  Capabilities: none") }
+    lines += configuration.extendedCapabilities.flatMap(\.lines)
+    lines += configuration.problems.map { "  Problem: \($0)" }
     lines.append("  Migration: \(migration.map(\.text) ?? "the device does not answer")")
     return lines.joined(separator: "\n")
   }
 
+  /// Class, names and numbers, as `lspci -nn` shows them.
+  var title: String {
+    let numbers = "\(vendor):\(device)"
+    let known = [names?.vendor, names?.device].compactMap { $0 }.joined(separator: " ")
+    let interface = names?.programmingInterface.map { " [\($0)]" } ?? ""
+    return "\(className) [\(hex(classCode.value >> 8, 4))]: "
+      + (known.isEmpty ? numbers : "\(known) [\(numbers)]")
+      + " (rev \(revision), prog-if \(hex(classCode.value & 0xFF, 2))\(interface))"
+  }
+
   private var className: String {
-    switch classCode.value >> 8 {
+    if let name = names?.deviceClass { return name }
+    return switch classCode.value >> 8 {
     case 0x0108: "Non-Volatile memory controller"
     case 0x0200: "Ethernet controller"
     case 0x0700: "Serial controller"
     default: "Class \(hex(classCode.value >> 8, 4)) device"
     }
+  }
+}
+
+extension DeviceSummary.Region {
+  fileprivate var lines: [String] {
+    let access = "\(readable ? "r" : "-")\(writable ? "w" : "-")"
+    let details = [
+      kind, access, mappable ? "mappable" : nil, msixMappable ? "with the MSI-X table" : nil,
+      type.map { "type \(hex($0[0], 1)), subtype \(hex($0[1], 1))" },
+      unknownCapabilities.isEmpty ? nil : "unknown capabilities \(unknownCapabilities)",
+    ].compactMap { $0 }
+    let first = "  \(name): \(byteCount(size)) (\(details.joined(separator: ", ")))"
+    let isWhole = areas.count == 1 && areas[0].size == size
+    let parts = isWhole || areas.isEmpty ? [] : areas
+    // A device may list thousands; the numbers of all are in the JSON.
+    let shown = parts.prefix(32).map { area in
+      "    mappable 0x\(hex(area.offset, 1)) to 0x\(hex(area.offset + area.size - min(1, area.size), 1))"
+        + " (\(byteCount(area.size)))"
+    }
+    let rest = parts.count > 32 ? ["    and \(parts.count - 32) more areas"] : []
+    return [first] + shown + rest
+  }
+}
+
+extension DeviceSummary.Interrupt {
+  fileprivate var line: String {
+    let details = [
+      maskable ? "maskable" : nil, automasked ? "automasked" : nil,
+      noResize ? "all at once" : nil, eventfd ? nil : "without eventfd",
+    ].compactMap { $0 }
+    let suffix = details.isEmpty ? "" : " (\(details.joined(separator: ", ")))"
+    return "  Interrupts: \(name) x \(count)\(suffix)"
+  }
+}
+
+extension DeviceSummary.Capability {
+  fileprivate var lines: [String] {
+    let place = version.map { "[\(offset) v\($0)]" } ?? "[\(offset)]"
+    let first = "  Capabilities: \(place) \(name)\(vectorTable.map { ": \($0.text)" } ?? "")"
+    // The line of MSI-X says where its table is.
+    let shown = vectorTable == nil ? registers : Array(registers.prefix(1))
+    return [first] + shown.map { "    \($0.text)" } + (problem.map { ["    Problem: \($0)"] } ?? [])
   }
 }
 

@@ -12,7 +12,8 @@ func timeText(_ nanoseconds: UInt64) -> String {
 }
 
 private func tenths(_ value: UInt64, _ unit: UInt64) -> String {
-  let tenths = (value * 10 + unit / 2) / unit
+  let (whole, rest) = value.quotientAndRemainder(dividingBy: unit)
+  let tenths = whole * 10 + (rest * 10 + unit / 2) / unit
   return "\(tenths / 10).\(tenths % 10)"
 }
 

@@ -58,7 +58,7 @@ struct Top: ParsableCommand {
       let now = try collect()
       let figures = TopFigures(from: earlier, to: now)
       if json {
-        try say(compactJSON(figures))
+        try say(lineJSON(figures))
       } else {
         try screen.show(TopTable.lines(figures))
       }

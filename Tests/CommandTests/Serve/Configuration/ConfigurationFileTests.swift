@@ -169,7 +169,7 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
     let help = Serve.helpMessage(for: command, columns: 400)
     let keys = ConfigurationKey.keys(of: command)
     let options = Set(help.matches(of: /(?m)^  --([a-z][a-z-]*)/).map { String($0.1) })
-    #expect(options.subtracting(["log-level", "version"]) == Set(keys.map(\.name)))
+    #expect(options.subtracting(["control", "log-level", "version"]) == Set(keys.map(\.name)))
   }
 
   /// A file, and how the message about it begins behind the file's name.
