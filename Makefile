@@ -27,7 +27,7 @@ compare-nvme: build
 # build allocates in innocent code.
 test:
 	Scripts/fetch-guest --with nvme
-	swift test -c release -Xswiftc -enable-testing --scratch-path .build-release --no-parallel \
+	ONLY_ALLOCATIONS=1 swift test -c release -Xswiftc -enable-testing --scratch-path .build-release --no-parallel \
 	  --filter AllocationTests
 	swift test --no-parallel
 

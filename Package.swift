@@ -235,3 +235,11 @@ if Context.environment["FUZZ"] != nil {
         swiftSettings: settings))
   }
 }
+
+// Allocations are counted in the optimised build, where no other test runs: the rest need not be built.
+if Context.environment["ONLY_ALLOCATIONS"] != nil {
+  package.targets.removeAll {
+    ($0.type == .test && $0.name != "AllocationTests") || $0.type == .executable
+  }
+  package.products.removeAll { $0.name == "vfio-user" }
+}
