@@ -28,7 +28,10 @@ import VFIOUserTransport
       // A command that takes no descriptor: it is closed, and that waits.
       var descriptors = DescriptorList()
       descriptors.append(lingering.take())
+      // Ours is closed before the program has its own, whose close is the last then.
+      running.process.send(SIGSTOP)
       peer.send(message(.deviceReset, id: 7), descriptors: descriptors)
+      running.process.send(SIGCONT)
       _ = try? peer.receive()
       peer.socket.shutdown()
     }

@@ -126,9 +126,9 @@ final class ServedDevices: Sendable {
         : "no device is on \(socket), but on \(names.joined(separator: ", "))")
   }
 
-  /// Stops all servers and closes all devices.
+  /// Stops all servers, closes all devices, and lets go of them.
   func stop() {
-    let devices = all
+    let devices = state.update { exchange(&$0.open, with: []) }
     devices.forEach { $0.server.stop() }
     devices.forEach { $0.server.waitUntilStopped() }
     devices.forEach { $0.running.close() }
