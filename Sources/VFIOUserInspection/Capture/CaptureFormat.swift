@@ -5,8 +5,9 @@ enum CaptureFormat {
   static let linkType: UInt16 = 147
   /// Wireshark reads no packet of more bytes (WTAP_MAX_PACKET_SIZE_STANDARD).
   static let longestPacket = 262_144
-  /// The number for examples in documentation (RFC 5612): we have none of our own. It marks the blocks
-  /// that continue a packet.
+  /// The number for examples in documentation (RFC 5612), since we have none of our own.
+  ///
+  /// It marks the blocks that continue a packet.
   static let enterprise: UInt32 = 32473
   /// Nanoseconds.
   static let resolution: UInt8 = 9

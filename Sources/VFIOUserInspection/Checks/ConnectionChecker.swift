@@ -37,11 +37,14 @@ package struct ConnectionChecker: Sendable {
     } else if header.flags.type == 0 {
       findings += command(header, checked)
     }
-    if message.isWhole, let problem = checked.words.problem {
-      findings.append(Violation(Clause.of(header.command), problem.description))
-    }
     checked.violations = findings
     return checked
+  }
+
+  /// What is wrong with the payload by itself.
+  private func problem(_ header: Header, _ checked: CheckedMessage) -> [Violation] {
+    guard checked.message.isWhole, let problem = checked.words.problem else { return [] }
+    return [Violation(Clause.of(header.command), problem.description)]
   }
 
   private func defect(_ message: TracedMessage) -> Violation {
@@ -67,7 +70,7 @@ package struct ConnectionChecker: Sendable {
     }
     findings += negotiation.command(header, checked)
     findings += DescriptorCheck.command(header, message)
-    guard checked.words.problem == nil else { return findings }
+    guard checked.words.problem == nil else { return findings + problem(header, checked) }
     return findings + meaning(of: header, message)
   }
 
@@ -87,7 +90,7 @@ package struct ConnectionChecker: Sendable {
           Clause.header, "reply of \(header.command) to a command \(request.header.command)")
       ]
     }
-    var findings = negotiation.reply(header, checked)
+    var findings = negotiation.reply(header, checked) + problem(header, checked)
     conclude(request, header, message)
     guard !header.flags.contains(.error) else { return findings }
     findings += DescriptorCheck.reply(header, message)

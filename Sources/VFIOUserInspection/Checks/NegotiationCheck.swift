@@ -87,11 +87,12 @@ struct NegotiationCheck: Sendable {
     find(
       reply.minor > proposal.minor,
       "minor version \(reply.minor), proposed was only \(proposal.minor)")
-    let surplus = Self.names(reply.capabilities).subtracting(Self.names(proposal.capabilities))
+    let twin = reply.capabilities.effectiveTwinSocket
+    var surplus = Self.names(reply.capabilities).subtracting(Self.names(proposal.capabilities))
+    if twin.supported { surplus.remove("twin_socket") }
     find(
       !surplus.isEmpty,
       "capabilities that the client has not proposed: \(surplus.sorted().joined(separator: ", "))")
-    let twin = reply.capabilities.effectiveTwinSocket
     guard twin.supported else { return findings }
     find(
       !proposal.capabilities.effectiveTwinSocket.supported,
