@@ -74,8 +74,7 @@ package struct CaptureEncoder: Sendable {
   }
 
   private func continuation(_ bytes: ArraySlice<UInt8>) -> [UInt8] {
-    var block = BlockWriter(CaptureFormat.Block.custom)
-    block.add(CaptureFormat.enterprise)
+    var block = BlockWriter(CaptureFormat.Block.continuation)
     block.add(UInt32(bytes.count))
     block.add(padding: bytes)
     return block.finished(hasOptions: false)

@@ -5,10 +5,6 @@ enum CaptureFormat {
   static let linkType: UInt16 = 147
   /// Wireshark reads no packet of more bytes (WTAP_MAX_PACKET_SIZE_STANDARD).
   static let longestPacket = 262_144
-  /// The number for examples in documentation (RFC 5612), since we have none of our own.
-  ///
-  /// It marks the blocks that continue a packet.
-  static let enterprise: UInt32 = 32473
   /// Nanoseconds.
   static let resolution: UInt8 = 9
 
@@ -16,8 +12,9 @@ enum CaptureFormat {
     static let section: UInt32 = 0x0A0D_0D0A
     static let interface: UInt32 = 1
     static let packet: UInt32 = 6
-    /// A custom block that may be copied: the bytes of the packet before it beyond the longest.
-    static let custom: UInt32 = 0xBAD
+    /// A block of a type for local use, which others skip: the bytes of the packet before it that were
+    /// too many for one packet, behind their number.
+    static let continuation: UInt32 = 0x8056_4655
   }
 
   enum Option {

@@ -36,7 +36,7 @@ package struct CaptureReader: Sendable {
   package mutating func next() -> TracedMessage? {
     var found: TracedMessage?
     while let block = nextBlock() {
-      if block.type == CaptureFormat.Block.custom, found != nil {
+      if block.type == CaptureFormat.Block.continuation, found != nil {
         extend(&found, block.body)
       } else if found != nil {
         // The next packet is read again.
@@ -161,10 +161,10 @@ package struct CaptureReader: Sendable {
 
   /// Appends what did not fit into the packet.
   private func extend(_ message: inout TracedMessage?, _ body: Range<Int>) {
-    guard body.count >= 8, word(body.lowerBound) == CaptureFormat.enterprise else { return }
-    let count = Int(word(body.lowerBound + 4))
-    guard count <= body.count - 8 else { return }
-    message?.bytes += bytes[body.lowerBound + 8..<body.lowerBound + 8 + count]
+    guard body.count >= 4 else { return }
+    let count = Int(word(body.lowerBound))
+    guard count <= body.count - 4 else { return }
+    message?.bytes += bytes[body.lowerBound + 4..<body.lowerBound + 4 + count]
   }
 
   /// Calls `body` for each option with its place.

@@ -62,7 +62,7 @@ extension Dissector {
 
     number("version_major", 16, "Major version")
     number("version_minor", 16, "Minor version")
-    f.version_data = ProtoField.stringz("vfio_user.version_data", "Version data")
+    f.version_data = ProtoField.string("vfio_user.version_data", "Version data")
     number("argsz", 32, "Size of the payload (argsz)")
     number("offset", 64, "Offset", base.HEX)
     number("address", 64, "Address", base.HEX)

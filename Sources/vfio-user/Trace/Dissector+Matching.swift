@@ -1,17 +1,17 @@
 extension Dissector {
   /// Headers, replies to their commands, and the registration.
   static let matching = #"""
+    -- Not there while a file is loaded without a tree; then connections are told apart by VERSION.
     local frame_interface = Field.new("frame.interface_id")
-    local frame_direction = Field.new("frame.packet_flags_direction")
 
     -- Commands without a reply by socket, sender and ID; pairs by number of the packet.
     local open, replies, requests = {}, {}, {}
     function vfio_user.init() open, replies, requests = {}, {}, {} end
 
-    -- 1 is what the server has sent, 2 what the client has sent; 0 if the recording does not say.
-    local function direction()
-      local info = frame_direction()
-      return info and info.value or 0
+    -- 1 is what the server has sent (received), 2 what the client has sent; 0 if the recording does not
+    -- say.
+    local function direction(pinfo)
+      return pinfo.p2p_dir == 1 and 1 or pinfo.p2p_dir == 0 and 2 or 0
     end
 
     local function key(sender, id)
@@ -21,6 +21,7 @@ extension Dissector {
 
     local function remember(pinfo, sender, id, number, wants_reply)
       if pinfo.visited or not wants_reply then return end
+      if number == 1 and not frame_interface() then open = {} end
       local k = key(sender, id)
       open[k] = open[k] or {}
       table.insert(open[k], { frame = pinfo.number, command = number, time = pinfo.rel_ts })
@@ -114,7 +115,7 @@ extension Dissector {
     function vfio_user.dissector(tvb, pinfo, root)
       local tree = root:add(vfio_user, tvb())
       pinfo.cols.protocol = "vfio-user"
-      local sender = direction()
+      local sender = direction(pinfo)
       if sender == 1 then
         pinfo.cols.src, pinfo.cols.dst = "server", "client"
       elseif sender == 2 then

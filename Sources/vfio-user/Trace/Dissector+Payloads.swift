@@ -64,9 +64,10 @@ extension Dissector {
       say(c, string.format(" %d.%d", major, minor))
       if left(c) == 0 then return end
       local r = range(c, left(c))
-      c.tree:add(f.version_data, r)
       if r:len() > 1 then
+        -- It ends with a NUL.
         local text = r(0, r:len() - 1)
+        c.tree:add(f.version_data, text)
         pcall(function() Dissector.get("json"):call(text:tvb(), c.pinfo, c.tree) end)
       end
     end

@@ -59,7 +59,7 @@ final class TraceProcess {
       GuestEnvironment.program,
       ["trace", "--listen", socket, "--connect", server] + arguments, standardIO: theirs,
       log: scratch.path("trace.log"))
-    guard eventually({ FileManager.default.fileExists(atPath: scratch.path("traced")) }) else {
+    guard eventually({ isListening(on: scratch.path("traced")) }) else {
       throw HarnessError("trace does not listen\n\(process.whatItSaid)")
     }
   }

@@ -32,7 +32,8 @@ struct `The dissector in tshark` {
   @Test func `Every command and every reply is decoded, and none is malformed`() throws {
     let messages = Self.conversation(Worded.all)
     let shark = try Wireshark(messages)
-    #expect(try shark.packets(Wireshark.faults) == [])
+    let faults = try shark.faultTexts()
+    #expect(faults == [])
     #expect(try shark.packets("vfio_user").count == messages.count)
     let infos = try shark.fields(["vfio_user.command", "_ws.col.Info"])
     for (message, info) in zip(messages, infos) {
@@ -63,7 +64,10 @@ struct `The dissector in tshark` {
   @Test func `A message that is too short or too long is malformed`() throws {
     let fixed = Worded.all.filter {
       let hasForms: [Command] = [.version, .dmaWrite, .deviceFeature]
-      return $0.command.sender != nil && !hasForms.contains($0.command) && !$0.payload.isEmpty
+      // A description of a region that is shorter than argsz is incomplete.
+      let isIncomplete = $0.command == .deviceGetRegionInfo && $0.isReply
+      return !isIncomplete && $0.command.sender != nil && !hasForms.contains($0.command)
+        && !$0.payload.isEmpty
     }
     let short = fixed.map { one in
       traced(
@@ -71,7 +75,8 @@ struct `The dissector in tshark` {
         message(one.command, flags: one.isReply ? .reply : [], Array(one.payload.dropLast())))
     }
     let shark = try Wireshark(short)
-    #expect(try shark.packets("vfio_user.malformed").count == short.count)
+    let found = try shark.packets("vfio_user.malformed")
+    #expect(found == Array(1...short.count))
     #expect(try shark.packets("_ws.lua.error") == [])
     let long = try Wireshark([
       traced(.toServer, message(.deviceReset, [0])),
@@ -85,7 +90,7 @@ struct `The dissector in tshark` {
   @Test func `Replies are matched with their commands, with the time between them`() throws {
     let shark = try Wireshark([
       traced(.toServer, message(.deviceReset, id: 1), at: 1_000_000),
-      traced(.toServer, message(.regionRead, id: 1, Worded.all[12].payload), at: 1_001_000),
+      traced(.toServer, message(.regionRead, id: 1, WrongDoing.readInfo), at: 1_001_000),
       traced(
         .toClient, message(.dmaRead, id: 1, bytes(of: DMAAccess(address: 0, count: 4))),
         at: 1_002_000),
@@ -103,7 +108,8 @@ struct `The dissector in tshark` {
     #expect(try shark.packets("vfio_user.failure") == [5])
     #expect(try shark.fields(["vfio_user.errno"], filter: "vfio_user.failed == 1") == [["14"]])
     // The second pass knows the replies too.
-    #expect(try shark.lines(["-2", "-T", "fields", "-e", "vfio_user.reply_in"]).first == "4")
+    let again = try shark.lines(["-2", "-T", "fields", "-e", "vfio_user.reply_in"])
+    #expect(again.first == "4")
   }
 
   @Test func `Sides, sockets and descriptors are shown`() throws {
@@ -127,8 +133,10 @@ struct `The dissector in tshark` {
         bytes(of: RegionAccess(offset: 0, region: .bar0, count: 300_000))
           + [UInt8](repeating: 1, count: 300_000)))
     let shark = try Wireshark([long, traced(.toServer, message(.deviceReset))])
-    #expect(try shark.packets("vfio_user") == [1, 2])
-    #expect(try shark.packets(Wireshark.faults) == [])
+    let packets = try shark.fields(["frame.number", "frame.len", "vfio_user.command"])
+    #expect(packets == [["1", "300032", "10"], ["2", "16", "13"]])
+    let faults = try shark.faultTexts()
+    #expect(faults == [])
   }
 
   @Test func `Changed bytes never break the dissector`() throws {
@@ -143,6 +151,8 @@ struct `The dissector in tshark` {
         Bool.random(using: &random) ? .toServer : .toClient,
         message(one.command, id: 1, flags: one.isReply ? .reply : [], payload))
     }
-    #expect(try Wireshark(messages).packets("_ws.lua.error") == [])
+    let faults = try Wireshark(messages).lines(["-V", "-Y", "_ws.lua.error"])
+      .filter { $0.contains("Lua Error") }
+    #expect(faults == [])
   }
 }

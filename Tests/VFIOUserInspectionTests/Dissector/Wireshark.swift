@@ -44,6 +44,13 @@ struct Wireshark {
     try fields(["frame.number"], filter: filter).compactMap { $0.first.flatMap { Int($0) } }
   }
 
+  /// What is malformed, and where the dissector itself is wrong.
+  func faultTexts() throws -> [String] {
+    try fields(
+      ["frame.number", "_ws.col.Info", "_ws.expert.message", "_ws.lua.text"], filter: Self.faults
+    ).map { $0.joined(separator: " ") }
+  }
+
   /// Finds what the dissector calls malformed, and faults of the dissector itself.
   static let faults = "_ws.malformed or vfio_user.malformed or _ws.lua.error"
 }

@@ -63,6 +63,10 @@ struct Worded: Sendable, CustomTestStringConvertible {
       "region bar0, argsz 64, size 0x8000, flags read+write+mmap+caps, offset 0x0, sparse areas [{offset 0x1000, size 0x2000}]"
     ),
     .init(
+      .deviceGetRegionInfo, "60000000 00000000 07000000 00000000 0000000000000000 0000000000000000",
+      "region config, argsz 96"),
+    .init(.deviceGetIRQInfo, "10000000 00000000 02000000 00000000", "argsz 16, type MSI-X"),
+    .init(
       .deviceGetRegionIOFDs, "38000000 00000000 02000000 00000000", "region bar2, argsz 56"),
     .init(
       .deviceGetRegionIOFDs, reply: true,
