@@ -65,7 +65,7 @@ package struct ConnectionChecker: Sendable {
       if open[message.stream, default: OpenRequests()].add(request) {
         findings.append(
           Violation(
-            Clause.header, "\(OpenRequests.limit) commands have no reply; they are forgotten"))
+            Clause.header, "too many commands have no reply; the oldest are forgotten"))
       }
     }
     findings += negotiation.command(header, checked)

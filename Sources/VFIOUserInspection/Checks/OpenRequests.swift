@@ -29,6 +29,8 @@ struct OpenRequest: Sendable {
 struct OpenRequests: Sendable {
   /// Forgets all when there are more: replies are not coming.
   static let limit = 1 << 16
+  /// As many may have the same ID; of more the older half is forgotten.
+  static let sameLimit = 1024
 
   private var byID: [UInt16: [OpenRequest]] = [:]
   private(set) var count = 0
@@ -40,9 +42,14 @@ struct OpenRequests: Sendable {
       byID = [:]
       count = 0
     }
+    let surplus = (byID[request.header.id]?.count ?? 0) >= Self.sameLimit
+    if surplus {
+      byID[request.header.id]?.removeFirst(Self.sameLimit / 2)
+      count -= Self.sameLimit / 2
+    }
     byID[request.header.id, default: []].append(request)
     count += 1
-    return isFull
+    return isFull || surplus
   }
 
   /// The command that a reply belongs to: of those with its ID the oldest with its command, else the

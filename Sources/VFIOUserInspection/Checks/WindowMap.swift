@@ -18,7 +18,7 @@ struct WindowMap: Sendable {
   private(set) var windows: [Window] = []
   /// Nothing is said about windows any more when there were too many to keep.
   private(set) var isUnknown = false
-  private static let limit = 1 << 17
+  private static let limit = 1 << 14
 
   /// Number of windows that stay.
   var count: Int { windows.count { !$0.isLeaving } }

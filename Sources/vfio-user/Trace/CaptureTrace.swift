@@ -12,11 +12,15 @@ enum CaptureTrace {
     var output = output
     var reader = try open(path)
     var checkers: [Int: ConnectionChecker] = [:]
-    while let message = reader.next() {
+    // Nobody looks any more when a pager has ended.
+    while output.failure == nil, let message = reader.next() {
       let connection = message.stream.connection
       try output.add(checkers[connection, default: ConnectionChecker()].check(message))
     }
     try output.finish()
+    if let failure = output.failure, failure != .brokenPipe {
+      throw CommandError("standard output takes no more: \(failure)")
+    }
     if let defect = reader.defect { throw CommandError("\(path): \(defect)") }
   }
 

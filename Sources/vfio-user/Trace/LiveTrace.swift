@@ -50,7 +50,7 @@ struct LiveTrace {
       if let finish = try take(items, &reader) { return finish }
       guard Deadline.now >= refreshAt else { continue }
       refreshAt = Deadline.now + Self.refreshInterval
-      try output.refresh()
+      output.refresh()
     }
     return .interrupted
   }
@@ -68,7 +68,7 @@ struct LiveTrace {
           record(checked.message)
           try output.add(checked)
         case .event(let event):
-          try output.add(event)
+          output.add(event)
           if case .closed = event, once { finish = .clientGone }
           if case .refused = event, once { finish = .clientGone }
           if case .stopped = event { finish = .cannotAccept }
@@ -77,7 +77,7 @@ struct LiveTrace {
     }
     file?.flush()
     noteFailure()
-    try output.flush()
+    output.flush()
     return finish
   }
 
@@ -102,6 +102,9 @@ struct LiveTrace {
     note("\(output.summary.messages) messages, \(output.summary.violations) violations")
     if let failure = file?.failure {
       throw CommandError("the recording is not complete: \(failure)")
+    }
+    if let failure = output.failure, failure != .brokenPipe {
+      throw CommandError("what was shown is not complete: \(failure)")
     }
     if finish == .cannotAccept {
       throw CommandError("no more clients can be accepted on \(listen)")

@@ -23,6 +23,8 @@ struct TraceOutput {
   private var pending = ""
   private var shownLines = 0
   private(set) var summary = TraceSummary()
+  /// Why nothing is shown any more.
+  private(set) var failure: Errno?
 
   init(_ manner: Manner, _ selection: TraceFilter.Selection) {
     self.manner = manner
@@ -43,11 +45,11 @@ struct TraceOutput {
     case .json: pending += try TraceRecord(checked).line() + "\n"
     case .summary, .nothing: break
     }
-    if pending.utf8.count > 1 << 16 { try flush() }
+    if pending.utf8.count > 1 << 16 { flush() }
   }
 
   /// Shows what has happened to a connection: between the lines, or on standard error.
-  mutating func add(_ event: ProxyEvent) throws {
+  mutating func add(_ event: ProxyEvent) {
     guard let text = line.line(event) else { return }
     if case .lines = manner {
       pending += "-- \(text)\n"
@@ -58,24 +60,27 @@ struct TraceOutput {
   }
 
   /// Writes what is pending.
-  mutating func flush() throws {
-    guard !pending.isEmpty else { return }
+  ///
+  /// When nobody takes it any more, nothing more is shown: a guest may depend on what is forwarded.
+  mutating func flush() {
     defer { pending = "" }
+    guard !pending.isEmpty, failure == nil else { return }
     do {
       try FileDescriptor.standardOutput.writeAll(Array(pending.utf8))
-    } catch let error as Errno where error == .brokenPipe {
-      // Nobody reads; forwarding goes on.
+    } catch {
+      failure = error as? Errno ?? .ioError
+      if failure != .brokenPipe { note("standard output takes no more: \(error)") }
     }
   }
 
   /// Draws the table again, on a terminal.
-  mutating func refresh() throws {
+  mutating func refresh() {
     guard case .summary(false) = manner, isTerminal else { return }
     clearTable()
     let lines = summary.lines
     pending += lines.joined(separator: "\n") + "\n"
     shownLines = lines.count
-    try flush()
+    flush()
   }
 
   private mutating func clearTable() {
@@ -92,6 +97,6 @@ struct TraceOutput {
       pending += isJSON ? try prettyJSON(summary.entries) : summary.lines.joined(separator: "\n")
       pending += "\n"
     }
-    try flush()
+    flush()
   }
 }

@@ -108,6 +108,15 @@ import VFIOUserProtocol
     #expect(said == 1 && talk.checker.openCount <= OpenRequests.limit)
   }
 
+  @Test func `Commands with one ID that never get replies do not pile up`() {
+    var talk = Conversation()
+    var said = 0
+    for _ in 0..<(OpenRequests.sameLimit * 2) {
+      said += talk.command(.deviceReset, id: 1).violations.count
+    }
+    #expect(said == 2 && talk.checker.openCount == OpenRequests.sameLimit)
+  }
+
   @Test func `Random messages never trap`() {
     var random = SplitMix64(seed: 14)
     var talk = Conversation()
