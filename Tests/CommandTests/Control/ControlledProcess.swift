@@ -1,6 +1,8 @@
 import Foundation
+import SystemPackage
 import TestSupport
 import Testing
+import VFIOUserTransport
 
 /// `vfio-user serve --control`, running.
 final class ControlledProcess {
@@ -16,7 +18,8 @@ final class ControlledProcess {
     process = try ChildProcess(
       Self.program, ["serve"] + arguments + ["--control", control], log: scratch.path("log"))
     let control = control
-    guard eventually({ FileManager.default.fileExists(atPath: control) }) else {
+    // The file is there before the program listens.
+    guard eventually({ (try? MessageSocket(connectingTo: FilePath(control))) != nil }) else {
       throw HarnessError(process.whatItSaid)
     }
   }
