@@ -85,6 +85,7 @@ struct BenchCommand: ParsableCommand {
     defer { for subject in subjects { subject.close() } }
     var results: [BenchResult] = []
     let failure = try measure(rows(place, subjects), subjects, &results)
+    if results.isEmpty, let failure { throw failure }
     let report = BenchDeviceReport(subjects, place, seconds: seconds, results)
     try say(json ? prettyJSON(report) : report.text)
     if !json { try printHistograms(results, subjects) }
@@ -130,9 +131,9 @@ struct BenchCommand: ParsableCommand {
       do {
         results.append(try run.measure(row))
       } catch let error as ClientError {
-        let path = error.path?.string ?? socket
         return CommandError(
-          error, device: path, example: "scratch --socket \(path)", wasReached: true)
+          "no connection for \"\(row.name)\" any more: \(error). A server may end with its first client; what was measured before stands above."
+        )
       }
     }
     return nil

@@ -32,8 +32,7 @@ final class BenchWire {
     proposal.maxMessageDescriptors = 16
     proposal.maxDataTransfer = Limits.defaultDataTransfer
     let version = VersionMessage(major: 0, minor: 1, capabilities: proposal)
-    var answer: [UInt8] = []
-    try exchange(Self.message(.version, version), .version) { answer = $0 }
+    let answer = try reply(.version, version)
     do throws(WireError) {
       capabilities = try VersionMessage(decoding: answer.span).capabilities
     } catch {
@@ -85,6 +84,15 @@ final class BenchWire {
       refusal = nil
       throw .refused(command, Errno(rawValue: Int32(clamping: number)))
     }
+  }
+
+  /// Asks one thing.
+  ///
+  /// - Returns: the payload of the reply.
+  func reply(_ command: Command, _ payload: some WireEncodable) throws(ClientError) -> [UInt8] {
+    var answer: [UInt8] = []
+    try exchange(Self.message(command, payload), command) { answer = $0 }
+    return answer
   }
 
   /// The first error reply of an exchange; it is thrown when all replies are there, so that none is left over.
