@@ -22,7 +22,8 @@ struct BenchCommand: ParsableCommand {
       safe to read; of scratch it is known. With --allow-writes it writes back what it has read at your place: not for \
       registers that do something. What cannot be measured is listed with the reason.
 
-      Exit codes: 0 done, 1 a device is gone or refused to be measured at all, 64 the command line is wrong.
+      Exit codes: 0 done, 1 a device is gone or refused to be measured at all, 64 the command line is wrong, 130 \
+      ended by Ctrl-C, with what was measured until then.
       """)
 
   @Argument(help: "The device's UNIX socket.")
