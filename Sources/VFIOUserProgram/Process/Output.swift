@@ -1,6 +1,9 @@
 internal import SystemPackage
 
-/// Prints a line immediately, also to a pipe; EPIPE is ignored.
+/// Prints a line immediately, also to a pipe.
+///
+/// When nobody reads the pipe any more the program ends, by EPIPE or by SIGPIPE: a command that prints until it is
+/// stopped would go on for ever.
 ///
 /// - Throws: ``CommandError`` if the line cannot be printed: incomplete output must not look like
 ///   success.

@@ -1,6 +1,7 @@
 package import ArgumentParser
 internal import CLinux
 internal import Glibc
+internal import SystemPackage
 
 /// Runs the program, from its arguments to its exit code.
 package enum Program {
@@ -66,6 +67,8 @@ package enum Program {
   /// Reports why a command has ended, and ends the process.
   private static func end(_ root: any ParsableCommand.Type, _ error: any Error) -> Never {
     Successor.fallBack(error)
+    // `vfio-user read ... | head`: who reads the output needs no more.
+    if error as? Errno == .brokenPipe { exit(EXIT_SUCCESS) }
     if error is any WrongUsage {
       note("Error: \(error)")
       exit(ExitCode.validationFailure.rawValue)

@@ -22,7 +22,8 @@ struct BenchCommand: ParsableCommand {
       safe to read; of scratch it is known. With --allow-writes it writes back what it has read at your place: not for \
       registers that do something. What cannot be measured is listed with the reason.
 
-      Exit codes: 0 done, 1 a device is gone or refused to be measured at all, 64 the command line is wrong.
+      Exit codes: 0 done, 1 a device is gone or refused to be measured at all, 64 the command line is wrong, 130 \
+      ended by Ctrl-C, with what was measured until then.
       """)
 
   @Argument(help: "The device's UNIX socket.")
@@ -85,6 +86,7 @@ struct BenchCommand: ParsableCommand {
     defer { for subject in subjects { subject.close() } }
     var results: [BenchResult] = []
     let failure = try measure(rows(place, subjects), subjects, &results)
+    if results.isEmpty, let failure { throw failure }
     let report = BenchDeviceReport(subjects, place, seconds: seconds, results)
     try say(json ? prettyJSON(report) : report.text)
     if !json { try printHistograms(results, subjects) }
@@ -130,9 +132,9 @@ struct BenchCommand: ParsableCommand {
       do {
         results.append(try run.measure(row))
       } catch let error as ClientError {
-        let path = error.path?.string ?? socket
         return CommandError(
-          error, device: path, example: "scratch --socket \(path)", wasReached: true)
+          "no connection for \"\(row.name)\" any more: \(error). A server may end with its first client; what was measured before stands above."
+        )
       }
     }
     return nil

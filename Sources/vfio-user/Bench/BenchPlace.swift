@@ -44,13 +44,12 @@ struct BenchPlace {
         reason:
           "no memory of this device is known to be safe to read; choose with --region and --offset")
     }
-    let client = try subject.client()
-    let limit = client.negotiatedVersion.capabilities.effectiveMaxDataTransfer
+    let limit = try subject.wire().capabilities.effectiveMaxDataTransfer
     guard count <= Int(limit) else {
       throw BenchRow.Skipped(
         reason: "the server takes at most \(byteCount(UInt64(limit))) a message")
     }
-    let size = try client.region(place.0).size
+    let size = try subject.size(of: place.0)
     let (end, wraps) = place.1.addingReportingOverflow(UInt64(count))
     guard !wraps, end <= size else {
       throw BenchRow.Skipped(

@@ -98,9 +98,7 @@ extension BenchRow {
   private static func content(
     _ access: RegionAccess, _ wire: BenchWire
   ) throws(ClientError) -> [UInt8] {
-    var payload: [UInt8] = []
-    try wire.exchange(BenchWire.message(.regionRead, access), .regionRead) { payload = $0 }
-    let data = Array(payload.dropFirst(RegionAccess.wireSize))
+    let data = Array(try wire.reply(.regionRead, access).dropFirst(RegionAccess.wireSize))
     guard data.count == Int(access.count) else {
       throw .implausibleReply(
         .regionRead, "\(data.count) bytes of data, \(access.count) were asked for")

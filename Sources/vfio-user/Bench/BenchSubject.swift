@@ -2,6 +2,7 @@ import CLinux
 import SystemPackage
 import VFIOUserClient
 import VFIOUserProgram
+import VFIOUserProtocol
 
 /// A device that is measured: by one connection, or by another, since it serves one client at a time.
 final class BenchSubject {
@@ -19,10 +20,16 @@ final class BenchSubject {
 
   init(_ path: String) throws {
     self.path = path
-    let client = try client()
-    let vendor: UInt16 = try client.load(.configuration, at: 0)
-    let device: UInt16 = try client.load(.configuration, at: 2)
-    identity = "\(hex(vendor, 4)):\(hex(device, 4))"
+    // By the connection that measures first: there are servers that end with their first client.
+    let access = RegionAccess(offset: 0, region: .configuration, count: 4)
+    let reply = try wire().reply(.regionRead, access)
+    let bytes = Array(reply.dropFirst(RegionAccess.wireSize))
+    guard bytes.count == 4 else {
+      throw CommandError(
+        "\(path): the vendor ID cannot be read: \(bytes.count) bytes came instead of 4.")
+    }
+    let numbers = AccessWidth.two.numbers(in: bytes).map { hex($0, 4) }
+    identity = numbers.joined(separator: ":")
     kind = ["1234:5c7c": .scratch, "1234:11e8": .edu][identity] ?? .other
   }
 
@@ -33,6 +40,16 @@ final class BenchSubject {
     let wire = try Self.retrying { () throws(ClientError) in try BenchWire(self.path) }
     openWire = wire
     return wire
+  }
+
+  /// Bytes of a region.
+  func size(of region: RegionIndex) throws -> UInt64 {
+    let reply = try wire().reply(.deviceGetRegionInfo, RegionInfo.request(region))
+    do throws(WireError) {
+      return try RegionInfo(decoding: reply.span).size
+    } catch {
+      throw ClientError.malformedReply(.deviceGetRegionInfo, error)
+    }
   }
 
   /// The connection that also answers the device.

@@ -10,8 +10,6 @@ import VFIOUserTransport
 /// A client does more: it serves several threads, and requests of the device. What is measured here is the device.
 final class BenchWire {
   private static let patience: Duration = .seconds(5)
-  /// The longest exchange; a peer that never stops sending something else ends here.
-  private static let longest: UInt64 = 10_000_000_000
 
   private let socket: MessageSocket
   private var assembler = FrameAssembler(messageLimit: 8 << 20, descriptorLimit: 16)
@@ -32,8 +30,7 @@ final class BenchWire {
     proposal.maxMessageDescriptors = 16
     proposal.maxDataTransfer = Limits.defaultDataTransfer
     let version = VersionMessage(major: 0, minor: 1, capabilities: proposal)
-    var answer: [UInt8] = []
-    try exchange(Self.message(.version, version), .version) { answer = $0 }
+    let answer = try reply(.version, version)
     do throws(WireError) {
       capabilities = try VersionMessage(decoding: answer.span).capabilities
     } catch {
@@ -57,27 +54,7 @@ final class BenchWire {
   ) throws(ClientError) {
     do throws(StreamError) {
       try send(messages, descriptors)
-      let end = clinux_now() + Self.longest
-      var got = 0
-      while got < replies {
-        guard let frame = try assembler.next() else {
-          guard try socket.receive(into: &assembler, wait: true), clinux_now() < end else {
-            throw .deadlinePassed(during: .receiving)
-          }
-          continue
-        }
-        // A request of the device, or a reply to a command that asked for none, as some servers send it.
-        guard frame.header.flags.isReply, frame.header.command == command else {
-          guard clinux_now() < end else { throw .deadlinePassed(during: .receiving) }
-          continue
-        }
-        got += 1
-        if frame.header.flags.contains(.error) {
-          refusal = (frame.header.command, frame.header.error)
-        } else if got == replies, let last {
-          last(Self.copy(assembler.payload(of: frame)))
-        }
-      }
+      try receive(replies, command, last)
     } catch {
       throw .disconnected(error)
     }
@@ -85,6 +62,41 @@ final class BenchWire {
       refusal = nil
       throw .refused(command, Errno(rawValue: Int32(clamping: number)))
     }
+  }
+
+  private func receive(
+    _ replies: Int, _ command: Command, _ last: (([UInt8]) -> Void)?
+  ) throws(StreamError) {
+    let end = Deadline.after(Self.patience).instant
+    var got = 0
+    while got < replies {
+      guard let frame = try assembler.next() else {
+        // Nothing may have come because a signal has interrupted the wait.
+        _ = try socket.receive(into: &assembler, wait: true)
+        guard clinux_now() < end else { throw .deadlinePassed(during: .receiving) }
+        continue
+      }
+      // A request of the device, or a reply to a command that asked for none, as some servers send it.
+      guard frame.header.flags.isReply, frame.header.command == command else {
+        guard clinux_now() < end else { throw .deadlinePassed(during: .receiving) }
+        continue
+      }
+      got += 1
+      if frame.header.flags.contains(.error) {
+        refusal = (command, frame.header.error)
+      } else if got == replies, let last {
+        last(Self.copy(assembler.payload(of: frame)))
+      }
+    }
+  }
+
+  /// Asks one thing.
+  ///
+  /// - Returns: the payload of the reply.
+  func reply(_ command: Command, _ payload: some WireEncodable) throws(ClientError) -> [UInt8] {
+    var answer: [UInt8] = []
+    try exchange(Self.message(command, payload), command) { answer = $0 }
+    return answer
   }
 
   /// The first error reply of an exchange; it is thrown when all replies are there, so that none is left over.

@@ -43,6 +43,10 @@ extension CommandError {
       self.init("\(error). This program speaks vfio-user 0.1; is the peer of another version?")
     case .disconnected(.closedByPeer):
       self.init("the peer at \(path) closed the connection; is it a vfio-user device?")
+    case .timedOut(let command):
+      self.init(
+        "the device at \(path) has not answered \(command) in time; see whether its process hangs or is stopped."
+      )
     default:
       self.init("\(path): \(error)")
     }

@@ -37,7 +37,7 @@ struct DemoSerial: ParsableCommand {
       do {
         let client = try Client(connectingTo: socket)
         try say("\n2. What a VMM finds there")
-        try say(DeviceSummary(of: client).text)
+        try say(DeviceSummary(of: client).overview)
         try exercise(client, farEnd)
         try measure(client)
       } catch let error as ClientError {

@@ -96,6 +96,7 @@ extension DeviceSummary {
   struct Names: Codable {
     let vendor: String?
     let device: String?
+    let subsystemVendor: String?
     let subsystem: String?
     let deviceClass: String?
     let programmingInterface: String?
@@ -103,6 +104,7 @@ extension DeviceSummary {
     init(_ header: PCIHeader, _ names: PCINames) {
       vendor = names.vendor(header.vendor)
       device = names.device(header.device, of: header.vendor)
+      subsystemVendor = names.vendor(header.subsystemVendor)
       subsystem = names.subsystem(
         header.subsystem, header.subsystemVendor, of: header.device, header.vendor)
       let code = header.classCode

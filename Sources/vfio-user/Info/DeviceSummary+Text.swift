@@ -6,19 +6,26 @@ extension DeviceSummary {
   func json() throws -> String { try prettyJSON(self) }
 
   /// The summary as text, similar to `lspci -vv`.
-  var text: String {
+  var text: String { text(withRegisters: true) }
+
+  /// The same without registers, similar to `lspci -v`.
+  var overview: String { text(withRegisters: false) }
+
+  private func text(withRegisters: Bool) -> String {
     var lines = [
       title,
-      "  Subsystem: \(names?.subsystem.map { "\($0) " } ?? "")\(subsystemVendor):\(subsystem)",
+      "  Subsystem: "
+        + ([names?.subsystemVendor, names?.subsystem].compactMap { $0 }
+        + ["\(subsystemVendor):\(subsystem)"]).joined(separator: " "),
       "  vfio-user \(version)\(resettable ? ", can be reset" : "")",
     ]
     lines += negotiated.lines
     lines += regions.flatMap(\.lines)
     lines += interrupts.map(\.line)
-    lines += configuration.registers.map { "  \($0.text)" }
-    lines += capabilities.flatMap(\.lines)
+    if withRegisters { lines += configuration.registers.map { "  \($0.text)" } }
+    lines += capabilities.flatMap { $0.lines(withRegisters) }
     if capabilities.isEmpty { lines.append("  Capabilities: none") }
-    lines += configuration.extendedCapabilities.flatMap(\.lines)
+    lines += configuration.extendedCapabilities.flatMap { $0.lines(withRegisters) }
     lines += configuration.problems.map { "  Problem: \($0)" }
     lines.append("  Migration: \(migration.map(\.text) ?? "the device does not answer")")
     return lines.joined(separator: "\n")
@@ -78,11 +85,11 @@ extension DeviceSummary.Interrupt {
 }
 
 extension DeviceSummary.Capability {
-  fileprivate var lines: [String] {
+  fileprivate func lines(_ withRegisters: Bool) -> [String] {
     let place = version.map { "[\(offset) v\($0)]" } ?? "[\(offset)]"
     let first = "  Capabilities: \(place) \(name)\(vectorTable.map { ": \($0.text)" } ?? "")"
     // The line of MSI-X says where its table is.
-    let shown = vectorTable == nil ? registers : Array(registers.prefix(1))
+    let shown = !withRegisters ? [] : vectorTable == nil ? registers : Array(registers.prefix(1))
     return [first] + shown.map { "    \($0.text)" } + (problem.map { ["    Problem: \($0)"] } ?? [])
   }
 }

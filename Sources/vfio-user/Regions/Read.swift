@@ -23,7 +23,8 @@ struct ReadCommand: ParsableCommand {
       Each command connects and disconnects, and a device may reset itself when its client goes: what belongs together \
       is one command, with --write.
 
-      Exit codes: 0 done (a watch ended by Ctrl-C too), 1 the device refused or is gone, 64 the command line is wrong.
+      Exit codes: 0 done (a watch ended by Ctrl-C too), 1 the device refused or is gone, 64 the command line is wrong, 130 \
+      ended by Ctrl-C.
       """)
 
   @OptionGroup var target: RegionTarget

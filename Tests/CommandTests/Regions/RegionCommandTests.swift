@@ -110,6 +110,14 @@ import VFIOUserClient
     #expect(run.text == "0x00001234\n", "\(run.errors)")
   }
 
+  @Test func `A command whose reader goes ends without an error`() throws {
+    let line = "set -o pipefail; \"$0\" read \"$1\" bar0 0 --repeat 100000000 | head -1"
+    let program = URL.builtProgram("vfio-user").path
+    let run = try ProgramRun(
+      URL(filePath: "/bin/bash"), ["-c", line, program, served.socket], within: .seconds(30))
+    #expect(run.exitCode == 0 && run.errors.isEmpty && run.text == "0x41524353\n", "\(run.errors)")
+  }
+
   @Test func `A reset is answered, and undoes what was written`() throws {
     _ = try served.run("write", "bar1", "0", "7")
     let run = try served.run("reset")
