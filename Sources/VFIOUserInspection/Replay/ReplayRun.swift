@@ -5,8 +5,9 @@ package import VFIOUserTransport
 
 /// Plays the client's side of a recorded connection to a server, and compares the answers.
 ///
-/// Commands are sent in the recorded order, each when the replies that were recorded before it have
-/// come. The server's own commands are answered from made-up memory.
+/// Commands are sent in the recorded order, each when the replies and the commands of the server that
+/// were recorded before it have come. The server's own commands are answered with what the recorded
+/// client has answered, else from made-up memory.
 package struct ReplayRun {
   private let messages: [TracedMessage]
   private let matcher: ReplyMatcher
@@ -18,7 +19,13 @@ package struct ReplayRun {
   /// Recorded commands of the client that wait for a reply.
   private var open = OpenRequests()
 
+  /// How many recorded commands of the server have not come.
+  private var missing = 0
+
   private static let mostCounters = 8192
+  /// How long a command of the server is waited for.
+  private static let patience = Duration.milliseconds(30)
+  private static let mostMissing = 100
 
   /// - Parameters:
   ///   - messages: of one connection, in the recorded order.
@@ -33,7 +40,7 @@ package struct ReplayRun {
     matcher = ReplyMatcher(masks: masks)
     self.ignored = ignored
     self.timeout = timeout
-    session = ReplaySession(socket)
+    session = ReplaySession(socket, messages)
   }
 
   /// Plays all.
@@ -61,26 +68,23 @@ package struct ReplayRun {
     guard let header = message.header else { return }
     switch (message.stream.direction, header.flags.isReply) {
     case (.toServer, false):
-      provideMemory(after: index)
       try send(message, header)
     case (.toClient, true): try compare(message, header, index)
-    case (.toClient, false): report.recordedRequests += 1
+    case (.toClient, false): try awaitRequest()
     case (.toServer, true): break
     }
   }
 
-  /// Puts what the recorded client has answered to DMA_READ until its next command into memory: the
-  /// server will ask for it again.
-  private mutating func provideMemory(after index: Int) {
-    for message in messages[(index + 1)...] {
-      guard let header = message.header else { continue }
-      let isOfClient = message.stream.direction == .toServer
-      if isOfClient, !header.flags.isReply { return }
-      guard isOfClient, header.command == .dmaRead, !header.flags.contains(.error),
-        let access = try? DMAAccess(decoding: message.payload.span),
-        let data = try? access.data(in: message.payload.span)
-      else { continue }
-      _ = session.memory.write(access, data)
+  /// The recorded client has seen a command of the server before it went on: so does this one.
+  ///
+  /// A device that polls memory does not ask as often each time. A command that does not come is waited
+  /// for only briefly, and after many of them none is.
+  private mutating func awaitRequest() throws(StreamError) {
+    report.recordedRequests += 1
+    guard missing < Self.mostMissing else { return }
+    let wanted = report.recordedRequests - missing
+    if try !session.awaitRequests(wanted, before: .after(min(timeout, Self.patience))) {
+      missing += 1
     }
   }
 

@@ -18,7 +18,24 @@ struct ReplaySession {
 
   private static let messageTimeout = Duration.seconds(10)
 
-  init(_ socket: MessageSocket) { main = ReplayLine(socket) }
+  /// What is answered to DMA_READ as long as the recording has it.
+  private var reads: RecordedReads
+
+  init(_ socket: MessageSocket, _ messages: [TracedMessage]) {
+    main = ReplayLine(socket)
+    reads = RecordedReads(messages)
+  }
+
+  /// Waits until the server has sent this many commands.
+  ///
+  /// - Returns: whether it has.
+  mutating func awaitRequests(_ count: Int, before deadline: Deadline) throws(StreamError) -> Bool {
+    while requests < count {
+      if deadline.hasPassed { return false }
+      try takeWhatComes(before: deadline)
+    }
+    return true
+  }
 
   /// Sends a message, and takes what comes meanwhile.
   mutating func send(
@@ -104,7 +121,7 @@ struct ReplaySession {
     try send(bytes, [], onTwin: onTwin, before: .after(Self.messageTimeout))
   }
 
-  private func reply(_ header: Header, _ payload: [UInt8]) -> [UInt8] {
+  private mutating func reply(_ header: Header, _ payload: [UInt8]) -> [UInt8] {
     let invalid = UInt32(Errno.invalidArgument.rawValue)
     guard header.command == .dmaRead || header.command == .dmaWrite else {
       return header.errorReply(errno: UInt32(Errno.noFunction.rawValue)).bytes
@@ -113,6 +130,7 @@ struct ReplaySession {
       return header.errorReply(errno: invalid).bytes
     }
     if header.command == .dmaRead {
+      if let recorded = reads.next(access) { _ = memory.write(access, recorded.span) }
       guard let data = memory.read(access) else { return header.errorReply(errno: invalid).bytes }
       return header.reply(payload: DMAAccess.wireSize + data.count).bytes + access.encoded() + data
     }

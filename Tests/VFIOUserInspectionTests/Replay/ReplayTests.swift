@@ -87,6 +87,27 @@ import VFIOUserTransport
     #expect(script.tags.withLock { $0 } == [0x2000])
   }
 
+  @Test func `A server that asks less often than recorded is not waited for long`() throws {
+    var script = Script()
+    script.asksMemory = false
+    let report = try play(script)
+    #expect(report.isEqual && report.requests == 0 && report.recordedRequests == 1)
+  }
+
+  @Test func `A place that is read again has its recorded contents in order, then the last`() throws
+  {
+    let access = DMAAccess(address: 0x1800, count: 2)
+    let answers: [[UInt8]] = [[1, 2], [3, 4]]
+    var reads = RecordedReads(
+      answers.map {
+        traced(.toServer, message(.dmaRead, flags: .reply, bytes(of: access) + $0))
+      })
+    #expect(reads.next(DMAAccess(address: 0x1800, count: 1)) == nil)
+    #expect(reads.next(access) == [1, 2])
+    #expect(reads.next(access) == [3, 4])
+    #expect(reads.next(access) == nil)
+  }
+
   @Test func `The first byte that differs is named`() throws {
     var script = Script()
     script.value = [1, 2, 9, 4]
