@@ -19,7 +19,9 @@ struct VFIOUserCommand: ParsableCommand {
       Exit codes: 0 done, 1 the operation failed, 64 the command line or a configuration file is wrong.
       """,
     version: Program.libraryVersion,
-    subcommands: [Serve.self, Info.self, UpgradeCommand.self, NVMeCommand.self, Demo.self])
+    subcommands: [
+      Serve.self, Info.self, CheckCommand.self, UpgradeCommand.self, NVMeCommand.self, Demo.self,
+    ])
 
   static func main() {
     Program.run(Self.self) { arguments in
