@@ -21,8 +21,8 @@ struct VFIOUserCommand: ParsableCommand {
     version: Program.libraryVersion,
     subcommands: [
       Serve.self, Info.self, ReadCommand.self, WriteCommand.self, Irq.self, ResetCommand.self,
-      BenchCommand.self, BenchPeer.self, Trace.self, Replay.self, Ctl.self, Top.self,
-      UpgradeCommand.self, NVMeCommand.self, Demo.self,
+      BenchCommand.self, BenchPeer.self, Trace.self, Replay.self, CheckCommand.self, Ctl.self,
+      Top.self, UpgradeCommand.self, NVMeCommand.self, Demo.self,
     ])
 
   static func main() {

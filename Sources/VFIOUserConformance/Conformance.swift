@@ -1,2 +1,0 @@
-/// Checks of servers and clients that anyone wrote.
-package enum Conformance {}
