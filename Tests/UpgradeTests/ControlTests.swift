@@ -61,4 +61,23 @@ import VFIOUserClient
     #expect(try ask("list") == list)
     #expect(try ask("version").contains("upgraded 1 times"))
   }
+
+  @Test func `A program with a device of its own can be asked, and takes no other device`() throws {
+    let scratch = try ScratchFolder()
+    let control = scratch.path("control")
+    let one = try UpgradableProcess(
+      UpgradableProcess.other, ["--control", control], scratch)
+    func ask(_ arguments: String...) throws -> ProgramRun {
+      try ProgramRun(UpgradableProcess.program, ["ctl", control] + arguments)
+    }
+    #expect(try ask("list").text.contains(one.socket))
+    #expect(try ask("stats").exitCode == 0)
+    #expect(try ask("log-level", "info").exitCode == 0)
+    for arguments in [["add", "edu", "--socket", scratch.path("edu")], ["configuration"]] {
+      let run = try ProgramRun(UpgradableProcess.program, ["ctl", control] + arguments)
+      #expect(run.exitCode == 1 && run.errors.contains("a device of its own"), "\(run.errors)")
+    }
+    try one.upgradeWell()
+    #expect(try ask("list").text.contains(one.socket))
+  }
 }

@@ -66,7 +66,7 @@ final class ServedDevices: Sendable {
   /// Adds a device and serves it.
   func add(_ parameters: AddParameters) throws -> OpenDevice {
     guard let catalogue else {
-      throw CommandError("this program serves one device of its own, and no others")
+      throw CommandError("this program serves a device of its own, and no others")
     }
     let request = try catalogue.read(parameters)
     return try changing {
@@ -138,7 +138,7 @@ final class ServedDevices: Sendable {
   func configuration() throws -> String {
     let requests = try all.map { one in
       guard let request = one.asked.request else {
-        throw CommandError("this program serves one device of its own, which no file describes")
+        throw CommandError("this program serves a device of its own, which no file describes")
       }
       return request
     }
