@@ -55,6 +55,7 @@ struct TraceOutput {
       pending += "-- \(text)\n"
     } else {
       clearTable()
+      flush()
       note(text)
     }
   }
