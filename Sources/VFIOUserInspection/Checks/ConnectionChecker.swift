@@ -17,6 +17,12 @@ package struct ConnectionChecker: Sendable {
   /// Number of commands that still wait for a reply.
   package var openCount: Int { open.values.reduce(0) { $0 + $1.count } }
 
+  /// The commands that still wait for a reply, the oldest first: `REGION_READ #7`.
+  package var unanswered: [String] {
+    open.values.flatMap(\.requests).sorted { $0.instant < $1.instant }
+      .map { "\($0.header.command) #\($0.header.id)" }
+  }
+
   /// Looks at the next message.
   package mutating func check(_ message: TracedMessage) -> CheckedMessage {
     var checked = CheckedMessage(message)

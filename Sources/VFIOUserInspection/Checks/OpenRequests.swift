@@ -35,6 +35,9 @@ struct OpenRequests: Sendable {
   private var byID: [UInt16: [OpenRequest]] = [:]
   private(set) var count = 0
 
+  /// All of them.
+  var requests: [OpenRequest] { byID.values.flatMap { $0 } }
+
   /// - Returns: whether older ones have been forgotten.
   mutating func add(_ request: OpenRequest) -> Bool {
     let isFull = count >= Self.limit

@@ -34,6 +34,8 @@ package enum ProxyEvent: Sendable, Equatable {
   case ended(TracedStream)
   /// A connection has ended; who has closed it.
   case closed(connection: Int, by: MessageDirection?)
+  /// A connection has ended before these commands had a reply.
+  case unanswered(connection: Int, [String])
   /// No more clients can be accepted.
   case stopped(reason: String)
 }

@@ -58,7 +58,11 @@ package struct TraceReader: Sendable {
       }
       splitters[stream] = nil
     }
-    if case .closed(let connection, _) = event { checkers[connection] = nil }
+    guard case .closed(let connection, _) = event else { return outcomes + [.event(event)] }
+    if let open = checkers[connection]?.unanswered, !open.isEmpty {
+      outcomes.append(.event(.unanswered(connection: connection, open)))
+    }
+    checkers[connection] = nil
     return outcomes + [.event(event)]
   }
 

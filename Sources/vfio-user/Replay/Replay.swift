@@ -12,13 +12,13 @@ struct Replay: ParsableCommand {
     discussion: """
       Sends the commands that `vfio-user trace --write` has recorded, in their order, each when the \
       replies recorded before it have come. The memory and eventfds that the client passed are made \
-      up: memory of the same sizes, with zeros. What the device asks of that memory by message is \
-      answered from it, with the recorded data where the recording has some.
+      up: memory of the same sizes, with zeros. What the device reads from memory by message is \
+      answered with the recorded data where the recording has some.
 
-        vfio-user trace --listen /tmp/traced.sock --connect /tmp/disk.sock --write boot.pcapng
+        vfio-user trace --listen A --connect B --write boot.pcapng
         vfio-user serve nvme --socket /tmp/new.sock --file copy.img
         vfio-user replay boot.pcapng /tmp/new.sock
-        vfio-user replay boot.pcapng /tmp/new.sock --mask bar0:0x1c-0x1f --ignore version
+        vfio-user replay boot.pcapng /tmp/new.sock --mask bar0:0x1c-0x1f
 
       Bytes of a region that may differ are masked: --mask REGION:OFFSET or REGION:FIRST-LAST, offsets \
       included, or REGION for all of it. A server that has other capabilities differs in its reply to \

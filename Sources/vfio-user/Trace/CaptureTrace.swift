@@ -17,6 +17,10 @@ enum CaptureTrace {
       let connection = message.stream.connection
       try output.add(checkers[connection, default: ConnectionChecker()].check(message))
     }
+    for (number, checker) in checkers.sorted(by: { $0.key < $1.key }) {
+      let open = checker.unanswered
+      if !open.isEmpty { output.add(.unanswered(connection: number, open)) }
+    }
     try output.finish()
     if let failure = output.failure, failure != .brokenPipe {
       throw CommandError("standard output takes no more: \(failure)")

@@ -99,7 +99,7 @@ struct LiveTrace {
     if lost > 0 {
       note("\(lost) pieces were forwarded but not shown: this program was too slow for them")
     }
-    note("\(output.summary.messages) messages, \(output.summary.violations) violations")
+    note("\(output.messages) messages, \(output.violations) violations")
     if let failure = file?.failure {
       throw CommandError("the recording is not complete: \(failure)")
     }

@@ -19,13 +19,13 @@ struct Trace: ParsableCommand {
       id, command, fields, descriptors, and the time that a reply took. "!!" marks what violates the \
       specification, with the section.
 
-        vfio-user trace --listen A --connect B --command region_read,region_write --region bar0
-        vfio-user trace --listen A --connect B --summary                 a table of all commands
-        vfio-user trace --listen A --connect B --write boot.pcapng       record
-        vfio-user trace boot.pcapng --violations                         show a recording again
+        vfio-user trace --listen A --connect B --region bar0 --direction to-client
+        vfio-user trace --listen A --connect B --summary        a table of commands
+        vfio-user trace --listen A --connect B --write boot.pcapng           record
+        vfio-user trace boot.pcapng --violations            show a recording again
         vfio-user trace --install-dissector && wireshark boot.pcapng
         vfio-user trace --listen A --connect B --write - | wireshark -k -i -
-        vfio-user replay boot.pcapng SOCKET                              play it to another server
+        vfio-user replay boot.pcapng SOCKET          play it to another server
 
       SIGINT and SIGTERM end it when what has arrived is forwarded. While it records, forwarding \
       waits for the disk, and nothing is lost; without --write, messages that this program is too \

@@ -69,10 +69,15 @@ struct TraceLine {
     case .failed(let number, let reason): "connection \(number): \(reason)"
     case .closed(let number, let side):
       "connection \(number): closed\(side.map { $0 == .toServer ? " by the server" : " by the client" } ?? "")"
+    case .unanswered(let number, let commands):
+      "connection \(number): no reply to \(commands.prefix(Self.namedCommands).joined(separator: ", "))\(commands.count > Self.namedCommands ? " and \(commands.count - Self.namedCommands) more" : "")"
     case .stopped(let reason): "no more clients: \(reason)"
     case .ended: nil
     }
   }
+
+  /// How many commands without a reply are named.
+  private static let namedCommands = 5
 
   private func paint(_ text: String, _ colour: Colour) -> String {
     isColoured ? "\u{1B}[\(colour.rawValue)m\(text)\u{1B}[0m" : text

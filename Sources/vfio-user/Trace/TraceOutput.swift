@@ -23,6 +23,9 @@ struct TraceOutput {
   private var pending = ""
   private var shownLines = 0
   private(set) var summary = TraceSummary()
+  /// Of all messages, shown or not.
+  private(set) var messages: UInt64 = 0
+  private(set) var violations: UInt64 = 0
   /// Why nothing is shown any more.
   private(set) var failure: Errno?
 
@@ -36,6 +39,8 @@ struct TraceOutput {
 
   /// Shows a message if the filter permits.
   mutating func add(_ checked: CheckedMessage) throws {
+    messages += 1
+    violations += UInt64(checked.violations.count)
     let start = start ?? checked.message.instant
     self.start = start
     guard selection.shows(checked) else { return }
@@ -55,6 +60,7 @@ struct TraceOutput {
       pending += "-- \(text)\n"
     } else {
       clearTable()
+      flush()
       note(text)
     }
   }

@@ -13,16 +13,12 @@ struct TraceSummary {
   }
 
   private var rows: [Command: Row] = [:]
-  private(set) var messages: UInt64 = 0
-  private(set) var violations: UInt64 = 0
   /// A peer may send each of 65536 numbers: those of the specification and a few more are told apart.
   private static let mostRows = 64
   private static let others = Command(rawValue: .max)
 
   /// Counts a message.
   mutating func add(_ checked: CheckedMessage) {
-    messages += 1
-    violations += UInt64(checked.violations.count)
     guard let command = checked.header?.command else { return }
     let key = rows[command] != nil || rows.count < Self.mostRows ? command : Self.others
     // In place: a copy of a histogram for each message would cost more than the rest.

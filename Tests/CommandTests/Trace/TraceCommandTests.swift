@@ -101,6 +101,7 @@ private final class Traced {
     try traced.ask()
     #expect(try traced.finish() == 0)
     #expect(traced.lines.count == count)
+    #expect(traced.trace.whatItSaid.contains("4 messages, 0 violations"))
   }
 
   @Test func `A recording is shown again, with the same filters`() throws {

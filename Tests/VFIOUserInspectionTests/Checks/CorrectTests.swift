@@ -93,6 +93,14 @@ import VFIOUserProtocol
     #expect(!talk.say(.toClient, read).violations.isEmpty)
   }
 
+  @Test func `An incomplete description of a region needs no descriptor`() {
+    var talk = Conversation()
+    var info = RegionInfo(flags: [.mappable], index: .bar0, size: 4096)
+    info.argumentSize = 80
+    _ = talk.command(.deviceGetRegionInfo, bytes(of: RegionInfo.request(.bar0)))
+    #expect(talk.reply(.deviceGetRegionInfo, bytes(of: info)).violations.isEmpty)
+  }
+
   @Test func `A transfer of the largest size is correct`() {
     var talk = Conversation()
     let access = RegionAccess(offset: 0, region: .bar0, count: 8192)

@@ -51,6 +51,18 @@ import VFIOUserTransport
     #expect(bench.tap.notes.map(\.size) == wanted.map { UInt64($0) })
   }
 
+  @Test func `Descriptors in the middle of a message stay there`() throws {
+    let bench = try ProxyBench()
+    for tag in 1...50 {
+      bench.client.sendAll(Array(message[..<16]), descriptors: DescriptorList())
+      var list = DescriptorList()
+      list.append(taggedDescriptor(tag))
+      bench.client.sendAll(Array(message[16...]), descriptors: list)
+      #expect(ProxyBench.receive(bench.server, 16).descriptors.isEmpty)
+      #expect(ProxyBench.receive(bench.server, 16).descriptors.map(\.tag) == [tag])
+    }
+  }
+
   @Test func `A stream that is out of step is passed on all the same`() throws {
     let bench = try ProxyBench()
     var random = SplitMix64(seed: 5)
@@ -142,5 +154,36 @@ import VFIOUserTransport
     bench.proxy.stop(within: .milliseconds(100))
     #expect(ContinuousClock.now - start < .seconds(5))
     #expect(!bench.proxy.isBusy)
+  }
+
+  @Test func `Connections that have ended leave no descriptor open`() async {
+    let result = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
+      let folder = try ScratchFolder()
+      let target = try ListeningSocket(path: FilePath(folder.path("server")))
+      let front = try ListeningSocket(path: FilePath(folder.path("front")))
+      let log = ProxyLog()
+      let proxy = try Proxy(front, to: FilePath(folder.path("server")), log)
+      try DetachedThread.start("test-proxy") { proxy.run() }
+      func visit(_ number: Int) throws {
+        let client = try MessageSocket(connectingTo: FilePath(folder.path("front")))
+        let server = MessageSocket(adopting: try target.accept())
+        var list = DescriptorList()
+        list.append(taggedDescriptor(number + 1))
+        let map = TestSupport.message(.dmaMap, [UInt8](repeating: 0, count: 32))
+        client.sendAll(map, descriptors: list)
+        precondition(ProxyBench.receive(server, map.count).descriptors.count == 1)
+        client.shutdown()
+        precondition(log.awaits { $0 == .closed(connection: number, by: .toClient) })
+      }
+      for number in 1...2 { try visit(number) }
+      let before = settledDescriptors()
+      for number in 3...20 { try visit(number) }
+      // The test runner may open one of its own meanwhile; a leak would be one for each connection.
+      precondition(
+        eventually { settledDescriptors() < before + 5 },
+        "\(settledDescriptors()), \(before) before")
+    }
+    let said = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+    #expect(said.isEmpty)
   }
 }

@@ -62,4 +62,15 @@ import VFIOUserProtocol
     while taken < 10, let items = queue.next(before: .after(.seconds(5))) { taken += items.count }
     #expect(taken == 10 && queue.droppedSince == 0)
   }
+
+  @Test func `Commands without a reply are named when the connection ends`() {
+    var reader = TraceReader()
+    _ = reader.take(.bytes(piece(100)))
+    let outcomes = reader.take(.event(.closed(connection: 1, by: .toServer)))
+    let events = outcomes.compactMap { if case .event(let event) = $0 { event } else { nil } }
+    #expect(
+      events == [
+        .unanswered(connection: 1, ["REGION_WRITE #0"]), .closed(connection: 1, by: .toServer),
+      ])
+  }
 }

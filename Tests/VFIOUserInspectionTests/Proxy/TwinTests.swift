@@ -75,4 +75,13 @@ private func firstTag(_ descriptors: inout DescriptorList) -> Int? {
     #expect(answer.descriptorCount == 1)
     #expect(!bench.tap.events.contains(.twin(connection: 1)))
   }
+
+  @Test(arguments: [5, 30])
+  func `A reply to VERSION that ends too early is passed on as far as it came`(length: Int) throws {
+    let bench = try ProxyBench()
+    let piece = Array(message(.version, flags: .reply, version(json))[..<length])
+    bench.server.sendAll(piece, descriptors: DescriptorList())
+    bench.server.shutdown()
+    #expect(ProxyBench.receive(bench.client, 1000).bytes == piece)
+  }
 }
