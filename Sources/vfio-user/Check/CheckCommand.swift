@@ -126,6 +126,7 @@ struct CheckCommand: ParsableCommand {
       client ? try checkClient(selection, &output) : try checkServer(selection, &output)
     try output.finish(results, subject: client ? command.joined(separator: " ") : socket ?? "")
     if let junit { try write(junit, results) }
+    guard !Interruption.hasCome else { throw CommandError("interrupted: not all checks were run.") }
     let summary = Summary(results)
     let failures = summary.fail + (strict ? summary.differs : 0)
     guard failures == 0, summary.pass > 0 else { throw ExitCode.failure }
