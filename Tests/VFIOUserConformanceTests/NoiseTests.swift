@@ -43,6 +43,18 @@ import VFIOUserProtocol
     #expect(suite.run(Check.all).count == Check.all.count)
   }
 
+  @Test func `A region of as many bytes as there can be has a result`() throws {
+    let server = try RightServer()
+    let fault = Fault.edit(.deviceGetRegionInfo, { $0.word(8) == 2 }) { payload in
+      payload = .u32(32, 7, 2, 0) + .u64(.max, 0)
+    }
+    let relay = try Relay(fault, at: FilePath(server.folder.path("large")), before: server.path)
+    defer { relay.stop() }
+    let suite = ServerSuite(path: relay.path, timeout: .milliseconds(300))
+    let results = suite.run(Check.all.filter { $0.group == .regions })
+    #expect(results.contains { $0.subject.number == 414 && $0.outcome.word == "fail" })
+  }
+
   @Test(arguments: 1...2)
   func `Each check of clients has a result`(seed: UInt64) throws {
     let folder = try ScratchFolder()
