@@ -43,15 +43,7 @@ extension [UInt8] {
 extension Probe {
   /// The answer to a VERSION that must succeed.
   func negotiate(_ request: Request = .proposal) throws(Verdict) -> VersionFacts {
-    let (_, answer) = try begin(with: request)
-    switch answer {
-    case .reply(let reply):
-      guard let errno = reply.errno else { return try VersionFacts(reply) }
-      throw .failed(expected: "VERSION succeeds", seen: Sight("error \(errno)", .refusal(errno)))
-    case .end:
-      throw .failed(
-        expected: "VERSION succeeds", seen: Sight("the server closed the connection", .end))
-    }
+    try VersionFacts(agree(request).reply)
   }
 
   /// A first message that must not succeed: an error reply and the end are both permitted.

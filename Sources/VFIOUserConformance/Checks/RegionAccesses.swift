@@ -112,16 +112,22 @@ extension Check {
       try require("the last bytes", shown(peer.load(space, end, 4)), is: shown(before))
     },
     Check(
-      736, .io, "Base address registers' regions can be read at both ends", Clause.read,
+      736, .io, "Reads inside of regions have as many bytes as asked, or are refused", Clause.read,
       isDestructive: true
     ) { probe throws(Verdict) in
       let peer = try probe.open()
       let bars = try peer.bars().filter { $0.isReadable && $0.size >= 8 }
       guard !bars.isEmpty else { throw .skipped("no region of a base address register") }
       for region in bars {
-        let width: UInt32 = try isPorts(peer, region) ? 1 : 4
-        _ = try peer.load(region.index, 0, width)
-        _ = try peer.load(region.index, region.size - UInt64(width), width)
+        for (offset, width) in [(0, 1), (0, 4), (0, 8), (region.size - 4, 4)] as [(UInt64, UInt32)]
+        {
+          // A device may refuse widths that its registers do not have.
+          let reply = try peer.ask(.read(region.index, offset, width))
+          try require(
+            reply.errno != nil || reply.payload.count == 16 + Int(width),
+            "\(width) bytes of region \(region.index), or an error",
+            saw: "\(reply.payload.count - 16) bytes")
+        }
       }
     },
     Check(
@@ -143,10 +149,5 @@ extension Check {
   ) throws(Verdict) {
     let peer = try probe.open()
     for region in try peer.regions() where region.size > 0 { try body(peer, region) }
-  }
-
-  /// Whether a region is in I/O space, where registers have single bytes.
-  private static func isPorts(_ peer: Peer, _ region: RegionFacts) throws(Verdict) -> Bool {
-    try peer.configuration(BARProbe.offset(region.index), as: UInt32.self) & 1 != 0
   }
 }

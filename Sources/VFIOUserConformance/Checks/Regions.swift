@@ -113,7 +113,9 @@ extension Check {
       probe throws(Verdict) in
       let peer = try probe.open()
       for region in try peer.mappableRegions() where region.isReadable {
-        guard let area = try region.areas().first, area.count >= 16 else { continue }
+        guard let area = try region.areas().first, area.upperBound - area.lowerBound >= 16 else {
+          continue
+        }
         let offset = region.offset &+ area.lowerBound
         guard let file = region.message.descriptors.first,
           let mapped = file.mapped(at: offset, count: 16)

@@ -71,10 +71,11 @@ extension Peer {
     let reply = try succeed(.migrationRead(size), atLeast: 8)
     let count = reply.word(4)
     try require(
-      count <= size && reply.payload.count == 8 + Int(count),
+      count <= size && reply.payload.count >= 8 + Int(count),
       "at most \(size) bytes of data, and as many as the reply says",
       saw: "size \(count), \(reply.payload.count - 8) bytes")
-    return Array(reply.payload.dropFirst(8))
+    // The message may be longer: libvfio-user fills it up to what was asked for.
+    return Array(reply.payload.dropFirst(8).prefix(Int(count)))
   }
 
   /// Writes migration data.

@@ -156,6 +156,9 @@ package final class Peer {
           "a message for command \(reply.header.command), ID \(reply.header.id)",
           reply.errno.map { .refusal($0) } ?? .success))
     }
-    try require(reply.errno == nil, "DEVICE_GET_INFO succeeds after \(after)", saw: "an error")
+    guard let errno = reply.errno else { return }
+    throw .failed(
+      expected: "DEVICE_GET_INFO succeeds after \(after)",
+      seen: Sight("error \(errno)", .refusal(errno)))
   }
 }

@@ -21,6 +21,9 @@ package final class Probe {
     self.keeper = keeper
   }
 
+  /// How often the server was started, as far as this suite does it.
+  var serverStarts: Int { keeper?.starts ?? 0 }
+
   /// Closes what is open.
   func close() {
     for peer in peers { peer.wire.close() }
@@ -99,16 +102,21 @@ package final class Probe {
 
   /// A connection that has negotiated.
   func open(_ version: Request = .proposal) throws(Verdict) -> Peer {
+    try agree(version).peer
+  }
+
+  /// A connection that has negotiated, and the server's VERSION.
+  func agree(_ version: Request) throws(Verdict) -> (peer: Peer, reply: Message) {
     var attempts = 0
     while true {
       let (peer, answer) = try begin(with: version)
       switch answer {
       case .reply(let reply):
-        guard let errno = reply.errno else { return peer }
+        guard let errno = reply.errno else { return (peer, reply) }
         throw .failed(
           expected: "VERSION succeeds", seen: Sight("error \(errno)", .refusal(errno)))
       case .end:
-        // A server may close the connection of a client that comes too early.
+        // A server may close the connection of a client that comes too early, or be about to end with the one before.
         attempts += 1
         guard attempts < 20, !deadline.hasPassed else {
           throw .failed(

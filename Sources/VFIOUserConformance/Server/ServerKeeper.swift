@@ -8,6 +8,8 @@ package final class ServerKeeper: @unchecked Sendable {
   private let launcher: any ClientLauncher
   private let path: FilePath
   private var process: (any RunningClient)?
+  /// How often the server was started.
+  private(set) var starts = 0
 
   package init(_ launcher: any ClientLauncher, at path: FilePath) {
     self.launcher = launcher
@@ -23,6 +25,7 @@ package final class ServerKeeper: @unchecked Sendable {
     // Some servers refuse a socket that is there already.
     if FileInfo.isSocket(path) { _ = unsafe clinux_unlink(path.string) }
     process = try? launcher.start()
+    starts += 1
   }
 
   /// Ends the server.

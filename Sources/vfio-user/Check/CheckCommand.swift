@@ -12,13 +12,15 @@ struct CheckCommand: ParsableCommand {
     abstract: "Check whether a server, or a client, keeps to the vfio-user specification.",
     discussion: """
       Connects to a server that anyone wrote, does what a VMM may do and what it may not, and says for \
-      each check what the specification expects and what was seen:
+      each check what the specification expects and what was seen. All checks that leave the device as it \
+      was; also resets, migration and reads of registers; some groups and numbers; those whose title has a \
+      word; what there is:
 
-        vfio-user check /tmp/device.sock                    all checks that leave the device as it was
-        vfio-user check /tmp/device.sock --destructive      also resets, migration, reads of registers
-        vfio-user check /tmp/device.sock --only dma,501-520 some groups and numbers
-        vfio-user check /tmp/device.sock --only 'descriptor'  those whose title has the word
-        vfio-user check --list                              what there is
+        vfio-user check /tmp/device.sock
+        vfio-user check /tmp/device.sock --destructive
+        vfio-user check /tmp/device.sock --only dma,501-520
+        vfio-user check /tmp/device.sock --only descriptor
+        vfio-user check --list
 
       A server that ends when its client goes is started again each time by its command, in which {} stands \
       for the socket:
@@ -31,10 +33,10 @@ struct CheckCommand: ParsableCommand {
       A client is checked by a server that plays a simple PCI device. The command is started anew for each \
       scenario, and {} in it stands for the socket:
 
-        vfio-user check --client --listen /tmp/check.sock -- vfio-user info {}
-        vfio-user check --client --listen /tmp/check.sock -- qemu-system-x86_64 -M q35 -nodefaults \
-      -display none -S -device \
-      '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"{}"}}'
+        vfio-user check --client --listen /tmp/c.sock -- vfio-user info {}
+        vfio-user check --client --listen /tmp/c.sock -- \\
+          qemu-system-x86_64 -M q35 -nodefaults -display none -S -device \\
+          '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"{}"}}'
 
       Exit codes: 0 nothing failed, 1 something failed or nothing could be checked, 64 the command line is \
       wrong. With --strict what differs counts as failed.
@@ -126,6 +128,7 @@ struct CheckCommand: ParsableCommand {
       client ? try checkClient(selection, &output) : try checkServer(selection, &output)
     try output.finish(results, subject: client ? command.joined(separator: " ") : socket ?? "")
     if let junit { try write(junit, results) }
+    guard !Interruption.hasCome else { throw CommandError("interrupted: not all checks were run.") }
     let summary = Summary(results)
     let failures = summary.fail + (strict ? summary.differs : 0)
     guard failures == 0, summary.pass > 0 else { throw ExitCode.failure }

@@ -115,7 +115,8 @@ extension Fault {
       }
       return .pass
     }),
-    736: refuse(.regionRead) { $0.word(8) == 0 }, 737: refuse(.regionRead) { $0.word(12) > 8192 },
+    736: edit(.regionRead, { $0.word(8) == 0 }) { $0.removeLast() },
+    737: refuse(.regionRead) { $0.word(12) > 8192 },
     738: pretend(.regionWriteMulti, .u64(3)),
     739: edit(.regionWriteMulti) { $0.put(.u64(1), at: 0) },
     740: accept(.regionWriteMulti), 741: accept(.regionWriteMulti), 742: accept(.regionWriteMulti),
