@@ -57,8 +57,7 @@ struct DeviceSummary: Codable {
     var regions: [Region] = []
     let bars = header.baseAddresses
     for number in 0..<count {
-      let info = try client.region(RegionIndex(rawValue: number))
-      guard info.size > 0 else { continue }
+      guard let info = try region(number, of: client), info.size > 0 else { continue }
       let known = info.capabilities
       regions.append(
         Region(
@@ -71,6 +70,18 @@ struct DeviceSummary: Codable {
           unknownCapabilities: known.unknown.map(\.rawValue)))
     }
     return regions
+  }
+
+  /// Nil for a VGA region that a device without VGA refuses with EINVAL, as the kernel's VFIO does.
+  private static func region(
+    _ number: UInt32, of client: Client
+  ) throws(ClientError) -> VFIOUserClient.Region? {
+    do throws(ClientError) {
+      return try client.region(RegionIndex(rawValue: number))
+    } catch {
+      guard number == RegionIndex.vga.rawValue, error.errno == .invalidArgument else { throw error }
+      return nil
+    }
   }
 
   /// The type of a BAR (PCI 3.0, section 6.2.5.1).
