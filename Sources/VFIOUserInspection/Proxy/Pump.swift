@@ -73,44 +73,64 @@ final class Pump {
     }
   }
 
-  /// Forwards one message, or what has come of it.
-  private func forwardNext() throws(SystemCallError) -> End? {
+  /// What is forwarded with one system call: the first bytes of the buffer, and descriptors.
+  private struct Piece {
     var filled = 0
     var descriptors: [OwnedDescriptorBox] = []
     var instant: UInt64 = 0
+  }
+
+  /// Forwards one message, or what has come of it.
+  private func forwardNext() throws(SystemCallError) -> End? {
+    var piece = Piece()
     startsMessage = header.isEmpty && !isOutOfStep
-    while let wanted = wanted(filled) {
-      let room = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[filled..<filled + wanted])
-      let mayWait = filled == 0 || mustBeWhole || isBeforeVersion
+    while let wanted = wanted(piece.filled) {
+      let end = piece.filled + wanted
+      let room = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[piece.filled..<end])
+      let mayWait = piece.filled == 0 || mustBeWhole || isBeforeVersion
       guard let got = unsafe try source.receive(into: room, wait: mayWait) else { break }
       let more = got.descriptors.map { OwnedDescriptorBox($0, peer) }
       guard !got.isTruncated else {
         return .failed("descriptors were lost: this process may open no more (ulimit -n)")
       }
       guard !peer.isOverdrawn else { return .failed("a peer's descriptors cannot be closed") }
-      guard got.count > 0 else {
-        return filled == 0
-          ? .source : try send(filled, &descriptors, instant) ? .source : .destination
-      }
-      instant = Deadline.now
-      if !more.isEmpty, filled > 0 {
-        // They belong to the bytes that have just come.
-        guard try send(filled, &descriptors, instant) else { return .destination }
-        unsafe buffer.copyMemory(
-          from: UnsafeRawBufferPointer(rebasing: buffer[filled..<filled + got.count]))
-        filled = 0
-        startsMessage = false
-      }
-      descriptors += more
-      filled += got.count
-      advance(filled, got.count)
+      guard got.count > 0 else { return try send(&piece) ? .source : .destination }
+      guard try add(got.count, more, to: &piece) else { return .destination }
       if isComplete { break }
     }
+    return try finish(&piece) ? nil : .destination
+  }
+
+  /// Adds what has been received.
+  ///
+  /// - Returns: whether the destination is still there.
+  private func add(
+    _ count: Int, _ descriptors: [OwnedDescriptorBox], to piece: inout Piece
+  ) throws(SystemCallError) -> Bool {
+    if !descriptors.isEmpty, piece.filled > 0 {
+      // They belong to the bytes that have just come.
+      let come = piece.filled..<piece.filled + count
+      guard try send(&piece) else { return false }
+      unsafe buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: buffer[come]))
+      startsMessage = false
+    }
+    piece.instant = Deadline.now
+    piece.descriptors += descriptors
+    piece.filled += count
+    advance(piece.filled, count)
+    return true
+  }
+
+  /// Sends a message, or what has come of it.
+  ///
+  /// - Returns: whether the destination is still there.
+  private func finish(_ piece: inout Piece) throws(SystemCallError) -> Bool {
     let isWhole = isComplete
-    if isWhole { intercept(filled, &descriptors) }
-    guard try send(filled, &descriptors, instant) else { return .destination }
-    if isWhole { header = [] }
-    return nil
+    if isWhole {
+      intercept(piece.filled, &piece.descriptors)
+      header = []
+    }
+    return try send(&piece)
   }
 
   /// How many bytes to receive next; nil if the buffer is full.
@@ -161,24 +181,22 @@ final class Pump {
     }
   }
 
-  /// Tells what is there, sends it, and closes the descriptors.
+  /// Tells what is there, sends it, and closes the descriptors; the piece is empty then.
   ///
   /// It is told before it is sent: otherwise the reply could be told before its command. Telling is a
   /// copy; what the bytes mean is found out by another thread.
   ///
   /// - Returns: whether the destination is still there.
-  private func send(
-    _ filled: Int, _ descriptors: inout [OwnedDescriptorBox], _ instant: UInt64
-  ) throws(SystemCallError) -> Bool {
-    guard filled > 0 else { return true }
-    let bytes = unsafe UnsafeRawBufferPointer(rebasing: buffer[..<filled])
+  private func send(_ piece: inout Piece) throws(SystemCallError) -> Bool {
+    guard piece.filled > 0 else { return true }
+    let bytes = unsafe UnsafeRawBufferPointer(rebasing: buffer[..<piece.filled])
     tap.passed(
       PassedBytes(
-        instant: instant, stream: stream, bytes: unsafe [UInt8](bytes),
-        descriptors: descriptors.map { DescriptorNote(of: $0.number) },
+        instant: piece.instant, stream: stream, bytes: unsafe [UInt8](bytes),
+        descriptors: piece.descriptors.map { DescriptorNote(of: $0.number) },
         startsMessage: startsMessage))
-    defer { descriptors = [] }
-    return unsafe try destination.send(bytes, descriptors.map(\.number))
+    defer { piece = Piece() }
+    return unsafe try destination.send(bytes, piece.descriptors.map(\.number))
   }
 }
 
