@@ -56,14 +56,19 @@ import VFIOUserTransport
     #expect(eventually { (try? MappedBytes.first(of: file, at: 0x20)) == 7 })
   }
 
-  @Test func `Replies that the client has not read come once and in order`() throws {
+  /// Large ones fill the socket, so that the rest of them waits in the server.
+  @Test(arguments: [(3000, 4), (40, 48 << 10)])
+  func `Replies that the client has not read come once and in order`(
+    requests: Int, count: UInt32
+  ) throws {
     let relay = try Relay()
     let peer = try relay.peer()
-    let requests = 3000
+    let read = RegionAccess(offset: 0, region: count > 4 ? .bar2 : .bar0, count: count)
     let sent = Monitor(0)
     try DetachedThread.start("requests") { [socket = peer.socket] in
       for number in 0..<requests {
-        socket.sendAll(Say.read(id: UInt16(number)), descriptors: DescriptorList())
+        socket.sendAll(
+          message(.regionRead, id: UInt16(number), bytes(of: read)), descriptors: DescriptorList())
         sent.update { $0 += 1 }
       }
     }
@@ -76,7 +81,9 @@ import VFIOUserTransport
     try relay.handOver()
     try relay.handOver()
     for number in 0..<requests {
-      try #require(try peer.receive().header.id == UInt16(number))
+      let answer = try peer.receive()
+      try #require(answer.header.id == UInt16(number))
+      #expect(answer.payload.count == RegionAccess.wireSize + Int(count))
     }
   }
 
