@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -63,6 +64,22 @@ int64_t clinux_address_space_used(void) {
 int64_t clinux_mapping_limit(void) {
   enum { USUAL = 65530 };
   return first_number_in("/proc/sys/vm/max_map_count", USUAL);
+}
+
+int64_t clinux_process_beginning(int process) {
+  char path[32], text[1024];
+  snprintf(path, sizeof path, "/proc/%d/stat", process);
+  FILE *file = fopen(path, "re");
+  if (file == NULL) return -errno;
+  text[fread(text, 1, sizeof text - 1, file)] = 0;
+  fclose(file);
+  // The name of the program, in parentheses, may have any character.
+  const char *rest = strrchr(text, ')');
+  unsigned long long began;
+  enum { FIELDS = 19 };
+  for (int field = 0; field <= FIELDS && rest != NULL; field++) rest = strchr(rest + 1, ' ');
+  return rest != NULL && sscanf(rest, "%llu", &began) == 1 && began <= INT64_MAX ? (int64_t)began
+                                                                                : -ENOENT;
 }
 
 void *clinux_allocate(size_t size) { return malloc(size > 0 ? size : 1); }

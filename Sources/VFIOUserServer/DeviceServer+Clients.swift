@@ -10,12 +10,16 @@ extension DeviceServer {
   ///
   /// - Returns: false if another client is served, or the server was stopped.
   func claim(for socket: MessageSocket) -> Bool {
-    state.update { state in
+    let isClaimed = state.update { state in
       guard state.place.claim(for: socket) else { return false }
       dispatcher.hasSpoken.store(false, ordering: .relaxed)
       dispatcher.counters.clients.add()
       return true
     }
+    if isClaimed, let peer = PeerCredentials(of: socket.descriptor) {
+      ClientProcesses.ofThisProcess.add(peer.process)
+    }
+    return isClaimed
   }
 
   /// Ends the connection of a silent client.

@@ -4,6 +4,7 @@ import SystemPackage
 import TestSupport
 import Testing
 import VFIOUserClient
+import VFIOUserProgram
 
 /// A new program that does not work costs nobody a device.
 @Suite(.timeLimit(.minutes(3))) struct `A new program that is tried` {
@@ -87,6 +88,7 @@ import VFIOUserClient
     let program = scratch.path("program")
     try install(program)
     let running = try UpgradableProcess(URL(filePath: program), ["--trouble", file], scratch)
+    try running.upgradeWell()
     let client = try Client(connectingTo: FilePath(running.socket))
     #expect(try client.load(.bar0, at: 0, as: UInt32.self) == 7)
     running.process.send(SIGHUP)
@@ -99,6 +101,8 @@ import VFIOUserClient
     #expect(
       running.process.whatItSaid.contains(reason), "\(running.process.whatItSaid)")
     #expect(try client.load(.bar0, at: 0, as: UInt32.self) == 8)
+    let version = try ControlClient(process: running.process.processID).call("version")
+    #expect(version["upgrades"] == .integer(1))
     // A better version comes to the same place, which has another file than the one that runs.
     let descriptors = running.process.settledDescriptors().count
     try FileManager.default.removeItem(atPath: file)

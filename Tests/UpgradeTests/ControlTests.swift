@@ -3,6 +3,7 @@ import SystemPackage
 import TestSupport
 import Testing
 import VFIOUserClient
+import VFIOUserProgram
 
 @Suite(.timeLimit(.minutes(2))) struct `A process whose devices have changed, upgraded` {
   private func ctl(_ one: UpgradableProcess, _ arguments: String...) throws -> String {
@@ -33,6 +34,12 @@ import VFIOUserClient
     }
     client.disconnect()
     #expect(eventually { (try? ctl(one, "list")) == list })
+    // Of this process, which was a client, before the upgrades and no more since.
+    try one.upgradeWell()
+    let caller = try ControlClient(process: one.process.processID)
+    #expect(throws: CommandError.self) {
+      try caller.call("log-level", .object(["level": .text("error")]))
+    }
     _ = try ctl(one, "add", "edu", "--socket", one.sockets[1])
     try one.upgradeWell()
     _ = try Client(connectingTo: FilePath(one.sockets[1])).deviceInfo()

@@ -130,6 +130,9 @@ int clinux_oneshot_wait(int oneshot, int wake, uint64_t deadline);
 // MARK: Descriptors
 
 int clinux_close(int descriptor);
+/// Closes a descriptor, and interrupts the wait if that waits: a socket with SO_LINGER in the queue of a UNIX socket
+/// makes its end wait as long as its sender likes. Uses SIGRTMIN of the calling thread.
+int clinux_close_soon(int descriptor);
 int clinux_duplicate(int descriptor);
 /// 1 if closing the descriptor cannot block: memory files and eventfds. `close` can block forever
 /// on files of a file system served by somebody else, and on sockets with SO_LINGER or with such
@@ -353,6 +356,8 @@ int64_t clinux_address_space_limit(void);
 int64_t clinux_address_space_used(void);
 /// Maximum number of mappings of a process (vm.max_map_count).
 int64_t clinux_mapping_limit(void);
+/// When a process began, in clock ticks since the machine did (proc_pid_stat(5), starttime); negative if that is not known.
+int64_t clinux_process_beginning(int process);
 /// malloc with an alignment of 16. Returns NULL if there is no memory, which Swift's own allocation
 /// cannot report. Free with clinux_free.
 void *clinux_allocate(size_t size);

@@ -87,7 +87,9 @@ package struct ControlClient: Sendable {
       throw CommandError(
         "\(name) has ended without an answer, or does not serve any more; its log may say why")
     }
-    guard let answer = try? JSONDecoder().decode(ControlAnswer.self, from: Data(line)) else {
+    guard JSONText.isAcceptable(line, isAnswer: true),
+      let answer = try? JSONDecoder().decode(ControlAnswer.self, from: Data(line))
+    else {
       throw CommandError("\(name) answers something that is not known here")
     }
     if let failure = answer.error { throw CommandError(failure.message) }

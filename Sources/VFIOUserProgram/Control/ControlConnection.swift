@@ -3,7 +3,7 @@ internal import Foundation
 internal import Glibc
 internal import LinuxPrimitives
 
-/// A connection to a control socket, at either end; used by one thread at a time.
+/// A connection to a control socket, at either end; one thread at a time receives, any may send.
 final class ControlConnection: Sendable {
   /// What came of waiting for a line.
   enum Line {
@@ -14,17 +14,22 @@ final class ControlConnection: Sendable {
     case timedOut
   }
 
-  private let descriptor: OwnedDescriptor
+  /// The descriptor number, which is owned, to be handed over.
+  let number: Int32
+  /// Who is at the other end; nil if the system does not say.
+  let peer: PeerCredentials?
   /// Bytes that were received after the last line.
   private let rest = Monitor<[UInt8]>([])
+  /// Held while a line is sent: the answer to `upgrade` comes from another thread.
+  private let sending = Monitor(())
 
-  init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
+  init(_ descriptor: consuming OwnedDescriptor) {
+    peer = PeerCredentials(of: descriptor)
+    number = descriptor.release()
+  }
 
-  /// The descriptor number, to be handed over.
-  var number: Int32 { descriptor.number }
-
-  /// Who is at the other end; nil if the system does not say.
-  var peer: PeerCredentials? { PeerCredentials(of: descriptor) }
+  // The peer, which may be any user, can have put descriptors into the queue.
+  deinit { _ = clinux_close_soon(number) }
 
   var isOfOurUser: Bool { peer.map { $0.user == 0 || $0.user == geteuid() } ?? false }
 
@@ -62,7 +67,7 @@ final class ControlConnection: Sendable {
     while !deadline.hasPassed {
       guard wait(for: CLINUX_READABLE, before: deadline) else { continue }
       // Sound: the count is that of the array.
-      let count = unsafe recv(descriptor.number, &piece, piece.count, Int32(MSG_DONTWAIT))
+      let count = unsafe recv(number, &piece, piece.count, Int32(MSG_DONTWAIT))
       if count < 0, errno == EAGAIN || errno == EINTR { continue }
       return piece[..<max(0, count)]
     }
@@ -71,7 +76,7 @@ final class ControlConnection: Sendable {
 
   private func wait(for wanted: Int32, before deadline: Deadline) -> Bool {
     var interest = clinux_interest(
-      descriptor: descriptor.number, wanted: Int16(wanted), happened: 0)
+      descriptor: number, wanted: Int16(wanted), happened: 0)
     // Sound: the structure is lent for the call.
     return unsafe clinux_poll(&interest, 1, deadline.remaining) > 0
   }
@@ -82,13 +87,21 @@ final class ControlConnection: Sendable {
   @discardableResult
   func send(_ message: some Encodable, within patience: Duration = .seconds(5)) -> Bool {
     guard let data = try? JSONEncoder().encode(message) else { return false }
-    var bytes = (Array(data) + [0x0A])[...]
-    let deadline = Deadline.after(patience)
+    return send(line: Array(data), within: patience)
+  }
+
+  /// Sends a line that is encoded already.
+  func send(line: [UInt8], within patience: Duration = .seconds(5)) -> Bool {
+    sending.withLock { _ in put(line + [0x0A], before: .after(patience)) }
+  }
+
+  private func put(_ line: [UInt8], before deadline: Deadline) -> Bool {
+    var bytes = line[...]
     while !bytes.isEmpty {
       let count = unsafe bytes.withUnsafeBytes {
         // Sound: address and count are those of the slice.
         unsafe Glibc.send(
-          descriptor.number, $0.baseAddress, $0.count, Int32(MSG_DONTWAIT | MSG_NOSIGNAL))
+          number, $0.baseAddress, $0.count, Int32(MSG_DONTWAIT | MSG_NOSIGNAL))
       }
       if count > 0 {
         bytes = bytes.dropFirst(count)

@@ -68,7 +68,9 @@ package struct ControlFailure: Codable, Error, Sendable, CustomStringConvertible
   package var description: String { message }
 
   static let parseError = ControlFailure(
-    code: -32700, "this is not JSON. A request is one line of it.")
+    code: -32700,
+    "this is not JSON. A request is one line of it, in UTF-8, without NUL, and at most \(JSONText.maxDepth) levels deep."
+  )
   static let invalidRequest = ControlFailure(
     code: -32600,
     #"this is no request of JSON-RPC 2.0: {"jsonrpc":"2.0","id":1,"method":"list"} is one."#)

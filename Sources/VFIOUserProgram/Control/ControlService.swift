@@ -29,6 +29,7 @@ struct ControlMethod: Sendable {
 struct ControlCall: Sendable {
   let request: ControlRequest
   let caller: ControlConnection
+  let isInBatch: Bool
 
   /// Reads the parameters.
   ///
@@ -55,13 +56,15 @@ struct ControlService: Sendable {
   static let maxRequest = 64 << 10
   /// Maximum number of requests in a batch.
   static let maxBatch = 64
+  /// How many bytes the answers to a batch may have before its other requests are refused.
+  static let maxBatchAnswers = 1 << 20
   /// How long a connection may be without a request.
   static let idle: Duration = .seconds(300)
   /// How long a caller may take to send its request.
   static let patience: Duration = .seconds(5)
 
   let methods: [ControlMethod]
-  /// Whether a process is a client of one of the devices: a VMM whose guest has taken it over must not choose what
+  /// Whether a process is or was a client of one of the devices: a VMM whose guest has taken it over must not choose what
   /// this process executes, opens or closes.
   let isClient: @Sendable (Int32) -> Bool
 
@@ -88,7 +91,9 @@ struct ControlService: Sendable {
 
   /// - Returns: whether the caller can go on.
   private func answer(_ line: [UInt8], _ caller: ControlConnection) -> Bool {
-    guard let value = try? JSONDecoder().decode(JSONValue.self, from: Data(line)) else {
+    guard JSONText.isAcceptable(line),
+      let value = try? JSONDecoder().decode(JSONValue.self, from: Data(line))
+    else {
       return caller.send(ControlAnswer(to: nil, .parseError))
     }
     guard case .list(let batch) = value else {
@@ -99,17 +104,45 @@ struct ControlService: Sendable {
         ControlAnswer(
           to: nil, ControlFailure(code: -32600, "a batch has 1 to \(Self.maxBatch) requests")))
     }
-    let answers = batch.compactMap { answer(to: $0, caller) }
-    return answers.isEmpty || caller.send(answers)
+    return answer(batch, caller)
+  }
+
+  /// Serves a batch, of which the answers are kept until the last one.
+  private func answer(_ batch: [JSONValue], _ caller: ControlConnection) -> Bool {
+    var answers: [UInt8] = []
+    for value in batch {
+      guard
+        let answer = answers.count > Self.maxBatchAnswers
+          ? refuse(value) : answer(to: value, caller, isInBatch: true),
+        let text = try? JSONEncoder().encode(answer)
+      else { continue }
+      answers += (answers.isEmpty ? "[" : ",").utf8
+      answers += text
+    }
+    return answers.isEmpty || caller.send(line: answers + "]".utf8)
+  }
+
+  /// The answer to a request for which there is no more room in its batch.
+  private func refuse(_ value: JSONValue) -> ControlAnswer? {
+    value["id"].map {
+      ControlAnswer(
+        to: $0,
+        ControlFailure(
+          "this was not done: the answers to this batch have \(Self.maxBatchAnswers) bytes already")
+      )
+    }
   }
 
   /// - Returns: nil if there is no answer, or it is given later.
-  private func answer(to value: JSONValue, _ caller: ControlConnection) -> ControlAnswer? {
+  private func answer(
+    to value: JSONValue, _ caller: ControlConnection, isInBatch: Bool = false
+  ) -> ControlAnswer? {
     guard let request = try? value.decode(ControlRequest.self) else {
       return ControlAnswer(to: value["id"], .invalidRequest)
     }
     do {
-      guard let result = try call(ControlCall(request: request, caller: caller)) else { return nil }
+      let one = ControlCall(request: request, caller: caller, isInBatch: isInBatch)
+      guard let result = try call(one) else { return nil }
       return request.id.map { ControlAnswer(to: $0, result) }
     } catch {
       let failure = error as? ControlFailure ?? ControlFailure("\(error)")

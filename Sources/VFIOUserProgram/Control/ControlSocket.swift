@@ -14,13 +14,10 @@ final class ControlSocket: Sendable {
   /// The name of the abstract socket of a process.
   static func name(of process: Int32) -> String { "vfio-user-\(process)" }
 
-  /// Maximum number of callers that are connected at the same time.
-  static let maxCallers = 32
-
   private let descriptor: OwnedDescriptor
   /// The descriptor number, to be handed over.
   var number: Int32 { descriptor.number }
-  private let callers = Monitor(0)
+  private let callers = Callers()
 
   /// Listens; nil if another process has the name, which is said in the log.
   static func open(_ logger: Logger) -> ControlSocket? {
@@ -65,21 +62,15 @@ final class ControlSocket: Sendable {
     guard caller.isOfOurUser else {
       return refuse(caller, "only the user of this process, and root, may ask")
     }
-    let isAdmitted = callers.withLock { count in
-      guard count < Self.maxCallers else { return false }
-      count += 1
-      return true
-    }
-    guard isAdmitted else {
-      return refuse(caller, "\(Self.maxCallers) callers are connected, which is the limit")
-    }
+    let process = caller.peer?.process ?? 0
+    if let reason = callers.admit(process) { return refuse(caller, reason) }
     do {
       try DetachedThread.start("control-caller") { [callers] in
         service.serve(caller)
-        callers.withLock { $0 -= 1 }
+        callers.release(process)
       }
     } catch {
-      callers.withLock { $0 -= 1 }
+      callers.release(process)
       refuse(caller, "\(error)")
     }
   }

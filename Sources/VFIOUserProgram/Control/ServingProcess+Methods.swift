@@ -137,6 +137,9 @@ extension ServingProcess {
       ) { [self] call in
         waitUntilServing()
         let program = try call.parameters(UpgradeParameters.self).program
+        guard !call.isInBatch else {
+          throw ControlFailure("an upgrade is no part of a batch, because its answer comes later")
+        }
         try demandUpgrade(program, UpgradeCaller(call.caller, id: call.request.id))
         return nil
       },

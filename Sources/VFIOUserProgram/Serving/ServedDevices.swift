@@ -126,8 +126,13 @@ final class ServedDevices: Sendable {
         : "no device is on \(socket), but on \(names.joined(separator: ", "))")
   }
 
-  /// Stops all servers, closes all devices, and lets go of them.
+  /// Stops all servers, closes all devices, and lets go of them; no change begins any more.
+  ///
+  /// One that is under way ends first, so that a device that is being added does not stay.
   func stop() {
+    _ = state.withLock(when: { !$0.isChanging }, before: .after(Self.patience)) {
+      $0.isChanging = true
+    }
     let devices = state.update { exchange(&$0.open, with: []) }
     devices.forEach { $0.server.stop() }
     devices.forEach { $0.server.waitUntilStopped() }

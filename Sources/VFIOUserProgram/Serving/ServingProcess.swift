@@ -20,7 +20,7 @@ final class ServingProcess: Sendable {
 
   let devices: ServedDevices
   let logger: Logger
-  /// The number of upgrades of this process, and when its present program began.
+  /// When the present program began to serve.
   let began = Deadline.now
   private let control: ControlSocket?
   /// The control socket with a path.
@@ -55,9 +55,7 @@ final class ServingProcess: Sendable {
     try onHangup { [devices] in devices.all.forEach { $0.running.hangup?() } }
     try DetachedThread.start("signals") { [self] in waitForSignals() }
     if holder > 0 { try DetachedThread.start("holder") { clinux_await_holder(holder) } }
-    let service = ControlService(methods: methods) { [devices] process in
-      devices.servers.contains { $0.server.clientProcess == process }
-    }
+    let service = ControlService(methods: methods) { ClientProcesses.ofThisProcess.contains($0) }
     try control?.start(service)
     if let named {
       try ControlSocket(named.socket.descriptor.duplicate()).start(service)

@@ -91,7 +91,12 @@ enum Successor {
   /// duplicates.
   static func commit(_ record: UpgradeRecord, _ servers: [UpgradeServer]) {
     clinux_disarm_fallback()
-    if case .takeOver? = task { count.store(record.count + 1, ordering: .relaxed) }
+    // An upgrade that has failed is none.
+    if case .takeOver? = task {
+      count.store(record.count + 1, ordering: .relaxed)
+    } else {
+      count.store(record.count, ordering: .relaxed)
+    }
     for number in record.descriptors(with: servers) { _ = clinux_close(number) }
     for name in KeptDescriptor.closeUntaken() {
       note("the new program does not use what the one before it has left: \(name)")

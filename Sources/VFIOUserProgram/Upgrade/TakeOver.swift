@@ -39,6 +39,7 @@ final class TakeOver {
     control =
       try record.control < 0 ? nil : ControlSocket(OwnedDescriptor.duplicate(of: record.control))
     caller = try record.caller.map { try UpgradeCaller($0) }
+    ClientProcesses.ofThisProcess.load(record.clients)
     LogLevel.current = LogOptions.Level(rawValue: record.logLevel) ?? LogLevel.current
     if failure != nil { OwnProgram.path.update { $0 = record.path } }
   }

@@ -94,8 +94,9 @@ struct Upgrade {
       version: Program.libraryVersion, path: OwnProgram.path.withLock { $0 },
       configuration: ServedConfiguration.text, began: began, written: Deadline.now,
       count: Successor.upgradeCount, holder: holder, kept: KeptDescriptor.announced,
-      control: control?.number ?? -1, caller: caller?.record,
-      changes: changes, logLevel: LogLevel.current.rawValue)
+      control: control?.number ?? -1, caller: caller.flatMap(\.record),
+      changes: changes, clients: ClientProcesses.ofThisProcess.entries,
+      logLevel: LogLevel.current.rawValue)
     return Written(
       file: try HandoverStream.write(record, servers),
       descriptors: record.descriptors(with: servers))

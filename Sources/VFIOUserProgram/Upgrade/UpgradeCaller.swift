@@ -5,13 +5,18 @@ struct UpgradeCaller: Sendable {
   /// What the next program needs to answer.
   struct Record: Codable, Sendable {
     var descriptor: Int32
-    var id: JSONValue?
+    var id: JSONValue
   }
 
+  /// How long a caller may take to accept its answer: signals to end the process wait meanwhile.
+  private static let patience: Duration = .seconds(1)
+
   let connection: ControlConnection
+  /// Nil in a notification, which gets no answer.
   let id: JSONValue?
 
-  var record: Record { Record(descriptor: connection.number, id: id) }
+  /// Nil for a caller that gets no answer.
+  var record: Record? { id.map { Record(descriptor: connection.number, id: $0) } }
 
   init(_ connection: ControlConnection, id: JSONValue?) {
     self.connection = connection
@@ -26,8 +31,12 @@ struct UpgradeCaller: Sendable {
 
   func send(_ result: UpgradeResult) {
     guard let value = try? JSONValue(of: result) else { return }
-    connection.send(ControlAnswer(to: id, value))
+    send { ControlAnswer(to: $0, value) }
   }
 
-  func send(_ failure: ControlFailure) { connection.send(ControlAnswer(to: id, failure)) }
+  func send(_ failure: ControlFailure) { send { ControlAnswer(to: $0, failure) } }
+
+  private func send(_ answer: (JSONValue) -> ControlAnswer) {
+    if let id { connection.send(answer(id), within: Self.patience) }
+  }
 }

@@ -25,6 +25,8 @@ struct UpgradeRecord: Codable, Sendable {
   var caller: UpgradeCaller.Record?
   /// The devices that are other than those of the command line.
   var changes: DeviceChanges
+  /// Processes that may change nothing.
+  var clients: [ClientProcesses.Entry]
   /// The log level, which may be another than that of the command line.
   var logLevel: String
 }

@@ -9,7 +9,8 @@ struct Table {
     self.numbers = numbers
   }
 
-  mutating func add(_ row: [String]) { rows.append(row) }
+  /// A peer may have sent a part of the row.
+  mutating func add(_ row: [String]) { rows.append(row.map(printable)) }
 
   /// The lines, without trailing blanks.
   var lines: [String] {
@@ -31,4 +32,11 @@ struct Table {
   }
 
   var text: String { lines.joined(separator: "\n") }
+}
+
+/// Rows with figures behind their first column, as indented lines.
+func table(_ rows: [[String]]) -> [String] {
+  var table = Table(rows.first ?? [], numbers: Set(1..<max(2, rows.map(\.count).max() ?? 0)))
+  for row in rows.dropFirst() { table.add(row) }
+  return table.lines.map { "  " + $0 }
 }

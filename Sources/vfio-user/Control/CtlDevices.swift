@@ -70,8 +70,9 @@ struct CtlRemove: ParsableCommand {
   var force = false
 
   func run() throws {
-    _ = try parent.connect().call(
-      "remove", RemoveParameters(socket: AbsolutePath.of(device), force: force),
+    let process = try parent.connect()
+    _ = try process.call(
+      "remove", RemoveParameters(socket: process.socket(device), force: force),
       as: JSONValue.self, for: .seconds(60))
     try say("removed \(device)")
   }
@@ -99,9 +100,10 @@ struct CtlResize: ParsableCommand {
   var namespace: Int?
 
   func run() throws {
-    _ = try parent.connect().call(
+    let process = try parent.connect()
+    _ = try process.call(
       "resize",
-      ResizeParameters(socket: AbsolutePath.of(device), namespace: namespace, size: size),
+      ResizeParameters(socket: process.socket(device), namespace: namespace, size: size),
       as: JSONValue.self, for: .seconds(30))
     try say(size.map { "\(device) has \($0)" } ?? "\(device) was measured")
   }

@@ -13,8 +13,9 @@ struct CtlLimits: ParsableCommand {
   var device: String?
 
   func run() throws {
-    let limits = try parent.connect().call(
-      "limits", SelectionParameters(socket: device.map { try AbsolutePath.of($0) }),
+    let process = try parent.connect()
+    let limits = try process.call(
+      "limits", SelectionParameters(socket: device.map { try process.socket($0) }),
       as: ProcessLimits.self)
     try output.print(limits, Self.text(limits))
   }
@@ -78,7 +79,7 @@ struct CtlVersion: ParsableCommand {
       "version", EmptyParameters(), as: ProcessVersion.self)
     try output.print(
       result,
-      "process \(result.process): vfio-user \(result.version), up for \(Int(result.uptime)) s, upgraded \(result.upgrades) times"
+      "process \(result.process): vfio-user \(result.version), up for \(fixed(result.uptime, 0)) s, upgraded \(result.upgrades) times"
     )
   }
 }

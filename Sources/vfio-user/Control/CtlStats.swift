@@ -15,8 +15,9 @@ struct CtlStats: ParsableCommand {
   var device: String?
 
   func run() throws {
-    let statistics = try parent.connect().call(
-      "stats", SelectionParameters(socket: device.map { try AbsolutePath.of($0) }),
+    let process = try parent.connect()
+    let statistics = try process.call(
+      "stats", SelectionParameters(socket: device.map { try process.socket($0) }),
       as: ProcessStatistics.self)
     try output.print(statistics, Self.text(statistics))
   }

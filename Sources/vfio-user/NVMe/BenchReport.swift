@@ -95,20 +95,6 @@ struct BenchReport: Codable {
   }
 }
 
-/// Aligns columns to their widest entry; the first to the left, the others to the right.
-func table(_ rows: [[String]]) -> [String] {
-  let columns = rows.map(\.count).max() ?? 0
-  let widths = (0..<columns).map { column in
-    rows.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0
-  }
-  return rows.map { row in
-    row.enumerated().map { column, text in
-      let padding = String(repeating: " ", count: widths[column] - text.count)
-      return column == 0 ? "  " + text + padding : "  " + padding + text
-    }.joined()
-  }
-}
-
 /// A number with thousands separators: "1,234,567".
 func grouped(_ number: UInt64) -> String {
   var digits = String(number)

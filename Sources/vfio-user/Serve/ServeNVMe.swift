@@ -44,7 +44,7 @@ struct ServeNVMe: ServeSubcommand {
       $0.measure()
     }
     if disk.incoming { served.notice = "the disk waits for its state (--incoming)" }
-    served.resize = disk.resize
+    served.resize = opened.resize
     served.removeMadeFiles = { opened.namespaces.forEach { $0.removeMadeFiles() } }
     return served
   }

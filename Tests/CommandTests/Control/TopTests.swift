@@ -4,6 +4,7 @@ import SystemPackage
 import TestSupport
 import Testing
 import VFIOUserClient
+import VFIOUserProgram
 
 @testable import vfio_user
 
@@ -53,6 +54,22 @@ import VFIOUserClient
     let figures: TopFigures = try run.decoded()
     #expect(figures.interval >= 0.2)
     return try #require(figures.devices.first, "\(run.errors)")
+  }
+
+  @Test func `Figures that no process can have are shown as far as possible`() throws {
+    func measured(_ count: UInt64, at time: UInt64) throws -> ProcessStatistics {
+      try JSONDecoder().decode(
+        ProcessStatistics.self,
+        from: Data(
+          #"""
+          {"process":1,"version":"x","time":\#(time),"use":{"processorTime":1e300},"devices":[{"kind":"k",
+          "socket":"s","statistics":{"clients":0,"refusedClients":0,"messages":[{"kind":"read","count":\#(count),
+          "bytes":\#(count)}],"refusals":\#(count),"messageTimes":[],"windows":0,"mappedBytes":\#(count)}}]}
+          """#.utf8))
+    }
+    let figures = TopFigures(
+      from: [try measured(0, at: 1)], to: [try measured(.max, at: 2)])
+    #expect(TopTable.lines(figures).count == 2)
   }
 
   @Test func `A process that cannot be asked is said, with exit code 1`() throws {

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import TestSupport
 import Testing
 import VFIOUserClient
@@ -90,6 +91,24 @@ import VFIOUserClient
     #expect(try served.run("write", "bar2", "0", "--input", "-", input: input).exitCode == 0)
     let run = try served.run("read", "bar2", "0", "--count", "14")
     #expect(run.text.contains("Hello, device!"))
+  }
+
+  @Test func `Ctrl-C ends the wait for standard input`() throws {
+    let (channel, theirs) = try ByteChannel.pair(name: "standard input")
+    let process = try ChildProcess(
+      .builtProgram("vfio-user"), ["write", served.socket, "bar2", "0", "--input", "-"],
+      standardIO: theirs, log: served.path("log-of-write"))
+    // SIGINT is bit 1; it is blocked when the command has its thread for it.
+    #expect(
+      eventually {
+        let line = process.status(of: "status").split(separator: "\n").first {
+          $0.hasPrefix("SigBlk:")
+        }
+        return line.flatMap { $0.last?.hexDigitValue }.map { $0 & 2 != 0 } ?? false
+      })
+    process.send(SIGINT)
+    #expect(try process.exitCode() == 130)
+    _ = channel
   }
 
   @Test func `A file that is too long is refused, also an endless one`() throws {

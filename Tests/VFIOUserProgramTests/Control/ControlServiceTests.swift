@@ -22,6 +22,9 @@ private final class Conversation {
         .text(try call.parameters(Echo.self).text)
       },
       ControlMethod("change", "Changes something.", isChange: true) { _ in .flag(true) },
+      ControlMethod("repeat", "Has a long answer.") { _ in
+        .text(String(repeating: "a", count: 100_000))
+      },
       ControlMethod("fail", "Fails.") { _ in throw CommandError("no: cause and remedy") },
     ]
     let service = ControlService(methods: methods) { _ in isClient }
@@ -45,7 +48,7 @@ private final class Conversation {
   func receive() throws -> JSONValue {
     guard
       case .complete(let line) = caller.receiveLine(
-        atMost: 1 << 20, idle: .seconds(10), patience: .seconds(10))
+        atMost: 16 << 20, idle: .seconds(10), patience: .seconds(10))
     else { throw HarnessError("no answer") }
     return try JSONDecoder().decode(JSONValue.self, from: Data(line))
   }
@@ -72,7 +75,7 @@ private final class Conversation {
     ("x", -32700, "JSON"), ("{}", -32600, "JSON-RPC"), ("7", -32600, "JSON-RPC"),
     (#"{"jsonrpc":"1.0","id":1,"method":"echo"}"#, -32600, "JSON-RPC"),
     (#"{"jsonrpc":"2.0","id":1}"#, -32600, "JSON-RPC"),
-    (#"{"jsonrpc":"2.0","id":1,"method":"ehco"}"#, -32601, "echo, change, fail"),
+    (#"{"jsonrpc":"2.0","id":1,"method":"ehco"}"#, -32601, "echo, change, repeat, fail"),
     (#"{"jsonrpc":"2.0","id":1,"method":"echo"}"#, -32602, "'text'"),
     (#"{"jsonrpc":"2.0","id":1,"method":"echo","params":[1]}"#, -32602, "names"),
     (#"{"jsonrpc":"2.0","id":1,"method":"echo","params":{"txet":"a"}}"#, -32602, "'txet'"),
@@ -103,6 +106,29 @@ private final class Conversation {
     }
     #expect(answers.map { $0["id"] } == [.integer(1), .integer(2)])
     #expect(answers.last?["result"] == .text("b"))
+  }
+
+  @Test func `A request that is nested deeply is refused, and the next one is served`() throws {
+    let one = try Conversation()
+    let deep = String(repeating: "[", count: 500) + String(repeating: "]", count: 500)
+    #expect(try one.ask(deep)["error"]?["code"] == .integer(-32700))
+    let next = try one.ask(#"{"jsonrpc":"2.0","id":1,"method":"echo","params":{"text":"a"}}"#)
+    #expect(next["result"] == .text("a"))
+  }
+
+  @Test func `The requests of a batch whose answers are long are not all done`() throws {
+    let one = try Conversation()
+    let request = #"{"jsonrpc":"2.0","id":1,"method":"repeat"}"#
+    let answer = try one.ask(
+      "[" + [String](repeating: request, count: 64).joined(separator: ",") + "]")
+    guard case .list(let answers) = answer else {
+      Issue.record("\(answer)")
+      return
+    }
+    let done = answers.count { $0["result"] != nil }
+    #expect(answers.count == 64)
+    #expect(1...11 ~= done, "\(done)")
+    #expect(answers.last?["error"]?["message"]?.description.contains("not done") == true)
   }
 
   @Test func `Requests that arrive in pieces or together are served in order`() throws {

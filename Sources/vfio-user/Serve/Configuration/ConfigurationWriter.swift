@@ -21,7 +21,8 @@ enum ConfigurationWriter {
       let value = parts.count > 1 ? String(parts[1]) : ""
       switch keys.first(where: { $0.name == name })?.kind {
       case .flag: lines.append("\(name) = true")
-      case .number: lines.append("\(name) = \(value)")
+      // TOML has no leading zeros.
+      case .number: lines.append("\(name) = \(Int(value).map { "\($0)" } ?? value)")
       case .list: lists[name, default: []].append("  \(quoted(value)),")
       case .text, nil: lines.append("\(name) = \(quoted(value))")
       }

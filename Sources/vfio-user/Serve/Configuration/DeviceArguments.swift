@@ -54,7 +54,8 @@ enum DeviceArguments {
   }
 
   private static func absolute(_ path: String, _ folder: String) -> String {
-    path.isEmpty ? path : FilePath(folder).pushing(FilePath(path)).lexicallyNormalized().string
+    // As it is: `..` behind a symbolic link leads elsewhere than it seems.
+    path.isEmpty ? path : FilePath(folder).pushing(FilePath(path)).string
   }
 }
 

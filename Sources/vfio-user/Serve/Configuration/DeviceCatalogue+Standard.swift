@@ -17,6 +17,10 @@ extension DeviceCatalogue {
     }
     switch (parameters.arguments, parameters.options) {
     case (let arguments?, nil):
+      for name in ConfigurationKey.ofProcess.sorted()
+      where arguments.contains(where: { $0 == "--\(name)" || $0.hasPrefix("--\(name)=") }) {
+        throw CommandError("--\(name) is for the process, not for one of its devices")
+      }
       return DeviceRequest(
         kind: kind.name,
         arguments: try DeviceArguments.normal(arguments, of: kind.command, folder: folder))

@@ -1,0 +1,59 @@
+internal import LinuxPrimitives
+internal import CLinux
+
+/// The processes that are clients of this process's devices, or were and have not ended yet.
+///
+/// A client that has closed its connection is no more to be trusted than before.
+package final class ClientProcesses: Sendable {
+  /// A process, with what tells it from a later one of the same number.
+  package struct Entry: Codable, Equatable, Sendable {
+    package let process: Int32
+    /// When it began; nil if that is not known.
+    package let began: UInt64?
+
+    /// Whether it may still be there.
+    fileprivate var isThere: Bool { began == nil || Self.beginning(of: process) == began }
+
+    init(_ process: Int32) {
+      self.process = process
+      began = Self.beginning(of: process)
+    }
+
+    private static func beginning(of process: Int32) -> UInt64? {
+      let ticks = clinux_process_beginning(process)
+      return ticks < 0 ? nil : UInt64(ticks)
+    }
+  }
+
+  /// Those of this process.
+  package static let ofThisProcess = ClientProcesses()
+
+  /// How many are remembered.
+  static let limit = 256
+
+  private let known = Monitor<[Entry]>([])
+
+  /// For another version of the program.
+  package var entries: [Entry] { known.withLock { $0 } }
+
+  package init() {}
+
+  /// Takes over what the program before this one knew.
+  package func load(_ entries: [Entry]) {
+    known.withLock { $0 = Array(entries.suffix(Self.limit)) }
+  }
+
+  /// A process has become a client.
+  package func add(_ process: Int32) {
+    let entry = Entry(process)
+    known.withLock { known in
+      guard !known.contains(entry) else { return }
+      known = Array((known.filter(\.isThere) + [entry]).suffix(Self.limit))
+    }
+  }
+
+  /// Whether a process is or was a client.
+  package func contains(_ process: Int32) -> Bool {
+    entries.contains { $0.process == process && $0.isThere }
+  }
+}
