@@ -66,6 +66,13 @@ void clinux_terminal_restore(void) {
   pthread_mutex_unlock(&terminal_lock);
 }
 
+void clinux_terminal_size(int descriptor, int *columns, int *rows) {
+  struct winsize size = {0};
+  if (ioctl(descriptor, TIOCGWINSZ, &size) < 0) size = (struct winsize){0};
+  *columns = size.ws_col;
+  *rows = size.ws_row;
+}
+
 void clinux_terminal_pause(void) {
   if (terminal >= 0) tcsetattr(terminal, TCSANOW, &terminal_before);
 }

@@ -13,8 +13,11 @@ struct VFIOUserCommand: ParsableCommand {
         vfio-user serve serial --socket /tmp/serial.sock --pty
         qemu-system-x86_64 ... -device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"/tmp/serial.sock"}}'
 
-      QEMU 10.1 or newer has vfio-user-pci. Without a virtual machine, `vfio-user info` looks at a \
-      device and `vfio-user demo` serves one and drives it.
+      QEMU 10.1 or newer has vfio-user-pci. Without a virtual machine `vfio-user demo` serves a device and drives it.
+
+      A device does not work in a guest? `info` says what it is, `check` whether its server keeps to the specification, \
+      `irq --trigger 0` whether interrupts arrive, `read` what its registers say, and `trace` what the VMM and the device say to \
+      each other.
 
       Exit codes: 0 done, 1 the operation failed, 64 the command line or a configuration file is wrong.
       """,

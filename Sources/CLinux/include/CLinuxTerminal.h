@@ -20,6 +20,8 @@ int clinux_terminal_name(int master, char *path, size_t path_size);
 int clinux_terminal_make_raw(int descriptor, int keep_signals);
 /// Undoes clinux_terminal_make_raw; does nothing if there is nothing to undo.
 void clinux_terminal_restore(void);
+/// How many columns and rows a terminal has; 0 if that is not known.
+void clinux_terminal_size(int descriptor, int *columns, int *rows);
 /// The terminal is as it was before, for another program in this process; and raw again.
 void clinux_terminal_pause(void);
 void clinux_terminal_resume(void);

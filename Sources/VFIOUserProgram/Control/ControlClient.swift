@@ -39,7 +39,9 @@ package struct ControlClient: Sendable {
     connection = try Self.connect(
       for: patience,
       explaining: {
-        "process \(process) cannot be asked (\($0)). Is it one that serves devices, in a version with a control socket, and not in another network namespace?"
+        kill(process, 0) != 0 && errno == ESRCH
+          ? "there is no process \(process)"
+          : "process \(process) cannot be asked (\($0)). Is it one that serves devices, in a version with a control socket, and not in another network namespace?"
       }
     ) {
       // Sound: the string is lent for the call.
@@ -84,8 +86,7 @@ package struct ControlClient: Sendable {
     case .timedOut: throw CommandError("\(name) has not answered within \(patience)")
     case .tooLong: throw CommandError("\(name) answers with more than \(Self.maxAnswer) bytes")
     case .closed:
-      throw CommandError(
-        "\(name) has ended without an answer, or does not serve any more; its log may say why")
+      throw CommandError(whyClosed)
     }
     guard JSONText.isAcceptable(line, isAnswer: true),
       let answer = try? JSONDecoder().decode(ControlAnswer.self, from: Data(line))
@@ -94,6 +95,15 @@ package struct ControlClient: Sendable {
     }
     if let failure = answer.error { throw CommandError(failure.message) }
     return answer.result ?? .null
+  }
+
+  /// Why a connection was closed without an answer.
+  private var whyClosed: String {
+    guard let process = Self.process(serving: name) else {
+      return "\(name) has ended without an answer, or does not serve any more; its log may say why"
+    }
+    return
+      "\(name) is the socket of a device. Its process is \(process): vfio-user ctl \(process) ..."
   }
 
   /// As ``call(_:_:for:)``, with parameters and result of known types.

@@ -18,6 +18,8 @@ struct INTxState {
   private(set) var mask = Mask.open
   var isDisabledByCommand = false
   var counter: EventFD?
+  /// Number of signals that were sent.
+  private(set) var signals: UInt64 = 0
   /// Waits for the client's kernel to unmask INTx.
   var watcher: UnmaskWatcher?
 
@@ -25,6 +27,7 @@ struct INTxState {
   mutating func deliver() {
     guard level, mask == .open, !isDisabledByCommand, let counter else { return }
     counter.signal()
+    signals &+= 1
     mask = .bySignal
   }
 

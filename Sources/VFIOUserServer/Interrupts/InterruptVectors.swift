@@ -16,6 +16,8 @@ struct InterruptVectors {
   var isEnabledByGuest = false
   /// Number of vectors with an eventfd.
   private(set) var assignedCount = 0
+  /// Number of signals that were sent.
+  private(set) var signals: UInt64 = 0
 
   var count: Int { counters.count }
 
@@ -36,14 +38,21 @@ struct InterruptVectors {
     if isMasked(vector) {
       pending[vector] = true
     } else if let counter = counters[vector] {
-      counter.signal()
+      send(counter)
     } else if isEnabledByGuest {
       pending[vector] = true
     }
   }
 
   /// Signals a vector regardless of masks, because the client asked for it.
-  func trigger(_ vector: Int) { counters[vector]?.signal() }
+  mutating func trigger(_ vector: Int) {
+    if let counter = counters[vector] { send(counter) }
+  }
+
+  private mutating func send(_ counter: EventFD) {
+    counter.signal()
+    signals &+= 1
+  }
 
   mutating func setMasked(_ vector: Int, _ isMasked: Bool) {
     maskedByClient[vector] = isMasked
@@ -67,7 +76,7 @@ struct InterruptVectors {
   private mutating func deliver(_ vector: Int) {
     guard pending[vector], !isMasked(vector), let counter = counters[vector] else { return }
     pending[vector] = false
-    counter.signal()
+    send(counter)
   }
 
   /// Delivers all vectors that are pending and no longer masked.

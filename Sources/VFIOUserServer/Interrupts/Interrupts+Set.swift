@@ -174,7 +174,7 @@ extension Interrupts.State {
     }
   }
 
-  func trigger(_ index: InterruptIndex, _ vector: Int) {
+  mutating func trigger(_ index: InterruptIndex, _ vector: Int) {
     switch index {
     case .intx: intx.counter?.signal()
     case .msi: msi.trigger(vector)

@@ -141,6 +141,16 @@ public final class Interrupts: Sendable {
   }
 }
 
+extension Interrupts {
+  /// How many signals the clients got, of all types.
+  var signals: UInt64 {
+    state.withLock {
+      $0.intx.signals &+ $0.msi.signals &+ $0.msix.signals &+ $0.error.signals
+        &+ $0.request.signals
+    }
+  }
+}
+
 extension Interrupts.State {
   /// Whether MSI or MSI-X is used instead of INTx.
   var usesMessages: Bool { usesMSIX || usesMSI }

@@ -14,6 +14,8 @@ package struct ServerStatistics: Codable, Sendable {
   package var refusals: UInt64
   /// How long the service of one of 16 messages took, from decoding to reply.
   package var messageTimes: LatencyHistogram
+  /// Interrupts that were signalled.
+  package var interrupts: UInt64
   /// DMA windows of the present client.
   package var windows: Int
   /// Of these, bytes that are mapped into this process.
@@ -31,6 +33,7 @@ extension DeviceServer {
       client: hasClient ? clientProcess ?? 0 : nil, clients: counters.clients.now,
       refusedClients: counters.refusedClients.now, messages: counters.messages,
       refusals: counters.refusals.now, messageTimes: counters.serviceTimes,
+      interrupts: dispatcher.core.interrupts.signals,
       windows: dispatcher.core.memory.windowCount,
       mappedBytes: dispatcher.core.memory.mappedBytes,
       work: (device as? any CountingDevice)?.work)

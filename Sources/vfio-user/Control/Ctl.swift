@@ -8,7 +8,8 @@ struct Ctl: ParsableCommand {
     abstract:
       "Ask a process that serves devices: list, add, remove, resize, stats, limits, log-level.",
     discussion: """
-      The process has a control socket when it was started with --control:
+      Every process that serves devices can be asked, by its number (4711), and one that was started with --control by the path \
+      of that socket:
 
         vfio-user serve --control /run/vfio-user.sock &
         vfio-user ctl /run/vfio-user.sock add nvme --socket /tmp/disk.sock --file disk.img --size 10G
@@ -17,8 +18,8 @@ struct Ctl: ParsableCommand {
         vfio-user ctl /run/vfio-user.sock remove /tmp/disk.sock
         vfio-user ctl /run/vfio-user.sock configuration > devices.toml
 
-      Instead of a path, the number of a process (4711) is its own control socket, which every process that serves \
-      has. Programs speak JSON-RPC 2.0 to the socket, a line for each message; Documentation/Control.md has the methods.
+      Programs speak JSON-RPC 2.0 to the socket, a line for each message: `vfio-user ctl SOCKET call methods` lists what \
+      there is.
 
       Exit codes: 0 done, 1 the process refuses or cannot be asked, and standard error says why, 64 wrong usage.
       """,
@@ -27,7 +28,7 @@ struct Ctl: ParsableCommand {
       CtlLogLevel.self, CtlConfiguration.self, CtlVersion.self, CtlCall.self,
     ])
 
-  @Argument(help: "The control socket, or the number of a process.")
+  @Argument(help: "The control socket (--control), or the number of a process.")
   var socket: String
 
   func run() throws { throw CleanExit.helpRequest(self) }

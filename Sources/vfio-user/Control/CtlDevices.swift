@@ -4,7 +4,9 @@ import VFIOUserProgram
 
 struct CtlList: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "list", abstract: "List the devices of the process.")
+    commandName: "list",
+    abstract: "List the devices of the process.",
+    usage: "vfio-user ctl <socket> list [--json]")
 
   @ParentCommand var parent: Ctl
   @OptionGroup var output: CtlOutput
@@ -29,6 +31,7 @@ struct CtlAdd: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "add",
     abstract: "Add a device, with the options of `vfio-user serve`.",
+    usage: "vfio-user ctl <socket> add <device> [<options> ...]",
     discussion: """
       vfio-user ctl /run/vfio-user.sock add nvme --socket /tmp/disk.sock --memory 1G
       vfio-user ctl /run/vfio-user.sock add serial --socket /tmp/port.sock --pty
@@ -59,7 +62,9 @@ struct CtlAdd: ParsableCommand {
 
 struct CtlRemove: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "remove", abstract: "Remove a device; its socket goes too.")
+    commandName: "remove",
+    abstract: "Remove a device; its socket goes too.",
+    usage: "vfio-user ctl <socket> remove <device> [--force]")
 
   @ParentCommand var parent: Ctl
 
@@ -82,6 +87,7 @@ struct CtlResize: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "resize",
     abstract: "Make a disk larger; its guest sees the new size.",
+    usage: "vfio-user ctl <socket> resize <device> [--size <size>] [--namespace <number>]",
     discussion: """
       vfio-user ctl /run/vfio-user.sock resize /tmp/disk.sock --size 20G
 

@@ -4,7 +4,9 @@ import VFIOUserProgram
 
 struct CtlLimits: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "limits", abstract: "Show how much there may be of what, and how much there is.")
+    commandName: "limits",
+    abstract: "Show how much there may be of what, and how much there is.",
+    usage: "vfio-user ctl <socket> limits [<device>] [--json]")
 
   @ParentCommand var parent: Ctl
   @OptionGroup var output: CtlOutput
@@ -37,7 +39,9 @@ struct CtlLimits: ParsableCommand {
 
 struct CtlLogLevel: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "log-level", abstract: "Show what the process logs, or change it.")
+    commandName: "log-level",
+    abstract: "Show what the process logs, or change it.",
+    usage: "vfio-user ctl <socket> log-level [<level>] [--json]")
 
   @ParentCommand var parent: Ctl
   @OptionGroup var output: CtlOutput
@@ -55,6 +59,7 @@ struct CtlLogLevel: ParsableCommand {
 struct CtlConfiguration: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "configuration",
+    usage: "vfio-user ctl <socket> configuration",
     abstract: "Print a configuration file with the present devices, for `vfio-user serve --config`."
   )
 
@@ -69,7 +74,9 @@ struct CtlConfiguration: ParsableCommand {
 
 struct CtlVersion: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "version", abstract: "Show which program the process runs, and for how long.")
+    commandName: "version",
+    abstract: "Show which program the process runs, and for how long.",
+    usage: "vfio-user ctl <socket> version [--json]")
 
   @ParentCommand var parent: Ctl
   @OptionGroup var output: CtlOutput
@@ -88,6 +95,7 @@ struct CtlCall: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "call",
     abstract: "Call any method with parameters in JSON, and print the result.",
+    usage: "vfio-user ctl <socket> call <method> [<parameters>]",
     discussion: """
       vfio-user ctl /run/vfio-user.sock call methods
       vfio-user ctl /run/vfio-user.sock call add '{"device": "edu", "options": {"socket": "/tmp/edu.sock"}}'

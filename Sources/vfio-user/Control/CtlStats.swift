@@ -6,6 +6,7 @@ struct CtlStats: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "stats",
     abstract: "Show what the devices have done since the process began.",
+    usage: "vfio-user ctl <socket> stats [<device>] [--json]",
     discussion: "`vfio-user top` shows how much that is per second.")
 
   @ParentCommand var parent: Ctl
@@ -27,6 +28,7 @@ struct CtlStats: ParsableCommand {
     for device in statistics.devices {
       let one = device.statistics
       lines += ["", "\(device.kind) \(device.socket)"]
+      lines.append("  interrupts: \(one.interrupts) signalled")
       lines.append(
         "  clients: \(one.clients) accepted, \(one.refusedClients) refused, \(one.client == nil ? "none" : "one") now"
       )

@@ -86,6 +86,8 @@ enum PrometheusText {
         kinds(devices, \.messages, \.bytes)),
       Metric(
         "vfio_user_refusals_total", "counter", "Messages answered with an error.", each(\.refusals)),
+      Metric(
+        "vfio_user_interrupts_total", "counter", "Interrupts signalled.", each(\.interrupts)),
       Metric("vfio_user_dma_windows", "gauge", "DMA windows.", each { UInt64($0.windows) }),
       Metric(
         "vfio_user_mapped_bytes", "gauge", "Mapped memory of the client.", each(\.mappedBytes)),

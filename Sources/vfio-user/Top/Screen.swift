@@ -1,3 +1,5 @@
+import CLinux
+import Glibc
 import VFIOUserProgram
 
 /// Shows lines, on a terminal each time in place of those before.
@@ -9,6 +11,13 @@ struct Screen {
 
   mutating func show(_ lines: [String]) throws {
     guard isLive else { return try say(lines.joined(separator: "\n")) }
+    // A line that wraps, or that scrolls away, could not be replaced.
+    var (columns, rows): (Int32, Int32) = (0, 0)
+    // Sound: the numbers are lent for the call.
+    unsafe clinux_terminal_size(STDOUT_FILENO, &columns, &rows)
+    let lines = lines.prefix(rows > 2 ? Int(rows) - 1 : lines.count).map {
+      columns > 0 ? String($0.prefix(Int(columns))) : $0
+    }
     // Up to the first line; each line is erased to its end, and what is below the last.
     let up = shown > 0 ? "\u{1B}[\(shown)A" : ""
     shown = lines.count

@@ -15,8 +15,10 @@ struct Top: ParsableCommand {
         vfio-user top --count 1 --json            one measurement, for a program
         vfio-user top --prometheus                counters in Prometheus's text format, once
 
-      MSG/S are messages of the VMM, IO/S commands of the guest's driver to a disk. The latency of a disk is measured \
-      from the moment at which it has fetched a command until it completes it; the percentiles are those of the interval.
+      MSG/S are messages of the VMM, of which REFUSED/S were answered with an error; INT/S interrupts of the device; \
+      MAPPED is the guest's memory that the device reaches. IO/S are commands of the guest's driver to a disk, DEPTH those \
+      in progress. The percentiles are those of the interval: of a disk's commands from the moment at which it has \
+      fetched one until it completes it, else of the time that the service of a message takes.
 
       Exit codes: 0 done, 1 no process can be asked, 64 wrong usage.
       """)

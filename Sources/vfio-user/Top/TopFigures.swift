@@ -34,6 +34,7 @@ struct TopFigures: Codable {
     let messages: [Rate]
     let messageLatencies: Latencies?
     let refusalsPerSecond: Double
+    let interruptsPerSecond: Double
     let mappedBytes: UInt64
     /// Commands of the guest's driver; nil for a device that does not count.
     let commands: [Rate]?
@@ -79,6 +80,7 @@ extension TopFigures.Device {
     messages = TopFigures.rates(now.messages, past?.messages, seconds)
     messageLatencies = .init(now.messageTimes.since(past?.messageTimes ?? .init()))
     refusalsPerSecond = TopFigures.rate(now.refusals, past?.refusals, seconds)
+    interruptsPerSecond = TopFigures.rate(now.interrupts, past?.interrupts, seconds)
     mappedBytes = now.mappedBytes
     commands = now.work.map { TopFigures.rates($0.kinds, past?.work?.kinds, seconds) }
     commandLatencies = now.work.flatMap { .init($0.times.since(past?.work?.times ?? .init())) }

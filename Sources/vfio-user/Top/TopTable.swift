@@ -4,9 +4,9 @@ enum TopTable {
     guard !figures.devices.isEmpty else { return ["no devices"] }
     var table = Table(
       [
-        "PROCESS", "DEVICE", "SOCKET", "CLIENT", "MSG/S", "REFUSED/S", "MAPPED", "IO/S", "READ/S",
-        "WRITE/S", "DEPTH", "P50", "P99", "P99.9", "FAILED/S",
-      ], numbers: [0, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14])
+        "PROCESS", "DEVICE", "CLIENT", "MSG/S", "REFUSED/S", "INT/S", "MAPPED", "IO/S", "READ/S",
+        "WRITE/S", "DEPTH", "P50", "P99", "P99.9", "FAILED/S", "SOCKET",
+      ], numbers: Set(2..<15).union([0]))
     for device in figures.devices { table.add(row(device)) }
     return table.lines
   }
@@ -18,15 +18,16 @@ enum TopTable {
       return scaled(rates.first { $0.kind == kind }?.bytesPerSecond ?? 0)
     }
     return [
-      "\(device.process)", device.kind, device.socket,
+      "\(device.process)", device.kind,
       device.client.map { $0 > 0 ? "\($0)" : "yes" } ?? "-",
       number(device.messages.map(\.perSecond).reduce(0, +)),
-      number(device.refusalsPerSecond), scaled(Double(device.mappedBytes)),
-      device.commands.map { number($0.map(\.perSecond).reduce(0, +)) } ?? "", bytes("read"),
-      bytes("write"), device.inFlight.map { "\($0)" } ?? "",
-      latencies.map { timeText($0.p50) } ?? "",
-      latencies.map { timeText($0.p99) } ?? "", latencies.map { timeText($0.p999) } ?? "",
-      device.failuresPerSecond.map { number($0) } ?? "",
+      number(device.refusalsPerSecond), number(device.interruptsPerSecond),
+      scaled(Double(device.mappedBytes)),
+      device.commands.map { number($0.map(\.perSecond).reduce(0, +)) } ?? "-", bytes("read"),
+      bytes("write"), device.inFlight.map { "\($0)" } ?? "-",
+      latencies.map { timeText($0.p50) } ?? "-",
+      latencies.map { timeText($0.p99) } ?? "-", latencies.map { timeText($0.p999) } ?? "-",
+      device.failuresPerSecond.map { number($0) } ?? "-", device.socket,
     ]
   }
 

@@ -136,6 +136,21 @@ import VFIOUserTransport
     _ = try Client(connectingTo: FilePath(socket)).deviceInfo()
     #expect(eventually { one.process.whatItSaid.contains("a client connected") })
   }
+
+  @Test func `Whoever is asked in vain is said, with who could be asked`() throws {
+    let one = try ControlledProcess()
+    let socket = one.scratch.path("edu")
+    try one.succeed("add", "edu", "--socket", socket)
+    let device = try ProgramRun(ControlledProcess.program, ["ctl", socket, "list"])
+    #expect(device.exitCode == 1)
+    #expect(
+      device.errors.contains("vfio-user ctl \(one.process.processID)"), "\(device.errors)")
+    let nobody = try ProgramRun(ControlledProcess.program, ["ctl", "99999999", "list"])
+    #expect(nobody.errors.contains("there is no process 99999999"), "\(nobody.errors)")
+    let help = try ProgramRun(ControlledProcess.program, ["ctl", one.control, "list", "--help"])
+    #expect(help.text.contains("vfio-user ctl <socket> list"), "\(help.text)")
+  }
+
 }
 
 extension OwnedDescriptor {
