@@ -31,7 +31,12 @@ int clinux_close_soon(int descriptor) {
   struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN};
   event._sigev_un._tid = gettid();
   timer_t timer;
-  if (sigaction(SIGRTMIN, &action, NULL) < 0 || timer_create(CLOCK_MONOTONIC, &event, &timer) < 0)
+  // A program around a device may have use for the signal; then this close waits.
+  struct sigaction present;
+  const int is_free = sigaction(SIGRTMIN, NULL, &present) == 0 &&
+                      (present.sa_handler == SIG_DFL || present.sa_handler == end_of_wait);
+  if (!is_free || sigaction(SIGRTMIN, &action, NULL) < 0 ||
+      timer_create(CLOCK_MONOTONIC, &event, &timer) < 0)
     return clinux_close(descriptor);
   sigset_t set, before;
   sigemptyset(&set);

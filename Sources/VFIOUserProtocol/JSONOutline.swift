@@ -1,30 +1,42 @@
 /// The structure of a JSON text, found without parsing it; the contents of strings are skipped.
-struct JSONOutline {
+package struct JSONOutline {
   /// Maximum nesting depth of brackets and braces.
-  private(set) var nesting = 0
+  package private(set) var nesting = 0
   /// Whether an array or object ends with a comma.
-  private(set) var hasTrailingComma = false
+  package private(set) var hasTrailingComma = false
+  /// Whether a string has NUL, written as `\u0000`.
+  package private(set) var hasNUL = false
 
   private var depth = 0
   private var isInString = false
   private var isEscaped = false
   private var isBehindComma = false
+  /// Digits of `\u0000` that are still to come.
+  private var zerosLeft = 0
 
   /// Scans all bytes once.
-  init(of bytes: [UInt8]) {
+  package init(of bytes: [UInt8]) {
     for byte in bytes {
       if isInString { passOver(byte) } else { note(byte) }
     }
   }
 
   private mutating func passOver(_ byte: UInt8) {
+    noteZero(byte)
     if isEscaped {
       isEscaped = false
+      if byte == UInt8(ascii: "u") { zerosLeft = 4 }
     } else if byte == UInt8(ascii: "\\") {
       isEscaped = true
     } else if byte == UInt8(ascii: "\"") {
       isInString = false
     }
+  }
+
+  private mutating func noteZero(_ byte: UInt8) {
+    guard zerosLeft > 0 else { return }
+    zerosLeft = byte == UInt8(ascii: "0") ? zerosLeft - 1 : 0
+    if zerosLeft == 0, byte == UInt8(ascii: "0") { hasNUL = true }
   }
 
   private mutating func note(_ byte: UInt8) {

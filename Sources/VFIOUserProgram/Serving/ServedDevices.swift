@@ -148,6 +148,9 @@ final class ServedDevices: Sendable {
       return request
     }
     guard let catalogue else { throw CommandError("this program has no configuration file") }
+    guard !requests.isEmpty else {
+      throw CommandError("there is no device, and a configuration file has at least one")
+    }
     return try catalogue.write(requests, LogLevel.current.rawValue)
   }
 }

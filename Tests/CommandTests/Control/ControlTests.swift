@@ -13,6 +13,8 @@ import VFIOUserTransport
   {
     let one = try ControlledProcess()
     #expect(try one.succeed("list") == "no devices\n")
+    // No file has none.
+    #expect(try one.ctl("configuration").exitCode == 1)
     let sockets = ["disk", "port", "edu"].map(one.scratch.path)
     let said = try one.succeed("add", "nvme", "--socket", sockets[0], "--memory", "1M")
     #expect(said.contains("-device"))

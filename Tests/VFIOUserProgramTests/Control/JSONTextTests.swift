@@ -26,7 +26,8 @@ import Testing
     #expect(!accepts(#""a\u0000""#))
     #expect(JSONText.isAcceptable(Array(#""a\u0000""#.utf8), isAnswer: true))
     #expect(accepts(#""a\\u0000""#))
-    #expect(accepts(#""a\u0001ü""#))
+    #expect(accepts(#""a\u0001\u00010000ü""#))
+    #expect(!accepts("[1,]"))
     #expect(!JSONText.isAcceptable([0x22, 0xFF, 0x22]))
     #expect(!JSONText.isAcceptable([0xFF, 0xFE, 0x5B, 0x30]))
   }
