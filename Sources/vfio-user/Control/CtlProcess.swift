@@ -59,9 +59,9 @@ struct CtlLogLevel: ParsableCommand {
 struct CtlConfiguration: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "configuration",
-    usage: "vfio-user ctl <socket> configuration",
-    abstract: "Print a configuration file with the present devices, for `vfio-user serve --config`."
-  )
+    abstract:
+      "Print a configuration file with the present devices, for `vfio-user serve --config`.",
+    usage: "vfio-user ctl <socket> configuration")
 
   @ParentCommand var parent: Ctl
 
