@@ -64,7 +64,7 @@ import VFIOUserProgram
           #"""
           {"process":1,"version":"x","time":\#(time),"use":{"processorTime":1e300},"devices":[{"kind":"k",
           "socket":"s","statistics":{"clients":0,"refusedClients":0,"messages":[{"kind":"read","count":\#(count),
-          "bytes":\#(count)}],"refusals":\#(count),"messageTimes":[],"windows":0,"mappedBytes":\#(count)}}]}
+          "bytes":\#(count)}],"refusals":\#(count),"messageTimes":[],"interrupts":0,"windows":0,"mappedBytes":\#(count)}}]}
           """#.utf8))
     }
     let figures = TopFigures(
