@@ -58,6 +58,7 @@ struct WrongCommandLine: CustomTestStringConvertible, Sendable {
     .init("trace --listen /nonexistent/a --connect /tmp/b", 1, "there is no folder /nonexistent"),
     .init("trace --listen /tmp/a --connect /tmp/b --write /dev/full", 1, "cannot write /dev/full"),
     .init("trace --dissector --once", 64, "belong to --listen"),
+    .init("trace --listen /tmp/a --connect /tmp/b --overwrite", 64, "belongs to --write"),
     .init("trace /nonexistent.pcapng", 1, "cannot read /nonexistent.pcapng"),
     .init("trace /etc/passwd", 1, "this is no pcapng file"),
     .init("replay /etc/passwd /tmp/a", 1, "this is no pcapng file"),

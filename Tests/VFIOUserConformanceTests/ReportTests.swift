@@ -1,3 +1,4 @@
+import LinuxPrimitives
 import Testing
 
 @testable import VFIOUserConformance
@@ -20,6 +21,24 @@ import Testing
     let summary = Summary(results)
     #expect(summary.pass == 1 && summary.fail == 1 && summary.differs == 1 && summary.skip == 1)
     #expect(summary.text.hasPrefix("1 passed, 1 failed, 1 differ"))
+  }
+
+  @Test func `The summary says how many of the skipped need --destructive`() {
+    let skipped = Self.result(5, .skipped(ServerSuite.needsDestructive))
+    #expect(Summary(results).text.hasSuffix("1 skipped."))
+    #expect(
+      Summary(results + [skipped]).text.hasSuffix("2 skipped, 1 of them needs --destructive."))
+    #expect(
+      Summary(results + [skipped, skipped]).text
+        .hasSuffix("3 skipped, 2 of them need --destructive."))
+  }
+
+  @Test func `A wait is said with its length`() {
+    let start = Deadline.now
+    #expect(Sight.silence(since: start, unfinished: 3).text.hasPrefix("only 3 bytes of it within "))
+    #expect(Sight.time(since: start + 1_000_000_000) == "0 milliseconds")
+    #expect(Sight.time(since: start - 60_000_000_000).hasSuffix(" seconds"))
+    #expect(Sight.silence(since: start, unfinished: 0).kind == .silence)
   }
 
   @Test func `XML escapes what it cannot hold`() {

@@ -172,8 +172,11 @@ extension Check {
     _ counter: EventFD, _ peer: Peer, _ expected: String
   ) throws(Verdict) {
     let patience = Duration.nanoseconds(peer.deadline.remaining)
+    let start = Deadline.now
     guard counter.wait(for: min(patience, .seconds(1))) != nil else {
-      throw .failed(expected: expected, seen: Sight("none in time", .silence))
+      let time = Sight.time(since: start)
+      throw .failed(
+        expected: expected, seen: Sight("no signal of the eventfd within \(time)", .silence))
     }
   }
 

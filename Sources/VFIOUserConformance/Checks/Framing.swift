@@ -1,3 +1,4 @@
+internal import LinuxPrimitives
 internal import VFIOUserProtocol
 
 extension Check {
@@ -111,10 +112,12 @@ extension Check {
 
   /// The next message, without a look at its header.
   static func rawReply(_ peer: Peer) throws(Verdict) -> Message {
+    let start = Deadline.now
     switch peer.wire.next(before: peer.deadline) {
     case .message(let message): return message
     case .ended: throw .failed(expected: "a reply", seen: Sight("the end", .end))
-    case .silence: throw .failed(expected: "a reply", seen: Sight("nothing in time", .silence))
+    case .silence(let unfinished):
+      throw .failed(expected: "a reply", seen: .silence(since: start, unfinished: unfinished))
     case .malformed(let why): throw fail("a reply", saw: why)
     }
   }

@@ -94,7 +94,8 @@ extension ClientCheck {
       }
       guard let reply = question.reply else {
         throw .failed(
-          expected: "a reply to \(question.command)", seen: Sight("none in time", .silence))
+          expected: "a reply to \(question.command)",
+          seen: Sight("none before the scenario ended", .silence))
       }
       if ["inside", "write", "after", "last"].contains(name) { try skipIfRefused(transcript) }
       try judge(reply)

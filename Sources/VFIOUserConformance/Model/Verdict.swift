@@ -1,3 +1,5 @@
+internal import LinuxPrimitives
+
 /// Why a check does not pass.
 package enum Verdict: Error, Sendable, Equatable {
   /// Something else was seen than the specification permits.
@@ -28,6 +30,25 @@ package struct Sight: Sendable, Equatable {
   package init(_ text: String, _ kind: Kind = .other) {
     self.text = text
     self.kind = kind
+  }
+}
+
+extension Sight {
+  /// No answer, or only the first bytes of one.
+  ///
+  /// - Parameter start: when the wait began, of CLOCK_MONOTONIC in nanoseconds.
+  static func silence(since start: UInt64, unfinished: Int) -> Sight {
+    let what = unfinished == 0 ? "nothing" : "only \(unfinished) bytes of it"
+    return Sight("\(what) within \(time(since: start))", .silence)
+  }
+
+  /// How long a wait has taken, rounded: `5.0 seconds`, `200 milliseconds`.
+  static func time(since start: UInt64) -> String {
+    let now = Deadline.now
+    let milliseconds = now > start ? (now - start + 500_000) / 1_000_000 : 0
+    guard milliseconds >= 950 else { return "\(milliseconds) milliseconds" }
+    let tenths = (milliseconds + 50) / 100
+    return "\(tenths / 10).\(tenths % 10) seconds"
   }
 }
 

@@ -32,6 +32,7 @@ package final class Peer {
   func send(
     _ bytes: [UInt8], _ descriptors: [HeldDescriptor] = [], of what: String
   ) throws(Verdict) {
+    let start = Deadline.now
     switch wire.send(bytes, descriptors, before: deadline) {
     case .sent: return
     case .ended:
@@ -40,7 +41,9 @@ package final class Peer {
     case .stuck(let count):
       throw .failed(
         expected: "\(what) can be sent",
-        seen: Sight("the server read \(count) of \(bytes.count) bytes in time", .silence))
+        seen: Sight(
+          "the server read \(count) of \(bytes.count) bytes within \(Sight.time(since: start))",
+          .silence))
     }
   }
 
@@ -49,6 +52,7 @@ package final class Peer {
   /// Requests of the server that come before it are refused: no check of this suite lets the device use memory
   /// by messages.
   func receive(_ expected: String = "a reply") throws(Verdict) -> Message {
+    let start = Deadline.now
     while true {
       switch wire.next(before: deadline) {
       case .message(let message) where message.header.flags.type == 0:
@@ -61,7 +65,7 @@ package final class Peer {
       case .silence(let unfinished):
         throw .failed(
           expected: expected,
-          seen: Sight(unfinished == 0 ? "nothing in time" : "\(unfinished) bytes of it", .silence))
+          seen: .silence(since: start, unfinished: unfinished))
       case .malformed(let why): throw fail(expected, saw: why)
       }
     }

@@ -40,6 +40,9 @@ package struct ServerSuite: Sendable {
     return results
   }
 
+  /// Why a check is skipped that would change the device's state.
+  static let needsDestructive = "changes the device's state: run with --destructive"
+
   private func skip(_ check: Check, _ why: String) -> CheckResult {
     CheckResult(subject: check.subject, outcome: .skipped(why), seconds: 0)
   }
@@ -47,7 +50,7 @@ package struct ServerSuite: Sendable {
   /// Runs a check.
   package func run(_ check: Check) -> CheckResult {
     guard isDestructive || !check.isDestructive else {
-      return skip(check, "changes the device's state: run with --destructive")
+      return skip(check, Self.needsDestructive)
     }
     let begin = Deadline.now
     let probe = Probe(path: path, before: .after(timeout), keeper: keeper)

@@ -17,19 +17,30 @@ package final class CaptureFile {
   /// Number of messages recorded.
   package private(set) var count = 0
 
-  /// Creates the file, or empties it.
+  /// Creates the file, or uses an empty one.
   ///
-  /// - Parameter description: what is recorded, for those who look at the file.
-  package convenience init(path: FilePath, description: String) throws(Errno) {
+  /// - Parameters:
+  ///   - description: what is recorded, for those who look at the file.
+  ///   - replaces: whether a file with contents is emptied.
+  /// - Throws: `EEXIST` for a file with contents that is not to be replaced.
+  package convenience init(
+    path: FilePath, description: String, replaces: Bool = false
+  ) throws(Errno) {
     let file: FileDescriptor
     do {
       file = try FileDescriptor.open(
-        path, .writeOnly, options: [.create, .truncate, .closeOnExec],
+        path, .writeOnly,
+        options: replaces ? [.create, .truncate, .closeOnExec] : [.create, .closeOnExec],
         permissions: [.ownerReadWrite])
     } catch let error as Errno {
       throw error
     } catch {
       throw .ioError
+    }
+    // A pipe has no end to seek to, and nothing to lose.
+    if !replaces, let size = try? file.seek(offset: 0, from: .end), size > 0 {
+      try? file.close()
+      throw .fileExists
     }
     self.init(file, closes: true, description: description)
     flush()

@@ -6,7 +6,7 @@ package struct CheckedMessage: Sendable {
   /// Nil if the bytes are no message.
   package let header: Header?
   /// The fields of the payload.
-  package let words: MessageWords
+  package internal(set) var words: MessageWords
   /// Of a reply: the time since its command, in nanoseconds.
   package internal(set) var latency: UInt64?
   /// The region that the message, or the command that it replies to, is about.

@@ -8,6 +8,7 @@ package struct ConnectionChecker: Sendable {
   var open: [TracedStream: OpenRequests] = [:]
   var windows = WindowMap()
   var negotiation = NegotiationCheck()
+  var device = DeviceKnowledge()
 
   /// Whether messages are missing, so that nothing is said about what they may have been.
   package var hasGaps = false
@@ -30,6 +31,7 @@ package struct ConnectionChecker: Sendable {
       checked.violations.append(defect(message))
       return checked
     }
+    nameRegisters(header, &checked)
     var findings = HeaderCheck.violations(header, message)
     let limit = negotiation.descriptorLimit(of: message.stream.direction)
     if message.descriptors.count > limit {
@@ -100,7 +102,9 @@ package struct ConnectionChecker: Sendable {
     conclude(request, header, message)
     guard !header.flags.contains(.error) else { return findings }
     findings += DescriptorCheck.reply(header, message)
-    if checked.words.problem == nil { findings += ReplyComparison.violations(request, message) }
+    if checked.words.problem == nil {
+      findings += ReplyComparison.violations(request, message) + learn(header, message)
+    }
     return findings
   }
 }

@@ -62,6 +62,14 @@ package struct MessageWords: Equatable, Sendable {
     add("region", .word(Names.region(region)))
   }
 
+  /// Adds the registers that the message is about, behind their offset, unless they have been named.
+  mutating func add(registers: String) {
+    guard let place = fields.firstIndex(where: { $0.name == "offset" }),
+      !fields.contains(where: { $0.name == "register" })
+    else { return }
+    fields.insert(MessageField("register", .word(registers)), at: place + 1)
+  }
+
   mutating func note(region: RegionIndex?) { self.region = region }
 
   /// The payload must be empty.

@@ -37,6 +37,22 @@ package struct ReplayReport: Sendable {
     if differences.count < Self.kept { differences.append(difference) }
   }
 
+  /// The numbers in a sentence.
+  package var verdict: String {
+    let heading = "\(commands) commands sent, \(replies) replies compared: "
+    switch (differing, masked) {
+    case (0, 0): return heading + "no reply differs"
+    case (0, 1): return heading + "no reply differs, except 1 in masked bytes"
+    case (0, _): return heading + "no reply differs, except \(masked) in masked bytes"
+    case (_, 0): return heading + Self.differ(differing)
+    default: return heading + "\(Self.differ(differing)); \(masked) more in masked bytes only"
+    }
+  }
+
+  private static func differ(_ count: Int) -> String {
+    count == 1 ? "1 reply differs" : "\(count) replies differ"
+  }
+
   /// Whether all answers were as recorded.
   package var isEqual: Bool { differing == 0 && interruption == nil }
 }

@@ -27,6 +27,9 @@ struct CheckCommand: ParsableCommand {
 
         vfio-user check /tmp/gpio.sock -- samples/gpio-pci-idio-16 {}
 
+      A check is about the protocol and PCI. What else a device of some class has to do, an NVMe \
+      controller for example, is not checked; a line at the end says so.
+
       The device has to be without a VMM. Each check is 'pass', 'fail', 'skip' (with the reason) or \
       'differs': a deviation that is documented of the implementation that is named.
 
@@ -56,7 +59,7 @@ struct CheckCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The checks to run: numbers, ranges, groups, regular expressions, with commas.",
+      "The checks to run, with commas between: numbers, ranges, groups; any other word is a regular expression that is searched in titles.",
       valueName: "checks"))
   var only: String?
 
@@ -67,7 +70,9 @@ struct CheckCommand: ParsableCommand {
   var strict = false
 
   @Option(
-    help: ArgumentHelp("How long a check, or a scenario, may take.", valueName: "seconds"))
+    help: ArgumentHelp(
+      "How long a check, or a scenario of a client, may take. (default: 5, with --client 20)",
+      valueName: "seconds"))
   var timeout: Double?
 
   @Option(

@@ -9,6 +9,8 @@ struct CheckOutput {
   private let report: TextReport
   private var progress: ProgressLine
   private var count = 0
+  /// What is said of the device below the summary.
+  var remark: String?
 
   init(isJSON: Bool, isVerbose: Bool) {
     self.isJSON = isJSON
@@ -32,6 +34,7 @@ struct CheckOutput {
   mutating func finish(_ results: [CheckResult], subject: String) throws {
     progress.clear()
     try say(isJSON ? JSONReport(subject: subject, results).text() : Summary(results).text)
+    if !isJSON, let remark { try say(remark) }
   }
 }
 

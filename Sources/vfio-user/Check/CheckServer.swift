@@ -26,6 +26,7 @@ extension CheckCommand {
       return failure == nil && !Interruption.hasCome
     }
     if let failure { throw failure }
+    if !json, !Interruption.hasCome { output.remark = Self.remark(on: suite) }
     return results
   }
 
@@ -48,6 +49,16 @@ extension CheckCommand {
     } catch {
       throw CommandError(Self.cannotConnect(path, error))
     }
+  }
+
+  /// What these checks leave out because a specification of its own has it.
+  private static func remark(on suite: ServerSuite) -> String? {
+    // NVM Express 1.4, 2.1.5: class 01h, subclass 08h.
+    guard let code = suite.classCode(), code >> 8 == 0x0108 else { return nil }
+    return """
+      The device is an NVMe controller: its registers and commands are not checked here. Try them with
+        vfio-user nvme identify \(suite.path)
+      """
   }
 
   static let nothingChosen =

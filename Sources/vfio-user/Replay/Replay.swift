@@ -1,5 +1,6 @@
 import ArgumentParser
 import SystemPackage
+import VFIOUserClient
 import VFIOUserInspection
 import VFIOUserProgram
 import VFIOUserProtocol
@@ -19,6 +20,13 @@ struct Replay: ParsableCommand {
         vfio-user serve nvme --socket /tmp/new.sock --file copy.img
         vfio-user replay boot.pcapng /tmp/new.sock
         vfio-user replay boot.pcapng /tmp/new.sock --mask bar0:0x1c-0x1f
+
+      The server has to be as fresh as the recorded one was: what a client has done to it before shows \
+      in its answers. --reset sends DEVICE_RESET first, on a connection of its own:
+
+        vfio-user replay boot.pcapng /tmp/new.sock --reset
+
+      A recording of a device that works, played to one that does not, shows where the two differ.
 
       Bytes of a region that may differ are masked: --mask REGION:OFFSET or REGION:FIRST-LAST, offsets \
       included, or REGION for all of it. A server that has other capabilities differs in its reply to \
@@ -45,14 +53,19 @@ struct Replay: ParsableCommand {
       "Commands whose replies are not compared, with commas between.", valueName: "names"))
   var ignore: String?
 
+  @Flag(help: "Reset the device first.")
+  var reset = false
+
   @Option(
-    help: "Which connection of the recording to play; the first that has messages if not given.")
+    help: ArgumentHelp(
+      "Which connection of the recording to play; the first that has messages if not given.",
+      valueName: "number"))
   var connection: Int?
 
-  @Option(help: "How many seconds to wait for a reply.")
+  @Option(help: ArgumentHelp("How long to wait for a reply.", valueName: "seconds"))
   var timeout = 10
 
-  @Option(help: "How many differences to print.")
+  @Option(help: ArgumentHelp("How many differences to print.", valueName: "number"))
   var differences = 10
 
   @Flag(help: "Print JSON for programs.")
@@ -82,6 +95,7 @@ struct Replay: ParsableCommand {
   func run() throws {
     let messages = try recording()
     try Interruption.watch()
+    if reset { try resetDevice() }
     let server: MessageSocket
     do {
       server = try MessageSocket(connectingTo: FilePath(socket))
@@ -99,6 +113,20 @@ struct Replay: ParsableCommand {
       throw CommandError("the replay has not come to its end: \(reason)")
     }
     guard report.isEqual else { throw ExitCode(1) }
+  }
+
+  private func resetDevice() throws {
+    do throws(ClientError) {
+      var options = ClientOptions()
+      options.timeout = .seconds(timeout)
+      let client = try Client(connectingTo: FilePath(socket), options: options)
+      defer { client.disconnect() }
+      try client.reset()
+    } catch {
+      throw CommandError(
+        "the device at \(socket) cannot be reset: \(error). Start it anew, and replay without --reset."
+      )
+    }
   }
 
   /// The messages of the connection.
@@ -136,9 +164,7 @@ struct Replay: ParsableCommand {
     if report.padded > 0 {
       lines.append("\(report.padded) commands were recorded in part; zeros were sent for the rest")
     }
-    lines.append(
-      "\(report.commands) commands, \(report.replies) replies compared, \(report.differing) differ, "
-        + "\(report.masked) differ in masked bytes only")
+    lines.append(report.verdict)
     if report.recordedRequests + report.requests > 0 {
       lines.append(
         "commands of the server: \(report.requests), recorded \(report.recordedRequests)")

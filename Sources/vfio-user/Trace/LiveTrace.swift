@@ -1,4 +1,5 @@
 import CLinux
+import Foundation
 import LinuxPrimitives
 import SystemPackage
 import VFIOUserInspection
@@ -12,7 +13,7 @@ struct LiveTrace {
   let mode: FilePermissions
   let once: Bool
   var output: TraceOutput
-  let file: CaptureFile?
+  private var file: CaptureFile?
 
   /// How long what is in flight may take at the end.
   private static let patience = Duration.seconds(2)
@@ -20,7 +21,11 @@ struct LiveTrace {
 
   private enum Finish { case interrupted, clientGone, cannotAccept }
 
-  mutating func run() throws {
+  /// Traces until the end.
+  ///
+  /// - Parameter openRecording: called when nothing stands in the way any more, so that a failure leaves
+  ///   no file and empties none.
+  mutating func run(_ openRecording: () throws -> CaptureFile?) throws {
     try Interruption.watch()
     _ = clinux_raise_descriptor_limit()
     let listener: ListeningSocket
@@ -29,10 +34,12 @@ struct LiveTrace {
     } catch {
       throw CommandError("\(error)")
     }
+    file = try openRecording()
     let queue = TraceQueue(file == nil ? .drop : .wait)
     let proxy = try Proxy(listener, to: connect, queue)
     try DetachedThread.start("trace-accept") { proxy.run() }
     note("tracing: clients connect to \(listen), the server is at \(connect)")
+    noteAbsence()
     var reader = TraceReader()
     let finish = try follow(queue, &reader)
     proxy.stop(within: Self.patience)
@@ -41,6 +48,12 @@ struct LiveTrace {
     file?.flush()
     try output.finish()
     try conclude(reader, queue, finish)
+  }
+
+  /// The server may come later, but the path may also be mistyped.
+  private func noteAbsence() {
+    guard !FileManager.default.fileExists(atPath: connect.string) else { return }
+    note("there is no server at \(connect) yet; clients are disconnected until there is one")
   }
 
   private mutating func follow(_ queue: TraceQueue, _ reader: inout TraceReader) throws -> Finish {
@@ -99,7 +112,8 @@ struct LiveTrace {
     if lost > 0 {
       note("\(lost) pieces were forwarded but not shown: this program was too slow for them")
     }
-    note("\(output.messages) messages, \(output.violations) violations")
+    let plural = output.violations == 1 ? "" : "s"
+    note("\(output.messages) messages, \(output.violations) violation\(plural)")
     if let failure = file?.failure {
       throw CommandError("the recording is not complete: \(failure)")
     }
@@ -112,14 +126,12 @@ struct LiveTrace {
   }
 
   init(
-    listen: String, connect: String, mode: FilePermissions, once: Bool, output: TraceOutput,
-    file: CaptureFile?
+    listen: String, connect: String, mode: FilePermissions, once: Bool, output: TraceOutput
   ) {
     self.listen = FilePath(listen)
     self.connect = FilePath(connect)
     self.mode = mode
     self.once = once
     self.output = output
-    self.file = file
   }
 }

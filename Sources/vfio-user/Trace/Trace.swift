@@ -17,7 +17,11 @@ struct Trace: ParsableCommand {
 
       Each message is a line: seconds since the first one, connection, direction (-> to the server), \
       id, command, fields, descriptors, and the time that a reply took. "!!" marks what violates the \
-      specification, with the section.
+      specification, with the section; messages are judged by the protocol, and the number of MSI-X \
+      by the capability, not by what the device's registers mean:
+
+        0.009304 1  <- #12 DEVICE_RESET reply
+                 !! reply to no command that waits for one [Header]
 
         vfio-user trace --listen A --connect B --region bar0 --direction to-client
         vfio-user trace --listen A --connect B --summary        a table of commands
@@ -51,6 +55,9 @@ struct Trace: ParsableCommand {
     help: ArgumentHelp(
       "Record all messages in a pcapng file; - is standard output.", valueName: "file"))
   var write: String?
+
+  @Flag(help: "With --write: replace a recording that is there.")
+  var overwrite = false
 
   @Flag(help: "End when the first client has gone.")
   var once = false
@@ -91,6 +98,9 @@ struct Trace: ParsableCommand {
     } else if write != nil || once {
       throw ValidationError("--write and --once belong to --listen and --connect.")
     }
+    guard !overwrite || write != nil else {
+      throw ValidationError("--overwrite belongs to --write FILE.")
+    }
     _ = try filter.selection()
     _ = try permissions()
   }
@@ -102,9 +112,8 @@ struct Trace: ParsableCommand {
     if let file { return try CaptureTrace.show(file, output) }
     guard let listen, let connect else { return }
     var live = LiveTrace(
-      listen: listen, connect: connect, mode: try permissions(), once: once, output: output,
-      file: try recording(of: "\(listen) to \(connect)"))
-    try live.run()
+      listen: listen, connect: connect, mode: try permissions(), once: once, output: output)
+    try live.run { try recording(of: "\(listen) to \(connect)") }
   }
 
   private var manner: TraceOutput.Manner {
@@ -125,7 +134,12 @@ struct Trace: ParsableCommand {
       return CaptureFile(.standardOutput, closes: false, description: description)
     }
     do {
-      return try CaptureFile(path: FilePath(write), description: description)
+      return try CaptureFile(
+        path: FilePath(write), description: description, replaces: overwrite)
+    } catch Errno.fileExists {
+      throw CommandError(
+        "\(write) is there already and not empty. Choose another name, or replace it with --overwrite."
+      )
     } catch {
       throw CommandError("cannot write \(write): \(error).")
     }

@@ -46,8 +46,18 @@ import VFIOUserTransport
       ["check", folder.path("mute"), "--only", "101", "--timeout", "0.2", "--junit", file])
     #expect(run.exitCode == 1)
     #expect(run.text.contains("fail     101 framing") && run.text.contains("0 passed, 1 failed"))
+    #expect(run.text.contains("milliseconds"), "\(run.text)")
     let text = try String(contentsOfFile: file, encoding: .utf8)
     #expect(text.contains("<failure message="))
+  }
+
+  @Test(arguments: [(["nvme", "--memory", "16M"], true), (["edu"], false)])
+  func `What is not checked of an NVMe controller is said`(device: [String], isSaid: Bool) throws {
+    try serving(device) { socket in
+      let run = try ProgramRun(Self.program, ["check", socket, "--only", "info"])
+      #expect(run.exitCode == 0)
+      #expect(run.text.contains("vfio-user nvme identify \(socket)") == isSaid, "\(run.text)")
+    }
   }
 
   @Test func `A server that ends with its client is started again`() throws {

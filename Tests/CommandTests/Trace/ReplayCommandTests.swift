@@ -35,6 +35,8 @@ import VFIOUserTransport
     let client = try Client(connectingTo: FilePath(folder.path("traced")))
     let memory = try SharedMemory(size: 1 << 20)
     try client.map(memory, at: 0x10_0000, size: memory.size)
+    // What it has before anybody has written it.
+    _ = try client.load(.bar0, at: 4, as: UInt32.self)
     // The register that answers with the complement of what was written.
     try client.store(UInt32(0x1234_5678), .bar0, at: 4)
     #expect(try client.load(.bar0, at: 4, as: UInt32.self) == ~0x1234_5678)
@@ -50,9 +52,25 @@ import VFIOUserTransport
     defer { device.kill() }
     let run = try ProgramRun(program, ["replay", file, folder.path("fresh")])
     #expect(run.exitCode == 0, "\(run.text)\(run.errors)")
-    #expect(run.text.contains("0 differ, 0 differ in masked bytes only"))
-    let json = try ProgramRun(program, ["replay", file, folder.path("fresh"), "--json"])
+    #expect(run.text.contains("replies compared: no reply differs\n"))
+    let json = try ProgramRun(program, ["replay", file, folder.path("fresh"), "--reset", "--json"])
     #expect(json.exitCode == 0 && json.text.contains("\"equal\" : true"))
+  }
+
+  @Test func `A device that was used is reset first when that is wanted`() throws {
+    let folder = try ScratchFolder()
+    let file = try record(in: folder)
+    let device = try serve(folder.path("used"), in: folder)
+    defer { device.kill() }
+    let client = try Client(connectingTo: FilePath(folder.path("used")))
+    try client.store(UInt32(0x8765_4321), .bar0, at: 4)
+    client.disconnect()
+    let used = try ProgramRun(program, ["replay", file, folder.path("used")])
+    #expect(used.exitCode == 1 && used.text.contains(": 1 reply differs\n"), "\(used.text)")
+    let reset = try ProgramRun(program, ["replay", file, folder.path("used"), "--reset"])
+    #expect(reset.exitCode == 0, "\(reset.text)\(reset.errors)")
+    let gone = try ProgramRun(program, ["replay", file, folder.path("none"), "--reset"])
+    #expect(gone.exitCode == 1 && gone.errors.contains("cannot be reset"), "\(gone.errors)")
   }
 
   @Test func `A device that answers otherwise is seen`() throws {
@@ -70,8 +88,9 @@ import VFIOUserTransport
     #expect(run.exitCode == 1)
     #expect(run.text.contains("REGION_READ bar0: bar0+0x5 is 0xa9 instead of 0x56"), "\(run.text)")
     let masked = try ProgramRun(
-      program, ["replay", file, folder.path("fresh"), "--mask", "bar0:5"])
-    #expect(masked.exitCode == 0 && masked.text.contains("1 differ in masked bytes only"))
+      program, ["replay", file, folder.path("fresh"), "--reset", "--mask", "bar0:5"])
+    #expect(
+      masked.exitCode == 0 && masked.text.contains("no reply differs, except 1 in masked bytes"))
     let ignored = try ProgramRun(
       program, ["replay", file, folder.path("fresh"), "--ignore", "region_read"])
     #expect(ignored.exitCode == 0)

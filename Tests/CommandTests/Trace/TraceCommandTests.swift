@@ -130,6 +130,48 @@ private final class Traced {
     #expect(run.errors.contains("the file is cut"))
   }
 
+  @Test func `A recording is replaced only with --overwrite`() throws {
+    let folder = try ScratchFolder()
+    let file = folder.path("a.pcapng")
+    try Data("precious".utf8).write(to: URL(filePath: file))
+    let refused = try ProgramRun(
+      .builtProgram("vfio-user"),
+      ["trace", "--listen", folder.path("a"), "--connect", folder.path("b"), "--write", file])
+    #expect(refused.exitCode == 1 && refused.errors.contains("replace it with --overwrite"))
+    #expect(try Data(contentsOf: URL(filePath: file)) == Data("precious".utf8))
+    #expect(!FileManager.default.fileExists(atPath: folder.path("a")))
+    let traced = try Traced(["--json", "--write", file, "--overwrite"])
+    try traced.ask()
+    #expect(try traced.finish() == 0)
+    #expect(try ProgramRun(.builtProgram("vfio-user"), ["trace", file]).exitCode == 0)
+  }
+
+  @Test func `A trace that cannot listen leaves the recording as it is`() throws {
+    let folder = try ScratchFolder()
+    let file = folder.path("a.pcapng")
+    try Data("precious".utf8).write(to: URL(filePath: file))
+    let run = try ProgramRun(
+      .builtProgram("vfio-user"),
+      ["trace", "--listen", file, "--connect", "/tmp/b", "--write", file, "--overwrite"])
+    #expect(run.exitCode == 1 && run.errors.contains("not a socket"), "\(run.errors)")
+    #expect(try Data(contentsOf: URL(filePath: file)) == Data("precious".utf8))
+  }
+
+  @Test(arguments: [true, false])
+  func `A server that is not there yet is said at once`(isThere: Bool) throws {
+    let folder = try ScratchFolder()
+    let server = folder.path("server")
+    if isThere { _ = FileManager.default.createFile(atPath: server, contents: nil) }
+    let trace = try ChildProcess(
+      .builtProgram("vfio-user"),
+      ["trace", "--listen", folder.path("traced"), "--connect", server],
+      log: folder.path("trace.log"))
+    #expect(eventually { trace.whatItSaid.contains("tracing:") })
+    trace.send(SIGINT)
+    #expect(try trace.exitCode() == 0)
+    #expect(trace.whatItSaid.contains("there is no server at \(server) yet") == !isThere)
+  }
+
   @Test func `A trace ends with its client when it is told so`() throws {
     let traced = try Traced(["--once"])
     try traced.ask()

@@ -18,6 +18,27 @@ import VFIOUserProtocol
     #expect(reader.description == "a test" && reader.defect == nil)
   }
 
+  @Test func `A file with contents is replaced only when that is wanted`() throws {
+    let folder = try ScratchFolder()
+    let path = folder.path("a.pcapng")
+    try Data("precious".utf8).write(to: URL(filePath: path))
+    #expect(throws: Errno.fileExists) {
+      try CaptureFile(path: FilePath(path), description: "")
+    }
+    #expect(try Data(contentsOf: URL(filePath: path)) == Data("precious".utf8))
+    _ = try CaptureFile(path: FilePath(path), description: "new", replaces: true)
+    var reader = try CaptureReader([UInt8](Data(contentsOf: URL(filePath: path))))
+    #expect(reader.next() == nil && reader.description == "new" && reader.defect == nil)
+  }
+
+  @Test func `An empty file is used`() throws {
+    let folder = try ScratchFolder()
+    let path = folder.path("a.pcapng")
+    try Data().write(to: URL(filePath: path))
+    _ = try CaptureFile(path: FilePath(path), description: "new")
+    #expect(try !Data(contentsOf: URL(filePath: path)).isEmpty)
+  }
+
   @Test func `A folder that is not there is an error`() {
     #expect(throws: Errno.noSuchFileOrDirectory) {
       try CaptureFile(path: "/nonexistent/a.pcapng", description: "")
