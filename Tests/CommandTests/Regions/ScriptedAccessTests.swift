@@ -124,7 +124,9 @@ private final class ServedScript {
     }
     let run = try served.run("bench", "--seconds", "0.01", "--only", "bytes", "--only", "1 byte")
     #expect(run.exitCode == 0, "\(run.errors)")
-    #expect(run.text.contains("write 1 byte, posted write 1 byte, 64 and a read: connection lost"))
+    #expect(
+      run.text.contains(
+        "write 1 byte, 64 posted writes of 1 byte, then a read: connection lost"))
     #expect(run.text.contains("  read 4 bytes, 64 at a time"))
   }
 
@@ -142,5 +144,43 @@ private final class ServedScript {
     }
     let run = try served.run("bench", "--seconds", "0.01", "--only", "posted", "--json")
     #expect(run.exitCode == 0 && !run.text.contains("skipped"), "\(run.text)\(run.errors)")
+  }
+
+  /// Everything succeeds, and no eventfd is ever signalled.
+  private func silent() throws -> ServedScript {
+    try ServedScript { server in
+      try server.agree()
+      try server.serve()
+    }
+  }
+
+  @Test func `A trigger that signals no eventfd is a failure of the bench`() throws {
+    let served = try silent()
+    let run = try served.run("bench", "--seconds", "0.01", "--only", "SET_IRQS")
+    let line = "SET_IRQS trigger, to its eventfd: \(served.socket): no interrupt came within 2 s"
+    #expect(run.exitCode == 1 && run.errors.contains(line), "\(run.errors)")
+    #expect(run.text.contains("failed:\n  \(line)"), "\(run.text)")
+  }
+
+  @Test func `A wait in which nothing came ends with what to do next`() throws {
+    let run = try silent().run("irq", "--trigger", "0", "--timeout", "0.1")
+    #expect(run.exitCode == 0, "\(run.errors)")
+    #expect(run.errors.contains("was told to signal") && run.errors.contains("--only irqs"))
+  }
+
+  @Test func `An access that is refused is said with the offset in hexadecimal`() throws {
+    let served = try ServedScript { server in
+      try server.agree()
+      while true {
+        let message = try server.receive()
+        guard message.command == .regionRead else {
+          server.answer(message)
+          continue
+        }
+        server.reply(to: message, error: 22)
+      }
+    }
+    let run = try served.run("read", "bar0", "0x40")
+    #expect(run.exitCode == 1 && run.errors.contains("4 bytes at 0x40 of"), "\(run.errors)")
   }
 }
