@@ -168,6 +168,36 @@ private final class ServedScript {
     #expect(run.errors.contains("was told to signal") && run.errors.contains("--only irqs"))
   }
 
+  /// Has an MSI-X capability at 0x40, and answers that it has so many MSI-X vectors.
+  private func withMSIX(vectors: UInt32) throws -> ServedScript {
+    var space = [UInt8](repeating: 0, count: 4096)
+    (space[0x06], space[0x34], space[0x40]) = (0x10, 0x40, 0x11)
+    return try ServedScript { [space] server in
+      try server.agree()
+      while true {
+        let message = try server.receive()
+        let place = Int(message.long(at: 0))
+        if message.command == .deviceGetIRQInfo, message.word(at: 8) == 2 {
+          let info = InterruptInfo(flags: .eventDescriptors, index: .msix, count: vectors)
+          server.reply(to: message, bytes(of: info))
+        } else if message.command == .regionRead, place < 4096 {
+          let end = min(4096, place + Int(message.word(at: 12)))
+          server.reply(to: message, message.payload + space[place..<end])
+        } else {
+          server.answer(message)
+        }
+      }
+    }
+  }
+
+  @Test(arguments: [0, 1] as [UInt32])
+  func `A type that is not the best of configuration space is said`(vectors: UInt32) throws {
+    let run = try withMSIX(vectors: vectors).run("irq", "--timeout", "0.1")
+    #expect(run.exitCode == 0, "\(run.errors)")
+    let isSaid = run.errors.contains("waiting for MSI: configuration space has MSI-X")
+    #expect(isSaid == (vectors == 0), "\(run.errors)")
+  }
+
   @Test func `An access that is refused is said with the offset in hexadecimal`() throws {
     let served = try ServedScript { server in
       try server.agree()
