@@ -56,8 +56,7 @@ public final class NVMeController {
       throw .unsuitable("the device is not an NVMe controller")
     }
     capabilities = ControllerCapabilities(rawValue: rawCapabilities)
-    guard bar >= 0x1000 + 16, capabilities.minimumPageSize == 0, capabilities.doorbellStride < 10
-    else { throw .unsuitable("the controller has no pages of 4096 bytes, or no doorbells") }
+    if let obstacle = capabilities.obstacle(registers: bar) { throw .unsuitable(obstacle) }
     arena = try DMAArena(client, size: memorySize, isShared: isShared)
     try throughClient { () throws(ClientError) in
       _ = try client.enable([.memory, .busMaster])

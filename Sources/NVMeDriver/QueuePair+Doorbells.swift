@@ -1,6 +1,3 @@
-internal import LinuxPrimitives
-internal import Glibc
-
 extension QueuePair {
   /// One of the two doorbells of a queue pair.
   public enum Doorbell: Sendable {
@@ -17,15 +14,6 @@ extension QueuePair {
       ? RegisterOffset.submissionTail(id, stride: stride)
       : RegisterOffset.completionHead(id, stride: stride)
     try throughClient { () throws(ClientError) in try client.post(value, .bar0, at: offset) }
-  }
-
-  /// Waits for the interrupt for at most a second; yields if the queue is polled.
-  func pause(until deadline: Deadline) {
-    guard let interrupt else {
-      sched_yield()
-      return
-    }
-    _ = interrupt.wait(for: .nanoseconds(min(max(0, deadline.remaining), 1_000_000_000)))
   }
 }
 

@@ -32,8 +32,7 @@ public final class QueuePair {
   /// Opcodes of the commands in flight, by command ID.
   private var opcodes: [UInt8?]
   private var freeIDs: [UInt16]
-  /// Number of completions for commands that were not in flight.
-  public internal(set) var strays = 0
+  var tally = CompletionTally()
 
   init(
     id: UInt16, entries: Int, arena: DMAArena, client: Client, stride: UInt8,
@@ -98,7 +97,7 @@ public final class QueuePair {
     while count < entries, let answer = next() {
       count += 1
       guard take(answer.commandID) else {
-        strays += 1
+        tally.strays += 1
         continue
       }
       body(answer)
@@ -116,11 +115,15 @@ public final class QueuePair {
     for timeout: Duration, _ body: (CompletionEntry) -> Void
   ) throws(NVMeDriverError) -> Int {
     let deadline = Deadline.after(timeout)
+    var pause: Pause?
     while true {
       let count = try poll(body)
-      if count > 0 { return count }
+      if count > 0 {
+        if let pause { note(count, after: pause) }
+        return count
+      }
       guard !deadline.hasPassed else { return 0 }
-      pause(until: deadline)
+      pause = self.pause(until: deadline)
     }
   }
 

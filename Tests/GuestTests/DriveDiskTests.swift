@@ -32,6 +32,8 @@ import VFIOUserProgram
     #expect(programs.exitCode == 0)
     let summary: DiskSummary = try programs.decoded()
     #expect(summary.serial == "DRIVEN-1")
+    #expect(summary.versionRegister == "0x00010400" && summary.lostInterrupts == [])
+    #expect(run.text.contains("CAP \(summary.capabilityRegister), VS 0x00010400"))
     #expect(summary.queues == 16)
     #expect(summary.maxQueue == 1024)
     #expect(summary.hasVolatileCache)

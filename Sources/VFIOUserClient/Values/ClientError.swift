@@ -127,7 +127,15 @@ extension ClientError: CustomStringConvertible {
   /// A sentence with the cause, and with the access to a region if there is one.
   public var description: String {
     guard let access else { return reason.description }
-    return "\(reason) (\(access.count) bytes at \(access.offset) of \(access.region))"
+    return
+      "\(reason) (\(access.count) bytes at \(Self.hexadecimal(access.offset)) of \(access.region))"
+  }
+}
+
+extension ClientError {
+  /// An offset as data sheets have it.
+  fileprivate static func hexadecimal(_ offset: UInt64) -> String {
+    "0x\(String(offset, radix: 16))"
   }
 }
 
@@ -144,9 +152,9 @@ extension ClientError.Reason: CustomStringConvertible {
     case .badRange(let why): "the interrupts are refused: \(why)"
     case .unmappable(let region, let why): "\(region) cannot be mapped: \(why)"
     case .notMapped(let region, let offset, let count):
-      "\(count) bytes at \(offset) of \(region) are not mapped for this access"
+      "\(count) bytes at \(ClientError.hexadecimal(offset)) of \(region) are not mapped for this access"
     case .truncatedMapping(let region, let offset):
-      "the device has truncated the file behind \(region), at or below \(offset)"
+      "the device has truncated the file behind \(region), at or below \(ClientError.hexadecimal(offset))"
     case .deviceChanged: "another device answered after the reconnection"
     case .cancelled: "cancelled"
     case .downtimeExceeded(let time, let limit):

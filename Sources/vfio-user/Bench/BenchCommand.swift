@@ -22,7 +22,8 @@ struct BenchCommand: ParsableCommand {
       safe to read; of scratch it is known. With --allow-writes it writes back what it has read at your place: not for \
       registers that do something. What cannot be measured is listed with the reason.
 
-      Exit codes: 0 done, 1 a device is gone or refused to be measured at all, 64 the command line is wrong, 130 \
+      Exit codes: 0 done, 1 a device is gone, refused to be measured at all, or has not done what it was told (no \
+      interrupt within 2 s, for example), 64 the command line is wrong, 130 \
       ended by Ctrl-C, with what was measured until then.
       """)
 
@@ -92,6 +93,8 @@ struct BenchCommand: ParsableCommand {
     if !json { try printHistograms(results, subjects) }
     if let failure { throw failure }
     if Interruption.hasCome { throw ExitCode(130) }
+    let failed = results.filter { $0.failure != nil }.map { "\($0.name): \($0.failure ?? "")" }
+    guard failed.isEmpty else { throw CommandError("failed: \(failed.joined(separator: "; ")).") }
     guard results.contains(where: { $0.floor != nil }) else {
       throw CommandError("nothing could be measured; the reasons are above.")
     }

@@ -28,10 +28,13 @@ struct BenchDeviceReport: Encodable {
     /// The median of the first device divided by that of the second.
     let ratio: Double?
     let skipped: String?
+    /// What a device should have done and did not.
+    let failure: String?
 
     init(_ result: BenchResult) {
       name = result.name
       skipped = result.skipped
+      failure = result.failure
       let sides = result.devices.map { Side($0, bytes: result.bytes) }
       let raw = Side(result.floor, bytes: result.bytes)
       devices = sides
@@ -67,7 +70,7 @@ struct BenchDeviceReport: Encodable {
       "place   \(place); \(fixed(secondsPerRow, 1)) s for each row, in turns with the floor")
     lines.append("")
     if rows.contains(where: { $0.floor != nil }) { lines += devices.count == 1 ? single : compared }
-    lines += skipped
+    lines += list("not measured:", \.skipped) + list("failed:", \.failure)
     if rows.contains(where: { $0.toFloor.contains { ($0 ?? 1) < 0.95 } }) {
       lines += [
         "",
@@ -77,15 +80,15 @@ struct BenchDeviceReport: Encodable {
     return (lines + ["", Self.explanation]).joined(separator: "\n")
   }
 
-  /// The rows that could not be measured, by reason.
-  private var skipped: [String] {
-    let reasons = rows.compactMap(\.skipped)
+  /// The rows that have a reason why they were not measured, by reason.
+  private func list(_ title: String, _ reason: KeyPath<Row, String?>) -> [String] {
+    let reasons = rows.compactMap { $0[keyPath: reason] }
     guard !reasons.isEmpty else { return [] }
     var seen: Set<String> = []
-    let lines = reasons.filter { seen.insert($0).inserted }.map { reason in
-      "  \(rows.filter { $0.skipped == reason }.map(\.name).joined(separator: ", ")): \(reason)"
+    let lines = reasons.filter { seen.insert($0).inserted }.map { text in
+      "  \(rows.filter { $0[keyPath: reason] == text }.map(\.name).joined(separator: ", ")): \(text)"
     }
-    return ["", "not measured:"] + lines
+    return ["", title] + lines
   }
 
   private var single: [String] {

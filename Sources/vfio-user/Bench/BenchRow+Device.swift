@@ -4,7 +4,8 @@ import VFIOUserProtocol
 /// What a device does by itself: only devices whose registers are known can be told to.
 extension BenchRow {
   private static let fixed = Header.wireSize + RegionAccess.wireSize
-  private static let patience: Duration = .seconds(2)
+  private static let seconds = 2
+  private static let patience: Duration = .seconds(seconds)
   /// Bytes of a transfer; edu's buffer has as many.
   private static let transfer = 4096
 
@@ -25,7 +26,7 @@ extension BenchRow {
         {
           try client.post(raise.value, .bar0, at: raise.offset)
           guard counter.wait(for: patience) != nil else {
-            throw Skipped(reason: "no interrupt came within \(patience)")
+            throw Failure(subject, "no interrupt came within \(seconds) s")
           }
         },
         {
@@ -54,7 +55,7 @@ extension BenchRow {
         {
           try client.trigger(type)
           guard counter.wait(for: patience) != nil else {
-            throw Skipped(reason: "no interrupt came within \(patience)")
+            throw Failure(subject, "no interrupt came within \(seconds) s")
           }
         }, setup.end
       )
@@ -90,7 +91,7 @@ extension BenchRow {
         {
           try begin(client)
           guard counter.wait(for: patience) != nil else {
-            throw Skipped(reason: "no transfer ended within \(patience)")
+            throw Failure(subject, "no transfer ended within \(seconds) s")
           }
         }, end
       )

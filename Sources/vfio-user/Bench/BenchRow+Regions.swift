@@ -42,7 +42,7 @@ extension BenchRow {
     let width = place.writeWidth
     let write = FloorExchange(fixed + width, 0)
     return BenchRow(
-      "posted write \(width) byte\(width == 1 ? "" : "s"), \(posts) and a read",
+      "\(posts) posted writes of \(width) byte\(width == 1 ? "" : "s"), then a read",
       operations: posts, bytes: width,
       floor: Array(repeating: write, count: posts) + [FloorExchange(fixed, fixed + width)],
       isBatched: true

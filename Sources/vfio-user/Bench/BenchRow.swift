@@ -10,6 +10,13 @@ struct BenchRow {
     let reason: String
   }
 
+  /// What a device should have done and did not.
+  struct Failure: Error {
+    let reason: String
+
+    init(_ subject: BenchSubject, _ reason: String) { self.reason = "\(subject.path): \(reason)" }
+  }
+
   let name: String
   /// Operations of one sample; a sample's time is divided by it.
   var operations = 1

@@ -38,6 +38,8 @@ struct BenchResult {
   var floor: BenchSide?
   /// Why a device could not be measured, or nothing.
   var skipped: String?
+  /// Which device has failed to do what is measured, and in what.
+  var failure: String?
 }
 
 /// Measures row after row: each of them in slices, the devices and the floor in turns, so that all see the same
@@ -62,7 +64,7 @@ struct BenchRun {
         prepared.append((place, sample, end))
         for _ in 0..<Self.warmUp { try sample() }
       } catch {
-        result.skipped = try reason(error)
+        try note(error, of: place, in: &result)
         prepared.removeAll { one in
           if one.place == place { one.end() }
           return one.place == place
@@ -73,7 +75,7 @@ struct BenchRun {
     do {
       try slices(row, prepared, &result)
     } catch {
-      result.skipped = try reason(error)
+      try note(error, of: nil, in: &result)
     }
     return result
   }
@@ -101,6 +103,17 @@ struct BenchRun {
     }
     for (index, one) in prepared.enumerated() { result.devices[one.place] = sides[index] }
     result.floor = raw
+  }
+
+  /// Keeps why a device, or all of them, could not be measured; throws what ends everything.
+  private func note(_ error: any Error, of place: Int?, in result: inout BenchResult) throws {
+    if let failure = error as? BenchRow.Failure {
+      result.failure = [result.failure, failure.reason].compactMap { $0 }.joined(separator: "; ")
+      return
+    }
+    let text = try reason(error)
+    let name = place.flatMap { subjects.count > 1 ? "\(["A", "B"][$0]): " : nil } ?? ""
+    result.skipped = [result.skipped, name + text].compactMap { $0 }.joined(separator: "; ")
   }
 
   /// Why a row cannot be measured; throws what ends everything.

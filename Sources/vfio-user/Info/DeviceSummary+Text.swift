@@ -21,12 +21,12 @@ extension DeviceSummary {
     ]
     lines += negotiated.lines
     lines += regions.flatMap(\.lines)
-    lines += interrupts.map(\.line)
+    lines += interrupts.filter { $0.count > 0 }.map(\.line)
     if withRegisters { lines += configuration.registers.map { "  \($0.text)" } }
     lines += capabilities.flatMap { $0.lines(withRegisters) }
     if capabilities.isEmpty { lines.append("  Capabilities: none") }
     lines += configuration.extendedCapabilities.flatMap { $0.lines(withRegisters) }
-    lines += configuration.problems.map { "  Problem: \($0)" }
+    lines += (configuration.problems + problems).map { "  Problem: \($0)" }
     lines.append("  Migration: \(migration.map(\.text) ?? "the device does not answer")")
     return lines.joined(separator: "\n")
   }
@@ -39,6 +39,12 @@ extension DeviceSummary {
     return "\(className) [\(hex(classCode.value >> 8, 4))]: "
       + (known.isEmpty ? numbers : "\(known) [\(numbers)]")
       + " (rev \(revision), prog-if \(hex(classCode.value & 0xFF, 2))\(interface))"
+  }
+
+  /// What else this program has for a device of its class, at a socket.
+  func more(at socket: String) -> String? {
+    // Mass storage, non-volatile memory, NVM Express I/O controller.
+    classCode.value == 0x010802 ? "  More: vfio-user nvme identify \(socket)" : nil
   }
 
   private var className: String {

@@ -17,9 +17,12 @@ struct DeviceSummary: Codable {
   let resettable: Bool
   let negotiated: Negotiated
   let regions: [Region]
+  /// All types that the device counts, also those of which it has none.
   let interrupts: [Interrupt]
   let capabilities: [Capability]
   let configuration: Configuration
+  /// Contradictions in what the device says.
+  let problems: [String]
   /// Nil if the device did not answer.
   let migration: Migration?
 
@@ -47,6 +50,7 @@ struct DeviceSummary: Codable {
       extendedCapabilities: found.extended.map(Capability.init), problems: found.problems)
     regions = try Self.regions(of: client, count: info.regionCount, header)
     interrupts = try Self.interrupts(of: client, count: info.interruptTypeCount)
+    problems = Self.problems(header, capabilities, regions, interrupts)
     // At the end: there are servers that do not survive a command that they do not know.
     migration = try? Migration(of: client)
   }
@@ -97,7 +101,6 @@ struct DeviceSummary: Codable {
     var interrupts: [Interrupt] = []
     for number in 0..<count {
       let info = try client.interruptInfo(InterruptIndex(rawValue: number))
-      guard info.count > 0 else { continue }
       let names = ["INTx", "MSI", "MSI-X", "ERR", "REQ"]
       interrupts.append(
         Interrupt(

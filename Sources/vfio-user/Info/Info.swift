@@ -11,7 +11,8 @@ struct Info: ParsableCommand {
     discussion: """
       Connects as a VMM would, and prints identity, what was negotiated, regions with what can be mapped of them, \
       interrupts, configuration space register by register as `lspci -vv` does, and whether the device can be saved \
-      and migrated. It is only asked, and stays as it is. A device serves one client at a time: \
+      and migrated. Where what it says at one place contradicts another, that is a line "Problem:" (problems in JSON). It \
+      is only asked, and stays as it is. A device serves one client at a time: \
       one that a VMM uses answers that it is busy.
 
         vfio-user info /tmp/disk.sock
@@ -50,6 +51,7 @@ struct Info: ParsableCommand {
         return try say(HexDump.configurationSpace(space, title: summary.title))
       }
       try say(json ? summary.json() : summary.text)
+      if !json, let more = summary.more(at: socket) { try say(more) }
     }
   }
 }

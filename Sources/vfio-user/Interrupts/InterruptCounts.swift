@@ -37,10 +37,12 @@ struct InterruptCounts {
     let title =
       "\(name): \(grouped(total)) interrupt\(total == 1 ? "" : "s") in \(fixed(seconds, 1)) s"
     guard total > 0 else { return [title] }
+    // Of one interrupt, or within a moment, there is no rate.
+    let hasRate = total > 1 && seconds >= 0.1
     let rows = rows(seconds: seconds).map {
-      ["\($0.vector)", grouped($0.count), fixed($0.perSecond, 1)]
+      ["\($0.vector)", grouped($0.count)] + (hasRate ? [fixed($0.perSecond, 1)] : [])
     }
-    return [title] + table([["vector", "count", "per second"]] + rows)
+    return [title] + table([["vector", "count"] + (hasRate ? ["per second"] : [])] + rows)
   }
 }
 

@@ -18,11 +18,14 @@ final class InterruptSetup {
   /// - Parameters:
   ///   - wanted: the type; nil for MSI-X, MSI, INTx, the first that the device has.
   ///   - set: the vectors; nil for all.
-  init(_ client: Client, _ wanted: InterruptIndex?, _ set: VectorSet?) throws {
+  ///   - triggered: vectors that the server will be told to signal.
+  init(
+    _ client: Client, _ wanted: InterruptIndex?, _ set: VectorSet?, triggered: [UInt32] = []
+  ) throws {
     let info = try Self.info(client, wanted)
     let count = Int(clamping: info.count)
     let numbers = set?.numbers ?? Array(0..<min(count, VectorSet.most))
-    if let last = numbers.last, last >= count {
+    if let last = (numbers + triggered.map { Int($0) }).max(), last >= count {
       throw CommandError(
         "\(info.index) has \(count) vectors, from 0 on; there is no vector \(last).")
     }
@@ -58,6 +61,13 @@ final class InterruptSetup {
     throw CommandError(
       "the device has no \(wanted.map { "\($0)" } ?? "interrupts"). `vfio-user info` lists what it has."
     )
+  }
+
+  /// A type that configuration space has and that is better than the chosen one.
+  func betterType() throws -> InterruptIndex? {
+    let found = PCICapabilities(of: try ConfigurationBytes(of: client)).standard.map(\.id)
+    let better: [InterruptIndex] = index == .intx ? [.msix, .msi] : index == .msi ? [.msix] : []
+    return better.first { found.contains($0 == .msix ? 0x11 : 0x05) }
   }
 
   private func setTriggers() throws(ClientError) {

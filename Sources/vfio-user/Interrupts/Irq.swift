@@ -82,24 +82,48 @@ struct Irq: ParsableCommand {
 
   func validate() throws {
     if let count, count == 0 { throw ValidationError("--count takes a number from 1.") }
+    if let vectors, let other = trigger.first(where: { !vectors.numbers.contains(Int($0)) }) {
+      throw ValidationError(
+        "--trigger \(other) is none of the --vectors that are waited for; add it there.")
+    }
   }
 
   func run() throws {
     log.bootstrap()
     try Interruption.watch()
     try withDevice(socket, reply) { client in
-      let setup = try InterruptSetup(client, type?.index, vectors)
+      let setup = try InterruptSetup(client, type?.index, vectors, triggered: trigger)
       defer { setup.end() }
+      if type == nil { try noteBetterType(setup) }
       for order in write { try order.carryOut(client) }
       for vector in trigger { try client.trigger(setup.index, vector: vector) }
       var wait = InterruptWait(setup, self)
       try wait.run()
       try wait.report()
+      if wait.counts.total == 0, !Interruption.hasCome { noteNextSteps(setup) }
       if let count, wait.counts.total < count {
         if Interruption.hasCome { throw ExitCode(130) }
         throw CommandError(
           "\(wait.counts.total) of \(count) interrupts of \(setup.index) came in time.")
       }
     }
+  }
+
+  /// A driver would take the best type that configuration space has.
+  private func noteBetterType(_ setup: InterruptSetup) throws {
+    guard let better = try setup.betterType() else { return }
+    note(
+      "waiting for \(setup.index): configuration space has \(better), but DEVICE_GET_IRQ_INFO says that there are none of it. A driver would take \(better)."
+    )
+  }
+
+  private func noteNextSteps(_ setup: InterruptSetup) {
+    let trial =
+      trigger.isEmpty
+      ? "Is there something that makes the device interrupt (--write)? --trigger 0 has the server signal without the device. "
+      : "The server was told to signal and has not. "
+    note(
+      "no interrupt of \(setup.index) came. \(trial)`vfio-user check \(socket) --only irqs` tests what the server does with eventfds; --type chooses another type."
+    )
   }
 }

@@ -43,6 +43,7 @@ struct BenchReport: Codable {
   let seconds: Double
   let subjects: [Subject]
   let ratio: Ratio?
+  var lostInterrupts: [LostInterrupts] = []
 
   init(_ workload: Workload, _ results: [(name: String, result: WorkloadResult)]) {
     self.workload = workload.title

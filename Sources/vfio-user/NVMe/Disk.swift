@@ -4,6 +4,7 @@ import VFIOUserProgram
 
 /// An NVMe disk ready for reading and writing.
 final class Disk {
+  let socket: String
   let controller: NVMeController
   let identity: IdentifyController
   let namespace: NVMeNamespace
@@ -21,6 +22,7 @@ final class Disk {
   init(
     _ target: NVMeTarget, depth: Int, transfer: Int, _ driving: NVMeDriving? = nil
   ) throws {
+    socket = target.socket
     let client: Client
     do {
       client = try Client(connectingTo: FilePath(target.socket))

@@ -22,6 +22,12 @@ struct NVMeBench: ParsableCommand {
       and the ratio is printed. Each has every other 16 MiB to itself, so that neither reads what the other has brought \
       into the cache. Let the file be of the same kind as the one that is served (for reading it may be \
       the very same) and use --direct when the disk is served with --cache direct.
+
+      Completions that the driver finds although their interrupt does not come are counted (lostInterrupts in JSON) and \
+      said in a warning: the figures are then those of its timeouts.
+
+      Exit codes: 0 done (also with such a warning), 1 the disk failed or cannot be driven, 64 the command line is \
+      wrong, 130 ended by Ctrl-C, with what was measured until then.
       """)
 
   @OptionGroup var target: NVMeTarget
@@ -57,7 +63,7 @@ struct NVMeBench: ParsableCommand {
         "--block-size has to be whole blocks of \(space.blockSize) bytes, at most "
           + "\(byteCount(UInt64(space.maxBytes))).")
     }
-    let report = try driving(target) {
+    var report = try driving(target) {
       let engine = try DiskEngine(disk, depth: shape.depth, transfer: transfer)
       if engine.depth < shape.depth {
         note("the disk's queues take \(engine.depth) operations at a time, not \(shape.depth).")
@@ -70,7 +76,9 @@ struct NVMeBench: ParsableCommand {
       let size = min(space.size, try file?.size ?? .max)
       return try measure(try shape.workload(over: size, depth: engine.depth), engine, file)
     }
+    report.lostInterrupts = disk.lostInterrupts
     try say(json ? prettyJSON(report) : report.text)
+    disk.noteLostInterrupts()
     if Interruption.hasCome { throw ExitCode(130) }
   }
 

@@ -7,7 +7,16 @@ import VFIOUserProgram
 struct NVMeIdentify: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "identify",
-    abstract: "Show what an NVMe disk is, what it can do, and how it is.")
+    abstract: "Show what an NVMe disk is, what it can do, and how it is.",
+    discussion: """
+      Enables the controller and asks it (Identify, logs, features); shows its registers CAP and VS too.
+
+        vfio-user nvme identify /tmp/disk.sock
+        vfio-user nvme identify /tmp/disk.sock --json | jq .namespaces
+
+      Exit codes: 0 done (also with a warning that interrupts do not arrive), 1 the disk cannot be reached or driven, \
+      64 the command line is wrong.
+      """)
 
   @OptionGroup var target: NVMeTarget
 
@@ -22,6 +31,7 @@ struct NVMeIdentify: ParsableCommand {
     defer { disk.close() }
     let summary = try driving(target) { try DiskSummary(of: disk) }
     try say(json ? summary.json() : summary.text)
+    disk.noteLostInterrupts()
   }
 }
 
@@ -52,6 +62,9 @@ struct DiskSummary: Codable {
   let serial: String
   let firmware: String
   let version: String
+  /// The registers CAP and VS in hexadecimal.
+  let capabilityRegister: String
+  let versionRegister: String
   let subsystem: String
   let maxTransfer: Int
   let maxQueue: Int
@@ -60,6 +73,7 @@ struct DiskSummary: Codable {
   let commands: [String]
   let namespaces: [Namespace]
   let health: Health
+  let lostInterrupts: [LostInterrupts]
 
   init(of disk: Disk) throws {
     let identity = disk.identity
@@ -68,6 +82,9 @@ struct DiskSummary: Codable {
     serial = identity.serialNumber
     firmware = identity.firmwareRevision
     self.version = "\(version.major).\(version.minor)"
+    let controller = disk.controller
+    capabilityRegister = "0x\(hex(controller.capabilities.rawValue, 16))"
+    versionRegister = "0x\(hex(try controller.register(RegisterOffset.version), 8))"
     subsystem = identity.subsystemName
     maxTransfer =
       identity.maximumTransfer == 0 || identity.maximumTransfer > 20
@@ -80,6 +97,7 @@ struct DiskSummary: Codable {
       Namespace(try NVMeNamespace($0, of: disk.controller))
     }
     health = Health(try disk.controller.health())
+    lostInterrupts = disk.lostInterrupts
   }
 
   private static func commands(_ identity: IdentifyController) -> [String] {
@@ -130,6 +148,7 @@ extension DiskSummary {
   var text: String {
     var lines = [
       "\(model), serial \(serial), firmware \(firmware), NVMe \(version)",
+      "  Registers: CAP \(capabilityRegister), VS \(versionRegister)",
       "  Subsystem: \(subsystem)",
       "  Transfers: up to \(maxTransfer == 0 ? "any size" : byteCount(UInt64(maxTransfer)))",
       "  Queues: \(queues) of up to \(maxQueue) entries",

@@ -15,6 +15,9 @@ struct NVMeRead: ParsableCommand {
 
         vfio-user nvme read /tmp/disk.sock --count 512 | xxd | head
         vfio-user nvme read /tmp/disk.sock --output copy.img
+
+      Exit codes: 0 done (also with a warning that interrupts do not arrive), 1 the disk failed or cannot be driven, or \
+      the output takes no more, 64 the command line is wrong, 130 ended by Ctrl-C, and the copy is not complete.
       """)
 
   @OptionGroup var target: NVMeTarget
@@ -55,6 +58,7 @@ struct NVMeRead: ParsableCommand {
         "\(output ?? "standard output") takes no more: \(error). The copy is not complete.")
     }
     note(copy.report("read"))
+    disk.noteLostInterrupts()
     if Interruption.hasCome { throw ExitCode(130) }
   }
 }

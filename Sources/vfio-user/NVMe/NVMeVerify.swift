@@ -17,7 +17,11 @@ struct NVMeVerify: ParsableCommand {
         vfio-user nvme verify /tmp/disk.sock --overwrite
         vfio-user nvme verify /tmp/disk.sock --read-only --seed 4711
 
-      Exit codes: 0 all is as written, 1 it is not, 130 interrupted.
+      Completions that the driver finds although their interrupt does not come are counted (lostInterrupts in JSON) and \
+      said in a warning.
+
+      Exit codes: 0 all is as written (also with such a warning), 1 it is not, or the disk failed or cannot be driven, \
+      64 the command line is wrong, 130 ended by Ctrl-C.
       """)
 
   @OptionGroup var target: NVMeTarget
@@ -85,13 +89,15 @@ struct NVMeVerify: ParsableCommand {
         "--block-size has to be whole blocks of \(disk.namespace.blockSize) bytes, at most "
           + "\(byteCount(UInt64(disk.namespace.maxBytes))), and fit on the disk.")
     }
-    let report = try driving(target) {
+    var report = try driving(target) {
       let engine = try DiskEngine(disk, depth: depth, transfer: transfer)
       let seed = seed ?? UInt64(UInt32.random(in: .min ... .max))
       var pass = PatternPass(engine, seed: seed, transfer: transfer, isShown: !json)
       return try pass.run(range, writes: !readOnly)
     }
+    report.lostInterrupts = disk.lostInterrupts
     try say(json ? prettyJSON(report) : report.text)
+    disk.noteLostInterrupts()
     if report.isInterrupted { throw ExitCode(130) }
     guard report.badBlocks == 0 else { throw ExitCode(1) }
   }

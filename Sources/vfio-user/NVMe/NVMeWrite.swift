@@ -14,6 +14,9 @@ struct NVMeWrite: ParsableCommand {
       succeeded, the data is on the disk. Prints how much it was and its checksum (CRC-32C) on standard error.
 
         vfio-user nvme write /tmp/disk.sock --input image.raw
+
+      Exit codes: 0 done (also with a warning that interrupts do not arrive), 1 the disk failed, cannot be driven or is \
+      too small, 64 the command line is wrong, 130 ended by Ctrl-C, and not all is written.
       """)
 
   @OptionGroup var target: NVMeTarget
@@ -61,6 +64,7 @@ struct NVMeWrite: ParsableCommand {
       }
     }
     note(copy.report("written and flushed"))
+    disk.noteLostInterrupts()
     if Interruption.hasCome { throw ExitCode(130) }
   }
 

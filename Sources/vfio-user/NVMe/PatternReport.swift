@@ -17,6 +17,7 @@ struct PatternReport: Codable {
   /// CRC-32C over the checksums of all blocks, in order; empty unless all were read.
   var checksum = ""
   var isInterrupted = false
+  var lostInterrupts: [LostInterrupts] = []
 
   init(blocks: UInt64, blockSize: Int, seed: UInt64, hasWritten: Bool) {
     self.blocks = blocks

@@ -36,6 +36,9 @@ struct Serve: ParsableCommand {
 
         vfio-user serve --control /run/vfio-user.sock
         vfio-user ctl /run/vfio-user.sock add nvme --socket /tmp/disk.sock --memory 1G
+
+      Exit codes, of the subcommands too: 0 ended by SIGINT or SIGTERM, 1 a device cannot be served, or its socket can accept \
+      no more clients, 64 the command line or the file is wrong.
       """,
     subcommands: [ServeSerial.self, ServeEdu.self, ServeScratch.self, ServeNVMe.self])
 

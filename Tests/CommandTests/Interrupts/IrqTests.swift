@@ -1,3 +1,4 @@
+import ArgumentParser
 import Foundation
 import Glibc
 import SystemPackage
@@ -50,6 +51,22 @@ import VFIOUserClient
     #expect(run.exitCode == 1 && run.errors.contains("there is no vector 64"), "\(run.errors)")
   }
 
+  @Test func `A vector to trigger that the device does not have is refused as one to wait for`()
+    throws
+  {
+    let run = try ServedProcess(["scratch"]).run("irq", "--trigger", "99")
+    #expect(run.exitCode == 1 && run.errors.contains("there is no vector 99"), "\(run.errors)")
+  }
+
+  @Test func `A vector to trigger that is not waited for is a wrong command line`() {
+    #expect(throws: (any Error).self) {
+      try Irq.parse(["dev.sock", "--vectors", "0", "--trigger", "3"])
+    }
+    #expect(throws: Never.self) {
+      try Irq.parse(["dev.sock", "--vectors", "0,3", "--trigger", "3"])
+    }
+  }
+
   @Test func `At Ctrl-C the interrupts are disabled, and configuration space is as it was`() throws
   {
     let served = try ServedProcess(["scratch"])
@@ -87,6 +104,13 @@ import VFIOUserClient
     counts.add(1, vector: 5)
     #expect(counts.counts == [0: 1, 5: 3] && counts.total == 4)
     #expect(counts.rows(seconds: 2).map(\.perSecond) == [0.5, 1.5])
+  }
+
+  @Test(arguments: [(1, 2, false), (2, 0.05, false), (2, 0.1, true)] as [(UInt64, Double, Bool)])
+  func `A rate takes two interrupts and some time`(count: UInt64, seconds: Double, isShown: Bool) {
+    var counts = InterruptCounts()
+    counts.add(count, vector: 0)
+    #expect(counts.lines("MSI", seconds: seconds)[1].contains("per second") == isShown)
   }
 
   @Test func `A count that a device makes up does not overflow`() {

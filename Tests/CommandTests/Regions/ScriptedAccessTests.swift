@@ -124,7 +124,9 @@ private final class ServedScript {
     }
     let run = try served.run("bench", "--seconds", "0.01", "--only", "bytes", "--only", "1 byte")
     #expect(run.exitCode == 0, "\(run.errors)")
-    #expect(run.text.contains("write 1 byte, posted write 1 byte, 64 and a read: connection lost"))
+    #expect(
+      run.text.contains(
+        "write 1 byte, 64 posted writes of 1 byte, then a read: connection lost"))
     #expect(run.text.contains("  read 4 bytes, 64 at a time"))
   }
 
@@ -142,5 +144,73 @@ private final class ServedScript {
     }
     let run = try served.run("bench", "--seconds", "0.01", "--only", "posted", "--json")
     #expect(run.exitCode == 0 && !run.text.contains("skipped"), "\(run.text)\(run.errors)")
+  }
+
+  /// Everything succeeds, and no eventfd is ever signalled.
+  private func silent() throws -> ServedScript {
+    try ServedScript { server in
+      try server.agree()
+      try server.serve()
+    }
+  }
+
+  @Test func `A trigger that signals no eventfd is a failure of the bench`() throws {
+    let served = try silent()
+    let run = try served.run("bench", "--seconds", "0.01", "--only", "SET_IRQS")
+    let line = "SET_IRQS trigger, to its eventfd: \(served.socket): no interrupt came within 2 s"
+    #expect(run.exitCode == 1 && run.errors.contains(line), "\(run.errors)")
+    #expect(run.text.contains("failed:\n  \(line)"), "\(run.text)")
+  }
+
+  @Test func `A wait in which nothing came ends with what to do next`() throws {
+    let run = try silent().run("irq", "--trigger", "0", "--timeout", "0.1")
+    #expect(run.exitCode == 0, "\(run.errors)")
+    #expect(run.errors.contains("was told to signal") && run.errors.contains("--only irqs"))
+  }
+
+  /// Has an MSI-X capability at 0x40, and answers that it has so many MSI-X vectors.
+  private func withMSIX(vectors: UInt32) throws -> ServedScript {
+    var space = [UInt8](repeating: 0, count: 4096)
+    (space[0x06], space[0x34], space[0x40]) = (0x10, 0x40, 0x11)
+    return try ServedScript { [space] server in
+      try server.agree()
+      while true {
+        let message = try server.receive()
+        let place = Int(message.long(at: 0))
+        if message.command == .deviceGetIRQInfo, message.word(at: 8) == 2 {
+          let info = InterruptInfo(flags: .eventDescriptors, index: .msix, count: vectors)
+          server.reply(to: message, bytes(of: info))
+        } else if message.command == .regionRead, place < 4096 {
+          let end = min(4096, place + Int(message.word(at: 12)))
+          server.reply(to: message, message.payload + space[place..<end])
+        } else {
+          server.answer(message)
+        }
+      }
+    }
+  }
+
+  @Test(arguments: [0, 1] as [UInt32])
+  func `A type that is not the best of configuration space is said`(vectors: UInt32) throws {
+    let run = try withMSIX(vectors: vectors).run("irq", "--timeout", "0.1")
+    #expect(run.exitCode == 0, "\(run.errors)")
+    let isSaid = run.errors.contains("waiting for MSI: configuration space has MSI-X")
+    #expect(isSaid == (vectors == 0), "\(run.errors)")
+  }
+
+  @Test func `An access that is refused is said with the offset in hexadecimal`() throws {
+    let served = try ServedScript { server in
+      try server.agree()
+      while true {
+        let message = try server.receive()
+        guard message.command == .regionRead else {
+          server.answer(message)
+          continue
+        }
+        server.reply(to: message, error: 22)
+      }
+    }
+    let run = try served.run("read", "bar0", "0x40")
+    #expect(run.exitCode == 1 && run.errors.contains("4 bytes at 0x40 of"), "\(run.errors)")
   }
 }

@@ -27,7 +27,7 @@ import VFIOUserTransport
         == [.regionRead, .regionWrite, .regionRead, .regionRead, .regionWrite])
     #expect(
       errors[0]?.description
-        == "the device refused REGION_READ: Invalid argument (4 bytes at 8 of BAR2)")
+        == "the device refused REGION_READ: Invalid argument (4 bytes at 0x8 of BAR2)")
   }
 
   @Test func `An error of connecting says the path`() {
