@@ -39,18 +39,22 @@ package struct AddParameters: Codable, Sendable {
 package struct DeviceCatalogue: Sendable {
   /// Turns parameters of `add` into a request, with paths made absolute.
   let read: @Sendable (AddParameters) throws -> DeviceRequest
-  /// Makes what a request asks for, beside devices that are there.
-  let make: @Sendable (DeviceRequest, _ present: [DeviceToServe]) throws -> DeviceToServe
+  /// Makes what a request asks for.
+  let make: @Sendable (DeviceRequest) throws -> DeviceToServe
+  /// Checks that no two devices want the same thing for themselves.
+  let check: @Sendable ([DeviceToServe]) throws -> Void
   /// The configuration file with these devices.
   let write: @Sendable ([DeviceRequest], _ logLevel: String) throws -> String
 
   package init(
     read: @escaping @Sendable (AddParameters) throws -> DeviceRequest,
-    make: @escaping @Sendable (DeviceRequest, [DeviceToServe]) throws -> DeviceToServe,
+    make: @escaping @Sendable (DeviceRequest) throws -> DeviceToServe,
+    check: @escaping @Sendable ([DeviceToServe]) throws -> Void,
     write: @escaping @Sendable ([DeviceRequest], String) throws -> String
   ) {
     self.read = read
     self.make = make
+    self.check = check
     self.write = write
   }
 }

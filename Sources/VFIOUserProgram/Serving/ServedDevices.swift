@@ -70,7 +70,9 @@ final class ServedDevices: Sendable {
     }
     let request = try catalogue.read(parameters)
     return try changing {
-      let one = try Self.open(try catalogue.make(request, all.map(\.asked)))
+      let device = try catalogue.make(request)
+      try catalogue.check(all.map(\.asked) + [device])
+      let one = try Self.open(device)
       do {
         try start(one)
       } catch {
@@ -182,8 +184,10 @@ struct DeviceChanges: Codable, Sendable {
       guard let catalogue else {
         throw CommandError("this program cannot serve what was added: \(request.kind)")
       }
-      devices.append(try catalogue.make(request, devices))
+      devices.append(try catalogue.make(request))
     }
+    // The command line's may have become others in the meantime.
+    if !added.isEmpty { try catalogue?.check(devices) }
     return devices
   }
 }

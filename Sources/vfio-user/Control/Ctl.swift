@@ -50,3 +50,6 @@ struct CtlOutput: ParsableArguments {
     try say(json ? prettyJSON(result) : text())
   }
 }
+
+/// No parameters.
+struct EmptyParameters: Codable {}

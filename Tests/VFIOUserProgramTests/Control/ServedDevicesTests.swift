@@ -31,12 +31,12 @@ private struct NothingProgram: DeviceProgram {
     )
     let catalogue = DeviceCatalogue(
       read: { DeviceRequest(kind: $0.device, arguments: []) },
-      make: { request, _ in
+      make: { request in
         isAdding.update { $0 = true }
         _ = mayGoOn.withLock(when: { $0 }) { _ in }
         let command = try DeviceProgramCommand<NothingProgram>.parse(["--socket", socket])
         return DeviceToServe(command, request: request)
-      }, write: { _, _ in "" })
+      }, check: { _ in }, write: { _, _ in "" })
     let devices = ServedDevices([], catalogue, changes: DeviceChanges()) { _, _ in }
     try DetachedThread.start("add") {
       _ = try? devices.add(AddParameters(device: "nothing"))

@@ -5,7 +5,7 @@ import VFIOUserProgram
 
 extension DeviceCatalogue {
   /// The devices of this program.
-  static let standard = DeviceCatalogue(read: read, make: make, write: write)
+  static let standard = DeviceCatalogue(read: read, make: make, check: check, write: write)
 
   private static func read(_ parameters: AddParameters) throws -> DeviceRequest {
     let folder = parameters.folder ?? FileManager.default.currentDirectoryPath
@@ -37,9 +37,7 @@ extension DeviceCatalogue {
     }
   }
 
-  private static func make(
-    _ request: DeviceRequest, beside present: [DeviceToServe]
-  ) throws -> DeviceToServe {
+  private static func make(_ request: DeviceRequest) throws -> DeviceToServe {
     let command: any ServeSubcommand
     do {
       guard
@@ -61,9 +59,12 @@ extension DeviceCatalogue {
       throw CommandError(
         "--stdio is for a device that the process starts with; use --pty or --listen.")
     }
-    let others = present.compactMap { $0.command as? any ServeSubcommand }
-    try checkClaims(of: others.map { ($0, nil) } + [(command, nil)])
     return DeviceToServe(command, placeName: path, request: request)
+  }
+
+  private static func check(_ devices: [DeviceToServe]) throws {
+    let commands = devices.compactMap { $0.command as? any ServeSubcommand }
+    try checkClaims(of: commands.map { ($0, nil) })
   }
 
   private static func write(_ requests: [DeviceRequest], _ logLevel: String) throws -> String {
