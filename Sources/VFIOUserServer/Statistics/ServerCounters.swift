@@ -16,8 +16,7 @@ final class ServerCounters: Sendable {
   let clients = Count()
   /// Counted by the thread that accepts clients.
   let refusedClients = Count()
-  private let sampled = Count()
-  private let times = Monitor(LatencyHistogram())
+  private let times = SampledTimes()
 
   /// Counts a message.
   ///
@@ -29,16 +28,11 @@ final class ServerCounters: Sendable {
     case .dmaMap, .dmaUnmap: mappings.add()
     default: others.add()
     }
-    sampled.add()
-    return sampled.now % DeviceWork.sampling == 0 ? Deadline.now : 0
+    return times.begin()
   }
 
   /// The message was served that began at a time.
-  func end(_ began: UInt64) {
-    guard began != 0 else { return }
-    let time = Deadline.now &- began
-    times.withLock { $0.record(time) }
-  }
+  func end(_ began: UInt64) { times.end(began) }
 
   /// The messages by kind.
   var messages: [WorkStatistics] {
@@ -51,5 +45,5 @@ final class ServerCounters: Sendable {
   }
 
   /// How long the service of some messages took.
-  var serviceTimes: LatencyHistogram { times.withLock { $0 } }
+  var serviceTimes: LatencyHistogram { times.histogram }
 }

@@ -53,3 +53,14 @@ struct CtlOutput: ParsableArguments {
 
 /// No parameters.
 struct EmptyParameters: Codable {}
+
+/// The devices that a subcommand of `ctl` is about.
+struct CtlSelection: ParsableArguments {
+  @Argument(help: "The socket of one device; else all.")
+  var device: String?
+
+  /// What it is in a request.
+  func parameters(for process: ControlClient) throws -> SelectionParameters {
+    SelectionParameters(socket: try device.map { try process.socket($0) })
+  }
+}

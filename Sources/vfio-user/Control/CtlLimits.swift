@@ -10,14 +10,12 @@ struct CtlLimits: ParsableCommand {
 
   @ParentCommand var parent: Ctl
   @OptionGroup var output: CtlOutput
-
-  @Argument(help: "The socket of one device; else all.")
-  var device: String?
+  @OptionGroup var selection: CtlSelection
 
   func run() throws {
     let process = try parent.connect()
     let limits = try process.call(
-      "limits", SelectionParameters(socket: device.map { try process.socket($0) }),
+      "limits", selection.parameters(for: process),
       as: ProcessLimits.self)
     try output.print(limits, Self.text(limits))
   }

@@ -2,6 +2,7 @@ import ArgumentParser
 import VFIOUserProgram
 import VFIOUserServer
 
+/// `vfio-user ctl SOCKET stats`: shows what the devices have done.
 struct CtlStats: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "stats",
@@ -11,14 +12,12 @@ struct CtlStats: ParsableCommand {
 
   @ParentCommand var parent: Ctl
   @OptionGroup var output: CtlOutput
-
-  @Argument(help: "The socket of one device; else all.")
-  var device: String?
+  @OptionGroup var selection: CtlSelection
 
   func run() throws {
     let process = try parent.connect()
     let statistics = try process.call(
-      "stats", SelectionParameters(socket: device.map { try process.socket($0) }),
+      "stats", selection.parameters(for: process),
       as: ProcessStatistics.self)
     try output.print(statistics, Self.text(statistics))
   }

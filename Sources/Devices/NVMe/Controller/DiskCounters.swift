@@ -13,17 +13,13 @@ final class DiskCounters: Sendable {
   private let flushes = Count()
   private let others = Count()
   private let failures = Count()
-  private let begun = Count()
   private let ended = Count()
-  private let times = Monitor(LatencyHistogram())
+  private let times = SampledTimes()
 
   /// A command was fetched.
   ///
   /// - Returns: the time, if that of this command is to be measured; else 0.
-  func begin() -> UInt64 {
-    begun.add()
-    return begun.now % DeviceWork.sampling == 0 ? Deadline.now : 0
-  }
+  func begin() -> UInt64 { times.begin() }
 
   /// A command gets its completion.
   ///
@@ -47,9 +43,7 @@ final class DiskCounters: Sendable {
   /// - Parameter began: what ``begin()`` has returned.
   func end(_ began: UInt64) {
     ended.add()
-    guard began != 0 else { return }
-    let time = Deadline.now &- began
-    times.withLock { $0.record(time) }
+    times.end(began)
   }
 
   /// What was counted so far.
@@ -62,7 +56,7 @@ final class DiskCounters: Sendable {
         WorkStatistics("write", writes.now, bytes: bytesWritten.now),
         WorkStatistics("flush", flushes.now), WorkStatistics("other", others.now),
       ],
-      failures: failures.now, inFlight: begun.now &- ended, times: times.withLock { $0 })
+      failures: failures.now, inFlight: times.count &- ended, times: times.histogram)
   }
 }
 
