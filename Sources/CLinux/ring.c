@@ -58,6 +58,23 @@ static int knows_operations(int descriptor) {
   return knows;
 }
 
+/// From here on the ring does nothing else, whoever has it: what a process may not call, it could have asked a ring for.
+/// -EINVAL before Linux 5.10, which does not know restrictions.
+static int restrict_ring(int descriptor) {
+  struct io_uring_restriction rules[] = {
+      {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_NOP},
+      {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_READV},
+      {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_WRITEV},
+      {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_FSYNC},
+      {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_FALLOCATE},
+      {.opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_REGISTER_EVENTFD},
+      {.opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_UNREGISTER_EVENTFD},
+  };
+  const unsigned count = sizeof rules / sizeof *rules;
+  const int result = control(descriptor, IORING_REGISTER_RESTRICTIONS, rules, count);
+  return result < 0 ? result : control(descriptor, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+}
+
 static size_t larger(size_t one, size_t other) { return one > other ? one : other; }
 
 static int map_rings(struct clinux_ring *ring, const struct io_uring_params *params) {
@@ -92,6 +109,7 @@ int clinux_ring_create(unsigned entries, struct clinux_ring **created) {
   const unsigned needed = IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE;
   struct io_uring_params params;
   memset(&params, 0, sizeof params);
+  params.flags = IORING_SETUP_R_DISABLED;
   const int descriptor = setup(entries, &params);
   if (descriptor < 0) return descriptor;
   struct clinux_ring *ring = calloc(1, sizeof *ring);
@@ -105,6 +123,7 @@ int clinux_ring_create(unsigned entries, struct clinux_ring **created) {
   int result = -ENOSYS;
   if ((params.features & needed) == needed && knows_operations(descriptor))
     result = map_rings(ring, &params);
+  if (result == 0) result = restrict_ring(descriptor);
   if (result < 0) {
     clinux_ring_destroy(ring);
     return result;

@@ -22,7 +22,8 @@ extension ServingProcess {
       try JSONValue(
         of: ProcessVersion(
           version: Program.libraryVersion, process: getpid(),
-          uptime: Double(Deadline.now &- began) / 1e9, upgrades: Successor.upgradeCount))
+          uptime: Double(Deadline.now &- began) / 1e9, upgrades: Successor.upgradeCount,
+          sandbox: sandbox.state.summary))
     }
   }
 
@@ -140,7 +141,7 @@ extension ServingProcess {
         guard !call.isInBatch else {
           throw ControlFailure("an upgrade is no part of a batch, because its answer comes later")
         }
-        try demandUpgrade(program, UpgradeCaller(call.caller, id: call.request.id))
+        try demandUpgrade(program, call.caller.takeFile(), UpgradeCaller(call.caller, id: call.request.id))
         return nil
       },
     ]

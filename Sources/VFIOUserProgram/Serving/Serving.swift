@@ -11,11 +11,16 @@ package struct ServingOptions {
   let control: String?
   /// The devices that may come while the process runs; nil in a program that serves one of its own.
   let catalogue: DeviceCatalogue?
+  let sandbox: SandboxOptions
 
-  package init(_ log: LogOptions, control: String? = nil, catalogue: DeviceCatalogue? = nil) {
+  package init(
+    _ log: LogOptions, control: String? = nil, catalogue: DeviceCatalogue? = nil,
+    sandbox: SandboxOptions = SandboxOptions()
+  ) {
     self.log = log
     self.control = control
     self.catalogue = catalogue
+    self.sandbox = sandbox
   }
 }
 
@@ -27,12 +32,15 @@ package func serve(_ devices: [DeviceToServe], _ options: ServingOptions) throws
   let devices = try Successor.devices(devices, options.catalogue)
   if case .trial(let file)? = Successor.task { try Successor.tryOut(devices, file) }
   options.log.bootstrap()
+  if options.sandbox.sandbox != .off { LogQueue.standardError.hold() }
   clinux_block_program_signals()
   clinux_block_hangup()
   let logger = DeviceLog().logger("vfio-user.program")
   let start = try Start(devices, options)
   ActivatedSockets.noteUnused()
   let serving = try serve(start, options, logger)
+  start.sandbox.settle()
+  start.sandbox.report(to: logger)
   start.tookOver?.finish(logger)
   if start.tookOver == nil {
     try Announcement(of: start.devices, control: options.control).print()
@@ -47,16 +55,24 @@ struct Start {
   let control: KeptListener?
   /// Nil in an ordinary start.
   let tookOver: TakeOver?
+  let sandbox: Sandbox
 
-  /// Opens the devices, or takes them over.
+  /// Opens the devices, or takes them over, and confines the process to what they need.
   init(_ devices: [DeviceToServe], _ options: ServingOptions) throws {
-    tookOver = Successor.task == nil ? nil : try TakeOver()
+    let tookOver = Successor.task == nil ? nil : try TakeOver()
+    self.tookOver = tookOver
     let control = try options.control.map {
       try KeptListener(FilePath($0), keptAs: "control socket")
     }
     self.control = control
     do {
-      self.devices = try openAll(devices, tookOver)
+      var sandbox: Sandbox?
+      self.devices = try openAll(devices, tookOver) {
+        sandbox = try Sandbox(options, $0, tookOver)
+        LogQueue.standardError.release()
+      }
+      guard let sandbox else { throw CommandError("the process is not confined") }
+      self.sandbox = sandbox
     } catch {
       control?.socket.remove()
       throw error

@@ -26,6 +26,8 @@ enum Successor {
   static func prepare() {
     start.store(Deadline.now, ordering: .relaxed)
     unsafe variable = UpgradeVariable.take()
+    // A filter stays in force, and what it refuses would be the end of this program.
+    if task != nil, clinux_has_filter() == 1 { Sandbox.sayRefusedCalls() }
     guard case .takeOver(let file, let image)? = task else { return }
     // The reason is put behind it.
     let back = UpgradeVariable.goBack(file: file, image: image, reason: "")

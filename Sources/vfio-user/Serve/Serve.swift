@@ -48,13 +48,15 @@ struct Serve: ParsableCommand {
   var config: String?
 
   @OptionGroup var control: ControlOptions
+  @OptionGroup var sandbox: SandboxOptions
 
   func run() throws {
-    if let config { return try serve(ConfigurationFile(at: config), control) }
+    if let config { return try serve(ConfigurationFile(at: config), control, sandbox) }
     guard control.control != nil else { throw CleanExit.helpRequest(self) }
     // Devices come later, by `vfio-user ctl`.
     try serve(
       [],
-      ServingOptions(LogOptions.parse([]), control: control.control, catalogue: .standard))
+      ServingOptions(
+        LogOptions.parse([]), control: control.control, catalogue: .standard, sandbox: sandbox))
   }
 }

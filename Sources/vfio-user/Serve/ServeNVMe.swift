@@ -30,6 +30,7 @@ struct ServeNVMe: ServeSubcommand {
   @OptionGroup(title: "Socket") var socket: SocketOptions
   @OptionGroup(title: "Disk") var disk: DiskOptions
   @OptionGroup var control: ControlOptions
+  @OptionGroup var sandbox: SandboxOptions
   @OptionGroup var log: LogOptions
 
   var deviceType: (any SavableDevice.Type)? { NVMeDevice.self }
@@ -45,6 +46,7 @@ struct ServeNVMe: ServeSubcommand {
     }
     if disk.incoming { served.notice = "the disk waits for its state (--incoming)" }
     served.resize = opened.resize
+    served.needs = opened.needs
     served.removeMadeFiles = { opened.namespaces.forEach { $0.removeMadeFiles() } }
     return served
   }

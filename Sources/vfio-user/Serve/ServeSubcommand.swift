@@ -6,6 +6,7 @@ protocol ServeSubcommand: DeviceCommand {
   /// The parent command with its options.
   var parent: Serve { get }
   var control: ControlOptions { get }
+  var sandbox: SandboxOptions { get }
 
   /// The resources that no other device of the process may use.
   var claims: [ExclusiveResource] { get }
@@ -21,12 +22,15 @@ extension ServeSubcommand {
     try serve(
       [DeviceToServe(self, request: .ofCommandLine(Self.self))],
       ServingOptions(
-        log, control: control.control ?? parent.control.control, catalogue: .standard))
+        log, control: control.control ?? parent.control.control, catalogue: .standard,
+        sandbox: sandbox.or(parent.sandbox)))
   }
 }
 
 /// Serves the devices of a file.
-func serve(_ file: ConfigurationFile, _ control: ControlOptions) throws {
+func serve(
+  _ file: ConfigurationFile, _ control: ControlOptions, _ sandbox: SandboxOptions
+) throws {
   let devices = file.devices.map { device in
     DeviceToServe(
       device.command, placeName: device.place.withinFile, request: device.request
@@ -35,5 +39,7 @@ func serve(_ file: ConfigurationFile, _ control: ControlOptions) throws {
     }
   }
   try serve(
-    devices, ServingOptions(file.log, control: control.control, catalogue: .standard))
+    devices,
+    ServingOptions(
+      file.log, control: control.control, catalogue: .standard, sandbox: sandbox.or(file.sandbox)))
 }
