@@ -141,7 +141,8 @@ extension ServingProcess {
         guard !call.isInBatch else {
           throw ControlFailure("an upgrade is no part of a batch, because its answer comes later")
         }
-        try demandUpgrade(program, call.caller.takeFile(), UpgradeCaller(call.caller, id: call.request.id))
+        try demandUpgrade(
+          program, call.caller.takeFile(), UpgradeCaller(call.caller, id: call.request.id))
         return nil
       },
     ]

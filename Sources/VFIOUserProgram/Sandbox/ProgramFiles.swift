@@ -28,13 +28,14 @@ enum ProgramFiles {
     var folders: Set<String> = []
     // Sound: the context is the set, lent for the call, which calls back before it returns.
     unsafe withUnsafeMutablePointer(to: &folders) {
-      unsafe clinux_each_loaded_object({ path, context in
-        guard let path = unsafe path.map({ unsafe String(cString: $0) }),
-          let end = path.lastIndex(of: "/"), end > path.startIndex
-        else { return }
-        let folders = unsafe context?.assumingMemoryBound(to: Set<String>.self)
-        unsafe folders?.pointee.insert(String(path[..<end]))
-      }, $0)
+      unsafe clinux_each_loaded_object(
+        { path, context in
+          guard let path = unsafe path.map({ unsafe String(cString: $0) }),
+            let end = path.lastIndex(of: "/"), end > path.startIndex
+          else { return }
+          let folders = unsafe context?.assumingMemoryBound(to: Set<String>.self)
+          unsafe folders?.pointee.insert(String(path[..<end]))
+        }, $0)
     }
     return folders.sorted().map { SandboxNeeds.File(FilePath($0), .read) }
   }

@@ -32,6 +32,7 @@ struct Sandbox {
       return
     }
     state.level = options.sandbox ?? .on
+    state.isOpen = !options.sandboxAllow.isEmpty
     let threads = clinux_thread_count()
     if threads != 1 { state.missing.append("one thread at the start (there are \(threads))") }
     let version = clinux_landlock_version()
@@ -43,7 +44,8 @@ struct Sandbox {
       try Self.giveUpPrivileges()
       if version > 0 { try Self.enter(version, needs, options.sandboxAllow) }
     } catch {
-      throw CommandError("\(error): the process cannot confine itself. --sandbox off serves without.")
+      throw CommandError(
+        "\(error): the process cannot confine itself. --sandbox off serves without.")
     }
     let filter = SystemCallFilter(Self.rules(needs, isOpen: !options.sandboxAllow.isEmpty))
     state.systemCalls = filter.count
@@ -54,9 +56,11 @@ struct Sandbox {
 
   /// Continues in what the program before this one has made.
   init(_ state: SandboxState) throws {
+    broker = try state.broker.map { try Broker($0) }
+    var state = state
+    state.broker = broker?.record
     self.state = state
     filter = nil
-    broker = try state.broker.map { try Broker($0) }
     clinux_hide_memory()
   }
 
@@ -138,9 +142,27 @@ struct SandboxState: Codable, Sendable {
   var systemCalls = 0
   /// What the kernel lacks.
   var missing: [String] = []
+  /// Whether there are files for devices that are added.
+  var isOpen = false
   var broker: Broker.Record?
 
   var isInForce: Bool { level != .off }
+
+  private static let remedy =
+    "This process is confined to what it was started with: --sandbox-allow PATH, at its start, names files and folders for devices that are added."
+
+  /// - Throws: ``CommandError`` when no device can be added.
+  func checkAddition() throws {
+    if isInForce, !isOpen { throw CommandError(Self.remedy) }
+  }
+
+  /// Adds to the failure of an addition what the sandbox has to do with it.
+  func explain(_ error: any Error) -> any Error {
+    let text = "\(error)"
+    let refusals = [Errno.permissionDenied, .notPermitted].map { "\($0)" }
+    guard isInForce, refusals.contains(where: text.contains) else { return error }
+    return CommandError("\(text) \(Self.remedy)")
+  }
 
   /// A few words.
   var summary: String {

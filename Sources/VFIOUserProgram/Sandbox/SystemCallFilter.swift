@@ -13,7 +13,7 @@ struct SystemCallFilter {
   /// - Parameter rules: in any order; of several for one call the widest counts.
   init(_ rules: [SystemCallRule]) {
     let table = Self.merged(rules)
-    count = table.count { if case .missing = $0.verdict { false } else { true } }
+    count = table.count(where: \.isAllowed)
     instructions =
       [
         .load(Offset.architecture), .ifEqual(Self.x86, then: 1, otherwise: 0), .end(Action.kill),
@@ -34,6 +34,7 @@ struct SystemCallFilter {
     static let allow: UInt32 = 0x7FFF_0000
     static let kill: UInt32 = 0x8000_0000
     static let trap: UInt32 = 0x0003_0000
+    static let refuse: UInt32 = 0x0005_0000 | 1
     static let missing: UInt32 = 0x0005_0000 | 38
   }
 
@@ -69,6 +70,7 @@ struct SystemCallFilter {
     switch rule.verdict {
     case .allowed: [.end(Action.allow)]
     case .missing: [.end(Action.missing)]
+    case .refused: [.end(Action.refuse)]
     case .limited(let alternatives): alternatives.flatMap(tests) + [.end(Action.trap)]
     }
   }
@@ -92,10 +94,17 @@ struct SystemCallFilter {
 }
 
 extension SystemCallRule {
+  fileprivate var isAllowed: Bool {
+    switch verdict {
+    case .allowed, .limited: true
+    case .missing, .refused: false
+    }
+  }
+
   fileprivate func widened(by other: Self) -> Self {
     switch (verdict, other.verdict) {
     case (.limited(let some), .limited(let more)): Self(call, .limited(some + more))
-    case (.allowed, _), (_, .missing): self
+    case (.allowed, _), (_, .missing), (_, .refused): self
     default: other
     }
   }

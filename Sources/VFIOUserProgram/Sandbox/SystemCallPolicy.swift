@@ -64,8 +64,9 @@ enum SystemCallPolicy {
   /// A ring that was made at the start, and can do nothing but read and write: rings for more cannot be made.
   static var ring: [SystemCallRule] {
     [
-      SystemCallRule(.ioUringEnter),
-      .oneOf(.ioUringRegister, 1, [4, 5 /* IORING_REGISTER_EVENTFD, IORING_UNREGISTER_EVENTFD */]),
+      SystemCallRule(.ioUringSetup, .refused), SystemCallRule(.ioUringEnter),
+      .oneOf(
+        .ioUringRegister, 1, [4, 5 /* IORING_REGISTER_EVENTFD, IORING_UNREGISTER_EVENTFD */]),
     ]
   }
 
@@ -85,7 +86,8 @@ enum SystemCallPolicy {
       .oneOf(
         .fcntl, 1,
         [
-          F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, 37 /* F_OFD_SETLK */, 1030 /* F_DUPFD_CLOEXEC */,
+          F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, 37 /* F_OFD_SETLK */,
+          1030 /* F_DUPFD_CLOEXEC */,
           1033 /* F_ADD_SEALS */, 1034, /* F_GET_SEALS */
         ].map(UInt32.init)),
       .oneOf(

@@ -30,6 +30,8 @@ struct SystemCallRule: Sendable {
     case allowed
     /// The kernel does not know it: the C library has another way then.
     case missing
+    /// Not allowed, and nobody need hear of it: it is tried where there is another way.
+    case refused
   }
 
   let call: SystemCall

@@ -37,7 +37,8 @@ final class ServingProcess: Sendable {
     let ending = Monitor<Ending?>(nil)
     self.ending = ending
     devices = ServedDevices(
-      start.devices, options.catalogue, changes: start.tookOver?.changes ?? DeviceChanges()
+      start.devices, options.catalogue, changes: start.tookOver?.changes ?? DeviceChanges(),
+      sandbox: start.sandbox.state
     ) { name, failure in
       ending.update { $0 = $0 ?? .failed(noMoreClients(name, failure)) }
     }

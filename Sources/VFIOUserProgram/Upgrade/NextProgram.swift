@@ -88,7 +88,9 @@ extension OwnedDescriptor {
       bytes += piece[..<count]
       guard bytes.count <= limit else { throw Errno.fileTooLarge }
     }
-    guard let text = String(validating: bytes, as: UTF8.self) else { throw Errno.illegalByteSequence }
+    guard let text = String(validating: bytes, as: UTF8.self) else {
+      throw Errno.illegalByteSequence
+    }
     return text
   }
 }

@@ -70,9 +70,12 @@ enum Successor {
 
   /// The trial: checks what was left against the devices of this program, and ends the process.
   static func tryOut(_ devices: [DeviceToServe], _ file: Int32) throws -> Never {
-    let (_, servers) = try read(file)
+    let (record, servers) = try read(file)
     for one in devices where !servers.contains(where: { $0.name == one.command.socket.name }) {
-      try one.explaining { try one.command.look() }
+      try one.explaining {
+        try record.sandbox?.checkAddition()
+        try one.command.look()
+      }
     }
     for one in servers {
       guard let device = devices.first(where: { $0.command.socket.name == one.name }) else {

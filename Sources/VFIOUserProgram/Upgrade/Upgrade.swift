@@ -52,7 +52,8 @@ struct Upgrade {
     let imageNumber = image.number
     try halted.halting { servers, began in
       let holder = MemoryHolder()
-      let written = try write(servers, since: began, holder: holder.process, caller: caller, path, text)
+      let written = try write(
+        servers, since: began, holder: holder.process, caller: caller, path, text)
       let file = written.file.number
       let all = written.descriptors + [file, imageNumber]
       let variable = UpgradeVariable.takeOver(file: file, image: imageNumber)

@@ -20,12 +20,12 @@ extension DiskOptions {
     configuration.doorbells = controller.doorbells
     configuration.busyPoll = .microseconds(controller.busyPoll)
     configuration.interrupts = controller.interrupts
-    configuration.use(engine)
     configuration.serialNumber = serial
     configuration.readerName = socket
     let options = try namespaces()
     do {
       for one in options { configuration.namespaces.append(try one.open(isIncoming: incoming)) }
+      configuration.use(engine)
       for (one, namespace) in zip(options, configuration.namespaces) where one.raw != true {
         try Self.checkFormat(of: namespace, isState: true)
       }
