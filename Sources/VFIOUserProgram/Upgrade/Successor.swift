@@ -73,8 +73,8 @@ enum Successor {
     let (record, servers) = try read(file)
     for one in devices where !servers.contains(where: { $0.name == one.command.socket.name }) {
       try one.explaining {
-        try record.sandbox?.checkAddition()
         try one.command.look()
+        try record.sandbox?.checkAddition()
       }
     }
     for one in servers {

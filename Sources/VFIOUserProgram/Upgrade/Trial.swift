@@ -31,7 +31,9 @@ struct Trial {
     let input = OwnedDescriptor(adopting: ends[0])
     let child = Self.start(file, record, OwnedDescriptor(adopting: ends[1]))
     guard child > 0 else {
-      throw CommandError("\(path) cannot be executed: \(Errno(rawValue: -child))")
+      throw CommandError(
+        "\(path) cannot be executed: \(Errno(rawValue: -child))\(child == -EACCES && file != path ? Self.remedy : "")"
+      )
     }
     let deadline = Deadline.after(Self.patience)
     let output = Self.read(input, before: deadline)
@@ -44,6 +46,10 @@ struct Trial {
       throw CommandError(Self.refusal(path, status, lines))
     }
   }
+
+  /// What else may be refused in a sandbox.
+  private static let remedy =
+    ". A confined process executes no scripts, and no program whose loader was replaced since it was started: start it again then"
 
   /// - Returns: the process ID of the child, or the error.
   private static func start(
