@@ -17,6 +17,10 @@ struct Upgrade {
   let servers: [ServedServer]
   let control: ControlSocket?
   let changes: DeviceChanges
+  /// The device processes of a supervisor, which stay; nil in a process that serves.
+  var processes: [DeviceProcess]?
+  /// The longest pause of a device in these.
+  var pause: UpgradePause?
 
   /// Replaces the program.
   ///
@@ -96,7 +100,7 @@ struct Upgrade {
       count: Successor.upgradeCount, holder: holder, kept: KeptDescriptor.announced,
       control: control?.number ?? -1, caller: caller.flatMap(\.record),
       changes: changes, clients: ClientProcesses.ofThisProcess.entries,
-      logLevel: LogLevel.current.rawValue)
+      logLevel: LogLevel.current.rawValue, processes: processes, pause: pause)
     return Written(
       file: try HandoverStream.write(record, servers),
       descriptors: record.descriptors(with: servers))

@@ -29,6 +29,10 @@ struct UpgradeRecord: Codable, Sendable {
   var clients: [ClientProcesses.Entry]
   /// The log level, which may be another than that of the command line.
   var logLevel: String
+  /// The device processes of a supervisor; nil in a process that serves.
+  var processes: [DeviceProcess]?
+  /// The longest pause of a device while these were upgraded.
+  var pause: UpgradePause?
 }
 
 /// A server under the name of its device.

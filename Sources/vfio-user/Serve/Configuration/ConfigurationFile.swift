@@ -9,6 +9,8 @@ struct ConfigurationFile {
 
   let devices: [ConfiguredDevice]
   let log: LogOptions
+  /// What the process of devices without isolation may be and have.
+  let privileges: ProcessPrivileges
 
   /// Reads a file.
   ///
@@ -42,11 +44,13 @@ struct ConfigurationFile {
     let entries = document.entries
     log = try Self.logOptions(entries["log-level"], place)
     try Self.checkNames(of: document, place)
+    let isolation = try IsolationKeys(document, place)
     devices = try ConfiguredDevice.kinds.flatMap { kind in
       try Self.tables(entries[kind.name], kind.name, place).enumerated().map { index, table in
-        try ConfiguredDevice(kind, number: index + 1, table, in: place, folder: folder)
+        try ConfiguredDevice(kind, number: index + 1, table, isolation, in: place, folder: folder)
       }
     }
+    privileges = try isolation.privileges(place)
     guard !devices.isEmpty else {
       throw ConfigurationError(place, "there is no device in it. Begin one with [[nvme]].")
     }
@@ -88,11 +92,12 @@ struct ConfigurationFile {
     of document: ConfigurationTable, _ place: ConfigurationPlace
   ) throws {
     let kinds = ConfiguredDevice.kinds.map(\.name)
-    for (name, entry) in document.sorted where name != "log-level" && !kinds.contains(name) {
-      let hint = Suggestion.sentence(for: name, among: kinds + ["log-level"])
+    let keys = ["log-level"] + IsolationKeys.names
+    for (name, entry) in document.sorted where !keys.contains(name) && !kinds.contains(name) {
+      let hint = Suggestion.sentence(for: name, among: kinds + keys)
       throw ConfigurationError(
         place.line(entry.line),
-        "there is no device '\(name)'.\(hint) The tables are \(kinds.joined(separator: ", ")); the one key above them is log-level."
+        "there is no device '\(name)'.\(hint) The tables are \(kinds.joined(separator: ", ")); the keys above them are \(keys.joined(separator: ", "))."
       )
     }
   }
