@@ -31,7 +31,8 @@ package struct ServingOptions {
 /// takes over from an earlier version of the program, the devices continue with their clients.
 package func serve(_ devices: [DeviceToServe], _ options: ServingOptions) throws {
   if try Successor.isSupervisor == true {
-    throw CommandError("the program before this one has device processes; this one does not know them")
+    throw CommandError(
+      "the program before this one has device processes; this one does not know them")
   }
   let devices = try Successor.devices(devices, options.catalogue)
   if case .trial(let file)? = Successor.task { try Successor.tryOut(devices, file) }

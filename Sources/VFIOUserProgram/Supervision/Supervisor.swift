@@ -138,7 +138,9 @@ final class Supervisor: Sendable {
     // Sound: the strings are lent for the calls.
     var process = unsafe clinux_start_child(program, arguments, link, report)
     // The file may have gone, or be one that this process may not execute.
-    if process < 0 { process = unsafe clinux_start_child("/proc/self/exe", arguments, link, report) }
+    if process < 0 {
+      process = unsafe clinux_start_child("/proc/self/exe", arguments, link, report)
+    }
     guard process > 0 else {
       throw CommandError(
         "no process can be started for \(plan.name): \(Errno(rawValue: -process))")

@@ -29,7 +29,8 @@ struct PrivilegeOptions: ParsableArguments {
     let limit = try ByteCount(text: memoryLimit)
     guard limit.bytes >= Self.smallest.bytes else {
       throw ValidationError(
-        "--memory-limit takes at least \(Self.smallest), not \(limit): the process would not start.")
+        "--memory-limit takes at least \(Self.smallest), not \(limit): the process would not start."
+      )
     }
   }
 

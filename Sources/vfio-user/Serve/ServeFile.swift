@@ -35,7 +35,8 @@ extension ConfiguredDevice {
 
 extension ConfigurationFile {
   /// The processes for the devices: one for each that is isolated, and one for the others together.
-  fileprivate func plans(_ path: String) throws -> [(plan: ProcessPlan, place: ConfigurationPlace)] {
+  fileprivate func plans(_ path: String) throws -> [(plan: ProcessPlan, place: ConfigurationPlace)]
+  {
     var plans: [(plan: ProcessPlan, place: ConfigurationPlace)] = []
     var others: [(DeviceRequest, socket: String)] = []
     for device in devices {

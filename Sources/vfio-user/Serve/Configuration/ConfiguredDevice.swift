@@ -41,7 +41,9 @@ struct ConfiguredDevice {
     var arguments = [kind.name]
     for (name, entry) in table.sorted {
       guard let key = keys.first(where: { $0.name == name }) else {
-        throw ConfigurationError(place.line(entry.line), Self.unknownKey(name, keys.map(\.name)))
+        throw ConfigurationError(
+          place.line(entry.line), Self.unknownKey(name, (keys.map(\.name) + ["isolation"]).sorted())
+        )
       }
       arguments += try Self.arguments(key, entry, at: place, folder)
     }

@@ -66,7 +66,8 @@ struct IsolationKeys {
     default:
       let wrong = entry ?? ConfigurationEntry(line: 1, value: .text(""))
       throw ConfigurationError(
-        place.key("isolation", wrong), "it takes \"process\" (a process for each device) or \"none\".")
+        place.key("isolation", wrong),
+        "it takes \"process\" (a process for each device) or \"none\".")
     }
   }
 }

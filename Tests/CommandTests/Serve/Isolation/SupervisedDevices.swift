@@ -15,14 +15,12 @@ final class SupervisedDevices {
 
   static let program = URL.builtProgram("vfio-user")
 
-  /// - Parameters:
-  ///   - keys: what stands above the tables, beside `isolation`.
-  ///   - tables: the tables of the file.
-  init(_ keys: String = "", _ tables: String) throws {
+  /// - Parameter configuration: the file below `isolation`.
+  init(_ configuration: String) throws {
     let scratch = try Self.openFolder()
     self.scratch = scratch
     control = scratch.path("control")
-    process = try Self.start(scratch, keys, tables)
+    process = try Self.start(scratch, configuration)
     // It answers when its devices are ready.
     let control = control
     let isThere = eventually(within: .seconds(60)) { [process] in
@@ -35,10 +33,10 @@ final class SupervisedDevices {
 
   /// A process that is not waited for.
   static func start(
-    _ scratch: ScratchFolder, _ keys: String = "", _ tables: String
+    _ scratch: ScratchFolder, _ configuration: String
   ) throws -> ChildProcess {
     let file = scratch.path("devices.toml")
-    try "isolation = \"process\"\n\(keys)\n\(tables)"
+    try "isolation = \"process\"\n\(configuration)"
       .write(toFile: file, atomically: true, encoding: .utf8)
     return try ChildProcess(
       program, ["serve", "--config", file, "--control", scratch.path("control")],
@@ -47,7 +45,8 @@ final class SupervisedDevices {
 
   static func openFolder() throws -> ScratchFolder {
     let scratch = try ScratchFolder()
-    try FileManager.default.setAttributes([.posixPermissions: 0o1777], ofItemAtPath: scratch.url.path)
+    try FileManager.default.setAttributes(
+      [.posixPermissions: 0o1777], ofItemAtPath: scratch.url.path)
     return scratch
   }
 
