@@ -16,17 +16,14 @@ final class NBDServer {
     programs.allSatisfy { FileManager.default.isExecutableFile(atPath: "/usr/bin/\($0)") }
   }
 
-  static let remedy = "it takes libnbd, nbdkit and qemu-nbd: apt-get install libnbd-dev nbdkit qemu-utils"
+  static let remedy =
+    "it takes libnbd, nbdkit and qemu-nbd: apt-get install libnbd-dev nbdkit qemu-utils"
   static let isPossible = isBuilt && has("nbdkit", "qemu-nbd", "qemu-img")
 
   /// Whether the package was built with libnbd.
   private static var isBuilt: Bool {
-    do throws(NBDError) {
-      _ = try NBDHandle(try! NBDAddress(parsing: "nbd://localhost"))
-      return true
-    } catch {
-      return false
-    }
+    let address = try? NBDAddress(parsing: "nbd://localhost")
+    return address.flatMap { try? NBDHandle($0) } != nil
   }
 
   private init(_ program: String, in folder: ScratchFolder, _ arguments: [String]) throws {
@@ -69,7 +66,9 @@ final class NBDServer {
   var socket: String { folder.path("nbd.sock") }
 
   /// The address of an export.
-  func address(_ export: String = "", _ parameters: String = "", scheme: String = "nbd+unix", user: String = "") throws -> NBDAddress {
+  func address(
+    _ export: String = "", _ parameters: String = "", scheme: String = "nbd+unix", user: String = ""
+  ) throws -> NBDAddress {
     try NBDAddress(parsing: "\(scheme)://\(user)/\(export)?socket=\(socket)\(parameters)")
   }
 

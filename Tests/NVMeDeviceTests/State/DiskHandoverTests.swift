@@ -73,7 +73,7 @@ private func errno(_ body: () throws -> Void) -> Errno? {
     let size = cache == .direct ? 4096 : 512
     #expect(disk.target.received(size) == Array(pattern(4096, seed: 1).prefix(size)))
     #expect(try disk.target.run(.io(.write, block: 9), &disk.queue).status == .success)
-    let given = host.device.options.namespaces[0].storage
+    let given = try #require(host.device.options.namespaces[0].storage as? StorageFile)
     #expect(!given.isHeld && clinux_storage_is_writable(given.descriptor.number) == 0)
     #expect(
       errno { try host.client.setMigrationState(.running) } == .resourceTemporarilyUnavailable)

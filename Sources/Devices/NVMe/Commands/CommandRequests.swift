@@ -67,7 +67,9 @@ final class CommandRequests {
     guard let namespace = slot.namespace, request.buffer == nil else { return nil }
     let budget = namespace.inlineBudget(of: request.operation, on: thread, at: idle.now)
     guard budget > 0, request.count <= budget else { return nil }
-    if request.operation == .read || request.storage.isInMemory { return BlockingIO.attempt(request) }
+    if request.operation == .read || request.storage.isInMemory {
+      return BlockingIO.attempt(request)
+    }
     let start = Deadline.now
     defer { namespace.writing.took(from: start, to: Deadline.now) }
     return BlockingIO.attempt(request)

@@ -13,7 +13,8 @@ extension NamespaceOptions {
       case ("block-size", .number(let number)): try set(key, "\(number)")
       case ("read-only", .flag(let isSet)), ("raw", .flag(let isSet)):
         if isSet { try set(key, nil) }
-      case ("file", .text(let text)), ("nbd", .text(let text)), ("size", .text(let text)), ("memory", .text(let text)),
+      case ("file", .text(let text)), ("nbd", .text(let text)), ("size", .text(let text)),
+        ("memory", .text(let text)),
         ("cache", .text(let text)), ("nguid", .text(let text)):
         try set(key, text)
       default:

@@ -134,7 +134,8 @@ extension DiskOptions {
   func checkIncoming(_ namespaces: [NamespaceOptions]) throws {
     guard namespaces.contains(where: \.isKept) else {
       throw ValidationError(
-        "--incoming is for disks with a file or an export: the data of a disk in memory does not migrate.")
+        "--incoming is for disks with a file or an export: the data of a disk in memory does not migrate."
+      )
     }
     guard !namespaces.contains(where: { $0.file != nil && $0.size != nil }) else {
       throw ValidationError(

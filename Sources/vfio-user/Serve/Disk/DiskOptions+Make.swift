@@ -25,7 +25,10 @@ extension DiskOptions {
     configuration.readerName = socket
     let options = try namespaces()
     do {
-      for one in options { configuration.namespaces.append(try one.open(isIncoming: incoming, server: server.settings())) }
+      for one in options {
+        configuration.namespaces.append(
+          try one.open(isIncoming: incoming, server: server.settings()))
+      }
       for (one, namespace) in zip(options, configuration.namespaces) where one.raw != true {
         try Self.checkFormat(of: namespace, isState: true)
       }

@@ -116,13 +116,15 @@ struct DiskOptions: ParsableArguments {
   func validate() throws {
     let places = [file != nil, memory != nil, nbd != nil, !namespace.isEmpty].filter { $0 }.count
     guard places == 1 else {
-      throw ValidationError("say where the data is: --file PATH, --memory SIZE, --nbd URI or --namespace ...")
+      throw ValidationError(
+        "say where the data is: --file PATH, --memory SIZE, --nbd URI or --namespace ...")
     }
     guard memory == nil || size == nil else {
       throw ValidationError("--size is for --file; --memory has its own.")
     }
     guard nbd == nil || size == nil else {
-      throw ValidationError("--size is for --file; an export has the size that its server gives it.")
+      throw ValidationError(
+        "--size is for --file; an export has the size that its server gives it.")
     }
     guard namespace.isEmpty || size == nil else {
       throw ValidationError("--size is for --file; a --namespace has its own, size=.")
@@ -133,7 +135,8 @@ struct DiskOptions: ParsableArguments {
     for one in all { try one.check() }
     if incoming { try checkIncoming(all) }
     guard state == nil || all.contains(where: { $0.isKept }) else {
-      throw ValidationError("--state is for disks with a file or an export; memory is gone with the process.")
+      throw ValidationError(
+        "--state is for disks with a file or an export; memory is gone with the process.")
     }
   }
 

@@ -34,7 +34,8 @@ struct NBDOptions: ParsableArguments {
   func replay() throws -> Int {
     if nbdReplay == "0" { return 0 }
     guard let count = ByteCount(argument: nbdReplay), count.bytes <= 1 << 40 else {
-      throw ValidationError("--nbd-replay takes a size up to 1T, 64M for example, or 0, not '\(nbdReplay)'.")
+      throw ValidationError(
+        "--nbd-replay takes a size up to 1T, 64M for example, or 0, not '\(nbdReplay)'.")
     }
     return Int(count.bytes)
   }

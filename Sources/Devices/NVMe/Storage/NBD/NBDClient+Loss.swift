@@ -108,7 +108,7 @@ extension NBDClient {
       guard drains.isEmpty, export.isHeld else { return }
       try export.check(connected.facts)
       do throws(SystemCallError) {
-        connections.append(try NBDConnection(connected))
+        connections.append(try NBDConnection(connected, isPlain: export.address.tls == nil))
       } catch {
         throw .system(error)
       }

@@ -33,7 +33,9 @@ extension NBDClient {
       let task = replay?.spare.popLast() ?? NBDTask()
       task.begin(nil, at: now)
       task.replayed = entry.number
-      guard unsafe connection.begin(command(for: entry), count: entry.count, offset: entry.offset, for: task)
+      guard
+        unsafe connection.begin(
+          command(for: entry), count: entry.count, offset: entry.offset, for: task)
       else { return giveUpReplay(.invalidArgument) }
       noteBegun(task)
     }

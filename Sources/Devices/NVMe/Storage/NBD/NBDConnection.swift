@@ -17,10 +17,17 @@ final class NBDConnection {
   private var spare: [NBDTask] = []
   /// Why it is of no more use.
   private(set) var failure: Int32 = 0
+  /// Whether what comes through the socket is what libnbd reads: without TLS.
+  private let isPlain: Bool
+  /// Bytes of the replies that were taken.
+  private var received = 0
+  /// A simple reply (NBD protocol), without its data.
+  private static let replySize = 16
   /// What happened to the socket, as `clinux_poll` says.
   var events: Int16 = 0
 
-  init(_ connected: NBDConnector.Connected) throws(SystemCallError) {
+  init(_ connected: NBDConnector.Connected, isPlain: Bool) throws(SystemCallError) {
+    self.isPlain = isPlain
     handle = connected.handle
     facts = connected.facts
     socket = try OwnedDescriptor.duplicate(of: connected.handle.descriptor)
@@ -40,6 +47,7 @@ final class NBDConnection {
   ) -> Bool {
     task.connection = self
     task.asked = count
+    if case .read = unsafe command { task.isReading = true } else { task.isReading = false }
     tasks.append(task)
     if unsafe handle.begin(command, count: count, offset: offset, for: task) { return true }
     if handle.isOver { return true }
@@ -48,7 +56,10 @@ final class NBDConnection {
   }
 
   /// Called within a call of libnbd.
-  func noteEnd(of task: NBDTask) { ended.append(task) }
+  func noteEnd(of task: NBDTask) {
+    ended.append(task)
+    received += Self.replySize + (task.isReading && task.error == 0 ? Int(task.asked) : 0)
+  }
 
   /// Moves what can be moved.
   func move() {
@@ -57,14 +68,23 @@ final class NBDConnection {
     events = 0
     if writable { note(handle.notify(reading: false, writing: true)) }
     guard other else { return }
-    // A reply is a call or two; the socket is asked again only when it has no more.
-    var most = Self.mostCommands
-    var before = -1
-    while failure == 0, most > 0, ended.count > before {
+    // libnbd may be told of data only when there is some: else it waits for that, and sends no commands. A call takes one
+    // reply at most, so what has come is counted instead of asking the socket after each.
+    let available = isPlain ? bytesAvailable : 0
+    received = 0
+    var before: Int
+    repeat {
       before = ended.count
-      most -= 1
       note(handle.notify(reading: true, writing: false))
-    }
+    } while failure == 0 && ended.count > before && received < available
+  }
+
+  /// Bytes that have come and were not taken.
+  private var bytesAvailable: Int {
+    var count: CInt = 0
+    // Sound: the result is lent for the call.
+    _ = unsafe ioctl(socket.number, UInt(FIONREAD), &count)
+    return Int(count)
   }
 
   /// It is of no more use.
@@ -135,7 +155,8 @@ struct NBDDrain: ~Copyable {
   mutating func isOver() -> Bool {
     // A turn does not belong to a server that sends without end.
     for _ in 0..<16 {
-      let count = unsafe withUnsafeTemporaryAllocation(byteCount: 16 << 10, alignment: 16) { bytes in
+      let count = unsafe withUnsafeTemporaryAllocation(byteCount: 16 << 10, alignment: 16) {
+        bytes in
         // Sound: the memory is lent for the call.
         unsafe recv(socket.number, bytes.baseAddress, bytes.count, Int32(MSG_DONTWAIT))
       }

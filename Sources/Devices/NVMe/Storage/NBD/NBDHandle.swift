@@ -178,14 +178,15 @@ final class NBDHandle: @unchecked Sendable {
     }
 
     // Called within calls of libnbd, which must not be called from here; 1 says that nothing of the command is to be kept.
-    private static let whenDone: @convention(c) (UnsafeMutableRawPointer?, UnsafeMutablePointer<Int32>?) -> Int32 = {
-      context, error in
-      guard let context = unsafe context else { return 1 }
-      // Sound: what `begin` was given.
-      unsafe Unmanaged<NBDTask>.fromOpaque(context).takeUnretainedValue()
-        .end(error: unsafe error?.pointee ?? 0)
-      return 1
-    }
+    private static let whenDone:
+      @convention(c) (UnsafeMutableRawPointer?, UnsafeMutablePointer<Int32>?) -> Int32 = {
+        context, error in
+        guard let context = unsafe context else { return 1 }
+        // Sound: what `begin` was given.
+        unsafe Unmanaged<NBDTask>.fromOpaque(context).takeUnretainedValue()
+          .end(error: unsafe error?.pointee ?? 0)
+        return 1
+      }
 
     private func check(_ result: Int32) throws(NBDError) {
       guard result < 0 else { return }

@@ -19,6 +19,8 @@ final class NBDTask {
   var done: UInt64 = 0
   /// Bytes that the server has been asked for.
   var asked: UInt64 = 0
+  /// Whether they come with its reply.
+  var isReading = false
   /// When it began to wait, or last came on; nanoseconds.
   var since: UInt64 = 0
   /// When it was first seen that nobody wants it any more; 0 for not yet.
