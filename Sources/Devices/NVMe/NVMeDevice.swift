@@ -33,7 +33,7 @@ public final class NVMeDevice: Device {
 
   let options: NVMeConfiguration
   private let keeping: Keeping
-  let mailbox = Mailbox()
+  let mailbox: Mailbox
   private let doorbells: Doorbells
   let registers: RegisterBlock
   private let generations = ControllerGenerations()
@@ -58,6 +58,8 @@ public final class NVMeDevice: Device {
     self.options = options
     keeping = try Keeping(options)
     try options.check(keeping.identity)
+    let bell = options.exports.isEmpty ? nil : try EventFD()
+    mailbox = Mailbox(bell: bell)
     doorbells = Doorbells(pairs: options.queues + 1)
     var capabilities = ControllerCapabilities(rawValue: 0)
     capabilities.maximumQueueEntriesZeroBased = UInt16(options.queueEntries - 1)

@@ -93,7 +93,7 @@ extension Controller {
 
   /// A migration does not get so far; a new version of the program must not forget it.
   private var deferredFlushErrors: [Int32]? {
-    let errors = namespaces.all.map(\.file.deferredFlushError)
+    let errors = namespaces.all.map(\.storage.deferredFlushError)
     return errors.contains { $0 != 0 } ? errors : nil
   }
 
@@ -145,7 +145,7 @@ extension Controller {
     record.load(state.counters, errors)
     for (namespace, error) in zip(namespaces.all, state.deferredFlushErrors ?? []) where error != 0
     {
-      namespace.file.deferFlushError(Errno(rawValue: error))
+      namespace.storage.deferFlushError(Errno(rawValue: error))
     }
     loadEvents(state.events)
     lifeCycle.possession.noteLoad()
