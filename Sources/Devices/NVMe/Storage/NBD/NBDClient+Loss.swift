@@ -26,9 +26,11 @@ extension NBDClient {
     connections.removeAll { $0 === connection }
     export.counters.connections = connections.count
     let oldest = tasks.map(\.since).min() ?? now
-    // What libnbd was to send or to receive could not be touched: a guest has truncated its memory.
-    let isOurs = failure == EFAULT
-    for task in tasks.reversed() { takeBack(task, isOurs: isOurs) }
+    // If the server has not gone, it may be that the guest's memory could not be touched (EFAULT): it has truncated it.
+    let isGone = [1, ECONNRESET, EPIPE, ENOTCONN, ESHUTDOWN].contains(failure)
+    for task in tasks.reversed() { takeBack(task, isGone: isGone) }
+    (replay, renewal) = (nil, nil)
+    replayTasks.removeAll()
     if let socket = try? connection.socket.duplicate() {
       var drain = NBDDrain(socket)
       // A server that has gone is done with everything.
@@ -41,11 +43,11 @@ extension NBDClient {
   }
 
   /// A connection has ended before the server was done with a task.
-  private func takeBack(_ task: NBDTask, isOurs: Bool) {
+  private func takeBack(_ task: NBDTask, isGone: Bool) {
     noteEnded(task)
     task.release()
     guard let request = task.request else { return }
-    if isOurs { task.avoidsMemory = true }
+    if !isGone { task.avoidsMemory = true }
     guard request.isWanted else { return complete(task, .abandoned) }
     if now > task.since, now - task.since > timeout {
       return complete(task, .storage(.timedOut))
@@ -55,7 +57,6 @@ extension NBDClient {
   }
 
   private func begin(_ outage: NBDOutage, _ failure: Int32) {
-    replay = nil
     self.outage = outage
     export.counters.isLost = true
     if failuresBefore == 0 {
@@ -67,6 +68,11 @@ extension NBDClient {
           "waiting": "\(waiting.count)",
         ])
     }
+    noteLoss()
+  }
+
+  /// What the server has acknowledged may be lost with it.
+  func noteLoss() {
     guard journal.holdsChanges, !journal.isComplete else { return }
     export.deferFlushError(.ioError)
     journal.forget { buffers.give($0) }
@@ -113,6 +119,7 @@ extension NBDClient {
         throw .system(error)
       }
       export.counters.connections = connections.count
+      if export.noteSize(connected.facts.size) { resized() }
       if connections.count == 1 { endOutage() }
     } catch {
       noteFailure(error)
@@ -133,9 +140,9 @@ extension NBDClient {
   private func endOutage() {
     hasServed = false
     connectedAt = now
-    guard let outage = outage.take(), export.counters.isLost else {
-      return
-    }
+    guard let outage = outage.take() else { return }
+    defer { beginReplay() }
+    guard export.counters.isLost else { return }
     export.counters.isLost = false
     export.counters.noteReturn()
     if failuresBefore == 0 {
@@ -146,7 +153,6 @@ extension NBDClient {
           "sent again": "\(waiting.count)", "written again": "\(journal.entries.count)",
         ])
     }
-    beginReplay()
   }
 
   /// The server has answered a command.
