@@ -1,4 +1,5 @@
 // swift-tools-version: 6.2.3
+import Foundation
 import PackageDescription
 
 /// Every target of the package is built with these: nothing unsafe goes unmarked, nothing is a mere warning.
@@ -14,13 +15,24 @@ let settings: [SwiftSetting] = [
   .enableExperimentalFeature("Lifetimes"),
 ]
 
+/// NBD needs libnbd, and everything else builds without it; VFIO_USER_NBD=off leaves it out where it is there.
+let hasNBD =
+  Context.environment["VFIO_USER_NBD"] != "off"
+  && FileManager.default.fileExists(atPath: "/usr/include/libnbd.h")
+
 let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let deques = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 
-func room(_ name: String, path: String? = nil, _ dependencies: [Target.Dependency]) -> Target {
-  .target(name: name, dependencies: dependencies, path: path, swiftSettings: settings)
+let nbd: [Target.Dependency] = hasNBD ? ["CLibNBD"] : []
+let nbdSettings: [SwiftSetting] = hasNBD ? [.define("LIBNBD")] : []
+
+func room(
+  _ name: String, path: String? = nil, _ dependencies: [Target.Dependency],
+  _ more: [SwiftSetting] = []
+) -> Target {
+  .target(name: name, dependencies: dependencies, path: path, swiftSettings: settings + more)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -94,7 +106,7 @@ let package = Package(
       [
         "NVMeProtocol", "KernelRing", "VFIOUserServer", "LinuxPrimitives", "CLinux", system,
         logging, deques,
-      ]),
+      ] + nbd, nbdSettings),
     .executableTarget(
       name: "vfio-user",
       dependencies: [
@@ -227,6 +239,11 @@ let package = Package(
       ]),
   ]
 )
+
+if hasNBD {
+  package.targets.append(
+    .systemLibrary(name: "CLibNBD", pkgConfig: "libnbd", providers: [.apt(["libnbd-dev"])]))
+}
 
 // Fuzzers need libFuzzer and a linker that can deal with it; a normal build never sees them.
 if Context.environment["FUZZ"] != nil {

@@ -49,7 +49,7 @@ final class TestHost {
   var admin = Queue(id: 0, submissions: 0, completions: 0, entries: 2)
 
   init(
-    _ files: [StorageFile]? = nil, blockSize: Int = 512, isShared: Bool = true,
+    _ files: [Storage]? = nil, blockSize: Int = 512, isShared: Bool = true,
     _ change: (inout NVMeConfiguration) throws -> Void = { _ in }
   ) throws {
     let files = try files ?? [StorageFile(memory: 8 << 20)]

@@ -29,6 +29,9 @@
 #if __has_include("CLinuxSandbox.h")
 #include "CLinuxSandbox.h"
 #endif
+#if __has_include("CLinuxChildren.h")
+#include "CLinuxChildren.h"
+#endif
 #if __has_include("CLinuxTrace.h")
 #include "CLinuxTrace.h"
 #endif

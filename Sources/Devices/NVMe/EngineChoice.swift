@@ -18,7 +18,7 @@ extension NVMeConfiguration {
   /// Where the ring is chosen and this process may not have one (`EPERM`, as in most containers, `ENOSYS`, or a
   /// limit), the pool does the work, and the log says so once.
   public mutating func use(_ choice: EngineChoice) {
-    let isDirect = namespaces.contains { $0.file.cache == .direct }
+    let isDirect = namespaces.contains { $0.storage.kind != .export && $0.storage.cache == .direct }
     guard choice == .ring || choice == .automatic && isDirect else {
       makeEngine = nil
       return

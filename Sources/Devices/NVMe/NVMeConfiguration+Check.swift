@@ -25,12 +25,12 @@ extension NVMeConfiguration {
       }
       // A guest may have chosen the blocks when the file was opened otherwise, or was longer.
       let size = one.usedBlockSize
-      guard try one.file.size() >= UInt64(size) else {
-        throw NVMeDevice.ValidationError.empty(one.file.name)
+      guard try one.storage.size() >= UInt64(size) else {
+        throw NVMeDevice.ValidationError.empty(one.storage.name)
       }
-      guard one.file.takes(blockSize: size) else {
+      guard one.storage.takes(blockSize: size) else {
         throw NVMeDevice.ValidationError.unaligned(
-          one.file.name, blockSize: size, alignment: one.file.alignment)
+          one.storage.name, blockSize: size, alignment: one.storage.alignment)
       }
       one.warnOfOtherBlocks(logger)
     }

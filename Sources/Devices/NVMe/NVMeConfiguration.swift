@@ -57,6 +57,9 @@ public struct NVMeConfiguration: Sendable {
   /// Where the disk says what it does.
   public var logger = Logger(label: "nvme")
 
+  /// The namespaces' exports of NBD servers.
+  var exports: [NBDExport] { namespaces.compactMap { $0.storage as? NBDExport } }
+
   /// A disk with the defaults, which keeps nothing before ``openState(_:)``.
   public init(namespaces: [NamespaceConfiguration], serialNumber: String? = nil) {
     self.namespaces = namespaces

@@ -4,7 +4,7 @@ public struct NamespaceConfiguration: Sendable {
   public static let blockSizes = [512, 4096]
 
   /// What it is made of.
-  public var file: StorageFile
+  public var storage: Storage
   /// Bytes of a block until it is formatted otherwise: 512 or 4096.
   public var blockSize: Int
   /// NGUID, 16 bytes; nil for one that is made once and kept.
@@ -13,8 +13,8 @@ public struct NamespaceConfiguration: Sendable {
   public var store: StateStore?
 
   /// Describes a namespace.
-  public init(_ file: StorageFile, blockSize: Int = 512, globallyUniqueID: [UInt8]? = nil) {
-    self.file = file
+  public init(_ storage: Storage, blockSize: Int = 512, globallyUniqueID: [UInt8]? = nil) {
+    self.storage = storage
     self.blockSize = blockSize
     self.globallyUniqueID = globallyUniqueID
   }
@@ -25,6 +25,6 @@ public struct NamespaceConfiguration: Sendable {
   /// Removes what was made just now for a disk that cannot be had.
   public func removeMadeFiles() {
     store?.removeMadeFiles()
-    file.removeMadeFiles()
+    (storage as? StorageFile)?.removeMadeFiles()
   }
 }

@@ -20,7 +20,8 @@ extension StorageFile {
 extension NamespaceConfiguration {
   /// Says so when the partitions of a disk cannot be found: it came without its state, for example.
   func warnOfOtherBlocks(_ logger: Logger) {
-    guard file.kind != .memory, !file.wasMade, let size = file.blockSizeOfPartitions,
+    guard let file = storage as? StorageFile, file.kind != .memory, !file.wasMade,
+      let size = file.blockSizeOfPartitions,
       size != usedBlockSize
     else { return }
     logger.warning(

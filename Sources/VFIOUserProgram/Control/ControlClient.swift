@@ -187,15 +187,23 @@ extension ControlClient {
 
   /// The process that serves the device on a socket; nil if no process says so whom root, the caller or the owner of
   /// the socket runs.
+  ///
+  /// Of a supervisor and its device process it is the supervisor.
   package static func process(serving socket: String) -> Int32? {
     guard let wanted = FileIdentity(of: socket) else { return nil }
     let users = [0, geteuid(), wanted.owner]
-    return processes().first { process in
+    var found: Int32?
+    for process in processes() {
       guard let client = ControlClient(of: process, trusting: users),
-        let list = try? client.call("list", for: .seconds(3)).decode(DeviceList.self)
-      else { return false }
-      return list.devices.contains { FileIdentity(of: $0.socket) == wanted }
+        let list = try? client.call("list", for: .seconds(10)).decode(DeviceList.self),
+        let device = list.devices.first(where: { FileIdentity(of: $0.socket) == wanted })
+      else { continue }
+      if device.process != nil, client.peer?.user == 0 || client.peer?.user == geteuid() {
+        return process
+      }
+      found = found ?? process
     }
+    return found
   }
 }
 

@@ -27,6 +27,12 @@ package struct SandboxOptions: ParsableArguments {
 
   package init() {}
 
+  /// The same on a command line.
+  package var arguments: [String] {
+    [sandbox.map { "--sandbox=\($0.rawValue)" }].compactMap(\.self)
+      + sandboxAllow.map { "--sandbox-allow=\($0)" }
+  }
+
   /// These, and those of the command above, whose mode counts where this one has none.
   package func or(_ other: Self) -> Self {
     var both = self

@@ -99,6 +99,7 @@ extension SystemCall {
   static let geteuid = Self(107, "geteuid")
   static let getegid = Self(108, "getegid")
   static let setpgid = Self(109, "setpgid")
+  static let getppid = Self(110, "getppid")
   static let setsid = Self(112, "setsid")
   static let rtSigtimedwait = Self(128, "rt_sigtimedwait")
   static let sigaltstack = Self(131, "sigaltstack")

@@ -46,6 +46,8 @@ enum SystemCallPolicy {
           [.equals(0, Option.setTimerSlack)], [.equals(0, Option.getSeccomp)],
           [.equals(0, Option.getNoNewPrivileges)],
           [.equals(0, Option.setDumpable), .isZero(1)],
+          // A device process ends with its supervisor.
+          [.equals(0, Option.setParentDeathSignal), .equals(1, UInt32(SIGKILL))],
         ])),
       SystemCallRule(.archPrctl),
     ]
@@ -53,6 +55,7 @@ enum SystemCallPolicy {
 
   /// Options of prctl(2).
   private enum Option {
+    static let setParentDeathSignal: UInt32 = 1
     static let setDumpable: UInt32 = 4
     static let setName: UInt32 = 15
     static let getName: UInt32 = 16
@@ -128,7 +131,7 @@ enum SystemCallPolicy {
 
   /// What a process is told about itself.
   static var identity: [SystemCallRule] {
-    allowed(.getuid, .geteuid, .getgid, .getegid, .uname, .getrandom, .getrusage) + [
+    allowed(.getppid, .getuid, .geteuid, .getgid, .getegid, .uname, .getrandom, .getrusage) + [
       // Asks, and sets nothing.
       SystemCallRule(.prlimit64, .limited([[.isZero(2)]])),
       SystemCallRule(.pidfdOpen),

@@ -75,6 +75,11 @@ final class ServedDevices: Sendable {
     let request = try catalogue.read(parameters)
     return try changing {
       let device = try catalogue.make(request)
+      guard device.command.privileges == .unchanged else {
+        throw CommandError(
+          "--user, --group and --memory-limit are for a process, and this one serves several devices. Devices have a process each with isolation = \"process\" in a configuration file."
+        )
+      }
       try catalogue.check(all.map(\.asked) + [device])
       let one: OpenDevice
       do { one = try Self.open(device) } catch { throw sandbox.explain(error) }
@@ -158,7 +163,7 @@ final class ServedDevices: Sendable {
     guard !requests.isEmpty else {
       throw CommandError("there is no device, and a configuration file has at least one")
     }
-    return try catalogue.write(requests, LogLevel.current.rawValue)
+    return try catalogue.write(requests, [], LogLevel.current.rawValue)
   }
 }
 

@@ -6,7 +6,7 @@ internal import Synchronization
 internal import VFIOUserServer
 
 /// The new program's side of an upgrade: what the program before it has left.
-enum Successor {
+package enum Successor {
   /// How long the new program may take before the old one is executed again, in seconds.
   static let patience: UInt32 = 10
 
@@ -47,6 +47,18 @@ enum Successor {
     clinux_terminal_pause()
     // Sound: the string is lent for the call.
     unsafe clinux_fall_back("its own error, see above")
+  }
+
+  /// Whether the program before this one was a supervisor, whatever the configuration file says by now; nil in an ordinary
+  /// start.
+  package static var isSupervisor: Bool? {
+    get throws {
+      switch task {
+      case nil: nil
+      case .trial(let file)?, .takeOver(let file, _)?, .goBack(let file, _, _)?:
+        try read(file).0.processes != nil
+      }
+    }
   }
 
   /// The devices that this program is to serve: those of its command line, and in a program that takes over what was

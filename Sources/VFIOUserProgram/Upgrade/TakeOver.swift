@@ -25,6 +25,9 @@ final class TakeOver {
     return state
   }
 
+  /// The device processes of a supervisor.
+  var processes: [DeviceProcess] { record.processes ?? [] }
+
   /// How long the devices may take to come to rest.
   static let patience: Duration = .seconds(5)
 
@@ -87,7 +90,8 @@ final class TakeOver {
       return
     }
     let result = UpgradeResult(
-      from: record.version, to: Program.libraryVersion, pause: pause, devices: servers.count,
+      from: record.version, to: Program.libraryVersion, pause: record.pause ?? pause,
+      devices: record.processes?.flatMap(\.plan.devices).count ?? servers.count,
       count: record.count + 1)
     logger.notice(
       "the program was replaced",

@@ -17,7 +17,11 @@ struct Upgrade {
   let servers: [ServedServer]
   let control: ControlSocket?
   let changes: DeviceChanges
-  let sandbox: SandboxState
+  var sandbox = SandboxState()
+  /// The device processes of a supervisor, which stay; nil in a process that serves.
+  var processes: [DeviceProcess]?
+  /// The longest pause of a device in these.
+  var pause: UpgradePause?
 
   /// Replaces the program.
   ///
@@ -26,7 +30,7 @@ struct Upgrade {
   ///   - opened: the program, opened by whoever has asked.
   ///   - caller: who gets the answer; nil if nobody has asked.
   /// - Throws: why the old program goes on. It does not return otherwise.
-  func run(_ path: String?, opened: OwnedFile?, caller: UpgradeCaller?) throws {
+  func run(_ path: String?, opened: OwnedFile? = nil, caller: UpgradeCaller?) throws {
     let program = try NextProgram.find(path, opened: opened, isConfined: sandbox.isInForce)
     let image = try OwnProgram.open()
     let text = sandbox.isInForce ? ServedConfiguration.present() : nil
@@ -100,7 +104,7 @@ struct Upgrade {
       count: Successor.upgradeCount, holder: holder, kept: KeptDescriptor.announced,
       control: control?.number ?? -1, caller: caller.flatMap(\.record),
       changes: changes, clients: ClientProcesses.ofThisProcess.entries,
-      logLevel: LogLevel.current.rawValue, sandbox: sandbox)
+      logLevel: LogLevel.current.rawValue, processes: processes, pause: pause, sandbox: sandbox)
     return Written(
       file: try HandoverStream.write(record, servers),
       descriptors: record.descriptors(with: servers))

@@ -34,6 +34,10 @@ struct UpgradeRecord: Codable, Sendable {
   var clients: [ClientProcesses.Entry]
   /// The log level, which may be another than that of the command line.
   var logLevel: String
+  /// The device processes of a supervisor; nil in a process that serves.
+  var processes: [DeviceProcess]?
+  /// The longest pause of a device while these were upgraded.
+  var pause: UpgradePause?
   /// How the process is confined; nil from a program that knew of no sandbox.
   var sandbox: SandboxState?
 }

@@ -30,6 +30,7 @@ struct ServeEdu: ServeSubcommand {
       valueName: "bits"))
   var dmaMask = 28
 
+  @OptionGroup(title: "Process") var process: PrivilegeOptions
   @OptionGroup var control: ControlOptions
   @OptionGroup var sandbox: SandboxOptions
   @OptionGroup var log: LogOptions

@@ -29,6 +29,7 @@ struct ServeNVMe: ServeSubcommand {
   @ParentCommand var parent: Serve
   @OptionGroup(title: "Socket") var socket: SocketOptions
   @OptionGroup(title: "Disk") var disk: DiskOptions
+  @OptionGroup(title: "Process") var process: PrivilegeOptions
   @OptionGroup var control: ControlOptions
   @OptionGroup var sandbox: SandboxOptions
   @OptionGroup var log: LogOptions

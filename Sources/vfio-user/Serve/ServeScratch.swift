@@ -22,6 +22,7 @@ struct ServeScratch: ServeSubcommand {
   @ParentCommand var parent: Serve
   @OptionGroup(title: "Socket") var socket: SocketOptions
 
+  @OptionGroup(title: "Process") var process: PrivilegeOptions
   @OptionGroup var control: ControlOptions
   @OptionGroup var sandbox: SandboxOptions
   @OptionGroup var log: LogOptions

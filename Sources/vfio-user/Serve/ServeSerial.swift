@@ -34,6 +34,7 @@ struct ServeSerial: ServeSubcommand {
       "Far end: a UNIX socket to create, for one program at a time.", valueName: "path"))
   var listen: String?
 
+  @OptionGroup(title: "Process") var process: PrivilegeOptions
   @OptionGroup var control: ControlOptions
   @OptionGroup var sandbox: SandboxOptions
   @OptionGroup var log: LogOptions

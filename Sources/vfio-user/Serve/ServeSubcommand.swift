@@ -7,12 +7,15 @@ protocol ServeSubcommand: DeviceCommand {
   var parent: Serve { get }
   var control: ControlOptions { get }
   var sandbox: SandboxOptions { get }
+  var process: PrivilegeOptions { get }
 
   /// The resources that no other device of the process may use.
   var claims: [ExclusiveResource] { get }
 }
 
 extension ServeSubcommand {
+  var privileges: ProcessPrivileges { process.privileges }
+
   /// Serves the device of the command line.
   func run() throws {
     guard parent.config == nil else {
@@ -23,23 +26,6 @@ extension ServeSubcommand {
       [DeviceToServe(self, request: .ofCommandLine(Self.self))],
       ServingOptions(
         log, control: control.control ?? parent.control.control, catalogue: .standard,
-        sandbox: sandbox.or(parent.sandbox)))
+        privileges: privileges, sandbox: sandbox.or(parent.sandbox)))
   }
-}
-
-/// Serves the devices of a file.
-func serve(
-  _ file: ConfigurationFile, _ control: ControlOptions, _ sandbox: SandboxOptions
-) throws {
-  let devices = file.devices.map { device in
-    DeviceToServe(
-      device.command, placeName: device.place.withinFile, request: device.request
-    ) { error in
-      CommandError("\(device.place): \(ConfiguredDevice.inWordsOfTheFile("\(error)"))")
-    }
-  }
-  try serve(
-    devices,
-    ServingOptions(
-      file.log, control: control.control, catalogue: .standard, sandbox: sandbox.or(file.sandbox)))
 }

@@ -39,7 +39,7 @@ import Testing
       job = CacheOffJob(namespaces, parts.lifeCycle, parts.features, parts.slots)
       let (queue, _, _) = parts.makePair(1)
       write = try parts.command(.io(.write), from: queue)
-      _ = write.asks(.write(durable: false), of: namespaces.all[0].file, from: 0, count: 512)
+      _ = write.asks(.write(durable: false), of: namespaces.all[0].storage, from: 0, count: 512)
       command = try parts.command(.set(.volatileWriteCache, 0), from: queue)
     }
   }

@@ -49,7 +49,7 @@ import Testing
   {
     let place = try TestFile(size: 1 << 20)
     var namespace = try namespace(StorageFile(path: place.path))
-    guard !namespace.file.isInMemory else { return }
+    guard !namespace.storage.isInMemory else { return }
     #expect(budgets(namespace, .write(durable: false)) == [128 << 10, 0])
     namespace.writing.took(from: 0, to: Self.now)
     #expect(budgets(namespace, .write(durable: false)) == [0, 0])
@@ -57,7 +57,7 @@ import Testing
     namespace = try self.namespace(StorageFile(memory: 1 << 20))
     let parts = try ControllerParts()
     let slot = try #require(parts.slots.take())
-    _ = slot.asksFlush(of: namespace.file)
+    _ = slot.asksFlush(of: namespace.storage)
     namespace.claims.add(slot.request)
     #expect(budgets(namespace, .write(durable: false)) == [0, 0])
     #expect(budgets(namespace, .read) == [128 << 10, 4096])

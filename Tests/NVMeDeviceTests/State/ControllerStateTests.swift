@@ -113,7 +113,7 @@ private func host(
   {
     let (source, target) = (try host(), try host())
     for host in [source, target] { try host.enable() }
-    source.device.controller.namespaces.all[0].file.deferFlushError(.ioError)
+    source.device.controller.namespaces.all[0].storage.deferFlushError(.ioError)
     let isAtRest = Monitor(0)
     for host in [source, target] { host.device.suspend { isAtRest.update { $0 += 1 } } }
     _ = isAtRest.withLock(when: { $0 == 2 }, before: .after(.seconds(10))) { _ in }

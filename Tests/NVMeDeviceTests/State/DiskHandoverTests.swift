@@ -73,7 +73,7 @@ private func errno(_ body: () throws -> Void) -> Errno? {
     let size = cache == .direct ? 4096 : 512
     #expect(disk.target.received(size) == Array(pattern(4096, seed: 1).prefix(size)))
     #expect(try disk.target.run(.io(.write, block: 9), &disk.queue).status == .success)
-    let given = host.device.options.namespaces[0].file
+    let given = try #require(host.device.options.namespaces[0].storage as? StorageFile)
     #expect(!given.isHeld && clinux_storage_is_writable(given.descriptor.number) == 0)
     #expect(
       errno { try host.client.setMigrationState(.running) } == .resourceTemporarilyUnavailable)
@@ -113,7 +113,7 @@ private func errno(_ body: () throws -> Void) -> Errno? {
     disk.target.client.disconnect()
     disk.target.device.close()
     disk.target.device.options.namespaces[0].store?.letGo()
-    try disk.target.device.options.namespaces[0].file.letGo()
+    try disk.target.device.options.namespaces[0].storage.letGo()
     #expect(errno { try disk.source.client.setMigrationState(.running) } == .staleNFSFileHandle)
     #expect(disk.source.device.isWaiting)
   }
@@ -245,7 +245,7 @@ private func errno(_ body: () throws -> Void) -> Errno? {
 
   @Test func `A source that could not flush keeps the disk, and its guest hears of it`() throws {
     let disk = try MovingDisk()
-    disk.source.device.options.namespaces[0].file.deferFlushError(.ioError)
+    disk.source.device.options.namespaces[0].storage.deferFlushError(.ioError)
     #expect(errno { _ = try disk.source.client.saveState() } == .ioError)
     #expect(!disk.source.device.isWaiting)
     try disk.source.client.setMigrationState(.running)
@@ -276,7 +276,7 @@ private func errno(_ body: () throws -> Void) -> Errno? {
     for id in 1...3 as ClosedRange<UInt32> {
       #expect(try target.run(.io(.read, namespace: id), &queue).status == .success)
     }
-    #expect(!source.device.options.namespaces[0].file.isHeld)
-    #expect(source.device.options.namespaces[1].file.isHeld)
+    #expect(!source.device.options.namespaces[0].storage.isHeld)
+    #expect(source.device.options.namespaces[1].storage.isHeld)
   }
 }

@@ -98,7 +98,7 @@ final class EngineBench: StorageReceiver, @unchecked Sendable {
     isStale: Bool = false
   ) {
     let request = StorageRequest(
-      tag: tag, file: storage, access: bus.memory.access(), receiver: self,
+      tag: tag, storage: storage, access: bus.memory.access(), receiver: self,
       generations: generations)
     request.generation = generations.current
     if isStale { generations.end() }

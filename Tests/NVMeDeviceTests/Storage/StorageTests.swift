@@ -163,7 +163,7 @@ import VFIOUserTransport
     let generations = ControllerGenerations()
     for tag in 0..<500 {
       let request = StorageRequest(
-        tag: tag, file: file, access: bus.memory.access(), receiver: collector,
+        tag: tag, storage: file, access: bus.memory.access(), receiver: collector,
         generations: generations)
       request.generation = generations.current
       request.operation = tag % 2 == 0 ? .flush : .deallocate(durable: false)
@@ -196,7 +196,7 @@ import VFIOUserTransport
     let (turnstile, generations) = (Turnstile(), ControllerGenerations())
     func submit(_ tag: Int) -> Weak {
       let request = StorageRequest(
-        tag: tag, file: file, access: bus.memory.access(), receiver: turnstile,
+        tag: tag, storage: file, access: bus.memory.access(), receiver: turnstile,
         generations: generations)
       pool.submit(request)
       return Weak(request: request)
@@ -219,7 +219,7 @@ import VFIOUserTransport
     let bus = host.device.context
     let generations = ControllerGenerations()
     let request = StorageRequest(
-      tag: 0, file: file, access: bus.memory.access(), receiver: Collector(),
+      tag: 0, storage: file, access: bus.memory.access(), receiver: Collector(),
       generations: generations)
     request.generation = generations.current
     var spare: PageBuffer?

@@ -52,7 +52,7 @@ final class CacheOffJob {
     let next = namespaces.writable(from: next)
     guard next < namespaces.all.count else { return nil }
     slot.work = .cacheOff(next: next + 1)
-    return slot.asksFlush(of: namespaces.all[next].file)
+    return slot.asksFlush(of: namespaces.all[next].storage)
   }
 
   /// A flush has failed: the cache stays on, and the command fails.

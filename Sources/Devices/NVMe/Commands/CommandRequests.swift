@@ -11,6 +11,8 @@ final class CommandRequests {
   private let mailbox: Mailbox
   let namespaces: Namespaces
   private let engine: any StorageEngine
+  /// The engine of namespaces on NBD, if there are any; the controller's thread only.
+  let remote: NBDEngine?
   /// The thread that has the turn.
   var thread = ServingThread.controller
   /// Requests that the engine or the keeper of the state has.
@@ -19,13 +21,14 @@ final class CommandRequests {
 
   init(
     _ lifeCycle: LifeCycle, _ idle: IdlePolicy, _ mailbox: Mailbox, _ namespaces: Namespaces,
-    _ engine: any StorageEngine
+    _ engine: any StorageEngine, _ remote: NBDEngine? = nil
   ) {
     self.lifeCycle = lifeCycle
     self.idle = idle
     self.mailbox = mailbox
     self.namespaces = namespaces
     self.engine = engine
+    self.remote = remote
   }
 
   /// Whether the serving thread takes a command: the connection's only if it can carry it out at once.
@@ -64,7 +67,9 @@ final class CommandRequests {
     guard let namespace = slot.namespace, request.buffer == nil else { return nil }
     let budget = namespace.inlineBudget(of: request.operation, on: thread, at: idle.now)
     guard budget > 0, request.count <= budget else { return nil }
-    if request.operation == .read || request.file.isInMemory { return BlockingIO.attempt(request) }
+    if request.operation == .read || request.storage.isInMemory {
+      return BlockingIO.attempt(request)
+    }
     let start = Deadline.now
     defer { namespace.writing.took(from: start, to: Deadline.now) }
     return BlockingIO.attempt(request)
@@ -73,17 +78,34 @@ final class CommandRequests {
   // MARK: The engine
 
   /// Nothing more is submitted for now.
-  func flush() { engine.flush() }
+  func flush() {
+    engine.flush()
+    if thread == .controller { remote?.flush() }
+  }
 
-  /// Ends the engine's threads.
-  func close() { engine.close() }
+  /// Has the controller's thread sleep until something happens, or until then.
+  func sleep(before deadline: Deadline) {
+    guard let remote else { return mailbox.wake.wait(before: deadline) }
+    remote.wait(mailbox.wake, before: deadline)
+  }
+
+  /// Ends the engine's threads, and connections.
+  func close() {
+    engine.close()
+    remote?.close()
+  }
 
   /// Gives a request to the engine.
   func submit(_ slot: CommandSlot) {
     slot.request.begin(generation: lifeCycle.generations.served, access: lifeCycle.memory)
     noteSubmitted(slot)
     slot.namespace?.claims.add(slot.request)
-    engine.submit(slot.request)
+    engine(of: slot).submit(slot.request)
+  }
+
+  private func engine(of slot: CommandSlot) -> any StorageEngine {
+    if let remote, slot.request.storage.kind == .export { return remote }
+    return engine
   }
 
   /// A request belongs to another thread until it comes back; a reset waits for that.
@@ -115,7 +137,7 @@ final class CommandRequests {
   ///
   /// - Returns: whether it has not.
   func cancel(_ slot: CommandSlot) -> Bool {
-    guard engine.cancel(slot.request) else { return false }
+    guard engine(of: slot).cancel(slot.request) else { return false }
     noteReturned(slot)
     return true
   }

@@ -28,6 +28,8 @@ final class CommandSlot {
     case waiting
     /// No command: a namespace is flushed because the host shuts down.
     case shutDown
+    /// No command: a namespace is flushed because the controller is suspended.
+    case settle
 
     /// Whether the state file is being written.
     var isKeeping: Bool {
@@ -82,24 +84,24 @@ final class CommandSlot {
 
   /// Describes a request of the command about blocks.
   func asks(
-    _ operation: StorageRequest.Operation, of file: StorageFile, _ range: BlockRange
+    _ operation: StorageRequest.Operation, of storage: Storage, _ range: BlockRange
   ) -> Progress {
-    asks(operation, of: file, from: range.offset, count: range.count)
+    asks(operation, of: storage, from: range.offset, count: range.count)
   }
 
-  /// Describes a request of the command about bytes of a file.
+  /// Describes a request of the command about bytes of a storage.
   func asks(
-    _ operation: StorageRequest.Operation, of file: StorageFile, from offset: UInt64, count: UInt64
+    _ operation: StorageRequest.Operation, of storage: Storage, from offset: UInt64, count: UInt64
   ) -> Progress {
     request.operation = operation
-    request.file = file
+    request.storage = storage
     request.offset = offset
     request.count = count
     return .request
   }
 
-  /// Describes a request of the command to bring everything that was written to a file to its disk.
-  func asksFlush(of file: StorageFile) -> Progress {
-    asks(.flush, of: file, from: 0, count: 0)
+  /// Describes a request of the command to bring everything that was written to its disk.
+  func asksFlush(of storage: Storage) -> Progress {
+    asks(.flush, of: storage, from: 0, count: 0)
   }
 }

@@ -14,13 +14,13 @@ final class CommandSlots {
   private var aborted: [(slot: CommandSlot, error: CommandError)] = []
   private let lifeCycle: LifeCycle
   private let mailbox: Mailbox
-  /// The file of a request that has none yet.
-  private let file: StorageFile
+  /// The storage of a request that has none yet.
+  private let storage: Storage
 
-  init(_ lifeCycle: LifeCycle, _ mailbox: Mailbox, _ file: StorageFile) {
+  init(_ lifeCycle: LifeCycle, _ mailbox: Mailbox, _ storage: Storage) {
     self.lifeCycle = lifeCycle
     self.mailbox = mailbox
-    self.file = file
+    self.storage = storage
   }
 
   /// Whether another command can be started.
@@ -32,7 +32,7 @@ final class CommandSlots {
     guard all.count < Self.limit else { return nil }
     let slot = CommandSlot(
       request: StorageRequest(
-        tag: all.count, file: file, access: lifeCycle.memory, receiver: mailbox,
+        tag: all.count, storage: storage, access: lifeCycle.memory, receiver: mailbox,
         generations: lifeCycle.generations))
     all.append(slot)
     return slot

@@ -16,14 +16,14 @@ extension Namespace {
   func inlineBudget(
     of operation: StorageRequest.Operation, on thread: ServingThread, at now: UInt64
   ) -> UInt64 {
-    guard file.cache == .writeBack else { return 0 }
+    guard storage.cache == .writeBack else { return 0 }
     // PRP 1 and 2 of a page point to the data itself, not to a list that may have to be read by messages.
     let most: UInt64 = thread == .connection ? 4096 : 128 << 10
     switch operation {
     case .read: return most
     case .write(durable: false):
       guard !claims.holdsHeavy else { return 0 }
-      if file.isInMemory { return most }
+      if storage.isInMemory { return most }
       return thread == .controller && writing.isAllowed(at: now) ? most : 0
     case .write, .flush, .zero, .deallocate: return 0
     }

@@ -3,7 +3,8 @@ internal import SystemPackage
 /// A namespace; belongs to the thread that has the controller's turn.
 final class Namespace {
   let id: UInt32
-  let file: StorageFile
+  /// What it is made of.
+  let storage: Storage
   let globallyUniqueID: [UInt8]
   let uuid: [UInt8]
   /// Where the size of its blocks is kept; nil where it is not.
@@ -28,21 +29,21 @@ final class Namespace {
   ) throws(SystemCallError) {
     self.id = id
     store = configuration.store
-    file = configuration.file
+    storage = configuration.storage
     shift = UInt8(configuration.usedBlockSize.trailingZeroBitCount)
     self.globallyUniqueID = globallyUniqueID
     self.uuid = uuid
-    blocks = try configuration.file.size() >> UInt64(shift)
+    blocks = try configuration.storage.size() >> UInt64(shift)
   }
 
-  var isReadOnly: Bool { file.isReadOnly }
+  var isReadOnly: Bool { storage.isReadOnly }
   var isFormatting: Bool { formatting != nil }
 
-  /// Measures the file.
+  /// Measures what it is made of.
   ///
   /// - Returns: whether that has changed.
   func measure() -> Bool {
-    guard let size = try? file.size() else { return false }
+    guard let size = try? storage.size() else { return false }
     let new = size >> UInt64(shift)
     defer { blocks = new }
     return new != blocks
@@ -50,12 +51,12 @@ final class Namespace {
 
   /// Whether it can be formatted to blocks of so many bytes.
   ///
-  /// The file must support and hold such a block, and the size must survive a restart. Memory does not survive
+  /// The storage must support and hold such a block, and the size must survive a restart. Memory does not survive
   /// one, so its block size need not.
   func offers(blockSize: Int) -> Bool {
-    let isKept = store?.isWritable == true || file.kind == .memory
-    let size = (try? file.size()) ?? 0
-    return file.takes(blockSize: blockSize) && size >= UInt64(blockSize)
+    let isKept = store?.isWritable == true || storage.kind == .memory
+    let size = (try? storage.size()) ?? 0
+    return storage.takes(blockSize: blockSize) && size >= UInt64(blockSize)
       && (isKept || blockSize == 1 << Int(shift))
   }
 
@@ -66,7 +67,7 @@ final class Namespace {
 
   /// The bytes that Format NVM erases: also those behind the last whole block of 4096 bytes.
   var erasableBytes: UInt64 {
-    let unit = UInt64(max(512, file.alignment))
-    return ((try? file.size()) ?? blocks << UInt64(shift)) / unit * unit
+    let unit = UInt64(max(512, storage.alignment))
+    return ((try? storage.size()) ?? blocks << UInt64(shift)) / unit * unit
   }
 }

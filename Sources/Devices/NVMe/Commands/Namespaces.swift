@@ -11,7 +11,7 @@ struct Namespaces {
         options.logger.notice(
           "a guest has formatted a namespace, which counts",
           metadata: [
-            "file": "\(one.file.name)", "block size": "\(one.usedBlockSize)",
+            "file": "\(one.storage.name)", "block size": "\(one.usedBlockSize)",
             "instead of": "\(one.blockSize)",
           ])
       }

@@ -23,11 +23,15 @@ extension Controller {
     switch slot.work {
     case .cacheOff, .commit:
       // It was no Flush, but Linux reports lost data only once: the next Flush has to fail as well.
-      slot.request.file.deferFlushError(error)
+      slot.request.storage.deferFlushError(error)
       if case .cacheOff = slot.work { admin.cacheOff.keepCache() }
     default: break
     }
     log(error, of: slot)
+    // NVMe 1.4, figure 127: a later try may succeed. Linux tries again some times before it fails.
+    if error == .timedOut, slot.request.storage.kind == .export {
+      return CommandError(.namespaceNotReady, block: block)
+    }
     if error.meansNoRoom { return CommandError(Status.capacityExceeded.final, block: block) }
     let isRead = slot.request.operation == .read
     return CommandError(isRead ? .unrecoveredReadError : .writeFault, block: block)
@@ -43,7 +47,7 @@ extension Controller {
     logger.error(
       error.meansNoRoom ? "there is no room on the disk" : "the disk failed",
       metadata: [
-        "file": "\(request.file.name)", "error": "\(error)", "offset": "\(request.offset)",
+        "file": "\(request.storage.name)", "error": "\(error)", "offset": "\(request.offset)",
         "count": "\(request.count)",
       ])
   }

@@ -21,7 +21,7 @@ extension Controller {
       switch turn.withLock({ _ in takeTurn() }) {
       case .takeTurn: continue
       case .yield: sched_yield()
-      case .sleep(let deadline): mailbox.wake.wait(before: deadline)
+      case .sleep(let deadline): requests.sleep(before: deadline)
       case .end: return lifeCycle.generations.close()
       }
     }
@@ -29,7 +29,8 @@ extension Controller {
 
   private func takeTurn() -> Rest {
     idle.beginTurn(at: Deadline.now)
-    var isBusy = reapRequests()
+    var isBusy = requests.remote?.serve(at: idle.now) ?? false
+    isBusy = reapRequests() || isBusy
     guard handleEvents() else { return .end }
     resumeCacheOff()
     if lifeCycle.phase.isEnabled {
@@ -107,10 +108,12 @@ extension Controller {
   }
 
   private func close() {
+    requests.remote?.hurry()
     while requests.submitted > 0 {
       // What has come back may have led to more.
       requests.flush()
-      if !reapRequests() { mailbox.wake.wait() }
+      _ = requests.remote?.serve(at: Deadline.now)
+      if !reapRequests() { requests.sleep(before: .never) }
     }
     record.close()
     requests.close()

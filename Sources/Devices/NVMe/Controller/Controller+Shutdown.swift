@@ -18,7 +18,7 @@ extension Controller {
     guard next < namespaces.all.count else { return endShutdown(isSafe: isSafe) }
     guard let slot = slots.take() else { return endShutdown(isSafe: false) }
     slot.work = .shutDown
-    _ = slot.asksFlush(of: namespaces.all[next].file)
+    _ = slot.asksFlush(of: namespaces.all[next].storage)
     lifeCycle.phase.quiesce(for: .flushed(next: next + 1, isSafe: isSafe))
     requests.submit(slot)
   }
@@ -29,9 +29,9 @@ extension Controller {
     guard case .storage(let error) = outcome else { return }
     logger.error(
       "a namespace was not flushed",
-      metadata: ["file": "\(slot.request.file.name)", "error": "\(error)"])
+      metadata: ["file": "\(slot.request.storage.name)", "error": "\(error)"])
     // Linux does not report it again, and whoever wrote asks by a flush.
-    slot.request.file.deferFlushError(error)
+    slot.request.storage.deferFlushError(error)
     guard case .flushed(let next, _) = lifeCycle.phase.goal else { return }
     lifeCycle.phase.quiesce(for: .flushed(next: next, isSafe: false))
   }

@@ -16,11 +16,36 @@ extension Controller {
   func endSuspending() {
     resumeCacheOff()
     requests.flush()
-    guard requests.submitted == 0 else { return }
+    guard requests.submitted == 0, !settleExports() else { return }
     queues.updateAll()
     completions.signalAll()
     lifeCycle.phase.suspend()
     lifeCycle.whenSuspended.take()?()
+  }
+
+  /// Brings what the servers of exports have acknowledged to their disks: whoever goes on with the state cannot know of it.
+  ///
+  /// - Returns: whether there is something to wait for.
+  private func settleExports() -> Bool {
+    guard let remote = requests.remote,
+      let namespace = namespaces.all.first(where: { remote.holdsChanges($0.storage) }),
+      let slot = slots.take()
+    else { return false }
+    slot.work = .settle
+    _ = slot.asksFlush(of: namespace.storage)
+    requests.submit(slot)
+    requests.flush()
+    return true
+  }
+
+  /// The flush of a suspension has ended.
+  func reapSettling(_ slot: CommandSlot, _ outcome: StorageRequest.Outcome) {
+    slots.giveBack(slot)
+    let storage = slot.request.storage
+    guard outcome != .success else { return }
+    // The next flush of the host says so, wherever that is.
+    storage.deferFlushError(.ioError)
+    requests.remote?.forgetChanges(storage)
   }
 
   /// The suspension took too long for somebody.
@@ -93,7 +118,7 @@ extension Controller {
 
   /// A migration does not get so far; a new version of the program must not forget it.
   private var deferredFlushErrors: [Int32]? {
-    let errors = namespaces.all.map(\.file.deferredFlushError)
+    let errors = namespaces.all.map(\.storage.deferredFlushError)
     return errors.contains { $0 != 0 } ? errors : nil
   }
 
@@ -145,7 +170,7 @@ extension Controller {
     record.load(state.counters, errors)
     for (namespace, error) in zip(namespaces.all, state.deferredFlushErrors ?? []) where error != 0
     {
-      namespace.file.deferFlushError(Errno(rawValue: error))
+      namespace.storage.deferFlushError(Errno(rawValue: error))
     }
     loadEvents(state.events)
     lifeCycle.possession.noteLoad()

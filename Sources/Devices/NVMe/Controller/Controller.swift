@@ -42,11 +42,12 @@ final class Controller: @unchecked Sendable {
     namespaces = try Namespaces(options, keeping.identity)
     features = FeatureValues(
       kept: keeping.controller.features,
-      hasCache: options.namespaces.contains { $0.file.cache != .writeThrough })
+      hasCache: options.namespaces.contains { $0.storage.cache != .writeThrough })
     queues = QueuePairs(pairs: options.queues + 1, lifeCycle, doorbells, line, mailbox)
     completions = CompletionPoster(queues, features, idle)
-    slots = CommandSlots(lifeCycle, mailbox, options.namespaces[0].file)
-    requests = CommandRequests(lifeCycle, idle, mailbox, namespaces, engine)
+    slots = CommandSlots(lifeCycle, mailbox, options.namespaces[0].storage)
+    requests = CommandRequests(
+      lifeCycle, idle, mailbox, namespaces, engine, NBDEngine(options, mailbox))
     record = DiskRecord(keeping, options.logger)
     data = try CommandData(lifeCycle)
     io = IOCommands(lifeCycle, namespaces, features, record, data)

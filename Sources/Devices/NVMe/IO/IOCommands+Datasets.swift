@@ -35,7 +35,7 @@ extension IOCommands {
     // Without a volatile cache, the effect of every completed command is on the disk.
     slot.work = .deallocate(next: next + 1)
     return slot.asks(
-      .deallocate(durable: !holdsVolatile(namespace)), of: namespace.file,
+      .deallocate(durable: !holdsVolatile(namespace)), of: namespace.storage,
       from: slot.datasets[next].start << UInt64(namespace.shift),
       count: UInt64(slot.datasets[next].count) << UInt64(namespace.shift))
   }

@@ -14,13 +14,13 @@ extension IOCommands {
     case .verify: range = try BlockRange(slot.entry, namespace)
     }
     record.health.bytesRead += range.count
-    slot.request.file = namespace.file
+    slot.request.storage = namespace.storage
     guard slot.entry.forcesUnitAccess, holdsVolatile(namespace), !namespace.isReadOnly else {
       return try beginReading(slot, range, reading)
     }
     // FUA reads what is on the disk (section 6.9), so cached writes have to get there first.
     slot.work = .commit(range, reading)
-    return slot.asksFlush(of: namespace.file)
+    return slot.asksFlush(of: namespace.storage)
   }
 
   func beginReading(

@@ -77,7 +77,7 @@ final class IOCommands {
 
   /// Whether what was written to the namespace may only be in the cache.
   func holdsVolatile(_ namespace: Namespace) -> Bool {
-    namespace.file.cache != .writeThrough && features.isCacheOn
+    namespace.storage.cache != .writeThrough && features.isCacheOn
   }
 
   // MARK: Write and Write Zeroes
@@ -90,7 +90,8 @@ final class IOCommands {
     try data.resolve(slot, count: range.count)
     record.health.hostWrites += 1
     record.health.bytesWritten += range.count
-    return slot.asks(.write(durable: isDurable(slot.entry, namespace)), of: namespace.file, range)
+    return slot.asks(
+      .write(durable: isDurable(slot.entry, namespace)), of: namespace.storage, range)
   }
 
   private func writeZeroes(
@@ -100,13 +101,13 @@ final class IOCommands {
     let range = try BlockRange(slot.entry, namespace)
     let deallocate = slot.entry.dword12 & 1 << 25 != 0
     let durable = isDurable(slot.entry, namespace)
-    return slot.asks(.zero(deallocate: deallocate, durable: durable), of: namespace.file, range)
+    return slot.asks(.zero(deallocate: deallocate, durable: durable), of: namespace.storage, range)
   }
 
   // MARK: Flush (section 6.8)
 
   private func flush(_ slot: CommandSlot, _ namespace: Namespace) -> Progress {
-    namespace.isReadOnly ? .done() : slot.asksFlush(of: namespace.file)
+    namespace.isReadOnly ? .done() : slot.asksFlush(of: namespace.storage)
   }
 
   /// Flushes all namespaces from `next` on, one after the other.
@@ -114,6 +115,6 @@ final class IOCommands {
     let next = namespaces.writable(from: next)
     guard next < namespaces.all.count else { return .done() }
     slot.work = .flush(next: next + 1)
-    return slot.asksFlush(of: namespaces.all[next].file)
+    return slot.asksFlush(of: namespaces.all[next].storage)
   }
 }

@@ -34,12 +34,16 @@ final class Mailbox: StorageReceiver {
   private let state = Monitor(State())
   private let hasEvents = Atomic<Bool>(false)
   private let hasDone = Atomic<Bool>(false)
-  let wake = ThreadParker()
+  /// Where the controller's thread sleeps.
+  let wake: ThreadParker
   /// Whether the suspension that the controller's thread works on is not wanted any more.
   private let cancelsSuspension = Atomic<Bool>(false)
   /// Whether some of the client's memory can only be reached by messages, so that the connection's thread must not
   /// wait for the controller.
   let usesMessages = Atomic<Bool>(false)
+
+  /// - Parameter bell: for a thread that waits for descriptors as well.
+  init(bell: EventFD? = nil) { wake = ThreadParker(bell: bell) }
 
   /// Adds an event, and removes those that it supersedes: the queue stays short even if a host enables and disables
   /// the controller again and again while that waits for the disk.

@@ -15,7 +15,7 @@ struct DiskIdentity {
     let stores = options.namespaces.compactMap(\.store).filter(\.isWritable)
     home = stores.first { $0.record.controller != nil } ?? stores.first
     let ids = options.namespaces.indices.map { Self.id(of: $0, in: options) }
-    let firstFile = options.namespaces.firstIndex { $0.file.kind != .memory }
+    let firstFile = options.namespaces.firstIndex { $0.storage.kind != .memory }
     isFresh = firstFile == nil && options.serialNumber == nil
     let first = home?.record.identity ?? ids[firstFile ?? 0]
     serialNumber = options.serialNumber ?? first.serialNumber
@@ -27,14 +27,16 @@ struct DiskIdentity {
   private static func id(of index: Int, in options: NVMeConfiguration) -> UniqueID {
     let one = options.namespaces[index]
     if let store = one.store, store.isWritable { return store.record.identity }
-    guard one.file.kind != .memory else {
+    guard one.storage.kind != .memory else {
       // Memory is new at each start (but an upgrade is none), and so is its name unless it belongs to a disk that has one.
-      guard let serial = options.serialNumber else { return UniqueID(of: one.file.keptName) }
+      guard let serial = options.serialNumber else {
+        return UniqueID(of: (one.storage as? StorageFile)?.keptName ?? one.storage.name)
+      }
       return UniqueID(of: "memory \(index) of \(serial)")
     }
-    let image = one.store?.record.identity.hexadecimal ?? one.file.identity ?? one.file.name
+    let image = one.store?.record.identity.hexadecimal ?? one.storage.identity ?? one.storage.name
     // Several disks at a time may read one file.
-    return UniqueID(of: one.file.isReadOnly ? "\(image) read by \(options.readerName)" : image)
+    return UniqueID(of: one.storage.isReadOnly ? "\(image) read by \(options.readerName)" : image)
   }
 }
 

@@ -27,7 +27,7 @@ final class DiskPossession: Sendable {
   init(_ options: NVMeConfiguration) {
     namespaces = options.namespaces
     logger = options.logger
-    state = Monitor(options.namespaces.allSatisfy { $0.file.isHeld } ? .held : .waiting)
+    state = Monitor(options.namespaces.allSatisfy { $0.storage.isHeld } ? .held : .waiting)
   }
 
   /// Whether the files may be used.
@@ -44,12 +44,12 @@ final class DiskPossession: Sendable {
   /// - Precondition: nothing is under way, and nothing waits to be written to the state file.
   /// - Throws: what cannot be brought to the disk; the files are still this process's then.
   func letGo() throws(Errno) {
-    guard isHeld, namespaces.contains(where: { $0.file.isExclusive }) else { return }
+    guard isHeld, namespaces.contains(where: { $0.storage.isExclusive }) else { return }
     do throws(SystemCallError) {
-      for one in namespaces { try one.file.settle() }
+      for one in namespaces { try one.storage.settle() }
       for one in namespaces {
         one.store?.letGo()
-        try one.file.letGo()
+        try one.storage.letGo()
       }
     } catch {
       logger.error(
@@ -79,18 +79,18 @@ final class DiskPossession: Sendable {
   }
 
   private func takeAll() throws {
-    for one in namespaces { try one.file.take() }
+    for one in namespaces { try one.storage.take() }
     for one in namespaces { try one.store?.take() }
   }
 
   private func letGo(of one: NamespaceConfiguration) {
     one.store?.letGo()
     do throws(SystemCallError) {
-      try one.file.letGo()
+      try one.storage.letGo()
     } catch {
       logger.error(
         "a lock stays with this process",
-        metadata: ["file": "\(one.file.name)", "error": "\(error)"])
+        metadata: ["file": "\(one.storage.name)", "error": "\(error)"])
     }
   }
 

@@ -18,7 +18,7 @@ struct Keeping {
     identity = DiskIdentity(options)
     let stores = options.namespaces.contains { $0.store?.isWritable == true }
     keeper = stores ? try StateKeeper(options.logger) : nil
-    canSave = stores || options.namespaces.allSatisfy { $0.file.kind == .memory }
+    canSave = stores || options.namespaces.allSatisfy { $0.storage.kind == .memory }
   }
 
   /// What the process before this one has kept.

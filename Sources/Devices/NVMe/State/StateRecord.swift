@@ -74,7 +74,8 @@ struct OldState: Equatable {
   /// The size of a namespace's blocks, by the names that it could have.
   func blockSize(of one: NamespaceConfiguration) -> Int? {
     let hexadecimal = one.globallyUniqueID.map { "nguid " + UniqueID.hexadecimal($0) }
-    let last = one.file.path?.lastComponent?.string
-    return [hexadecimal, one.file.name, last].lazy.compactMap { $0.flatMap { formats[$0] } }.first
+    let last = one.storage.path?.lastComponent?.string
+    return [hexadecimal, one.storage.name, last].lazy.compactMap { $0.flatMap { formats[$0] } }
+      .first
   }
 }

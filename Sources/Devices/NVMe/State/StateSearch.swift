@@ -4,7 +4,7 @@ internal import SystemPackage
 
 /// The search for an image's state: first by what the image is, then by its name; else one is made.
 struct StateSearch {
-  private let image: StorageFile
+  private let image: Storage
   private let identity: String?
   private let logger: Logger
   /// Where it may be, the best place first.
@@ -18,7 +18,7 @@ struct StateSearch {
 
   private static let suffix = ".nvme"
 
-  init(_ image: StorageFile, at place: StatePlace, logger: Logger) {
+  init(_ image: Storage, at place: StatePlace, logger: Logger) {
     self.image = image
     self.logger = logger
     let path = image.canonicalPath ?? FilePath(image.name)

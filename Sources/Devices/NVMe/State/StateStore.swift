@@ -123,10 +123,10 @@ extension NVMeConfiguration {
   ///
   /// What cannot be kept is said in the log, and is not offered to the host.
   public mutating func openState(_ place: StatePlace) throws(StateFileError) {
-    let images = namespaces.count { $0.file.kind != .memory }
+    let images = namespaces.count { $0.storage.kind != .memory }
     if case .file(let path) = place, images > 1 { throw .shared(path, images: images) }
-    for index in namespaces.indices where namespaces[index].file.kind != .memory {
-      let search = StateSearch(namespaces[index].file, at: place, logger: logger)
+    for index in namespaces.indices where namespaces[index].storage.kind != .memory {
+      let search = StateSearch(namespaces[index].storage, at: place, logger: logger)
       namespaces[index].store = try search.open()
     }
     try bringFormatsOver()

@@ -132,7 +132,7 @@ enum BlockingIO {
     }
   }
 
-  private static func scatter(
+  static func scatter(
     _ buffer: PageBuffer, _ request: StorageRequest
   ) throws(MemoryError) -> Bool {
     // What goes by message needs the client's thread, so a reset on that must not wait for it.
@@ -146,7 +146,7 @@ enum BlockingIO {
   }
 
   /// Tells the receiver if the client's thread will be needed to reach its memory.
-  private static func noteMessages(_ request: StorageRequest) {
+  static func noteMessages(_ request: StorageRequest) {
     let direction: GuestMemoryAccess.Direction = request.operation == .read ? .writing : .reading
     guard request.ranges.contains(where: { request.needsMessages(for: $0, direction) }) else {
       return

@@ -49,7 +49,7 @@ final class RingEngine: StorageEngine {
 
   /// Queues a request; the kernel sees it with the next ``flush()``.
   func submit(_ request: StorageRequest) {
-    if isDirectOnly, request.file.cache != .direct { return pool.submit(request) }
+    if isDirectOnly, request.storage.cache != .direct { return pool.submit(request) }
     guard requests.queue(request) else { return pool.submit(request) }
   }
 

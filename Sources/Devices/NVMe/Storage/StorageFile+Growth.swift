@@ -4,6 +4,7 @@ internal import LinuxPrimitives
 /// Why a file is not made larger.
 package enum GrowthError: Error, Equatable, CustomStringConvertible {
   case memory
+  case export
   case blockDevice
   case readOnly
   /// Another process has it now.
@@ -15,6 +16,7 @@ package enum GrowthError: Error, Equatable, CustomStringConvertible {
   package var description: String {
     switch self {
     case .memory: "a disk in memory keeps its size"
+    case .export: "an export is made larger at its server: do that, and then ask without a size"
     case .blockDevice:
       "it is no regular file: give the block device its size where it is made, and then ask without a size"
     case .readOnly: "it is read-only"
@@ -31,6 +33,7 @@ extension StorageFile {
   package func grow(to size: UInt64) throws(GrowthError) {
     switch kind {
     case .memory: throw .memory
+    case .export: throw .export
     case .blockDevice: throw .blockDevice
     case .file: break
     }

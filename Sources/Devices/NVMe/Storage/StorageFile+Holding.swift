@@ -9,16 +9,8 @@ internal import SystemPackage
 /// written to, so that no error of ours could write. It is opened again by /proc, which leads to the same file
 /// whatever its path leads to by now.
 extension StorageFile {
-  /// Whether this process may use the file; false from ``letGo()`` to ``take()``, and at first for one that is incoming.
-  var isHeld: Bool { holding.load(ordering: .acquiring) }
-
-  /// Whether there is anything to give up: readers share the file, and nobody else has our memory.
-  var isExclusive: Bool { kind != .memory && !isReadOnly }
-
-  /// Brings everything that was written to the disk, and tells the host of failures with its next flush.
-  ///
-  /// - Throws: the failure, or one that the host has still to hear of.
-  func settle() throws(SystemCallError) {
+  /// ``Storage/settle()``.
+  func settleFile() throws(SystemCallError) {
     guard isExclusive, isHeld else { return }
     guard deferredFlushError == 0 else { throw SystemCallError(call: "fdatasync", code: .ioError) }
     guard let failure = synchronize() else { return }
@@ -29,7 +21,7 @@ extension StorageFile {
   /// Gives up the lock, and the claim of a block device.
   ///
   /// - Precondition: no request is under way, and everything is on the disk.
-  func letGo() throws(SystemCallError) {
+  func unlock() throws(SystemCallError) {
     guard isExclusive, isHeld else { return }
     let reader = try opened(writable: false)
     let writer = try descriptor.duplicate()
@@ -42,7 +34,7 @@ extension StorageFile {
   /// Takes the lock, and claims a block device.
   ///
   /// - Throws: `EAGAIN` from the lock, or `EBUSY` from the opening of a device, while another process has the file.
-  func take() throws(SystemCallError) {
+  func lockAgain() throws(SystemCallError) {
     guard isExclusive, !isHeld else { return }
     let writer = try opened(writable: true)
     _ = try checked("fcntl(F_OFD_SETLK)", clinux_storage_lock(writer.number, 1))

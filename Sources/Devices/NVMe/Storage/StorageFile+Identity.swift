@@ -3,12 +3,11 @@ internal import Glibc
 package import SystemPackage
 
 extension StorageFile {
-  /// What distinguishes the file or the device from all others, whatever it is called and whenever the machine was started;
-  /// nil where the system does not know of anything.
+  /// ``Storage/identity``; nil where the system does not know of anything.
   ///
   /// The number of a file's inode is given to the next one when the file has gone, so when it was made belongs to
   /// it. The numbers of devices depend on the order in which they were found.
-  var identity: String? {
+  var foundIdentity: String? {
     guard kind != .memory, let info = try? inspect() else { return nil }
     return kind == .file ? Self.identity(ofFile: info) : Self.identity(ofDevice: info.device)
   }
@@ -61,7 +60,9 @@ extension StorageFile {
     let line = text.split(whereSeparator: \.isNewline).first.map(String.init)
     return line?.isEmpty == false ? line : nil
   }
+}
 
+extension Storage {
   /// The path without links; as it was opened when it cannot be had.
   var canonicalPath: FilePath? {
     guard let path else { return nil }

@@ -4,63 +4,25 @@ internal import Glibc
 internal import Synchronization
 public import SystemPackage
 
-/// When written data is on the disk.
-public enum CacheMode: String, CaseIterable, Sendable {
-  /// When the guest flushes; the host's page cache has it until then.
-  case writeBack = "write-back"
-  /// When the command is done; the host's page cache serves reads.
-  case writeThrough = "write-through"
-  /// When the guest flushes; the host's page cache is not used.
-  case direct
-}
-
 /// A file, a block device or memory that a namespace is made of, open and locked.
 ///
 /// Two controllers, in whatever process, never write the same file: those who write hold an
 /// exclusive lock, those who only read share one. A block device that is written to is claimed besides, so
 /// that it cannot be mounted meanwhile, nor be served under another name. For a migration one process gives up the
 /// lock, and another one takes it; without the lock the file is open for reading only.
-public final class StorageFile: Sendable {
-  /// What it is.
-  public enum Kind: Equatable, Sendable {
-    /// A regular file.
-    case file
-    /// A block device.
-    case blockDevice
-    /// Memory, gone with the process.
-    case memory
-  }
+public final class StorageFile: Storage, @unchecked Sendable {
+  // Sound: as in the class above.
 
   /// The descriptor, for an engine's system calls.
   package let descriptor: OwnedDescriptor
-  /// What it is.
-  public let kind: Kind
-  /// Whether its bytes are always in memory, so that no read waits for a disk.
-  let isInMemory: Bool
-  /// When written data is on the disk.
-  public let cache: CacheMode
-  /// Whether it must not be written to.
-  public let isReadOnly: Bool
-  /// What offsets, sizes and addresses have to be multiples of; 1 unless ``cache`` is `direct`.
-  public let alignment: Int
-  /// What to call it in messages.
-  public let name: String
-  /// Where it was opened; nil for memory.
-  let path: FilePath?
   /// The lock, and what is in memory, belong to this very open file: a new version of the program needs it.
   private let kept: KeptDescriptor
-  /// Whether it was made just now, so that nobody has written to it before.
-  public let wasMade: Bool
   /// How large it was before it was made larger just now.
   let sizeBefore: UInt64?
-  /// The failure that the next flush has to report; 0 for none.
-  private let owed = Atomic<CInt>(0)
   /// Nil where nothing is written, or nothing can be lost.
   private let witness: LossWitness?
   /// Whether the file system has refused to write without waiting.
   private let mayWait = Atomic<Bool>(false)
-  /// Whether this process has what keeps others away; see `StorageFile+Holding.swift`.
-  let holding: Atomic<Bool>
 
   /// Opens and locks a file or a block device.
   ///
@@ -94,20 +56,16 @@ public final class StorageFile: Sendable {
       | (cache == .direct ? CLINUX_OPEN_DIRECT : 0)
     let opened = try OpenedFile(
       path, create: isReadOnly || isWaiting ? nil : create, how, isWaiting: isWaiting)
-    holding = Atomic(opened.isLocked)
-    let info = opened.info
-    wasMade = opened.wasMade
+    let (info, isLocked, wasMade) = (opened.info, opened.isLocked, opened.wasMade)
     sizeBefore = opened.sizeBefore
     descriptor = opened.descriptor()
-    kind = info.kind == 2 ? .blockDevice : .file
-    isInMemory = info.in_memory == 1
-    self.cache = cache
-    self.isReadOnly = isReadOnly || info.is_read_only == 1
     witness = isReadOnly ? nil : LossWitness(of: descriptor.number)
-    alignment = cache == .direct ? max(Int(info.direct_alignment), leastAlignment) : 1
-    name = path.string
-    self.path = path
     kept = KeptDescriptor(Self.keptName(path), descriptor)
+    super.init(
+      info.kind == 2 ? .blockDevice : .file, name: path.string, cache: cache,
+      isReadOnly: isReadOnly || info.is_read_only == 1,
+      alignment: cache == .direct ? max(Int(info.direct_alignment), leastAlignment) : 1, path: path,
+      wasMade: wasMade, isInMemory: info.in_memory == 1, isHeld: isLocked)
   }
 
   /// The name by which a new version of the program takes it over; that of memory is its own for ever.
@@ -127,17 +85,11 @@ public final class StorageFile: Sendable {
       KeptDescriptor.name(withPrefix: kind) ?? kind + UniqueID.random().hexadecimal
     descriptor = try Self.memory(size, keptName)
     kept = KeptDescriptor(keptName, descriptor)
-    self.kind = .memory
-    isInMemory = true
-    cache = .writeBack
-    self.isReadOnly = isReadOnly
-    holding = Atomic(true)
     witness = nil
-    alignment = 1
-    name = "memory"
-    path = nil
-    wasMade = true
     sizeBefore = nil
+    super.init(
+      .memory, name: "memory", cache: .writeBack, isReadOnly: isReadOnly, alignment: 1,
+      wasMade: true, isInMemory: true)
   }
 
   /// The memory of the program before this one, or new memory.
@@ -149,29 +101,23 @@ public final class StorageFile: Sendable {
     return OwnedDescriptor(adopting: try checked("memfd_create", number))
   }
 
-  /// Whether blocks of so many bytes can be read and written one by one.
-  func takes(blockSize: Int) -> Bool { blockSize % alignment == 0 }
-
   /// Bytes; asks the system each time.
-  public func size() throws(SystemCallError) -> UInt64 { try inspect().size }
+  public override func size() throws(SystemCallError) -> UInt64 { try inspect().size }
 
   /// Bytes that take room on the host; asks the system each time.
   public func allocated() throws(SystemCallError) -> UInt64 { try inspect().allocated }
 
-  /// The next flush has to fail with this.
-  func deferFlushError(_ failure: Errno) {
-    // With this mode nobody has written anything that waits for a flush.
-    if cache != .writeThrough { owed.store(failure.rawValue, ordering: .relaxed) }
-  }
+  override var identity: String? { foundIdentity }
 
-  /// The errno of a failed flush of which the host has still to hear; 0 for none.
-  var deferredFlushError: CInt { owed.load(ordering: .relaxed) }
+  override func settle() throws(SystemCallError) { try settleFile() }
+  override func letGo() throws(SystemCallError) { try unlock() }
+  override func take() throws(SystemCallError) { try lockAgain() }
 
   /// Whether a durable write that failed so may have reported data from before it; may wait for the disk.
   ///
   /// A lack of room, or a limit on the size of files, usually has not: the write found none, and all else is where
   /// it was.
-  func mayHaveLostData(_ failure: Errno) -> Bool {
+  override func mayHaveLostData(_ failure: Errno) -> Bool {
     guard failure.meansNoRoom || failure == .fileTooLarge, let witness else { return true }
     return witness.hasSeenLoss()
   }
@@ -181,13 +127,6 @@ public final class StorageFile: Sendable {
 
   /// It cannot.
   func refuseNowaitWrites() { mayWait.store(true, ordering: .relaxed) }
-
-  /// The failure that a flush has to report, if any; reported once.
-  func takeDeferredFlushError() -> Errno? {
-    guard owed.load(ordering: .relaxed) != 0 else { return nil }
-    let failure = owed.exchange(0, ordering: .relaxed)
-    return failure == 0 ? nil : Errno(rawValue: failure)
-  }
 
   /// Waits until everything that was written is on the disk.
   ///

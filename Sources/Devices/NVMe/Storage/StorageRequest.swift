@@ -1,7 +1,7 @@
 internal import Synchronization
 internal import SystemPackage
 
-/// One thing to do with a file: used again and again, so that nothing is allocated for a command.
+/// One thing to do with a storage: used again and again, so that nothing is allocated for a command.
 ///
 /// Opaque to engines of other modules, which pass it to ``BlockingIO/perform(_:_:)`` and give it back with
 /// ``complete(_:)``. Exactly one party at a time may touch it: the controller's thread, then the engine from `submit` until
@@ -35,8 +35,8 @@ final class StorageRequest: @unchecked Sendable {
 
   /// What to do.
   var operation = Operation.flush
-  /// With which file.
-  var file: StorageFile
+  /// With what.
+  var storage: Storage
   /// From where; bytes.
   var offset: UInt64 = 0
   /// How much; bytes.
@@ -61,14 +61,20 @@ final class StorageRequest: @unchecked Sendable {
   private let isAbandoned = Atomic<Bool>(false)
 
   init(
-    tag: Int, file: StorageFile, access: GuestMemoryAccess, receiver: any StorageReceiver,
+    tag: Int, storage: Storage, access: GuestMemoryAccess, receiver: any StorageReceiver,
     generations: ControllerGenerations
   ) {
     self.tag = tag
-    self.file = file
+    self.storage = storage
     self.access = access
     self.receiver = receiver
     self.generations = generations
+  }
+
+  /// The storage, for the engines of files, which get no other requests.
+  var file: StorageFile {
+    // Sound: `CommandRequests` gives those of exports to another engine.
+    unsafe unsafeDowncast(storage, to: StorageFile.self)
   }
 
   /// Whether the controller has not been reset since; an engine looks before it touches the client's
@@ -97,7 +103,7 @@ final class StorageRequest: @unchecked Sendable {
 
   /// Whether it suits direct I/O, where the file wants that.
   var isAligned: Bool {
-    let alignment = UInt64(file.alignment)
+    let alignment = UInt64(storage.alignment)
     guard alignment > 1 else { return true }
     var bits = offset | count
     for range in ranges { bits |= range.address | range.count }
@@ -134,12 +140,13 @@ final class StorageRequest: @unchecked Sendable {
     case (.write(durable: true), .storage(let failure)),
       (.zero(_, durable: true), .storage(let failure)),
       (.deallocate(durable: true), .storage(let failure)):
-      if !Self.saysNothingOfData.contains(failure), file.mayHaveLostData(failure) {
-        file.deferFlushError(failure)
+      if !Self.saysNothingOfData.contains(failure), storage.mayHaveLostData(failure) {
+        storage.deferFlushError(failure)
       }
     case (.flush, .success):
-      if let owed = file.takeDeferredFlushError() { return .storage(owed) }
-    case (.flush, .storage): _ = file.takeDeferredFlushError()
+      if let owed = storage.takeDeferredFlushError() { return .storage(owed) }
+    case (.flush, .storage(.timedOut)): break
+    case (.flush, .storage): _ = storage.takeDeferredFlushError()
     default: break
     }
     return outcome

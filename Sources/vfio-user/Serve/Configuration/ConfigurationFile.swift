@@ -10,6 +10,8 @@ struct ConfigurationFile {
   let devices: [ConfiguredDevice]
   let log: LogOptions
   let sandbox: SandboxOptions
+  /// What the process of devices without isolation may be and have.
+  let privileges: ProcessPrivileges
 
   /// Reads a file.
   ///
@@ -44,11 +46,13 @@ struct ConfigurationFile {
     log = try Self.options("log-level", entries, place)
     sandbox = try Self.sandboxOptions(entries, place, folder)
     try Self.checkNames(of: document, place)
+    let isolation = try IsolationKeys(document, place)
     devices = try ConfiguredDevice.kinds.flatMap { kind in
       try Self.tables(entries[kind.name], kind.name, place).enumerated().map { index, table in
-        try ConfiguredDevice(kind, number: index + 1, table, in: place, folder: folder)
+        try ConfiguredDevice(kind, number: index + 1, table, isolation, in: place, folder: folder)
       }
     }
+    privileges = try isolation.privileges(place)
     guard !devices.isEmpty else {
       throw ConfigurationError(place, "there is no device in it. Begin one with [[nvme]].")
     }
@@ -100,7 +104,7 @@ struct ConfigurationFile {
   }
 
   /// Those of the process.
-  private static let keys = ["log-level", "sandbox", "sandbox-allow"]
+  private static let keys = ["log-level", "sandbox", "sandbox-allow"] + IsolationKeys.names
 
   /// Options with a key that takes a text.
   private static func options<Options: ParsableArguments>(

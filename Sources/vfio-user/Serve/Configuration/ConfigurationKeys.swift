@@ -13,7 +13,7 @@ struct ConfigurationKey {
 
   /// Options of the process, which are not keys of a device.
   static let ofProcess: Set<String> = [
-    "log-level", "control", "config", "sandbox", "sandbox-allow",
+    "log-level", "control", "config", "shared-tables", "sandbox", "sandbox-allow",
   ]
 
   /// The keys of a table: the options of its subcommand, by their long names.

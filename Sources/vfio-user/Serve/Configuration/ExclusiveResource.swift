@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import NVMeDevice
 import SystemPackage
 import VFIOUserProgram
 
@@ -23,9 +24,10 @@ struct ExclusiveResource: CustomStringConvertible {
     self.remedy = remedy ?? "Give each a path of its own."
   }
 
-  init(_ what: String, _ name: String, remedy: String) {
+  init(_ what: String, _ name: String, isShared: Bool = false, remedy: String) {
     self.what = what
     self.name = name
+    self.isShared = isShared
     identity = "\(what) \(name)"
     self.remedy = remedy
   }
@@ -97,6 +99,13 @@ extension ServeNVMe {
         ExclusiveResource(
           "file", path: file, isShared: one.readOnly == true,
           remedy: "Only read-only disks can share a file."))
+    }
+    for one in namespaces {
+      guard let text = one.nbd, let address = try? NBDAddress(parsing: text) else { continue }
+      claims.append(
+        ExclusiveResource(
+          "nbd", address.identity, isShared: one.readOnly == true,
+          remedy: "Only read-only disks can share an export."))
     }
     claims += disk.stateFiles(namespaces).map {
       ExclusiveResource(

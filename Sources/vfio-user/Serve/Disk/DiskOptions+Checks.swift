@@ -14,6 +14,7 @@ extension NamespaceOptions {
   mutating func set(_ key: String, _ value: String?) throws {
     switch (key, value) {
     case ("file", let value?): file = value
+    case ("nbd", let value?): nbd = value
     case ("size", let value?), ("memory", let value?): size = value
     case ("block-size", let value?):
       guard let number = Int(value) else { throw Self.badBlockSize(value) }
@@ -25,7 +26,7 @@ extension NamespaceOptions {
     default:
       let part = value.map { "\(key)=\($0)" } ?? key
       throw ValidationError(
-        "--namespace takes file=PATH or memory=SIZE, and size=, block-size=, cache=, nguid=, read-only and raw; not '\(part)'. A comma that belongs to a path is written twice."
+        "--namespace takes file=PATH, memory=SIZE or nbd=URI, and size=, block-size=, cache=, nguid=, read-only and raw; not '\(part)'. A comma that belongs to a path is written twice."
       )
     }
   }
@@ -40,9 +41,11 @@ extension NamespaceOptions {
 
   /// Checks what can be checked without opening anything.
   @discardableResult func check() throws -> Checked {
-    guard file != nil || size != nil else {
-      throw ValidationError("a namespace needs a file, or the size of its memory.")
+    guard file != nil || size != nil || nbd != nil else {
+      throw ValidationError(
+        "a namespace needs a file, the size of its memory, or the address of an export.")
     }
+    if let nbd { try check(nbd: nbd) }
     let block = blockSize ?? 512
     guard NamespaceConfiguration.blockSizes.contains(block) else {
       throw Self.badBlockSize("\(block)")
@@ -51,6 +54,20 @@ extension NamespaceOptions {
       bytes: try byteCount(), blockSize: block, cache: try cacheMode(),
       globallyUniqueID: try identifier())
   }
+
+  private func check(nbd text: String) throws {
+    guard file == nil, size == nil else {
+      throw ValidationError("nbd= is the namespace's data; leave out its file and its size.")
+    }
+    do throws(NBDAddress.ParsingError) {
+      _ = try NBDAddress(parsing: text)
+    } catch {
+      throw ValidationError("\(error).")
+    }
+  }
+
+  /// Whether its data outlives the process.
+  var isKept: Bool { file != nil || nbd != nil }
 
   private static func badBlockSize(_ value: String) -> ValidationError {
     ValidationError("--block-size takes 512 or 4096, not '\(value)'.")
@@ -101,6 +118,7 @@ extension NamespaceOptions: CustomStringConvertible {
   var description: String {
     var parts: [String] = []
     if let file { parts.append("file=\(file.replacing(",", with: ",,"))") }
+    if let nbd { parts.append("nbd=\(nbd.replacing(",", with: ",,"))") }
     if let size { parts.append(file == nil ? "memory=\(size)" : "size=\(size)") }
     if let blockSize { parts.append("block-size=\(blockSize)") }
     if let cache { parts.append("cache=\(cache)") }
@@ -114,9 +132,10 @@ extension NamespaceOptions: CustomStringConvertible {
 extension DiskOptions {
   /// Checks whether the files of another process can be taken over.
   func checkIncoming(_ namespaces: [NamespaceOptions]) throws {
-    guard namespaces.contains(where: { $0.file != nil }) else {
+    guard namespaces.contains(where: \.isKept) else {
       throw ValidationError(
-        "--incoming is for disks with a file: the data of a disk in memory does not migrate.")
+        "--incoming is for disks with a file or an export: the data of a disk in memory does not migrate."
+      )
     }
     guard !namespaces.contains(where: { $0.file != nil && $0.size != nil }) else {
       throw ValidationError(
@@ -131,6 +150,8 @@ extension DiskOptions {
       ("--queues", controller.queues, 1...NVMeConfiguration.maxQueues),
       ("--queue-entries", controller.queueEntries, 2...NVMeConfiguration.maxEntries),
       ("--threads", threads, 1...64),
+      ("--nbd-connections", server.nbdConnections ?? 1, 1...16),
+      ("--nbd-timeout", server.nbdTimeout, 1...86_400),
       ("--busy-poll", controller.busyPoll, 0...100_000),
     ]
     for (option, value, range) in limits where !range.contains(value) {

@@ -24,7 +24,10 @@ extension DiskOptions {
     configuration.readerName = socket
     let options = try namespaces()
     do {
-      for one in options { configuration.namespaces.append(try one.open(isIncoming: incoming)) }
+      for one in options {
+        configuration.namespaces.append(
+          try one.open(isIncoming: incoming, server: server.settings()))
+      }
       configuration.use(engine)
       for (one, namespace) in zip(options, configuration.namespaces) where one.raw != true {
         try Self.checkFormat(of: namespace, isState: true)
@@ -57,11 +60,12 @@ extension DiskOptions {
   ///   before the state of this disk is looked up.
   private static func checkFormat(of namespace: NamespaceConfiguration, isState: Bool) throws {
     // A disk that is taken over was looked at before its guest wrote to it.
-    guard !KeptDescriptor.hasPredecessor, !namespace.file.wasMade, namespace.store?.isKnown != true,
-      let format = ImageFormat(of: namespace.file), format == .state || !isState
+    guard !KeptDescriptor.hasPredecessor, namespace.store?.isKnown != true,
+      let file = namespace.storage as? StorageFile, !file.wasMade,
+      let format = ImageFormat(of: file), format == .state || !isState
     else { return }
     throw CommandError(
-      "\(namespace.file.name) looks like \(format.rawValue), and a guest would find that instead of the disk in it: \(format.remedy). --raw takes it for the disk itself."
+      "\(file.name) looks like \(format.rawValue), and a guest would find that instead of the disk in it: \(format.remedy). --raw takes it for the disk itself."
     )
   }
 
@@ -109,8 +113,15 @@ extension DiskOptions {
 
 extension NamespaceOptions {
   /// Opens the storage of the namespace, and locks it unless another process has it still.
-  func open(isIncoming: Bool = false) throws -> NamespaceConfiguration {
+  func open(
+    isIncoming: Bool = false, server: NBDSettings = NBDSettings()
+  ) throws -> NamespaceConfiguration {
     let checked = try check()
+    if let nbd {
+      return NamespaceConfiguration(
+        try connect(to: nbd, checked.cache, server, isIncoming: isIncoming),
+        blockSize: checked.blockSize, globallyUniqueID: checked.globallyUniqueID)
+    }
     return NamespaceConfiguration(
       try open(checked.bytes, checked.cache, isIncoming: isIncoming), blockSize: checked.blockSize,
       globallyUniqueID: checked.globallyUniqueID)
@@ -133,6 +144,18 @@ extension NamespaceOptions {
         isIncoming: isIncoming)
     } catch {
       throw CommandError(explain(error, file))
+    }
+  }
+
+  private func connect(
+    to text: String, _ cache: CacheMode, _ server: NBDSettings, isIncoming: Bool
+  ) throws -> NBDExport {
+    do {
+      return try NBDExport(
+        NBDAddress(parsing: text), isDurable: cache == .writeThrough, isReadOnly: readOnly ?? false,
+        settings: server, isIncoming: isIncoming)
+    } catch {
+      throw CommandError("\(text): \(error)")
     }
   }
 

@@ -7,8 +7,10 @@ extension EngineChoice: ExpressibleByArgument {}
 
 /// A namespace as described on the command line or in a configuration file.
 struct NamespaceOptions: Codable, Equatable {
-  /// A file or a block device; nil for memory.
+  /// A file or a block device; nil for memory and exports.
   var file: String?
+  /// The URI of an export of an NBD server.
+  var nbd: String?
   /// Size of the file to create, or of the memory.
   var size: String?
   var blockSize: Int?
@@ -53,7 +55,13 @@ struct DiskOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "A namespace, once for each: file=PATH or memory=SIZE, and size=, block-size=, cache=, nguid=, read-only, raw, with commas between. What it does not say, --block-size and --cache say; --read-only and --raw are for all of them.",
+      "An export of an NBD server instead: nbd://HOST/EXPORT, nbd+unix:///EXPORT?socket=PATH, with TLS nbds://.",
+      valueName: "uri"))
+  var nbd: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "A namespace, once for each: file=PATH, memory=SIZE or nbd=URI, and size=, block-size=, cache=, nguid=, read-only, raw, with commas between. What it does not say, --block-size and --cache say; --read-only and --raw are for all of them.",
       valueName: "description"))
   var namespace: [String] = []
 
@@ -88,6 +96,7 @@ struct DiskOptions: ParsableArguments {
   var incoming = false
 
   @OptionGroup var controller: ControllerOptions
+  @OptionGroup var server: NBDOptions
 
   @Option(help: "Threads that wait for the disk.")
   var threads = 4
@@ -105,29 +114,37 @@ struct DiskOptions: ParsableArguments {
   var state: String?
 
   func validate() throws {
-    let places = [file != nil, memory != nil, !namespace.isEmpty].filter { $0 }.count
+    let places = [file != nil, memory != nil, nbd != nil, !namespace.isEmpty].filter { $0 }.count
     guard places == 1 else {
-      throw ValidationError("say where the data is: --file PATH, --memory SIZE or --namespace ...")
+      throw ValidationError(
+        "say where the data is: --file PATH, --memory SIZE, --nbd URI or --namespace ...")
     }
     guard memory == nil || size == nil else {
       throw ValidationError("--size is for --file; --memory has its own.")
+    }
+    guard nbd == nil || size == nil else {
+      throw ValidationError(
+        "--size is for --file; an export has the size that its server gives it.")
     }
     guard namespace.isEmpty || size == nil else {
       throw ValidationError("--size is for --file; a --namespace has its own, size=.")
     }
     try checkNumbers()
+    _ = try server.replay()
     let all = try namespaces()
     for one in all { try one.check() }
     if incoming { try checkIncoming(all) }
-    guard state == nil || all.contains(where: { $0.file != nil }) else {
-      throw ValidationError("--state is for disks with a file; memory is gone with the process.")
+    guard state == nil || all.contains(where: { $0.isKept }) else {
+      throw ValidationError(
+        "--state is for disks with a file or an export; memory is gone with the process.")
     }
   }
 
   /// The requested namespaces, with the disk's options applied to all of them.
   func namespaces() throws -> [NamespaceOptions] {
-    let only = NamespaceOptions(
+    var only = NamespaceOptions(
       file: file, size: memory ?? size, blockSize: nil, readOnly: nil, cache: nil)
+    only.nbd = nbd
     let described = try namespace.map(NamespaceOptions.init(parsing:))
     return (described.isEmpty ? [only] : described).map { one in
       var one = one

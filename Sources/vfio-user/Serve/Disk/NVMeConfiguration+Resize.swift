@@ -9,11 +9,12 @@ extension NVMeConfiguration {
     guard let text = request.size else { return }
     let size: UInt64
     do { size = try ByteCount(text: text).bytes } catch { throw CommandError("\(error)") }
-    let file = try namespace(request.namespace).file
+    let storage = try namespace(request.namespace).storage
     do {
+      guard let file = storage as? StorageFile else { throw GrowthError.export }
       try file.grow(to: size)
     } catch {
-      throw CommandError("\(file.name) cannot be made larger: \(error)")
+      throw CommandError("\(storage.name) cannot be made larger: \(error)")
     }
   }
 

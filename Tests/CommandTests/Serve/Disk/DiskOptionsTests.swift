@@ -24,11 +24,11 @@ import Testing
   @Test func `The option --read-only of a disk makes all its namespaces read-only`() throws {
     let places = ["--namespace", "memory=1M", "--namespace", "memory=2M,read-only"]
     let some = try disk(places).namespaces()
-    #expect(try some.map { try $0.open().file.isReadOnly } == [false, true])
+    #expect(try some.map { try $0.open().storage.isReadOnly } == [false, true])
     let all = try disk(places + ["--read-only"]).namespaces()
-    #expect(try all.map { try $0.open().file.isReadOnly } == [true, true])
+    #expect(try all.map { try $0.open().storage.isReadOnly } == [true, true])
     let one = try disk(["--memory", "1M", "--read-only"]).namespaces()
-    #expect(try one.map { try $0.open().file.isReadOnly } == [true])
+    #expect(try one.map { try $0.open().storage.isReadOnly } == [true])
   }
 
   @Test func `A disk with the option --read-only has no state file`() throws {

@@ -1,0 +1,213 @@
+internal import DequeModule
+internal import LinuxPrimitives
+internal import Logging
+internal import SystemPackage
+
+/// What carries out the requests of one export: its connections, the tasks that wait, and what to do when the server is
+/// lost.
+///
+/// Belongs to the controller's thread; only ``arrivals`` is touched by others.
+final class NBDClient {
+  let export: NBDExport
+  let logger: Logger
+  /// Connections that are ready, at least one unless the server is lost.
+  var connections: [NBDConnection] = []
+  /// Tasks that no connection has, in their order.
+  var waiting: Deque<NBDTask> = []
+  var journal: NBDJournal
+  var buffers = NBDBuffers()
+  /// The time without a connection; nil while there is one.
+  var outage: NBDOutage?
+  /// Writing again what the server may have lost; nothing else is begun meanwhile.
+  var replay: NBDReplay?
+  /// What libnbd has of that.
+  var replayTasks: [NBDTask] = []
+  /// How far the connections have come that are to be made anew; nothing else is begun meanwhile.
+  var renewal: NBDRenewal?
+  /// Sockets of connections that this side has ended; nothing is begun while there are any.
+  var drains = NBDDrains()
+  let arrivals: NBDArrivals
+  let resized: @Sendable () -> Void
+  /// When the first of the connections was made.
+  var connectedAt: UInt64 = 0
+  /// Whether the server has answered a command since.
+  var hasServed = false
+  /// How many times in a row it took a connection and answered nothing.
+  var failuresBefore = 0
+  /// When another connection is tried for, beside those that there are.
+  var nextExtra: UInt64 = 0
+  /// Nanoseconds; shorter at the end.
+  var timeout: UInt64
+  /// When time-outs are looked at next, while there are tasks.
+  private var nextLook: UInt64 = 0
+  var now: UInt64 = 0
+  /// Bytes that the connections have been asked for.
+  private var bytesInFlight: UInt64 = 0
+
+  /// Most bytes on their way; each may take memory of ours.
+  private static let mostBytes: UInt64 = 64 << 20
+  /// How often time-outs are looked at; nanoseconds.
+  static let look: UInt64 = 100_000_000
+
+  /// - Parameters:
+  ///   - wake: has the controller's thread look at ``arrivals``.
+  ///   - resized: hears that the export has another size.
+  init(
+    _ export: NBDExport, _ logger: Logger, wake: @escaping @Sendable () -> Void,
+    resized: @escaping @Sendable () -> Void
+  ) {
+    self.export = export
+    self.logger = logger
+    self.resized = resized
+    journal = NBDJournal(limit: export.isReadOnly ? 0 : export.settings.replay)
+    timeout = Deadline.nanoseconds(export.settings.timeout)
+    arrivals = NBDArrivals(wake)
+    if let first = export.takeFirst() { arrivals.put(.success(first)) }
+  }
+
+  // MARK: Tasks
+
+  /// Takes a request over.
+  func submit(_ task: NBDTask, at now: UInt64) {
+    self.now = now
+    waiting.append(task)
+  }
+
+  /// Gives up a task that no connection has, and that has not been begun.
+  func cancel(_ task: NBDTask) -> Bool {
+    guard task.done == 0, task.step == .work,
+      let place = waiting.firstIndex(where: { $0 === task })
+    else { return false }
+    waiting.remove(at: place)
+    discard(task)
+    return true
+  }
+
+  /// Begins what can be begun.
+  func issue() {
+    guard replay == nil, drains.isEmpty, renewal == nil else { return }
+    while let task = waiting.first, let connection = roomiest() {
+      let count = task.request?.count ?? 0
+      guard bytesInFlight == 0 || bytesInFlight + min(count, 1 << 20) <= Self.mostBytes else {
+        return
+      }
+      waiting.removeFirst()
+      begin(task, on: connection)
+    }
+  }
+
+  /// The connection with the fewest commands.
+  private func roomiest() -> NBDConnection? {
+    var best: NBDConnection?
+    for one in connections where one.hasRoom && !one.isOver {
+      if best.map({ one.tasks.count < $0.tasks.count }) ?? true { best = one }
+    }
+    return best
+  }
+
+  /// A task continues when it is its turn again.
+  func requeue(_ task: NBDTask) {
+    task.since = now
+    waiting.append(task)
+  }
+
+  /// A request has come to its end.
+  func complete(_ task: NBDTask, _ outcome: StorageRequest.Outcome) {
+    discard(task)?.complete(outcome)
+  }
+
+  /// Lets go of what a task holds.
+  ///
+  /// - Returns: its request.
+  @discardableResult
+  private func discard(_ task: NBDTask) -> StorageRequest? {
+    task.release()
+    if let buffer = task.buffer.take() { buffers.give(buffer) }
+    return task.takeRequest()
+  }
+
+  func noteBegun(_ task: NBDTask) { bytesInFlight += min(task.asked, 1 << 20) }
+  func noteEnded(_ task: NBDTask) { bytesInFlight -= min(task.asked, 1 << 20) }
+
+  /// The changes since the last flush count as flushed.
+  func forgetChanges() { journal.forget { buffers.give($0) } }
+
+  // MARK: Turns
+
+  /// Whether any connection has tasks.
+  var isBusy: Bool { connections.contains { !$0.tasks.isEmpty } }
+
+  /// Does what there is to do.
+  ///
+  /// - Returns: whether there was anything.
+  func serve(at now: UInt64) -> Bool {
+    self.now = now
+    var found = false
+    for connection in connections where connection.events != 0 {
+      connection.move()
+      connection.takeEnded { end($0, on: connection) }
+      found = true
+    }
+    endLostConnections()
+    if drains.serve() { found = true }
+    while let arrival = arrivals.take() {
+      adopt(arrival)
+      found = true
+    }
+    if now >= nextLook { lookAtTime() }
+    if !export.isHeld { part() }
+    renew()
+    connect()
+    issue()
+    export.counters.inFlight = connections.reduce(0) { $0 + $1.tasks.count }
+    return found
+  }
+
+  /// When ``serve(at:)`` is due without an event.
+  var deadline: Deadline {
+    var first = UInt64.max
+    if isBusy || !waiting.isEmpty { first = nextLook }
+    if let outage, !arrivals.isExpecting, drains.isEmpty { first = min(first, outage.nextAttempt) }
+    if wantsMore { first = min(first, nextExtra) }
+    return Deadline(instant: first)
+  }
+
+  /// Ends what has waited too long, or is not wanted any more though the server does not answer.
+  private func lookAtTime() {
+    nextLook = now + Self.look
+    for task in waiting where task.request?.isWanted == false {
+      waiting.removeAll { $0 === task }
+      complete(task, .abandoned)
+    }
+    while let task = waiting.first(where: { hasTimedOut($0) }) {
+      waiting.removeAll { $0 === task }
+      complete(task, .storage(.timedOut))
+    }
+    for connection in connections where !connection.tasks.isEmpty {
+      if connection.tasks.contains(where: isOverdue) { cut(connection) }
+    }
+  }
+
+  /// Whether a task has waited for as long as a command may, or comes when the server has been away for so long.
+  private func hasTimedOut(_ task: NBDTask) -> Bool {
+    let start = min(task.since, outage?.since ?? .max)
+    return now &- start > timeout && now > start
+  }
+
+  /// Whether a connection must not be left with a task any longer.
+  private func isOverdue(_ task: NBDTask) -> Bool {
+    if now > task.since, now - task.since > timeout { return true }
+    guard let request = task.request, !request.isWanted else { return false }
+    if task.unwantedSince == 0 { task.unwantedSince = now }
+    return now - task.unwantedSince > Self.grace
+  }
+
+  /// How long the server may take for what nobody wants any more, in nanoseconds; a reset waits as long.
+  private static let grace: UInt64 = 1_000_000_000
+
+  /// Ends all connections.
+  func close() {
+    part()
+    arrivals.close()
+  }
+}

@@ -1,0 +1,134 @@
+internal import CLinux
+internal import LinuxPrimitives
+internal import Logging
+
+/// The engine of namespaces on NBD: asynchronous, on the controller's thread itself.
+///
+/// The thread sleeps on the sockets of all exports and on its own bell (``ThreadParker``), so that no other thread is on the
+/// way of a command. Only that thread calls this, but for `init` and `close` when there is none: the connection's thread
+/// takes no commands of such namespaces (``Namespace/inlineBudget(of:on:at:)``).
+final class NBDEngine: StorageEngine, @unchecked Sendable {
+  // Sound: as said above; what other threads bring comes through `NBDArrivals`.
+
+  private let clients: [NBDClient]
+  /// By the tags of their requests.
+  private var tasks: [NBDTask] = []
+  private var interests: [clinux_interest] = []
+  /// Whether the events in `interests` have not been looked at.
+  private var isFresh = false
+  private let bell: EventFD
+
+  /// - Parameter mailbox: the controller's.
+  /// - Returns: nil for a disk without exports, whose thread has no bell.
+  init?(_ options: NVMeConfiguration, _ mailbox: Mailbox) {
+    guard let bell = mailbox.wake.bell else { return nil }
+    self.bell = bell
+    clients = options.exports.map { export in
+      NBDClient(export, options.logger) {
+        mailbox.wake.signal()
+      } resized: {
+        mailbox.post(.measure)
+      }
+    }
+  }
+
+  // MARK: Requests
+
+  func submit(_ request: StorageRequest) {
+    guard let client = client(of: request) else { return request.complete(.abandoned) }
+    while tasks.count <= request.tag { tasks.append(NBDTask()) }
+    let now = Deadline.now
+    let task = tasks[request.tag]
+    task.begin(request, at: now)
+    client.submit(task, at: now)
+  }
+
+  func flush() {
+    for client in clients { client.issue() }
+  }
+
+  func cancel(_ request: StorageRequest) -> Bool {
+    guard request.tag < tasks.count else { return false }
+    return client(of: request)?.cancel(tasks[request.tag]) ?? false
+  }
+
+  private func client(of request: StorageRequest) -> NBDClient? {
+    clients.first { $0.export === request.storage }
+  }
+
+  // MARK: Turns
+
+  /// Does what the sockets and the time ask for.
+  ///
+  /// - Returns: whether there was anything.
+  func serve(at now: UInt64) -> Bool {
+    if isFresh || clients.contains(where: \.isBusy) { look() }
+    var found = false
+    for client in clients where client.serve(at: now) { found = true }
+    return found
+  }
+
+  /// Gives connections the events of their sockets.
+  private func look() {
+    if !isFresh {
+      prepare()
+      _ = unsafe clinux_poll(&interests, Int32(clamping: interests.count), 0)
+    }
+    isFresh = false
+    var place = 1
+    for client in clients {
+      for connection in client.connections where place < interests.count {
+        connection.events = interests[place].happened
+        place += 1
+      }
+      place += client.drains.descriptors.count
+    }
+  }
+
+  private func prepare() {
+    interests.removeAll(keepingCapacity: true)
+    add(bell.descriptor.number, Int16(CLINUX_READABLE))
+    for client in clients {
+      for connection in client.connections {
+        add(connection.socket.number, connection.handle.wanted)
+      }
+      for descriptor in client.drains.descriptors { add(descriptor, Int16(CLINUX_READABLE)) }
+    }
+  }
+
+  private func add(_ descriptor: Int32, _ wanted: Int16) {
+    interests.append(clinux_interest(descriptor: descriptor, wanted: wanted, happened: 0))
+  }
+
+  /// Sleeps until something happens, or somebody wakes the thread, or it is time.
+  func wait(_ parker: ThreadParker, before deadline: Deadline) {
+    var first = deadline
+    for client in clients { first = min(first, client.deadline) }
+    prepare()
+    parker.wait(before: first, with: &interests)
+    isFresh = true
+  }
+
+  // MARK: A suspension
+
+  /// Whether a storage has changes that a flush has not brought to its server's disk.
+  func holdsChanges(_ storage: Storage) -> Bool {
+    clients.contains { $0.export === storage && $0.journal.holdsChanges }
+  }
+
+  /// Those count as flushed: that they may be lost is known.
+  func forgetChanges(_ storage: Storage) {
+    for client in clients where client.export === storage { client.forgetChanges() }
+  }
+
+  // MARK: The end
+
+  /// Commands that the server does not answer fail soon.
+  func hurry() {
+    for client in clients { client.timeout = min(client.timeout, 2_000_000_000) }
+  }
+
+  func close() {
+    for client in clients { client.close() }
+  }
+}
