@@ -36,6 +36,7 @@ extension NBDClient {
       // A server that has gone is done with everything.
       if !drain.isOver() { drains.add(drain) }
     }
+    if hasTimeouts { noteTimeout() }
     guard connections.isEmpty else { return }
     // A server that takes connections and answers nothing is not tried for again and again.
     failuresBefore = hasServed || now - connectedAt > 1_000_000_000 ? 0 : failuresBefore + 1
@@ -50,7 +51,8 @@ extension NBDClient {
     if !isGone { task.avoidsMemory = true }
     guard request.isWanted else { return complete(task, .abandoned) }
     if now > task.since, now - task.since > timeout {
-      return complete(task, .storage(.timedOut))
+      complete(task, .storage(.timedOut))
+      return hasTimeouts = true
     }
     // As it was: it waits since then.
     waiting.prepend(task)
@@ -79,6 +81,16 @@ extension NBDClient {
     logger.error(
       "what was written since the last flush may be lost with the server: the next flush fails",
       metadata: ["export": "\(export.name)"])
+  }
+
+  /// Commands begin to fail; said once for each time that the server is lost.
+  func noteTimeout() {
+    hasTimeouts = false
+    guard !saidTimeout else { return }
+    saidTimeout = true
+    logger.error(
+      "commands fail: the NBD server has not answered them in time",
+      metadata: ["export": "\(export.name)", "seconds": "\(timeout / 1_000_000_000)"])
   }
 
   // MARK: They come
@@ -158,6 +170,7 @@ extension NBDClient {
   /// The server has answered a command.
   func noteService() {
     hasServed = true
+    saidTimeout = false
     failuresBefore = 0
   }
 }

@@ -32,6 +32,9 @@ final class NBDClient {
   var connectedAt: UInt64 = 0
   /// Whether the server has answered a command since.
   var hasServed = false
+  /// Whether a command has failed for lack of an answer, and whether the log has said so.
+  var hasTimeouts = false
+  var saidTimeout = false
   /// How many times in a row it took a connection and answered nothing.
   var failuresBefore = 0
   /// When another connection is tried for, beside those that there are.
@@ -63,6 +66,10 @@ final class NBDClient {
     timeout = Deadline.nanoseconds(export.settings.timeout)
     arrivals = NBDArrivals(wake)
     if let first = export.takeFirst() { arrivals.put(.success(first)) }
+    guard !export.isReadOnly, !export.facts.canFlush else { return }
+    logger.notice(
+      "the NBD server knows no flush: what is written is as durable as the server makes it, and flushes promise no more",
+      metadata: ["export": "\(export.name)"])
   }
 
   // MARK: Tasks
@@ -182,6 +189,7 @@ final class NBDClient {
     while let task = waiting.first(where: { hasTimedOut($0) }) {
       waiting.removeAll { $0 === task }
       complete(task, .storage(.timedOut))
+      noteTimeout()
     }
     for connection in connections where !connection.tasks.isEmpty {
       if connection.tasks.contains(where: isOverdue) { cut(connection) }
