@@ -44,6 +44,8 @@ extension NVMeDevice: SavableDevice {
   /// Brings everything to the disk and gives up its files, so that another process can go on with them.
   public func releaseResources() throws(Errno) {
     try controller.turn.withLock { _ throws(Errno) in try controller.letGoOfDisk() }
+    // Connections to servers end on the controller's thread, and begin there.
+    mailbox.wake.signal()
   }
 
   /// Takes the files of a disk whose state was loaded, or that were given up.
@@ -52,6 +54,7 @@ extension NVMeDevice: SavableDevice {
   public func acquireResources() throws(Errno) {
     guard !possession.isHeld else { return }
     try controller.turn.withLock { _ throws(Errno) in try possession.take() }
+    mailbox.wake.signal()
   }
 
   /// Serves the queues again.

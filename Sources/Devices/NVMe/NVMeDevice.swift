@@ -131,7 +131,19 @@ public final class NVMeDevice: Device {
   public var serialNumber: String { keeping.identity.serialNumber }
 
   /// Looks whether files have another size by now, and reports it to the guest; from any thread.
-  public func measure() { mailbox.post(.measure) }
+  ///
+  /// The size of an export comes from its server some time later.
+  public func measure() {
+    for export in options.exports {
+      export.lookAgain { [mailbox, logger = options.logger] error in
+        guard let error else { return mailbox.wake.signal() }
+        logger.warning(
+          "the size of an export cannot be learned, and stays as it is",
+          metadata: ["export": "\(export.name)", "reason": "\(error)"])
+      }
+    }
+    mailbox.post(.measure)
+  }
 }
 
 // MARK: Callbacks, on the connection's thread

@@ -15,6 +15,30 @@ package struct WorkStatistics: Codable, Sendable, Equatable {
   }
 }
 
+/// How a device stands with a server of another machine that has its data.
+package struct RemoteStatistics: Codable, Sendable, Equatable {
+  /// What it is called in messages.
+  package var name: String
+  /// Connections that are ready.
+  package var connections: Int
+  /// Commands that the server has.
+  package var inFlight: Int
+  /// How often the server was lost and came back.
+  package var reconnects: UInt64
+  /// Whether it is lost now.
+  package var isLost: Bool
+
+  package init(
+    _ name: String, connections: Int, inFlight: Int, reconnects: UInt64, isLost: Bool
+  ) {
+    self.name = name
+    self.connections = connections
+    self.inFlight = inFlight
+    self.reconnects = reconnects
+    self.isLost = isLost
+  }
+}
+
 /// What a device has done for its driver, beside the messages that its server has counted.
 package struct DeviceWork: Codable, Sendable {
   package var kinds: [WorkStatistics]
@@ -24,6 +48,8 @@ package struct DeviceWork: Codable, Sendable {
   package var inFlight: UInt64
   /// How long some of them took, from the moment that the device has seen them: one of ``sampling``.
   package var times: LatencyHistogram
+  /// The servers that have its data; nil for none.
+  package var remotes: [RemoteStatistics]?
 
   /// The share of work whose time is measured.
   package static let sampling: UInt64 = 16

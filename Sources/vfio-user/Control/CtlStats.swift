@@ -37,9 +37,16 @@ struct CtlStats: ParsableCommand {
         lines.append(
           "  commands: \(text(work.kinds)), \(work.failures) failed, \(work.inFlight) in flight")
         if work.times.count > 0 { lines.append("  latency: \(work.times.text)") }
+        lines += (work.remotes ?? []).map(text)
       }
     }
     return lines.joined(separator: "\n")
+  }
+
+  private static func text(_ remote: RemoteStatistics) -> String {
+    let state = remote.isLost ? "lost" : "\(remote.connections) connections"
+    return
+      "  \(remote.name): \(state), \(remote.inFlight) commands there, came back \(remote.reconnects) times"
   }
 
   private static func text(_ kinds: [WorkStatistics]) -> String {

@@ -117,10 +117,26 @@ enum PrometheusText {
         "vfio_user_commands_in_flight", "gauge", "Commands in progress.",
         counting.map { ($0.labels, "\($0.work.inFlight)") }),
       Metric(
+        "vfio_user_remote_lost", "gauge", "Whether the NBD server of an export is lost.",
+        remotes(counting) { $0.isLost ? "1" : "0" }),
+      Metric(
+        "vfio_user_remote_reconnects_total", "counter",
+        "How often the NBD server of an export was lost and came back.",
+        remotes(counting) { "\($0.reconnects)" }),
+      Metric(
         "vfio_user_command_seconds", "gauge",
         "Quantiles of the time of a command since the process began, of one command in \(DeviceWork.sampling).",
         counting.flatMap { quantiles($0.labels, $0.work.times) }),
     ]
+  }
+
+  private static func remotes(
+    _ devices: [(labels: [(String, String)], work: DeviceWork)],
+    _ value: (RemoteStatistics) -> String
+  ) -> [(labels: [(String, String)], value: String)] {
+    devices.flatMap { device in
+      (device.work.remotes ?? []).map { (device.labels + [("export", $0.name)], value($0)) }
+    }
   }
 
   private static func quantiles(

@@ -5,10 +5,13 @@ import Testing
 @testable import NVMeDevice
 
 /// A server program on a UNIX socket, in a folder of its own.
-final class NBDServer {
+final class NBDServer: @unchecked Sendable {
+  // Sound: one thread at a time uses it.
+
   let folder: ScratchFolder
   private let program: String
   private let arguments: [String]
+  private let port: UInt16?
   private(set) var process: ChildProcess?
 
   /// Whether a program of Debian's packages is there.
@@ -26,8 +29,13 @@ final class NBDServer {
     return address.flatMap { try? NBDHandle($0) } != nil
   }
 
-  private init(_ program: String, in folder: ScratchFolder, _ arguments: [String]) throws {
+  private init(
+    _ program: String, in folder: ScratchFolder, port: UInt16? = nil, _ arguments: [String]
+  )
+    throws
+  {
     self.program = program
+    self.port = port
     self.folder = folder
     self.arguments = arguments
     try start()
@@ -36,12 +44,13 @@ final class NBDServer {
   /// `nbdkit`, with a plug-in and filters.
   static func nbdkit(
     _ plugin: [String], filters: [String] = [], options: [String] = [],
-    in folder: ScratchFolder? = nil
+    in folder: ScratchFolder? = nil, port: UInt16? = nil
   ) throws -> NBDServer {
     let folder = try folder ?? ScratchFolder()
+    let place = port.map { ["-p", "\($0)", "-i", "127.0.0.1"] } ?? ["-U", folder.path("nbd.sock")]
     return try NBDServer(
-      "nbdkit", in: folder,
-      ["-f", "-U", folder.path("nbd.sock")] + options + filters.map { "--filter=\($0)" } + plugin)
+      "nbdkit", in: folder, port: port,
+      ["-f"] + place + options + filters.map { "--filter=\($0)" } + plugin)
   }
 
   /// `qemu-nbd` with an image of a format that is made first.
@@ -78,8 +87,18 @@ final class NBDServer {
     let process = try ChildProcess(
       URL(filePath: "/usr/bin/\(program)"), arguments, log: folder.path("log"))
     self.process = process
-    guard eventually({ isListening(on: self.socket) || !process.isRunning }), process.isRunning
+    guard eventually({ self.isListening || !process.isRunning }), process.isRunning
     else { throw HarnessError("\(program) does not listen: \(process.whatItSaid)") }
+  }
+
+  /// Whether it listens; asking the kernel does not disturb it.
+  private var isListening: Bool {
+    guard let port else { return TestSupport.isListening(on: socket) }
+    let table = (try? String(contentsOfFile: "/proc/net/tcp", encoding: .utf8)) ?? ""
+    let number = String(port, radix: 16, uppercase: true)
+    return table.split(separator: "\n").contains {
+      $0.contains(":\(String(repeating: "0", count: 4 - number.count))\(number) 00000000:0000 0A")
+    }
   }
 
   func kill() { process?.kill() }

@@ -96,7 +96,8 @@ final class FormatJob {
     target.use(blockSize: NamespaceConfiguration.blockSizes[Int(kind)])
     slot.work = .format(next: next + 1, format: kind)
     return slot.asks(
-      .zero(deallocate: true, durable: true), of: target.storage, from: 0, count: target.erasableBytes)
+      .zero(deallocate: true, durable: true), of: target.storage, from: 0,
+      count: target.erasableBytes)
   }
 
   private func target(_ index: Int, of slot: CommandSlot) -> Namespace? {

@@ -28,6 +28,8 @@ final class CommandSlot {
     case waiting
     /// No command: a namespace is flushed because the host shuts down.
     case shutDown
+    /// No command: a namespace is flushed because the controller is suspended.
+    case settle
 
     /// Whether the state file is being written.
     var isKeeping: Bool {

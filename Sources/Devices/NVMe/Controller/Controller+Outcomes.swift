@@ -27,12 +27,16 @@ extension Controller {
       if case .cacheOff = slot.work { admin.cacheOff.keepCache() }
     default: break
     }
-    log(error, of: slot)
     // NVMe 1.4, figure 127: a later try may succeed. Linux tries again some times before it fails.
     if error == .timedOut, slot.request.storage.kind == .export {
       return CommandError(.namespaceNotReady, block: block)
     }
+    log(error, of: slot)
     if error.meansNoRoom { return CommandError(Status.capacityExceeded.final, block: block) }
+    // Reported once: a host that tried again, as Linux does unless it is told not to, would hear that all is well.
+    if slot.request.operation == .flush {
+      return CommandError(Status.writeFault.final, block: block)
+    }
     let isRead = slot.request.operation == .read
     return CommandError(isRead ? .unrecoveredReadError : .writeFault, block: block)
   }

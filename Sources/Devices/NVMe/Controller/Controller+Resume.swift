@@ -19,6 +19,7 @@ extension Controller {
     let isBusy = requests.reap(slots) { slot, outcome in
       admin.noteKept(slot, outcome)
       if case .shutDown = slot.work { return reapShutdownFlush(slot, outcome) }
+      if case .settle = slot.work { return reapSettling(slot, outcome) }
       proceed(slot) { () throws(CommandError) in try resume(slot, outcome) }
     }
     if isBusy { beginReady() }

@@ -16,11 +16,36 @@ extension Controller {
   func endSuspending() {
     resumeCacheOff()
     requests.flush()
-    guard requests.submitted == 0 else { return }
+    guard requests.submitted == 0, !settleExports() else { return }
     queues.updateAll()
     completions.signalAll()
     lifeCycle.phase.suspend()
     lifeCycle.whenSuspended.take()?()
+  }
+
+  /// Brings what the servers of exports have acknowledged to their disks: whoever goes on with the state cannot know of it.
+  ///
+  /// - Returns: whether there is something to wait for.
+  private func settleExports() -> Bool {
+    guard let remote = requests.remote,
+      let namespace = namespaces.all.first(where: { remote.holdsChanges($0.storage) }),
+      let slot = slots.take()
+    else { return false }
+    slot.work = .settle
+    _ = slot.asksFlush(of: namespace.storage)
+    requests.submit(slot)
+    requests.flush()
+    return true
+  }
+
+  /// The flush of a suspension has ended.
+  func reapSettling(_ slot: CommandSlot, _ outcome: StorageRequest.Outcome) {
+    slots.giveBack(slot)
+    let storage = slot.request.storage
+    guard outcome != .success else { return }
+    // The next flush of the host says so, wherever that is.
+    storage.deferFlushError(.ioError)
+    requests.remote?.forgetChanges(storage)
   }
 
   /// The suspension took too long for somebody.

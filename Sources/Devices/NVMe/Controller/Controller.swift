@@ -47,7 +47,7 @@ final class Controller: @unchecked Sendable {
     completions = CompletionPoster(queues, features, idle)
     slots = CommandSlots(lifeCycle, mailbox, options.namespaces[0].storage)
     requests = CommandRequests(
-      lifeCycle, idle, mailbox, namespaces, engine, NBDEngine(options, mailbox.wake))
+      lifeCycle, idle, mailbox, namespaces, engine, NBDEngine(options, mailbox))
     record = DiskRecord(keeping, options.logger)
     data = try CommandData(lifeCycle)
     io = IOCommands(lifeCycle, namespaces, features, record, data)

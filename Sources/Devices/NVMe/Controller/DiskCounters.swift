@@ -62,5 +62,10 @@ final class DiskCounters: Sendable {
 
 extension NVMeDevice: CountingDevice {
   /// The I/O commands; those for administration are not counted.
-  package var work: DeviceWork { controller.counters.work }
+  package var work: DeviceWork {
+    var work = controller.counters.work
+    let remotes = options.exports.map(\.statistics)
+    if !remotes.isEmpty { work.remotes = remotes }
+    return work
+  }
 }

@@ -90,7 +90,8 @@ final class IOCommands {
     try data.resolve(slot, count: range.count)
     record.health.hostWrites += 1
     record.health.bytesWritten += range.count
-    return slot.asks(.write(durable: isDurable(slot.entry, namespace)), of: namespace.storage, range)
+    return slot.asks(
+      .write(durable: isDurable(slot.entry, namespace)), of: namespace.storage, range)
   }
 
   private func writeZeroes(

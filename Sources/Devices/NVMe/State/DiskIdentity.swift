@@ -29,7 +29,9 @@ struct DiskIdentity {
     if let store = one.store, store.isWritable { return store.record.identity }
     guard one.storage.kind != .memory else {
       // Memory is new at each start (but an upgrade is none), and so is its name unless it belongs to a disk that has one.
-      guard let serial = options.serialNumber else { return UniqueID(of: (one.storage as? StorageFile)?.keptName ?? one.storage.name) }
+      guard let serial = options.serialNumber else {
+        return UniqueID(of: (one.storage as? StorageFile)?.keptName ?? one.storage.name)
+      }
       return UniqueID(of: "memory \(index) of \(serial)")
     }
     let image = one.store?.record.identity.hexadecimal ?? one.storage.identity ?? one.storage.name

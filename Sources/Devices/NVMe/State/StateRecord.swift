@@ -75,6 +75,7 @@ struct OldState: Equatable {
   func blockSize(of one: NamespaceConfiguration) -> Int? {
     let hexadecimal = one.globallyUniqueID.map { "nguid " + UniqueID.hexadecimal($0) }
     let last = one.storage.path?.lastComponent?.string
-    return [hexadecimal, one.storage.name, last].lazy.compactMap { $0.flatMap { formats[$0] } }.first
+    return [hexadecimal, one.storage.name, last].lazy.compactMap { $0.flatMap { formats[$0] } }
+      .first
   }
 }

@@ -32,6 +32,13 @@ final class PageBuffer: @unchecked Sendable {
     return unsafe UnsafeMutableRawBufferPointer(start: memory, count: count)
   }
 
+  /// The address of a byte.
+  @unsafe
+  func place(_ offset: Int) -> UnsafeMutableRawPointer {
+    precondition(offset >= 0 && offset < size, "outside of a buffer")
+    return unsafe memory + offset
+  }
+
   /// Reads the first bytes.
   func withBytes<Result>(_ count: Int, _ body: (Span<UInt8>) -> Result) -> Result {
     let bytes = unsafe UnsafeBufferPointer(bytes(count).bindMemory(to: UInt8.self))

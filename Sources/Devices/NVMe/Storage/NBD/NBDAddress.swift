@@ -34,6 +34,8 @@ public struct NBDAddress: Equatable, Sendable {
     case noSocket
     /// A path longer than a socket's address holds: how many bytes, and how many it may have.
     case longPath(Int, most: Int)
+    /// A path that depends on where the program was started.
+    case relativePath(String)
     /// A parameter that is not known, or that is for TLS only.
     case parameter(String)
     /// A name of an export longer than the protocol allows.
@@ -48,6 +50,7 @@ public struct NBDAddress: Equatable, Sendable {
       case .noSocket: "say which socket: nbd+unix:///EXPORT?socket=PATH"
       case .longPath(let count, let most):
         "the path of the socket has \(count) bytes, and may have \(most)"
+      case .relativePath(let path): "write the whole path: '\(path)' does not begin with /"
       case .parameter(let name):
         "'\(name)' is not a parameter here: socket for nbd+unix, and tls-certificates, tls-psk-file, tls-verify-peer for nbds"
       case .longName(let count, let most):
@@ -63,7 +66,9 @@ public struct NBDAddress: Equatable, Sendable {
   let tls: TLS?
 
   static let defaultPort: UInt16 = 10809
+  /// Bytes of a path in the address of a socket.
   private static let maxPath = 107
+  private static let paths = ["socket", "tls-certificates", "tls-psk-file"]
   /// NBD protocol, "values": a string has at most 4096 bytes.
   private static let maxName = 4096
 
@@ -77,6 +82,9 @@ public struct NBDAddress: Equatable, Sendable {
     tls?.user = parts.user
     var socket: String?
     for item in parts.queryItems ?? [] {
+      if Self.paths.contains(item.name), let path = item.value, !path.hasPrefix("/") {
+        throw path.isEmpty ? .noSocket : .relativePath(path)
+      }
       switch (item.name, item.value) {
       case ("socket", let path?) where isUNIX: socket = path
       case ("tls-certificates", let path?) where tls != nil: tls?.certificates = path
@@ -117,15 +125,6 @@ public struct NBDAddress: Equatable, Sendable {
     case .unix(let path): "nbd+unix:///\(export)?socket=\(path)"
     case .tcp(let host, let port): "nbd://\(host.lowercased()):\(port)/\(export)"
     }
-  }
-
-  /// The same address with absolute paths.
-  ///
-  /// - Parameter folder: what relative ones start from.
-  func paths(_ change: (String) -> String) -> [String] {
-    var paths = [tls?.certificates, tls?.keyFile].compactMap { $0 }
-    if case .unix(let path) = place { paths.append(path) }
-    return paths.map(change)
   }
 
   /// Whether the name of the host has to be looked up for each connection: the certificate is for the name.

@@ -6,7 +6,7 @@ internal import SystemPackage
 /// What a task asks a server for, and what follows.
 extension NBDClient {
   /// Most bytes of zeros or holes at once: between two pieces a request can be given up.
-  private static let mostErased: UInt64 = 256 << 20
+  static let mostErased: UInt64 = 256 << 20
   /// Most bytes of zeros that are sent, for a server that cannot make them itself.
   private static let mostSent: UInt64 = 1 << 20
 
@@ -58,18 +58,19 @@ extension NBDClient {
   private func beginRead(_ task: NBDTask, _ count: UInt64, on connection: NBDConnection) {
     guard let request = task.request else { return }
     if let own = request.buffer {
-      // Sound: memory of the request's, which the task has until its end.
-      let place = unsafe own.bytes(own.size).baseAddress.map { unsafe $0 + Int(task.done) }
-      guard let place = unsafe place, request.count <= UInt64(own.size) else {
+      guard request.count <= UInt64(own.size) else {
         return complete(task, .storage(.messageTooLong))
       }
-      return unsafe send(.read(place), task, count, on: connection)
+      // Sound: memory of the request's, which the task has until its end.
+      return unsafe send(.read(own.place(Int(task.done))), task, count, on: connection)
     }
     if let place = unsafe memory(of: task, .writing) {
       return unsafe send(.read(place + Int(task.done)), task, count, on: connection)
     }
-    guard !isOver(task), let place = unsafe bufferPlace(of: task) else { return }
-    unsafe send(.read(place), task, count, on: connection)
+    guard request.isWanted else { return complete(task, .abandoned) }
+    guard let buffer = makeBuffer(for: task) else { return }
+    // Sound: as above; the buffer has room for the whole request.
+    unsafe send(.read(buffer.place(Int(task.done))), task, count, on: connection)
   }
 
   private func beginWrite(
@@ -82,10 +83,11 @@ extension NBDClient {
         on: connection)
     }
     let isNew = task.buffer == nil
-    guard let place = unsafe bufferPlace(of: task) else { return }
-    if isNew, !gather(task) { return }
-    unsafe send(
-      .write(UnsafeRawPointer(place), isDurable: isDurable), task, count, on: connection)
+    guard let buffer = makeBuffer(for: task) else { return }
+    if isNew, !fill(buffer, for: task) { return }
+    // Sound: as above.
+    let place = unsafe UnsafeRawPointer(buffer.place(Int(task.done)))
+    unsafe send(.write(place, isDurable: isDurable), task, count, on: connection)
   }
 
   /// The client's memory for the whole of a request, where it is in one piece; it stays pinned until the server is done.
@@ -113,27 +115,13 @@ extension NBDClient {
     return nil
   }
 
-  /// Completes a task that a reset has ended in between.
-  private func isOver(_ task: NBDTask) -> Bool {
-    guard task.request?.isWanted == false else { return false }
-    complete(task, .abandoned)
-    return true
-  }
-
-  /// The place of the next piece in the task's buffer, which is made when there is none.
-  @unsafe
-  private func bufferPlace(of task: NBDTask) -> UnsafeMutableRawPointer? {
-    guard let request = task.request else { return nil }
+  /// The task's buffer for the whole of its request; nil when there is no memory, which ends it.
+  private func makeBuffer(for task: NBDTask) -> PageBuffer? {
+    if let buffer = task.buffer { return buffer }
     do throws(Errno) {
-      let buffer: PageBuffer
-      if let own = task.buffer {
-        buffer = own
-      } else {
-        buffer = try buffers.take(Int(clamping: request.count))
-        task.buffer = buffer
-      }
-      // Sound: the buffer has as many bytes as the request, of which `done` are fewer.
-      return unsafe buffer.bytes(buffer.size).baseAddress.map { unsafe $0 + Int(task.done) }
+      let buffer = try buffers.take(Int(clamping: task.request?.count ?? 0))
+      task.buffer = buffer
+      return buffer
     } catch {
       complete(task, .storage(error))
       return nil
@@ -141,13 +129,8 @@ extension NBDClient {
   }
 
   /// Fills the buffer of a write; false when that was its end.
-  private func gather(_ task: NBDTask) -> Bool {
-    guard let request = task.request, let buffer = task.buffer else { return false }
-    if let own = request.buffer {
-      unsafe buffer.bytes(buffer.size).copyMemory(
-        from: UnsafeRawBufferPointer(own.bytes(min(own.size, Int(clamping: request.count)))))
-      return true
-    }
+  private func fill(_ buffer: PageBuffer, for task: NBDTask) -> Bool {
+    guard let request = task.request else { return false }
     BlockingIO.noteMessages(request)
     do throws(MemoryError) {
       if try buffer.gather(from: request.ranges, by: request.access, while: { request.isWanted }) {
@@ -163,17 +146,12 @@ extension NBDClient {
   private func sendZeros(_ task: NBDTask, _ rest: UInt64, on connection: NBDConnection) {
     let count = min(rest, Self.mostSent, UInt64(connection.facts.maximum))
     do throws(Errno) {
-      // Never written to: a task that sends zeros has a buffer of its own, which is given back to nobody.
-      let zeros: PageBuffer
-      if let own = task.buffer {
-        zeros = own
-      } else {
-        zeros = try PageBuffer(size: Int(Self.mostSent))
-        task.buffer = zeros
-      }
-      guard let place = unsafe zeros.bytes(Int(count)).baseAddress else { return }
+      // A new one: others hold what was written before.
+      let zeros = if let own = task.buffer { own } else { try PageBuffer(size: Int(Self.mostSent)) }
+      task.buffer = zeros
+      // Sound: as above.
       unsafe send(
-        .write(UnsafeRawPointer(place), isDurable: false), task, count, on: connection)
+        .write(UnsafeRawPointer(zeros.place(0)), isDurable: false), task, count, on: connection)
     } catch {
       complete(task, .storage(error))
     }
@@ -184,7 +162,11 @@ extension NBDClient {
   /// The server is done with a piece of a task, or does not do it.
   func end(_ task: NBDTask, on connection: NBDConnection) {
     noteEnded(task)
-    guard task.request != nil else { return endReplayed(task) }
+    switch task.role {
+    case .request: break
+    case .replay: return endReplayed(task, on: connection)
+    case .settle: return endSettling(task)
+    }
     switch task.error {
     case 0: endPiece(task, on: connection)
     case ESHUTDOWN:
@@ -203,7 +185,10 @@ extension NBDClient {
       return complete(task, .success)
     }
     task.done += task.asked
-    guard task.done >= request.count else { return requeue(task) }
+    guard task.done >= request.count else {
+      task.release()
+      return requeue(task)
+    }
     endWork(task, on: connection)
   }
 
@@ -236,11 +221,17 @@ extension NBDClient {
     var change: NBDJournal.Change?
     switch request.operation {
     case .write: if journal.isKeeping { change = task.buffer.take().map { .write($0) } }
-    case .zero(let deallocate, _): change = .zero(mayDeallocate: deallocate)
-    case .deallocate: change = .deallocate
+    case .zero(let deallocate, _):
+      if facts.canZero { change = .zero(mayDeallocate: deallocate) }
+    case .deallocate:
+      guard facts.canTrim else { return }
+      change = .deallocate
     case .read, .flush: return
     }
-    journal.add(offset: request.offset, count: request.count, change) { buffers.give($0) }
+    journal.add(
+      offset: request.offset, count: request.count, change,
+      isDurable: request.operation.isDurable && facts.canFUA
+    ) { buffers.give($0) }
   }
 }
 

@@ -26,14 +26,17 @@ extension NBDClient {
     connections.removeAll { $0 === connection }
     export.counters.connections = connections.count
     let oldest = tasks.map(\.since).min() ?? now
-    // What libnbd was to send or to receive could not be touched: a guest has truncated its memory.
-    let isOurs = failure == EFAULT
-    for task in tasks.reversed() { takeBack(task, isOurs: isOurs) }
+    // If the server has not gone, it may be that the guest's memory could not be touched (EFAULT): it has truncated it.
+    let isGone = [1, ECONNRESET, EPIPE, ENOTCONN, ESHUTDOWN].contains(failure)
+    for task in tasks.reversed() { takeBack(task, isGone: isGone) }
+    (replay, renewal) = (nil, nil)
+    replayTasks.removeAll()
     if let socket = try? connection.socket.duplicate() {
       var drain = NBDDrain(socket)
       // A server that has gone is done with everything.
       if !drain.isOver() { drains.add(drain) }
     }
+    if hasTimeouts { noteTimeout() }
     guard connections.isEmpty else { return }
     // A server that takes connections and answers nothing is not tried for again and again.
     failuresBefore = hasServed || now - connectedAt > 1_000_000_000 ? 0 : failuresBefore + 1
@@ -41,21 +44,21 @@ extension NBDClient {
   }
 
   /// A connection has ended before the server was done with a task.
-  private func takeBack(_ task: NBDTask, isOurs: Bool) {
+  private func takeBack(_ task: NBDTask, isGone: Bool) {
     noteEnded(task)
     task.release()
     guard let request = task.request else { return }
-    if isOurs { task.avoidsMemory = true }
+    if !isGone { task.avoidsMemory = true }
     guard request.isWanted else { return complete(task, .abandoned) }
     if now > task.since, now - task.since > timeout {
-      return complete(task, .storage(.timedOut))
+      complete(task, .storage(.timedOut))
+      return hasTimeouts = true
     }
     // As it was: it waits since then.
     waiting.prepend(task)
   }
 
   private func begin(_ outage: NBDOutage, _ failure: Int32) {
-    replay = nil
     self.outage = outage
     export.counters.isLost = true
     if failuresBefore == 0 {
@@ -67,12 +70,27 @@ extension NBDClient {
           "waiting": "\(waiting.count)",
         ])
     }
+    noteLoss()
+  }
+
+  /// What the server has acknowledged may be lost with it.
+  func noteLoss() {
     guard journal.holdsChanges, !journal.isComplete else { return }
     export.deferFlushError(.ioError)
     journal.forget { buffers.give($0) }
     logger.error(
       "what was written since the last flush may be lost with the server: the next flush fails",
       metadata: ["export": "\(export.name)"])
+  }
+
+  /// Commands begin to fail; said once for each time that the server is lost.
+  func noteTimeout() {
+    hasTimeouts = false
+    guard !saidTimeout else { return }
+    saidTimeout = true
+    logger.error(
+      "commands fail: the NBD server has not answered them in time",
+      metadata: ["export": "\(export.name)", "seconds": "\(timeout / 1_000_000_000)"])
   }
 
   // MARK: They come
@@ -113,6 +131,7 @@ extension NBDClient {
         throw .system(error)
       }
       export.counters.connections = connections.count
+      if export.noteSize(connected.facts.size) { resized() }
       if connections.count == 1 { endOutage() }
     } catch {
       noteFailure(error)
@@ -133,9 +152,9 @@ extension NBDClient {
   private func endOutage() {
     hasServed = false
     connectedAt = now
-    guard let outage = outage.take(), export.counters.isLost else {
-      return
-    }
+    guard let outage = outage.take() else { return }
+    defer { beginReplay() }
+    guard export.counters.isLost else { return }
     export.counters.isLost = false
     export.counters.noteReturn()
     if failuresBefore == 0 {
@@ -146,12 +165,12 @@ extension NBDClient {
           "sent again": "\(waiting.count)", "written again": "\(journal.entries.count)",
         ])
     }
-    beginReplay()
   }
 
   /// The server has answered a command.
   func noteService() {
     hasServed = true
+    saidTimeout = false
     failuresBefore = 0
   }
 }

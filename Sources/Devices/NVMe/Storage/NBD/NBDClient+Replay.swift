@@ -6,69 +6,98 @@ internal import SystemPackage
 struct NBDReplay {
   /// The place in the journal of the next entry.
   var next = 0
-  /// Entries that the server has.
+  /// Entries that the server has; their memory is theirs until it has answered.
   var running: [NBDJournal.Entry] = []
-  /// Tasks for the likes of it.
-  var spare: [NBDTask] = []
+  /// What went wrong.
+  var failure: Errno?
 
   static let most = 16
 }
 
 extension NBDClient {
   func beginReplay() {
-    guard !journal.entries.isEmpty else { return }
+    guard journal.holdsChanges else {
+      // What is kept is on the disk.
+      return journal.forget { buffers.give($0) }
+    }
     replay = NBDReplay()
     continueReplay()
   }
 
   /// Begins with as many entries as do not overlap others that are on their way.
   private func continueReplay() {
-    while let running = replay?.running, let next = replay?.next, next < journal.entries.count,
-      running.count < NBDReplay.most, let connection = connections.first, !connection.isOver
+    while let running = replay?.running, let next = replay?.next, replay?.failure == nil,
+      next < journal.entries.count, running.count < NBDReplay.most,
+      let connection = connections.first
     {
       let entry = journal.entries[next]
-      guard !running.contains(where: { $0.overlaps(entry) }) else { return }
+      guard !running.contains(where: { $0.overlaps(entry) }) else { break }
       replay?.next += 1
       replay?.running.append(entry)
-      let task = replay?.spare.popLast() ?? NBDTask()
-      task.begin(nil, at: now)
-      task.replayed = entry.number
-      guard
-        unsafe connection.begin(
-          command(for: entry), count: entry.count, offset: entry.offset, for: task)
-      else { return giveUpReplay(.invalidArgument) }
-      noteBegun(task)
+      let task = NBDTask()
+      task.begin(nil, as: .replay(entry), at: now)
+      replayTasks.append(task)
+      write(entry, again: task, on: connection)
     }
-    if replay?.running.isEmpty == true, replay?.next == journal.entries.count { replay = nil }
+    endReplay()
   }
 
-  @unsafe
-  private func command(for entry: NBDJournal.Entry) -> NBDHandle.Command {
+  /// Asks the server for an entry, or its next piece.
+  private func write(
+    _ entry: NBDJournal.Entry, again task: NBDTask, on connection: NBDConnection
+  ) {
+    let rest = entry.count - task.done
+    let begun: Bool
     switch entry.change {
     case .write(let buffer):
-      // Sound: the journal has the buffer until the replay has ended; it has at least a page.
-      unsafe .write(UnsafeRawPointer(buffer.bytes(buffer.size).baseAddress!), isDurable: false)
-    case .zero(let deallocate): unsafe .zero(mayDeallocate: deallocate, isDurable: false)
-    case .deallocate: unsafe .trim(isDurable: false)
+      // Sound: the journal has the buffer for as long as the replay is under way.
+      begun = unsafe connection.begin(
+        .write(UnsafeRawPointer(buffer.place(Int(task.done))), isDurable: false),
+        count: min(rest, UInt64(connection.facts.maximum)), offset: entry.offset + task.done,
+        for: task)
+    case .zero(let deallocate):
+      begun = unsafe connection.begin(
+        .zero(mayDeallocate: deallocate, isDurable: false), count: min(rest, Self.mostErased),
+        offset: entry.offset + task.done, for: task)
+    case .deallocate:
+      begun = unsafe connection.begin(
+        .trim(isDurable: false), count: min(rest, Self.mostErased),
+        offset: entry.offset + task.done, for: task)
     }
+    if begun { return noteBegun(task) }
+    note(entry, failure: .invalidArgument, task)
+  }
+
+  private func note(_ entry: NBDJournal.Entry, failure: Errno?, _ task: NBDTask) {
+    replay?.running.removeAll { $0.number == entry.number }
+    if replay?.failure == nil { replay?.failure = failure }
+    replayTasks.removeAll { $0 === task }
   }
 
   /// The server has written an entry again, or could not.
-  func endReplayed(_ task: NBDTask) {
-    replay?.running.removeAll { $0.number == task.replayed }
-    replay?.spare.append(task)
-    guard task.error == 0 else { return giveUpReplay(Errno(rawValue: task.error)) }
+  func endReplayed(_ task: NBDTask, on connection: NBDConnection) {
+    guard case .replay(let entry) = task.role else { return }
     noteService()
+    task.done += task.asked
+    if task.error == 0, task.done < entry.count {
+      task.since = now
+      return write(entry, again: task, on: connection)
+    }
+    note(entry, failure: task.error == 0 ? nil : Errno(rawValue: task.error), task)
     continueReplay()
   }
 
-  private func giveUpReplay(_ error: Errno) {
-    guard replay != nil else { return }
+  private func endReplay() {
+    guard let present = replay, present.running.isEmpty else { return }
+    guard let failure = present.failure else {
+      if present.next == journal.entries.count { replay = nil }
+      return
+    }
     replay = nil
     export.deferFlushError(.ioError)
     journal.forget { buffers.give($0) }
     logger.error(
       "what was written since the last flush could not be written again: the next flush fails",
-      metadata: ["export": "\(export.name)", "error": "\(error)"])
+      metadata: ["export": "\(export.name)", "error": "\(failure)"])
   }
 }

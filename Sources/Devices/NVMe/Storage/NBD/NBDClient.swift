@@ -20,13 +20,21 @@ final class NBDClient {
   var outage: NBDOutage?
   /// Writing again what the server may have lost; nothing else is begun meanwhile.
   var replay: NBDReplay?
+  /// What libnbd has of that.
+  var replayTasks: [NBDTask] = []
+  /// How far the connections have come that are to be made anew; nothing else is begun meanwhile.
+  var renewal: NBDRenewal?
   /// Sockets of connections that this side has ended; nothing is begun while there are any.
   var drains = NBDDrains()
   let arrivals: NBDArrivals
+  let resized: @Sendable () -> Void
   /// When the first of the connections was made.
   var connectedAt: UInt64 = 0
   /// Whether the server has answered a command since.
   var hasServed = false
+  /// Whether a command has failed for lack of an answer, and whether the log has said so.
+  var hasTimeouts = false
+  var saidTimeout = false
   /// How many times in a row it took a connection and answered nothing.
   var failuresBefore = 0
   /// When another connection is tried for, beside those that there are.
@@ -44,14 +52,24 @@ final class NBDClient {
   /// How often time-outs are looked at; nanoseconds.
   static let look: UInt64 = 100_000_000
 
-  /// - Parameter wake: has the controller's thread look at ``arrivals``.
-  init(_ export: NBDExport, _ logger: Logger, wake: @escaping @Sendable () -> Void) {
+  /// - Parameters:
+  ///   - wake: has the controller's thread look at ``arrivals``.
+  ///   - resized: hears that the export has another size.
+  init(
+    _ export: NBDExport, _ logger: Logger, wake: @escaping @Sendable () -> Void,
+    resized: @escaping @Sendable () -> Void
+  ) {
     self.export = export
     self.logger = logger
+    self.resized = resized
     journal = NBDJournal(limit: export.isReadOnly ? 0 : export.settings.replay)
     timeout = Deadline.nanoseconds(export.settings.timeout)
     arrivals = NBDArrivals(wake)
     if let first = export.takeFirst() { arrivals.put(.success(first)) }
+    guard !export.isReadOnly, !export.facts.canFlush else { return }
+    logger.notice(
+      "the NBD server knows no flush: what is written is as durable as the server makes it, and flushes promise no more",
+      metadata: ["export": "\(export.name)"])
   }
 
   // MARK: Tasks
@@ -74,7 +92,7 @@ final class NBDClient {
 
   /// Begins what can be begun.
   func issue() {
-    guard replay == nil, drains.isEmpty else { return }
+    guard replay == nil, drains.isEmpty, renewal == nil else { return }
     while let task = waiting.first, let connection = roomiest() {
       let count = task.request?.count ?? 0
       guard bytesInFlight == 0 || bytesInFlight + min(count, 1 << 20) <= Self.mostBytes else {
@@ -102,20 +120,24 @@ final class NBDClient {
 
   /// A request has come to its end.
   func complete(_ task: NBDTask, _ outcome: StorageRequest.Outcome) {
-    let request = task.request
-    discard(task)
-    request?.complete(outcome)
+    discard(task)?.complete(outcome)
   }
 
   /// Lets go of what a task holds.
-  private func discard(_ task: NBDTask) {
+  ///
+  /// - Returns: its request.
+  @discardableResult
+  private func discard(_ task: NBDTask) -> StorageRequest? {
     task.release()
     if let buffer = task.buffer.take() { buffers.give(buffer) }
-    task.request = nil
+    return task.takeRequest()
   }
 
   func noteBegun(_ task: NBDTask) { bytesInFlight += min(task.asked, 1 << 20) }
   func noteEnded(_ task: NBDTask) { bytesInFlight -= min(task.asked, 1 << 20) }
+
+  /// The changes since the last flush count as flushed.
+  func forgetChanges() { journal.forget { buffers.give($0) } }
 
   // MARK: Turns
 
@@ -140,6 +162,8 @@ final class NBDClient {
       found = true
     }
     if now >= nextLook { lookAtTime() }
+    if !export.isHeld { part() }
+    renew()
     connect()
     issue()
     export.counters.inFlight = connections.reduce(0) { $0 + $1.tasks.count }
@@ -165,6 +189,7 @@ final class NBDClient {
     while let task = waiting.first(where: { hasTimedOut($0) }) {
       waiting.removeAll { $0 === task }
       complete(task, .storage(.timedOut))
+      noteTimeout()
     }
     for connection in connections where !connection.tasks.isEmpty {
       if connection.tasks.contains(where: isOverdue) { cut(connection) }
@@ -185,16 +210,12 @@ final class NBDClient {
     return now - task.unwantedSince > Self.grace
   }
 
-  /// How long the server may take for what nobody wants any more; a reset waits as long. Nanoseconds.
+  /// How long the server may take for what nobody wants any more, in nanoseconds; a reset waits as long.
   private static let grace: UInt64 = 1_000_000_000
 
   /// Ends all connections.
   func close() {
-    for connection in connections {
-      if connection.tasks.isEmpty { connection.handle.sayGoodbye() }
-      _ = connection.takeAll()
-    }
-    connections.removeAll()
+    part()
     arrivals.close()
   }
 }

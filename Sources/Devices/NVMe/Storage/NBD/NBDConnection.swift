@@ -49,10 +49,13 @@ final class NBDConnection {
     task.asked = count
     if case .read = unsafe command { task.isReading = true } else { task.isReading = false }
     tasks.append(task)
-    if unsafe handle.begin(command, count: count, offset: offset, for: task) { return true }
-    if handle.isOver { return true }
-    remove(task)
-    return false
+    let isBegun = unsafe handle.begin(command, count: count, offset: offset, for: task)
+    if handle.isOver {
+      failure = handle.lastError
+      return true
+    }
+    if !isBegun { remove(task) }
+    return isBegun
   }
 
   /// Called within a call of libnbd.
@@ -95,7 +98,7 @@ final class NBDConnection {
   }
 
   /// Whether the connection has ended; the tasks that it has are to be done by another one.
-  var isOver: Bool { failure != 0 || handle.isOver }
+  var isOver: Bool { failure != 0 }
 
   /// The tasks that the server is done with.
   func takeEnded(_ body: (NBDTask) -> Void) {

@@ -1,4 +1,5 @@
 internal import Synchronization
+internal import VFIOUserServer
 
 /// What an export's connections have been through; written by the controller's thread, read by any.
 final class NBDCounters: Sendable {
@@ -28,5 +29,14 @@ final class NBDCounters: Sendable {
   var isLost: Bool {
     get { lost.load(ordering: .relaxed) }
     set { lost.store(newValue, ordering: .relaxed) }
+  }
+}
+
+extension NBDExport {
+  /// What was counted so far; from any thread.
+  var statistics: RemoteStatistics {
+    RemoteStatistics(
+      name, connections: counters.connections, inFlight: counters.inFlight,
+      reconnects: counters.reconnects, isLost: counters.isLost)
   }
 }

@@ -18,12 +18,18 @@ final class NBDEngine: StorageEngine, @unchecked Sendable {
   private var isFresh = false
   private let bell: EventFD
 
-  /// - Parameter wake: where the controller's thread sleeps.
+  /// - Parameter mailbox: the controller's.
   /// - Returns: nil for a disk without exports, whose thread has no bell.
-  init?(_ options: NVMeConfiguration, _ wake: ThreadParker) {
-    guard let bell = wake.bell else { return nil }
+  init?(_ options: NVMeConfiguration, _ mailbox: Mailbox) {
+    guard let bell = mailbox.wake.bell else { return nil }
     self.bell = bell
-    clients = options.exports.map { NBDClient($0, options.logger) { wake.signal() } }
+    clients = options.exports.map { export in
+      NBDClient(export, options.logger) {
+        mailbox.wake.signal()
+      } resized: {
+        mailbox.post(.measure)
+      }
+    }
   }
 
   // MARK: Requests
@@ -101,6 +107,18 @@ final class NBDEngine: StorageEngine, @unchecked Sendable {
     prepare()
     parker.wait(before: first, with: &interests)
     isFresh = true
+  }
+
+  // MARK: A suspension
+
+  /// Whether a storage has changes that a flush has not brought to its server's disk.
+  func holdsChanges(_ storage: Storage) -> Bool {
+    clients.contains { $0.export === storage && $0.journal.holdsChanges }
+  }
+
+  /// Those count as flushed: that they may be lost is known.
+  func forgetChanges(_ storage: Storage) {
+    for client in clients where client.export === storage { client.forgetChanges() }
   }
 
   // MARK: The end

@@ -35,6 +35,10 @@ public final class NBDExport: Storage, @unchecked Sendable {
   private let bytes: Atomic<UInt64>
   /// The first connection, until the disk's engine takes it: some servers end with their last client.
   private let first: Monitor<NBDConnector.Connected?>
+  /// For a new version of the program.
+  private let kept: NBDKeptFacts?
+  /// Whether the connections are to be made anew.
+  private let renews = Atomic<Bool>(false)
   /// What the engine counts.
   let counters = NBDCounters()
 
@@ -56,9 +60,18 @@ public final class NBDExport: Storage, @unchecked Sendable {
     self.address = address
     self.settings = settings
     known = try NBDServerAddresses(of: address)
-    let connected = try NBDConnector.connect(to: address, at: known)
-    let facts = connected.facts
+    let name = "NBD export \(address.identity)"
+    let connected: NBDConnector.Connected?
+    let facts: NBDFacts
+    if let kept = NBDKeptFacts.take(name) {
+      // The program before this one knows it, and its guest does not wait for a server.
+      (facts, connected) = (kept, nil)
+    } else {
+      let made = try NBDConnector.connect(to: address, at: known)
+      (facts, connected) = (made.facts, made)
+    }
     self.facts = facts
+    kept = NBDKeptFacts(name, facts)
     bytes = Atomic(facts.size)
     first = Monitor(isIncoming ? nil : connected)
     super.init(
@@ -98,6 +111,36 @@ public final class NBDExport: Storage, @unchecked Sendable {
   ///
   /// - Returns: whether that is another one.
   func noteSize(_ size: UInt64) -> Bool {
-    bytes.exchange(size, ordering: .relaxed) != size
+    guard bytes.exchange(size, ordering: .relaxed) != size else { return false }
+    var facts = facts
+    facts.size = size
+    kept?.write(facts)
+    return true
+  }
+
+  /// Asks the server for the size, by a connection of its own.
+  ///
+  /// - Parameter done: called on another thread: with nil when there is something to be done about it, which the
+  ///   controller's thread does.
+  func lookAgain(_ done: @escaping @Sendable (NBDError?) -> Void) {
+    NBDConnector.start(address, known) { [self] result in
+      switch result {
+      case .success(let connected):
+        guard connected.facts.size != bytes.load(ordering: .relaxed) else { return }
+        do throws(NBDError) {
+          try check(connected.facts)
+        } catch {
+          return done(error)
+        }
+        renews.store(true, ordering: .releasing)
+        done(nil)
+      case .failure(let error): done(error)
+      }
+    }
+  }
+
+  /// Whether the connections are to be made anew; once.
+  func takesRenewal() -> Bool {
+    renews.load(ordering: .relaxed) && renews.exchange(false, ordering: .acquiring)
   }
 }

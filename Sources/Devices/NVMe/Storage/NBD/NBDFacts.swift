@@ -1,7 +1,7 @@
 public import LinuxPrimitives
 
 /// What a server says of an export when a client has connected.
-struct NBDFacts: Equatable, Sendable {
+struct NBDFacts: Equatable, Codable, Sendable {
   /// Bytes.
   var size: UInt64
   var isReadOnly: Bool

@@ -139,8 +139,11 @@ final class NBDHandle: @unchecked Sendable {
       guard let handle = unsafe handle else { return EBADF }
       let isDone =
         unsafe (reading ? nbd_aio_notify_read(handle) : nbd_aio_notify_write(handle)) == 0
-      return isDone ? 0 : max(nbd_get_errno(), 1)
+      return isDone && !isOver ? 0 : lastError
     }
+
+    /// What the last call of this thread has failed with; 1 when it is no errno.
+    var lastError: Int32 { max(nbd_get_errno(), 1) }
 
     /// Begins a command.
     ///
@@ -209,6 +212,7 @@ final class NBDHandle: @unchecked Sendable {
     var isOver: Bool { true }
     var wanted: Int16 { 0 }
     func notify(reading: Bool, writing: Bool) -> Int32 { EBADF }
+    var lastError: Int32 { EBADF }
     func begin(_ command: Command, count: UInt64, offset: UInt64, for task: NBDTask) -> Bool {
       false
     }

@@ -27,7 +27,9 @@ struct NBDJournal {
   private var bytes = 0
   /// The number of the last change that was acknowledged.
   private(set) var last: UInt64 = 0
-  /// The number of the last that is on the server's disk.
+  /// The number of the last that may be in the server's memory only.
+  private var lastVolatile: UInt64 = 0
+  /// The number of the last that a flush has brought to the server's disk.
   private var flushed: UInt64 = 0
   /// All changes from this one on are kept.
   private var keptFrom: UInt64 = 1
@@ -38,7 +40,7 @@ struct NBDJournal {
   var isKeeping: Bool { limit > 0 }
 
   /// Whether there are changes that are perhaps not on the server's disk.
-  var holdsChanges: Bool { last > flushed }
+  var holdsChanges: Bool { lastVolatile > flushed }
 
   /// Whether all of those are kept.
   var isComplete: Bool { flushed + 1 >= keptFrom }
@@ -47,11 +49,15 @@ struct NBDJournal {
   ///
   /// - Parameters:
   ///   - change: nil when its data is not there to be kept.
+  ///   - isDurable: whether it is on the server's disk; it is kept all the same, as an earlier change of the same blocks
+  ///     must not be written again behind it.
   ///   - drop: gets memory that is not needed any more.
   mutating func add(
-    offset: UInt64, count: UInt64, _ change: Change?, _ drop: (PageBuffer) -> Void
+    offset: UInt64, count: UInt64, _ change: Change?, isDurable: Bool,
+    _ drop: (PageBuffer) -> Void
   ) {
     last += 1
+    if !isDurable { lastVolatile = last }
     guard let change, isKeeping else { return keepFromNext(drop) }
     let entry = Entry(number: last, offset: offset, count: count, change: change)
     bytes += Self.size(entry)

@@ -12,8 +12,18 @@ final class NBDTask {
     case flush
   }
 
-  /// Nil for data that is written again after the server was lost.
-  var request: StorageRequest?
+  /// What it is for.
+  enum Role {
+    /// A request of the controller, which ``NBDTask/request`` is.
+    case request
+    /// What was lost with the server is written again.
+    case replay(NBDJournal.Entry)
+    /// Everything is to be on the server's disk before its connections are made anew.
+    case settle
+  }
+
+  private(set) var role = Role.request
+  private(set) var request: StorageRequest?
   var step = Step.work
   /// Bytes of the request that the server is done with.
   var done: UInt64 = 0
@@ -37,13 +47,12 @@ final class NBDTask {
   var buffer: PageBuffer?
   /// The connection that has it, while one does.
   weak var connection: NBDConnection?
-  /// The entry of the journal that it writes again.
-  var replayed: UInt64 = 0
   /// How it ended; set within a call of libnbd.
   private(set) var error: Int32 = 0
 
-  /// Makes it the task of a request.
-  func begin(_ request: StorageRequest?, at now: UInt64) {
+  /// Makes it the task of a request, or of something else.
+  func begin(_ request: StorageRequest?, as role: Role = .request, at now: UInt64) {
+    self.role = role
     self.request = request
     step = .work
     done = 0
@@ -58,6 +67,9 @@ final class NBDTask {
     self.error = error
     connection?.noteEnd(of: self)
   }
+
+  /// The request is none of its any more.
+  func takeRequest() -> StorageRequest? { request.take() }
 
   /// Lets go of the client's memory.
   func release() {

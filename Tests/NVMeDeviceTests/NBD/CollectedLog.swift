@@ -1,0 +1,26 @@
+import Logging
+import VFIOUserTransport
+
+/// A log whose lines are kept.
+final class CollectedLog: LogHandler, Sendable {
+  private let kept = Monitor<[String]>([])
+
+  var lines: [String] { kept.withLock { $0 } }
+
+  var logger: Logger { Logger(label: "test") { _ in self } }
+
+  var logLevel: Logger.Level {
+    get { .trace }
+    set {}
+  }
+  var metadata: Logger.Metadata {
+    get { [:] }
+    set {}
+  }
+  subscript(metadataKey _: String) -> Logger.Metadata.Value? {
+    get { nil }
+    set {}
+  }
+
+  func log(event: LogEvent) { kept.update { $0.append("\(event.message)") } }
+}
