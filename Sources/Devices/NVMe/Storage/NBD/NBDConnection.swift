@@ -31,9 +31,25 @@ final class NBDConnection {
     handle = connected.handle
     facts = connected.facts
     socket = try OwnedDescriptor.duplicate(of: connected.handle.descriptor)
+    Self.noticeSilence(of: socket.number)
     tasks.reserveCapacity(Self.mostCommands)
     ended.reserveCapacity(Self.mostCommands)
     spare.reserveCapacity(Self.mostCommands)
+  }
+
+  /// Has the kernel find out in half a minute that a host at the other end of the network has gone, also while nothing is
+  /// sent; a UNIX socket refuses these, and needs none of them.
+  private static func noticeSilence(of socket: Int32) {
+    let options: [(level: Int32, name: Int32, value: Int32)] = [
+      (SOL_SOCKET, SO_KEEPALIVE, 1), (Int32(IPPROTO_TCP), TCP_KEEPIDLE, 10),
+      (Int32(IPPROTO_TCP), TCP_KEEPINTVL, 5), (Int32(IPPROTO_TCP), TCP_KEEPCNT, 4),
+      (Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, 30_000),
+    ]
+    for option in options {
+      var value = option.value
+      // Sound: the value is lent for the call.
+      _ = unsafe setsockopt(socket, option.level, option.name, &value, 4)
+    }
   }
 
   var hasRoom: Bool { tasks.count < Self.mostCommands }
