@@ -8,7 +8,7 @@ struct `An upgrade of a disk on an NBD export` {
   private func verify(_ process: UpgradableProcess, _ arguments: String...) throws {
     let run = try ProgramRun(
       UpgradableProcess.program,
-      ["nvme", "verify", process.socket, "--size", "4M"] + arguments)
+      ["nvme", "verify", process.socket, "--size", "4M", "--seed", "4711"] + arguments)
     #expect(run.exitCode == 0, "\(run.errors)")
   }
 
