@@ -1,5 +1,5 @@
 # Everyday commands; each does its own set-up.
-.PHONY: build demo demo-vm demo-serial-vm compare-nvme test example docs bench stress lint clean
+.PHONY: build demo demo-vm demo-serial-vm compare-nvme compare-nbd test example docs bench stress lint clean
 
 build:
 	swift build -c release
@@ -22,6 +22,10 @@ demo-serial-vm: build
 compare-nvme: build
 	Scripts/fetch-guest --with nvme
 	Scripts/compare-nvme
+
+# Our disk on an NBD server against fio and nbdcopy on the same one; best on an idle machine.
+compare-nbd: build
+	Scripts/compare-nbd
 
 # All tests, those with real guests included. Allocations are counted in the optimised build: a debug
 # build allocates in innocent code.

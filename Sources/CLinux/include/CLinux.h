@@ -26,6 +26,12 @@
 #include "CLinuxFiles.h"
 #include "CLinuxUpgrade.h"
 #endif
+#if __has_include("CLinuxSandbox.h")
+#include "CLinuxSandbox.h"
+#endif
+#if __has_include("CLinuxChildren.h")
+#include "CLinuxChildren.h"
+#endif
 #if __has_include("CLinuxTrace.h")
 #include "CLinuxTrace.h"
 #endif

@@ -14,6 +14,8 @@ package struct DeviceList: Codable, Sendable {
     package var qemu: String?
     /// A line that its user needs, as the path of a terminal.
     package var notice: String?
+    /// The process that serves it, if that is not the one that answers; 0 while it has none.
+    package var process: Int32?
   }
 
   package var devices: [Device]
@@ -75,6 +77,8 @@ package struct ProcessVersion: Codable, Sendable {
   /// Seconds since the process began to serve, or since its last upgrade.
   package var uptime: Double
   package var upgrades: Int
+  /// How the process is confined; nil from a version that knows of no sandbox.
+  package var sandbox: String?
 }
 
 /// The answer to `configuration`.
@@ -89,6 +93,8 @@ package struct ProcessStatistics: Codable, Sendable {
     package var socket: String
     package var kind: String
     package var statistics: ServerStatistics
+    /// The process that serves it, if that is not the one that answers.
+    package var process: Int32?
   }
 
   package var process: Int32

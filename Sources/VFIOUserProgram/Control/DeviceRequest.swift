@@ -43,14 +43,15 @@ package struct DeviceCatalogue: Sendable {
   let make: @Sendable (DeviceRequest) throws -> DeviceToServe
   /// Checks that no two devices want the same thing for themselves.
   let check: @Sendable ([DeviceToServe]) throws -> Void
-  /// The configuration file with these devices.
-  let write: @Sendable ([DeviceRequest], _ logLevel: String) throws -> String
+  /// The configuration file with these devices, some of which have a process of their own.
+  let write:
+    @Sendable ([DeviceRequest], _ isolated: [DeviceRequest], _ logLevel: String) throws -> String
 
   package init(
     read: @escaping @Sendable (AddParameters) throws -> DeviceRequest,
     make: @escaping @Sendable (DeviceRequest) throws -> DeviceToServe,
     check: @escaping @Sendable ([DeviceToServe]) throws -> Void,
-    write: @escaping @Sendable ([DeviceRequest], String) throws -> String
+    write: @escaping @Sendable ([DeviceRequest], [DeviceRequest], String) throws -> String
   ) {
     self.read = read
     self.make = make

@@ -6,24 +6,8 @@ internal import VFIOUserServer
 
 extension ServingProcess {
   var methods: [ControlMethod] {
-    let methods = [version, list] + changes + measures + ofProcess
-    let descriptions = methods.map {
-      MethodDescription(name: $0.name, summary: $0.summary, parameters: $0.parameters)
-    }
-    return methods + [
-      ControlMethod("methods", "Lists these methods.") { _ in
-        try JSONValue(of: MethodList(methods: descriptions))
-      }
-    ]
-  }
-
-  private var version: ControlMethod {
-    ControlMethod("version", "Says which program this is.") { [self] _ in
-      try JSONValue(
-        of: ProcessVersion(
-          version: Program.libraryVersion, process: getpid(),
-          uptime: Double(Deadline.now &- began) / 1e9, upgrades: Successor.upgradeCount))
-    }
+    ControlMethod.described(
+      [.version(since: began, sandbox: sandbox.state), list] + changes + measures + ofProcess)
   }
 
   private var list: ControlMethod {
@@ -115,18 +99,10 @@ extension ServingProcess {
 
   private var ofProcess: [ControlMethod] {
     [
-      ControlMethod(
-        "log-level", "Says what is logged, or changes it.", parameters: ["level"], isChange: true
-      ) { call in
-        let parameters = try call.parameters(LogLevelParameters.self)
-        if let text = parameters.level {
-          guard let level = LogOptions.Level(rawValue: text) else {
-            let names = LogOptions.Level.allCases.map(\.rawValue).joined(separator: ", ")
-            throw ControlFailure.invalidParameters("the levels are \(names), not '\(text)'")
-          }
-          LogLevel.current = level
-        }
-        return try JSONValue(of: LogLevelParameters(level: LogLevel.current.rawValue))
+      .logLevel(),
+      ControlMethod("clients", "Says which processes are or were clients, and change nothing.") {
+        _ in
+        try JSONValue(of: ClientProcesses.ofThisProcess.entries)
       },
       ControlMethod("configuration", "Writes a configuration file with the present devices.") {
         [self] _ in
@@ -140,7 +116,8 @@ extension ServingProcess {
         guard !call.isInBatch else {
           throw ControlFailure("an upgrade is no part of a batch, because its answer comes later")
         }
-        try demandUpgrade(program, UpgradeCaller(call.caller, id: call.request.id))
+        try demandUpgrade(
+          program, call.caller.takeFile(), UpgradeCaller(call.caller, id: call.request.id))
         return nil
       },
     ]

@@ -21,6 +21,7 @@ package enum Program {
   ) -> Never {
     Successor.prepare()
     ProcessStart.prepare()
+    SupervisorLink.adopt()
     _ = OwnProgram.path.withLock { $0 }
     do {
       let arguments = try arguments()
@@ -75,6 +76,8 @@ package enum Program {
     }
     let code = root.exitCode(for: error)
     let message = root.fullMessage(for: error)
+    // Whoever has started this process says it.
+    if SupervisorLink.report(ReadyReport(failure: "\(error)")) { exit(code.rawValue) }
     if code == .success {
       // The help text.
       do { try say(message) } catch { end(root, error) }

@@ -3,6 +3,25 @@ internal import CLinux
 internal import Glibc
 internal import SystemPackage
 
+/// What is said of a device when it is ready.
+struct ReadyDevice: Codable, Sendable {
+  /// The name of its socket.
+  var socket: String
+  /// The line with the option for QEMU.
+  var readiness: String
+  /// A line that its user needs, as the path of a terminal.
+  var notice: String?
+  /// Whether standard output is the device's own.
+  var usesStandardOutput: Bool
+
+  init(_ device: OpenDevice) {
+    socket = device.socketName
+    readiness = device.readiness
+    notice = device.files.notice
+    usesStandardOutput = device.files.usesStandardOutput
+  }
+}
+
 /// The messages to the user when the devices are ready: paths, and options for QEMU's command line.
 struct Announcement {
   private let notices: [String]
@@ -10,16 +29,16 @@ struct Announcement {
   private let usesStandardError: Bool
 
   /// - Parameter control: the path of the control socket.
-  init(of devices: [OpenDevice], control: String? = nil) {
+  init(of devices: [ReadyDevice], control: String? = nil) {
     let isAlone = devices.count == 1
     notices = devices.compactMap { one in
-      one.files.notice.map { isAlone ? $0 : "\(one.asked.command.socket.name): \($0)" }
+      one.notice.map { isAlone ? $0 : "\(one.socket): \($0)" }
     }
     lines =
       devices.map(\.readiness)
       + (devices.isEmpty ? [] : ["guest memory has to be shared: \(QEMU.sharedMemory)"])
       + (control.map { ["vfio-user ctl \($0) controls this process"] } ?? [])
-    usesStandardError = devices.contains { $0.files.usesStandardOutput }
+    usesStandardError = devices.contains { $0.usesStandardOutput }
   }
 
   /// Prints the messages without blocking: devices do not wait for a reader.

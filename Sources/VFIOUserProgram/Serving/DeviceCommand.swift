@@ -7,6 +7,9 @@ package protocol DeviceCommand: ParsableCommand {
   var socket: SocketOptions { get }
   var log: LogOptions { get }
 
+  /// What the process of the device may be and have.
+  var privileges: ProcessPrivileges { get }
+
   /// Checks whether the device's resources are available, without creating any.
   func look() throws
 
@@ -18,6 +21,7 @@ package protocol DeviceCommand: ParsableCommand {
 }
 
 extension DeviceCommand {
+  package var privileges: ProcessPrivileges { .unchanged }
   package func look() throws {}
   package var deviceType: (any SavableDevice.Type)? { nil }
 }

@@ -18,8 +18,10 @@ package struct DeviceToServe {
     self.explain = explain
   }
 
-  /// Logging for the device, with its name if there are several.
-  var log: DeviceLog { DeviceLog(name: placeName) }
+  /// Logging for the device, with its name if there are several in this process or beside it.
+  var log: DeviceLog {
+    DeviceLog(name: placeName ?? (SupervisorLink.isThere ? command.socket.name : nil))
+  }
 
   /// The name used in messages.
   var name: String {

@@ -11,11 +11,19 @@ package struct ServingOptions {
   let control: String?
   /// The devices that may come while the process runs; nil in a program that serves one of its own.
   let catalogue: DeviceCatalogue?
+  /// What the process may be and have.
+  let privileges: ProcessPrivileges
+  let sandbox: SandboxOptions
 
-  package init(_ log: LogOptions, control: String? = nil, catalogue: DeviceCatalogue? = nil) {
+  package init(
+    _ log: LogOptions, control: String? = nil, catalogue: DeviceCatalogue? = nil,
+    privileges: ProcessPrivileges = .unchanged, sandbox: SandboxOptions = SandboxOptions()
+  ) {
     self.log = log
     self.control = control
     self.catalogue = catalogue
+    self.privileges = privileges
+    self.sandbox = sandbox
   }
 }
 
@@ -24,20 +32,44 @@ package struct ServingOptions {
 /// Call it once, from the main thread: it blocks the signals and sets up logging for the process. In a process that
 /// takes over from an earlier version of the program, the devices continue with their clients.
 package func serve(_ devices: [DeviceToServe], _ options: ServingOptions) throws {
+  if try Successor.isSupervisor == true {
+    throw CommandError(
+      "the program before this one has device processes; this one does not know them")
+  }
   let devices = try Successor.devices(devices, options.catalogue)
   if case .trial(let file)? = Successor.task { try Successor.tryOut(devices, file) }
+  // A program that takes over is what the one before it was.
+  if Successor.task == nil { try options.privileges.apply() }
+  SupervisorLink.endWithSupervisor()
   options.log.bootstrap()
+  if options.sandbox.sandbox != .off { LogQueue.standardError.hold() }
   clinux_block_program_signals()
   clinux_block_hangup()
-  let logger = DeviceLog().logger("vfio-user.program")
+  let logger = (devices.count == 1 ? devices[0].log : DeviceLog()).logger("vfio-user.program")
   let start = try Start(devices, options)
   ActivatedSockets.noteUnused()
   let serving = try serve(start, options, logger)
+  start.sandbox.settle()
+  start.sandbox.report(to: logger)
   start.tookOver?.finish(logger)
-  if start.tookOver == nil {
-    try Announcement(of: start.devices, control: options.control).print()
-  }
+  if start.tookOver == nil { try announce(start.devices, options, logger) }
   try serving.waitForEnd()
+}
+
+/// Says that the devices are ready: to the supervisor if there is one, else to the user.
+private func announce(
+  _ devices: [OpenDevice], _ options: ServingOptions, _ logger: Logger
+) throws {
+  let ready = devices.map { ReadyDevice($0) }
+  guard SupervisorLink.isThere else {
+    return try Announcement(of: ready, control: options.control).print()
+  }
+  guard !SupervisorLink.report(ReadyReport(devices: ready)) else { return }
+  // It was started again. A terminal is another one by now.
+  for one in ready {
+    let notice: Logger.Metadata = one.notice.map { ["notice": "\($0)"] } ?? [:]
+    logger.notice("the device on \(one.socket) is ready again", metadata: notice)
+  }
 }
 
 /// What a process begins with.
@@ -47,16 +79,24 @@ struct Start {
   let control: KeptListener?
   /// Nil in an ordinary start.
   let tookOver: TakeOver?
+  let sandbox: Sandbox
 
-  /// Opens the devices, or takes them over.
+  /// Opens the devices, or takes them over, and confines the process to what they need.
   init(_ devices: [DeviceToServe], _ options: ServingOptions) throws {
-    tookOver = Successor.task == nil ? nil : try TakeOver()
+    let tookOver = Successor.task == nil ? nil : try TakeOver()
+    self.tookOver = tookOver
     let control = try options.control.map {
       try KeptListener(FilePath($0), keptAs: "control socket")
     }
     self.control = control
     do {
-      self.devices = try openAll(devices, tookOver)
+      var sandbox: Sandbox?
+      self.devices = try openAll(devices, tookOver) {
+        sandbox = try Sandbox(options, $0, tookOver)
+        LogQueue.standardError.release()
+      }
+      guard let sandbox else { throw CommandError("the process is not confined") }
+      self.sandbox = sandbox
     } catch {
       control?.socket.remove()
       throw error

@@ -6,7 +6,7 @@ internal import Synchronization
 internal import VFIOUserServer
 
 /// The new program's side of an upgrade: what the program before it has left.
-enum Successor {
+package enum Successor {
   /// How long the new program may take before the old one is executed again, in seconds.
   static let patience: UInt32 = 10
 
@@ -26,6 +26,8 @@ enum Successor {
   static func prepare() {
     start.store(Deadline.now, ordering: .relaxed)
     unsafe variable = UpgradeVariable.take()
+    // A filter stays in force, and what it refuses would be the end of this program.
+    if task != nil, clinux_has_filter() == 1 { Sandbox.sayRefusedCalls() }
     guard case .takeOver(let file, let image)? = task else { return }
     // The reason is put behind it.
     let back = UpgradeVariable.goBack(file: file, image: image, reason: "")
@@ -45,6 +47,18 @@ enum Successor {
     clinux_terminal_pause()
     // Sound: the string is lent for the call.
     unsafe clinux_fall_back("its own error, see above")
+  }
+
+  /// Whether the program before this one was a supervisor, whatever the configuration file says by now; nil in an ordinary
+  /// start.
+  package static var isSupervisor: Bool? {
+    get throws {
+      switch task {
+      case nil: nil
+      case .trial(let file)?, .takeOver(let file, _)?, .goBack(let file, _, _)?:
+        try read(file).0.processes != nil
+      }
+    }
   }
 
   /// The devices that this program is to serve: those of its command line, and in a program that takes over what was
@@ -68,9 +82,12 @@ enum Successor {
 
   /// The trial: checks what was left against the devices of this program, and ends the process.
   static func tryOut(_ devices: [DeviceToServe], _ file: Int32) throws -> Never {
-    let (_, servers) = try read(file)
+    let (record, servers) = try read(file)
     for one in devices where !servers.contains(where: { $0.name == one.command.socket.name }) {
-      try one.explaining { try one.command.look() }
+      try one.explaining {
+        try one.command.look()
+        try record.sandbox?.checkAddition()
+      }
     }
     for one in servers {
       guard let device = devices.first(where: { $0.command.socket.name == one.name }) else {

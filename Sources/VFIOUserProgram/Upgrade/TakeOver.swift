@@ -19,6 +19,15 @@ final class TakeOver {
   /// The devices that are other than those of the command line.
   var changes: DeviceChanges { record.changes }
 
+  /// How the program before this one has confined the process; nil if it has not, or the kernel knows nothing of it.
+  var sandbox: SandboxState? {
+    guard let state = record.sandbox, state.isInForce, clinux_has_filter() == 1 else { return nil }
+    return state
+  }
+
+  /// The device processes of a supervisor.
+  var processes: [DeviceProcess] { record.processes ?? [] }
+
   /// How long the devices may take to come to rest.
   static let patience: Duration = .seconds(5)
 
@@ -41,7 +50,9 @@ final class TakeOver {
     caller = try record.caller.map { try UpgradeCaller($0) }
     ClientProcesses.ofThisProcess.load(record.clients)
     LogLevel.current = LogOptions.Level(rawValue: record.logLevel) ?? LogLevel.current
-    if failure != nil { OwnProgram.path.update { $0 = record.path } }
+    OwnProgram.path.update { [record] in
+      $0 = failure != nil ? record.path : record.nextPath ?? $0
+    }
   }
 
   /// The server that was left under a name; nil if there was none.
@@ -79,7 +90,8 @@ final class TakeOver {
       return
     }
     let result = UpgradeResult(
-      from: record.version, to: Program.libraryVersion, pause: pause, devices: servers.count,
+      from: record.version, to: Program.libraryVersion, pause: record.pause ?? pause,
+      devices: record.processes?.flatMap(\.plan.devices).count ?? servers.count,
       count: record.count + 1)
     logger.notice(
       "the program was replaced",

@@ -43,6 +43,14 @@ package final class ClientProcesses: Sendable {
     known.withLock { $0 = Array(entries.suffix(Self.limit)) }
   }
 
+  /// Adds what another process of ours knows.
+  package func add(_ entries: [Entry]) {
+    known.withLock { known in
+      let new = entries.suffix(Self.limit).filter { !known.contains($0) && $0.isThere }
+      known = Array((known.filter(\.isThere) + new).suffix(Self.limit))
+    }
+  }
+
   /// A process has become a client.
   package func add(_ process: Int32) {
     let entry = Entry(process)

@@ -18,10 +18,13 @@ struct CtlList: ParsableCommand {
 
   private static func text(_ list: DeviceList) -> String {
     guard !list.devices.isEmpty else { return "no devices" }
-    var table = Table(["DEVICE", "SOCKET", "CLIENT", ""])
+    let hasProcesses = list.devices.contains { $0.process != nil }
+    var table = Table(["DEVICE", "SOCKET", "CLIENT"] + (hasProcesses ? ["PROCESS"] : []) + [""])
     for one in list.devices {
       let client = one.client.map { $0 > 0 ? "process \($0)" : "yes" } ?? "-"
-      table.add([one.kind, one.socket, client, one.notice ?? ""])
+      let process = one.process.map { $0 > 0 ? "\($0)" : "-" } ?? "-"
+      table.add(
+        [one.kind, one.socket, client] + (hasProcesses ? [process] : []) + [one.notice ?? ""])
     }
     return table.text
   }

@@ -16,6 +16,7 @@ struct NVMeCommand: ParsableCommand {
       """,
     subcommands: [
       NVMeIdentify.self, NVMeRead.self, NVMeWrite.self, NVMeBench.self, NVMeVerify.self,
+      NVMeServeNBD.self,
     ])
 }
 

@@ -32,6 +32,10 @@ struct Serve: ParsableCommand {
       serial number gets one that stays with its first file, wherever that is in the list. When one device cannot be \
       had, none is served.
 
+      isolation = "process" above the tables, or in one, gives each device, or this one, a process of its own; user, group and \
+      memory-limit say as whom it runs and how much memory it may use. A process that dies is started again, \
+      and costs its neighbours nothing.
+
       With --control the process can be asked for something while it serves, and may begin with no device at all:
 
         vfio-user serve --control /run/vfio-user.sock
@@ -47,14 +51,20 @@ struct Serve: ParsableCommand {
       "Serve the devices of this file in one process, instead of one device.", valueName: "file"))
   var config: String?
 
+  /// How a supervisor starts the process for the devices without isolation.
+  @Flag(help: .hidden)
+  var sharedTables = false
+
   @OptionGroup var control: ControlOptions
+  @OptionGroup var sandbox: SandboxOptions
 
   func run() throws {
-    if let config { return try serve(ConfigurationFile(at: config), control) }
+    if let config { return try serve(config) }
     guard control.control != nil else { throw CleanExit.helpRequest(self) }
     // Devices come later, by `vfio-user ctl`.
-    try serve(
+    try VFIOUserProgram.serve(
       [],
-      ServingOptions(LogOptions.parse([]), control: control.control, catalogue: .standard))
+      ServingOptions(
+        LogOptions.parse([]), control: control.control, catalogue: .standard, sandbox: sandbox))
   }
 }

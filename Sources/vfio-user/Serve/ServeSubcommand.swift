@@ -6,12 +6,16 @@ protocol ServeSubcommand: DeviceCommand {
   /// The parent command with its options.
   var parent: Serve { get }
   var control: ControlOptions { get }
+  var sandbox: SandboxOptions { get }
+  var process: PrivilegeOptions { get }
 
   /// The resources that no other device of the process may use.
   var claims: [ExclusiveResource] { get }
 }
 
 extension ServeSubcommand {
+  var privileges: ProcessPrivileges { process.privileges }
+
   /// Serves the device of the command line.
   func run() throws {
     guard parent.config == nil else {
@@ -21,19 +25,7 @@ extension ServeSubcommand {
     try serve(
       [DeviceToServe(self, request: .ofCommandLine(Self.self))],
       ServingOptions(
-        log, control: control.control ?? parent.control.control, catalogue: .standard))
+        log, control: control.control ?? parent.control.control, catalogue: .standard,
+        privileges: privileges, sandbox: sandbox.or(parent.sandbox)))
   }
-}
-
-/// Serves the devices of a file.
-func serve(_ file: ConfigurationFile, _ control: ControlOptions) throws {
-  let devices = file.devices.map { device in
-    DeviceToServe(
-      device.command, placeName: device.place.withinFile, request: device.request
-    ) { error in
-      CommandError("\(device.place): \(ConfiguredDevice.inWordsOfTheFile("\(error)"))")
-    }
-  }
-  try serve(
-    devices, ServingOptions(file.log, control: control.control, catalogue: .standard))
 }

@@ -40,7 +40,10 @@ enum PrometheusText {
   private static func labels(
     _ process: ProcessStatistics, _ device: ProcessStatistics.Device
   ) -> [(String, String)] {
-    [("process", "\(process.process)"), ("device", device.kind), ("socket", device.socket)]
+    [
+      ("process", "\(device.process ?? process.process)"), ("device", device.kind),
+      ("socket", device.socket),
+    ]
   }
 
   private static func label(_ name: String, _ value: String) -> String {

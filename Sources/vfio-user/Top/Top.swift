@@ -96,7 +96,7 @@ struct Top: ParsableCommand {
         failures.append("\(error)")
       }
     }
-    guard answers.isEmpty else { return answers }
+    guard answers.isEmpty else { return ProcessStatistics.once(answers) }
     throw CommandError(
       failures.first
         ?? "no process of this user serves devices. `vfio-user serve` starts one; those of others need their user, or root."

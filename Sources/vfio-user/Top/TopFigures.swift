@@ -73,7 +73,7 @@ extension TopFigures.Device {
     _ seconds: Double
   ) {
     let now = device.statistics
-    self.process = process
+    self.process = device.process ?? process
     kind = device.kind
     socket = device.socket
     client = now.client

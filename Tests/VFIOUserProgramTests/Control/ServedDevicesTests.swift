@@ -36,7 +36,7 @@ private struct NothingProgram: DeviceProgram {
         _ = mayGoOn.withLock(when: { $0 }) { _ in }
         let command = try DeviceProgramCommand<NothingProgram>.parse(["--socket", socket])
         return DeviceToServe(command, request: request)
-      }, check: { _ in }, write: { _, _ in "" })
+      }, check: { _ in }, write: { _, _, _ in "" })
     let devices = ServedDevices([], catalogue, changes: DeviceChanges()) { _, _ in }
     try DetachedThread.start("add") {
       _ = try? devices.add(AddParameters(device: "nothing"))

@@ -10,7 +10,7 @@ struct ConfigurationError: WrongUsage, Equatable {
 }
 
 /// A location in a configuration file, for messages: "devices.toml, line 3: [[nvme]] number 1".
-struct ConfigurationPlace: Equatable, CustomStringConvertible {
+struct ConfigurationPlace: Equatable, Sendable, CustomStringConvertible {
   /// The name of the file.
   let file: String
   /// The line, from 1; nil for the file as a whole.

@@ -2,10 +2,14 @@ import VFIOUserProgram
 
 /// Writes a configuration file that ``ConfigurationFile`` reads as the same devices.
 enum ConfigurationWriter {
-  static func text(_ devices: [DeviceRequest], logLevel: String) -> String {
+  /// - Parameter isolated: those of the devices that have a process of their own.
+  static func text(
+    _ devices: [DeviceRequest], isolated: [DeviceRequest] = [], logLevel: String
+  ) -> String {
     var lines = ["log-level = \(quoted(logLevel))"]
     for device in devices {
-      lines += ["", "[[\(device.kind)]]"] + entries(of: device)
+      let isolation = isolated.contains(device) ? ["isolation = \"process\""] : []
+      lines += ["", "[[\(device.kind)]]"] + isolation + entries(of: device)
     }
     return lines.map { $0 + "\n" }.joined()
   }

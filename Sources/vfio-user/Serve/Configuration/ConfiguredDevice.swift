@@ -18,24 +18,32 @@ struct ConfiguredDevice {
   let command: any ServeSubcommand
   /// The same as arguments.
   let request: DeviceRequest?
+  /// Whether it has a process of its own.
+  let isIsolated: Bool
 
   /// Parses a table.
   ///
   /// - Parameters:
   ///   - kind: one of ``kinds``.
   ///   - number: the number of the table among those of its kind, from 1.
+  ///   - isolation: what the file says for all tables.
   ///   - folder: the directory that relative paths refer to.
   /// - Throws: ``ConfigurationError``.
   init(
     _ kind: (name: String, command: any ServeSubcommand.Type), number: Int,
-    _ table: ConfigurationTable, in file: ConfigurationPlace, folder: FilePath
+    _ table: ConfigurationTable, _ isolation: IsolationKeys? = nil, in file: ConfigurationPlace,
+    folder: FilePath
   ) throws {
     place = file.table(kind.name, number).line(table.line)
+    var table = table
+    isIsolated = try isolation?.apply(to: &table, at: place) ?? false
     let keys = ConfigurationKey.keys(of: kind.command)
     var arguments = [kind.name]
     for (name, entry) in table.sorted {
       guard let key = keys.first(where: { $0.name == name }) else {
-        throw ConfigurationError(place.line(entry.line), Self.unknownKey(name, keys.map(\.name)))
+        throw ConfigurationError(
+          place.line(entry.line), Self.unknownKey(name, (keys.map(\.name) + ["isolation"]).sorted())
+        )
       }
       arguments += try Self.arguments(key, entry, at: place, folder)
     }

@@ -67,8 +67,10 @@ extension DeviceCatalogue {
     try checkClaims(of: commands.map { ($0, nil) })
   }
 
-  private static func write(_ requests: [DeviceRequest], _ logLevel: String) throws -> String {
-    ConfigurationWriter.text(requests, logLevel: logLevel)
+  private static func write(
+    _ requests: [DeviceRequest], _ isolated: [DeviceRequest], _ logLevel: String
+  ) throws -> String {
+    ConfigurationWriter.text(requests, isolated: isolated, logLevel: logLevel)
   }
 }
 

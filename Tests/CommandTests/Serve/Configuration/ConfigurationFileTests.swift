@@ -121,6 +121,33 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
     #expect(try commands.first?.disk.namespaces().first?.file == "/disks/a, b.img")
   }
 
+  @Test func `What is above the tables is for each process, and a table may say otherwise`() throws
+  {
+    let file = try configuration(
+      """
+      isolation = "process"
+      user = "alice"
+      group = "disks"
+      memory-limit = "64M"
+      [[edu]]
+      socket = "a"
+      [[edu]]
+      socket = "b"
+      user = "bob"
+      [[edu]]
+      socket = "c"
+      isolation = "none"
+      """)
+    #expect(file.devices.map(\.isIsolated) == [true, true, false])
+    let limit: UInt64 = 64 << 20
+    #expect(
+      file.devices.map(\.command.privileges) == [
+        ProcessPrivileges(user: "alice", group: "disks", memoryLimit: limit),
+        ProcessPrivileges(user: "bob", memoryLimit: limit), .unchanged,
+      ])
+    #expect(file.privileges == ProcessPrivileges(user: "alice", group: "disks", memoryLimit: limit))
+  }
+
   @Test func `A configuration file without a serial number leaves it to the disk`() throws {
     let table = "[[nvme]]\nmemory = \"1M\"\n"
     let file = try configuration(
@@ -179,7 +206,7 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
     ("\n[[nvme]\n", ": the name of a table has to end with ]]"),
     (
       "[[nmve]]",
-      ": there is no device 'nmve'. Did you mean 'nvme'? The tables are nvme, serial, edu, scratch; the one key above them is log-level."
+      ": there is no device 'nmve'. Did you mean 'nvme'? The tables are nvme, serial, edu, scratch; the keys above them are log-level, isolation, user, group, memory-limit."
     ),
     ("loglevel = \"info\"", ": there is no device 'loglevel'."),
     ("log-level = 3", ": log-level = 3: it takes a text, in quotes."),
@@ -191,7 +218,31 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
     ("nvme = [1]", ": nvme = 1: a device is a table; begin it with [[nvme]]."),
     (
       "[[edu]]\nsocket = \"a\"\nmask = 1",
-      ": [[edu]] number 1: there is no key 'mask'. The keys are dma-mask, fd, memory-files, mode, socket, systemd, systemd-name."
+      ": [[edu]] number 1: there is no key 'mask'. The keys are dma-mask, fd, group, isolation, memory-files, memory-limit, mode, socket, systemd, systemd-name, user."
+    ),
+    (
+      "isolation = true\n[[edu]]\nsocket = \"a\"",
+      ": isolation = true: it takes \"process\" (a process for each device) or \"none\"."
+    ),
+    (
+      "[[edu]]\nsocket = \"a\"\nisolation = \"thread\"",
+      ": [[edu]] number 1, isolation = \"thread\": it takes \"process\""
+    ),
+    (
+      "[[edu]]\nsocket = \"a\"\nuser = \"nobody\"",
+      ": [[edu]] number 1, user = \"nobody\": it is for a process, and this device has none of its own."
+    ),
+    (
+      "isolation = \"process\"\n[[edu]]\nsocket = \"a\"\ngroup = \"x\"",
+      ": [[edu]] number 1: group goes with user."
+    ),
+    (
+      "memory-limit = \"1M\"\n[[edu]]\nsocket = \"a\"",
+      ": memory-limit takes at least 32MiB, not 1MiB: the process would not start."
+    ),
+    (
+      "memory-limit = 5\n[[edu]]\nsocket = \"a\"",
+      ": memory-limit = 5: it takes a text, in quotes."
     ),
     (
       "[[edu]]\nsocket = \"a\"\nlog-level = \"info\"",

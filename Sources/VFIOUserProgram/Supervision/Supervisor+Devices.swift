@@ -1,0 +1,136 @@
+internal import CLinux
+internal import Foundation
+internal import LinuxPrimitives
+internal import Logging
+internal import SystemPackage
+
+// Starting device processes and ending them; called on any thread but the main one.
+
+extension Supervisor {
+  /// How long a process may take until its devices are ready.
+  private static let startPatience: Duration = .seconds(60)
+  /// Maximum number of bytes of a report, of a process that may have been taken over already.
+  private static let maxReport = 1 << 20
+
+  /// Starts processes side by side, and waits until all of them are ready.
+  ///
+  /// - Parameter explain: adds the place of a plan to what its process has said.
+  /// - Throws: why one of them is not; the others have ended then.
+  func begin(
+    _ plans: [ProcessPlan], explain: PlanExplanation = { CommandError($1) }
+  ) throws -> [ReadyDevice] {
+    var pipes: [Int32] = []
+    do {
+      for plan in plans { pipes.append(try startReporting(plan)) }
+      let deadline = Deadline.after(Self.startPatience)
+      let reports = exchange(&pipes, with: []).map {
+        Self.report(from: OwnedDescriptor(adopting: $0), deadline)
+      }
+      for (plan, report) in zip(plans, reports) {
+        if let failure = report.failure { throw explain(plan, failure) }
+      }
+      state.update { state in
+        for place in state.processes.indices where plans.contains(state.processes[place].plan) {
+          state.processes[place].isReady = true
+        }
+      }
+      // One that has died since is started again.
+      clinux_wake_supervisor()
+      return reports.flatMap(\.devices)
+    } catch {
+      for pipe in pipes { _ = clinux_close(pipe) }
+      plans.forEach { end($0) }
+      throw error
+    }
+  }
+
+  /// What a process says until it closes the pipe.
+  private static func report(
+    from pipe: consuming OwnedDescriptor, _ deadline: Deadline
+  ) -> ReadyReport {
+    var bytes: [UInt8] = []
+    var piece = [UInt8](repeating: 0, count: 4096)
+    while !deadline.hasPassed, bytes.count <= maxReport {
+      var interest = clinux_interest(
+        descriptor: pipe.number, wanted: Int16(CLINUX_READABLE), happened: 0)
+      // Sound: the structure is lent for the call; the count is that of the array.
+      guard unsafe clinux_poll(&interest, 1, deadline.remaining) > 0 else { continue }
+      let count = unsafe Glibc.read(pipe.number, &piece, piece.count)
+      guard count > 0 else {
+        return (try? JSONDecoder().decode(ReadyReport.self, from: Data(bytes)))
+          ?? ReadyReport(failure: "its process has ended at its start; the log may say why")
+      }
+      bytes += piece[..<count]
+    }
+    return ReadyReport(failure: "its process is not ready after \(startPatience)")
+  }
+
+  /// Ends the process of a plan, and forgets it.
+  private func end(_ plan: ProcessPlan) {
+    let process = state.update { state -> Int32 in
+      guard let place = state.processes.firstIndex(where: { $0.plan == plan }) else { return 0 }
+      // Its end is no death.
+      state.processes[place].isReady = false
+      return state.processes[place].process
+    }
+    if process > 0 { kill(process, SIGTERM) }
+    let hasEnded: Void? = state.withLock(
+      when: { state in !state.processes.contains { $0.plan == plan && $0.process > 0 } },
+      before: .after(Self.endPatience)
+    ) { _ in }
+    // It is still our child, so that its number is nobody else's.
+    if hasEnded == nil { kill(process, SIGKILL) }
+    state.update { state in
+      state.processes.removeAll { $0.plan == plan }
+    }
+  }
+
+  /// Adds a device, in a process of its own.
+  func add(_ parameters: AddParameters) throws -> DeviceList.Device {
+    let request = try catalogue.read(parameters)
+    return try changing {
+      let device = try catalogue.make(request)
+      let present = state.withLock { $0.processes.flatMap(\.plan.devices) }
+      try catalogue.check(present.map { try catalogue.make($0.request) } + [device])
+      let plan = ProcessPlan.alone(
+        request, socket: try AbsolutePath.of(device.command.socket.name),
+        options: options.sandbox.arguments)
+      _ = try begin([plan])
+      logger.notice("a device was added", metadata: ["socket": "\(plan.name)"])
+      return try list().first { $0.socket == plan.name }
+        ?? DeviceList.Device(socket: plan.name, kind: request.kind)
+    }
+  }
+
+  /// Removes a device, and its process if that has no other one.
+  func remove(_ parameters: RemoveParameters) throws {
+    try changing {
+      let one = try process(of: parameters.socket)
+      guard one.plan.isAlone else {
+        throw CommandError(
+          "the device on \(parameters.socket) has its process in common with \(one.plan.devices.count - 1) others of the configuration file: take it out there and start anew, or give it isolation = \"process\""
+        )
+      }
+      if one.process > 0 {
+        _ = try ask(one, "remove", JSONValue(of: parameters), for: .seconds(30))
+      }
+      end(one.plan)
+      logger.notice("a device was removed", metadata: ["socket": "\(parameters.socket)"])
+    }
+  }
+
+  /// The process that serves the device on a socket.
+  ///
+  /// - Throws: ``CommandError`` that names those that there are.
+  func process(of socket: String) throws -> DeviceProcess {
+    let processes = state.withLock { $0.processes }
+    if let one = processes.first(where: { $0.plan.devices.contains { $0.socket == socket } }) {
+      return one
+    }
+    let names = processes.map(\.plan.name)
+    throw CommandError(
+      names.isEmpty
+        ? "no device is on \(socket): there is none at all"
+        : "no device is on \(socket), but on \(names.joined(separator: ", "))")
+  }
+}
