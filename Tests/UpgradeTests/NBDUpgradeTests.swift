@@ -14,7 +14,8 @@ struct `An upgrade of a disk on an NBD export` {
 
   @Test func `Goes on with the export, also when the server is lost meanwhile`() throws {
     let server = try NBDServer.qemu(size: "16M", format: "raw")
-    let process = try UpgradableProcess("nvme", "--nbd", server.uri("disk"), "--serial", "upgraded")
+    let process = try UpgradableProcess(
+      "nvme", "--nbd", server.uri("disk"), "--state", server.folder.url.path)
     try verify(process, "--overwrite")
     try process.upgradeWell()
     try verify(process, "--read-only")
