@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /// Returns a descriptor that reads as empty and accepts no bytes, for systems without /dev/null.
@@ -64,6 +67,18 @@ int64_t clinux_address_space_used(void) {
 int64_t clinux_mapping_limit(void) {
   enum { USUAL = 65530 };
   return first_number_in("/proc/sys/vm/max_map_count", USUAL);
+}
+
+int64_t clinux_process_inode(int process) {
+  enum { PIDFS = 0x50494446 };
+  const int number = (int)syscall(SYS_pidfd_open, process, 0);
+  if (number < 0) return -errno;
+  struct statfs system;
+  struct stat info;
+  const int is_unique = fstatfs(number, &system) == 0 && system.f_type == PIDFS &&
+                        fstat(number, &info) == 0 && info.st_ino < (1ull << 62);
+  close(number);
+  return is_unique ? (int64_t)info.st_ino : -ENOSYS;
 }
 
 int64_t clinux_process_beginning(int process) {

@@ -18,7 +18,8 @@ import VFIOUserProgram
     throws
   {
     let one = try UpgradableProcess(
-      configuration: "sandbox-allow = [\".\"]\n[[edu]]\nsocket = \"first\"\n[[scratch]]\nsocket = \"second\"\n",
+      configuration:
+        "sandbox-allow = [\".\"]\n[[edu]]\nsocket = \"first\"\n[[scratch]]\nsocket = \"second\"\n",
       sockets: ["first", "second"])
     let added = one.scratch.path("added")
     _ = try ctl(one, "add", "scratch", "--socket", added)

@@ -221,7 +221,7 @@ private struct SilentProgram: DeviceProgram {
     let help = try ProgramRun(program, ["--help"])
     #expect(help.exitCode == 0)
     for part in [
-      "OVERVIEW: Serve one register.", "USAGE: ProgramUnderTest [", "--value",
+      "OVERVIEW: Serve one register.", "USAGE: ProgramUnderTest ", "--value",
       "What the register reads.",
       "--socket", "--fd", "--mode", "--systemd", "--systemd-name", "--memory-files", "--log-level",
       "--version",

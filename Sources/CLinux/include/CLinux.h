@@ -364,6 +364,8 @@ int64_t clinux_address_space_used(void);
 int64_t clinux_mapping_limit(void);
 /// When a process began, in clock ticks since the machine did (proc_pid_stat(5), starttime); negative if that is not known.
 int64_t clinux_process_beginning(int process);
+/// A number that no other process has had since the machine began (pidfs, Linux 6.9), which needs no /proc; -ESRCH for none.
+int64_t clinux_process_inode(int process);
 /// malloc with an alignment of 16. Returns NULL if there is no memory, which Swift's own allocation
 /// cannot report. Free with clinux_free.
 void *clinux_allocate(size_t size);

@@ -90,6 +90,7 @@ struct Sandbox {
   private static func rules(_ needs: SandboxNeeds, isOpen: Bool) -> [SystemCallRule] {
     SystemCallPolicy.base + (isOpen ? SystemCallPolicy.adding : [])
       + (needs.connects || !needs.ports.isEmpty ? SystemCallPolicy.connecting : [])
+      + (needs.looksUpNames ? SystemCallPolicy.lookingUp : [])
       + needs.systemCalls.map { SystemCallRule($0) }
   }
 

@@ -45,6 +45,8 @@ public struct SandboxNeeds: Sendable {
   public var systemCalls: Set<SystemCall>
   /// Whether connections to UNIX sockets are made.
   package var connects = false
+  /// Whether names of hosts are looked up, which takes datagrams.
+  package var looksUpNames = false
   /// Sockets of the device's own, which are removed at the end.
   package var sockets: [FilePath] = []
   /// Files that were made just now, which go when the device is not served after all.
@@ -64,6 +66,16 @@ public struct SandboxNeeds: Sendable {
     self.systemCalls = systemCalls
   }
 
+  /// Looking up names of hosts: the files of the C library, and servers of names.
+  package static var names: Self {
+    var needs = SandboxNeeds(
+      files: ["hosts", "resolv.conf", "nsswitch.conf", "host.conf", "gai.conf", "services"].map {
+        File(FilePath("/etc/\($0)"), .read)
+      }, ports: [53])
+    needs.looksUpNames = true
+    return needs
+  }
+
   /// What both need.
   package static func + (one: Self, other: Self) -> Self {
     var both = one
@@ -71,6 +83,7 @@ public struct SandboxNeeds: Sendable {
     both.ports.formUnion(other.ports)
     both.systemCalls.formUnion(other.systemCalls)
     both.connects = one.connects || other.connects
+    both.looksUpNames = one.looksUpNames || other.looksUpNames
     both.sockets += other.sockets
     both.made += other.made
     return both

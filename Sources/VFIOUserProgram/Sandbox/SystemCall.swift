@@ -152,6 +152,7 @@ extension SystemCall {
   static let preadv = Self(295, "preadv")
   static let pwritev = Self(296, "pwritev")
   static let prlimit64 = Self(302, "prlimit64")
+  static let sendmmsg = Self(307, "sendmmsg")
   static let kcmp = Self(312, "kcmp")
   static let renameat2 = Self(316, "renameat2")
   static let getrandom = Self(318, "getrandom")

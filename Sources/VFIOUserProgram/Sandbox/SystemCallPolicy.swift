@@ -162,6 +162,23 @@ enum SystemCallPolicy {
     ]
   }
 
+  /// Questions to servers of names; Landlock has no rules for datagrams.
+  static var lookingUp: [SystemCallRule] {
+    let families: [UInt32] = [2 /* AF_INET */, 10 /* AF_INET6 */]
+    let netlink: UInt32 = 16
+    return allowed(.connect, .bind, .sendto, .sendmmsg, .uname) + [
+      SystemCallRule(
+        .socket,
+        .limited(
+          families.map { [.equals(0, $0), .bits(1, 0xF, are: 2 /* SOCK_DGRAM */)] }
+            + [[.equals(0, netlink), .bits(1, 0xF, are: 3 /* SOCK_RAW */), .isZero(2)]])),
+      .oneOf(.ioctl, 1, [0x541B]),
+      SystemCallRule(
+        .setsockopt,
+        .limited([[.equals(1, 0), .equals(2, 11)], [.equals(1, 41), .equals(2, 25)]])),
+    ]
+  }
+
   private static func allowed(_ calls: SystemCall...) -> [SystemCallRule] {
     calls.map { SystemCallRule($0) }
   }

@@ -1,5 +1,6 @@
 internal import LinuxPrimitives
 internal import CLinux
+internal import Glibc
 
 /// The processes that are clients of this process's devices, or were and have not ended yet.
 ///
@@ -8,20 +9,30 @@ package final class ClientProcesses: Sendable {
   /// A process, with what tells it from a later one of the same number.
   package struct Entry: Codable, Equatable, Sendable {
     package let process: Int32
-    /// When it began; nil if that is not known.
+    /// The kernel's number of it with bit 62 set, where there is one; else when it began; nil if that is not
+    /// known.
     package let began: UInt64?
 
+    private static let isNumber: UInt64 = 1 << 62
+
     /// Whether it may still be there.
-    fileprivate var isThere: Bool { began == nil || Self.beginning(of: process) == began }
+    fileprivate var isThere: Bool {
+      guard let began else { return true }
+      if began & Self.isNumber != 0 { return Self.number(of: process) == began }
+      let ticks = clinux_process_beginning(process)
+      // In a sandbox /proc has no other process: who was known before cannot be told from a later one.
+      return ticks == -Int64(EACCES) || ticks == Int64(clamping: began)
+    }
 
     init(_ process: Int32) {
       self.process = process
-      began = Self.beginning(of: process)
+      let ticks = clinux_process_beginning(process)
+      began = Self.number(of: process) ?? (ticks < 0 ? nil : UInt64(ticks))
     }
 
-    private static func beginning(of process: Int32) -> UInt64? {
-      let ticks = clinux_process_beginning(process)
-      return ticks < 0 ? nil : UInt64(ticks)
+    private static func number(of process: Int32) -> UInt64? {
+      let inode = clinux_process_inode(process)
+      return inode < 0 ? nil : UInt64(inode) | isNumber
     }
   }
 

@@ -11,7 +11,7 @@ struct Ctl: ParsableCommand {
       Every process that serves devices can be asked, by its number (4711), and one that was started with --control by the path \
       of that socket:
 
-        vfio-user serve --control /run/vfio-user.sock &
+        vfio-user serve --control /run/vfio-user.sock --sandbox-allow /tmp &
         vfio-user ctl /run/vfio-user.sock add nvme --socket /tmp/disk.sock --file disk.img --size 10G
         vfio-user ctl /run/vfio-user.sock list
         vfio-user ctl /run/vfio-user.sock resize /tmp/disk.sock --size 20G

@@ -38,8 +38,11 @@ struct Serve: ParsableCommand {
 
       With --control the process can be asked for something while it serves, and may begin with no device at all:
 
-        vfio-user serve --control /run/vfio-user.sock
+        vfio-user serve --control /run/vfio-user.sock --sandbox-allow /tmp
         vfio-user ctl /run/vfio-user.sock add nvme --socket /tmp/disk.sock --memory 1G
+
+      The process confines itself to what its devices need (--sandbox). Devices that are added later find their files and \
+      sockets in the folders of --sandbox-allow, and nowhere else.
 
       Exit codes, of the subcommands too: 0 ended by SIGINT or SIGTERM, 1 a device cannot be served, or its socket can accept \
       no more clients, 64 the command line or the file is wrong.

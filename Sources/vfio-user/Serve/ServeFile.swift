@@ -59,7 +59,8 @@ extension ConfigurationFile {
       }
     }
     if !others.isEmpty {
-      let arguments = ["serve", "--config", try AbsolutePath.of(path), "--shared-tables"] + sandbox.arguments
+      let arguments =
+        ["serve", "--config", try AbsolutePath.of(path), "--shared-tables"] + sandbox.arguments
       plans.append((.shared(others, arguments: arguments), ConfigurationPlace(file: path)))
     }
     return plans
