@@ -146,7 +146,10 @@ enum SystemCallPolicy {
     allowed(
       .bind, .listen, .chmod, .fchmod, .fchmodat, .flock, .rename, .renameat2, .link, .unlinkat,
       .mkdir
-    ) + [SystemCallRule(.socket, .limited([[.equals(0, 1), .bits(1, 0xF, are: 1)]]))]
+    ) + [
+      SystemCallRule(.socket, .limited([[.equals(0, 1), .bits(1, 0xF, are: 1)]])),
+      .oneOf(.ioctl, 1, [0x4004_5431 /* TIOCSPTLCK */]),
+    ]
   }
 
   /// Connections to others, by TCP and by UNIX sockets with a path; Landlock says to which ports.
