@@ -97,7 +97,8 @@ enum SystemCallPolicy {
         .ioctl, 1,
         [
           0x5401 /* TCGETS */, 0x5402 /* TCSETS */, 0x5403 /* TCSETSW */, 0x5413 /* TIOCGWINSZ */,
-          0x541B /* FIONREAD */, 0x8004_5430, /* TIOCGPTN */
+          0x541B /* FIONREAD */, 0x8004_5430 /* TIOCGPTN */, 0x125E /* BLKROGET */,
+          0x1268 /* BLKSSZGET */, 0x8008_1272, /* BLKGETSIZE64 */
         ]),
     ]
   }
