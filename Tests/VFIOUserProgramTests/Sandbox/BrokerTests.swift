@@ -1,0 +1,49 @@
+import CLinux
+import Foundation
+import Glibc
+import LinuxPrimitives
+import TestSupport
+import Testing
+
+@testable import VFIOUserProgram
+
+@Suite struct `The broker` {
+  @Test func `does with its files what it may, and with no others anything`() async {
+    await #expect(processExitsWith: .success) {
+      let scratch = try ScratchFolder()
+      func write(_ name: String) throws {
+        try Data(name.utf8).write(to: URL(filePath: scratch.path(name)))
+      }
+      for name in ["own", "replaced", "made", "settled", "opened", "stranger"] { try write(name) }
+      #expect(unsafe mkfifo(scratch.path("fifo"), 0o600) == 0)
+      let tasks: [(String, Broker.File.Task)] = [
+        ("own", .remove), ("replaced", .remove), ("made", .discard), ("settled", .discard),
+        ("opened", .open), ("fifo", .open),
+      ]
+      let broker = try Broker(
+        tasks.map { Broker.File(path: scratch.path($0.0), task: $0.1) })
+      func remove(_ name: String) -> Int32 { unsafe clinux_broker_remove(scratch.path(name)) }
+
+      // It has looked at its files when it answers.
+      #expect(remove("made") == 0 && remove("made") == -ENOENT)
+      for name in ["replaced", "opened"] {
+        try write("new")
+        #expect(unsafe rename(scratch.path("new"), scratch.path(name)) == 0)
+      }
+      #expect(remove("replaced") == -ENOENT && remove("stranger") == -ENOENT)
+      #expect(remove("opened") == -ENOENT)
+      let file = try #require(try Broker.open(scratch.path("opened")))
+      #expect(try file.text(atMost: 100) == "new")
+      #expect(throws: SystemCallError.self) { _ = try Broker.open(scratch.path("fifo")) }
+      #expect(try Broker.open(scratch.path("stranger")) == nil)
+      clinux_broker_settle()
+      #expect(remove("settled") == -ENOENT && remove("own") == 0)
+      let left = try FileManager.default.contentsOfDirectory(atPath: scratch.url.path).sorted()
+      #expect(left == ["fifo", "opened", "replaced", "settled", "stranger"])
+
+      // A process without a broker gets an answer as well.
+      _ = clinux_close(broker.record.connection)
+      #expect(remove("replaced") < 0)
+    }
+  }
+}
