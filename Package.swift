@@ -1,5 +1,4 @@
 // swift-tools-version: 6.2.3
-import Foundation
 import PackageDescription
 
 /// Every target of the package is built with these: nothing unsafe goes unmarked, nothing is a mere warning.
@@ -15,24 +14,16 @@ let settings: [SwiftSetting] = [
   .enableExperimentalFeature("Lifetimes"),
 ]
 
-/// NBD needs libnbd, and everything else builds without it; VFIO_USER_NBD=off leaves it out where it is there.
-let hasNBD =
-  Context.environment["VFIO_USER_NBD"] != "off"
-  && FileManager.default.fileExists(atPath: "/usr/include/libnbd.h")
-
 let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let deques = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 
-let nbd: [Target.Dependency] = hasNBD ? ["CLibNBD"] : []
-let nbdSettings: [SwiftSetting] = hasNBD ? [.define("LIBNBD")] : []
+/// libnbd is used where its header is when a module is compiled; VFIO_USER_NBD=off leaves it out all the same.
+let nbd: [Target.Dependency] = Context.environment["VFIO_USER_NBD"] == "off" ? [] : ["CLibNBD"]
 
-func room(
-  _ name: String, path: String? = nil, _ dependencies: [Target.Dependency],
-  _ more: [SwiftSetting] = []
-) -> Target {
-  .target(name: name, dependencies: dependencies, path: path, swiftSettings: settings + more)
+func room(_ name: String, path: String? = nil, _ dependencies: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: dependencies, path: path, swiftSettings: settings)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -65,6 +56,7 @@ let package = Package(
   ],
   targets: [
     .target(name: "CLinux"),
+    .systemLibrary(name: "CLibNBD", providers: [.apt(["libnbd-dev"])]),
     room("VFIOUserProtocol", []),
     room("NVMeProtocol", []),
     room("LinuxPrimitives", ["CLinux", system]),
@@ -106,7 +98,7 @@ let package = Package(
       [
         "NVMeProtocol", "KernelRing", "VFIOUserServer", "LinuxPrimitives", "CLinux", system,
         logging, deques,
-      ] + nbd, nbdSettings),
+      ] + nbd),
     .executableTarget(
       name: "vfio-user",
       dependencies: [
@@ -120,7 +112,7 @@ let package = Package(
       name: "TestSupport",
       dependencies: [
         "VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol", "CLinux", "HostileFiles", system,
-      ],
+      ] + nbd,
       path: "Tests/TestSupport", swiftSettings: settings),
     tests("VFIOUserProtocolTests", ["VFIOUserProtocol"]),
     tests("NVMeProtocolTests", ["NVMeProtocol"]),
@@ -239,11 +231,6 @@ let package = Package(
       ]),
   ]
 )
-
-if hasNBD {
-  package.targets.append(
-    .systemLibrary(name: "CLibNBD", pkgConfig: "libnbd", providers: [.apt(["libnbd-dev"])]))
-}
 
 // Fuzzers need libFuzzer and a linker that can deal with it; a normal build never sees them.
 if Context.environment["FUZZ"] != nil {

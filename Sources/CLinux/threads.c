@@ -60,6 +60,8 @@ int clinux_thread_start(const char *name, clinux_thread_body body, void *context
   return 0;
 }
 
+void clinux_thread_name(const char *name) { prctl(PR_SET_NAME, name); }
+
 void clinux_thread_wake_on_time(void) { prctl(PR_SET_TIMERSLACK, 1); }
 
 struct clinux_monitor {

@@ -78,23 +78,31 @@ import VFIOUserProgram
 }
 
 @Suite(.timeLimit(.minutes(3))) struct `A new program that fails after its trial` {
-  @Test(arguments: [
-    ("crash", "SIG"), ("throw", "Bad address"), ("hang", "timeout"), ("exit", "it has ended"),
-  ])
+  @Test(
+    arguments: [
+      ("crash", "SIG"), ("throw", "Bad address"), ("hang", "timeout"), ("exit", "it has ended"),
+    ], ["off", "on"])
   func `A new program that fails when it takes over is replaced by the old one again`(
-    _ trouble: String, _ reason: String
+    _ failure: (trouble: String, reason: String), _ sandbox: String
   ) throws {
+    let (trouble, reason) = failure
+    // What waits for its timeout need not do so twice.
+    guard trouble != "hang" || sandbox == "on" else { return }
     let scratch = try ScratchFolder()
     let file = scratch.path("trouble")
     let program = scratch.path("program")
     try install(program)
-    let running = try UpgradableProcess(URL(filePath: program), ["--trouble", file], scratch)
+    let running = try UpgradableProcess(
+      URL(filePath: program),
+      ["--trouble", file, "--sandbox", sandbox, "--sandbox-allow", scratch.url.path], scratch)
     try running.upgradeWell()
     let client = try Client(connectingTo: FilePath(running.socket))
     #expect(try client.load(.bar0, at: 0, as: UInt32.self) == 7)
     running.process.send(SIGHUP)
     #expect(eventually { (try? client.load(.bar0, at: 0, as: UInt32.self)) == 8 })
-    try "\(program) \(trouble)".write(toFile: file, atomically: true, encoding: .utf8)
+    // A confined process executes a copy.
+    let executed = sandbox == "on" ? "/memfd:vfio-user (deleted)" : program
+    try "\(executed) \(trouble)".write(toFile: file, atomically: true, encoding: .utf8)
     try install(program)
     let run = try running.upgrade()
     #expect(run.exitCode == 1)

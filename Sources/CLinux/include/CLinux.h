@@ -321,6 +321,8 @@ typedef void (*clinux_thread_body)(void *context);
 int clinux_thread_start(const char *name, clinux_thread_body body, void *context);
 /// Reduces the timer slack of the calling thread to a minimum (PR_SET_TIMERSLACK).
 void clinux_thread_wake_on_time(void);
+/// Names the calling thread; the main one names the process.
+void clinux_thread_name(const char *name);
 
 /// A mutex and a condition variable on the monotonic clock, in one allocation.
 struct clinux_monitor;

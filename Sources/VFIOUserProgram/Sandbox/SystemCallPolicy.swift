@@ -97,7 +97,8 @@ enum SystemCallPolicy {
         .ioctl, 1,
         [
           0x5401 /* TCGETS */, 0x5402 /* TCSETS */, 0x5403 /* TCSETSW */, 0x5413 /* TIOCGWINSZ */,
-          0x541B /* FIONREAD */, 0x8004_5430, /* TIOCGPTN */
+          0x541B /* FIONREAD */, 0x8004_5430 /* TIOCGPTN */, 0x125E /* BLKROGET */,
+          0x1268 /* BLKSSZGET */, 0x8008_1272, /* BLKGETSIZE64 */
         ]),
     ]
   }
@@ -146,7 +147,10 @@ enum SystemCallPolicy {
     allowed(
       .bind, .listen, .chmod, .fchmod, .fchmodat, .flock, .rename, .renameat2, .link, .unlinkat,
       .mkdir
-    ) + [SystemCallRule(.socket, .limited([[.equals(0, 1), .bits(1, 0xF, are: 1)]]))]
+    ) + [
+      SystemCallRule(.socket, .limited([[.equals(0, 1), .bits(1, 0xF, are: 1)]])),
+      .oneOf(.ioctl, 1, [0x4004_5431 /* TIOCSPTLCK */]),
+    ]
   }
 
   /// Connections to others, by TCP and by UNIX sockets with a path; Landlock says to which ports.

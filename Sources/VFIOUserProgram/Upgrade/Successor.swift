@@ -28,6 +28,9 @@ package enum Successor {
     unsafe variable = UpgradeVariable.take()
     // A filter stays in force, and what it refuses would be the end of this program.
     if task != nil, clinux_has_filter() == 1 { Sandbox.sayRefusedCalls() }
+    // One that is executed from a copy would be called after the number of its descriptor.
+    // Sound: the string is lent for the call.
+    if task != nil { unsafe clinux_thread_name(Program.name) }
     guard case .takeOver(let file, let image)? = task else { return }
     // The reason is put behind it.
     let back = UpgradeVariable.goBack(file: file, image: image, reason: "")

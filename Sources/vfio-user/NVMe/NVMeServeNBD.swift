@@ -1,6 +1,8 @@
 import ArgumentParser
 import Foundation
 import Glibc
+import NVMeDriver
+import SystemPackage
 import VFIOUserProgram
 
 /// `vfio-user nvme serve-nbd`: lets programs that speak NBD look at a disk behind a vfio-user socket.
@@ -60,9 +62,8 @@ struct NVMeServeNBD: ParsableCommand {
   private func execute(_ arguments: [String]) throws {
     // Sound: the copies end with the program, and the list ends with a null pointer.
     var list: [UnsafeMutablePointer<CChar>?] = unsafe arguments.map { unsafe strdup($0) } + [nil]
-    _ = unsafe execvp(list[0], &list)
+    _ = unsafe execvp(arguments[0], &list)
     throw CommandError(
-      "nbdkit cannot be executed: \(String(cString: strerror(errno))). It is Debian's package nbdkit."
-    )
+      "nbdkit cannot be executed: \(Errno(rawValue: errno)). It is Debian's package nbdkit.")
   }
 }

@@ -64,6 +64,11 @@ struct Serve: ParsableCommand {
   func run() throws {
     if let config { return try serve(config) }
     guard control.control != nil else { throw CleanExit.helpRequest(self) }
+    guard sandbox.sandbox == .off || !sandbox.sandboxAllow.isEmpty else {
+      throw UsageError(
+        "devices that are added later need a place: --sandbox-allow FOLDER, for their sockets and files, or --sandbox off."
+      )
+    }
     // Devices come later, by `vfio-user ctl`.
     try VFIOUserProgram.serve(
       [],

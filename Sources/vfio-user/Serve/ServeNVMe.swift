@@ -13,6 +13,7 @@ struct ServeNVMe: ServeSubcommand {
 
         vfio-user serve nvme --socket /tmp/disk.sock --file disk.img --size 10G
         vfio-user serve nvme --socket /tmp/disk.sock --memory 1G
+        vfio-user serve nvme --socket /tmp/disk.sock --nbd 'nbd+unix:///?socket=/run/nbd.sock'
         vfio-user serve nvme --socket /tmp/disk.sock --namespace file=a.img --namespace file=b.img,read-only
 
       The file is locked: no second process writes to it. Its state (the size of its blocks when the guest has \

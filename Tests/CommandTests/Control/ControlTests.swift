@@ -11,7 +11,9 @@ import VFIOUserTransport
   @Test func `A process that starts with no device serves what is added, and ends without a trace`()
     throws
   {
-    let one = try ControlledProcess()
+    // For the terminal of a serial port.
+    let one = try ControlledProcess(
+      "--sandbox-allow", "/dev/ptmx", "--sandbox-allow", "/dev/pts")
     #expect(try one.succeed("list") == "no devices\n")
     // No file has none.
     #expect(try one.ctl("configuration").exitCode == 1)

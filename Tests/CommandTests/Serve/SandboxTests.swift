@@ -30,6 +30,11 @@ import VFIOUserTransport
     try one.succeed("add", "nvme", "--socket", socket, "--memory", "1M")
   }
 
+  @Test func `is no use to a process whose devices come later, unless they have a place`() throws {
+    let run = try ProgramRun(Self.program, ["serve", "--control", "/tmp/no-such-control"])
+    #expect(run.exitCode == 64 && run.errors.contains("--sandbox-allow FOLDER"), "\(run.errors)")
+  }
+
   @Test func `says what the kernel lacks, and in its strict form does not serve`() async {
     await #expect(processExitsWith: .success) {
       let scratch = try ScratchFolder()

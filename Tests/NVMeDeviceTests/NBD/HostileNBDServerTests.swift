@@ -95,6 +95,23 @@ struct `An NBD server that misbehaves` {
     #expect(eventually { (try? disk.run(.io(.read))) == .success })
   }
 
+  @Test func `Gets nothing on a new connection before it is done with the old one`() throws {
+    let isReleased = EventFlag()
+    let server = try ScriptedNBDServer {
+      $0.reply = { type, cookie, count in
+        // Like a write that hangs in a disk behind the server.
+        if type == 1 { _ = eventually { isReleased.isSet } }
+        return ScriptedNBDServer.goodReply(type, cookie, count)
+      }
+    }
+    let disk = try NBDHost(server.address) { $0.timeout = .milliseconds(200) }
+    #expect(try disk.run(.io(.write)).means(.namespaceNotReady))
+    #expect(!eventually(within: .milliseconds(400)) { server.connections > 1 })
+    isReleased.set()
+    #expect(eventually { (try? disk.run(.io(.read))) == .success })
+    #expect(server.connections == 2)
+  }
+
   /// Has the disk connect again.
   private func drop(_ disk: NBDHost, _ server: ScriptedNBDServer) throws {
     server.change { $0.size = 32 << 20 }

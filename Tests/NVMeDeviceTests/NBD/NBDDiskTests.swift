@@ -74,6 +74,33 @@ struct `A disk on an NBD export` {
     #expect(try disk.run(.io(.flush)) == .success)
   }
 
+  @Test
+  func `A disk has namespaces on files and on exports, and one is served when the other is lost`()
+    throws
+  {
+    let server = try NBDServer.nbdkit(["memory", "16M"])
+    var settings = NBDSettings()
+    settings.timeout = .milliseconds(300)
+    let host = try TestHost([
+      StorageFile(memory: 1 << 20), NBDExport(server.address(), settings: settings),
+    ])
+    try host.enable()
+    var queue = try host.makeQueue(1, entries: 64)
+    for namespace in [1, 2] as [UInt32] {
+      host.provide(pattern(512, seed: UInt64(namespace)))
+      #expect(try host.run(.io(.write, namespace: namespace), &queue).status == .success)
+    }
+    #expect(try host.run(.io(.flush, namespace: .max), &queue).status == .success)
+    server.kill()
+    host.put(.io(.read, namespace: 2, data: TestHost.data + 4096), &queue)
+    try host.ring(queue)
+    let start = ContinuousClock.now
+    #expect(try host.run(.io(.read, namespace: 1), &queue).status == .success)
+    #expect(ContinuousClock.now - start < .milliseconds(250))
+    #expect(host.received(512) == pattern(512, seed: 1) ? true : false)
+    #expect(try host.next(&queue).status.means(.namespaceNotReady))
+  }
+
   @Test func `Memory that is reached by messages, or in several pieces, is served as well`() throws
   {
     let server = try NBDServer.nbdkit(["memory", "16M"])

@@ -154,6 +154,12 @@ extension NamespaceOptions {
       return try NBDExport(
         NBDAddress(parsing: text), isDurable: cache == .writeThrough, isReadOnly: readOnly ?? false,
         settings: server, isIncoming: isIncoming)
+    } catch NBDError.connection(_, let code) where code == ENOENT || code == ECONNREFUSED {
+      throw CommandError(
+        "\(text): nobody listens there. Start the server first: qemu-nbd -t -k SOCKET IMAGE, for example, or nbdkit."
+      )
+    } catch NBDError.connection(let reason, _) {
+      throw CommandError("\(text): \(reason). nbdinfo '\(text)' shows what the server has.")
     } catch {
       throw CommandError("\(text): \(error)")
     }

@@ -196,7 +196,8 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
     let help = Serve.helpMessage(for: command, columns: 400)
     let keys = ConfigurationKey.keys(of: command)
     let options = Set(help.matches(of: /(?m)^  --([a-z][a-z-]*)/).map { String($0.1) })
-    #expect(options.subtracting(["control", "log-level", "version"]) == Set(keys.map(\.name)))
+    let ofProcess: Set = ["control", "log-level", "sandbox", "sandbox-allow", "version"]
+    #expect(options.subtracting(ofProcess) == Set(keys.map(\.name)))
   }
 
   /// A file, and how the message about it begins behind the file's name.
@@ -206,7 +207,7 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
     ("\n[[nvme]\n", ": the name of a table has to end with ]]"),
     (
       "[[nmve]]",
-      ": there is no device 'nmve'. Did you mean 'nvme'? The tables are nvme, serial, edu, scratch; the keys above them are log-level, isolation, user, group, memory-limit."
+      ": there is no device 'nmve'. Did you mean 'nvme'? The tables are nvme, serial, edu, scratch; the keys above them are log-level, sandbox, sandbox-allow, isolation, user, group, memory-limit."
     ),
     ("loglevel = \"info\"", ": there is no device 'loglevel'."),
     ("log-level = 3", ": log-level = 3: it takes a text, in quotes."),

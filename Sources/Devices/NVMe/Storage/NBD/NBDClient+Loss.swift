@@ -31,7 +31,7 @@ extension NBDClient {
     for task in tasks.reversed() { takeBack(task, isGone: isGone) }
     (replay, renewal) = (nil, nil)
     replayTasks.removeAll()
-    if let socket = try? connection.socket.duplicate() {
+    if let socket = connection.takeSocket() {
       var drain = NBDDrain(socket)
       // A server that has gone is done with everything.
       if !drain.isOver() { drains.add(drain) }

@@ -172,8 +172,8 @@ final class NBDClient {
 
   /// When ``serve(at:)`` is due without an event.
   var deadline: Deadline {
-    var first = UInt64.max
-    if isBusy || !waiting.isEmpty { first = nextLook }
+    var first = connections.contains(where: \.isOver) ? now : .max
+    if isBusy || !waiting.isEmpty { first = min(first, nextLook) }
     if let outage, !arrivals.isExpecting, drains.isEmpty { first = min(first, outage.nextAttempt) }
     if wantsMore { first = min(first, nextExtra) }
     return Deadline(instant: first)

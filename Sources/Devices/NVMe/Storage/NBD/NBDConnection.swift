@@ -10,7 +10,9 @@ final class NBDConnection {
   let handle: NBDHandle
   let facts: NBDFacts
   /// The socket: libnbd closes its own when a connection fails, and it has to be known when the server is done with it.
-  let socket: OwnedDescriptor
+  private var socket: OwnedDescriptor?
+  /// Its number, for a poll.
+  let descriptor: Int32
   private(set) var tasks: [NBDTask] = []
   private var ended: [NBDTask] = []
   /// The other list, so that none is allocated.
@@ -30,10 +32,28 @@ final class NBDConnection {
     self.isPlain = isPlain
     handle = connected.handle
     facts = connected.facts
-    socket = try OwnedDescriptor.duplicate(of: connected.handle.descriptor)
+    let socket = try OwnedDescriptor.duplicate(of: connected.handle.descriptor)
+    descriptor = socket.number
+    self.socket = consume socket
+    Self.noticeSilence(of: descriptor)
     tasks.reserveCapacity(Self.mostCommands)
     ended.reserveCapacity(Self.mostCommands)
     spare.reserveCapacity(Self.mostCommands)
+  }
+
+  /// Has the kernel find out in half a minute that a host at the other end of the network has gone, also while nothing is
+  /// sent; a UNIX socket refuses these, and needs none of them.
+  private static func noticeSilence(of socket: Int32) {
+    let options: [(level: Int32, name: Int32, value: Int32)] = [
+      (SOL_SOCKET, SO_KEEPALIVE, 1), (Int32(IPPROTO_TCP), TCP_KEEPIDLE, 10),
+      (Int32(IPPROTO_TCP), TCP_KEEPINTVL, 5), (Int32(IPPROTO_TCP), TCP_KEEPCNT, 4),
+      (Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, 30_000),
+    ]
+    for option in options {
+      var value = option.value
+      // Sound: the value is lent for the call.
+      _ = unsafe setsockopt(socket, option.level, option.name, &value, 4)
+    }
   }
 
   var hasRoom: Bool { tasks.count < Self.mostCommands }
@@ -86,7 +106,7 @@ final class NBDConnection {
   private var bytesAvailable: Int {
     var count: CInt = 0
     // Sound: the result is lent for the call.
-    _ = unsafe ioctl(socket.number, UInt(FIONREAD), &count)
+    _ = unsafe ioctl(descriptor, UInt(FIONREAD), &count)
     return Int(count)
   }
 
@@ -112,6 +132,9 @@ final class NBDConnection {
       body(task)
     }
   }
+
+  /// The socket, for somebody who waits until the server is done with it; once.
+  func takeSocket() -> OwnedDescriptor? { socket.take() }
 
   /// The tasks that it still has; it is of no use after that.
   func takeAll() -> [NBDTask] {
@@ -158,12 +181,15 @@ struct NBDDrain: ~Copyable {
   mutating func isOver() -> Bool {
     // A turn does not belong to a server that sends without end.
     for _ in 0..<16 {
-      let count = unsafe withUnsafeTemporaryAllocation(byteCount: 16 << 10, alignment: 16) {
-        bytes in
+      let (count, error) = unsafe withUnsafeTemporaryAllocation(
+        byteCount: 16 << 10, alignment: 16
+      ) { bytes in
         // Sound: the memory is lent for the call.
-        unsafe recv(socket.number, bytes.baseAddress, bytes.count, Int32(MSG_DONTWAIT))
+        let count = unsafe recv(
+          socket.number, bytes.baseAddress, bytes.count, Int32(MSG_DONTWAIT))
+        return (count, errno)
       }
-      if count < 0 { return errno != EAGAIN && errno != EINTR }
+      if count < 0 { return error != EAGAIN && error != EINTR }
       left -= count
       if count == 0 || left < 0 { return true }
     }

@@ -90,7 +90,7 @@ final class NBDEngine: StorageEngine, @unchecked Sendable {
     add(bell.descriptor.number, Int16(CLINUX_READABLE))
     for client in clients {
       for connection in client.connections {
-        add(connection.socket.number, connection.handle.wanted)
+        add(connection.descriptor, connection.handle.wanted)
       }
       for descriptor in client.drains.descriptors { add(descriptor, Int16(CLINUX_READABLE)) }
     }

@@ -102,6 +102,7 @@ public final class NBDExport: Storage, @unchecked Sendable {
     let size = bytes.load(ordering: .relaxed)
     guard new.size >= size else { throw .changed("it has \(new.size) bytes, and had \(size)") }
     guard !new.isReadOnly || isReadOnly else { throw .changed("it is read-only") }
+    guard new.canFlush || !facts.canFlush else { throw .changed("it knows no flush") }
     guard new.minimum <= alignment || alignment % new.minimum == 0 else {
       throw .changed("it wants blocks of \(new.minimum) bytes, not \(alignment)")
     }

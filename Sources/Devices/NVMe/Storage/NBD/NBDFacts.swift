@@ -78,7 +78,7 @@ public enum NBDError: Error, Equatable, Sendable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .notBuilt:
-      "this build has no NBD: install libnbd-dev and build again"
+      "this build has no NBD: install libnbd-dev and build again (swift package clean)"
     case .unknownHost(let host, let reason): "the host \(host) is not known: \(reason)"
     case .connection(let text, _): text
     case .noAnswer(let seconds): "the server did not answer within \(seconds) seconds"

@@ -2,7 +2,7 @@ internal import CLinux
 internal import Glibc
 internal import LinuxPrimitives
 
-#if LIBNBD
+#if canImport(CLibNBD)
   internal import CLibNBD
 #endif
 
@@ -23,7 +23,7 @@ final class NBDHandle: @unchecked Sendable {
     case zero(mayDeallocate: Bool, isDurable: Bool)
   }
 
-  #if LIBNBD
+  #if canImport(CLibNBD)
     // Sound: made by `nbd_create`, closed once, in `close`; nil from then on.
     private var handle: OpaquePointer?
 

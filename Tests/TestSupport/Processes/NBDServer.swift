@@ -1,33 +1,32 @@
-import Foundation
-import TestSupport
-import Testing
-
-@testable import NVMeDevice
+internal import Foundation
 
 /// A server program on a UNIX socket, in a folder of its own.
-final class NBDServer: @unchecked Sendable {
+package final class NBDServer: @unchecked Sendable {
   // Sound: one thread at a time uses it.
 
-  let folder: ScratchFolder
+  package let folder: ScratchFolder
   private let program: String
   private let arguments: [String]
   private let port: UInt16?
-  private(set) var process: ChildProcess?
+  package private(set) var process: ChildProcess?
 
-  /// Whether a program of Debian's packages is there.
-  static func has(_ programs: String...) -> Bool {
+  /// Whether programs of Debian's packages are there.
+  package static func has(_ programs: String...) -> Bool {
     programs.allSatisfy { FileManager.default.isExecutableFile(atPath: "/usr/bin/\($0)") }
   }
 
-  static let remedy =
-    "it takes libnbd, nbdkit and qemu-nbd: apt-get install libnbd-dev nbdkit qemu-utils"
-  static let isPossible = isBuilt && has("nbdkit", "qemu-nbd", "qemu-img")
-
   /// Whether the package was built with libnbd.
-  private static var isBuilt: Bool {
-    let address = try? NBDAddress(parsing: "nbd://localhost")
-    return address.flatMap { try? NBDHandle($0) } != nil
+  package static var isBuilt: Bool {
+    #if canImport(CLibNBD)
+      true
+    #else
+      false
+    #endif
   }
+
+  package static let isPossible = isBuilt && has("nbdkit", "qemu-nbd", "qemu-img")
+  package static let remedy =
+    "it takes libnbd, nbdkit and qemu-nbd: apt-get install libnbd-dev nbdkit qemu-utils"
 
   private init(
     _ program: String, in folder: ScratchFolder, port: UInt16? = nil, _ arguments: [String]
@@ -42,7 +41,7 @@ final class NBDServer: @unchecked Sendable {
   }
 
   /// `nbdkit`, with a plug-in and filters.
-  static func nbdkit(
+  package static func nbdkit(
     _ plugin: [String], filters: [String] = [], options: [String] = [],
     in folder: ScratchFolder? = nil, port: UInt16? = nil
   ) throws -> NBDServer {
@@ -54,7 +53,7 @@ final class NBDServer: @unchecked Sendable {
   }
 
   /// `qemu-nbd` with an image of a format that is made first.
-  static func qemu(
+  package static func qemu(
     size: String = "64M", format: String = "qcow2", options: [String] = [],
     in folder: ScratchFolder? = nil
   ) throws -> NBDServer {
@@ -63,7 +62,7 @@ final class NBDServer: @unchecked Sendable {
     if !FileManager.default.fileExists(atPath: image) {
       let made = try ProgramRun(
         URL(filePath: "/usr/bin/qemu-img"), ["create", "-q", "-f", format, image, size])
-      try #require(made.exitCode == 0, "\(made.errors)")
+      guard made.exitCode == 0 else { throw HarnessError(made.errors) }
     }
     return try NBDServer(
       "qemu-nbd", in: folder,
@@ -72,17 +71,17 @@ final class NBDServer: @unchecked Sendable {
 
   deinit { kill() }
 
-  var socket: String { folder.path("nbd.sock") }
+  package var socket: String { folder.path("nbd.sock") }
 
-  /// The address of an export.
-  func address(
+  /// The URI of an export.
+  package func uri(
     _ export: String = "", _ parameters: String = "", scheme: String = "nbd+unix", user: String = ""
-  ) throws -> NBDAddress {
-    try NBDAddress(parsing: "\(scheme)://\(user)/\(export)?socket=\(socket)\(parameters)")
+  ) -> String {
+    "\(scheme)://\(user)/\(export)?socket=\(socket)\(parameters)"
   }
 
   /// Starts it (again), and waits until it listens.
-  func start() throws {
+  package func start() throws {
     try? FileManager.default.removeItem(atPath: socket)
     let process = try ChildProcess(
       URL(filePath: "/usr/bin/\(program)"), arguments, log: folder.path("log"))
@@ -93,7 +92,7 @@ final class NBDServer: @unchecked Sendable {
 
   /// Whether it listens; asking the kernel does not disturb it.
   private var isListening: Bool {
-    guard let port else { return TestSupport.isListening(on: socket) }
+    guard let port else { return isListeningSocket(socket) }
     let table = (try? String(contentsOfFile: "/proc/net/tcp", encoding: .utf8)) ?? ""
     let number = String(port, radix: 16, uppercase: true)
     return table.split(separator: "\n").contains {
@@ -101,5 +100,8 @@ final class NBDServer: @unchecked Sendable {
     }
   }
 
-  func kill() { process?.kill() }
+  package func kill() { process?.kill() }
 }
+
+/// The function has the name of a property above.
+private func isListeningSocket(_ path: String) -> Bool { isListening(on: path) }
