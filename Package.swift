@@ -151,7 +151,9 @@ let package = Package(
         "VFIOUserProtocol", "LinuxPrimitives", "CLinux",
       ]),
     tests("LinuxPrimitivesTests", ["LinuxPrimitives", "CLinux"]),
-    tests("KernelRingTests", ["KernelRing", "LinuxPrimitives", "CLinux", "SystemCallFilter"]),
+    tests(
+      "KernelRingTests",
+      ["KernelRing", "LinuxPrimitives", "CLinux", "SystemCallFilter", "Intrusions"]),
     tests(
       "VFIOUserServerTests",
       [
@@ -206,20 +208,21 @@ let package = Package(
         "VFIOUserServer", "VFIOUserTransport", "VFIOUserProtocol",
       ]),
     .executableTarget(
-      name: "ProgramUnderTest", dependencies: ["VFIOUserProgram"], path: "Tests/ProgramUnderTest",
-      swiftSettings: settings),
+      name: "ProgramUnderTest", dependencies: ["VFIOUserProgram", "Intrusions"],
+      path: "Tests/ProgramUnderTest", swiftSettings: settings),
+    // What somebody tries who has broken into a process; in no product.
+    .target(name: "Intrusions", path: "Tests/Intrusions"),
     tests(
       "VFIOUserProgramTests",
       [
-        "VFIOUserProgram", "ProgramUnderTest", "VFIOUserClient", "VFIOUserTransport",
-        "VFIOUserProtocol", "CLinux",
-        arguments,
+        "VFIOUserProgram", "ProgramUnderTest", "Intrusions", "SystemCallFilter", "VFIOUserClient",
+        "VFIOUserTransport", "VFIOUserProtocol", "LinuxPrimitives", "CLinux", arguments,
       ]),
     tests(
       "CommandTests",
       [
-        "vfio-user", "LinuxPrimitives", "VFIOUserProgram", "NVMeDevice", "VFIOUserClient",
-        "VFIOUserTransport",
+        "vfio-user", "LinuxPrimitives", "VFIOUserProgram", "NVMeDevice", "SystemCallFilter",
+        "VFIOUserClient", "VFIOUserTransport",
         "VFIOUserProtocol", "CLinux", logging, arguments,
       ]),
     tests(

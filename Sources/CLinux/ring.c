@@ -15,6 +15,7 @@
 struct clinux_ring {
   int descriptor;
   unsigned entries;
+  struct clinux_ring_layout layout;
   /// End of the entries filled but not yet visible to the kernel.
   unsigned filled;
   void *rings;
@@ -58,7 +59,42 @@ static int knows_operations(int descriptor) {
   return knows;
 }
 
+/// From here on the ring does nothing else, whoever has it: what a process may not call, it could have asked a ring for.
+/// -EINVAL before Linux 5.10, which does not know restrictions.
+static int restrict_ring(int descriptor) {
+  struct io_uring_restriction rules[] = {
+      {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_NOP},
+      {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_READV},
+      {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_WRITEV},
+      {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_FSYNC},
+      {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_FALLOCATE},
+      {.opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_REGISTER_EVENTFD},
+      {.opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_UNREGISTER_EVENTFD},
+  };
+  const unsigned count = sizeof rules / sizeof *rules;
+  const int result = control(descriptor, IORING_REGISTER_RESTRICTIONS, rules, count);
+  return result < 0 ? result : control(descriptor, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+}
+
 static size_t larger(size_t one, size_t other) { return one > other ? one : other; }
+
+static struct clinux_ring_layout layout_of(const struct io_uring_params *params) {
+  return (struct clinux_ring_layout){{
+      params->sq_entries, params->cq_entries, params->sq_off.head, params->sq_off.tail,
+      params->sq_off.ring_mask, params->sq_off.array, params->cq_off.head, params->cq_off.tail,
+      params->cq_off.ring_mask, params->cq_off.cqes,
+  }};
+}
+
+static struct io_uring_params parameters_of(const struct clinux_ring_layout *layout) {
+  const uint32_t *numbers = layout->numbers;
+  return (struct io_uring_params){
+      .sq_entries = numbers[0],
+      .cq_entries = numbers[1],
+      .sq_off = {.head = numbers[2], .tail = numbers[3], .ring_mask = numbers[4], .array = numbers[5]},
+      .cq_off = {.head = numbers[6], .tail = numbers[7], .ring_mask = numbers[8], .cqes = numbers[9]},
+  };
+}
 
 static int map_rings(struct clinux_ring *ring, const struct io_uring_params *params) {
   const int protection = PROT_READ | PROT_WRITE, kind = MAP_SHARED | MAP_POPULATE;
@@ -92,6 +128,7 @@ int clinux_ring_create(unsigned entries, struct clinux_ring **created) {
   const unsigned needed = IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE;
   struct io_uring_params params;
   memset(&params, 0, sizeof params);
+  params.flags = IORING_SETUP_R_DISABLED;
   const int descriptor = setup(entries, &params);
   if (descriptor < 0) return descriptor;
   struct clinux_ring *ring = calloc(1, sizeof *ring);
@@ -99,17 +136,44 @@ int clinux_ring_create(unsigned entries, struct clinux_ring **created) {
     close(descriptor);
     return -ENOMEM;
   }
-  ring->descriptor = descriptor;
-  ring->entries = params.sq_entries;
-  ring->rings = MAP_FAILED;
+  *ring = (struct clinux_ring){.descriptor = descriptor,
+                               .entries = params.sq_entries,
+                               .layout = layout_of(&params),
+                               .rings = MAP_FAILED};
   int result = -ENOSYS;
   if ((params.features & needed) == needed && knows_operations(descriptor))
     result = map_rings(ring, &params);
+  if (result == 0) result = restrict_ring(descriptor);
   if (result < 0) {
     clinux_ring_destroy(ring);
     return result;
   }
   *created = ring;
+  return 0;
+}
+
+struct clinux_ring_layout clinux_ring_layout_of(const struct clinux_ring *ring) {
+  return ring->layout;
+}
+
+int clinux_ring_resume(int descriptor, struct clinux_ring_layout layout,
+                       struct clinux_ring **resumed) {
+  struct clinux_ring *ring = calloc(1, sizeof *ring);
+  if (!ring) {
+    close(descriptor);
+    return -ENOMEM;
+  }
+  const struct io_uring_params params = parameters_of(&layout);
+  *ring = (struct clinux_ring){.descriptor = descriptor,
+                               .entries = params.sq_entries,
+                               .layout = layout,
+                               .rings = MAP_FAILED};
+  const int result = map_rings(ring, &params);
+  if (result < 0) {
+    clinux_ring_destroy(ring);
+    return result;
+  }
+  *resumed = ring;
   return 0;
 }
 
@@ -125,7 +189,8 @@ int clinux_ring_descriptor(const struct clinux_ring *ring) { return ring->descri
 unsigned clinux_ring_capacity(const struct clinux_ring *ring) { return ring->entries; }
 
 int clinux_ring_notify(struct clinux_ring *ring, int eventfd) {
-  if (eventfd < 0) return control(ring->descriptor, IORING_UNREGISTER_EVENTFD, NULL, 0);
+  const int none = control(ring->descriptor, IORING_UNREGISTER_EVENTFD, NULL, 0);
+  if (eventfd < 0) return none;
   return control(ring->descriptor, IORING_REGISTER_EVENTFD, &eventfd, 1);
 }
 

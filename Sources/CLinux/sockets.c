@@ -193,7 +193,13 @@ int clinux_identify(const char *path, struct clinux_identity *identity) {
   return 0;
 }
 
-int clinux_unlink(const char *path) { return unlink(path) < 0 ? -errno : 0; }
+int clinux_unlink(const char *path) {
+  if (unlink(path) == 0) return 0;
+  const int code = errno;
+  // In a sandbox.
+  if (code == EACCES && clinux_broker_remove(path) == 0) return 0;
+  return -code;
+}
 
 int clinux_is_listening(int socket) {
   int listening = 0, type = 0, domain = 0;

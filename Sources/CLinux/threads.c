@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -14,14 +15,19 @@
 
 enum { STACK_SIZE = 1 << 20 };
 
+enum { NAME_SIZE = 16 };
+
 struct start {
   clinux_thread_body body;
   void *context;
+  char name[NAME_SIZE];
 };
 
 static void *run(void *argument) {
   const struct start start = *(struct start *)argument;
   free(argument);
+  // Its own name takes no file of /proc, which a sandbox would have to allow.
+  prctl(PR_SET_NAME, start.name);
   start.body(start.context);
   return NULL;
 }
@@ -29,11 +35,12 @@ static void *run(void *argument) {
 int clinux_thread_start(const char *name, clinux_thread_body body, void *context) {
   struct start *start = malloc(sizeof *start);
   if (start == NULL) return -ENOMEM;
-  *start = (struct start){body, context};
+  *start = (struct start){.body = body, .context = context};
+  strncpy(start->name, name, NAME_SIZE - 1);
   // Signals are handled by the main thread; our threads must not receive them.
   sigset_t all, before;
   sigfillset(&all);
-  const int faults[] = {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGABRT};
+  const int faults[] = {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS};
   for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&all, faults[i]);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   // A process may have hundreds of devices with two threads each; with the default stacks of 8 MiB
@@ -49,7 +56,6 @@ int clinux_thread_start(const char *name, clinux_thread_body body, void *context
     free(start);
     return -code;
   }
-  pthread_setname_np(thread, name);
   pthread_detach(thread);
   return 0;
 }

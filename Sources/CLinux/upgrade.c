@@ -11,6 +11,7 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -74,6 +75,35 @@ int clinux_program_path(char *path, size_t size) {
 int clinux_open_own_program(void) {
   const int image = open("/proc/self/exe", O_PATH | O_CLOEXEC);
   return image < 0 ? -errno : image;
+}
+
+int clinux_copy_program(int descriptor) {
+  struct stat info;
+  if (fstat(descriptor, &info) < 0) return -errno;
+  if (!S_ISREG(info.st_mode)) return -ENOEXEC;
+#ifdef MFD_EXEC
+  const unsigned executable = MFD_EXEC;
+#else
+  const unsigned executable = 0x10;
+#endif
+  int copy = memfd_create("vfio-user", MFD_CLOEXEC | MFD_ALLOW_SEALING | executable);
+  // Before Linux 6.3 there is no such flag, and every memory file can be executed.
+  if (copy < 0 && errno == EINVAL) copy = memfd_create("vfio-user", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (copy < 0) return -errno;
+  char piece[1 << 16];
+  for (off_t place = 0;;) {
+    const ssize_t got = pread(descriptor, piece, sizeof piece, place);
+    if (got == 0 && clinux_seal_all(copy) == 0) return copy;
+    if (got > 0 && pwrite(copy, piece, (size_t)got, place) == got) {
+      place += got;
+      continue;
+    }
+    if (got < 0 && errno == EINTR) continue;
+    // Less was written than was read: there is no memory.
+    const int code = got > 0 ? ENOMEM : errno;
+    close(copy);
+    return -code;
+  }
 }
 
 int clinux_can_execute(const char *path) {

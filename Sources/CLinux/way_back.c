@@ -14,7 +14,7 @@
 // A program that takes over from another one and fails executes that one again. A handler of signals does it, so everything
 // that it needs is made in advance.
 
-static const int crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGALRM};
+static const int crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS, SIGALRM};
 enum { CRASHES = sizeof crashes / sizeof *crashes };
 
 /// Everything that the handler needs, made in advance.
@@ -58,6 +58,7 @@ static const char *crash_name(int number) {
     case SIGFPE: return "SIGFPE";
     case SIGTRAP: return "SIGTRAP";
     case SIGABRT: return "SIGABRT";
+    case SIGSYS: return "SIGSYS";
     default: return "timeout";
   }
 }

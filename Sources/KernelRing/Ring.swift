@@ -23,21 +23,34 @@ package struct Ring: ~Copyable, @unchecked Sendable {
   /// Maximum number of operations in flight.
   package let capacity: Int
   let underWay = Atomic<Int>(0)
+  /// For a new version of the program, which may not be allowed to make a ring.
+  private let kept: KeptDescriptor?
 
   /// Creates a ring for at least `entries` operations in flight.
   ///
-  /// - Parameter entries: from 1 to 4096; the kernel rounds up to a power of two.
+  /// - Parameters:
+  ///   - entries: from 1 to 4096; the kernel rounds up to a power of two.
+  ///   - name: what a new version of the program takes it over by; nil for a ring that ends with the program.
   /// - Throws: ``RingError/unavailable(_:)``.
-  package init(entries: Int) throws(RingError) {
+  package init(entries: Int, keptAs name: String? = nil) throws(RingError) {
     precondition(1...4096 ~= entries, "a ring of \(entries) entries")
     var created: OpaquePointer?
-    let result = unsafe clinux_ring_create(UInt32(entries), &created)
+    let inherited = name.flatMap { KeptRing($0) }
+    let result =
+      if let inherited {
+        unsafe clinux_ring_resume(inherited.take(), inherited.layout, &created)
+      } else {
+        unsafe clinux_ring_create(UInt32(entries), &created)
+      }
     guard result == 0, let created = unsafe created else {
       let code = Errno(rawValue: 0 &- result)
       throw .unavailable(SystemCallError(call: "io_uring_setup", code: code))
     }
     unsafe ring = created
     capacity = Int(unsafe clinux_ring_capacity(created))
+    let layout = unsafe clinux_ring_layout_of(created)
+    let number = unsafe clinux_ring_descriptor(created)
+    kept = name.map { KeptDescriptor(KeptRing.text($0, layout), number: number) }
   }
 
   deinit {

@@ -10,7 +10,7 @@ internal import CLinux
 /// ```
 ///
 /// The program has the options of `vfio-user serve` (`--socket`, `--mode`, `--fd`, `--systemd`,
-/// `--systemd-name`, `--memory-files`, `--control`, `--log-level`), `--help` and `--version`. Properties of the
+/// `--systemd-name`, `--memory-files`, `--control`, `--sandbox`, `--sandbox-allow`, `--log-level`), `--help` and `--version`. Properties of the
 /// conforming type with `@Option` or `@Flag` become options of its own, with names other than these, and
 /// `validate()` checks them.
 ///
@@ -59,11 +59,14 @@ struct DeviceProgramCommand<Served: DeviceProgram>: DeviceCommand {
   @OptionGroup(title: "Socket") var socket: SocketOptions
   @OptionGroup var served: Served
   @OptionGroup var control: ControlOptions
+  @OptionGroup var sandbox: SandboxOptions
   @OptionGroup var log: LogOptions
 
   func openDevice(_ log: DeviceLog) throws -> ServedDevice { try served.makeDevice() }
 
   func run() throws {
-    try serve([DeviceToServe(self)], ServingOptions(log, control: control.control))
+    try serve(
+      [DeviceToServe(self)],
+      ServingOptions(log, control: control.control, sandbox: sandbox))
   }
 }

@@ -15,6 +15,11 @@ public struct ServedDevice {
   public var notice: String?
   /// Whether the device uses standard output for itself; the program then prints to standard error.
   public var usesStandardOutput = false
+  /// What the device needs while it is served, so that the process can give up everything else (`--sandbox`).
+  ///
+  /// Nil, as it is at first, is for a device of which that is not known: its process is confined only when somebody asks
+  /// for it.
+  public var needs: SandboxNeeds?
   /// Removes files just created for the device, in case it is not served after all.
   package var removeMadeFiles: () -> Void = {}
   /// Gives a part of the device another size; nil for a device that has none.

@@ -49,10 +49,9 @@ struct UpgradeCommand: ParsableCommand {
 
   func run() throws {
     let process = try pid ?? Self.process(serving: socket ?? "")
-    let parameters = UpgradeParameters(program: try program.map { try AbsolutePath.of($0) })
     let client = try ControlClient(process: process)
-    let result = try client.call(
-      "upgrade", parameters, as: UpgradeResult.self, for: Self.patience)
+    let result = try client.upgrade(
+      to: try program.map { try AbsolutePath.of($0) }, for: Self.patience)
     try say(try json ? prettyJSON(result) : Self.text(result, process))
   }
 

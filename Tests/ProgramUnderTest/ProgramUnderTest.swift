@@ -17,11 +17,14 @@ import VFIOUserProgram
     help: "A file with the path of a program, and what goes wrong there: crash, hang, throw, exit.")
   var trouble: String?
 
+  @OptionGroup var intrusion: IntrusionOptions
+
   func validate() throws {
     guard value != 0 else { throw ValidationError("--value must not be 0.") }
   }
 
   func makeDevice() throws -> ServedDevice {
+    if intrusion.intrude != nil { return intrusion.makeDevice() }
     var served = ServedDevice(OneRegister.pci) { _ in
       if broken { throw Errno.noSpace }
       try meetTrouble()

@@ -24,7 +24,8 @@ import VFIOUserProgram
   func `A new program that fails its trial is refused with the reason, and the old one goes on`(
     _ program: String, _ reason: String
   ) throws {
-    let running = try UpgradableProcess("edu")
+    // A confined process executes no scripts.
+    let running = try UpgradableProcess("edu", "--sandbox", "off")
     let client = try Client(connectingTo: FilePath(running.socket))
     try client.store(UInt32(0x1234_5678), .bar0, at: 4)
     let path =
@@ -45,7 +46,7 @@ import VFIOUserProgram
 
   @Test func `A new program that hangs in its trial is ended with all that it has started`() throws
   {
-    let running = try UpgradableProcess("edu")
+    let running = try UpgradableProcess("edu", "--sandbox", "off")
     let client = try Client(connectingTo: FilePath(running.socket))
     let path = try running.script(
       "new", "sleep 4711 & echo $! > \(running.scratch.path("pid")); wait")
@@ -60,7 +61,7 @@ import VFIOUserProgram
   }
 
   @Test func `A new program with other devices is refused`() throws {
-    let running = try UpgradableProcess("edu")
+    let running = try UpgradableProcess("edu", "--sandbox", "off")
     // The command line is the old one's; a program that makes something else of it is another.
     let path = try running.script(
       "new",

@@ -91,7 +91,8 @@ import VFIOUserTransport
   }
 
   @Test func `A second request is refused while an upgrade is under way`() throws {
-    let running = try UpgradableProcess("edu")
+    // A confined process executes no scripts.
+    let running = try UpgradableProcess("edu", "--sandbox", "off")
     let slow = try running.script("slow", "sleep 1; echo not now; exit 1")
     let first = Monitor<String?>(nil)
     let process = running.process.processID

@@ -18,7 +18,7 @@ import VFIOUserProgram
     throws
   {
     let one = try UpgradableProcess(
-      configuration: "[[edu]]\nsocket = \"first\"\n[[scratch]]\nsocket = \"second\"\n",
+      configuration: "sandbox-allow = [\".\"]\n[[edu]]\nsocket = \"first\"\n[[scratch]]\nsocket = \"second\"\n",
       sockets: ["first", "second"])
     let added = one.scratch.path("added")
     _ = try ctl(one, "add", "scratch", "--socket", added)
@@ -52,7 +52,8 @@ import VFIOUserProgram
   {
     let scratch = try ScratchFolder()
     let control = scratch.path("control")
-    let one = try UpgradableProcess("edu", "--control", control)
+    let one = try UpgradableProcess(
+      "edu", "--control", control, "--sandbox-allow", scratch.url.path)
     let added = scratch.path("added")
     func ask(_ arguments: String...) throws -> String {
       let run = try ProgramRun(UpgradableProcess.program, ["ctl", control] + arguments)

@@ -26,6 +26,9 @@
 #include "CLinuxFiles.h"
 #include "CLinuxUpgrade.h"
 #endif
+#if __has_include("CLinuxSandbox.h")
+#include "CLinuxSandbox.h"
+#endif
 #if __has_include("CLinuxChildren.h")
 #include "CLinuxChildren.h"
 #endif

@@ -23,16 +23,23 @@ struct clinux_ring_completion {
   int32_t result;
 };
 
-/// Creates a ring for at least `entries` operations at a time. -ENOSYS if the kernel does not
+/// Creates a ring for at least `entries` operations at a time, which can do nothing but what is below. -ENOSYS if the kernel does not
 /// support io_uring or a feature needed here; -EPERM if the process may not use it.
 int clinux_ring_create(unsigned entries, struct clinux_ring **ring);
+/// Where the parts of a ring are in its mappings, for another program that takes the descriptor over.
+struct clinux_ring_layout {
+  uint32_t numbers[10];
+};
+struct clinux_ring_layout clinux_ring_layout_of(const struct clinux_ring *ring);
+/// Continues with a ring of the program before this one, with nothing under way; takes the descriptor over.
+int clinux_ring_resume(int descriptor, struct clinux_ring_layout layout, struct clinux_ring **ring);
 /// Does not wait for operations in flight: the caller must have reaped their completions.
 void clinux_ring_destroy(struct clinux_ring *ring);
 /// The ring's descriptor: readable while there are completions.
 int clinux_ring_descriptor(const struct clinux_ring *ring);
 /// Maximum number of operations that can be queued before a submit.
 unsigned clinux_ring_capacity(const struct clinux_ring *ring);
-/// Registers an eventfd to be signalled on each completion; -1 unregisters it.
+/// Registers an eventfd to be signalled on each completion, instead of the one before; -1 unregisters it.
 int clinux_ring_notify(struct clinux_ring *ring, int eventfd);
 
 // Each queues one operation and returns 0, or -EAGAIN if the queue is full. `slices` is an array of

@@ -39,6 +39,8 @@ int clinux_seal_all(int descriptor);
 int clinux_program_path(char *path, size_t size);
 /// Opens the file of the running program, even if another file has its name by now.
 int clinux_open_own_program(void);
+/// Copies a program into sealed memory, from where it can be executed; -ENOEXEC for anything but a regular file.
+int clinux_copy_program(int descriptor);
 /// Whether a file can be executed by this process; 0 or the reason.
 int clinux_can_execute(const char *path);
 int clinux_pipe(int ends[2]);

@@ -13,7 +13,7 @@ public enum EngineChoice: String, CaseIterable, Sendable {
 }
 
 extension NVMeConfiguration {
-  /// Chooses the engine; call it when namespaces, threads and the logger are set.
+  /// Chooses the engine; call it when namespaces, threads, the logger and the name of the reader are set.
   ///
   /// Where the ring is chosen and this process may not have one (`EPERM`, as in most containers, `ENOSYS`, or a
   /// limit), the pool does the work, and the log says so once.
@@ -23,10 +23,10 @@ extension NVMeConfiguration {
       makeEngine = nil
       return
     }
-    let (threads, logger) = (threads, logger)
+    let (threads, logger, name) = (threads, logger, readerName)
     makeEngine = {
       do throws(RingError) {
-        return try RingEngine(threads: threads, isDirectOnly: choice == .automatic)
+        return try RingEngine(threads: threads, isDirectOnly: choice == .automatic, keptAs: name)
       } catch {
         let level: Logger.Level = choice == .ring ? .warning : .info
         logger.log(

@@ -80,6 +80,10 @@ package struct ControlClient: Sendable {
     _ method: String, _ params: JSONValue? = nil, for patience: Duration = .seconds(10)
   ) throws -> JSONValue {
     connection.send(ControlRequest(method, params))
+    return try answer(to: method, within: patience)
+  }
+
+  private func answer(to method: String, within patience: Duration) throws -> JSONValue {
     let line: [UInt8]
     switch connection.receiveLine(atMost: Self.maxAnswer, idle: patience, patience: patience) {
     case .complete(let bytes): line = bytes
@@ -112,11 +116,40 @@ package struct ControlClient: Sendable {
     for patience: Duration = .seconds(10)
   ) throws -> Result {
     let value = try call(method, JSONValue(of: params), for: patience)
+    return try decode(value, of: method, as: result)
+  }
+
+  private func decode<Result: Decodable>(
+    _ value: JSONValue, of method: String, as result: Result.Type
+  ) throws -> Result {
     do {
       return try value.decode(result)
     } catch {
       throw CommandError("\(name) answers \(method) with something that is not known here")
     }
+  }
+
+  /// Has the process replace its program, and hands it the new one: a process in a sandbox cannot open it.
+  ///
+  /// - Parameter program: an absolute path; nil for the program of the process, which that finds itself.
+  package func upgrade(
+    to program: String?, for patience: Duration
+  ) throws -> UpgradeResult {
+    let request = ControlRequest("upgrade", try JSONValue(of: UpgradeParameters(program: program)))
+    if let program, let file = Self.open(program) {
+      connection.send(request, with: file)
+    } else {
+      connection.send(request)
+    }
+    return try decode(
+      answer(to: "upgrade", within: patience), of: "upgrade", as: UpgradeResult.self)
+  }
+
+  /// - Returns: nil if the caller cannot open it: the process may be able to.
+  private static func open(_ program: String) -> OwnedDescriptor? {
+    let file = try? FileDescriptor.open(
+      FilePath(program), .readOnly, options: [.closeOnExec, .nonBlocking])
+    return file.map { OwnedDescriptor(adopting: $0.rawValue) }
   }
 }
 

@@ -20,6 +20,8 @@ final class ControlConnection: Sendable {
   let peer: PeerCredentials?
   /// Bytes that were received after the last line.
   private let rest = Monitor<[UInt8]>([])
+  /// The descriptor that came last, which nobody has taken yet; -1 for none.
+  private let received = Monitor<Int32>(-1)
   /// Held while a line is sent: the answer to `upgrade` comes from another thread.
   private let sending = Monitor(())
 
@@ -29,7 +31,25 @@ final class ControlConnection: Sendable {
   }
 
   // The peer, which may be any user, can have put descriptors into the queue.
-  deinit { _ = clinux_close_soon(number) }
+  deinit {
+    keep(-1)
+    _ = clinux_close_soon(number)
+  }
+
+  /// Takes the descriptor that came with a request; nil if there was none.
+  ///
+  /// It is whatever the caller has sent: look at it only when he may ask for what it is for.
+  func takeFile() -> OwnedFile? {
+    let number = received.withLock { exchange(&$0, with: -1) }
+    return number < 0 ? nil : OwnedFile(OwnedDescriptor(adopting: number))
+  }
+
+  /// Keeps a descriptor instead of the one before.
+  private func keep(_ number: Int32) {
+    let before = received.withLock { exchange(&$0, with: number) }
+    // Closing it may wait for whoever has sent it.
+    if before >= 0 { _ = clinux_close_soon(before) }
+  }
 
   var isOfOurUser: Bool { peer.map { $0.user == 0 || $0.user == geteuid() } ?? false }
 
@@ -66,12 +86,22 @@ final class ControlConnection: Sendable {
     var piece = [UInt8](repeating: 0, count: 4096)
     while !deadline.hasPassed {
       guard wait(for: CLINUX_READABLE, before: deadline) else { continue }
-      // Sound: the count is that of the array.
-      let count = unsafe recv(number, &piece, piece.count, Int32(MSG_DONTWAIT))
-      if count < 0, errno == EAGAIN || errno == EINTR { continue }
+      let count = receive(into: &piece)
+      if count == -Int(EAGAIN) || count == -Int(EINTR) { continue }
       return piece[..<max(0, count)]
     }
     return nil
+  }
+
+  private func receive(into piece: inout [UInt8]) -> Int {
+    var numbers = [Int32](repeating: -1, count: Int(CLINUX_MAX_DESCRIPTORS))
+    let got = unsafe piece.withUnsafeMutableBytes { bytes in
+      // Sound: the slice is that of the array, and there is room for all numbers that can come.
+      var slice = unsafe clinux_slice(base: bytes.baseAddress, length: bytes.count)
+      return unsafe clinux_receive(number, &slice, 1, &numbers, 0)
+    }
+    for number in numbers.prefix(Int(got.descriptors)) { keep(number) }
+    return got.count
   }
 
   private func wait(for wanted: Int32, before deadline: Deadline) -> Bool {
@@ -79,6 +109,23 @@ final class ControlConnection: Sendable {
       descriptor: number, wanted: Int16(wanted), happened: 0)
     // Sound: the structure is lent for the call.
     return unsafe clinux_poll(&interest, 1, deadline.remaining) > 0
+  }
+
+  /// Sends a line, and a descriptor with it.
+  ///
+  /// - Returns: false if the other end is gone.
+  @discardableResult
+  func send(_ message: some Encodable, with file: borrowing OwnedDescriptor) -> Bool {
+    // In front of the line, so that it is there when the line is.
+    var number = file.number
+    // JSON takes blanks anywhere.
+    var blank = UInt8(ascii: " ")
+    let sent = unsafe withUnsafeMutablePointer(to: &blank) {
+      // Sound: both are lent for the call.
+      var slice = unsafe clinux_slice(base: $0, length: 1)
+      return unsafe clinux_send(self.number, &slice, 1, &number, 1, 1)
+    }
+    return sent == 1 && send(message)
   }
 
   /// Sends a line.

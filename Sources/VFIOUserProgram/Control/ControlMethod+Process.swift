@@ -16,13 +16,16 @@ extension ControlMethod {
     ]
   }
 
-  /// - Parameter began: when the program began, in nanoseconds of the monotonic clock.
-  static func version(since began: UInt64) -> ControlMethod {
+  /// - Parameters:
+  ///   - began: when the program began, in nanoseconds of the monotonic clock.
+  ///   - sandbox: how the process is confined; nil for a supervisor.
+  static func version(since began: UInt64, sandbox: SandboxState? = nil) -> ControlMethod {
     ControlMethod("version", "Says which program this is.") { _ in
       try JSONValue(
         of: ProcessVersion(
           version: Program.libraryVersion, process: getpid(),
-          uptime: Double(Deadline.now &- began) / 1e9, upgrades: Successor.upgradeCount))
+          uptime: Double(Deadline.now &- began) / 1e9, upgrades: Successor.upgradeCount,
+          sandbox: sandbox?.summary ?? "none of a supervisor"))
     }
   }
 

@@ -77,6 +77,8 @@ package struct ProcessVersion: Codable, Sendable {
   /// Seconds since the process began to serve, or since its last upgrade.
   package var uptime: Double
   package var upgrades: Int
+  /// How the process is confined; nil from a version that knows of no sandbox.
+  package var sandbox: String?
 }
 
 /// The answer to `configuration`.

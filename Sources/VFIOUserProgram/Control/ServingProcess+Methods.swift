@@ -6,7 +6,8 @@ internal import VFIOUserServer
 
 extension ServingProcess {
   var methods: [ControlMethod] {
-    ControlMethod.described([.version(since: began), list] + changes + measures + ofProcess)
+    ControlMethod.described(
+      [.version(since: began, sandbox: sandbox.state), list] + changes + measures + ofProcess)
   }
 
   private var list: ControlMethod {
@@ -115,7 +116,8 @@ extension ServingProcess {
         guard !call.isInBatch else {
           throw ControlFailure("an upgrade is no part of a batch, because its answer comes later")
         }
-        try demandUpgrade(program, UpgradeCaller(call.caller, id: call.request.id))
+        try demandUpgrade(
+          program, call.caller.takeFile(), UpgradeCaller(call.caller, id: call.request.id))
         return nil
       },
     ]

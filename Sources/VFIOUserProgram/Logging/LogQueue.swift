@@ -17,6 +17,8 @@ final class LogQueue: Sendable, TextOutputStream {
     var dropped = 0
     var hasWriter = false
     var isWriting = false
+    /// Whether lines wait until the process may have a thread.
+    var isHeld = false
   }
 
   /// The program's standard error.
@@ -41,7 +43,7 @@ final class LogQueue: Sendable, TextOutputStream {
     let bytes = Self.printable(line)
     state.update { state in
       startWriter(&state)
-      guard state.hasWriter, state.bytes + bytes.count <= capacity else {
+      guard state.hasWriter || state.isHeld, state.bytes + bytes.count <= capacity else {
         state.dropped += 1
         return
       }
@@ -50,8 +52,20 @@ final class LogQueue: Sendable, TextOutputStream {
     }
   }
 
+  /// Lets lines wait: a process that confines itself has one thread until then.
+  func hold() { state.update { $0.isHeld = !$0.hasWriter } }
+
+  /// Writes the lines that have waited, and those to come.
+  func release() {
+    state.update { state in
+      state.isHeld = false
+      if !state.lines.isEmpty { startWriter(&state) }
+    }
+  }
+
   /// Waits until everything is written, but no longer than `time`.
   func flush(for time: Duration = LogQueue.patience) {
+    release()
     _ = state.withLock(
       when: { $0.lines.isEmpty && !$0.isWriting }, before: .after(time)
     ) { _ in }
@@ -61,7 +75,7 @@ final class LogQueue: Sendable, TextOutputStream {
   static func flushAtExit() { atexit { LogQueue.standardError.flush() } }
 
   private func startWriter(_ state: inout State) {
-    guard !state.hasWriter else { return }
+    guard !state.hasWriter, !state.isHeld else { return }
     // If the thread cannot be started, the line is dropped; the next one tries again.
     state.hasWriter = (try? DetachedThread.start("vfio-user-log") { [self] in writeAll() }) != nil
   }

@@ -94,6 +94,12 @@ package struct SocketOptions: ParsableArguments {
     }
   }
 
+  /// The path of a socket that is made; nil for one that somebody hands over.
+  var path: FilePath? {
+    guard case .path(let path)? = place else { return nil }
+    return FilePath(path)
+  }
+
   /// Opens the socket.
   package func listen() throws -> ListeningSocket {
     switch place {

@@ -68,38 +68,48 @@ struct ServedServer: Sendable {
 /// created. If a device cannot be opened nevertheless, the others are closed, and files created for
 /// them are removed.
 ///
-/// - Parameter tookOver: what the program before this one has left. The devices in it continue.
-func openAll(_ devices: [DeviceToServe], _ tookOver: TakeOver? = nil) throws -> [OpenDevice] {
+/// - Parameters:
+///   - tookOver: what the program before this one has left. The devices in it continue.
+///   - confine: called when files and sockets are open, before the devices are made with their threads.
+func openAll(
+  _ devices: [DeviceToServe], _ tookOver: TakeOver? = nil,
+  confine: ([(DeviceToServe, ServedDevice)]) throws -> Void = { _ in }
+) throws -> [OpenDevice] {
   if tookOver == nil {
     for device in devices { try device.explaining { try device.command.look() } }
   }
   var opened: [OpenDevice] = []
+  var files: [ServedDevice] = []
   do {
     let listeners =
       try devices.map { device in
         guard tookOver?.server(device.command.socket.name) == nil else { return nil }
         return try device.explaining { try device.command.socket.listen() }
       } as [ListeningSocket?]
-    for (device, listener) in zip(devices, listeners) {
-      try device.explaining { opened.append(try open(device, listener, tookOver)) }
+    for device in devices {
+      try device.explaining { files.append(try device.command.openDevice(device.log)) }
+    }
+    try confine(Array(zip(devices, files)))
+    for (index, device) in devices.enumerated() {
+      try device.explaining {
+        opened.append(try open(device, files[index], listeners[index], tookOver))
+      }
     }
     return opened
   } catch {
     // The program before this one has to find everything as it was.
     Successor.fallBack(error)
-    for one in opened {
-      one.running.close()
-      one.files.removeMadeFiles()
-    }
+    for one in opened { one.running.close() }
+    for one in files { one.removeMadeFiles() }
     throw error
   }
 }
 
 /// - Parameter listener: nil for a device that is taken over.
 private func open(
-  _ device: DeviceToServe, _ listener: ListeningSocket?, _ tookOver: TakeOver?
+  _ device: DeviceToServe, _ served: ServedDevice, _ listener: ListeningSocket?,
+  _ tookOver: TakeOver?
 ) throws -> OpenDevice {
-  let served = try device.command.openDevice(device.log)
   var options = served.options
   options.logger = device.log.logger(options.logger.label)
   options.clientLogLevel = .info

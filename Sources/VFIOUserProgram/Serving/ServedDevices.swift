@@ -20,15 +20,18 @@ final class ServedDevices: Sendable {
 
   private let state: Monitor<State>
   private let catalogue: DeviceCatalogue?
+  private let sandbox: SandboxState
   /// Called when a device can accept no more clients.
   private let onFailure: @Sendable (_ name: String, SystemCallError) -> Void
 
   init(
     _ open: [OpenDevice], _ catalogue: DeviceCatalogue?, changes: DeviceChanges,
+    sandbox: SandboxState = SandboxState(),
     onFailure: @escaping @Sendable (String, SystemCallError) -> Void
   ) {
     state = Monitor(State(open: open, added: changes.added, removed: changes.removed))
     self.catalogue = catalogue
+    self.sandbox = sandbox
     self.onFailure = onFailure
   }
 
@@ -68,6 +71,7 @@ final class ServedDevices: Sendable {
     guard let catalogue else {
       throw CommandError("this program serves a device of its own, and no others")
     }
+    try sandbox.checkAddition()
     let request = try catalogue.read(parameters)
     return try changing {
       let device = try catalogue.make(request)
@@ -77,7 +81,8 @@ final class ServedDevices: Sendable {
         )
       }
       try catalogue.check(all.map(\.asked) + [device])
-      let one = try Self.open(device)
+      let one: OpenDevice
+      do { one = try Self.open(device) } catch { throw sandbox.explain(error) }
       do {
         try start(one)
       } catch {

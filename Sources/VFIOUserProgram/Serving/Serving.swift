@@ -13,15 +13,17 @@ package struct ServingOptions {
   let catalogue: DeviceCatalogue?
   /// What the process may be and have.
   let privileges: ProcessPrivileges
+  let sandbox: SandboxOptions
 
   package init(
     _ log: LogOptions, control: String? = nil, catalogue: DeviceCatalogue? = nil,
-    privileges: ProcessPrivileges = .unchanged
+    privileges: ProcessPrivileges = .unchanged, sandbox: SandboxOptions = SandboxOptions()
   ) {
     self.log = log
     self.control = control
     self.catalogue = catalogue
     self.privileges = privileges
+    self.sandbox = sandbox
   }
 }
 
@@ -40,12 +42,15 @@ package func serve(_ devices: [DeviceToServe], _ options: ServingOptions) throws
   if Successor.task == nil { try options.privileges.apply() }
   SupervisorLink.endWithSupervisor()
   options.log.bootstrap()
+  if options.sandbox.sandbox != .off { LogQueue.standardError.hold() }
   clinux_block_program_signals()
   clinux_block_hangup()
   let logger = (devices.count == 1 ? devices[0].log : DeviceLog()).logger("vfio-user.program")
   let start = try Start(devices, options)
   ActivatedSockets.noteUnused()
   let serving = try serve(start, options, logger)
+  start.sandbox.settle()
+  start.sandbox.report(to: logger)
   start.tookOver?.finish(logger)
   if start.tookOver == nil { try announce(start.devices, options, logger) }
   try serving.waitForEnd()
@@ -74,16 +79,24 @@ struct Start {
   let control: KeptListener?
   /// Nil in an ordinary start.
   let tookOver: TakeOver?
+  let sandbox: Sandbox
 
-  /// Opens the devices, or takes them over.
+  /// Opens the devices, or takes them over, and confines the process to what they need.
   init(_ devices: [DeviceToServe], _ options: ServingOptions) throws {
-    tookOver = Successor.task == nil ? nil : try TakeOver()
+    let tookOver = Successor.task == nil ? nil : try TakeOver()
+    self.tookOver = tookOver
     let control = try options.control.map {
       try KeptListener(FilePath($0), keptAs: "control socket")
     }
     self.control = control
     do {
-      self.devices = try openAll(devices, tookOver)
+      var sandbox: Sandbox?
+      self.devices = try openAll(devices, tookOver) {
+        sandbox = try Sandbox(options, $0, tookOver)
+        LogQueue.standardError.release()
+      }
+      guard let sandbox else { throw CommandError("the process is not confined") }
+      self.sandbox = sandbox
     } catch {
       control?.socket.remove()
       throw error

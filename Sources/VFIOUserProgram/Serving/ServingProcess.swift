@@ -15,6 +15,8 @@ final class ServingProcess: Sendable {
   private struct UpgradeRequest {
     var isUnderWay = false
     var program: String?
+    /// The program, opened by the caller.
+    var opened: OwnedFile?
     var caller: UpgradeCaller?
   }
 
@@ -25,6 +27,7 @@ final class ServingProcess: Sendable {
   private let control: ControlSocket?
   /// The control socket with a path.
   private let named: KeptListener?
+  let sandbox: Sandbox
   private let ending: Monitor<Ending?>
   private let request = Monitor(UpgradeRequest())
   /// Whether the devices are served, so that the program can be replaced (again).
@@ -34,14 +37,18 @@ final class ServingProcess: Sendable {
     let ending = Monitor<Ending?>(nil)
     self.ending = ending
     devices = ServedDevices(
-      start.devices, options.catalogue, changes: start.tookOver?.changes ?? DeviceChanges()
+      start.devices, options.catalogue, changes: start.tookOver?.changes ?? DeviceChanges(),
+      sandbox: start.sandbox.state
     ) { name, failure in
       ending.update { $0 = $0 ?? .failed(noMoreClients(name, failure)) }
     }
     self.logger = logger
     control = start.tookOver?.control ?? (start.tookOver == nil ? ControlSocket.open(logger) : nil)
     named = start.control
+    sandbox = start.sandbox
     try startThreads(holder: start.tookOver?.holder ?? 0)
+    // All threads are there, and no client is served yet.
+    try sandbox.close()
     try devices.start()
     try start.tookOver?.startSessions()
     // From here on nothing fails.
@@ -83,8 +90,9 @@ final class ServingProcess: Sendable {
     do {
       try devices.changing {
         let upgrade = Upgrade(
-          servers: devices.servers, control: control, changes: devices.changes)
-        try upgrade.run(asked.program, caller: asked.caller)
+          servers: devices.servers, control: control, changes: devices.changes,
+          sandbox: sandbox.state)
+        try upgrade.run(asked.program, opened: asked.opened, caller: asked.caller)
       }
     } catch {
       logger.error("the program is not replaced, and goes on", metadata: ["reason": "\(error)"])
@@ -95,10 +103,10 @@ final class ServingProcess: Sendable {
   /// Has the program replaced; the caller gets its answer later.
   ///
   /// - Throws: ``ControlFailure`` if another upgrade is under way.
-  func demandUpgrade(_ program: String?, _ caller: UpgradeCaller) throws {
+  func demandUpgrade(_ program: String?, _ opened: OwnedFile?, _ caller: UpgradeCaller) throws {
     let isAccepted = request.withLock { present in
       guard !present.isUnderWay, present.caller == nil else { return false }
-      (present.program, present.caller) = (program, caller)
+      (present.program, present.opened, present.caller) = (program, opened, caller)
       return true
     }
     guard isAccepted else { throw ControlFailure("another upgrade is under way") }

@@ -19,10 +19,14 @@ package struct ProcessPlan: Codable, Equatable, Sendable {
   }
 
   /// A process for one device: the command line that serves it alone.
-  package static func alone(_ request: DeviceRequest, socket: String) -> ProcessPlan {
+  ///
+  /// - Parameter options: of the process.
+  package static func alone(
+    _ request: DeviceRequest, socket: String, options: [String]
+  ) -> ProcessPlan {
     ProcessPlan(
       devices: [Device(socket: socket, request: request)],
-      arguments: ["serve", request.kind] + request.arguments, isAlone: true)
+      arguments: ["serve", request.kind] + request.arguments + options, isAlone: true)
   }
 
   /// A process for the devices of a configuration file that have none of their own.

@@ -93,7 +93,8 @@ extension Supervisor {
       let present = state.withLock { $0.processes.flatMap(\.plan.devices) }
       try catalogue.check(present.map { try catalogue.make($0.request) } + [device])
       let plan = ProcessPlan.alone(
-        request, socket: try AbsolutePath.of(device.command.socket.name))
+        request, socket: try AbsolutePath.of(device.command.socket.name),
+        options: options.sandbox.arguments)
       _ = try begin([plan])
       logger.notice("a device was added", metadata: ["socket": "\(plan.name)"])
       return try list().first { $0.socket == plan.name }

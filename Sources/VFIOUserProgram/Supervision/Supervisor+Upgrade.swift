@@ -41,13 +41,12 @@ extension Supervisor {
   /// - Returns: the longest pause of a device; nil without any.
   private func upgradeProcesses(to program: String?) throws -> UpgradePause? {
     var pauses: [UpgradePause] = []
-    let parameters = try JSONValue(of: UpgradeParameters(program: program))
     let processes = state.withLock { $0.processes }
     // One that is about to start again starts the new program.
     for one in processes where one.process > 0 {
       do {
-        let answer = try ask(one, "upgrade", parameters, for: Self.upgradePatience)
-        pauses.append(try answer.decode(UpgradeResult.self).pause)
+        let client = try ControlClient(process: one.process)
+        pauses.append(try client.upgrade(to: program, for: Self.upgradePatience).pause)
       } catch {
         throw CommandError(
           "\(one.plan.name): \(error) (\(pauses.count) of \(processes.count) processes were replaced before it)"

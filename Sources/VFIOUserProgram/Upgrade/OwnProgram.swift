@@ -18,6 +18,12 @@ enum OwnProgram {
     return String(validating: path[..<end].map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 
+  /// Whether the file with this path is the one that runs.
+  static func isRunning(_ path: String) -> Bool {
+    guard let own = FileIdentity(of: "/proc/self/exe") else { return false }
+    return FileIdentity(of: path) == own
+  }
+
   /// Opens its file, whatever has its name by now.
   ///
   /// - Throws: ``CommandError`` without /proc.

@@ -26,6 +26,8 @@ package enum Successor {
   static func prepare() {
     start.store(Deadline.now, ordering: .relaxed)
     unsafe variable = UpgradeVariable.take()
+    // A filter stays in force, and what it refuses would be the end of this program.
+    if task != nil, clinux_has_filter() == 1 { Sandbox.sayRefusedCalls() }
     guard case .takeOver(let file, let image)? = task else { return }
     // The reason is put behind it.
     let back = UpgradeVariable.goBack(file: file, image: image, reason: "")
@@ -80,9 +82,12 @@ package enum Successor {
 
   /// The trial: checks what was left against the devices of this program, and ends the process.
   static func tryOut(_ devices: [DeviceToServe], _ file: Int32) throws -> Never {
-    let (_, servers) = try read(file)
+    let (record, servers) = try read(file)
     for one in devices where !servers.contains(where: { $0.name == one.command.socket.name }) {
-      try one.explaining { try one.command.look() }
+      try one.explaining {
+        try one.command.look()
+        try record.sandbox?.checkAddition()
+      }
     }
     for one in servers {
       guard let device = devices.first(where: { $0.command.socket.name == one.name }) else {

@@ -19,6 +19,12 @@ final class TakeOver {
   /// The devices that are other than those of the command line.
   var changes: DeviceChanges { record.changes }
 
+  /// How the program before this one has confined the process; nil if it has not, or the kernel knows nothing of it.
+  var sandbox: SandboxState? {
+    guard let state = record.sandbox, state.isInForce, clinux_has_filter() == 1 else { return nil }
+    return state
+  }
+
   /// The device processes of a supervisor.
   var processes: [DeviceProcess] { record.processes ?? [] }
 
@@ -44,7 +50,9 @@ final class TakeOver {
     caller = try record.caller.map { try UpgradeCaller($0) }
     ClientProcesses.ofThisProcess.load(record.clients)
     LogLevel.current = LogOptions.Level(rawValue: record.logLevel) ?? LogLevel.current
-    if failure != nil { OwnProgram.path.update { $0 = record.path } }
+    OwnProgram.path.update { [record] in
+      $0 = failure != nil ? record.path : record.nextPath ?? $0
+    }
   }
 
   /// The server that was left under a name; nil if there was none.

@@ -12,13 +12,16 @@ struct Trial {
   /// Maximum number of bytes of its output that are kept.
   private static let maxOutput = 16 << 10
 
+  /// What is executed.
+  let file: String
+  /// What it is called.
   let path: String
 
   /// Runs the trial.
   ///
-  /// - Parameter file: the memory file with what would be handed over.
+  /// - Parameter record: the memory file with what would be handed over.
   /// - Throws: ``CommandError`` with the reason if the program does not say yes in time.
-  func run(_ file: borrowing OwnedDescriptor) throws {
+  func run(_ record: borrowing OwnedDescriptor) throws {
     var ends: [Int32] = [-1, -1]
     // Sound: the array has two elements.
     let failure = unsafe clinux_pipe(&ends)
@@ -26,9 +29,11 @@ struct Trial {
       throw CommandError("no pipe for the trial: \(Errno(rawValue: -failure))")
     }
     let input = OwnedDescriptor(adopting: ends[0])
-    let child = Self.start(path, file, OwnedDescriptor(adopting: ends[1]))
+    let child = Self.start(file, record, OwnedDescriptor(adopting: ends[1]))
     guard child > 0 else {
-      throw CommandError("\(path) cannot be executed: \(Errno(rawValue: -child))")
+      throw CommandError(
+        "\(path) cannot be executed: \(Errno(rawValue: -child))\(child == -EACCES && file != path ? Self.remedy : "")"
+      )
     }
     let deadline = Deadline.after(Self.patience)
     let output = Self.read(input, before: deadline)
@@ -41,6 +46,10 @@ struct Trial {
       throw CommandError(Self.refusal(path, status, lines))
     }
   }
+
+  /// What else may be refused in a sandbox.
+  private static let remedy =
+    ". A confined process executes no scripts, and no program whose loader was replaced since it was started: start it again then"
 
   /// - Returns: the process ID of the child, or the error.
   private static func start(

@@ -17,6 +17,7 @@ struct Upgrade {
   let servers: [ServedServer]
   let control: ControlSocket?
   let changes: DeviceChanges
+  var sandbox = SandboxState()
   /// The device processes of a supervisor, which stay; nil in a process that serves.
   var processes: [DeviceProcess]?
   /// The longest pause of a device in these.
@@ -26,40 +27,41 @@ struct Upgrade {
   ///
   /// - Parameters:
   ///   - path: the new program; nil for the file that has the path of this one.
+  ///   - opened: the program, opened by whoever has asked.
   ///   - caller: who gets the answer; nil if nobody has asked.
   /// - Throws: why the old program goes on. It does not return otherwise.
-  func run(_ path: String?, caller: UpgradeCaller?) throws {
-    guard let path = path ?? OwnProgram.path.withLock({ $0 }) else {
-      throw CommandError("the path of the running program is not known: /proc is needed")
-    }
-    // Sound: the string is lent for the call.
-    let refusal = unsafe clinux_can_execute(path)
-    guard refusal == 0 else {
-      throw CommandError("\(path) cannot be executed: \(Errno(rawValue: -refusal))")
-    }
+  func run(_ path: String?, opened: OwnedFile? = nil, caller: UpgradeCaller?) throws {
+    let program = try NextProgram.find(path, opened: opened, isConfined: sandbox.isInForce)
     let image = try OwnProgram.open()
-    try tryOut(path)
-    try execute(path, image, caller)
+    let text = sandbox.isInForce ? ServedConfiguration.present() : nil
+    try tryOut(program, text)
+    try execute(program, text, image, caller)
   }
 
-  private func tryOut(_ path: String) throws {
+  private func tryOut(_ program: borrowing NextProgram, _ text: String?) throws {
     let halted = try HaltedServers(servers)
-    let written = try halted.halting { try write($0, since: $1, holder: 0, caller: nil) }
-    try Trial(path: path).run(written.file)
+    let path = program.path
+    let written = try halted.halting {
+      try write($0, since: $1, holder: 0, caller: nil, path, text)
+    }
+    try Trial(file: program.file, path: path).run(written.file)
   }
 
   private func execute(
-    _ path: String, _ image: borrowing OwnedDescriptor, _ caller: UpgradeCaller?
+    _ program: borrowing NextProgram, _ text: String?, _ image: borrowing OwnedDescriptor,
+    _ caller: UpgradeCaller?
   ) throws {
+    let (path, executed) = (program.path, program.file)
     let halted = try HaltedServers(servers)
     let imageNumber = image.number
     try halted.halting { servers, began in
       let holder = MemoryHolder()
-      let written = try write(servers, since: began, holder: holder.process, caller: caller)
+      let written = try write(
+        servers, since: began, holder: holder.process, caller: caller, path, text)
       let file = written.file.number
       let all = written.descriptors + [file, imageNumber]
       let variable = UpgradeVariable.takeOver(file: file, image: imageNumber)
-      let failure = Self.replace(by: path, variable, keeping: all)
+      let failure = Self.replace(by: executed, variable, keeping: all)
       // Until here they last.
       _ = consume written
       _ = consume holder
@@ -92,15 +94,17 @@ struct Upgrade {
 
   /// Writes down devices that were halted at `began`.
   private func write(
-    _ servers: [UpgradeServer], since began: UInt64, holder: Int32, caller: UpgradeCaller?
+    _ servers: [UpgradeServer], since began: UInt64, holder: Int32, caller: UpgradeCaller?,
+    _ nextPath: String, _ nextConfiguration: String?
   ) throws -> Written {
     let record = UpgradeRecord(
       version: Program.libraryVersion, path: OwnProgram.path.withLock { $0 },
-      configuration: ServedConfiguration.text, began: began, written: Deadline.now,
+      nextPath: nextPath, configuration: ServedConfiguration.text,
+      nextConfiguration: nextConfiguration, began: began, written: Deadline.now,
       count: Successor.upgradeCount, holder: holder, kept: KeptDescriptor.announced,
       control: control?.number ?? -1, caller: caller.flatMap(\.record),
       changes: changes, clients: ClientProcesses.ofThisProcess.entries,
-      logLevel: LogLevel.current.rawValue, processes: processes, pause: pause)
+      logLevel: LogLevel.current.rawValue, processes: processes, pause: pause, sandbox: sandbox)
     return Written(
       file: try HandoverStream.write(record, servers),
       descriptors: record.descriptors(with: servers))

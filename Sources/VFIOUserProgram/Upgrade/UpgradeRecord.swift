@@ -7,8 +7,13 @@ struct UpgradeRecord: Codable, Sendable {
   var version: String
   /// The path of its file; nil if that is not known.
   var path: String?
+  /// The path of the program that follows, which may be executed from another file; nil from a program that knew of no
+  /// sandbox.
+  var nextPath: String?
   /// The text of its configuration file, if it has one: the way back must not depend on what is in the file by then.
   var configuration: String?
+  /// What is in the file by now, for a new version that cannot open it.
+  var nextConfiguration: String?
   /// When it stopped to serve, in nanoseconds of the monotonic clock.
   var began: UInt64
   /// When the devices were written down.
@@ -33,6 +38,8 @@ struct UpgradeRecord: Codable, Sendable {
   var processes: [DeviceProcess]?
   /// The longest pause of a device while these were upgraded.
   var pause: UpgradePause?
+  /// How the process is confined; nil from a program that knew of no sandbox.
+  var sandbox: SandboxState?
 }
 
 /// A server under the name of its device.
@@ -44,7 +51,8 @@ struct UpgradeServer: Codable, Sendable {
 extension UpgradeRecord {
   /// The numbers of all descriptors that must stay open.
   func descriptors(with servers: [UpgradeServer]) -> [Int32] {
-    kept.map(\.number) + [control, caller?.descriptor ?? -1].filter { $0 >= 0 }
+    kept.map(\.number)
+      + [control, caller?.descriptor ?? -1, sandbox?.broker?.connection ?? -1].filter { $0 >= 0 }
       + servers.flatMap(\.saved.descriptors)
   }
 }

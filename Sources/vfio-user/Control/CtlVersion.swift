@@ -16,7 +16,7 @@ struct CtlVersion: ParsableCommand {
       "version", EmptyParameters(), as: ProcessVersion.self)
     try output.print(
       result,
-      "process \(result.process): vfio-user \(result.version), up for \(fixed(result.uptime, 0)) s, upgraded \(result.upgrades) times"
+      "process \(result.process): vfio-user \(result.version), up for \(fixed(result.uptime, 0)) s, upgraded \(result.upgrades) times, sandbox: \(result.sandbox ?? "unknown")"
     )
   }
 }

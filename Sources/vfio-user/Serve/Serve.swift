@@ -56,6 +56,7 @@ struct Serve: ParsableCommand {
   var sharedTables = false
 
   @OptionGroup var control: ControlOptions
+  @OptionGroup var sandbox: SandboxOptions
 
   func run() throws {
     if let config { return try serve(config) }
@@ -63,6 +64,7 @@ struct Serve: ParsableCommand {
     // Devices come later, by `vfio-user ctl`.
     try VFIOUserProgram.serve(
       [],
-      ServingOptions(LogOptions.parse([]), control: control.control, catalogue: .standard))
+      ServingOptions(
+        LogOptions.parse([]), control: control.control, catalogue: .standard, sandbox: sandbox))
   }
 }

@@ -32,6 +32,7 @@ struct ServeEdu: ServeSubcommand {
 
   @OptionGroup(title: "Process") var process: PrivilegeOptions
   @OptionGroup var control: ControlOptions
+  @OptionGroup var sandbox: SandboxOptions
   @OptionGroup var log: LogOptions
 
   func validate() throws {
@@ -43,8 +44,10 @@ struct ServeEdu: ServeSubcommand {
   var deviceType: (any SavableDevice.Type)? { EduDevice.self }
 
   func openDevice(_ log: DeviceLog) throws -> ServedDevice {
-    ServedDevice(EduDevice.pci) { context in
+    var served = ServedDevice(EduDevice.pci) { context in
       EduDevice(context, dmaMask: .max >> UInt64(64 - dmaMask), logger: log.logger("edu"))
     }
+    served.needs = SandboxNeeds()
+    return served
   }
 }

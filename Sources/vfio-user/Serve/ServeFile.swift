@@ -7,11 +7,12 @@ extension Serve {
   func serve(_ path: String) throws {
     let file = try ConfigurationFile(at: path)
     let options = ServingOptions(
-      file.log, control: control.control, catalogue: .standard, privileges: file.privileges)
+      file.log, control: control.control, catalogue: .standard, privileges: file.privileges,
+      sandbox: sandbox.or(file.sandbox))
     if sharedTables {
       try VFIOUserProgram.serve(file.devices.filter { !$0.isIsolated }.map(\.toServe), options)
     } else if try Successor.isSupervisor ?? file.devices.contains(where: \.isIsolated) {
-      let plans = try file.plans(path)
+      let plans = try file.plans(path, sandbox)
       try supervise(
         plans.map(\.plan),
         areStrangers: file.devices.allSatisfy { $0.command.privileges.user != nil }, options
@@ -35,8 +36,11 @@ extension ConfiguredDevice {
 
 extension ConfigurationFile {
   /// The processes for the devices: one for each that is isolated, and one for the others together.
-  fileprivate func plans(_ path: String) throws -> [(plan: ProcessPlan, place: ConfigurationPlace)]
-  {
+  ///
+  /// - Parameter sandbox: what the command line says.
+  fileprivate func plans(
+    _ path: String, _ sandbox: SandboxOptions
+  ) throws -> [(plan: ProcessPlan, place: ConfigurationPlace)] {
     var plans: [(plan: ProcessPlan, place: ConfigurationPlace)] = []
     var others: [(DeviceRequest, socket: String)] = []
     for device in devices {
@@ -48,13 +52,14 @@ extension ConfigurationFile {
       }
       let socket = try AbsolutePath.of(path)
       if device.isIsolated {
-        plans.append((.alone(request, socket: socket), device.place))
+        let options = sandbox.or(self.sandbox).arguments
+        plans.append((.alone(request, socket: socket, options: options), device.place))
       } else {
         others.append((request, socket))
       }
     }
     if !others.isEmpty {
-      let arguments = ["serve", "--config", try AbsolutePath.of(path), "--shared-tables"]
+      let arguments = ["serve", "--config", try AbsolutePath.of(path), "--shared-tables"] + sandbox.arguments
       plans.append((.shared(others, arguments: arguments), ConfigurationPlace(file: path)))
     }
     return plans

@@ -31,6 +31,7 @@ struct ServeNVMe: ServeSubcommand {
   @OptionGroup(title: "Disk") var disk: DiskOptions
   @OptionGroup(title: "Process") var process: PrivilegeOptions
   @OptionGroup var control: ControlOptions
+  @OptionGroup var sandbox: SandboxOptions
   @OptionGroup var log: LogOptions
 
   var deviceType: (any SavableDevice.Type)? { NVMeDevice.self }
@@ -46,6 +47,7 @@ struct ServeNVMe: ServeSubcommand {
     }
     if disk.incoming { served.notice = "the disk waits for its state (--incoming)" }
     served.resize = opened.resize
+    served.needs = opened.needs
     served.removeMadeFiles = { opened.namespaces.forEach { $0.removeMadeFiles() } }
     return served
   }

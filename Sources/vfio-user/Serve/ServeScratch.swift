@@ -24,11 +24,14 @@ struct ServeScratch: ServeSubcommand {
 
   @OptionGroup(title: "Process") var process: PrivilegeOptions
   @OptionGroup var control: ControlOptions
+  @OptionGroup var sandbox: SandboxOptions
   @OptionGroup var log: LogOptions
 
   var deviceType: (any SavableDevice.Type)? { ScratchDevice.self }
 
   func openDevice(_ log: DeviceLog) throws -> ServedDevice {
-    ServedDevice(ScratchDevice.pci) { try ScratchDevice($0) }
+    var served = ServedDevice(ScratchDevice.pci) { try ScratchDevice($0) }
+    served.needs = SandboxNeeds()
+    return served
   }
 }

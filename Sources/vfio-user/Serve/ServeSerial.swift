@@ -36,6 +36,7 @@ struct ServeSerial: ServeSubcommand {
 
   @OptionGroup(title: "Process") var process: PrivilegeOptions
   @OptionGroup var control: ControlOptions
+  @OptionGroup var sandbox: SandboxOptions
   @OptionGroup var log: LogOptions
 
   func validate() throws {
@@ -49,6 +50,13 @@ struct ServeSerial: ServeSubcommand {
   }
 
   var deviceType: (any SavableDevice.Type)? { SerialDevice.self }
+
+  /// What the far end needs while it is served.
+  private var needs: SandboxNeeds {
+    var needs = SandboxNeeds()
+    needs.sockets = [listen.map { FilePath($0) }].compactMap(\.self)
+    return needs
+  }
 
   func openDevice(_ log: DeviceLog) throws -> ServedDevice {
     let name = "far end of \(socket.name)"
@@ -68,6 +76,7 @@ struct ServeSerial: ServeSubcommand {
       $0.close()
     }
     served.kept = listener?.kept
+    served.needs = needs
     served.notice = terminal.map { "\($0.path)" }
     served.usesStandardOutput = stdio
     return served

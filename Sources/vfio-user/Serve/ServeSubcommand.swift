@@ -6,6 +6,7 @@ protocol ServeSubcommand: DeviceCommand {
   /// The parent command with its options.
   var parent: Serve { get }
   var control: ControlOptions { get }
+  var sandbox: SandboxOptions { get }
   var process: PrivilegeOptions { get }
 
   /// The resources that no other device of the process may use.
@@ -25,6 +26,6 @@ extension ServeSubcommand {
       [DeviceToServe(self, request: .ofCommandLine(Self.self))],
       ServingOptions(
         log, control: control.control ?? parent.control.control, catalogue: .standard,
-        privileges: privileges))
+        privileges: privileges, sandbox: sandbox.or(parent.sandbox)))
   }
 }

@@ -16,7 +16,9 @@ final class ControlledProcess {
     scratch = try ScratchFolder()
     control = scratch.path("control")
     process = try ChildProcess(
-      Self.program, ["serve"] + arguments + ["--control", control], log: scratch.path("log"))
+      Self.program,
+      ["serve"] + arguments + ["--control", control, "--sandbox-allow", scratch.url.path],
+      log: scratch.path("log"))
     let control = control
     // The file is there before the program listens.
     guard eventually({ (try? MessageSocket(connectingTo: FilePath(control))) != nil }) else {

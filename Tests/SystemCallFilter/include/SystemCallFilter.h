@@ -6,6 +6,9 @@
 /// io_uring_setup fails with `code` from here on, in all threads. Returns 0, or -errno.
 int filter_refuse_rings(int code);
 
+/// The kernel has no Landlock from here on: landlock_create_ruleset fails with `code`.
+int filter_refuse_landlock(int code);
+
 /// io_uring_enter fails with `code` when there is something to submit, in all threads; waiting goes on to work.
 int filter_refuse_submissions(int code);
 

@@ -13,14 +13,17 @@ package final class ChildProcess {
   ///
   /// - Parameters:
   ///   - standardIO: what becomes its standard input and output.
+  ///   - environment: nil for this process's.
   ///   - log: the file that its standard error goes to.
   package init(
-    _ program: URL, _ arguments: [String], standardIO: FileHandle = .nullDevice, log: String
+    _ program: URL, _ arguments: [String], standardIO: FileHandle = .nullDevice, log: String,
+    environment: [String: String]? = nil
   ) throws {
     name = program.lastPathComponent
     self.log = log
     process.executableURL = program
     process.arguments = arguments
+    process.environment = environment
     _ = FileManager.default.createFile(atPath: log, contents: nil)
     process.standardError = try FileHandle(forWritingTo: URL(filePath: log))
     process.standardInput = standardIO

@@ -18,7 +18,8 @@ public final class StateStore: Sendable {
   public let isWritable: Bool
   /// The file while this process has it; nil too when it can only be read.
   private let file: Monitor<StateFile?>
-  private let wasMade: Bool
+  /// Whether it was made just now.
+  package let wasMade: Bool
   /// What is in the file; never held while the disk is waited for.
   private let kept: Monitor<StateRecord>
   /// The sequence number of the last write; held during a write.

@@ -21,12 +21,13 @@ final class RingEngine: StorageEngine {
   /// - Parameters:
   ///   - entries: requests under way in the ring, 1 to 4096; more than those go to the pool.
   ///   - threads: threads of the pool, at least 1.
+  ///   - name: what a new version of the program takes the ring over by.
   ///   - isDirectOnly: whether files in the page cache are left to the pool, which is as fast for them.
   /// - Throws: `RingError.unavailable` where this process may not have a ring.
   init(
-    entries: Int = 256, threads: Int = 2, isDirectOnly: Bool = false
+    entries: Int = 256, threads: Int = 2, isDirectOnly: Bool = false, keptAs name: String? = nil
   ) throws(RingError) {
-    let ring = try Ring(entries: entries)
+    let ring = try Ring(entries: entries, keptAs: name)
     do throws(SystemCallError) {
       let pool = try ThreadPool(threads: threads)
       let requests = try RingRequests(ring, EventFD(), pool)

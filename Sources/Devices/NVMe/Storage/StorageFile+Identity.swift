@@ -1,6 +1,6 @@
 internal import CLinux
 internal import Glibc
-internal import SystemPackage
+package import SystemPackage
 
 extension StorageFile {
   /// ``Storage/identity``; nil where the system does not know of anything.
@@ -30,6 +30,14 @@ extension StorageFile {
     let place = "/sys/dev/block/\(clinux_major(number)):\(clinux_minor(number))/"
     guard let partition = read(place + "partition") else { return identity(ofDisk: place) }
     return identity(ofDisk: place + "../").map { "\($0) partition \(partition)" }
+  }
+
+  /// Where the kernel says what a block device is; nil for a file.
+  package var identityFolder: FilePath? {
+    guard kind == .blockDevice, let number = try? inspect().device else { return nil }
+    let place = FilePath("/sys/dev/block/\(clinux_major(number)):\(clinux_minor(number))")
+    // A partition says it for its disk.
+    return Self.read(place.string + "/partition") == nil ? place : place.appending("..")
   }
 
   /// What volume managers and hardware call themselves.

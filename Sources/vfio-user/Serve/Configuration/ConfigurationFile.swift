@@ -9,6 +9,7 @@ struct ConfigurationFile {
 
   let devices: [ConfiguredDevice]
   let log: LogOptions
+  let sandbox: SandboxOptions
   /// What the process of devices without isolation may be and have.
   let privileges: ProcessPrivileges
 
@@ -18,7 +19,7 @@ struct ConfigurationFile {
   ///   are invalid.
   init(at path: String) throws {
     let place = ConfigurationPlace(file: path)
-    let text = try ServedConfiguration.read { try Self.text(of: path, place) }
+    let text = try ServedConfiguration.read(at: path) { try Self.text(of: path, place) }
     try self.init(text, in: place, folder: FilePath(path).removingLastComponent())
   }
 
@@ -42,7 +43,8 @@ struct ConfigurationFile {
   init(_ text: String, in place: ConfigurationPlace, folder: FilePath) throws {
     let document = try Self.document(text, place)
     let entries = document.entries
-    log = try Self.logOptions(entries["log-level"], place)
+    log = try Self.options("log-level", entries, place)
+    sandbox = try Self.sandboxOptions(entries, place, folder)
     try Self.checkNames(of: document, place)
     let isolation = try IsolationKeys(document, place)
     devices = try ConfiguredDevice.kinds.flatMap { kind in
@@ -92,7 +94,6 @@ struct ConfigurationFile {
     of document: ConfigurationTable, _ place: ConfigurationPlace
   ) throws {
     let kinds = ConfiguredDevice.kinds.map(\.name)
-    let keys = ["log-level"] + IsolationKeys.names
     for (name, entry) in document.sorted where !keys.contains(name) && !kinds.contains(name) {
       let hint = Suggestion.sentence(for: name, among: kinds + keys)
       throw ConfigurationError(
@@ -102,19 +103,41 @@ struct ConfigurationFile {
     }
   }
 
-  private static func logOptions(
-    _ entry: ConfigurationEntry?, _ place: ConfigurationPlace
-  ) throws -> LogOptions {
-    guard let entry else { return try LogOptions.parse([]) }
-    guard case .text(let level) = entry.value else {
-      throw ConfigurationError(place.key("log-level", entry), "it takes a text, in quotes.")
+  /// Those of the process.
+  private static let keys = ["log-level", "sandbox", "sandbox-allow"] + IsolationKeys.names
+
+  /// Options with a key that takes a text.
+  private static func options<Options: ParsableArguments>(
+    _ key: String, _ entries: [String: ConfigurationEntry], _ place: ConfigurationPlace
+  ) throws -> Options {
+    guard let entry = entries[key] else { return try Options.parse([]) }
+    guard case .text(let text) = entry.value else {
+      throw ConfigurationError(place.key(key, entry), "it takes a text, in quotes.")
     }
     do {
-      return try LogOptions.parse(["--log-level=\(level)"])
+      return try Options.parse(["--\(key)=\(text)"])
     } catch {
       throw ConfigurationError(
-        place.line(entry.line), ConfiguredDevice.inWordsOfTheFile(LogOptions.message(for: error)))
+        place.line(entry.line), ConfiguredDevice.inWordsOfTheFile(Options.message(for: error)))
     }
+  }
+
+  private static func sandboxOptions(
+    _ entries: [String: ConfigurationEntry], _ place: ConfigurationPlace, _ folder: FilePath
+  ) throws -> SandboxOptions {
+    var options: SandboxOptions = try options("sandbox", entries, place)
+    guard let entry = entries["sandbox-allow"] else { return options }
+    guard case .list(let values) = entry.value else {
+      throw ConfigurationError(
+        place.key("sandbox-allow", entry), "it takes a list of texts, in square brackets.")
+    }
+    options.sandboxAllow = try values.map { value in
+      guard case .text(let path) = value else {
+        throw ConfigurationError(place.key("sandbox-allow", entry), "a path is a text, in quotes.")
+      }
+      return folder.pushing(FilePath(path)).string
+    }
+    return options
   }
 
   /// The tables of a kind: any number of `[[kind]]`, or one `[kind]`.

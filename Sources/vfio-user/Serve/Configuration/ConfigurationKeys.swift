@@ -12,7 +12,9 @@ struct ConfigurationKey {
   let kind: Kind
 
   /// Options of the process, which are not keys of a device.
-  static let ofProcess: Set<String> = ["log-level", "control", "config", "shared-tables"]
+  static let ofProcess: Set<String> = [
+    "log-level", "control", "config", "shared-tables", "sandbox", "sandbox-allow",
+  ]
 
   /// The keys of a table: the options of its subcommand, by their long names.
   static func keys(of command: any ServeSubcommand.Type) -> [ConfigurationKey] {

@@ -20,7 +20,6 @@ extension DiskOptions {
     configuration.doorbells = controller.doorbells
     configuration.busyPoll = .microseconds(controller.busyPoll)
     configuration.interrupts = controller.interrupts
-    configuration.use(engine)
     configuration.serialNumber = serial
     configuration.readerName = socket
     let options = try namespaces()
@@ -29,6 +28,7 @@ extension DiskOptions {
         configuration.namespaces.append(
           try one.open(isIncoming: incoming, server: server.settings()))
       }
+      configuration.use(engine)
       for (one, namespace) in zip(options, configuration.namespaces) where one.raw != true {
         try Self.checkFormat(of: namespace, isState: true)
       }
