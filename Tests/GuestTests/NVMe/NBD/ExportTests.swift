@@ -70,6 +70,7 @@ private final class Exports {
         socket = "\(name)"
         nbd = "\(address)"
         serial = "\(name)"
+        state = "\(folder.path("\(name).state"))"
         """
     }.joined(separator: "\n")
   }

@@ -93,7 +93,7 @@ final class NBDClient {
   /// Begins what can be begun.
   func issue() {
     guard replay == nil, drains.isEmpty, renewal == nil else { return }
-    while let task = waiting.first, let connection = roomiest() {
+    while let task = waiting.first, let connection = suitable() {
       let count = task.request?.count ?? 0
       guard bytesInFlight == 0 || bytesInFlight + min(count, 1 << 20) <= Self.mostBytes else {
         return
@@ -103,10 +103,14 @@ final class NBDClient {
     }
   }
 
-  /// The connection with the fewest commands.
-  private func roomiest() -> NBDConnection? {
+  /// The first connection that has little to do, else the one with the fewest commands.
+  ///
+  /// Small commands stay together: spread over connections each costs a system call of its own here and in the server, together
+  /// several share one.
+  private func suitable() -> NBDConnection? {
     var best: NBDConnection?
     for one in connections where one.hasRoom && !one.isOver {
+      if one.hasLittle { return one }
       if best.map({ one.tasks.count < $0.tasks.count }) ?? true { best = one }
     }
     return best

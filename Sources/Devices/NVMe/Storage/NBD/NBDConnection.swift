@@ -21,6 +21,8 @@ final class NBDConnection {
   private(set) var failure: Int32 = 0
   /// Whether what comes through the socket is what libnbd reads: without TLS.
   private let isPlain: Bool
+  /// Bytes of its tasks.
+  private var bytesInFlight: UInt64 = 0
   /// Bytes of the replies that were taken.
   private var received = 0
   /// A simple reply (NBD protocol), without its data.
@@ -58,6 +60,9 @@ final class NBDConnection {
 
   var hasRoom: Bool { tasks.count < Self.mostCommands }
 
+  /// Whether another connection would not do more at the same time: what it has is a moment's work.
+  var hasLittle: Bool { tasks.count < 32 && bytesInFlight < 512 << 10 }
+
   /// Begins a command; the task is this connection's until ``takeEnded()`` returns it, or ``takeAll()``.
   ///
   /// - Returns: false when it was not begun, though the connection goes on.
@@ -69,6 +74,7 @@ final class NBDConnection {
     task.asked = count
     if case .read = unsafe command { task.isReading = true } else { task.isReading = false }
     tasks.append(task)
+    bytesInFlight &+= count
     let isBegun = unsafe handle.begin(command, count: count, offset: offset, for: task)
     if handle.isOver {
       failure = handle.lastError
@@ -147,6 +153,7 @@ final class NBDConnection {
   private func remove(_ task: NBDTask) {
     guard let place = tasks.firstIndex(where: { $0 === task }) else { return }
     tasks.remove(at: place)
+    bytesInFlight &-= task.asked
     task.connection = nil
   }
 
