@@ -9,7 +9,7 @@ symbol_graph() {
   local build=.build/debug folder map includes said
   includes=(-I "$build/Modules")
   for folder in .build/checkouts/*/Sources/*/include; do includes+=(-I "$folder"); done
-  for map in "$build"/*.build/module.modulemap; do includes+=(-Xcc "-fmodule-map-file=$map"); done
+  for map in "$build"/*.build/module.modulemap Sources/CLibNBD/module.modulemap; do includes+=(-Xcc "-fmodule-map-file=$map"); done
   said=$(swift symbolgraph-extract -module-name "$1" "${includes[@]}" -target "$(uname -m)-unknown-linux-gnu" \
     -output-dir "$2" -minimum-access-level public -skip-synthesized-members "${@:3}" 2>&1) || {
     echo "$said" >&2
