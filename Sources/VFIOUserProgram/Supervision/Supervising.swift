@@ -27,9 +27,10 @@ package func supervise(
   do {
     let supervisor = try Supervisor(options, catalogue, tookOver, logger)
     if let tookOver {
+      try supervisor.startControl()
+      // From here on nothing fails.
       tookOver.commit()
       clinux_keep_signal_mask()
-      try supervisor.startControl()
       tookOver.finish(logger)
     } else {
       clinux_keep_signal_mask()
