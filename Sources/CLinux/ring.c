@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "CLinuxRing.h"
+#include "ring_operations.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,43 +38,6 @@ static int enter(int descriptor, unsigned submit, unsigned least, unsigned flags
   const long result =
       syscall(SYS_io_uring_enter, descriptor, submit, least, flags, NULL, (size_t)0);
   return result < 0 ? -errno : (int)result;
-}
-
-static int control(int descriptor, unsigned opcode, const void *argument, unsigned count) {
-  const long result = syscall(SYS_io_uring_register, descriptor, opcode, argument, count);
-  return result < 0 ? -errno : (int)result;
-}
-
-/// Whether the kernel supports all operations used here.
-static int knows_operations(int descriptor) {
-  static const uint8_t needed[] = {IORING_OP_NOP, IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC,
-                                   IORING_OP_FALLOCATE};
-  enum { asked = 64 };
-  struct io_uring_probe *answer =
-      calloc(1, sizeof *answer + asked * sizeof(struct io_uring_probe_op));
-  if (!answer) return 0;
-  int knows = control(descriptor, IORING_REGISTER_PROBE, answer, asked) >= 0;
-  for (size_t i = 0; knows && i < sizeof needed; i++)
-    knows = needed[i] < answer->ops_len && answer->ops[needed[i]].flags & IO_URING_OP_SUPPORTED;
-  free(answer);
-  return knows;
-}
-
-/// From here on the ring does nothing else, whoever has it: what a process may not call, it could have asked a ring for.
-/// -EINVAL before Linux 5.10, which does not know restrictions.
-static int restrict_ring(int descriptor) {
-  struct io_uring_restriction rules[] = {
-      {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_NOP},
-      {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_READV},
-      {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_WRITEV},
-      {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_FSYNC},
-      {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_FALLOCATE},
-      {.opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_REGISTER_EVENTFD},
-      {.opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_UNREGISTER_EVENTFD},
-  };
-  const unsigned count = sizeof rules / sizeof *rules;
-  const int result = control(descriptor, IORING_REGISTER_RESTRICTIONS, rules, count);
-  return result < 0 ? result : control(descriptor, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 }
 
 static size_t larger(size_t one, size_t other) { return one > other ? one : other; }
@@ -141,9 +105,9 @@ int clinux_ring_create(unsigned entries, struct clinux_ring **created) {
                                .layout = layout_of(&params),
                                .rings = MAP_FAILED};
   int result = -ENOSYS;
-  if ((params.features & needed) == needed && knows_operations(descriptor))
+  if ((params.features & needed) == needed && clinux_ring_knows_operations(descriptor))
     result = map_rings(ring, &params);
-  if (result == 0) result = restrict_ring(descriptor);
+  if (result == 0) result = clinux_ring_restrict(descriptor);
   if (result < 0) {
     clinux_ring_destroy(ring);
     return result;
@@ -189,9 +153,9 @@ int clinux_ring_descriptor(const struct clinux_ring *ring) { return ring->descri
 unsigned clinux_ring_capacity(const struct clinux_ring *ring) { return ring->entries; }
 
 int clinux_ring_notify(struct clinux_ring *ring, int eventfd) {
-  const int none = control(ring->descriptor, IORING_UNREGISTER_EVENTFD, NULL, 0);
+  const int none = clinux_ring_control(ring->descriptor, IORING_UNREGISTER_EVENTFD, NULL, 0);
   if (eventfd < 0) return none;
-  return control(ring->descriptor, IORING_REGISTER_EVENTFD, &eventfd, 1);
+  return clinux_ring_control(ring->descriptor, IORING_REGISTER_EVENTFD, &eventfd, 1);
 }
 
 /// Returns the next free entry, zeroed; NULL if the queue is full.

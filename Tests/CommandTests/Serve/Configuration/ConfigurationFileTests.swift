@@ -305,7 +305,7 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
     ),
     (
       "[[nvme]]\nsocket = \"a\"",
-      ": [[nvme]] number 1: say where the data is: file PATH, memory SIZE or namespace ..."
+      ": [[nvme]] number 1: say where the data is: file PATH, memory SIZE, nbd URI or namespace ..."
     ),
     (
       "[[nvme]]\nsocket = \"a\"\nmemory = \"1M\"\nsize = \"1M\"",
@@ -357,15 +357,15 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
     ),
     (
       "[[nvme]]\nsocket = \"a\"\nnamespace = [\"memory=1M\", {}]",
-      ": [[nvme]] number 1, namespace number 2: a namespace needs a file, or the size of its memory."
+      ": [[nvme]] number 1, namespace number 2: a namespace needs a file, the size of its memory, or the address of an export."
     ),
     (
       "[[nvme]]\nsocket = \"a\"\nnamespace = [{ fil = \"x\" }]",
-      ": [[nvme]] number 1, namespace number 1: fil = \"x\" is not for a namespace. Did you mean 'file'? It takes file, size,"
+      ": [[nvme]] number 1, namespace number 1: fil = \"x\" is not for a namespace. Did you mean 'file'? It takes file, nbd, size,"
     ),
     (
       "[[nvme]]\nsocket = \"a\"\nnamespace = [{ memory = 5 }]",
-      ": [[nvme]] number 1, namespace number 1: memory = 5 is not for a namespace. It takes file, size,"
+      ": [[nvme]] number 1, namespace number 1: memory = 5 is not for a namespace. It takes file, nbd, size,"
     ),
     (
       "[[nvme]]\nsocket = \"a\"\nnamespace = [{ memory = \"1M\", nguid = \"12\" }]",
