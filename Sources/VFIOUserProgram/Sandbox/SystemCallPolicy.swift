@@ -159,10 +159,12 @@ enum SystemCallPolicy {
     return allowed(.connect) + [
       SystemCallRule(
         .socket, .limited(families.map { [.equals(0, $0), .bits(1, 0xF, are: 1)] })),
-      // TCP_NODELAY, SO_KEEPALIVE.
+      // SO_KEEPALIVE; TCP_NODELAY, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT.
       SystemCallRule(
         .setsockopt,
-        .limited([[.equals(1, 6), .equals(2, 1)], [.equals(1, 1), .equals(2, 9)]])),
+        .limited(
+          [[.equals(1, 1), .equals(2, 9)]]
+            + [1, 4, 5, 6, 18].map { [.equals(1, 6 /* IPPROTO_TCP */), .equals(2, $0)] })),
     ]
   }
 
