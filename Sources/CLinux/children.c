@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -117,6 +118,16 @@ int clinux_wait_for_supervisor_signal(int64_t nanoseconds) {
 }
 
 void clinux_wake_supervisor(void) { kill(getpid(), SIGCHLD); }
+
+// MARK: Children
+
+int clinux_adopt_orphans(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0 ? -errno : 0; }
+
+int clinux_ended_child(void) {
+  siginfo_t info = {.si_pid = 0};
+  // Its number stays its own until somebody waits for it without WNOWAIT.
+  return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ? -errno : info.si_pid;
+}
 
 // MARK: Capabilities
 

@@ -57,9 +57,11 @@ static void take_home(const char *folder) {
 }
 
 int clinux_become(const char *name, const struct clinux_user *user) {
-  // A number without a name has no other groups.
+  // `name` may be a number; one without a name has no other groups.
   const struct passwd *entry = getpwnam(name);
-  if ((entry != NULL ? initgroups(name, user->group) : setgroups(0, NULL)) < 0) return -errno;
+  if (entry == NULL) entry = getpwuid(user->user);
+  if ((entry != NULL ? initgroups(entry->pw_name, user->group) : setgroups(0, NULL)) < 0)
+    return -errno;
   entry = getpwuid(user->user);
   take_home(entry != NULL ? entry->pw_dir : "/nonexistent");
   if (setresgid(user->group, user->group, user->group) < 0) return -errno;

@@ -29,6 +29,10 @@ void clinux_block_supervisor_signals(void);
 int clinux_wait_for_supervisor_signal(int64_t nanoseconds);
 /// Ends that wait: the signal is SIGCHLD.
 void clinux_wake_supervisor(void);
+/// What children of this process leave behind becomes a child of this process, as long as it lives.
+int clinux_adopt_orphans(void);
+/// A child that has ended; 0 if there is none. clinux_child_ended frees its number.
+int clinux_ended_child(void);
 /// Gives up all capabilities for good, also for programs that are executed, but those that starting device processes as
 /// other users takes (CAP_KILL, CAP_SETGID, CAP_SETUID).
 int clinux_keep_supervisor_capabilities(void);

@@ -20,6 +20,18 @@ struct ReadyDevice: Codable, Sendable {
     notice = device.files.notice
     usesStandardOutput = device.files.usesStandardOutput
   }
+
+  /// A device of another process, on an absolute path.
+  init(kind: String, socket: String, notice: String?) {
+    self.socket = socket
+    readiness = Self.readiness(kind, on: socket)
+    self.notice = notice
+    usesStandardOutput = false
+  }
+
+  static func readiness(_ kind: String, on path: String) -> String {
+    "\(kind) is ready on \(path): -device \(QEMU.device(socket: path))"
+  }
 }
 
 /// The messages to the user when the devices are ready: paths, and options for QEMU's command line.

@@ -26,7 +26,7 @@ struct OpenDevice {
     guard case .path(let path)? = asked.command.socket.place else {
       return "\(kind) is ready on \(socketName)"
     }
-    return "\(kind) is ready on \(path): -device \(QEMU.device(socket: path))"
+    return ReadyDevice.readiness(kind, on: path)
   }
 
   /// Whether its socket has this name or absolute path.

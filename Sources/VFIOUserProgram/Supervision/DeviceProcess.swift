@@ -72,12 +72,19 @@ struct DeviceProcess: Codable, Sendable {
     nextStart = nil
   }
 
+  /// Its end is no death from now on.
+  mutating func willEnd() {
+    isReady = false
+    nextStart = nil
+  }
+
   /// The process has ended, or could not be started.
   ///
   /// - Returns: how long it takes until it is started again.
   mutating func hasEnded() -> Duration {
+    // Not where a start has failed: `began` is that of the process before.
+    if process > 0, Deadline.now &- began > Deadline.nanoseconds(Self.longLife) { deaths = 0 }
     process = 0
-    if Deadline.now &- began > Deadline.nanoseconds(Self.longLife) { deaths = 0 }
     let wait = min(Self.firstWait * (1 << min(deaths, 10)), Self.longestWait)
     deaths += 1
     nextStart = Deadline.after(wait).instant

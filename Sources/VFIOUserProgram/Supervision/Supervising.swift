@@ -27,10 +27,11 @@ package func supervise(
   do {
     let supervisor = try Supervisor(options, catalogue, tookOver, logger)
     if let tookOver {
-      try supervisor.startControl()
       // From here on nothing fails.
       tookOver.commit()
       clinux_keep_signal_mask()
+      // Not before: a crash on a thread of a caller would execute the program before this one on that thread.
+      supervisor.startControlAgain()
       tookOver.finish(logger)
     } else {
       clinux_keep_signal_mask()
@@ -51,10 +52,18 @@ private func confine() {
 }
 
 extension Supervisor {
+  /// Answers again; the devices are served also without that.
+  fileprivate func startControlAgain() {
+    do { try startControl() } catch {
+      logger.error("nobody answers on the control sockets", metadata: ["reason": "\(error)"])
+    }
+  }
+
   /// Starts the processes of the configuration file, or none; then answers on the control sockets.
   fileprivate func beginAll(_ plans: [ProcessPlan], _ explain: PlanExplanation) {
     do {
-      let ready = try begin(plans, explain: explain)
+      // An upgrade waits for it.
+      let ready = try changing { try begin(plans, explain: explain) }
       try startControl()
       try Announcement(of: ready, control: options.control).print()
     } catch {

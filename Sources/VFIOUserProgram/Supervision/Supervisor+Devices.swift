@@ -9,6 +9,8 @@ internal import SystemPackage
 extension Supervisor {
   /// How long a process may take until its devices are ready.
   private static let startPatience: Duration = .seconds(60)
+  /// How long a device may take to go; with the ends below less than `vfio-user ctl remove` waits.
+  private static let removalPatience: Duration = .seconds(30)
   /// Maximum number of bytes of a report, of a process that may have been taken over already.
   private static let maxReport = 1 << 20
 
@@ -29,18 +31,34 @@ extension Supervisor {
       for (plan, report) in zip(plans, reports) {
         if let failure = report.failure { throw explain(plan, failure) }
       }
-      state.update { state in
-        for place in state.processes.indices where plans.contains(state.processes[place].plan) {
-          state.processes[place].isReady = true
-        }
-      }
-      // One that has died since is started again.
-      clinux_wake_supervisor()
-      return reports.flatMap(\.devices)
+      haveBecomeReady(plans)
+      return zip(plans, reports).flatMap { Self.ready($0, $1) }
     } catch {
       for pipe in pipes { _ = clinux_close(pipe) }
       plans.forEach { end($0) }
       throw error
+    }
+  }
+
+  private func haveBecomeReady(_ plans: [ProcessPlan]) {
+    state.update { state in
+      for place in state.processes.indices where plans.contains(state.processes[place].plan) {
+        state.processes[place].isReady = true
+        // It has died since its report, and nothing tells the main thread any more.
+        if state.processes[place].process == 0 { _ = state.processes[place].hasEnded() }
+      }
+    }
+    // The main thread waits until the next start.
+    clinux_wake_supervisor()
+  }
+
+  /// What is said of the devices of a process, which speaks for none but its own, and not to the terminal.
+  private static func ready(_ plan: ProcessPlan, _ report: ReadyReport) -> [ReadyDevice] {
+    plan.devices.map { device in
+      let said = report.devices.first { $0.socket == device.socket }?.notice
+      return ReadyDevice(
+        kind: device.request.kind, socket: device.socket,
+        notice: said.map { String(decoding: LogQueue.printable($0).dropLast(), as: UTF8.self) })
     }
   }
 
@@ -69,20 +87,27 @@ extension Supervisor {
   private func end(_ plan: ProcessPlan) {
     let process = state.update { state -> Int32 in
       guard let place = state.processes.firstIndex(where: { $0.plan == plan }) else { return 0 }
-      // Its end is no death.
-      state.processes[place].isReady = false
-      return state.processes[place].process
+      state.processes[place].willEnd()
+      let process = state.processes[place].process
+      // Under the lock it is still our child, so that its number is nobody else's.
+      if process > 0 { kill(process, SIGTERM) }
+      return process
     }
-    if process > 0 { kill(process, SIGTERM) }
-    let hasEnded: Void? = state.withLock(
-      when: { state in !state.processes.contains { $0.plan == plan && $0.process > 0 } },
-      before: .after(Self.endPatience)
-    ) { _ in }
-    // It is still our child, so that its number is nobody else's.
-    if hasEnded == nil { kill(process, SIGKILL) }
+    if process > 0, !waitForEnd(of: process, Self.endPatience) {
+      state.withLock { if $0.isRunning(process) { kill(process, SIGKILL) } }
+      // Else the main thread waits for it, as for what others have left.
+      _ = waitForEnd(of: process, Self.killPatience)
+    }
     state.update { state in
       state.processes.removeAll { $0.plan == plan }
     }
+  }
+
+  private func waitForEnd(of process: Int32, _ patience: Duration) -> Bool {
+    let hasEnded: Void? = state.withLock(
+      when: { !$0.isRunning(process) }, before: .after(patience)
+    ) { _ in }
+    return hasEnded != nil
   }
 
   /// Adds a device, in a process of its own.
@@ -111,8 +136,14 @@ extension Supervisor {
           "the device on \(parameters.socket) has its process in common with \(one.plan.devices.count - 1) others of the configuration file: take it out there and start anew, or give it isolation = \"process\""
         )
       }
-      if one.process > 0 {
-        _ = try ask(one, "remove", JSONValue(of: parameters), for: .seconds(30))
+      do {
+        if one.process > 0 {
+          _ = try ask(one, "remove", JSONValue(of: parameters), for: Self.removalPatience)
+        }
+      } catch {
+        // The guest may have taken the process over, which refuses then.
+        guard parameters.force ?? false else { throw error }
+        logger.error("a device process is ended that refuses it", metadata: ["reason": "\(error)"])
       }
       end(one.plan)
       logger.notice("a device was removed", metadata: ["socket": "\(parameters.socket)"])

@@ -25,10 +25,10 @@ extension Supervisor {
       try changing {
         let pause = try upgradeProcesses(to: program)
         try onMainThread { [self] in
-          let present = state.withLock { $0.processes }
+          let (processes, strangers) = state.withLock { ($0.processes, $0.strangers) }
           let upgrade = Upgrade(
-            servers: [], control: control, changes: DeviceChanges(), processes: present,
-            pause: pause)
+            servers: [], control: control, changes: DeviceChanges(), processes: processes,
+            strangers: strangers, pause: pause)
           try upgrade.run(program, caller: caller)
         }
       }

@@ -16,15 +16,21 @@ final class Supervisor: Sendable {
     fileprivate var work: [@Sendable () -> Void] = []
     /// Whether a device is being added or removed, or the program replaced.
     fileprivate var isChanging = false
-    fileprivate var isEnding = false
+    fileprivate(set) var isEnding = false
+    /// Children that this program has found in its process, and does not care for.
+    var strangers: Set<Int32> = []
     /// Why the process ends by itself.
     fileprivate var failure: CommandError?
+
+    func isRunning(_ process: Int32) -> Bool { processes.contains { $0.process == process } }
   }
 
   /// How long a change waits for another one.
   private static let patience: Duration = .seconds(10)
   /// How long device processes may take to end when they are asked to.
   static let endPatience: Duration = .seconds(20)
+  /// How long the kernel may take to end them.
+  static let killPatience: Duration = .seconds(3)
 
   let state = Monitor(State())
   let options: ServingOptions
@@ -35,7 +41,7 @@ final class Supervisor: Sendable {
   let control: ControlSocket?
   private let named: KeptListener?
   /// The program of device processes.
-  private let program = OwnProgram.path.withLock { $0 } ?? "/proc/self/exe"
+  let program = OwnProgram.path.withLock { $0 } ?? "/proc/self/exe"
 
   init(
     _ options: ServingOptions, _ catalogue: DeviceCatalogue, _ tookOver: TakeOver?, _ logger: Logger
@@ -45,7 +51,11 @@ final class Supervisor: Sendable {
     self.logger = logger
     named = try options.control.map { try KeptListener(FilePath($0), keptAs: "control socket") }
     control = tookOver?.control ?? (tookOver == nil ? ControlSocket.open(logger) : nil)
-    if let tookOver { state.update { $0.processes = tookOver.processes } }
+    let processes = tookOver?.processes ?? []
+    let strangers = tookOver?.strangers ?? Self.children(except: processes)
+    state.update { ($0.processes, $0.strangers) = (processes, strangers) }
+    let failure = clinux_adopt_orphans()
+    if failure < 0 { throw Errno(rawValue: -failure) }
     if let holder = tookOver?.holder, holder > 0 {
       try DetachedThread.start("holder") { clinux_await_holder(holder) }
     }
@@ -64,19 +74,20 @@ final class Supervisor: Sendable {
   func run() throws {
     defer { named?.socket.remove() }
     while true {
-      switch clinux_wait_for_supervisor_signal(untilNextStart) {
-      case SIGINT, SIGTERM: return end()
-      case SIGHUP: signalAll(SIGHUP)
-      case SIGUSR2: upgradeOnSignal()
-      // SIGCHLD, or somebody has work for this thread.
-      default: break
-      }
+      // Before the first wait, too: what has died during an upgrade of this program sends no signal any more.
       reap()
       startDue()
       for body in state.withLock({ exchange(&$0.work, with: []) }) { body() }
       if let failure = state.withLock({ $0.failure }) {
         end()
         throw failure
+      }
+      switch clinux_wait_for_supervisor_signal(untilNextStart) {
+      case SIGINT, SIGTERM: return end()
+      case SIGHUP: signalAll(SIGHUP)
+      case SIGUSR2: upgradeOnSignal()
+      // SIGCHLD, or somebody has work for this thread.
+      default: break
       }
     }
   }
@@ -87,84 +98,25 @@ final class Supervisor: Sendable {
     return next.map { Deadline(instant: $0).remaining } ?? -1
   }
 
-  /// Notes which processes have ended.
-  private func reap() {
-    for one in state.withLock({ $0.processes }) where one.process > 0 {
-      var status: Int32 = 0
-      // Sound: the number is lent for the call.
-      guard unsafe clinux_child_ended(one.process, &status) != 0 else { continue }
-      noteEnd(of: one, "\(ProcessEnd(status: status))")
-    }
-  }
-
-  private func noteEnd(of one: DeviceProcess, _ reason: String) {
-    let wait: Duration? = state.update { state in
-      guard let place = state.processes.firstIndex(where: { $0.plan == one.plan }) else {
-        return nil
-      }
-      guard one.isReady, !state.isEnding else {
-        state.processes[place].process = 0
-        return nil
-      }
-      return state.processes[place].hasEnded()
-    }
-    guard let wait else { return }
-    logger.error(
-      "a device process is gone, and is started again",
-      metadata: [
-        "devices": "\(one.plan.name)", "process": "\(one.process)", "reason": "\(reason)",
-        "in": "\(wait)",
-      ])
-  }
-
-  private func startDue() {
-    let now = Deadline.now
-    for one in state.withLock({ $0.processes }) where one.nextStart.map({ $0 <= now }) ?? false {
-      do {
-        _ = try start(one.plan, report: -1)
-      } catch {
-        noteEnd(of: one, "\(error)")
-      }
-    }
-  }
-
-  /// Starts a process.
-  ///
-  /// - Parameter report: the descriptor for its report; negative without one.
-  private func start(_ plan: ProcessPlan, report: Int32) throws {
-    let level = plan.isAlone ? ["--log-level=\(LogLevel.current.rawValue)"] : []
-    let arguments = ([Program.name] + plan.arguments + level).joined(separator: "\0") + "\0"
-    let link = report < 0 ? "\(getpid())" : "\(getpid()):\(report)"
-    // Sound: the strings are lent for the calls.
-    var process = unsafe clinux_start_child(program, arguments, link, report)
-    // The file may have gone, or be one that this process may not execute.
-    if process < 0 {
-      process = unsafe clinux_start_child("/proc/self/exe", arguments, link, report)
-    }
-    guard process > 0 else {
-      throw CommandError(
-        "no process can be started for \(plan.name): \(Errno(rawValue: -process))")
-    }
-    state.update { state in
-      guard let place = state.processes.firstIndex(where: { $0.plan == plan }) else { return }
-      state.processes[place].hasStarted(process)
-    }
-  }
-
   /// Asks all processes to end, and ends those that do not.
   private func end() {
     state.update { $0.isEnding = true }
     signalAll(SIGTERM)
-    let deadline = Deadline.after(Self.endPatience)
-    while isAnyRunning, !deadline.hasPassed {
-      _ = clinux_wait_for_supervisor_signal(min(100_000_000, deadline.remaining))
-      reap()
-    }
+    waitForEnds(.after(Self.endPatience))
     for one in state.withLock({ $0.processes }) where one.process > 0 {
       logger.error(
         "a device process has not ended within \(Self.endPatience), and is killed",
         metadata: ["devices": "\(one.plan.name)", "process": "\(one.process)"])
-      clinux_kill_child(one.process)
+      kill(one.process, SIGKILL)
+    }
+    // The kernel may take long to end one that waits for a disk; nobody waits for it with this process.
+    waitForEnds(.after(Self.killPatience))
+  }
+
+  private func waitForEnds(_ deadline: Deadline) {
+    while isAnyRunning, !deadline.hasPassed {
+      _ = clinux_wait_for_supervisor_signal(min(100_000_000, deadline.remaining))
+      reap()
     }
   }
 

@@ -27,6 +27,7 @@ final class TakeOver {
 
   /// The device processes of a supervisor.
   var processes: [DeviceProcess] { record.processes ?? [] }
+  var strangers: Set<Int32>? { record.strangers }
 
   /// How long the devices may take to come to rest.
   static let patience: Duration = .seconds(5)

@@ -20,6 +20,8 @@ struct Upgrade {
   var sandbox = SandboxState()
   /// The device processes of a supervisor, which stay; nil in a process that serves.
   var processes: [DeviceProcess]?
+  /// Its other children.
+  var strangers: Set<Int32>?
   /// The longest pause of a device in these.
   var pause: UpgradePause?
 
@@ -104,7 +106,8 @@ struct Upgrade {
       count: Successor.upgradeCount, holder: holder, kept: KeptDescriptor.announced,
       control: control?.number ?? -1, caller: caller.flatMap(\.record),
       changes: changes, clients: ClientProcesses.ofThisProcess.entries,
-      logLevel: LogLevel.current.rawValue, processes: processes, pause: pause, sandbox: sandbox)
+      logLevel: LogLevel.current.rawValue, processes: processes,
+      strangers: strangers, pause: pause, sandbox: sandbox)
     return Written(
       file: try HandoverStream.write(record, servers),
       descriptors: record.descriptors(with: servers))

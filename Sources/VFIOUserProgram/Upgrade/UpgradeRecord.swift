@@ -36,6 +36,8 @@ struct UpgradeRecord: Codable, Sendable {
   var logLevel: String
   /// The device processes of a supervisor; nil in a process that serves.
   var processes: [DeviceProcess]?
+  /// Its children that it has found in its process; nil from a program that knew of none.
+  var strangers: Set<Int32>?
   /// The longest pause of a device while these were upgraded.
   var pause: UpgradePause?
   /// How the process is confined; nil from a program that knew of no sandbox.
