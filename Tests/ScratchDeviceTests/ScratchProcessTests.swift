@@ -16,7 +16,8 @@ import VFIOUserServer
           try DeviceServer(ScratchDevice.pci) { try ScratchDevice($0) }
         }
         guard openDescriptors() >= before + 2 * turns else { exit(1) }
-        guard threadsNamed("scratch-bell") == turns else { exit(2) }
+        // A thread names itself when it runs.
+        guard eventually({ threadsNamed("scratch-bell") == turns }) else { exit(2) }
         withExtendedLifetime(servers) {}
       }
       guard eventually({ threadsNamed("scratch-bell") == 0 }) else { exit(3) }

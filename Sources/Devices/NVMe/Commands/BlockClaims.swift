@@ -96,7 +96,7 @@ struct BlockClaims {
 }
 
 extension StorageRequest.Operation {
-  fileprivate var changesBlocks: Bool {
+  var changesBlocks: Bool {
     switch self {
     case .write, .zero, .deallocate: true
     case .read, .flush: false

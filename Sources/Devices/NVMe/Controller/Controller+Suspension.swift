@@ -16,7 +16,10 @@ extension Controller {
   func endSuspending() {
     resumeCacheOff()
     requests.flush()
-    guard requests.submitted == 0, !settleExports() else { return }
+    // Whoever goes on with the state cannot know that a server may still carry out what it was asked for.
+    guard requests.submitted == 0, requests.remote?.isDraining != true, !settleExports() else {
+      return
+    }
     queues.updateAll()
     completions.signalAll()
     lifeCycle.phase.suspend()
@@ -42,7 +45,13 @@ extension Controller {
   func reapSettling(_ slot: CommandSlot, _ outcome: StorageRequest.Outcome) {
     slots.giveBack(slot)
     let storage = slot.request.storage
-    guard outcome != .success else { return }
+    switch outcome {
+    case .success: return
+    case .abandoned, .storage(.timedOut):
+      // A suspension that was given up: what is kept will be written again.
+      guard lifeCycle.phase.goal == .suspend else { return }
+    case .storage, .memory: break
+    }
     // The next flush of the host says so, wherever that is.
     storage.deferFlushError(.ioError)
     requests.remote?.forgetChanges(storage)

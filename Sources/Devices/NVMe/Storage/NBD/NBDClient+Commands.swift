@@ -166,11 +166,13 @@ extension NBDClient {
     case .request: break
     case .replay: return endReplayed(task, on: connection)
     case .settle: return endSettling(task)
+    case .relief: return endRelief(task, on: connection)
     }
     switch task.error {
     case 0: endPiece(task, on: connection)
     case ESHUTDOWN:
       // The server goes away: another one may do it.
+      task.release()
       waiting.prepend(task)
       connection.giveUp(task.error)
     default: complete(task, .storage(Errno(rawValue: task.error)))

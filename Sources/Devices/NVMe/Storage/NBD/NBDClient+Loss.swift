@@ -8,39 +8,52 @@ internal import SystemPackage
 extension NBDClient {
   // MARK: They go
 
-  /// Takes the tasks of connections that have ended.
+  /// Ends all connections when one of them has ended: the server that the next one leads to may be another process, to
+  /// which what the others have acknowledged means nothing.
   func endLostConnections() {
-    for connection in connections where connection.isOver { end(connection) }
+    if let lost = connections.first(where: \.isOver) { endAll(lost.failure) }
   }
 
-  /// Ends a connection whose server does not answer, or may not have our memory any longer.
-  func cut(_ connection: NBDConnection) {
-    connection.takeEnded { end($0, on: connection) }
-    guard connections.contains(where: { $0 === connection }) else { return }
-    end(connection)
-  }
-
-  private func end(_ connection: NBDConnection) {
-    let failure = connection.failure
-    let tasks = connection.takeAll()
-    connections.removeAll { $0 === connection }
-    export.counters.connections = connections.count
-    let oldest = tasks.map(\.since).min() ?? now
-    // If the server has not gone, it may be that the guest's memory could not be touched (EFAULT): it has truncated it.
-    let isGone = [1, ECONNRESET, EPIPE, ENOTCONN, ESHUTDOWN].contains(failure)
-    for task in tasks.reversed() { takeBack(task, isGone: isGone) }
+  /// Ends the connections to a server that does not answer, or may not have our memory any longer.
+  ///
+  /// - Parameter failure: an errno, or 0.
+  func endAll(_ failure: Int32) {
+    for connection in connections { connection.takeEnded { end($0, on: connection) } }
+    var oldest = now
+    for connection in connections.reversed() {
+      for task in takeTasks(of: connection).reversed() {
+        oldest = min(oldest, task.since)
+        // If the server has not gone, it may be that the guest's memory could not be touched (EFAULT): it has truncated it.
+        takeBack(task, isGone: Self.meansGone.contains(connection.failure))
+      }
+    }
+    connections.removeAll()
+    export.counters.connections = 0
     (replay, renewal) = (nil, nil)
     replayTasks.removeAll()
+    isRelieving = false
+    if hasTimeouts { noteTimeout() }
+    // A server that takes connections and answers little or nothing is not tried for again and again.
+    let lived = now - connectedAt
+    let wasOfUse = lived > Self.longLife || hasServed && lived > Self.shortLife
+    failuresBefore = wasOfUse ? 0 : failuresBefore + 1
+    begin(NBDOutage(since: oldest, at: now, afterFailures: failuresBefore), failure)
+  }
+
+  private static let meansGone: Set<Int32> = [0, 1, ECONNRESET, EPIPE, ENOTCONN, ESHUTDOWN]
+  /// How long connections that were of use last, in nanoseconds: if nothing was answered, and if something was.
+  private static let longLife: UInt64 = 1_000_000_000
+  private static let shortLife: UInt64 = 100_000_000
+
+  /// Takes what a connection has, and waits for the end of its server's side.
+  private func takeTasks(of connection: NBDConnection) -> [NBDTask] {
+    let tasks = connection.takeAll()
     if let socket = connection.takeSocket() {
       var drain = NBDDrain(socket)
       // A server that has gone is done with everything.
       if !drain.isOver() { drains.add(drain) }
     }
-    if hasTimeouts { noteTimeout() }
-    guard connections.isEmpty else { return }
-    // A server that takes connections and answers nothing is not tried for again and again.
-    failuresBefore = hasServed || now - connectedAt > 1_000_000_000 ? 0 : failuresBefore + 1
-    begin(NBDOutage(since: min(oldest, now), at: now, afterFailures: failuresBefore), failure)
+    return tasks
   }
 
   /// A connection has ended before the server was done with a task.
@@ -61,7 +74,7 @@ extension NBDClient {
   private func begin(_ outage: NBDOutage, _ failure: Int32) {
     self.outage = outage
     export.counters.isLost = true
-    if failuresBefore == 0 {
+    if failuresBefore < 2 {
       logger.warning(
         "the NBD server is lost, and commands wait for it",
         metadata: [
@@ -75,6 +88,10 @@ extension NBDClient {
 
   /// What the server has acknowledged may be lost with it.
   func noteLoss() {
+    // The journal knows nothing of a change before all of it is done: it begins anew, with its first piece.
+    for task in waiting where task.request?.operation.changesBlocks == true {
+      (task.done, task.step) = (0, .work)
+    }
     guard journal.holdsChanges, !journal.isComplete else { return }
     export.deferFlushError(.ioError)
     journal.forget { buffers.give($0) }
@@ -104,6 +121,12 @@ extension NBDClient {
   /// Whether there should be more connections beside those that there are.
   var wantsMore: Bool {
     outage == nil && !connections.isEmpty && connections.count < wanted && !arrivals.isExpecting
+      && takesMore
+  }
+
+  /// Whether another connection may lead to another process than those that there are: nothing is between two of them.
+  private var takesMore: Bool {
+    !journal.holdsChanges && !isBusy && replay == nil && renewal == nil
   }
 
   /// Has a thread connect, if it is time.
@@ -125,6 +148,7 @@ extension NBDClient {
       let connected = try arrival.get()
       guard drains.isEmpty, export.isHeld else { return }
       try export.check(connected.facts)
+      guard connections.isEmpty || takes(connected.facts) else { return }
       do throws(SystemCallError) {
         connections.append(try NBDConnection(connected, isPlain: export.address.tls == nil))
       } catch {
@@ -138,9 +162,23 @@ extension NBDClient {
     }
   }
 
+  /// Whether a connection fits to those that there are.
+  private func takes(_ facts: NBDFacts) -> Bool {
+    guard takesMore else {
+      nextExtra = now + Self.second
+      return false
+    }
+    // libnbd refuses commands behind the end that it knows, so all connections have to know the same.
+    if facts.size == export.knownSize { return true }
+    export.requestRenewal()
+    return false
+  }
+
+  private static let second: UInt64 = 1_000_000_000
+
   private func noteFailure(_ error: NBDError) {
     // Another connection would have been faster, no more.
-    guard connections.isEmpty else { return nextExtra = now + 30_000_000_000 }
+    guard connections.isEmpty else { return nextExtra = now + 30 * Self.second }
     guard outage?.noteFailure(at: now) == true else { return }
     logger.warning(
       "the NBD server cannot be reached; commands wait for it",
@@ -157,7 +195,7 @@ extension NBDClient {
     guard export.counters.isLost else { return }
     export.counters.isLost = false
     export.counters.noteReturn()
-    if failuresBefore == 0 {
+    if failuresBefore < 2 {
       logger.notice(
         "the NBD server is back",
         metadata: [
@@ -171,6 +209,5 @@ extension NBDClient {
   func noteService() {
     hasServed = true
     saidTimeout = false
-    failuresBefore = 0
   }
 }

@@ -43,9 +43,13 @@ extension NBDClient {
     guard !connections.isEmpty else { return }
     for connection in connections {
       if connection.tasks.isEmpty { connection.handle.sayGoodbye() }
-      _ = connection.takeAll()
+      for task in connection.takeAll() {
+        noteEnded(task)
+        task.release()
+      }
     }
     connections.removeAll()
+    isRelieving = false
     replay = nil
     replayTasks.removeAll()
     export.counters.connections = 0

@@ -1,4 +1,5 @@
 internal import DequeModule
+internal import Glibc
 internal import Logging
 internal import SystemPackage
 
@@ -77,11 +78,14 @@ extension NBDClient {
   /// The server has written an entry again, or could not.
   func endReplayed(_ task: NBDTask, on connection: NBDConnection) {
     guard case .replay(let entry) = task.role else { return }
+    // The replay begins anew with the next server.
+    if task.error == ESHUTDOWN { return connection.giveUp(ESHUTDOWN) }
     noteService()
     task.done += task.asked
     if task.error == 0, task.done < entry.count {
       task.since = now
-      return write(entry, again: task, on: connection)
+      write(entry, again: task, on: connection)
+      return endReplay()
     }
     note(entry, failure: task.error == 0 ? nil : Errno(rawValue: task.error), task)
     continueReplay()

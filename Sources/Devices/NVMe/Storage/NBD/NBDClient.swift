@@ -45,7 +45,9 @@ final class NBDClient {
   private var nextLook: UInt64 = 0
   var now: UInt64 = 0
   /// Bytes that the connections have been asked for.
-  private var bytesInFlight: UInt64 = 0
+  private(set) var bytesInFlight: UInt64 = 0
+  /// Whether a flush of our own is under way.
+  var isRelieving = false
 
   /// Most bytes on their way; each may take memory of ours.
   private static let mostBytes: UInt64 = 64 << 20
@@ -96,6 +98,9 @@ final class NBDClient {
     while let task = waiting.first, let connection = suitable() {
       let count = task.request?.count ?? 0
       guard bytesInFlight == 0 || bytesInFlight + min(count, 1 << 20) <= Self.mostBytes else {
+        return
+      }
+      if task.request?.operation.changesBlocks == true, !makesRoom(for: count, on: connection) {
         return
       }
       waiting.removeFirst()
@@ -195,9 +200,7 @@ final class NBDClient {
       complete(task, .storage(.timedOut))
       noteTimeout()
     }
-    for connection in connections where !connection.tasks.isEmpty {
-      if connection.tasks.contains(where: isOverdue) { cut(connection) }
-    }
+    if connections.contains(where: { $0.tasks.contains(where: isOverdue) }) { endAll(0) }
   }
 
   /// Whether a task has waited for as long as a command may, or comes when the server has been away for so long.

@@ -116,6 +116,9 @@ final class NBDEngine: StorageEngine, @unchecked Sendable {
     clients.contains { $0.export === storage && $0.journal.holdsChanges }
   }
 
+  /// Whether a server may still carry out what it was asked for on a connection that was given up.
+  var isDraining: Bool { clients.contains { !$0.drains.isEmpty } }
+
   /// Those count as flushed: that they may be lost is known.
   func forgetChanges(_ storage: Storage) {
     for client in clients where client.export === storage { client.forgetChanges() }

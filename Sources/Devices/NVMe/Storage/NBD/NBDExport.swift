@@ -108,6 +108,9 @@ public final class NBDExport: Storage, @unchecked Sendable {
     }
   }
 
+  /// Bytes, as all connections know them.
+  var knownSize: UInt64 { bytes.load(ordering: .relaxed) }
+
   /// The server has this size now.
   ///
   /// - Returns: whether that is another one.
@@ -133,12 +136,15 @@ public final class NBDExport: Storage, @unchecked Sendable {
         } catch {
           return done(error)
         }
-        renews.store(true, ordering: .releasing)
+        requestRenewal()
         done(nil)
       case .failure(let error): done(error)
       }
     }
   }
+
+  /// The connections are to be made anew; from any thread.
+  func requestRenewal() { renews.store(true, ordering: .releasing) }
 
   /// Whether the connections are to be made anew; once.
   func takesRenewal() -> Bool {

@@ -24,7 +24,7 @@ struct NBDJournal {
   /// Most bytes of data; 0 keeps none.
   let limit: Int
   private(set) var entries: Deque<Entry> = []
-  private var bytes = 0
+  private(set) var bytes = 0
   /// The number of the last change that was acknowledged.
   private(set) var last: UInt64 = 0
   /// The number of the last that may be in the server's memory only.

@@ -20,6 +20,8 @@ final class NBDTask {
     case replay(NBDJournal.Entry)
     /// Everything is to be on the server's disk before its connections are made anew.
     case settle
+    /// What is kept for a replay is to be on the server's disk, so that there is room for more.
+    case relief
   }
 
   private(set) var role = Role.request

@@ -1,0 +1,41 @@
+internal import Glibc
+internal import SystemPackage
+
+/// Flushes of our own, so that what is kept for a replay always has room.
+extension NBDClient {
+  /// Whether a change of so many bytes will have room in the journal; has room made if not.
+  ///
+  /// A guest that writes and never flushes would otherwise lose with the server what found no room.
+  func makesRoom(for count: UInt64, on connection: NBDConnection) -> Bool {
+    guard journal.isKeeping, connection.facts.canFlush, journal.limit >= Int(clamping: count) else {
+      return true
+    }
+    let limit = UInt64(journal.limit)
+    let kept = UInt64(journal.bytes)
+    if kept > limit / 2 { relieve(on: connection) }
+    // What is on its way will be kept too, in buffers of up to twice its size.
+    return kept + 2 * (bytesInFlight + count) <= limit || kept + bytesInFlight == 0
+  }
+
+  private func relieve(on connection: NBDConnection) {
+    guard !isRelieving else { return }
+    let task = NBDTask()
+    task.begin(nil, as: .relief, at: now)
+    task.mark = journal.last
+    isRelieving = true
+    if unsafe connection.begin(.flush, count: 0, offset: 0, for: task) { return noteBegun(task) }
+    isRelieving = false
+  }
+
+  /// The flush has ended; if it has failed, the server tells nobody again, so the guest's next flush does.
+  func endRelief(_ task: NBDTask, on connection: NBDConnection) {
+    isRelieving = false
+    switch task.error {
+    case 0: journal.flush(through: task.mark) { buffers.give($0) }
+    case ESHUTDOWN: connection.giveUp(ESHUTDOWN)
+    default:
+      export.deferFlushError(Errno(rawValue: task.error))
+      forgetChanges()
+    }
+  }
+}
