@@ -29,22 +29,29 @@ extension SystemCallPolicy {
   /// Without a condition, so that the kernel checks none for each message.
   static var sending: [SystemCallRule] { allowed(.sendmsg) }
 
+  /// SO_KEEPALIVE; TCP_NODELAY, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT.
+  ///
+  /// libnbd sets those of TCP on UNIX sockets as well.
+  private static var options: SystemCallRule {
+    SystemCallRule(
+      .setsockopt,
+      .limited(
+        [[.equals(1, 1), .equals(2, 9)]]
+          + [1, 4, 5, 6, 18].map { [.equals(1, tcp), .equals(2, $0)] }))
+  }
+
   /// Connections to UNIX sockets: any that the user of the process may open.
   static var connectingByPath: [SystemCallRule] {
-    allowed(.connect) + [SystemCallRule(.socket, .limited([Family.unix.sockets(.stream, 0)]))]
+    allowed(.connect) + [
+      options, SystemCallRule(.socket, .limited([Family.unix.sockets(.stream, 0)])),
+    ]
   }
 
   /// Connections by TCP, in place of ``sending``: a message that makes a connection is none that Landlock sees.
   static var connectingByTCP: [SystemCallRule] {
     allowed(.connect) + [
-      SystemCallRule(.socket, .limited(internet(.stream, tcp))),
+      options, SystemCallRule(.socket, .limited(internet(.stream, tcp))),
       SystemCallRule(.sendmsg, .limited([[.isNotFastOpen(2)]])),
-      // SO_KEEPALIVE; TCP_NODELAY, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT.
-      SystemCallRule(
-        .setsockopt,
-        .limited(
-          [[.equals(1, 1), .equals(2, 9)]]
-            + [1, 4, 5, 6, 18].map { [.equals(1, tcp), .equals(2, $0)] })),
     ]
   }
 
