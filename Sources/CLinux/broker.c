@@ -148,17 +148,25 @@ void clinux_broker_use(int connection, const struct clinux_broker_file *files, u
   pthread_mutex_unlock(&lock);
 }
 
+/// After a question without an answer the next answer would be the one to that: there are no more questions. The number
+/// of the connection stays taken, because the next version of the program is told it.
+static int give_up(int code) {
+  shutdown(broker.connection, SHUT_RDWR);
+  broker.connection = -1;
+  return -code;
+}
+
 /// - Returns: what the broker has answered, or the descriptor that came with it.
 static int ask(struct request request) {
   int result = -EPIPE, file = -1;
-  if (send(broker.connection, &request, sizeof request, MSG_NOSIGNAL) < 0) return -errno;
+  const ssize_t sent = send(broker.connection, &request, sizeof request, MSG_NOSIGNAL);
+  if (sent != sizeof request) return give_up(sent < 0 ? errno : EPIPE);
   struct iovec content = {&result, sizeof result};
   union control control;
   struct msghdr message = {.msg_iov = &content, .msg_iovlen = 1, .msg_control = control.bytes,
                            .msg_controllen = sizeof control.bytes};
   const ssize_t got = recvmsg(broker.connection, &message, MSG_CMSG_CLOEXEC);
-  if (got < 0) return -errno;
-  if (got != sizeof result) return -EPIPE;
+  if (got != sizeof result) return give_up(got < 0 ? errno : EPIPE);
   const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
   if (header != NULL && header->cmsg_type == SCM_RIGHTS) memcpy(&file, CMSG_DATA(header), sizeof file);
   return result < 0 || file < 0 ? result : file;

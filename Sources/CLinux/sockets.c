@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -119,17 +120,30 @@ static int failed(int descriptor) {
   return -code;
 }
 
+/// Binds, and has the umask remove nothing of `mode`. A chmod of the path would be one of whatever file is there by then,
+/// and a sandbox refuses it. The umask is the process's: what another thread makes in this moment gets no right to read
+/// or write that the socket does not give.
+static int bind_unmasked(int number, const struct sockaddr_un *address, unsigned mode) {
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_lock(&lock);
+  const mode_t before = umask(~mode & 0666);
+  const int result = bind(number, (const struct sockaddr *)address, sizeof *address);
+  const int code = errno;
+  umask(before);
+  pthread_mutex_unlock(&lock);
+  errno = code;
+  return result;
+}
+
 int clinux_listen(const char *path, unsigned mode, int backlog) {
   struct sockaddr_un address;
   const int refused = address_of(path, &address);
   if (refused < 0) return refused;
   const int number = stream_socket();
   if (number < 0) return number;
-  // bind applies the process's umask to the permissions of the socket: the file is never more
-  // permissive than `mode`, and chmod then restores the bits removed by the umask.
+  // The file gets the permissions of the socket less the process's umask.
   if (fchmod(number, mode) < 0) return failed(number);
-  if (bind(number, (struct sockaddr *)&address, sizeof address) < 0) return failed(number);
-  if (chmod(path, mode) < 0) return failed(number);
+  if (bind_unmasked(number, &address, mode) < 0) return failed(number);
   if (listen(number, backlog) < 0) return failed(number);
   return number;
 }

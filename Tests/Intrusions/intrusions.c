@@ -118,6 +118,23 @@ static int tcp(aim aim) {
   const struct sockaddr_in address = local(aim->port);
   return joined(socket(AF_INET, SOCK_STREAM, 0), &address, sizeof address);
 }
+static int by_protocol(aim aim, int protocol) {
+  const struct sockaddr_in address = local(aim->port);
+  return joined(socket(AF_INET, SOCK_STREAM, protocol), &address, sizeof address);
+}
+static int mptcp(aim aim) { return by_protocol(aim, 262 /* IPPROTO_MPTCP */); }
+static int smc(aim aim) { return by_protocol(aim, 256 /* IPPROTO_SMC */); }
+static int message(aim aim) {
+  struct sockaddr_in address = local(aim->port);
+  struct iovec content = {"x", 1};
+  const struct msghdr message = {
+      .msg_name = &address, .msg_namelen = sizeof address, .msg_iov = &content, .msg_iovlen = 1};
+  const int number = socket(AF_INET, SOCK_STREAM, 0);
+  if (number < 0) return errno;
+  const int result = of(sendmsg(number, &message, MSG_FASTOPEN | MSG_NOSIGNAL));
+  close(number);
+  return result;
+}
 static int unix_path(aim aim) {
   const struct sockaddr_un address = path_of(aim, "socket");
   return joined(socket(AF_UNIX, SOCK_STREAM, 0), &address, sizeof address);
@@ -313,6 +330,9 @@ static const struct {
     {"open by handle", EPERM, handle},
     {"watch files", EPERM, watch},
     {"connect by TCP", EPERM, tcp},
+    {"connect by MPTCP", EPERM, mptcp},
+    {"connect by SMC", EPERM, smc},
+    {"connect by a message", EPERM, message},
     {"connect to a UNIX socket", EPERM, unix_path},
     {"listen on TCP", EPERM, bind_tcp},
     {"talk to the kernel's network", EPERM, netlink},

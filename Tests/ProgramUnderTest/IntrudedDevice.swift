@@ -12,9 +12,14 @@ struct IntrusionOptions: ParsableArguments {
   @Option(help: "A TCP port to attack.")
   var port: Int32 = 0
 
+  @Option(help: "A TCP port that the device needs.")
+  var needs: UInt16?
+
   func makeDevice() -> ServedDevice {
     var served = ServedDevice(IntrudedDevice.pci) { _ in try IntrudedDevice(self) }
-    served.needs = SandboxNeeds(files: [.init(FilePath("\(intrude ?? "")/own"), [.read, .write])])
+    served.needs = SandboxNeeds(
+      files: [.init(FilePath("\(intrude ?? "")/own"), [.read, .write])],
+      ports: Set([needs].compactMap(\.self)))
     return served
   }
 }

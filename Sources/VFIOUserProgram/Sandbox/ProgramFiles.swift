@@ -6,7 +6,8 @@ internal import SystemPackage
 enum ProgramFiles {
   static var needs: [SandboxNeeds.File] {
     [
-      // The program, and the loader that the kernel executes for it: nothing else can be executed.
+      // The program, and the loader that the kernel executes for it. No other file can be executed; memory can (memfd, by
+      // execveat, as an upgrade does), and what it has executed is as confined as this process.
       ("/proc/self/exe", [.read, .execute]),
       ("/lib64/ld-linux-x86-64.so.2", [.read, .execute]),
       ("/etc/ld.so.cache", .read),

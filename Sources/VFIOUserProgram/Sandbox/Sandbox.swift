@@ -34,12 +34,16 @@ struct Sandbox {
     state.level = options.sandbox ?? .on
     state.isOpen = !options.sandboxAllow.isEmpty
     let threads = clinux_thread_count()
-    if threads != 1 { state.missing.append("one thread at the start (there are \(threads))") }
+    if threads < 0 {
+      state.missing.append("/proc, which says that there is one thread")
+    } else if threads > 1 {
+      state.missing.append("one thread at the start (there are \(threads))")
+    }
     let version = clinux_landlock_version()
     state.landlock = max(0, version)
     state.missing += FileRules.missing(in: version)
     if state.level == .strict, !state.missing.isEmpty { throw Self.incomplete(state.missing) }
-    broker = try threads == 1 && version > 0 ? Broker(files) : nil
+    broker = try threads <= 1 && version > 0 ? Broker(files) : nil
     do {
       try Self.giveUpPrivileges()
       if version > 0 { try Self.enter(version, needs, options.sandboxAllow) }
@@ -89,7 +93,8 @@ struct Sandbox {
 
   private static func rules(_ needs: SandboxNeeds, isOpen: Bool) -> [SystemCallRule] {
     SystemCallPolicy.base + (isOpen ? SystemCallPolicy.adding : [])
-      + (needs.connects || !needs.ports.isEmpty ? SystemCallPolicy.connecting : [])
+      + (needs.connects ? SystemCallPolicy.connectingByPath : [])
+      + (needs.ports.isEmpty ? SystemCallPolicy.sending : SystemCallPolicy.connectingByTCP)
       + (needs.looksUpNames ? SystemCallPolicy.lookingUp : [])
       + needs.systemCalls.map { SystemCallRule($0) }
   }

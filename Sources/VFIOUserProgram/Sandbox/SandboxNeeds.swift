@@ -39,11 +39,11 @@ public struct SandboxNeeds: Sendable {
 
   /// Files and folders.
   public var files: [File]
-  /// TCP ports that may be connected to; with the first one, UNIX sockets can be connected to as well.
+  /// TCP ports that may be connected to.
   public var ports: Set<UInt16>
   /// System calls beside those that serving takes.
   public var systemCalls: Set<SystemCall>
-  /// Whether connections to UNIX sockets are made.
+  /// Whether connections to UNIX sockets are made: no rule of Landlock's says to which.
   package var connects = false
   /// Whether names of hosts are looked up, which takes datagrams.
   package var looksUpNames = false

@@ -71,12 +71,16 @@ struct SystemCallFilter {
     case .allowed: [.end(Action.allow)]
     case .missing: [.end(Action.missing)]
     case .refused: [.end(Action.refuse)]
-    case .limited(let alternatives): alternatives.flatMap(tests) + [.end(Action.trap)]
+    case .limited(let alternatives, let refused):
+      alternatives.flatMap { tests($0, Action.allow) }
+        + refused.flatMap { tests($0, Action.refuse) } + [.end(Action.trap)]
     }
   }
 
-  /// Allows the call if all conditions hold, and else continues behind itself.
-  private static func tests(_ conditions: [SystemCallRule.Condition]) -> [Instruction] {
+  /// Ends with the action if all conditions hold, and else continues behind itself.
+  private static func tests(
+    _ conditions: [SystemCallRule.Condition], _ action: UInt32
+  ) -> [Instruction] {
     let steps = conditions.flatMap { one in
       [(Offset.low(one.argument), one.mask, one.value)]
         + (one.mask >> 32 == 0
@@ -89,7 +93,7 @@ struct SystemCallFilter {
         .load(step.0), .and(UInt32(truncatingIfNeeded: step.1)),
         .ifEqual(UInt32(truncatingIfNeeded: step.2), then: 0, otherwise: rest),
       ] as [Instruction]
-    } + [.end(Action.allow)]
+    } + [.end(action)]
   }
 }
 
@@ -103,7 +107,8 @@ extension SystemCallRule {
 
   fileprivate func widened(by other: Self) -> Self {
     switch (verdict, other.verdict) {
-    case (.limited(let some), .limited(let more)): Self(call, .limited(some + more))
+    case (.limited(let some, let refused), .limited(let more, let others)):
+      Self(call, .limited(some + more, refused: refused + others))
     case (.allowed, _), (_, .missing), (_, .refused): self
     default: other
     }

@@ -107,12 +107,12 @@ enum SystemCallPolicy {
   static var connections: [SystemCallRule] {
     let kind: UInt32 = 0xF
     return allowed(
-      .recvmsg, .recvfrom, .sendmsg, .accept4, .shutdown, .getsockname, .getpeername, .getsockopt
+      .recvmsg, .recvfrom, .accept4, .shutdown, .getsockname, .getpeername, .getsockopt
     ) + [
       // A datagram socket could send to any other.
       SystemCallRule(
         .socketpair, .limited([[.equals(0, 1 /* AF_UNIX */), .bits(1, kind, are: 1)]])),
-      SystemCallRule(.sendto, .limited([[.isZero(4)]])),
+      SystemCallRule(.sendto, .limited([[.isZero(4), .isNotFastOpen(3)]])),
       SystemCallRule(
         .setsockopt,
         .limited(
@@ -145,47 +145,15 @@ enum SystemCallPolicy {
   /// Sockets that listen, and files that are made, for devices that are added later.
   static var adding: [SystemCallRule] {
     allowed(
-      .bind, .listen, .chmod, .fchmod, .fchmodat, .flock, .rename, .renameat2, .link, .unlinkat,
-      .mkdir
+      // No chmod by path, which Landlock does not govern.
+      .bind, .listen, .fchmod, .umask, .flock, .rename, .renameat2, .link, .unlinkat, .mkdir
     ) + [
-      SystemCallRule(.socket, .limited([[.equals(0, 1), .bits(1, 0xF, are: 1)]])),
+      SystemCallRule(.socket, .limited([Family.unix.sockets(.stream, 0)])),
       .oneOf(.ioctl, 1, [0x4004_5431 /* TIOCSPTLCK */]),
     ]
   }
 
-  /// Connections to others, by TCP and by UNIX sockets with a path; Landlock says to which ports.
-  static var connecting: [SystemCallRule] {
-    let families: [UInt32] = [1 /* AF_UNIX */, 2 /* AF_INET */, 10 /* AF_INET6 */]
-    return allowed(.connect) + [
-      SystemCallRule(
-        .socket, .limited(families.map { [.equals(0, $0), .bits(1, 0xF, are: 1)] })),
-      // SO_KEEPALIVE; TCP_NODELAY, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT.
-      SystemCallRule(
-        .setsockopt,
-        .limited(
-          [[.equals(1, 1), .equals(2, 9)]]
-            + [1, 4, 5, 6, 18].map { [.equals(1, 6 /* IPPROTO_TCP */), .equals(2, $0)] })),
-    ]
-  }
-
-  /// Questions to servers of names; Landlock has no rules for datagrams.
-  static var lookingUp: [SystemCallRule] {
-    let families: [UInt32] = [2 /* AF_INET */, 10 /* AF_INET6 */]
-    let netlink: UInt32 = 16
-    return allowed(.connect, .bind, .sendto, .sendmmsg, .uname) + [
-      SystemCallRule(
-        .socket,
-        .limited(
-          families.map { [.equals(0, $0), .bits(1, 0xF, are: 2 /* SOCK_DGRAM */)] }
-            + [[.equals(0, netlink), .bits(1, 0xF, are: 3 /* SOCK_RAW */), .isZero(2)]])),
-      .oneOf(.ioctl, 1, [0x541B]),
-      SystemCallRule(
-        .setsockopt,
-        .limited([[.equals(1, 0), .equals(2, 11)], [.equals(1, 41), .equals(2, 25)]])),
-    ]
-  }
-
-  private static func allowed(_ calls: SystemCall...) -> [SystemCallRule] {
+  static func allowed(_ calls: SystemCall...) -> [SystemCallRule] {
     calls.map { SystemCallRule($0) }
   }
 }

@@ -17,6 +17,9 @@ struct SystemCallRule: Sendable {
       Self(argument: argument, mask: UInt64(UInt32.max), value: UInt64(value))
     }
 
+    /// Flags of a message without MSG_FASTOPEN, which connects.
+    static func isNotFastOpen(_ argument: Int) -> Self { bits(argument, 0x2000_0000, are: 0) }
+
     /// Of the bits in `mask`, exactly those of `value`.
     static func bits(_ argument: Int, _ mask: UInt32, are value: UInt32) -> Self {
       Self(argument: argument, mask: UInt64(mask), value: UInt64(value))
@@ -25,8 +28,8 @@ struct SystemCallRule: Sendable {
 
   /// What becomes of the call.
   enum Verdict: Sendable {
-    /// Allowed if all conditions of one of the lists hold.
-    case limited([[Condition]])
+    /// Allowed if all conditions of one of the lists hold; else, if all of one of `refused` do, ``refused``.
+    case limited([[Condition]], refused: [[Condition]] = [])
     case allowed
     /// The kernel does not know it: the C library has another way then.
     case missing

@@ -49,7 +49,6 @@ package func serve(_ devices: [DeviceToServe], _ options: ServingOptions) throws
   let start = try Start(devices, options)
   ActivatedSockets.noteUnused()
   let serving = try serve(start, options, logger)
-  start.sandbox.settle()
   start.sandbox.report(to: logger)
   start.tookOver?.finish(logger)
   if start.tookOver == nil { try announce(start.devices, options, logger) }

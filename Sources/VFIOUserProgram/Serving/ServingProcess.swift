@@ -49,6 +49,8 @@ final class ServingProcess: Sendable {
     try startThreads(holder: start.tookOver?.holder ?? 0)
     // All threads are there, and no client is served yet.
     try sandbox.close()
+    // Before a guest could ask the broker to discard what was made for it.
+    sandbox.settle()
     try devices.start()
     try start.tookOver?.startSessions()
     // From here on nothing fails.

@@ -56,4 +56,23 @@ import Testing
       #expect(remove("replaced") < 0)
     }
   }
+
+  @Test func `is asked nothing after a question that it has not answered in time`() async {
+    await #expect(processExitsWith: .success) {
+      var ends: [Int32] = [0, 0]
+      // Sound: the arrays, the list and the bytes are lent for the calls; the list stays.
+      #expect(unsafe socketpair(AF_UNIX, Int32(SOCK_SEQPACKET.rawValue), 0, &ends) == 0)
+      let files = UnsafeMutablePointer<clinux_broker_file>.allocate(capacity: 1)
+      unsafe files.initialize(to: clinux_broker_file(path: strdup("/file"), task: 0))
+      unsafe clinux_broker_use(ends[0], files, 1)
+      var patience = timeval(tv_sec: 0, tv_usec: 20_000)
+      let size = socklen_t(MemoryLayout<timeval>.size)
+      #expect(unsafe setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &patience, size) == 0)
+      #expect(unsafe clinux_broker_remove("/file") == -EAGAIN)
+      // It comes later, and would be the answer to the next question.
+      var answer: Int32 = 0
+      #expect(unsafe send(ends[1], &answer, 4, Int32(MSG_NOSIGNAL)) == -1)
+      #expect(unsafe clinux_broker_remove("/file") == -ENOENT)
+    }
+  }
 }

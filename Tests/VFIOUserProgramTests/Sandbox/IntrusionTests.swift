@@ -43,13 +43,13 @@ private final class Surroundings {
   deinit { close(listener) }
 
   /// Starts a device that has been broken into.
-  func program(_ sandbox: String) throws -> ChildProcess {
+  func program(_ sandbox: String, _ more: [String] = []) throws -> ChildProcess {
     try ChildProcess(
       URL.builtProgram("ProgramUnderTest"),
       [
         "--socket", scratch.path("device"), "--sandbox", sandbox, "--intrude", scratch.url.path,
         "--neighbour", "\(neighbour.processID)", "--port", "\(port)", "--log-level", "info",
-      ], log: scratch.path("log"),
+      ] + more, log: scratch.path("log"),
       // A refused call fails, as it does in life.
       environment: ["PATH": "/usr/bin:/bin"])
   }
@@ -107,6 +107,27 @@ extension Client {
     }
     // The others are harmless forms of what would stop the machine: another error than the sandbox's.
     #expect(succeeded >= 45)
+  }
+
+  @Test func `reaches the port that a device needs, and no other by another protocol or socket`()
+    throws
+  {
+    let surroundings = try Surroundings()
+    func attempt(_ names: [String], needing port: UInt16) throws -> [Int32] {
+      let program = try surroundings.program("on", ["--needs", "\(port)"])
+      let client = try surroundings.client(of: program)
+      return try names.map { name in
+        let number = try #require(
+          (0..<intrusion_count()).first { unsafe String(cString: intrusion_name($0)) == name })
+        return try client.attempt(number)
+      }
+    }
+    let others = [
+      "connect by MPTCP", "connect by SMC", "connect by a message", "connect to a UNIX socket",
+    ]
+    #expect(
+      try attempt(["connect by TCP"] + others, needing: 1) == [EACCES, EPERM, EPERM, EPERM, EPERM])
+    #expect(try attempt(["connect by TCP"], needing: surroundings.port) == [0])
   }
 
   @Test func `finds each refused system call in the log, once`() throws {

@@ -31,7 +31,8 @@ private func run(
 @Suite struct `A filter of system calls` {
   private typealias Action = SystemCallFilter.Action
   private let all = SystemCallFilter(
-    SystemCallPolicy.base + SystemCallPolicy.adding + SystemCallPolicy.connecting)
+    SystemCallPolicy.base + SystemCallPolicy.adding + SystemCallPolicy.connectingByPath
+      + SystemCallPolicy.connectingByTCP)
 
   @Test func `lets exactly the calls of its list through`() throws {
     let calls: [SystemCall] = [.read, .close, .futex, .statx]
@@ -72,6 +73,55 @@ private func run(
     for (call, arguments, action) in cases {
       #expect(try run(all, call.number, arguments) == action, "\(call.name) \(arguments)")
     }
+  }
+
+  @Test func `knows the protocol of a socket, and messages that connect`() throws {
+    let fastOpen: UInt64 = 0x2000_0000
+    let tcp = SystemCallFilter(SystemCallPolicy.base + SystemCallPolicy.connectingByTCP)
+    let names = SystemCallFilter(
+      SystemCallPolicy.base + SystemCallPolicy.connectingByTCP + SystemCallPolicy.lookingUp)
+    for family: UInt64 in [2, 10] {
+      for filter in [tcp, names] {
+        #expect(try run(filter, 41, [family, 1 | 0o2000000, 0]) == Action.allow)
+        #expect(try run(filter, 41, [family, 1, 6]) == Action.allow)
+        // SCTP, SMC, MPTCP.
+        for other: UInt64 in [132, 256, 262] {
+          #expect(try run(filter, 41, [family, 1, other]) == Action.trap, "\(other)")
+        }
+      }
+      #expect(try run(tcp, 41, [family, 2, 0]) == Action.trap)
+      #expect(
+        try [0, 17, 136].map { try run(names, 41, [family, 2, $0]) } == [
+          Action.allow, Action.allow, Action.trap,
+        ])
+    }
+    let messages: [(SystemCall, Int)] = [(.sendmsg, 2), (.sendto, 3), (.sendmmsg, 3)]
+    for (call, place) in messages {
+      var arguments = [UInt64](repeating: 0, count: 4)
+      #expect(try run(names, call.number, arguments) == Action.allow, "\(call.name)")
+      arguments[place] = fastOpen | 0x4000
+      #expect(try run(names, call.number, arguments) == Action.trap, "\(call.name)")
+    }
+    #expect(try run(tcp, SystemCall.sendmsg.number, [0, 0, fastOpen]) == Action.trap)
+  }
+
+  @Test func `connects to UNIX sockets only for a server that has one`() throws {
+    let tcp = SystemCallPolicy.base + SystemCallPolicy.connectingByTCP
+    let unix: [UInt64] = [1, 1, 0]
+    #expect(try run(SystemCallFilter(tcp), 41, unix) == Action.trap)
+    // The C library's cache of names: refused, and not said.
+    let names = tcp + SystemCallPolicy.lookingUp
+    #expect(try run(SystemCallFilter(names), 41, unix) == Action.refuse)
+    #expect(
+      try run(SystemCallFilter(names + SystemCallPolicy.connectingByPath), 41, unix)
+        == Action.allow)
+  }
+
+  @Test func `changes no mode by path for devices that are added`() throws {
+    for number: UInt32 in [90 /* chmod */, 268 /* fchmodat */, 452 /* fchmodat2 */] {
+      #expect(try run(all, number) == Action.trap)
+    }
+    #expect(try run(all, SystemCall.fchmod.number) == Action.allow)
   }
 
   @Test func `takes the wider of two rules for one call`() throws {

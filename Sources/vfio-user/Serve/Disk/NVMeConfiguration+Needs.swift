@@ -22,7 +22,7 @@ extension NVMeConfiguration {
     var needs = SandboxNeeds(
       files: (asked.sockets + asked.files).map { .init(FilePath($0), .read) },
       ports: Set(asked.ports))
-    needs.connects = true
+    needs.connects = !asked.sockets.isEmpty
     if asked.looksUpNames { needs = needs + .names }
     return needs
   }
