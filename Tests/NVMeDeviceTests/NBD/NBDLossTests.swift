@@ -149,8 +149,8 @@ struct `A disk whose NBD server is lost` {
 
   @Test func `A store that is too small has the next flush fail`() throws {
     let server = try NBDServer.nbdkit(["memory", "16M"])
-    let disk = try NBDHost(server.address()) { $0.replay = 16 << 10 }
-    #expect(try disk.write(0, blocks: 64, seed: 1) == .success)
+    let disk = try NBDHost(server.address()) { $0.replay = 4 << 10 }
+    #expect(try disk.write(0, blocks: 16, seed: 1) == .success)
     server.kill()
     try server.start()
     #expect(try disk.run(.io(.flush)).means(.writeFault) == true)
