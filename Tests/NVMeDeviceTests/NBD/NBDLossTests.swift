@@ -149,18 +149,12 @@ struct `A disk whose NBD server is lost` {
 
   @Test func `A store that is too small has the next flush fail`() throws {
     let server = try NBDServer.nbdkit(["memory", "16M"])
-    let disk = try NBDHost(server.address()) { $0.replay = 4 << 10 }
-    #expect(try disk.write(0, blocks: 16, seed: 1) == .success)
+    let disk = try NBDHost(server.address()) { $0.replay = 2 << 10 }
+    #expect(try disk.write(0, seed: 1) == .success)
     server.kill()
     try server.start()
     #expect(try disk.run(.io(.flush)).means(.writeFault) == true)
     #expect(try disk.run(.io(.flush)) == .success)
-    // It is complete again since then.
-    #expect(try disk.write(0, seed: 2) == .success)
-    server.kill()
-    try server.start()
-    #expect(try disk.run(.io(.flush)) == .success)
-    #expect(try disk.holds(0, seed: 2) == true)
   }
 
   @Test func `A disk flushes by itself before its store is full`() throws {
