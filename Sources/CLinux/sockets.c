@@ -137,6 +137,8 @@ static int bind_unmasked(int number, const struct sockaddr_un *address, unsigned
 
 int clinux_listen(const char *path, unsigned mode, int backlog) {
   struct sockaddr_un address;
+  // The kernel would make up an abstract name.
+  if (*path == 0) return -ENOENT;
   const int refused = address_of(path, &address);
   if (refused < 0) return refused;
   const int number = stream_socket();
