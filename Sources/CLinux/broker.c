@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "CLinuxSandbox.h"
 
+#include "CLinux.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -56,27 +58,11 @@ static int open_file(const char *path) {
   return -EACCES;
 }
 
-union control {
-  struct cmsghdr header;
-  char bytes[CMSG_SPACE(sizeof(int))];
-};
-
 static int answer(int connection, int result, int file) {
-  struct iovec content = {&result, sizeof result};
-  struct msghdr message = {.msg_iov = &content, .msg_iovlen = 1};
-  union control control;
-  if (file >= 0) {
-    memset(&control, 0, sizeof control);
-    message.msg_control = control.bytes;
-    message.msg_controllen = sizeof control.bytes;
-    control.header.cmsg_level = SOL_SOCKET;
-    control.header.cmsg_type = SCM_RIGHTS;
-    control.header.cmsg_len = CMSG_LEN(sizeof file);
-    memcpy(CMSG_DATA(&control.header), &file, sizeof file);
-  }
-  const ssize_t sent = sendmsg(connection, &message, MSG_NOSIGNAL);
+  const struct clinux_slice content = {&result, sizeof result};
+  const long sent = clinux_send(connection, &content, 1, &file, file >= 0, 1);
   if (file >= 0) close(file);
-  return sent < 0 ? -errno : 0;
+  return sent < 0 ? (int)sent : 0;
 }
 
 static int serve_one(int connection, const struct clinux_broker_file *files, struct seen *seen,
@@ -158,18 +144,13 @@ static int give_up(int code) {
 
 /// - Returns: what the broker has answered, or the descriptor that came with it.
 static int ask(struct request request) {
-  int result = -EPIPE, file = -1;
-  const ssize_t sent = send(broker.connection, &request, sizeof request, MSG_NOSIGNAL);
-  if (sent != sizeof request) return give_up(sent < 0 ? errno : EPIPE);
-  struct iovec content = {&result, sizeof result};
-  union control control;
-  struct msghdr message = {.msg_iov = &content, .msg_iovlen = 1, .msg_control = control.bytes,
-                           .msg_controllen = sizeof control.bytes};
-  const ssize_t got = recvmsg(broker.connection, &message, MSG_CMSG_CLOEXEC);
-  if (got != sizeof result) return give_up(got < 0 ? errno : EPIPE);
-  const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-  if (header != NULL && header->cmsg_type == SCM_RIGHTS) memcpy(&file, CMSG_DATA(header), sizeof file);
-  return result < 0 || file < 0 ? result : file;
+  int result = -EPIPE, files[CLINUX_MAX_DESCRIPTORS];
+  const struct clinux_slice question = {&request, sizeof request}, content = {&result, sizeof result};
+  const long sent = clinux_send(broker.connection, &question, 1, NULL, 0, 1);
+  if (sent != sizeof request) return give_up(sent < 0 ? (int)-sent : EPIPE);
+  const struct clinux_received got = clinux_receive(broker.connection, &content, 1, files, 1);
+  if (got.count != sizeof result) return give_up(got.count < 0 ? (int)-got.count : EPIPE);
+  return result < 0 || got.descriptors == 0 ? result : files[0];
 }
 
 static int ask_about(const char *path, int opens) {

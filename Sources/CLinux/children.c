@@ -2,6 +2,7 @@
 #include "CLinuxChildren.h"
 
 #include "CLinuxUpgrade.h"
+#include "program.h"
 
 #include <errno.h>
 #include <linux/capability.h>
@@ -62,22 +63,12 @@ static char **argument_list(const char *arguments) {
 
 static int spawn(const char *path, char **arguments, char **environment, int inherited) {
   posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
   posix_spawn_file_actions_init(&actions);
-  posix_spawnattr_init(&attributes);
   // A duplicate of itself: it stays open in the child only.
   if (inherited >= 0) posix_spawn_file_actions_adddup2(&actions, inherited, inherited);
-  sigset_t none, all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setsigdefault(&attributes, &all);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  pid_t child = 0;
-  const int code = posix_spawn(&child, path, &actions, &attributes, arguments, environment);
+  const int child = clinux_spawn(path, &actions, arguments, environment, 0);
   posix_spawn_file_actions_destroy(&actions);
-  posix_spawnattr_destroy(&attributes);
-  return code == 0 ? child : -code;
+  return child;
 }
 
 int clinux_start_child(const char *path, const char *arguments, const char *supervisor,

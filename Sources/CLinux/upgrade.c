@@ -145,34 +145,40 @@ void clinux_free_command(struct command *command) {
 
 int clinux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC) < 0 ? -errno : 0; }
 
-int clinux_start_trial(const char *path, const char *upgrade, int inherited, int output) {
-  struct command command;
-  if (clinux_make_command(&command, upgrade, 0) < 0) return -ENOMEM;
-  posix_spawn_file_actions_t actions;
+int clinux_spawn(const char *path, const posix_spawn_file_actions_t *actions, char **arguments,
+                 char **environment, int has_own_group) {
   posix_spawnattr_t attributes;
-  posix_spawn_file_actions_init(&actions);
   posix_spawnattr_init(&attributes);
-  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_adddup2(&actions, output, 1);
-  posix_spawn_file_actions_adddup2(&actions, output, 2);
-  // A duplicate of itself: it stays open in the child only.
-  posix_spawn_file_actions_adddup2(&actions, inherited, inherited);
   sigset_t none, all;
   sigemptyset(&none);
   sigfillset(&all);
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &all);
-  // A group of its own: what the child starts is ended with it.
   posix_spawnattr_setpgroup(&attributes, 0);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                            POSIX_SPAWN_SETPGROUP);
+  const int group = has_own_group ? POSIX_SPAWN_SETPGROUP : 0;
+  posix_spawnattr_setflags(&attributes,
+                           (short)(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | group));
   pid_t child = 0;
-  const int code = posix_spawn(&child, path, &actions, &attributes, command.arguments,
-                               command.environment);
-  posix_spawn_file_actions_destroy(&actions);
+  const int code = posix_spawn(&child, path, actions, &attributes, arguments, environment);
   posix_spawnattr_destroy(&attributes);
-  clinux_free_command(&command);
   return code == 0 ? child : -code;
+}
+
+int clinux_start_trial(const char *path, const char *upgrade, int inherited, int output) {
+  struct command command;
+  if (clinux_make_command(&command, upgrade, 0) < 0) return -ENOMEM;
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_adddup2(&actions, output, 1);
+  posix_spawn_file_actions_adddup2(&actions, output, 2);
+  // A duplicate of itself: it stays open in the child only.
+  posix_spawn_file_actions_adddup2(&actions, inherited, inherited);
+  // A group of its own: what the child starts is ended with it.
+  const int child = clinux_spawn(path, &actions, command.arguments, command.environment, 1);
+  posix_spawn_file_actions_destroy(&actions);
+  clinux_free_command(&command);
+  return child;
 }
 
 int clinux_child_ended(int child, int *status) {

@@ -19,8 +19,6 @@ void clinux_each_loaded_object(clinux_object_visitor visitor, void *context);
 
 /// No program that is executed from here on gets more privileges (PR_SET_NO_NEW_PRIVS); it cannot be taken back.
 int clinux_set_no_new_privileges(void);
-/// Whether that is so.
-int clinux_has_no_new_privileges(void);
 /// Gives up all capabilities of the calling thread, for ever; also those that a program executed later could get.
 int clinux_drop_capabilities(void);
 /// No core dumps; limits can no more be raised, neither by a program executed later.
@@ -62,8 +60,6 @@ int clinux_has_filter(void);
 ///
 /// `is_test`: the process ends instead, with exit code 159, so that no test can overlook it.
 void clinux_handle_refused_calls(int is_test);
-/// How many system calls were refused.
-uint64_t clinux_refused_calls(void);
 
 // MARK: The broker: a process that stays outside
 

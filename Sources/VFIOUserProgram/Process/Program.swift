@@ -22,7 +22,7 @@ package enum Program {
     Successor.prepare()
     ProcessStart.prepare()
     SupervisorLink.adopt()
-    _ = OwnProgram.path.withLock { $0 }
+    _ = OwnProgram.present
     do {
       let arguments = try arguments()
       try check(arguments)

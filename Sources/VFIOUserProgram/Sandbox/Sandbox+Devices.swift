@@ -21,7 +21,7 @@ extension Sandbox {
     }
     let needs = devices.compactMap(\.1.needs).reduce(SandboxNeeds(), +)
     let sockets = devices.compactMap(\.0.command.socket.path) + needs.sockets
-    let opened = [OwnProgram.path.withLock { $0 }, ServedConfiguration.path].compactMap(\.self)
+    let opened = [OwnProgram.present, ServedConfiguration.path].compactMap(\.self)
     func files(_ paths: [FilePath], _ task: Broker.File.Task) -> [Broker.File] {
       paths.map { Broker.File(path: $0.string, task: task) }
     }

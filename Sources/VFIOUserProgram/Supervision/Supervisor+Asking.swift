@@ -56,12 +56,10 @@ extension Supervisor {
   func statistics(_ call: ControlCall) throws -> ProcessStatistics {
     let answers = askAll(try processes(call), "stats", as: ProcessStatistics.self)
     let devices = answers.flatMap { one, answer in
-      one.plan.devices.compactMap { device in
-        answer?.devices.first { $0.socket == device.socket }.map {
-          ProcessStatistics.Device(
-            socket: device.socket, kind: device.request.kind, statistics: $0.statistics,
-            process: one.process)
-        }
+      one.plan.matching(answer?.devices ?? [], by: \.socket).map { device, said in
+        ProcessStatistics.Device(
+          socket: device.socket, kind: device.request.kind, statistics: said.statistics,
+          process: one.process)
       }
     }
     return ProcessStatistics(
@@ -72,11 +70,9 @@ extension Supervisor {
   func limits(_ call: ControlCall) throws -> ProcessLimits {
     let answers = askAll(try processes(call), "limits", as: ProcessLimits.self)
     let devices = answers.flatMap { one, answer in
-      one.plan.devices.compactMap { device in
-        answer?.devices.first { $0.socket == device.socket }.map {
-          ProcessLimits.Device(
-            socket: device.socket, limits: (answer?.process ?? []) + $0.limits)
-        }
+      one.plan.matching(answer?.devices ?? [], by: \.socket).map { device, said in
+        ProcessLimits.Device(
+          socket: device.socket, limits: (answer?.process ?? []) + said.limits)
       }
     }
     return ProcessLimits(process: ProcessLimits.ofProcess, devices: devices)
@@ -98,5 +94,16 @@ extension Supervisor {
       state.withLock { $0.processes }, "clients", as: [ClientProcesses.Entry].self)
     for (_, entries) in answers { ClientProcesses.ofThisProcess.add(entries ?? []) }
     return ClientProcesses.ofThisProcess.contains(process)
+  }
+}
+
+extension ProcessPlan {
+  /// The devices of the plan with what a process says of them; what it says of others does not count.
+  fileprivate func matching<Said>(
+    _ said: [Said], by socket: (Said) -> String
+  ) -> [(Device, Said)] {
+    devices.compactMap { device in
+      said.first { socket($0) == device.socket }.map { (device, $0) }
+    }
   }
 }

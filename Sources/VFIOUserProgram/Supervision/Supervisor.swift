@@ -41,7 +41,7 @@ final class Supervisor: Sendable {
   let control: ControlSocket?
   private let named: KeptListener?
   /// The program of device processes.
-  let program = OwnProgram.path.withLock { $0 } ?? "/proc/self/exe"
+  let program = OwnProgram.present ?? "/proc/self/exe"
 
   init(
     _ options: ServingOptions, _ catalogue: DeviceCatalogue, _ tookOver: TakeOver?, _ logger: Logger

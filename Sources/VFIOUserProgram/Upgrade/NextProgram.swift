@@ -30,7 +30,7 @@ struct NextProgram: ~Copyable {
   static func find(
     _ path: String?, opened: OwnedFile?, isConfined: Bool
   ) throws -> NextProgram {
-    guard let path = path ?? OwnProgram.path.withLock({ $0 }) else {
+    guard let path = path ?? OwnProgram.present else {
       throw CommandError("the path of the running program is not known: /proc is needed")
     }
     // Sound: the string is lent for the call.

@@ -3,12 +3,15 @@ internal import LinuxPrimitives
 internal import SystemPackage
 
 /// The program that this process runs.
-enum OwnProgram {
+package enum OwnProgram {
   /// Its path when the process started: a new version that is installed has the same one.
   ///
   /// Nil without /proc. A program that is executed again has the path that it had at first, though its file may have
   /// been removed.
   static let path = Monitor<String?>(pathOfNow)
+
+  /// Its path; nil without /proc.
+  package static var present: String? { path.withLock { $0 } }
 
   private static var pathOfNow: String? {
     var path = [CChar](repeating: 0, count: 4096)

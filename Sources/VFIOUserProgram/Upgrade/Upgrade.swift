@@ -100,7 +100,7 @@ struct Upgrade {
     _ nextPath: String, _ nextConfiguration: String?
   ) throws -> Written {
     let record = UpgradeRecord(
-      version: Program.libraryVersion, path: OwnProgram.path.withLock { $0 },
+      version: Program.libraryVersion, path: OwnProgram.present,
       nextPath: nextPath, configuration: ServedConfiguration.text,
       nextConfiguration: nextConfiguration, began: began, written: Deadline.now,
       count: Successor.upgradeCount, holder: holder, kept: KeptDescriptor.announced,

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import Glibc
 import NVMeDriver
 import SystemPackage
@@ -37,7 +36,9 @@ struct NVMeServeNBD: ParsableCommand {
     let disk = try Disk(target, depth: 1, transfer: 4096)
     let (blockSize, size) = (disk.namespace.blockSize, disk.namespace.size)
     disk.close()
-    let program = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+    guard let program = OwnProgram.present else {
+      throw CommandError("the path of this program is not known: /proc is needed")
+    }
     func call(_ verb: String) -> String {
       let words = [program, "nvme", verb, target.socket].map {
         "'\($0.replacing("'", with: #"'\''"#))'"

@@ -45,12 +45,17 @@ private struct VerifiedLoad {
         .io(.write, block: block * 8, blocks: 8, data: place(index)), &disk.queue)
       commands[id] = (block, next)
     }
+    try complete(commands) { seeds[$0.place] = $0.seed }
+  }
+
+  /// Has commands carried out, each with success; `body` gets them in the order of their completions.
+  private func complete<Note>(_ commands: [UInt16: Note], _ body: (Note) throws -> Void) throws {
     try disk.host.ring(disk.queue)
     for _ in 0..<commands.count {
       let completion = try disk.host.next(&disk.queue)
       let command = try #require(commands[completion.commandID])
       try #require(completion.status == .success)
-      seeds[command.place] = command.seed
+      try body(command)
     }
   }
 
@@ -64,11 +69,7 @@ private struct VerifiedLoad {
           .io(.read, block: block * 8, blocks: 8, data: place(index)), &disk.queue)
         commands[id] = (index, block)
       }
-      try disk.host.ring(disk.queue)
-      for _ in 0..<commands.count {
-        let completion = try disk.host.next(&disk.queue)
-        let command = try #require(commands[completion.commandID])
-        try #require(completion.status == .success)
+      try complete(commands) { command in
         let seed = try #require(seeds[command.place])
         let isRight =
           disk.host.received(4096, at: place(command.index)) == pattern(4096, seed: seed)

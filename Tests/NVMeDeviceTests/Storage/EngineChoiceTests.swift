@@ -1,10 +1,8 @@
 import Glibc
 import KernelRing
-import Logging
 import SystemCallFilter
 import TestSupport
 import Testing
-import VFIOUserTransport
 
 @testable import NVMeDevice
 
@@ -14,15 +12,15 @@ import VFIOUserTransport
     _ choice: EngineChoice, _ cache: CacheMode
   ) throws -> (engine: (any StorageEngine)?, log: [String]) {
     let file = try TestFile(size: 1 << 20)
-    let lines = Lines()
+    let log = CollectedLog()
     var options = NVMeConfiguration(namespaces: [
       NamespaceConfiguration(try StorageFile(path: file.path, cache: cache))
     ])
-    options.logger = Logger(label: "test") { _ in lines }
+    options.logger = log.logger
     options.use(choice)
     let engine = try options.makeEngine?()
     engine?.close()
-    return (engine, lines.all.withLock { $0 })
+    return (engine, log.levels)
   }
 
   @Test func `The thread pool is chosen where the page cache does the work`() throws {
@@ -59,26 +57,5 @@ import VFIOUserTransport
       let (engine, _) = try Self.make(.ring, .direct)
       #expect(engine is ThreadPool)
     }
-  }
-}
-
-/// A log that is kept.
-private final class Lines: LogHandler, Sendable {
-  let all = Monitor<[String]>([])
-  var logLevel: Logger.Level {
-    get { .trace }
-    set {}
-  }
-  var metadata: Logger.Metadata {
-    get { [:] }
-    set {}
-  }
-  subscript(metadataKey _: String) -> Logger.Metadata.Value? {
-    get { nil }
-    set {}
-  }
-
-  func log(event: LogEvent) {
-    all.update { $0.append("\(event.level): \(event.message)") }
   }
 }

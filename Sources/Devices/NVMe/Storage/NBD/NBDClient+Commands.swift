@@ -183,7 +183,7 @@ extension NBDClient {
     guard let request = task.request else { return }
     if !hasServed { noteService() }
     if task.step == .flush || request.operation == .flush {
-      journal.flush(through: task.mark) { buffers.give($0) }
+      noteFlush(task)
       return complete(task, .success)
     }
     task.done += task.asked

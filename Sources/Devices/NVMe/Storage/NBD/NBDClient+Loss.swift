@@ -93,8 +93,7 @@ extension NBDClient {
       (task.done, task.step) = (0, .work)
     }
     guard journal.holdsChanges, !journal.isComplete else { return }
-    export.deferFlushError(.ioError)
-    journal.forget { buffers.give($0) }
+    giveUpChanges()
     logger.error(
       "what was written since the last flush may be lost with the server: the next flush fails",
       metadata: ["export": "\(export.name)"])

@@ -19,23 +19,16 @@ extension NBDClient {
 
   private func relieve(on connection: NBDConnection) {
     guard !isRelieving else { return }
-    let task = NBDTask()
-    task.begin(nil, as: .relief, at: now)
-    task.mark = journal.last
-    isRelieving = true
-    if unsafe connection.begin(.flush, count: 0, offset: 0, for: task) { return noteBegun(task) }
-    isRelieving = false
+    isRelieving = beginFlush(as: .relief, on: connection) != nil
   }
 
   /// The flush has ended; if it has failed, the server tells nobody again, so the guest's next flush does.
   func endRelief(_ task: NBDTask, on connection: NBDConnection) {
     isRelieving = false
     switch task.error {
-    case 0: journal.flush(through: task.mark) { buffers.give($0) }
+    case 0: noteFlush(task)
     case ESHUTDOWN: connection.giveUp(ESHUTDOWN)
-    default:
-      export.deferFlushError(Errno(rawValue: task.error))
-      forgetChanges()
+    default: giveUpChanges(Errno(rawValue: task.error))
     }
   }
 }

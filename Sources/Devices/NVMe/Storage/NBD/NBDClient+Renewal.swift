@@ -19,12 +19,10 @@ extension NBDClient {
     }
     guard let connection = connections.first else { return renewal = nil }
     guard !isBusy else { return }
-    if case .waiting = renewal, journal.holdsChanges, connection.facts.canFlush {
-      let task = NBDTask()
-      task.begin(nil, as: .settle, at: now)
-      task.mark = journal.last
-      renewal = .settling(task)
-      if unsafe connection.begin(.flush, count: 0, offset: 0, for: task) { return noteBegun(task) }
+    if case .waiting = renewal, journal.holdsChanges, connection.facts.canFlush,
+      let task = beginFlush(as: .settle, on: connection)
+    {
+      return renewal = .settling(task)
     }
     renewal = nil
     part()
@@ -34,7 +32,7 @@ extension NBDClient {
   }
 
   func endSettling(_ task: NBDTask) {
-    if task.error == 0 { journal.flush(through: task.mark) { buffers.give($0) } }
+    if task.error == 0 { noteFlush(task) }
     renewal = .settled
   }
 

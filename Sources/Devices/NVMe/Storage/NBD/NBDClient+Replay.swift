@@ -19,7 +19,7 @@ extension NBDClient {
   func beginReplay() {
     guard journal.holdsChanges else {
       // What is kept is on the disk.
-      return journal.forget { buffers.give($0) }
+      return forgetChanges()
     }
     replay = NBDReplay()
     continueReplay()
@@ -98,8 +98,7 @@ extension NBDClient {
       return
     }
     replay = nil
-    export.deferFlushError(.ioError)
-    journal.forget { buffers.give($0) }
+    giveUpChanges()
     logger.error(
       "what was written since the last flush could not be written again: the next flush fails",
       metadata: ["export": "\(export.name)", "error": "\(failure)"])

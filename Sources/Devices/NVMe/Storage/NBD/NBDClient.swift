@@ -148,6 +148,27 @@ final class NBDClient {
   /// The changes since the last flush count as flushed.
   func forgetChanges() { journal.forget { buffers.give($0) } }
 
+  /// The changes since the last flush are perhaps lost: the next flush says so.
+  func giveUpChanges(_ failure: Errno = .ioError) {
+    export.deferFlushError(failure)
+    forgetChanges()
+  }
+
+  /// The server has flushed what was changed before a task began.
+  func noteFlush(_ task: NBDTask) { journal.flush(through: task.mark) { buffers.give($0) } }
+
+  /// Begins with a flush that no request asks for.
+  ///
+  /// - Returns: its task, which may have ended already with its connection; nil if it was not begun.
+  func beginFlush(as role: NBDTask.Role, on connection: NBDConnection) -> NBDTask? {
+    let task = NBDTask()
+    task.begin(nil, as: role, at: now)
+    task.mark = journal.last
+    guard unsafe connection.begin(.flush, count: 0, offset: 0, for: task) else { return nil }
+    noteBegun(task)
+    return task
+  }
+
   // MARK: Turns
 
   /// Whether any connection has tasks.

@@ -3,9 +3,12 @@ import VFIOUserTransport
 
 /// A log whose lines are kept.
 final class CollectedLog: LogHandler, Sendable {
-  private let kept = Monitor<[String]>([])
+  private let kept = Monitor<[(level: Logger.Level, message: String)]>([])
 
-  var lines: [String] { kept.withLock { $0 } }
+  /// The messages.
+  var lines: [String] { kept.withLock { $0.map(\.message) } }
+  /// The same with their levels: "warning: the server is lost".
+  var levels: [String] { kept.withLock { $0.map { "\($0.level): \($0.message)" } } }
 
   var logger: Logger { Logger(label: "test") { _ in self } }
 
@@ -22,5 +25,5 @@ final class CollectedLog: LogHandler, Sendable {
     set {}
   }
 
-  func log(event: LogEvent) { kept.update { $0.append("\(event.message)") } }
+  func log(event: LogEvent) { kept.update { $0.append((event.level, "\(event.message)")) } }
 }
