@@ -23,6 +23,7 @@ final class Controller: @unchecked Sendable {
   let requests: CommandRequests
   let record: DiskRecord
   let counters = DiskCounters()
+  var fast: FastPath
   let data: CommandData
   let io: IOCommands
   let admin: AdminCommands
@@ -36,6 +37,7 @@ final class Controller: @unchecked Sendable {
   ) throws {
     self.mailbox = mailbox
     logger = options.logger
+    fast = FastPath(bus.memory.access())
     lifeCycle = LifeCycle(
       registers, generations, bus.memory.access(), DiskPossession(options), options.logger)
     idle = IdlePolicy(busyPoll: options.busyPoll)

@@ -32,6 +32,12 @@ final class SubmissionQueue {
   /// Where the entry at ``head`` is.
   var headAddress: UInt64 { address &+ UInt64(head) * UInt64(SubmissionEntry.wireSize) }
 
+  /// Where the head is when so many entries from it on were fetched, which do not wrap.
+  func head(after count: UInt32) -> UInt32 { head + count == entries ? 0 : head + count }
+
+  /// So many entries were fetched, which do not wrap.
+  func advanceHead(by count: UInt32) { head = head(after: count) }
+
   /// The entry at ``head`` was fetched.
   func advanceHead() { head = places.next(after: head) }
 
@@ -48,6 +54,11 @@ final class SubmissionQueue {
     guard identifiers[Int(identifier / 64)] & mask == 0 else { return false }
     identifiers[Int(identifier / 64)] |= mask
     return true
+  }
+
+  /// Whether no command in flight has an identifier.
+  func isFree(_ identifier: UInt16) -> Bool {
+    identifiers[Int(identifier / 64)] & 1 << UInt64(identifier % 64) == 0
   }
 
   /// The command has its completion.
