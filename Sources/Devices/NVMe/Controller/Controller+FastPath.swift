@@ -36,6 +36,7 @@ extension Controller {
     counters.complete(fast.tally, begun: Int(count), began)
     guard done > 0 else { return 0 }
     record.health.add(fast.tally)
+    queues.deferDoorbell(of: queue, in: &fast.windows)
     return UInt32(done)
   }
 

@@ -116,6 +116,22 @@ extension QueuePairs {
     return isQuiet
   }
 
+  /// Has the host ring for a queue no more than it must while the thread polls: it does when its tail passes EventIdx,
+  /// which would otherwise be once in each lap.
+  func deferDoorbell(of queue: SubmissionQueue, in windows: inout WindowCache) {
+    guard let shadow, queue.id != 0 else { return }
+    let passed = (queue.head + queue.entries - queue.deferredAt) % queue.entries
+    guard passed > queue.entries / 4 else { return }
+    // Behind what was fetched: the host comes there after a lap.
+    let behind = queue.head == 0 ? queue.entries - 1 : queue.head - 1
+    let address = shadow.eventIndex(Doorbells.tail(of: queue.id))
+    guard let place = unsafe windows.place(address, 4, .writing),
+      unsafe clinux_guarded_store32(place, behind) == 0
+    else { return }
+    windows.noteWrite(address, 4)
+    queue.deferredAt = queue.head
+  }
+
   /// Asks the host to ring when it takes the next entry.
   func requestHead(of queue: CompletionQueue) {
     setEventIndex(Doorbells.head(of: queue.id), to: queue.totals.head)

@@ -13,6 +13,8 @@ final class SubmissionQueue {
   var head: UInt32 = 0
   /// One behind the last entry that the host has submitted.
   var tail: UInt32 = 0
+  /// Where the host was last told that it need not ring, if it keeps its doorbells in memory.
+  var deferredAt: UInt32 = 0
   /// The value of the doorbell that was refused last, if none was taken since.
   var refused: UInt32?
   /// Commands that have no completion yet.
