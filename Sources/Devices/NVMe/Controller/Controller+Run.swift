@@ -51,13 +51,14 @@ extension Controller {
   private func rest() -> Rest {
     if requests.submitted == 0 { record.health.end() }
     let isServing = lifeCycle.phase.isEnabled
+    if limiter.isOn, isServing, let deadline = limitDeadline() { return .sleep(deadline) }
     let mustPoll = queues.doorbells.areMapped || completions.holdsBack
     switch idle.step(isServing: isServing, mustPoll: mustPoll) {
     case .poll: return .takeTurn
     case .yield: return .yield
     case .nap:
       record.saveIfDue()
-      return .sleep(.after(IdlePolicy.nap))
+      return .sleep(.after(nanoseconds: idle.nap))
     case .sleep:
       record.saveIfDue()
       guard isServing else { return .sleep(.never) }
@@ -100,6 +101,7 @@ extension Controller {
     case .adopt(let memory): adopt(memory)
     case .suspend(let whenDone): beginSuspension(whenDone)
     case .resume(let memory): resumeService(with: memory)
+    case .limits: applyLimits()
     case .measure:
       admin.measureNamespaces()
       sendEvents()
