@@ -1,5 +1,6 @@
 import LinuxPrimitives
 import CLinux
+import Glibc
 import VFIOUserProgram
 
 /// The result of a workload.
@@ -55,7 +56,11 @@ struct WorkloadRun<Engine: BlockEngine> {
     while true {
       let over = clinux_now() - begin
       let goesOn = over < length && !Interruption.hasCome && failure == nil
-      if goesOn { try startAll() }
+      if goesOn {
+        // The steps of the clock that the kernel sleeps by are not to be those of the disk's naps.
+        if workload.pause > 0 { usleep(UInt32(workload.pause + Int(steps.jitter(below: 100)))) }
+        try startAll()
+      }
       guard free.count < slots else { break }
       try engine.kick()
       try waitForSome()

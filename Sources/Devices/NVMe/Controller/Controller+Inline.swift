@@ -35,6 +35,6 @@ extension Controller {
   /// Whether the controller's thread may go on sleeping.
   private var isAtRest: Bool {
     lifeCycle.phase.isEnabled && !idle.isBusyPolling && completions.isQuiet
-      && !queues.holdsFaults && !queues.holdsCommands
+      && !queues.holdsFaults && (!queues.holdsCommands || isAlarmSet)
   }
 }

@@ -52,6 +52,10 @@ extension Controller {
   private func rest() -> Rest {
     if requests.submitted == 0 { record.health.end() }
     let isServing = lifeCycle.phase.isEnabled
+    if limiter.isOn, isServing, let deadline = limitDeadline() {
+      fast.windows.release()
+      return .sleep(deadline)
+    }
     let mustPoll = queues.doorbells.areMapped || completions.holdsBack
     switch idle.step(isServing: isServing, mustPoll: mustPoll) {
     case .poll:
@@ -61,7 +65,7 @@ extension Controller {
     case .nap:
       fast.windows.release()
       record.saveIfDue()
-      return .sleep(.after(IdlePolicy.nap))
+      return .sleep(.after(nanoseconds: idle.nap))
     case .sleep:
       fast.windows.release()
       record.saveIfDue()
@@ -105,6 +109,7 @@ extension Controller {
     case .adopt(let memory): adopt(memory)
     case .suspend(let whenDone): beginSuspension(whenDone)
     case .resume(let memory): resumeService(with: memory)
+    case .limits: applyLimits()
     case .measure:
       admin.measureNamespaces()
       sendEvents()

@@ -15,6 +15,7 @@ final class Controller: @unchecked Sendable {
   let mailbox: Mailbox
   let lifeCycle: LifeCycle
   let idle: IdlePolicy
+  let limiter: RateLimiter
   let namespaces: Namespaces
   let features: FeatureValues
   let queues: QueuePairs
@@ -41,6 +42,7 @@ final class Controller: @unchecked Sendable {
     lifeCycle = LifeCycle(
       registers, generations, bus.memory.access(), DiskPossession(options), options.logger)
     idle = IdlePolicy(busyPoll: options.busyPoll)
+    limiter = RateLimiter(options.limits, at: Deadline.now)
     namespaces = try Namespaces(options, keeping.identity)
     features = FeatureValues(
       kept: keeping.controller.features,

@@ -90,6 +90,7 @@ extension NVMeDevice: CountingDevice {
     var work = controller.counters.work
     let remotes = options.exports.map(\.statistics)
     if !remotes.isEmpty { work.remotes = remotes }
+    work.throttle = controller.limiter.counters.statistics
     return work
   }
 }

@@ -18,6 +18,8 @@ final class Mailbox: StorageReceiver {
     case adopt(GuestMemoryAccess)
     /// A file may have another size.
     case measure
+    /// Rate limits were changed.
+    case limits
     /// Commands are to be finished and none begun; the closure hears when that is so.
     case suspend(@Sendable () -> Void)
     /// The controller goes on, with the memory of the client that is there.
@@ -107,7 +109,7 @@ extension Mailbox.Event {
   /// Whether it may supersede other events.
   fileprivate var supersedesOthers: Bool {
     switch self {
-    case .order(.disable), .order(.shutDown), .reset, .adopt: true
+    case .order(.disable), .order(.shutDown), .reset, .adopt, .limits: true
     default: false
     }
   }
@@ -118,7 +120,7 @@ extension Mailbox.Event {
     case (.order(.disable), .order(.enable)), (.order(.disable), .order(.disable)),
       (.order(.shutDown), .order(.shutDown)), (.reset, .order(.enable)),
       (.reset, .order(.disable)), (.reset, .order(.resetSubsystem)), (.reset, .reset),
-      (.adopt, .adopt):
+      (.adopt, .adopt), (.limits, .limits):
       true
     default: false
     }

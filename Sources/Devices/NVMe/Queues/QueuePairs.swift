@@ -17,6 +17,8 @@ final class QueuePairs {
   private(set) var inOrder: [SubmissionQueue] = []
   /// The queue that has the first turn of a round.
   private var first = 0
+  /// The number of the queue that has the first turn of the next round; 0 for the one behind that.
+  private var next: UInt16 = 0
   /// Where the host keeps its doorbells in its own memory, if it does.
   var shadow: ShadowDoorbells?
   /// The tail doorbells in the order of turns, as they were seen by the last look.
@@ -42,8 +44,15 @@ final class QueuePairs {
   func beginRound() -> Int {
     let count = inOrder.count
     first = first + 1 < count ? first + 1 : 0
+    if next > 0 {
+      first = inOrder.firstIndex { $0.id == next } ?? first
+      next = 0
+    }
     return count
   }
+
+  /// Has the next round begin with a queue that could not use its turn.
+  func beginNextRound(with queue: SubmissionQueue) { next = queue.id }
 
   /// The queue whose turn it is; nil when a command of the round has deleted so many.
   func queue(atTurn index: Int) -> SubmissionQueue? {

@@ -17,6 +17,8 @@ final class SubmissionQueue {
   var deferredAt: UInt32 = 0
   /// The value of the doorbell that was refused last, if none was taken since.
   var refused: UInt32?
+  /// Until when a rate limit keeps its next command; 0 if none does.
+  var heldUntil: UInt64 = 0
   /// Commands that have no completion yet.
   var inFlight = 0
   /// The tag of the Delete command that waits for those.
