@@ -47,10 +47,11 @@ docs:
 	Scripts/check-docs --output .build/docs
 
 # Against the floor, in the same run; best as root (SCHED_FIFO) on an idle machine.
-bench:
+bench: build
 	cd Benchmarks && swift build -c release
 	cd Benchmarks && .build/release/Benchmarks client
 	cd Benchmarks && .build/release/Benchmarks server 2>/dev/null
+	cd Benchmarks && .build/release/Benchmarks disk
 	cd Benchmarks && .build/release/Benchmarks many
 
 # The client's stress tests under the thread sanitizer, a minute each. What the sanitizer has to say is in

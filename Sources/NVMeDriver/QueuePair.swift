@@ -1,3 +1,4 @@
+internal import CLinux
 internal import LinuxPrimitives
 
 /// A submission queue with its completion queue, driven by one thread.
@@ -123,8 +124,23 @@ public final class QueuePair {
         return count
       }
       guard !deadline.hasPassed else { return 0 }
+      if interrupt == nil, spin() { continue }
       pause = self.pause(until: deadline)
     }
+  }
+
+  /// Polls for some microseconds, before other threads get the processor.
+  ///
+  /// - Returns: whether a completion has come.
+  private func spin() -> Bool {
+    let place = completion.offset + UInt64(head * CompletionEntry.wireSize + 8)
+    let memory = completion.memory
+    for _ in 0..<256 {
+      let half: UInt64 = memory.load(at: place)
+      if (half >> 48 & 1 == 1) == phase { return true }
+      clinux_relax()
+    }
+    return false
   }
 
   /// The opcode of a command in flight.

@@ -6,6 +6,7 @@ struct Benchmarks: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measure the client and the server against C that does nothing but send and receive.",
     subcommands: [
-      ClientBenchmark.self, ServerBenchmark.self, ManyBenchmark.self, ServeForBenchmark.self,
+      ClientBenchmark.self, ServerBenchmark.self, DiskBenchmark.self, ManyBenchmark.self,
+      ServeForBenchmark.self,
     ])
 }

@@ -3,6 +3,7 @@
 #ifndef CFLOOR_H
 #define CFLOOR_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /// Results that a child process leaves for its parent.
@@ -48,5 +49,10 @@ uint64_t floor_maps(int fd, int memory, uint64_t address, int rounds);
 /// Maps `count` windows without descriptors, 64 KiB apart, and leaves them.
 int floor_fill_windows(int fd, uint64_t first, int count);
 int floor_memory(uint64_t size);
+
+/// Moves the calling thread, and what it starts from here on, to a processor; 0 when that was granted.
+int floor_move(int cpu);
+/// One thread's `preadv2` or `pwritev2` of `block` bytes on a file, for a time; operations per second, or -1.
+double floor_file(const char *path, size_t block, int writes, int is_random, uint64_t nanoseconds);
 
 #endif

@@ -24,6 +24,7 @@ final class Controller: @unchecked Sendable {
   let requests: CommandRequests
   let record: DiskRecord
   let counters = DiskCounters()
+  var fast: FastPath
   let data: CommandData
   let io: IOCommands
   let admin: AdminCommands
@@ -37,6 +38,7 @@ final class Controller: @unchecked Sendable {
   ) throws {
     self.mailbox = mailbox
     logger = options.logger
+    fast = FastPath(bus.memory.access())
     lifeCycle = LifeCycle(
       registers, generations, bus.memory.access(), DiskPossession(options), options.logger)
     idle = IdlePolicy(busyPoll: options.busyPoll)

@@ -70,6 +70,11 @@ final class Mailbox: StorageReceiver {
   /// Whether there are events that were not handled.
   var holdsEvents: Bool { hasEvents.load(ordering: .acquiring) }
 
+  /// Whether there is anything that the controller's thread has not seen.
+  var hasNews: Bool {
+    hasEvents.load(ordering: .relaxed) || hasDone.load(ordering: .relaxed)
+  }
+
   /// The next event, if there is one.
   func nextEvent() -> Event? {
     guard hasEvents.load(ordering: .acquiring) else { return nil }

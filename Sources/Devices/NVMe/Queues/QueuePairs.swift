@@ -21,6 +21,8 @@ final class QueuePairs {
   private var next: UInt16 = 0
   /// Where the host keeps its doorbells in its own memory, if it does.
   var shadow: ShadowDoorbells?
+  /// The tail doorbells in the order of turns, as they were seen by the last look.
+  var looks: [DoorbellLook] = []
 
   init(
     pairs: Int, _ lifeCycle: LifeCycle, _ doorbells: Doorbells, _ interrupts: CompletionInterrupts,
@@ -80,6 +82,7 @@ final class QueuePairs {
     submissionQueues[Int(queue.id)] = queue
     queue.completionQueue.users += 1
     inOrder.append(queue)
+    looks = inOrder.map { DoorbellLook($0.id) }
   }
 
   func add(_ queue: CompletionQueue) {
@@ -114,6 +117,7 @@ final class QueuePairs {
     queue.completionQueue.users -= 1
     dropWaiting(of: queue)
     inOrder.removeAll { $0 === queue }
+    looks = inOrder.map { DoorbellLook($0.id) }
     first = 0
   }
 
@@ -140,6 +144,7 @@ final class QueuePairs {
       completionQueues[id] = nil
     }
     inOrder = []
+    looks = []
     first = 0
     shadow = nil
     doorbells.share(nil, lifeCycle.memory)
