@@ -58,8 +58,8 @@ import Testing
       return self.idle.nap
     }
     #expect(nap(after: 0) == 20_000)
-    #expect(nap(after: 999_999) == 20_000)
-    #expect(nap(after: 1_000_000) == 50_000)
+    #expect(nap(after: 9_999_999) == 20_000)
+    #expect(nap(after: 10_000_000) == 50_000)
     #expect(nap(after: 999_999_999) == 50_000)
     #expect(nap(after: 1_000_000_000) == 200_000)
     #expect(nap(after: 9_999_999_999) == 200_000)

@@ -24,7 +24,7 @@ final class IdlePolicy {
 
   /// How long the thread naps after so long without a find, in nanoseconds; Documentation/Performance.md says why.
   static let naps: [(idle: UInt64, nap: UInt64)] = [
-    (10_000_000_000, 1_000_000), (1_000_000_000, 200_000), (1_000_000, 50_000), (0, 20_000),
+    (10_000_000_000, 1_000_000), (1_000_000_000, 200_000), (10_000_000, 50_000), (0, 20_000),
   ]
   /// The longest nap while a rate limit is exhausted: what comes then are commands of the admin queue.
   static let limitedNap: UInt64 = 1_000_000
