@@ -1,4 +1,3 @@
-internal import CLinux
 internal import LinuxPrimitives
 
 /// A submission queue with its completion queue, driven by one thread.
@@ -135,10 +134,9 @@ public final class QueuePair {
   private func spin() -> Bool {
     let place = completion.offset + UInt64(head * CompletionEntry.wireSize + 8)
     let memory = completion.memory
-    for _ in 0..<256 {
+    for _ in 0..<1024 {
       let half: UInt64 = memory.load(at: place)
       if (half >> 48 & 1 == 1) == phase { return true }
-      clinux_relax()
     }
     return false
   }

@@ -192,15 +192,6 @@ int clinux_open_descriptors(void);
 /// Number of mappings of this process whose path starts with `prefix` (/proc/self/maps).
 int clinux_count_mappings(const char *prefix);
 
-/// Tells the processor that this thread polls.
-static inline void clinux_relax(void) {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  __asm__ volatile("yield");
-#endif
-}
-
 // MARK: eventfd
 
 /// Creates an eventfd with a count of 0, close-on-exec and non-blocking.
