@@ -47,11 +47,11 @@ struct FastPath: ~Copyable {
     _ queue: SubmissionQueue, _ count: Int, _ controller: borrowing Controller
   ) -> Int {
     precondition(count <= Self.burst, "more than a burst")
+    (tally, hasMissed) = (FastTally(), false)
     let size = count * SubmissionEntry.wireSize
     guard let place = unsafe windows.place(queue.headAddress, UInt64(size), .reading),
       unsafe clinux_guarded_copy(entries, place, size) == 0
     else { return 0 }
-    (tally, hasMissed) = (FastTally(), false)
     run.removeAll()
     pieces.removeAll()
     let head = queue.head

@@ -3,9 +3,6 @@ internal import VFIOUserServer
 
 /// Completions of several commands at once.
 extension CompletionPoster {
-  /// Whether it has to be known how far the host is with each entry that is posted, so that a batch cannot be.
-  func needsHead(of queue: CompletionQueue) -> Bool { queue.interrupts && interrupts.needsHeads }
-
   /// Posts a batch, for which the queue has room, and empties it.
   func post(
     _ batch: inout CompletionBatch, to queue: CompletionQueue, in windows: inout WindowCache
@@ -16,10 +13,13 @@ extension CompletionPoster {
       let tail = queue.totals.tail
       let count = min(batch.count - done, Int(queue.entries - tail))
       let address = queue.address &+ UInt64(tail) * UInt64(CompletionEntry.wireSize)
+      var totals = queue.totals
+      totals.post(count)
+      if queue.interrupts, interrupts.needsHeads { interrupts.expect(queue.id, totals) }
       guard batch.store(done..<done + count, phase: queue.phase, at: address, in: &windows) else {
         break
       }
-      queue.totals.post(count)
+      queue.totals = totals
       if queue.totals.tail == 0 { queue.phase.toggle() }
       done += count
     }
