@@ -43,6 +43,8 @@ extension Controller {
   func limitDeadline() -> Deadline? {
     let now = idle.now
     guard let alarm = limiter.alarm(at: now) else { return nil }
+    // Before the accesses below, which may wait until a window that is pinned has gone.
+    fast.windows.release()
     // What moderation waits for does not come so soon.
     if completions.holdsBack { completions.signalAll() }
     record.saveIfDue()

@@ -52,10 +52,7 @@ extension Controller {
   private func rest() -> Rest {
     if requests.submitted == 0 { record.health.end() }
     let isServing = lifeCycle.phase.isEnabled
-    if limiter.isOn, isServing, let deadline = limitDeadline() {
-      fast.windows.release()
-      return .sleep(deadline)
-    }
+    if limiter.isOn, isServing, let deadline = limitDeadline() { return .sleep(deadline) }
     let mustPoll = queues.doorbells.areMapped || completions.holdsBack
     switch idle.step(isServing: isServing, mustPoll: mustPoll) {
     case .poll:
