@@ -15,11 +15,7 @@ public final class QueuePair {
   public let completion: DMABuffer
   /// Signalled by the controller on completions; nil for a polled queue.
   public let interrupt: EventFD?
-  /// The connection to the device.
-  var client: Client
-  let stride: UInt8
-  /// The shadow doorbells, if enabled.
-  var shadow: ShadowDoorbells?
+  var doorbells: DoorbellWriter
 
   /// The submission queue tail: index of the next command.
   public internal(set) var tail = 0
@@ -35,20 +31,21 @@ public final class QueuePair {
   var tally = CompletionTally()
 
   init(
-    id: UInt16, entries: Int, arena: DMAArena, client: Client, stride: UInt8,
-    interrupt: EventFD?
+    id: UInt16, entries: Int, arena: DMAArena, doorbells: DoorbellWriter, interrupt: EventFD?
   ) throws(NVMeDriverError) {
     precondition(2...65536 ~= entries, "a queue of \(entries) entries")
     self.id = id
     self.entries = entries
-    self.client = client
-    self.stride = stride
+    self.doorbells = doorbells
     self.interrupt = interrupt
     submission = try arena.allocate(entries * SubmissionEntry.wireSize)
     completion = try arena.allocate(entries * CompletionEntry.wireSize)
     opcodes = Array(repeating: nil, count: entries)
     freeIDs = (0..<UInt16(entries - 1)).reversed()
   }
+
+  /// How often a polled queue is looked at before the processor is given to others: for some microseconds.
+  private static let patience = 500
 
   /// Number of commands in flight.
   public var inFlight: Int { entries - 1 - freeIDs.count }
@@ -82,8 +79,7 @@ public final class QueuePair {
     guard tail != rungTail else { return }
     let old = rungTail
     rungTail = tail
-    if let shadow, !shadow.mustRing(.submission, id, from: old, to: tail) { return }
-    try writeDoorbell(.submission, UInt32(tail))
+    try doorbells.ring(.submission, id, from: old, to: tail)
   }
 
   /// Takes the available completions without waiting.
@@ -93,8 +89,10 @@ public final class QueuePair {
   public func poll(_ body: (CompletionEntry) -> Void) throws(NVMeDriverError) -> Int {
     let old = head
     var count = 0
+    // Looked up once: it costs more than an entry.
+    let memory = completion.memory
     // At most one pass: a controller that overruns the queue must not keep us here.
-    while count < entries, let answer = next() {
+    while count < entries, let answer = next(in: memory) {
       count += 1
       guard take(answer.commandID) else {
         tally.strays += 1
@@ -103,8 +101,7 @@ public final class QueuePair {
       body(answer)
     }
     guard count > 0 else { return 0 }
-    if let shadow, !shadow.mustRing(.completion, id, from: old, to: head) { return count }
-    try writeDoorbell(.completion, UInt32(head))
+    try doorbells.ring(.completion, id, from: old, to: head)
     return count
   }
 
@@ -114,17 +111,21 @@ public final class QueuePair {
   public func wait(
     for timeout: Duration, _ body: (CompletionEntry) -> Void
   ) throws(NVMeDriverError) -> Int {
-    let deadline = Deadline.after(timeout)
-    var pause: Pause?
-    while true {
+    // A clock, and a pause, cost more than many a command.
+    for _ in 0..<(interrupt == nil ? Self.patience : 1) {
       let count = try poll(body)
-      if count > 0 {
-        if let pause { note(count, after: pause) }
+      guard count == 0 else { return count }
+    }
+    let deadline = Deadline.after(timeout)
+    while !deadline.hasPassed {
+      let pause = self.pause(until: deadline)
+      let count = try poll(body)
+      guard count == 0 else {
+        note(count, after: pause)
         return count
       }
-      guard !deadline.hasPassed else { return 0 }
-      pause = self.pause(until: deadline)
     }
+    return 0
   }
 
   /// The opcode of a command in flight.
@@ -142,13 +143,13 @@ public final class QueuePair {
     return true
   }
 
-  private func next() -> CompletionEntry? {
+  private func next(in memory: SharedMemory) -> CompletionEntry? {
     let place = completion.offset + UInt64(head * CompletionEntry.wireSize)
     // Load the half with the phase tag first (acquire): what was written before it is visible after
     // it.
-    let second: UInt64 = completion.memory.load(at: place + 8)
+    let second: UInt64 = memory.load(at: place + 8)
     guard (second >> 48 & 1 == 1) == phase else { return nil }
-    let first: UInt64 = completion.memory.load(at: place)
+    let first: UInt64 = memory.load(at: place)
     head += 1
     if head == entries {
       head = 0
