@@ -123,6 +123,19 @@ int clinux_guarded_copy(void *to, const void *from, size_t count) {
   GUARDED(memcpy(to, from, count));
 }
 
+int clinux_guarded_zero(void *to, size_t count) {
+  GUARDED(memset(to, 0, count));
+}
+
+int clinux_guarded_post(void *to, const void *from, size_t entries) {
+  volatile uint64_t *place = to;
+  const uint64_t *value = from;
+  GUARDED(for (size_t half = 0; half < 2 * entries; half++) {
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    place[half] = value[half];
+  });
+}
+
 #endif
 
 static void install(void) {

@@ -64,6 +64,31 @@ function clinux_guarded_copy
   xorl %eax, %eax
   ret
 
+// int (void *to, size_t count)
+function clinux_guarded_zero
+  movq %rsi, %rcx
+  xorl %eax, %eax
+  rep stosb
+  ret
+
+// int (void *to, const void *from, size_t entries): two stores for each entry, which the processor
+// shows to others in this order
+function clinux_guarded_post
+  testq %rdx, %rdx
+  je 2f
+1:
+  movq (%rsi), %rax
+  movq 8(%rsi), %rcx
+  movq %rax, (%rdi)
+  movq %rcx, 8(%rdi)
+  addq $16, %rsi
+  addq $16, %rdi
+  decq %rdx
+  jne 1b
+2:
+  xorl %eax, %eax
+  ret
+
 // int (void *at, uintN_t *value): stores the new value, returns the previous one in *value
 function clinux_guarded_exchange8
   movb (%rsi), %al

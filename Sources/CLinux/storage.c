@@ -110,6 +110,15 @@ int clinux_storage_replace(int descriptor, int source) {
   return result == -1 ? -errno : 0;
 }
 
+int64_t clinux_storage_find_data(int descriptor, uint64_t offset, uint64_t *end) {
+  const off_t start = lseek(descriptor, (off_t)offset, SEEK_DATA);
+  if (start == -1) return -errno;
+  const off_t hole = lseek(descriptor, start, SEEK_HOLE);
+  if (hole == -1) return -errno;
+  *end = (uint64_t)hole;
+  return hole > start ? start : -ENXIO;
+}
+
 int64_t clinux_storage_read(int descriptor, const void *slices, int count, uint64_t offset,
                             int nowait) {
   ssize_t result;

@@ -1,3 +1,4 @@
+internal import CLinux
 internal import LinuxPrimitives
 
 /// A submission queue with its completion queue, driven by one thread.
@@ -43,9 +44,6 @@ public final class QueuePair {
     opcodes = Array(repeating: nil, count: entries)
     freeIDs = (0..<UInt16(entries - 1)).reversed()
   }
-
-  /// How often a polled queue is looked at before the processor is given to others: for some microseconds.
-  private static let patience = 500
 
   /// Number of commands in flight.
   public var inFlight: Int { entries - 1 - freeIDs.count }
@@ -112,20 +110,39 @@ public final class QueuePair {
     for timeout: Duration, _ body: (CompletionEntry) -> Void
   ) throws(NVMeDriverError) -> Int {
     // A clock, and a pause, cost more than many a command.
-    for _ in 0..<(interrupt == nil ? Self.patience : 1) {
-      let count = try poll(body)
-      guard count == 0 else { return count }
-    }
+    let first = try look(body)
+    guard first == 0 else { return first }
     let deadline = Deadline.after(timeout)
     while !deadline.hasPassed {
       let pause = self.pause(until: deadline)
-      let count = try poll(body)
+      let count = try look(body)
       guard count == 0 else {
         note(count, after: pause)
         return count
       }
     }
     return 0
+  }
+
+  /// Takes the available completions; of a polled queue, those of the next microseconds.
+  private func look(_ body: (CompletionEntry) -> Void) throws(NVMeDriverError) -> Int {
+    let count = try poll(body)
+    guard count == 0, interrupt == nil, spin() else { return count }
+    return try poll(body)
+  }
+
+  /// Polls for some microseconds, before other threads get the processor.
+  ///
+  /// - Returns: whether a completion has come.
+  private func spin() -> Bool {
+    let place = completion.offset + UInt64(head * CompletionEntry.wireSize + 8)
+    let memory = completion.memory
+    for _ in 0..<256 {
+      let half: UInt64 = memory.load(at: place)
+      if (half >> 48 & 1 == 1) == phase { return true }
+      clinux_relax()
+    }
+    return false
   }
 
   /// The opcode of a command in flight.

@@ -24,6 +24,8 @@ public struct ServedDevice {
   package var removeMadeFiles: () -> Void = {}
   /// Gives a part of the device another size; nil for a device that has none.
   package var resize: ((ResizeParameters) throws -> Void)?
+  /// Shows and changes its rate limits; nil for a device that has none.
+  package var rates: RateControl?
   /// Announces a descriptor of the device to a new version of the program.
   package var kept: KeptDescriptor?
   private let make: (DeviceContext) throws -> RunningDevice

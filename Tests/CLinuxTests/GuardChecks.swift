@@ -100,6 +100,40 @@ func checkCopies(_ which: Guard, _ at: UnsafeMutableRawPointer) throws {
   }
 }
 
+@unsafe
+private func zero(_ which: Guard, _ to: UnsafeMutableRawPointer, _ count: Int) -> Int32 {
+  unsafe which == .native ? clinux_guarded_zero(to, count) : portable_guarded_zero(to, count)
+}
+
+@unsafe
+private func post(
+  _ which: Guard, _ to: UnsafeMutableRawPointer, _ from: UnsafeRawPointer, _ entries: Int
+) -> Int32 {
+  unsafe which == .native
+    ? clinux_guarded_post(to, from, entries) : portable_guarded_post(to, from, entries)
+}
+
+/// Zeros and entries of every small number; the bytes beside them stay as they are.
+@unsafe
+func checkBlocks(_ which: Guard, _ at: UnsafeMutableRawPointer) throws {
+  for count in Array(0...20) + [4096] {
+    let size = 16 * count
+    unsafe at.initializeMemory(as: UInt8.self, repeating: 0xEE, count: size + 32)
+    let entries = (0..<size).map { UInt8(truncatingIfNeeded: $0 * 5 + 1) }
+    let posted = unsafe entries.withUnsafeBytes { from in
+      unsafe post(which, at + 16, from.baseAddress ?? UnsafeRawPointer(at), count)
+    }
+    let seen = unsafe Array(UnsafeRawBufferPointer(start: at, count: size + 32))
+    let around = [UInt8](repeating: 0xEE, count: 16)
+    #expect(posted == 0 && seen == around + entries + around)
+    let zeroed = unsafe zero(which, at + 17, size)
+    let after = unsafe Array(UnsafeRawBufferPointer(start: at, count: size + 32))
+    let expected =
+      around + entries.prefix(1) + [UInt8](repeating: 0, count: size) + around.dropLast()
+    #expect(zeroed == 0 && (count == 0 || after == expected))
+  }
+}
+
 /// Every access behind the end of a file of 4096 bytes.
 @unsafe
 func checkFaults(_ which: Guard, _ start: UnsafeMutableRawPointer) {
@@ -120,6 +154,8 @@ func checkFaults(_ which: Guard, _ start: UnsafeMutableRawPointer) {
     unsafe results.append(copy(which, base, start + 0x1000 - 32, 64))
     unsafe results.append(copy(which, start + 0x1000 - 32, base, 64))
     unsafe results.append(copy(which, base, gone, 64))
+    unsafe results.append(zero(which, start + 0x1000 - 32, 64))
+    unsafe results.append(post(which, start + 0x1000 - 32, base, 4))
   }
   #expect(results.allSatisfy { $0 == -EFAULT }, "\(results)")
 }

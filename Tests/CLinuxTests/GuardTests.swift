@@ -54,6 +54,7 @@ private let fault = -EFAULT
       let loaded = unsafe load(which, lent.address + 4093, 8, &seen)
       #expect(stored == 0 && loaded == 0 && seen == 0x0102_0304_0506_0708)
       try unsafe checkCopies(which, lent.address)
+      try unsafe checkBlocks(which, lent.address + 4096 - 16)
     }
   }
 

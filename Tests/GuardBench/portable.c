@@ -4,6 +4,8 @@
 #define clinux_guard_install portable_guard_install
 #define clinux_guard_enter_thread portable_guard_enter_thread
 #define clinux_guarded_copy portable_guarded_copy
+#define clinux_guarded_zero portable_guarded_zero
+#define clinux_guarded_post portable_guarded_post
 #define clinux_guarded_load8 portable_load8
 #define clinux_guarded_load16 portable_load16
 #define clinux_guarded_load32 portable_load32

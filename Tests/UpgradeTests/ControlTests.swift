@@ -49,6 +49,22 @@ import VFIOUserProgram
     #expect(!FileManager.default.fileExists(atPath: added))
   }
 
+  @Test func `Rate limits that were changed stay, whatever the command line says`() throws {
+    let one = try UpgradableProcess("nvme", "--memory", "1M", "--limit-ops", "1000")
+    _ = try ctl(one, "limits", one.socket, "--ops", "2000/7000", "--read-bytes", "1M")
+    let shown = try ctl(one, "limits", one.socket).split(separator: "\n").filter {
+      $0.contains("per second")
+    }
+    #expect(shown.count == 2 && shown[0].contains("7000"), "\(shown)")
+    for _ in 0..<2 {
+      try one.upgradeWell()
+      let now = try ctl(one, "limits", one.socket).split(separator: "\n").filter {
+        $0.contains("per second")
+      }
+      #expect(now == shown)
+    }
+  }
+
   @Test func `A control socket with a path stays, and a program that fails changes nothing`() throws
   {
     let scratch = try ScratchFolder()

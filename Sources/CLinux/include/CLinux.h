@@ -194,6 +194,15 @@ int clinux_open_descriptors(void);
 /// Number of mappings of this process whose path starts with `prefix` (/proc/self/maps).
 int clinux_count_mappings(const char *prefix);
 
+/// Tells the processor that this thread polls.
+static inline void clinux_relax(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
 // MARK: eventfd
 
 /// Creates an eventfd with a count of 0, close-on-exec and non-blocking.
@@ -227,6 +236,10 @@ void clinux_guard_enter_thread(void);
 // Each returns 0, or -EFAULT if the file behind the mapping has been truncated. Loads and stores of
 // a number are one instruction; the atomic operations require natural alignment.
 int clinux_guarded_copy(void *to, const void *from, size_t count);
+int clinux_guarded_zero(void *to, size_t count);
+/// Copies entries of 16 bytes from aligned memory to aligned memory; another processor sees the first half of each
+/// before the second, and the entries in their order.
+int clinux_guarded_post(void *to, const void *from, size_t entries);
 int clinux_guarded_load8(const void *from, uint8_t *value);
 int clinux_guarded_load16(const void *from, uint16_t *value);
 int clinux_guarded_load32(const void *from, uint32_t *value);

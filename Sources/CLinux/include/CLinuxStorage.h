@@ -52,6 +52,8 @@ int clinux_storage_is_writable(int descriptor);
 /// Makes a descriptor refer to another open file, whose own descriptor stays open (dup3).
 int clinux_storage_replace(int descriptor, int source);
 
+/// Finds the next part of a file that is no hole, from `offset` on: returns its start, and its end; -ENXIO for none.
+int64_t clinux_storage_find_data(int descriptor, uint64_t offset, uint64_t *end);
 /// preadv2 of `count` slices laid out like struct iovec; `nowait` returns -EAGAIN where it would
 /// wait for the disk.
 int64_t clinux_storage_read(int descriptor, const void *slices, int count, uint64_t offset,

@@ -16,6 +16,7 @@ extension NVMeConfiguration {
     for (what, value, range) in limits where !range.contains(value) {
       throw NVMeDevice.ValidationError.outOfRange(what: what, value: value, range: range)
     }
+    try self.limits.check()
     if let serialNumber, !Self.isSound(serialNumber: serialNumber) {
       throw NVMeDevice.ValidationError.serialNumber(serialNumber)
     }

@@ -52,6 +52,8 @@ public struct NVMeConfiguration: Sendable {
   /// Polling keeps a core busy for as long as the guest keeps the disk busy; zero for never. It needs a guest with
   /// shadow doorbells, as Linux has them.
   public var busyPoll: Duration = .microseconds(400)
+  /// How much the disk does in a second; without limits at first.
+  public var limits = RateLimits()
   /// Makes the engine that reads and writes; nil for a ``ThreadPool``.
   var makeEngine: (@Sendable () throws -> any StorageEngine)?
   /// Where the disk says what it does.

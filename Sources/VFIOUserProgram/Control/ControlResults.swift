@@ -113,6 +113,12 @@ package struct ProcessLimits: Codable, Sendable {
     package var used: UInt64?
     /// Nil if there is no limit.
     package var limit: UInt64?
+    /// How much of a rate there may be at once; nil if that was not said.
+    package var burst: UInt64?
+
+    package init(name: String, used: UInt64?, limit: UInt64?, burst: UInt64? = nil) {
+      (self.name, self.used, self.limit, self.burst) = (name, used, limit, burst)
+    }
   }
 
   package struct Device: Codable, Sendable {

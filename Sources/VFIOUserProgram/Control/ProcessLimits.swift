@@ -21,7 +21,12 @@ extension ProcessLimits {
     return UInt64(limit.rlim_cur)
   }
 
-  static func of(_ server: DeviceServer) -> [Limit] {
+  /// Those of a device and its server.
+  static func of(_ device: OpenDevice) -> [Limit] {
+    of(device.server) + (device.files.rates?.shown(device.running.device) ?? [])
+  }
+
+  private static func of(_ server: DeviceServer) -> [Limit] {
     let statistics = server.statistics
     let limits = server.limits
     return [

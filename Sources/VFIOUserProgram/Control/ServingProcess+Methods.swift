@@ -13,7 +13,8 @@ extension ServingProcess {
   private var list: ControlMethod {
     ControlMethod("list", "Lists the devices.") { [self] _ in
       waitUntilServing()
-      return try JSONValue(of: DeviceList(devices: devices.all.map(\.entry)))
+      return try JSONValue(
+        of: DeviceList(devices: devices.all.map { $0.entry(devices.request(of: $0)) }))
     }
   }
 
@@ -29,7 +30,7 @@ extension ServingProcess {
         waitUntilServing()
         let one = try devices.add(parameters)
         logger.notice("a device was added", metadata: ["socket": "\(one.socketName)"])
-        return try JSONValue(of: one.entry)
+        return try JSONValue(of: one.entry(one.asked.request))
       },
       ControlMethod(
         "remove", "Removes a device.", parameters: ["socket", "force"], isChange: true
@@ -53,6 +54,20 @@ extension ServingProcess {
           try resize(parameters)
           one.running.hangup?()
         }
+        return .object([:])
+      },
+      ControlMethod(
+        "limit", "Changes rate limits of a disk.", parameters: ["socket", "limits"],
+        isChange: true
+      ) { [self] call in
+        let parameters = try call.parameters(LimitParameters.self)
+        waitUntilServing()
+        try devices.limit(parameters)
+        logger.notice(
+          "rate limits were changed",
+          metadata: [
+            "socket": "\(parameters.socket)", "limits": "\(parameters.limits)",
+          ])
         return .object([:])
       },
     ]
@@ -83,7 +98,7 @@ extension ServingProcess {
           of: ProcessLimits(
             process: ProcessLimits.ofProcess,
             devices: chosen.map {
-              ProcessLimits.Device(socket: $0.address, limits: ProcessLimits.of($0.server))
+              ProcessLimits.Device(socket: $0.address, limits: ProcessLimits.of($0))
             }))
       },
     ]
@@ -128,9 +143,9 @@ extension OpenDevice {
   /// The absolute path of its socket, or what the socket is called.
   fileprivate var address: String { served.absolutePath ?? socketName }
 
-  fileprivate var entry: DeviceList.Device {
+  fileprivate func entry(_ request: DeviceRequest?) -> DeviceList.Device {
     DeviceList.Device(
-      socket: address, kind: kind, arguments: asked.request?.arguments,
+      socket: address, kind: kind, arguments: request?.arguments,
       client: server.clientProcess,
       qemu: served.absolutePath.map { "-device \(QEMU.device(socket: $0))" },
       notice: files.notice)

@@ -9,6 +9,8 @@ final class ServedDevices: Sendable {
     var added: [DeviceRequest] = []
     /// The sockets of devices of the command line that were removed.
     var removed: [String] = []
+    /// Rate limits that were changed, by the names of sockets and of limits.
+    var limits: [String: [String: String]]
     /// Whether a device is being added or removed, or the program replaced.
     var isChanging = false
   }
@@ -29,7 +31,9 @@ final class ServedDevices: Sendable {
     sandbox: SandboxState = SandboxState(),
     onFailure: @escaping @Sendable (String, SystemCallError) -> Void
   ) {
-    state = Monitor(State(open: open, added: changes.added, removed: changes.removed))
+    state = Monitor(
+      State(
+        open: open, added: changes.added, removed: changes.removed, limits: changes.limits ?? [:]))
     self.catalogue = catalogue
     self.sandbox = sandbox
     self.onFailure = onFailure
@@ -41,11 +45,22 @@ final class ServedDevices: Sendable {
 
   /// What is other than the command line says.
   var changes: DeviceChanges {
-    state.withLock { DeviceChanges(added: $0.added, removed: $0.removed) }
+    state.withLock { state in
+      DeviceChanges(
+        added: state.added, removed: state.removed,
+        limits: state.limits.isEmpty ? nil : state.limits)
+    }
   }
 
   /// Starts the servers of all devices.
-  func start() throws { for one in all { try start(one) } }
+  func start() throws {
+    let limits = state.withLock { $0.limits }
+    for one in all {
+      // Before this program began, somebody has changed them.
+      if let changed = limits[one.socketName] { try one.limit(changed) }
+      try start(one)
+    }
+  }
 
   private func start(_ one: OpenDevice) throws {
     let name = one.served.name
@@ -125,6 +140,21 @@ final class ServedDevices: Sendable {
     }
   }
 
+  /// Changes rate limits of a device.
+  func limit(_ parameters: LimitParameters) throws {
+    try changing {
+      let one = try device(on: parameters.socket)
+      try one.limit(parameters.limits)
+      state.update { $0.limits[one.socketName, default: [:]].merge(parameters.limits) { $1 } }
+    }
+  }
+
+  /// How a device would be asked for as it is now.
+  func request(of one: OpenDevice) -> DeviceRequest? {
+    let limits = state.withLock { $0.limits[one.socketName] ?? [:] }
+    return one.asked.request?.limited(by: limits)
+  }
+
   /// The device on a socket.
   ///
   /// - Throws: ``CommandError`` that names those that there are.
@@ -154,7 +184,7 @@ final class ServedDevices: Sendable {
   /// The configuration file with the devices that are there.
   func configuration() throws -> String {
     let requests = try all.map { one in
-      guard let request = one.asked.request else {
+      guard let request = request(of: one) else {
         throw CommandError("this program serves a device of its own, which no file describes")
       }
       return request
@@ -171,6 +201,7 @@ extension ServedDevices.State {
   /// Removes a device.
   fileprivate mutating func forget(_ one: OpenDevice) {
     open.removeAll { $0.server === one.server }
+    limits[one.socketName] = nil
     let count = added.count
     added.removeAll { $0 == one.asked.request }
     if added.count == count { removed.append(one.asked.command.socket.name) }
@@ -182,6 +213,8 @@ struct DeviceChanges: Codable, Sendable {
   var added: [DeviceRequest] = []
   /// Names of sockets.
   var removed: [String] = []
+  /// Rate limits that were changed, by the names of sockets and of limits; nil for none.
+  var limits: [String: [String: String]]?
 
   /// The devices that are to be served, given those of the command line.
   func applied(

@@ -40,6 +40,21 @@ package struct ProcessPlan: Codable, Equatable, Sendable {
       isAlone: false)
   }
 
+  /// Changes rate limits of one of the devices; the command line has those of a device that is alone.
+  ///
+  /// - Parameter check: throws if there cannot be such a device.
+  mutating func limit(_ parameters: LimitParameters, check: (DeviceRequest) throws -> Void) throws {
+    for index in devices.indices where devices[index].socket == parameters.socket {
+      let old = devices[index].request
+      let new = old.limited(by: parameters.limits)
+      try check(new)
+      devices[index].request = new
+      guard isAlone else { continue }
+      let options = arguments.dropFirst(2 + old.arguments.count)
+      self = .alone(new, socket: parameters.socket, options: Array(options))
+    }
+  }
+
   /// What the process is called in messages.
   var name: String { devices.map(\.socket).joined(separator: ", ") }
 }

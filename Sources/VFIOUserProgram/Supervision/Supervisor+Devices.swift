@@ -11,6 +11,7 @@ extension Supervisor {
   private static let startPatience: Duration = .seconds(60)
   /// How long a device may take to go; with the ends below less than `vfio-user ctl remove` waits.
   private static let removalPatience: Duration = .seconds(30)
+  private static let limitPatience: Duration = .seconds(15)
   /// Maximum number of bytes of a report, of a process that may have been taken over already.
   private static let maxReport = 1 << 20
 
@@ -147,6 +148,20 @@ extension Supervisor {
       }
       end(one.plan)
       logger.notice("a device was removed", metadata: ["socket": "\(parameters.socket)"])
+    }
+  }
+
+  /// Changes rate limits of a device; its process has them as well when it is started again, if it serves no other device.
+  func limit(_ parameters: LimitParameters) throws {
+    try changing {
+      let one = try process(of: parameters.socket)
+      var plan = one.plan
+      try plan.limit(parameters) { _ = try catalogue.make($0) }
+      _ = try ask(one, "limit", JSONValue(of: parameters), for: Self.limitPatience)
+      state.update { state in
+        guard let place = state.processes.firstIndex(where: { $0.plan == one.plan }) else { return }
+        state.processes[place].plan = plan
+      }
     }
   }
 

@@ -36,6 +36,13 @@ extension Supervisor {
         return try ask(
           process(of: parameters.socket), "resize", JSONValue(of: parameters), for: .seconds(20))
       },
+      ControlMethod(
+        "limit", "Changes rate limits of a disk.", parameters: ["socket", "limits"],
+        isChange: true
+      ) { [self] call in
+        try limit(call.parameters(LimitParameters.self))
+        return .object([:])
+      },
     ]
   }
 

@@ -29,7 +29,7 @@ extension GuestMemory {
     let (window, isGone) = try state.update { state throws(Errno) -> (DMAWindow, Bool) in
       guard size > 0, let window = state.table.window(address, through: address &+ (size - 1))
       else { throw .noSuchFileOrDirectory }
-      guard Self.close(window, &state) else {
+      guard close(window, &state) else {
         state.removalObserver = observer
         return (window, false)
       }
@@ -48,7 +48,7 @@ extension GuestMemory {
     let removal = state.withLock { state in
       state.removalObserver = observer
       let windows = state.table.all
-      for window in windows { _ = Self.close(window, &state) }
+      for window in windows { _ = close(window, &state) }
       return Removal(windows: windows)
     }
     return finish(removal) ? nil : removal
@@ -57,9 +57,10 @@ extension GuestMemory {
   /// Closes a window for new accesses; if it is not pinned then, it stays unpinned.
   ///
   /// - Returns: whether no access is in progress.
-  private static func close(_ window: DMAWindow, _ state: inout State) -> Bool {
+  private func close(_ window: DMAWindow, _ state: inout State) -> Bool {
     window.isClosing = true
-    state.holesMayCloseUntil = Deadline.after(holePatience).instant
+    endAccesses()
+    state.holesMayCloseUntil = Deadline.after(Self.holePatience).instant
     return !window.isPinned
   }
 

@@ -1,7 +1,7 @@
 internal import LinuxPrimitives
 internal import CLinux
 internal import SystemPackage
-internal import Synchronization
+public import Synchronization
 
 /// The client's memory, as far as the device may access it.
 ///
@@ -57,8 +57,11 @@ public final class GuestMemory: Sendable {
   let isGuarded: Bool
   private let requiresBusMaster: Bool
   let budget = MappingBudget.process.newShare()
+  /// Changes, under the lock, with everything that ends an access to a window that was found before; for a
+  /// ``WindowCache``.
+  @usableFromInline let epoch = Atomic<UInt64>(0)
   /// Whether the state has an observer, for a look after each write without the lock.
-  private let isObserved = Atomic(false)
+  @usableFromInline let isObserved = Atomic(false)
   /// A copy of `State.isDMAAllowed`, to be read at each message without the lock.
   private let allowsDMA = Atomic(true)
   /// Whether `Device.dmaAllowed()` has to be called; used by the session's thread only.
@@ -119,6 +122,7 @@ public final class GuestMemory: Sendable {
       // Work that was begun without a client is not for this client either.
       state.generation += 1
       state.channel = channel
+      endAccesses()
     }
   }
 
@@ -133,9 +137,15 @@ public final class GuestMemory: Sendable {
   /// Takes over whether DMA is allowed, from a state that is loaded.
   func setDMAAllowed(_ isAllowed: Bool) {
     guard !isAllowed else { return allowDMA() }
-    state.withLock { $0.isDMAAllowed = false }
+    state.withLock { state in
+      state.isDMAAllowed = false
+      endAccesses()
+    }
     allowsDMA.store(false, ordering: .relaxed)
   }
+
+  /// What was found before must be looked for again; with the lock held.
+  func endAccesses() { epoch.add(1, ordering: .sequentiallyConsistent) }
 
   /// Whether DMA was allowed since the last call; for the session's thread.
   func takeDMAAllowed() -> Bool {
@@ -147,7 +157,10 @@ public final class GuestMemory: Sendable {
   /// Software has written the bus master bit of the command register.
   func setBusMaster(_ isSet: Bool) {
     guard requiresBusMaster else { return }
-    state.withLock { $0.isBusMaster = isSet }
+    state.withLock { state in
+      state.isBusMaster = isSet
+      endAccesses()
+    }
   }
 
   /// Ends the present generation: its accesses fail from now on.
@@ -161,6 +174,7 @@ public final class GuestMemory: Sendable {
       state.withLock { state in
         defer { state.generation += 1 }
         state.isEnding = true
+        endAccesses()
         return state.generation
       }
     }
@@ -203,6 +217,7 @@ public final class GuestMemory: Sendable {
         state.changes += 1
         state.holesMayCloseUntil = 0
         state.removalObserver = nil
+        endAccesses()
         let windows = exchange(&state.table, with: WindowTable())
         return (windows, state.channel.take(), state.generation)
       }

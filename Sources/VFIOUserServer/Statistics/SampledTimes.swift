@@ -12,10 +12,19 @@ package struct SampledTimes: ~Copyable, Sendable {
   /// Work has begun.
   ///
   /// - Returns: the time, if this work is to be measured; else 0.
-  package func begin() -> UInt64 {
-    begun.add()
-    return begun.now % DeviceWork.sampling == 0 ? Deadline.now : 0
+  package func begin() -> UInt64 { begin(1) }
+
+  /// Several pieces of work have begun, of which one at most is measured.
+  ///
+  /// - Returns: as ``begin()``.
+  package func begin(_ count: Int) -> UInt64 {
+    let before = begun.now / DeviceWork.sampling
+    begun.add(UInt64(count))
+    return begun.now / DeviceWork.sampling == before ? 0 : Deadline.now
   }
+
+  /// So many have not begun after all.
+  package func takeBack(_ count: Int) { begun.add(0 &- UInt64(count)) }
 
   /// Work has ended.
   ///

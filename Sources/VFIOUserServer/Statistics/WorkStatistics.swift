@@ -39,6 +39,19 @@ package struct RemoteStatistics: Codable, Sendable, Equatable {
   }
 }
 
+/// How a device has kept to rate limits.
+package struct ThrottleStatistics: Codable, Sendable, Equatable {
+  /// How often work had to wait.
+  package var waits: UInt64
+  /// Nanoseconds in which some did.
+  package var time: UInt64
+
+  package init(waits: UInt64, time: UInt64) {
+    self.waits = waits
+    self.time = time
+  }
+}
+
 /// What a device has done for its driver, beside the messages that its server has counted.
 package struct DeviceWork: Codable, Sendable {
   package var kinds: [WorkStatistics]
@@ -50,6 +63,8 @@ package struct DeviceWork: Codable, Sendable {
   package var times: LatencyHistogram
   /// The servers that have its data; nil for none.
   package var remotes: [RemoteStatistics]?
+  /// Nil for a device that never had a limit.
+  package var throttle: ThrottleStatistics?
 
   /// The share of work whose time is measured.
   package static let sampling: UInt64 = 16

@@ -15,6 +15,7 @@ struct Ctl: ParsableCommand {
         vfio-user ctl /run/vfio-user.sock add nvme --socket /tmp/disk.sock --file disk.img --size 10G
         vfio-user ctl /run/vfio-user.sock list
         vfio-user ctl /run/vfio-user.sock resize /tmp/disk.sock --size 20G
+        vfio-user ctl /run/vfio-user.sock limits /tmp/disk.sock --ops 1000/5000 --bytes 100M
         vfio-user ctl /run/vfio-user.sock remove /tmp/disk.sock
         vfio-user ctl /run/vfio-user.sock configuration > devices.toml
 

@@ -38,6 +38,11 @@ struct CtlStats: ParsableCommand {
           "  commands: \(text(work.kinds)), \(work.failures) failed, \(work.inFlight) in flight")
         if work.times.count > 0 { lines.append("  latency: \(work.times.text)") }
         lines += (work.remotes ?? []).map(text)
+        if let throttle = work.throttle {
+          lines.append(
+            "  limits: held commands back \(throttle.waits) times, for \(timeText(throttle.time)) in all"
+          )
+        }
       }
     }
     return lines.joined(separator: "\n")

@@ -161,6 +161,12 @@ struct WorkloadOptions: ParsableArguments {
   var seconds = 5.0
 
   @Option(
+    help: ArgumentHelp(
+      "Rest so long before each operation, up to 10000000, with --depth 1.",
+      valueName: "microseconds"))
+  var pause = 0
+
+  @Option(
     help: ArgumentHelp("Only the first part of the disk.", valueName: "size"),
     transform: ByteCount.init(text:))
   var span: ByteCount?
@@ -184,6 +190,9 @@ struct WorkloadOptions: ParsableArguments {
     guard 0.01...86400 ~= seconds else {
       throw ValidationError("--seconds takes a number from 0.01 to 86400.")
     }
+    guard 0...10_000_000 ~= pause, pause == 0 || depth == 1 else {
+      throw ValidationError("--pause takes 0 to 10000000 microseconds, and --depth 1.")
+    }
     guard readShare == 100 || overwrite else {
       throw ValidationError("writing destroys what is on the disk; allow it with --overwrite.")
     }
@@ -195,8 +204,10 @@ struct WorkloadOptions: ParsableArguments {
     guard blocks > 0 else {
       throw CommandError("not even one block of \(byteCount(blockSize.bytes)) fits there.")
     }
-    return Workload(
+    var workload = Workload(
       blockSize: Int(blockSize.bytes), depth: depth, readShare: readShare,
       isRandom: !sequential, blocks: blocks, seconds: seconds, seed: seed)
+    workload.pause = pause
+    return workload
   }
 }

@@ -11,6 +11,8 @@ struct Workload {
   let blocks: UInt64
   let seconds: Double
   let seed: UInt64
+  /// Microseconds without an operation, before each.
+  var pause = 0
   /// The share of these blocks that is accessed.
   var share = Share.all
 
@@ -66,6 +68,9 @@ struct WorkloadSteps {
     own = workload.ownBlocks
     random = SplitMix(seed: workload.seed)
   }
+
+  /// A random number, for whatever is no step.
+  mutating func jitter(below bound: UInt64) -> UInt64 { random.next(below: bound) }
 
   /// The next operation: whether it reads, and its block number in units of `blockSize`.
   mutating func step() -> (isRead: Bool, block: UInt64) {

@@ -1,5 +1,6 @@
 import LinuxPrimitives
 import CLinux
+import Glibc
 import VFIOUserProgram
 
 /// The result of a workload.
@@ -56,7 +57,11 @@ struct WorkloadRun<Engine: BlockEngine> {
       let now = clinux_now()
       let over = now - begin
       let goesOn = over < length && !Interruption.hasCome && failure == nil
-      if goesOn { try startAll(at: now) }
+      if goesOn {
+        // The steps of the clock that the kernel sleeps by are not to be those of the disk's naps.
+        if workload.pause > 0 { usleep(UInt32(workload.pause + Int(steps.jitter(below: 100)))) }
+        try startAll(at: workload.pause > 0 ? clinux_now() : now)
+      }
       guard free.count < slots else { break }
       try engine.kick()
       try waitForSome()

@@ -48,6 +48,7 @@ struct ServeNVMe: ServeSubcommand {
     }
     if disk.incoming { served.notice = "the disk waits for its state (--incoming)" }
     served.resize = opened.resize
+    served.rates = .ofDisks
     served.needs = opened.needs
     served.removeMadeFiles = { opened.namespaces.forEach { $0.removeMadeFiles() } }
     return served

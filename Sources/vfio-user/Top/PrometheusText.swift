@@ -117,6 +117,13 @@ enum PrometheusText {
         "vfio_user_commands_in_flight", "gauge", "Commands in progress.",
         counting.map { ($0.labels, "\($0.work.inFlight)") }),
       Metric(
+        "vfio_user_throttle_waits_total", "counter", "How often commands waited for a rate limit.",
+        throttles(counting) { "\($0.waits)" }),
+      Metric(
+        "vfio_user_throttled_seconds_total", "counter",
+        "Time in which commands waited for a rate limit.",
+        throttles(counting) { "\(Double($0.time) / 1e9)" }),
+      Metric(
         "vfio_user_remote_lost", "gauge", "Whether the NBD server of an export is lost.",
         remotes(counting) { $0.isLost ? "1" : "0" }),
       Metric(
@@ -146,6 +153,13 @@ enum PrometheusText {
     return [0.5, 0.99, 0.999].map { share in
       (labels + [("quantile", "\(share)")], "\(Double(times.quantile(share)) / 1e9)")
     }
+  }
+
+  private static func throttles(
+    _ devices: [(labels: [(String, String)], work: DeviceWork)],
+    _ value: (ThrottleStatistics) -> String
+  ) -> [(labels: [(String, String)], value: String)] {
+    devices.compactMap { device in device.work.throttle.map { (device.labels, value($0)) } }
   }
 
   private static func kinds(

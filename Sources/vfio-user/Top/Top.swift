@@ -18,7 +18,8 @@ struct Top: ParsableCommand {
       MSG/S are messages of the VMM, of which REFUSED/S were answered with an error; INT/S interrupts of the device; \
       MAPPED is the guest's memory that the device reaches. IO/S are commands of the guest's driver to a disk, DEPTH those \
       in progress. The percentiles are those of the interval: of a disk's commands from the moment at which it has \
-      fetched one until it completes it, else of the time that the service of a message takes.
+      fetched one until it completes it, else of the time that the service of a message takes. \
+      HELD is the share of the time in which rate limits held commands back.
 
       Exit codes: 0 done, 1 no process can be asked, 64 wrong usage.
       """)

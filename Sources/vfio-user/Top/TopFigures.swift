@@ -41,6 +41,8 @@ struct TopFigures: Codable {
     let commandLatencies: Latencies?
     let failuresPerSecond: Double?
     let inFlight: UInt64?
+    /// The share of the time in which rate limits held commands back, 0 to 1; nil without any.
+    let held: Double?
   }
 
   /// Seconds.
@@ -88,6 +90,9 @@ extension TopFigures.Device {
       TopFigures.rate($0.failures, past?.work?.failures, seconds)
     }
     inFlight = now.work?.inFlight
+    held = now.work?.throttle.map {
+      min(TopFigures.rate($0.time, past?.work?.throttle?.time, seconds) / 1e9, 1)
+    }
   }
 }
 

@@ -5,8 +5,9 @@ enum TopTable {
     var table = Table(
       [
         "PROCESS", "DEVICE", "CLIENT", "MSG/S", "REFUSED/S", "INT/S", "MAPPED", "IO/S", "READ/S",
-        "WRITE/S", "DEPTH", "P50", "P99", "P99.9", "FAILED/S", "SOCKET",
-      ], numbers: Set(2..<15).union([0]))
+        "WRITE/S", "DEPTH", "P50", "P99", "P99.9", "FAILED/S", "HELD",
+        "SOCKET",
+      ], numbers: Set(2..<16).union([0]))
     for device in figures.devices { table.add(row(device)) }
     return table.lines
   }
@@ -27,7 +28,8 @@ enum TopTable {
       bytes("write"), device.inFlight.map { "\($0)" } ?? "-",
       latencies.map { timeText($0.p50) } ?? "-",
       latencies.map { timeText($0.p99) } ?? "-", latencies.map { timeText($0.p999) } ?? "-",
-      device.failuresPerSecond.map { number($0) } ?? "-", device.socket,
+      device.failuresPerSecond.map { number($0) } ?? "-",
+      device.held.map { "\(Int(($0 * 100).rounded()))%" } ?? "-", device.socket,
     ]
   }
 

@@ -24,6 +24,22 @@ import VFIOUserProgram
     #expect(try one.succeed("log-level", "info") == "info\n")
   }
 
+  @Test func `A client of a disk does not take its limits away`() throws {
+    let one = try ControlledProcess()
+    let socket = one.scratch.path("disk")
+    try one.succeed("add", "nvme", "--socket", socket, "--memory", "1M", "--limit-ops", "1000")
+    let client = try Client(connectingTo: FilePath(socket))
+    _ = try client.deviceInfo()
+    let caller = try ControlClient(path: one.control)
+    let error = #expect(throws: CommandError.self) {
+      try caller.call(
+        "limit", .object(["socket": .text(socket), "limits": .object(["ops": .null])]))
+    }
+    #expect("\(error as Any)".contains("client"))
+    // It may look.
+    #expect("\(try caller.call("limits", .object(["socket": .text(socket)])))".contains("1000"))
+  }
+
   @Test func `One process that keeps connections leaves some to others`() throws {
     let one = try ControlledProcess()
     var callers: [ControlClient] = []

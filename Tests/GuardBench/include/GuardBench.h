@@ -7,6 +7,8 @@
 
 void portable_guard_install(void);
 int portable_guarded_copy(void *to, const void *from, size_t count);
+int portable_guarded_zero(void *to, size_t count);
+int portable_guarded_post(void *to, const void *from, size_t entries);
 int portable_load(const void *from, size_t size, uint64_t *value);
 int portable_store(void *to, size_t size, uint64_t value);
 int portable_exchange(void *at, size_t size, uint64_t *value);

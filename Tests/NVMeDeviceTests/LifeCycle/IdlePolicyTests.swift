@@ -49,4 +49,23 @@ import Testing
     #expect(idle.step(isServing: true, mustPoll: false) == .sleep)
     #expect(idle.step(isServing: false, mustPoll: true) == .sleep)
   }
+
+  @Test func `Naps are short while a host is busy, and longer the longer it asks for nothing`() {
+    find(at: 10_000_000)
+    func nap(after idle: UInt64) -> UInt64 {
+      self.idle.beginTurn(at: 10_000_000 + idle)
+      self.idle.endTurn(isBusy: false)
+      return self.idle.nap
+    }
+    #expect(nap(after: 0) == 20_000)
+    #expect(nap(after: 9_999_999) == 20_000)
+    #expect(nap(after: 10_000_000) == 50_000)
+    #expect(nap(after: 999_999_999) == 50_000)
+    #expect(nap(after: 1_000_000_000) == 200_000)
+    #expect(nap(after: 9_999_999_999) == 200_000)
+    #expect(nap(after: 10_000_000_000) == 1_000_000)
+    #expect(nap(after: 3_600_000_000_000) == 1_000_000)
+    find(at: 3_700_000_000_000)
+    #expect(idle.nap == 20_000)
+  }
 }

@@ -28,6 +28,7 @@ import VFIOUserServer
       case .clientLeft: names.append("left")
       case .adopt: names.append("adopt")
       case .measure: names.append("measure")
+      case .limits: names.append("limits")
       case .suspend: names.append("suspend")
       case .resume: names.append("resume")
       case .close: names.append("close")

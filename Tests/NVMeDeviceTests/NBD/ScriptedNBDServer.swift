@@ -21,6 +21,11 @@ final class ScriptedNBDServer: @unchecked Sendable {
     var limit = Int.max
     /// Whether it shakes hands.
     var isSilent = false
+    /// How many bytes of a reply are kept until ``release()``, by type and size of the reply; it closes the connection when
+    /// the client closes its half, though it owes them, as qemu-nbd does.
+    var held: @Sendable (_ type: UInt16, _ size: Int) -> Int = { _, _ in 0 }
+    /// Waits before the data of a write is read.
+    var beforeData: @Sendable () -> Void = {}
     /// What it sends for a command, by type and cookie; nil for nothing.
     var reply: @Sendable (_ type: UInt16, _ cookie: [UInt8], _ count: Int) -> [UInt8]? = {
       ScriptedNBDServer.goodReply($0, $1, $2)
@@ -31,6 +36,7 @@ final class ScriptedNBDServer: @unchecked Sendable {
   private let listener: Int32
   private let script: Monitor<Script>
   private let accepted = Atomic<Int>(0)
+  private let owed = OwedReplies()
 
   /// How many connections there were.
   var connections: Int { accepted.load(ordering: .relaxed) }
@@ -49,8 +55,8 @@ final class ScriptedNBDServer: @unchecked Sendable {
         guard let self else { return _ = close(client) }
         accepted.add(1, ordering: .relaxed)
         let script = self.script.withLock { $0 }
-        try? DetachedThread.start("scripted-nbd") {
-          var conversation = Conversation(socket: client, script: script)
+        try? DetachedThread.start("scripted-nbd") { [owed = self.owed] in
+          var conversation = Conversation(socket: client, script: script, owed: owed)
           conversation.run()
           close(client)
         }
@@ -69,6 +75,24 @@ final class ScriptedNBDServer: @unchecked Sendable {
 
   /// Does something else from the next connection on.
   func change(_ change: (inout Script) -> Void) { script.withLock { change(&$0) } }
+
+  /// Whether it owes replies.
+  var isHolding: Bool { owed.list.withLock { !$0.isEmpty } }
+
+  /// Sends what is held.
+  func release() {
+    owed.list.withLock { list in
+      for (socket, bytes) in list {
+        _ = unsafe send(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL))
+      }
+      list = []
+    }
+  }
+
+  /// Ends the connections that it owes replies.
+  func hangUp() {
+    owed.list.withLock { list in for (socket, _) in list { shutdown(socket, Int32(SHUT_RDWR)) } }
+  }
 
   private static func listen(on path: String) throws -> Int32 {
     let number = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
@@ -95,15 +119,22 @@ final class ScriptedNBDServer: @unchecked Sendable {
   }
 }
 
+/// What connections have not sent yet.
+private final class OwedReplies: Sendable {
+  let list = Monitor<[(Int32, [UInt8])]>([])
+}
+
 /// One connection.
 private struct Conversation {
   let socket: Int32
   let script: ScriptedNBDServer.Script
+  let owed: OwedReplies
   var sent = 0
 
-  init(socket: Int32, script: ScriptedNBDServer.Script) {
+  init(socket: Int32, script: ScriptedNBDServer.Script, owed: OwedReplies) {
     self.socket = socket
     self.script = script
+    self.owed = owed
   }
 
   private struct IsOver: Error {}
@@ -140,6 +171,7 @@ private struct Conversation {
       while true { try serve() }
     } catch {
       // The end.
+      owed.list.withLock { list in list.removeAll { $0.0 == socket } }
     }
   }
 
@@ -172,8 +204,15 @@ private struct Conversation {
     let header = try take(28)
     let type = UInt16(Self.number(header[6..<8]))
     let count = Self.number(header[24..<28])
-    if type == 1 { _ = try take(count) }
+    if type == 1 {
+      script.beforeData()
+      _ = try take(count)
+    }
     guard type != 2 else { throw IsOver() }
-    if let reply = script.reply(type, Array(header[8..<16]), count) { try give(reply) }
+    guard let reply = script.reply(type, Array(header[8..<16]), count) else { return }
+    let held = script.held(type, reply.count)
+    try give(Array(reply.dropLast(held)))
+    guard held > 0 else { return }
+    owed.list.withLock { $0.append((socket, Array(reply.suffix(held)))) }
   }
 }

@@ -64,9 +64,16 @@ package final class NBDServer: @unchecked Sendable {
         URL(filePath: "/usr/bin/qemu-img"), ["create", "-q", "-f", format, image, size])
       guard made.exitCode == 0 else { throw HarnessError(made.errors) }
     }
-    return try NBDServer(
+    return try qemu(serving: image, format: format, options: options, in: folder)
+  }
+
+  /// `qemu-nbd` with what is there: an image, or another server's export.
+  package static func qemu(
+    serving source: String, format: String = "raw", options: [String] = [], in folder: ScratchFolder
+  ) throws -> NBDServer {
+    try NBDServer(
       "qemu-nbd", in: folder,
-      ["-t", "-f", format, "-k", folder.path("nbd.sock"), "-x", "disk"] + options + [image])
+      ["-t", "-f", format, "-k", folder.path("nbd.sock"), "-x", "disk"] + options + [source])
   }
 
   deinit { kill() }

@@ -36,12 +36,15 @@ struct BlockClaims {
   /// Whether the engine has a request that blocks every write to the file.
   var holdsHeavy: Bool { heavy > 0 }
 
+  /// Whether a request may be carried out at once, wherever its blocks are.
+  func permits(changes: Bool) -> Bool {
+    claims.isEmpty || changing == 0 && waiting.isEmpty && !changes
+  }
+
   /// Whether a request must not be begun yet.
   func mustWait(_ request: StorageRequest) -> Bool {
     // The usual cases: nothing is in flight, or there are only reads.
-    if claims.isEmpty || changing == 0 && waiting.isEmpty && !request.operation.changesBlocks {
-      return false
-    }
+    if permits(changes: request.operation.changesBlocks) { return false }
     let new = Claim(request)
     return claims.contains { $0.isInTheWay(of: new) }
       || waiting.contains { Claim($0.request).isInTheWay(of: new) }

@@ -15,6 +15,8 @@ final class CommandRequests {
   let remote: NBDEngine?
   /// The thread that has the turn.
   var thread = ServingThread.controller
+  /// Whether the fast path has just found that the next command's data is not in the page cache.
+  var hasMissed = false
   /// Requests that the engine or the keeper of the state has.
   private(set) var submitted = 0
   private var done: [StorageRequest] = []
@@ -64,6 +66,10 @@ final class CommandRequests {
   /// Carries out a request on this thread, if that cannot block.
   private func attempt(_ slot: CommandSlot) -> StorageRequest.Outcome? {
     let request = slot.request
+    guard !hasMissed else {
+      hasMissed = false
+      return nil
+    }
     guard let namespace = slot.namespace, request.buffer == nil else { return nil }
     let budget = namespace.inlineBudget(of: request.operation, on: thread, at: idle.now)
     guard budget > 0, request.count <= budget else { return nil }

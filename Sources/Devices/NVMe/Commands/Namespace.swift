@@ -5,6 +5,10 @@ final class Namespace {
   let id: UInt32
   /// What it is made of.
   let storage: Storage
+  /// Its bytes, where they are in memory of ours.
+  let memory: DiskMemory?
+  /// Its file, where it is one.
+  let file: StorageFile?
   let globallyUniqueID: [UInt8]
   let uuid: [UInt8]
   /// Where the size of its blocks is kept; nil where it is not.
@@ -30,6 +34,8 @@ final class Namespace {
     self.id = id
     store = configuration.store
     storage = configuration.storage
+    file = configuration.storage as? StorageFile
+    memory = file?.memory
     shift = UInt8(configuration.usedBlockSize.trailingZeroBitCount)
     self.globallyUniqueID = globallyUniqueID
     self.uuid = uuid

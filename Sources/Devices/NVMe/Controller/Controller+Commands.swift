@@ -30,10 +30,17 @@ extension Controller {
   /// - Returns: whether there were any.
   private func fetch(from queue: SubmissionQueue) -> Bool {
     guard queue.deletion == nil, queue.completionQueue.waiting.isEmpty else { return false }
-    queues.updateTail(of: queue)
-    var left = min(queue.waiting, Self.burst)
+    queues.updateTail(of: queue, in: &fast.windows)
+    var left = queue.waiting
+    guard left > 0 else { return false }
+    let (isLimited, first) = (limiter.isOn, queue.head)
+    left = min(left, isLimited ? quantum(of: queue, atMost: Self.burst) : Self.burst)
     guard left > 0 else { return false }
     noteFound(in: queue)
+    if !isLimited { left -= serveFast(queue, left) }
+    guard left > 0 else { return true }
+    // From here on an access may wait until a window that is pinned has gone.
+    fast.windows.release()
     while left > 0, slots.hasRoom {
       let count = min(left, queue.entries - queue.head)
       let entries: [SubmissionEntry]
@@ -46,6 +53,7 @@ extension Controller {
       for entry in entries {
         guard slots.hasRoom, lifeCycle.isServing, queue.deletion == nil, requests.takes(entry)
         else { return true }
+        if isLimited, !admits(entry, from: queue) { return queue.head != first }
         queue.advanceHead()
         start(entry, from: queue)
       }

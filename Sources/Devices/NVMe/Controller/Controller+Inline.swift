@@ -20,10 +20,12 @@ extension Controller {
       requests.thread = .connection
       defer { requests.thread = .controller }
       idle.beginTurn(at: Deadline.now)
+      fast.windows.refresh(lifeCycle.memory)
       record.health.begin()
       _ = serveQueues()
       completions.signal()
       requests.flush()
+      fast.windows.release()
       if requests.submitted == 0 { record.health.end() }
       idle.endTurn(isBusy: true)
       return isAtRest && queues.requestDoorbells()
@@ -33,6 +35,6 @@ extension Controller {
   /// Whether the controller's thread may go on sleeping.
   private var isAtRest: Bool {
     lifeCycle.phase.isEnabled && !idle.isBusyPolling && completions.isQuiet
-      && !queues.holdsFaults && !queues.holdsCommands
+      && !queues.holdsFaults && (!queues.holdsCommands || isAlarmSet)
   }
 }

@@ -29,12 +29,13 @@ extension Controller {
 
   private func takeTurn() -> Rest {
     idle.beginTurn(at: Deadline.now)
+    fast.windows.refresh(lifeCycle.memory)
     var isBusy = requests.remote?.serve(at: idle.now) ?? false
     isBusy = reapRequests() || isBusy
     guard handleEvents() else { return .end }
     resumeCacheOff()
     if lifeCycle.phase.isEnabled {
-      queues.updateHeads(isThorough: idle.idleTurns & 63 == 1)
+      queues.updateHeads(isThorough: idle.idleTurns & 63 == 1, in: &fast.windows)
       isBusy = serveQueues() || isBusy
       // After the look at the queues, which finds some of them.
       if admin.reportFaults() { sendEvents() }
@@ -51,14 +52,22 @@ extension Controller {
   private func rest() -> Rest {
     if requests.submitted == 0 { record.health.end() }
     let isServing = lifeCycle.phase.isEnabled
+    if limiter.isOn, isServing, let deadline = limitDeadline() {
+      fast.windows.release()
+      return .sleep(deadline)
+    }
     let mustPoll = queues.doorbells.areMapped || completions.holdsBack
     switch idle.step(isServing: isServing, mustPoll: mustPoll) {
-    case .poll: return .takeTurn
+    case .poll:
+      queues.watch(mailbox, in: &fast.windows)
+      return .takeTurn
     case .yield: return .yield
     case .nap:
+      fast.windows.release()
       record.saveIfDue()
-      return .sleep(.after(IdlePolicy.nap))
+      return .sleep(.after(nanoseconds: idle.nap))
     case .sleep:
+      fast.windows.release()
       record.saveIfDue()
       guard isServing else { return .sleep(.never) }
       return queues.requestDoorbells() ? .sleep(completions.coalescingDeadline) : .takeTurn
@@ -100,6 +109,7 @@ extension Controller {
     case .adopt(let memory): adopt(memory)
     case .suspend(let whenDone): beginSuspension(whenDone)
     case .resume(let memory): resumeService(with: memory)
+    case .limits: applyLimits()
     case .measure:
       admin.measureNamespaces()
       sendEvents()
@@ -115,6 +125,7 @@ extension Controller {
       _ = requests.remote?.serve(at: Deadline.now)
       if !reapRequests() { requests.sleep(before: .never) }
     }
+    fast.windows.release()
     record.close()
     requests.close()
   }

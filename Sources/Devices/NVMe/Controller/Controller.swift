@@ -15,6 +15,7 @@ final class Controller: @unchecked Sendable {
   let mailbox: Mailbox
   let lifeCycle: LifeCycle
   let idle: IdlePolicy
+  let limiter: RateLimiter
   let namespaces: Namespaces
   let features: FeatureValues
   let queues: QueuePairs
@@ -23,6 +24,7 @@ final class Controller: @unchecked Sendable {
   let requests: CommandRequests
   let record: DiskRecord
   let counters = DiskCounters()
+  var fast: FastPath
   let data: CommandData
   let io: IOCommands
   let admin: AdminCommands
@@ -36,9 +38,11 @@ final class Controller: @unchecked Sendable {
   ) throws {
     self.mailbox = mailbox
     logger = options.logger
+    fast = FastPath(bus.memory.access())
     lifeCycle = LifeCycle(
       registers, generations, bus.memory.access(), DiskPossession(options), options.logger)
     idle = IdlePolicy(busyPoll: options.busyPoll)
+    limiter = RateLimiter(options.limits, at: Deadline.now)
     namespaces = try Namespaces(options, keeping.identity)
     features = FeatureValues(
       kept: keeping.controller.features,

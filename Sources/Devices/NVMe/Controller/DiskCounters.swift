@@ -21,6 +21,30 @@ final class DiskCounters: Sendable {
   /// - Returns: the time, if that of this command is to be measured; else 0.
   func begin() -> UInt64 { times.begin() }
 
+  /// So many commands are about to be carried out on the fast path.
+  ///
+  /// - Returns: as ``begin()``.
+  func begin(_ count: Int) -> UInt64 { times.begin(count) }
+
+  /// The fast path has carried out some of them.
+  ///
+  /// - Parameters:
+  ///   - count: how many were begun; those that were not carried out begin again.
+  ///   - began: what ``begin(_:)`` has returned.
+  func complete(_ tally: FastTally, begun count: Int, _ began: UInt64) {
+    times.takeBack(count - tally.commands)
+    if tally.reads > 0 {
+      reads.add(tally.reads)
+      bytesRead.add(tally.bytesRead)
+    }
+    if tally.writes > 0 {
+      writes.add(tally.writes)
+      bytesWritten.add(tally.bytesWritten)
+    }
+    ended.add(UInt64(tally.commands))
+    if tally.commands > 0 { times.end(began) }
+  }
+
   /// A command gets its completion.
   ///
   /// - Parameter bytes: the data that it has moved.
@@ -66,6 +90,7 @@ extension NVMeDevice: CountingDevice {
     var work = controller.counters.work
     let remotes = options.exports.map(\.statistics)
     if !remotes.isEmpty { work.remotes = remotes }
+    work.throttle = controller.limiter.counters.statistics
     return work
   }
 }

@@ -40,9 +40,16 @@ struct QueueTotals {
   /// Whether the host has left some of what an interrupt has signalled; it may have taken more than that.
   var hasUntaken: Bool { taken < signalled }
 
-  mutating func post() {
-    posted += 1
-    tail = tail + 1 == entries ? 0 : tail + 1
+  /// How many more may be posted.
+  var room: UInt32 { entries - 1 - UInt32(truncatingIfNeeded: posted - taken) }
+
+  mutating func post() { post(1) }
+
+  /// - Precondition: so many do not pass the end of the queue, and there is ``room`` for them.
+  mutating func post(_ count: Int) {
+    posted += UInt64(count)
+    tail += UInt32(count)
+    if tail == entries { tail = 0 }
   }
 
   /// An interrupt signals everything that was posted.

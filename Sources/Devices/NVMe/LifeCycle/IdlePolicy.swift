@@ -6,6 +6,9 @@ internal import LinuxPrimitives
 /// command. A host with shadow doorbells whose commands follow each other closely is spared both by *busy polling*:
 /// for a moment after each such command the thread polls the queues, yielding to whatever else wants the
 /// processor, and sleeps then.
+///
+/// Where nobody wakes the thread, because doorbells are mapped, it naps between two looks, the longer the longer it has found
+/// nothing (``nap``).
 final class IdlePolicy {
   /// What the thread does after a turn that found nothing.
   enum Step: Equatable {
@@ -19,8 +22,12 @@ final class IdlePolicy {
     case sleep
   }
 
-  /// How long the thread sleeps between two polls when nobody wakes it.
-  static let nap: Duration = .microseconds(20)
+  /// How long the thread naps after so long without a find, in nanoseconds; Documentation/Performance.md says why.
+  static let naps: [(idle: UInt64, nap: UInt64)] = [
+    (10_000_000_000, 1_000_000), (1_000_000_000, 200_000), (10_000_000, 50_000), (0, 20_000),
+  ]
+  /// The longest nap while a rate limit is exhausted: what comes then are commands of the admin queue.
+  static let limitedNap: UInt64 = 1_000_000
   /// Turns without a find before the first nap.
   static let patience = 50
 
@@ -30,6 +37,8 @@ final class IdlePolicy {
   private(set) var now: UInt64 = 0
   /// Turns in a row that found nothing to do.
   private(set) var idleTurns = 0
+  /// When a turn found something to do last.
+  private var busyAt: UInt64 = 0
   /// When commands were found last.
   private var foundAt: UInt64 = 0
   private var pollsUntil: UInt64 = 0
@@ -38,10 +47,19 @@ final class IdlePolicy {
 
   func beginTurn(at now: UInt64) { self.now = now }
 
-  func endTurn(isBusy: Bool) { idleTurns = isBusy ? 0 : idleTurns + 1 }
+  func endTurn(isBusy: Bool) {
+    idleTurns = isBusy ? 0 : idleTurns + 1
+    if isBusy { busyAt = now }
+  }
 
   /// Whether the thread will look at the queues again in a moment, whatever the host does.
   var isBusyPolling: Bool { now < pollsUntil }
+
+  /// How long the thread sleeps between two looks when nobody wakes it, in nanoseconds.
+  var nap: UInt64 {
+    let idle = now &- busyAt
+    return Self.naps.first { idle >= $0.idle }?.nap ?? 0
+  }
 
   /// Commands were found in an I/O queue.
   ///

@@ -13,7 +13,8 @@ final class LifeCycle {
   /// CC, as it was when the controller was enabled.
   private(set) var configuration = ControllerConfiguration(rawValue: 0)
   /// CC.MPS in bytes.
-  private(set) var pageSize: UInt64 = 4096
+  var pageSize: UInt64 { pages.pageSize }
+  private(set) var pages = PRPGeometry(pageSize: 4096)
   let registers: RegisterBlock
   let generations: ControllerGenerations
   let possession: DiskPossession
@@ -42,7 +43,7 @@ final class LifeCycle {
   func enable(_ order: RegisterBlock.Enabling) -> Bool {
     memory = order.access
     configuration = order.configuration
-    pageSize = 4096 << UInt64(order.configuration.pageSize)
+    pages = PRPGeometry(pageSize: 4096 << UInt64(order.configuration.pageSize))
     if !possession.isHeld {
       logger.error(
         "another process has the disk: the controller can be enabled when its state was loaded")
@@ -66,7 +67,7 @@ final class LifeCycle {
   /// Takes over what another controller was enabled with, and its phase.
   func load(_ configuration: ControllerConfiguration, _ stable: ControllerPhase.Stable) {
     self.configuration = configuration
-    pageSize = 4096 << UInt64(configuration.pageSize)
+    pages = PRPGeometry(pageSize: 4096 << UInt64(configuration.pageSize))
     phase = .suspended(stable)
   }
 

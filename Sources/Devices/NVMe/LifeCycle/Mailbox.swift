@@ -18,6 +18,8 @@ final class Mailbox: StorageReceiver {
     case adopt(GuestMemoryAccess)
     /// A file may have another size.
     case measure
+    /// Rate limits were changed.
+    case limits
     /// Commands are to be finished and none begun; the closure hears when that is so.
     case suspend(@Sendable () -> Void)
     /// The controller goes on, with the memory of the client that is there.
@@ -68,6 +70,11 @@ final class Mailbox: StorageReceiver {
   /// Whether there are events that were not handled.
   var holdsEvents: Bool { hasEvents.load(ordering: .acquiring) }
 
+  /// Whether there is anything that the controller's thread has not seen.
+  var hasNews: Bool {
+    hasEvents.load(ordering: .relaxed) || hasDone.load(ordering: .relaxed)
+  }
+
   /// The next event, if there is one.
   func nextEvent() -> Event? {
     guard hasEvents.load(ordering: .acquiring) else { return nil }
@@ -102,7 +109,7 @@ extension Mailbox.Event {
   /// Whether it may supersede other events.
   fileprivate var supersedesOthers: Bool {
     switch self {
-    case .order(.disable), .order(.shutDown), .reset, .adopt: true
+    case .order(.disable), .order(.shutDown), .reset, .adopt, .limits: true
     default: false
     }
   }
@@ -113,7 +120,7 @@ extension Mailbox.Event {
     case (.order(.disable), .order(.enable)), (.order(.disable), .order(.disable)),
       (.order(.shutDown), .order(.shutDown)), (.reset, .order(.enable)),
       (.reset, .order(.disable)), (.reset, .order(.resetSubsystem)), (.reset, .reset),
-      (.adopt, .adopt):
+      (.adopt, .adopt), (.limits, .limits):
       true
     default: false
     }

@@ -6,15 +6,13 @@ internal import Synchronization
 ///
 /// Belongs to the thread that has the controller's turn.
 final class CompletionPoster {
-  private let lifeCycle: LifeCycle
+  let lifeCycle: LifeCycle
   private let queues: QueuePairs
-  private let interrupts: CompletionInterrupts
+  let interrupts: CompletionInterrupts
   private let features: FeatureValues
   private let idle: IdlePolicy
   /// Completion queues with completions that no interrupt has signalled.
   private var unsignalled: [CompletionQueue] = []
-  /// Those whose turn it is in ``signal()``; empty in between.
-  private var signalling: [CompletionQueue] = []
   /// Since when completions are held back because the host wants few interrupts; nanoseconds.
   private var coalescedSince: UInt64?
 
@@ -75,13 +73,14 @@ final class CompletionPoster {
     }
     queue.totals = totals
     if totals.tail == 0 { queue.phase.toggle() }
-    noteUnsignalled(queue)
+    noteUnsignalled(queue, 1)
     return true
   }
 
-  private func noteUnsignalled(_ queue: CompletionQueue) {
-    queue.unsignalled += 1
-    guard queue.unsignalled == 1 else { return }
+  /// So many entries were posted.
+  func noteUnsignalled(_ queue: CompletionQueue, _ count: Int) {
+    queue.unsignalled += count
+    guard queue.unsignalled == count else { return }
     queue.unsignalledSince = idle.now
     unsignalled.append(queue)
   }
@@ -94,11 +93,17 @@ final class CompletionPoster {
     if let coalescing = InterruptCoalescing(feature: features[.interruptCoalescing]) {
       return signal(coalescing)
     }
-    swap(&unsignalled, &signalling)
-    for queue in signalling {
-      if isDue(queue) { signal(queue) } else { unsignalled.append(queue) }
+    var kept = 0
+    for place in unsignalled.indices {
+      let queue = unsignalled[place]
+      guard !isDue(queue) else {
+        signal(queue)
+        continue
+      }
+      if kept != place { unsignalled[kept] = queue }
+      kept += 1
     }
-    signalling.removeAll(keepingCapacity: true)
+    unsignalled.removeLast(unsignalled.count - kept)
   }
 
   /// Raises the interrupts for everything that was posted, also for what was held back.

@@ -82,7 +82,7 @@ final class Doorbells: @unchecked Sendable {
   /// What was written last; not checked when the page is mapped.
   func value(of index: Int) -> UInt32 {
     guard areMapped else { return unsafe values[index].load(ordering: .sequentiallyConsistent) }
-    return unsafe (try? memory?.load(at: RegisterOffset.doorbells + UInt64(4 * index))) ?? 0
+    return unsafe memory?.load32(at: RegisterOffset.doorbells + UInt64(4 * index)) ?? 0
   }
 
   /// The host keeps the doorbells of I/O queues in its memory, or does so no longer.

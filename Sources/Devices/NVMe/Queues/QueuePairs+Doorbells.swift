@@ -1,4 +1,6 @@
+internal import CLinux
 internal import Synchronization
+internal import VFIOUserServer
 
 /// Reading the host's doorbells, whether trapped, mapped or in its memory, and writing EventIdx.
 extension QueuePairs {
@@ -6,8 +8,19 @@ extension QueuePairs {
 
   /// Updates how far a submission queue is filled.
   func updateTail(of queue: SubmissionQueue) {
-    let index = Doorbells.tail(of: queue.id)
-    guard let value = doorbell(index, queue: queue.id) else { return }
+    guard let value = doorbell(Doorbells.tail(of: queue.id), queue: queue.id) else { return }
+    setTail(of: queue, to: value)
+  }
+
+  /// The same, with windows that are pinned.
+  func updateTail(of queue: SubmissionQueue, in windows: inout WindowCache) {
+    guard let value = shadowDoorbell(Doorbells.tail(of: queue.id), queue.id, &windows) else {
+      return updateTail(of: queue)
+    }
+    setTail(of: queue, to: value)
+  }
+
+  private func setTail(of queue: SubmissionQueue, to value: UInt32) {
     guard value < queue.entries else { return refuse(value, &queue.refused) }
     queue.refused = nil
     queue.tail = value
@@ -16,6 +29,18 @@ extension QueuePairs {
   /// Updates how far the host has read a completion queue.
   func updateHead(of queue: CompletionQueue) {
     guard let value = doorbell(Doorbells.head(of: queue.id), queue: queue.id) else { return }
+    setHead(of: queue, to: value)
+  }
+
+  /// The same, with windows that are pinned.
+  func updateHead(of queue: CompletionQueue, in windows: inout WindowCache) {
+    guard let value = shadowDoorbell(Doorbells.head(of: queue.id), queue.id, &windows) else {
+      return updateHead(of: queue)
+    }
+    setHead(of: queue, to: value)
+  }
+
+  private func setHead(of queue: CompletionQueue, to value: UInt32) {
     guard value != queue.totals.head else { return }
     guard value < queue.entries else { return refuse(value, &queue.refused) }
     queue.refused = nil
@@ -29,10 +54,10 @@ extension QueuePairs {
   /// Updates the heads that no trapped doorbell reports, or that the connection's thread could not read.
   ///
   /// - Parameter isThorough: also of queues without anything to take; their heads can only be invalid.
-  func updateHeads(isThorough: Bool) {
+  func updateHeads(isThorough: Bool, in windows: inout WindowCache) {
     if doorbells.areMapped {
       for case let queue? in completionQueues where isThorough || queue.totals.hasUntaken {
-        updateHead(of: queue)
+        updateHead(of: queue, in: &windows)
       }
     } else if interrupts.takeMissed() {
       for case let queue? in completionQueues { updateHead(of: queue) }
@@ -44,6 +69,15 @@ extension QueuePairs {
     guard value != last else { return }
     last = value
     doorbells.note(.value)
+  }
+
+  /// A doorbell in the host's memory; nil where it is not there, or not within reach.
+  func shadowDoorbell(_ index: Int, _ queue: UInt16, _ windows: inout WindowCache) -> UInt32? {
+    guard let shadow, queue != 0,
+      let place = unsafe windows.place(shadow.value(index), 4, .reading)
+    else { return nil }
+    var value: UInt32 = 0
+    return unsafe clinux_guarded_load32(place, &value) == 0 ? value : nil
   }
 
   private func doorbell(_ index: Int, queue: UInt16) -> UInt32? {
@@ -80,6 +114,22 @@ extension QueuePairs {
       if queue.completionQueue.totals.head != head { isQuiet = false }
     }
     return isQuiet
+  }
+
+  /// Has the host ring for a queue no more than it must while the thread polls: it does when its tail passes EventIdx,
+  /// which would otherwise be once in each lap.
+  func deferDoorbell(of queue: SubmissionQueue, in windows: inout WindowCache) {
+    guard let shadow, queue.id != 0 else { return }
+    let passed = (queue.head + queue.entries - queue.deferredAt) % queue.entries
+    guard passed > queue.entries / 4 else { return }
+    // Behind what was fetched: the host comes there after a lap.
+    let behind = queue.head == 0 ? queue.entries - 1 : queue.head - 1
+    let address = shadow.eventIndex(Doorbells.tail(of: queue.id))
+    guard let place = unsafe windows.place(address, 4, .writing),
+      unsafe clinux_guarded_store32(place, behind) == 0
+    else { return }
+    windows.noteWrite(address, 4)
+    queue.deferredAt = queue.head
   }
 
   /// Asks the host to ring when it takes the next entry.

@@ -17,8 +17,12 @@ final class QueuePairs {
   private(set) var inOrder: [SubmissionQueue] = []
   /// The queue that has the first turn of a round.
   private var first = 0
+  /// The number of the queue that has the first turn of the next round; 0 for the one behind that.
+  private var next: UInt16 = 0
   /// Where the host keeps its doorbells in its own memory, if it does.
   var shadow: ShadowDoorbells?
+  /// The tail doorbells in the order of turns, as they were seen by the last look.
+  var looks: [DoorbellLook] = []
 
   init(
     pairs: Int, _ lifeCycle: LifeCycle, _ doorbells: Doorbells, _ interrupts: CompletionInterrupts,
@@ -40,8 +44,15 @@ final class QueuePairs {
   func beginRound() -> Int {
     let count = inOrder.count
     first = first + 1 < count ? first + 1 : 0
+    if next > 0 {
+      first = inOrder.firstIndex { $0.id == next } ?? first
+      next = 0
+    }
     return count
   }
+
+  /// Has the next round begin with a queue that could not use its turn.
+  func beginNextRound(with queue: SubmissionQueue) { next = queue.id }
 
   /// The queue whose turn it is; nil when a command of the round has deleted so many.
   func queue(atTurn index: Int) -> SubmissionQueue? {
@@ -71,6 +82,7 @@ final class QueuePairs {
     submissionQueues[Int(queue.id)] = queue
     queue.completionQueue.users += 1
     inOrder.append(queue)
+    looks = inOrder.map { DoorbellLook($0.id) }
   }
 
   func add(_ queue: CompletionQueue) {
@@ -105,6 +117,7 @@ final class QueuePairs {
     queue.completionQueue.users -= 1
     dropWaiting(of: queue)
     inOrder.removeAll { $0 === queue }
+    looks = inOrder.map { DoorbellLook($0.id) }
     first = 0
   }
 
@@ -131,6 +144,7 @@ final class QueuePairs {
       completionQueues[id] = nil
     }
     inOrder = []
+    looks = []
     first = 0
     shadow = nil
     doorbells.share(nil, lifeCycle.memory)

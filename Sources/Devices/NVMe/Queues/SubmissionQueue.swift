@@ -13,8 +13,12 @@ final class SubmissionQueue {
   var head: UInt32 = 0
   /// One behind the last entry that the host has submitted.
   var tail: UInt32 = 0
+  /// Where the host was last told that it need not ring, if it keeps its doorbells in memory.
+  var deferredAt: UInt32 = 0
   /// The value of the doorbell that was refused last, if none was taken since.
   var refused: UInt32?
+  /// Until when a rate limit keeps its next command; 0 if none does.
+  var heldUntil: UInt64 = 0
   /// Commands that have no completion yet.
   var inFlight = 0
   /// The tag of the Delete command that waits for those.
@@ -32,6 +36,12 @@ final class SubmissionQueue {
   /// Where the entry at ``head`` is.
   var headAddress: UInt64 { address &+ UInt64(head) * UInt64(SubmissionEntry.wireSize) }
 
+  /// Where the head is when so many entries from it on were fetched, which do not wrap.
+  func head(after count: UInt32) -> UInt32 { head + count == entries ? 0 : head + count }
+
+  /// So many entries were fetched, which do not wrap.
+  func advanceHead(by count: UInt32) { head = head(after: count) }
+
   /// The entry at ``head`` was fetched.
   func advanceHead() { head = places.next(after: head) }
 
@@ -48,6 +58,11 @@ final class SubmissionQueue {
     guard identifiers[Int(identifier / 64)] & mask == 0 else { return false }
     identifiers[Int(identifier / 64)] |= mask
     return true
+  }
+
+  /// Whether no command in flight has an identifier.
+  func isFree(_ identifier: UInt16) -> Bool {
+    identifiers[Int(identifier / 64)] & 1 << UInt64(identifier % 64) == 0
   }
 
   /// The command has its completion.

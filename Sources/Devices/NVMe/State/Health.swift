@@ -63,6 +63,14 @@ struct HealthCounters {
   /// Nanoseconds, over all processes.
   var powerOnTime: UInt64 { (earlierPowerOn + (Deadline.now &- started)).value }
 
+  /// Commands were carried out on the fast path.
+  mutating func add(_ tally: FastTally) {
+    hostReads += tally.reads
+    bytesRead += tally.bytesRead
+    hostWrites += tally.writes
+    bytesWritten += tally.bytesWritten
+  }
+
   /// Commands are in flight.
   mutating func begin() {
     if busySince == nil { busySince = Deadline.now }

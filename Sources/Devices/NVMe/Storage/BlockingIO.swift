@@ -69,19 +69,31 @@ enum BlockingIO {
     _ request: StorageRequest, nowait: Bool
   ) -> StorageRequest.Outcome? {
     guard request.isAligned else { return nil }
-    let number = request.file.descriptor.number
-    let durable: Int32 = request.operation == .write(durable: true) ? 1 : 0
-    let canAsk = nowait && request.file.takesNowaitWrites
+    let isDurable = request.operation == .write(durable: true)
     return unsafe move(request, .reading) { slices in
       // Sound: as above.
-      let result = unsafe clinux_storage_write(
-        number, slices.baseAddress, Int32(slices.count), request.offset, durable,
-        canAsk ? 1 : 0)
-      guard canAsk, result == -Int64(EOPNOTSUPP) else { return result }
-      request.file.refuseNowaitWrites()
-      return unsafe clinux_storage_write(
-        number, slices.baseAddress, Int32(slices.count), request.offset, durable, 0)
+      unsafe write(
+        slices, to: request.file, at: request.offset, isDurable: isDurable, nowait: nowait)
     }
+  }
+
+  /// Writes slices with one system call.
+  ///
+  /// - Parameter nowait: whether it must not wait, as far as the file system can be asked for that.
+  /// - Returns: bytes, or `-errno`.
+  @unsafe
+  static func write(
+    _ slices: UnsafeBufferPointer<iovec>, to file: StorageFile, at offset: UInt64,
+    isDurable: Bool = false, nowait: Bool
+  ) -> Int64 {
+    let (number, count) = (file.descriptor.number, Int32(slices.count))
+    let durable: Int32 = isDurable ? 1 : 0
+    let canAsk = nowait && file.takesNowaitWrites
+    let result = unsafe clinux_storage_write(
+      number, slices.baseAddress, count, offset, durable, canAsk ? 1 : 0)
+    guard canAsk, result == -Int64(EOPNOTSUPP) else { return result }
+    file.refuseNowaitWrites()
+    return unsafe clinux_storage_write(number, slices.baseAddress, count, offset, durable, 0)
   }
 
   @unsafe

@@ -54,6 +54,12 @@ final class PageBuffer: @unchecked Sendable {
     try access.read(at: address, into: &span)
   }
 
+  /// Copies the first bytes of another.
+  func copy(_ other: PageBuffer, count: Int) {
+    precondition(count >= 0 && count <= min(size, other.size), "outside of a buffer")
+    unsafe memory.copyMemory(from: other.memory, byteCount: count)
+  }
+
   /// The little endian number at an offset.
   func number(at offset: Int) -> UInt64 {
     precondition(offset >= 0 && offset <= size - 8, "outside of a buffer")

@@ -19,6 +19,8 @@ public final class StorageFile: Storage, @unchecked Sendable {
   private let kept: KeptDescriptor
   /// How large it was before it was made larger just now.
   let sizeBefore: UInt64?
+  /// The bytes, where they are in memory of ours.
+  let memory: DiskMemory?
   /// Nil where nothing is written, or nothing can be lost.
   private let witness: LossWitness?
   /// Whether the file system has refused to write without waiting.
@@ -61,6 +63,7 @@ public final class StorageFile: Storage, @unchecked Sendable {
     descriptor = opened.descriptor()
     witness = isReadOnly ? nil : LossWitness(of: descriptor.number)
     kept = KeptDescriptor(Self.keptName(path), descriptor)
+    memory = nil
     super.init(
       info.kind == 2 ? .blockDevice : .file, name: path.string, cache: cache,
       isReadOnly: isReadOnly || info.is_read_only == 1,
@@ -85,6 +88,7 @@ public final class StorageFile: Storage, @unchecked Sendable {
       KeptDescriptor.name(withPrefix: kind) ?? kind + UniqueID.random().hexadecimal
     descriptor = try Self.memory(size, keptName)
     kept = KeptDescriptor(keptName, descriptor)
+    memory = DiskMemory(descriptor, size: size)
     witness = nil
     sizeBefore = nil
     super.init(

@@ -88,6 +88,7 @@ final class StorageRequest: @unchecked Sendable {
     self.generation = generation
     self.access = access
     isAbandoned.store(false, ordering: .relaxed)
+    if storage.kind == .memory, case .write = operation { file.memory?.noteWrite(offset, count) }
   }
 
   /// Has the engine end it early, if it has pieces; the controller's thread may say so while the engine has it.

@@ -17,9 +17,8 @@ enum Zeros {
   }
 
   static func deallocate(_ request: StorageRequest, durable: Bool) -> StorageRequest.Outcome {
-    let number = request.file.descriptor.number
     let outcome = forEachPiece(of: request) { offset, count in
-      clinux_storage_punch(number, offset, count)
+      punch(request.file, offset, count)
     }
     switch outcome {
     // A hint, which a host may not be able to follow, or not for pieces of this size.
@@ -38,12 +37,18 @@ enum Zeros {
         let result = clinux_storage_zero(number, offset, count)
         if result != -EOPNOTSUPP { return result }
       }
-      return clinux_storage_punch(number, offset, count)
+      return punch(request.file, offset, count)
     }
     if outcome == .storage(.notSupported) || outcome == .storage(.invalidArgument) {
       outcome = writeZeros(request)
     }
     return outcome == .success && durable ? flush(request) : outcome
+  }
+
+  private static func punch(_ file: StorageFile, _ offset: UInt64, _ count: UInt64) -> Int32 {
+    let result = clinux_storage_punch(file.descriptor.number, offset, count)
+    if result == 0 { file.memory?.noteHole(offset, count) }
+    return result
   }
 
   /// For hosts that cannot make holes: writes zeros.

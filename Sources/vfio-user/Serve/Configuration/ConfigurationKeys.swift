@@ -4,6 +4,8 @@ import ArgumentParser
 struct ConfigurationKey {
   enum Kind: Equatable {
     case text, number, flag
+    /// A number, or a text that begins with one.
+    case amount
     /// Namespaces: strings or tables.
     case list
   }
@@ -52,6 +54,7 @@ extension Option: OptionLike {
     switch Value.self {
     case is any FixedWidthInteger.Type, is Int32?.Type: .number
     case is [String].Type: .list
+    case is RateText?.Type: .amount
     default: .text
     }
   }

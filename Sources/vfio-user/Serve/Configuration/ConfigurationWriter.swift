@@ -26,7 +26,8 @@ enum ConfigurationWriter {
       switch keys.first(where: { $0.name == name })?.kind {
       case .flag: lines.append("\(name) = true")
       // TOML has no leading zeros.
-      case .number: lines.append("\(name) = \(Int(value).map { "\($0)" } ?? value)")
+      case .amount where Int(value) == nil: lines.append("\(name) = \(quoted(value))")
+      case .number, .amount: lines.append("\(name) = \(Int(value).map { "\($0)" } ?? value)")
       case .list: lists[name, default: []].append("  \(quoted(value)),")
       case .text, nil: lines.append("\(name) = \(quoted(value))")
       }

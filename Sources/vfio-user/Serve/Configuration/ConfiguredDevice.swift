@@ -95,7 +95,9 @@ struct ConfiguredDevice {
       return [
         "--\(key.name)=\(DeviceArguments.paths.contains(key.name) ? absolute(text, folder) : text)"
       ]
-    case (.number, .number(let number)): return ["--\(key.name)=\(number)"]
+    case (.amount, .text(let text)): return ["--\(key.name)=\(text)"]
+    case (.number, .number(let number)), (.amount, .number(let number)):
+      return ["--\(key.name)=\(number)"]
     case (.flag, .flag(let isSet)): return isSet ? ["--\(key.name)"] : []
     case (.list, .list(let values)):
       return try values.enumerated().map { index, value in
@@ -139,6 +141,7 @@ extension ConfigurationKey.Kind {
     switch self {
     case .text: "a text, in quotes"
     case .number: "a whole number"
+    case .amount: "a whole number, or a text in quotes"
     case .flag: "true or false"
     case .list: "a list of tables or texts, in square brackets"
     }

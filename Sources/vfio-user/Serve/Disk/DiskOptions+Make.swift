@@ -20,6 +20,7 @@ extension DiskOptions {
     configuration.doorbells = controller.doorbells
     configuration.busyPoll = .microseconds(controller.busyPoll)
     configuration.interrupts = controller.interrupts
+    configuration.limits = rates.limits
     configuration.serialNumber = serial
     configuration.readerName = socket
     let options = try namespaces()

@@ -97,6 +97,7 @@ struct DiskOptions: ParsableArguments {
 
   @OptionGroup var controller: ControllerOptions
   @OptionGroup var server: NBDOptions
+  @OptionGroup var rates: RateOptions
 
   @Option(help: "Threads that wait for the disk.")
   var threads = 4

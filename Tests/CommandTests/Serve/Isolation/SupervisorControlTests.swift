@@ -47,6 +47,27 @@ import VFIOUserProgram
     #expect(text.contains("isolation = \"process\"") && text.contains(socket), "\(text)")
   }
 
+  @Test func `Rate limits that were changed hold when the process of the disk starts again`() throws
+  {
+    let devices = try SupervisedDevices(
+      "[[nvme]]\nsocket = \"one\"\nmemory = \"1M\"\nlimit-ops = 1000")
+    let socket = devices.path("one")
+    let refused = try devices.ctl("limits", socket, "--ops", "0")
+    #expect(refused.exitCode != 0)
+    let shown = try devices.ctl("limits", socket, "--ops", "2000/7000")
+    #expect(shown.text.contains("7000"), "\(shown.errors)")
+    #expect(try devices.ctl("configuration").text.contains("limit-ops = \"2000/7000\""))
+    let process = try devices.process(of: "one")
+    kill(process, SIGKILL)
+    #expect(
+      eventually(within: .seconds(20)) {
+        guard let now = try? devices.process(of: "one"), now > 0, now != process else {
+          return false
+        }
+        return (try? devices.ctl("limits", socket).text.contains("7000")) == true
+      })
+  }
+
   @Test func `A process that does not answer holds up nobody for long`() throws {
     let devices = try SupervisedDevices(
       "[[edu]]\nsocket = \"one\"\n[[edu]]\nsocket = \"two\"")

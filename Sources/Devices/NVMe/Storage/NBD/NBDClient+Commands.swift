@@ -44,7 +44,7 @@ extension NBDClient {
 
   @unsafe
   private func send(
-    _ command: NBDHandle.Command, _ task: NBDTask, _ count: UInt64, on connection: NBDConnection
+    _ command: NBDCommand, _ task: NBDTask, _ count: UInt64, on connection: NBDConnection
   ) {
     let offset = (task.request?.offset ?? 0) + task.done
     guard unsafe connection.begin(command, count: count, offset: offset, for: task) else {
@@ -57,7 +57,7 @@ extension NBDClient {
 
   private func beginRead(_ task: NBDTask, _ count: UInt64, on connection: NBDConnection) {
     guard let request = task.request else { return }
-    if let own = request.buffer {
+    if let own = request.buffer, export.address.tls == nil {
       guard request.count <= UInt64(own.size) else {
         return complete(task, .storage(.messageTooLong))
       }
@@ -95,7 +95,7 @@ extension NBDClient {
   private func memory(
     of task: NBDTask, _ direction: GuestMemoryAccess.Direction
   ) -> UnsafeMutableRawPointer? {
-    // With TLS libnbd, and not the kernel, would touch memory that a guest can truncate.
+    // With TLS libnbd would touch memory that a guest can truncate, and could not be told to stop.
     guard let request = task.request, export.address.tls == nil, !task.avoidsMemory,
       task.buffer == nil, request.ranges.count == 1
     else { return nil }
@@ -175,6 +175,11 @@ extension NBDClient {
       task.release()
       waiting.prepend(task)
       connection.giveUp(task.error)
+    case EFAULT:
+      // The client's memory is gone: the way through a buffer says what is wrong.
+      task.release()
+      task.avoidsMemory = true
+      requeue(task)
     default: complete(task, .storage(Errno(rawValue: task.error)))
     }
   }
@@ -208,7 +213,11 @@ extension NBDClient {
   }
 
   private func endRead(_ task: NBDTask, _ request: StorageRequest) {
-    guard request.buffer == nil, let buffer = task.buffer else { return complete(task, .success) }
+    guard let buffer = task.buffer else { return complete(task, .success) }
+    if let own = request.buffer {
+      own.copy(buffer, count: Int(clamping: request.count))
+      return complete(task, .success)
+    }
     BlockingIO.noteMessages(request)
     do throws(MemoryError) {
       complete(task, try BlockingIO.scatter(buffer, request) ? .success : .abandoned)

@@ -21,7 +21,7 @@ extension NBDClient {
     for connection in connections { connection.takeEnded { end($0, on: connection) } }
     var oldest = now
     for connection in connections.reversed() {
-      for task in takeTasks(of: connection).reversed() {
+      for task in giveUp(connection).reversed() {
         oldest = min(oldest, task.since)
         // If the server has not gone, it may be that the guest's memory could not be touched (EFAULT): it has truncated it.
         takeBack(task, isGone: Self.meansGone.contains(connection.failure))
@@ -45,15 +45,36 @@ extension NBDClient {
   private static let longLife: UInt64 = 1_000_000_000
   private static let shortLife: UInt64 = 100_000_000
 
-  /// Takes what a connection has, and waits for the end of its server's side.
-  private func takeTasks(of connection: NBDConnection) -> [NBDTask] {
+  /// Takes what a connection has, and waits for what its server still does.
+  private func giveUp(_ connection: NBDConnection) -> [NBDTask] {
     let tasks = connection.takeAll()
-    if let socket = connection.takeSocket() {
-      var drain = NBDDrain(socket)
-      // A server that has gone is done with everything.
-      if !drain.isOver() { drains.add(drain) }
-    }
+    let drain = NBDDrain(connection.transport, tasks.compactMap(\.memory), at: now)
+    // A server that has gone is done with everything.
+    if !drain.isOver() { drains.append(drain) }
     return tasks
+  }
+
+  /// Hears of what the server is done with on connections that were given up.
+  ///
+  /// - Returns: whether it is done with all of one.
+  func serveDrains() -> Bool {
+    guard !drains.isEmpty else { return false }
+    let before = drains.count
+    drains.removeAll { $0.isOver() }
+    if drains.isEmpty { saidDraining = false }
+    return drains.count < before
+  }
+
+  /// Says what the commands wait for, once.
+  func noteDraining() {
+    let isLong = drains.contains { now - $0.since > 5 * Self.second }
+    guard isLong, !saidDraining else { return }
+    saidDraining = true
+    logger.warning(
+      """
+      the NBD server has not answered commands of connections that were given up, and is asked for nothing before it has, \
+      so that no old write comes behind a newer one; if its disk does not come back, end the server
+      """, metadata: ["export": "\(export.name)"])
   }
 
   /// A connection has ended before the server was done with a task.
@@ -148,11 +169,7 @@ extension NBDClient {
       guard drains.isEmpty, export.isHeld else { return }
       try export.check(connected.facts)
       guard connections.isEmpty || takes(connected.facts) else { return }
-      do throws(SystemCallError) {
-        connections.append(try NBDConnection(connected, isPlain: export.address.tls == nil))
-      } catch {
-        throw .system(error)
-      }
+      connections.append(try NBDConnection(connected, isPlain: export.address.tls == nil))
       export.counters.connections = connections.count
       if export.noteSize(connected.facts.size) { resized() }
       if connections.count == 1 { endOutage() }

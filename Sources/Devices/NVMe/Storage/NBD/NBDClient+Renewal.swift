@@ -40,11 +40,12 @@ extension NBDClient {
   func part() {
     guard !connections.isEmpty else { return }
     for connection in connections {
-      if connection.tasks.isEmpty { connection.handle.sayGoodbye() }
+      if connection.count == 0 { connection.transport.sayGoodbye() }
       for task in connection.takeAll() {
         noteEnded(task)
         task.release()
       }
+      connection.transport.close()
     }
     connections.removeAll()
     isRelieving = false

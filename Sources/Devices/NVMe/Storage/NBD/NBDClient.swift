@@ -24,8 +24,11 @@ final class NBDClient {
   var replayTasks: [NBDTask] = []
   /// How far the connections have come that are to be made anew; nothing else is begun meanwhile.
   var renewal: NBDRenewal?
-  /// Sockets of connections that this side has ended; nothing is begun while there are any.
-  var drains = NBDDrains()
+  /// Connections that were given up with commands that the server may still carry out; nothing is begun while there are
+  /// any.
+  var drains: [NBDDrain] = []
+  /// Whether the log has said that those take long.
+  var saidDraining = false
   let arrivals: NBDArrivals
   let resized: @Sendable () -> Void
   /// When the first of the connections was made.
@@ -92,8 +95,13 @@ final class NBDClient {
     return true
   }
 
-  /// Begins what can be begun.
+  /// Begins what can be begun, and sends all of it together.
   func issue() {
+    beginWaiting()
+    for connection in connections { connection.transport.send() }
+  }
+
+  private func beginWaiting() {
     guard replay == nil, drains.isEmpty, renewal == nil else { return }
     while let task = waiting.first, let connection = suitable() {
       let count = task.request?.count ?? 0
@@ -116,7 +124,7 @@ final class NBDClient {
     var best: NBDConnection?
     for one in connections where one.hasRoom && !one.isOver {
       if one.hasLittle { return one }
-      if best.map({ one.tasks.count < $0.tasks.count }) ?? true { best = one }
+      if best.map({ one.count < $0.count }) ?? true { best = one }
     }
     return best
   }
@@ -172,21 +180,28 @@ final class NBDClient {
   // MARK: Turns
 
   /// Whether any connection has tasks.
-  var isBusy: Bool { connections.contains { !$0.tasks.isEmpty } }
+  var isBusy: Bool { connections.contains { $0.count > 0 } }
 
-  /// Does what there is to do.
+  /// Takes what has come from the server; ``proceed()`` follows.
   ///
   /// - Returns: whether there was anything.
-  func serve(at now: UInt64) -> Bool {
+  func receive(at now: UInt64) -> Bool {
     self.now = now
     var found = false
     for connection in connections where connection.events != 0 {
-      connection.move()
+      if connection.move() { found = true }
       connection.takeEnded { end($0, on: connection) }
-      found = true
     }
     endLostConnections()
-    if drains.serve() { found = true }
+    if serveDrains() { found = true }
+    return found
+  }
+
+  /// Does what else there is to do.
+  ///
+  /// - Returns: whether other threads had left anything.
+  func proceed() -> Bool {
+    var found = false
     while let arrival = arrivals.take() {
       adopt(arrival)
       found = true
@@ -196,11 +211,11 @@ final class NBDClient {
     renew()
     connect()
     issue()
-    export.counters.inFlight = connections.reduce(0) { $0 + $1.tasks.count }
+    export.counters.inFlight = connections.reduce(0) { $0 + $1.count }
     return found
   }
 
-  /// When ``serve(at:)`` is due without an event.
+  /// When the next turn is due without an event.
   var deadline: Deadline {
     var first = connections.contains(where: \.isOver) ? now : .max
     if isBusy || !waiting.isEmpty { first = min(first, nextLook) }
@@ -221,7 +236,8 @@ final class NBDClient {
       complete(task, .storage(.timedOut))
       noteTimeout()
     }
-    if connections.contains(where: { $0.tasks.contains(where: isOverdue) }) { endAll(0) }
+    if connections.contains(where: { $0.contains(where: isOverdue) }) { endAll(0) }
+    noteDraining()
   }
 
   /// Whether a task has waited for as long as a command may, or comes when the server has been away for so long.

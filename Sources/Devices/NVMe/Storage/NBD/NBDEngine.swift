@@ -11,18 +11,22 @@ final class NBDEngine: StorageEngine, @unchecked Sendable {
   // Sound: as said above; what other threads bring comes through `NBDArrivals`.
 
   private let clients: [NBDClient]
+  /// When this turn began.
+  private var now = Deadline.now
   /// By the tags of their requests.
   private var tasks: [NBDTask] = []
   private var interests: [clinux_interest] = []
   /// Whether the events in `interests` have not been looked at.
   private var isFresh = false
   private let bell: EventFD
+  private let parker: ThreadParker
 
   /// - Parameter mailbox: the controller's.
   /// - Returns: nil for a disk without exports, whose thread has no bell.
   init?(_ options: NVMeConfiguration, _ mailbox: Mailbox) {
     guard let bell = mailbox.wake.bell else { return nil }
     self.bell = bell
+    parker = mailbox.wake
     clients = options.exports.map { export in
       NBDClient(export, options.logger) {
         mailbox.wake.signal()
@@ -37,7 +41,6 @@ final class NBDEngine: StorageEngine, @unchecked Sendable {
   func submit(_ request: StorageRequest) {
     guard let client = client(of: request) else { return request.complete(.abandoned) }
     while tasks.count <= request.tag { tasks.append(NBDTask()) }
-    let now = Deadline.now
     let task = tasks[request.tag]
     task.begin(request, at: now)
     client.submit(task, at: now)
@@ -62,18 +65,22 @@ final class NBDEngine: StorageEngine, @unchecked Sendable {
   ///
   /// - Returns: whether there was anything.
   func serve(at now: UInt64) -> Bool {
-    if isFresh || clients.contains(where: \.isBusy) { look() }
+    if isFresh {
+      takeEvents()
+    } else {
+      for client in clients where client.isBusy || !client.drains.isEmpty { look(client) }
+    }
+    self.now = now
     var found = false
-    for client in clients where client.serve(at: now) { found = true }
+    for client in clients where client.receive(at: now) { found = true }
+    // Requests that have ended in there have rung this thread's own bell. What others ring for is looked at after this.
+    if found { _ = parker.take() }
+    for client in clients where client.proceed() { found = true }
     return found
   }
 
-  /// Gives connections the events of their sockets.
-  private func look() {
-    if !isFresh {
-      prepare()
-      _ = unsafe clinux_poll(&interests, Int32(clamping: interests.count), 0)
-    }
+  /// Gives connections the events that a wait has found.
+  private func takeEvents() {
     isFresh = false
     var place = 1
     for client in clients {
@@ -81,8 +88,27 @@ final class NBDEngine: StorageEngine, @unchecked Sendable {
         connection.events = interests[place].happened
         place += 1
       }
-      place += client.drains.descriptors.count
+      for drain in client.drains where place < interests.count {
+        drain.events = interests[place].happened
+        place += 1
+      }
     }
+  }
+
+  /// Has sockets looked at between two waits: by receiving, or by a poll for those where libnbd does that.
+  private func look(_ client: NBDClient) {
+    for connection in client.connections where connection.count > 0 {
+      connection.events = Self.events(of: connection.transport)
+    }
+    for drain in client.drains { drain.events = Self.events(of: drain.transport) }
+  }
+
+  private static func events(of transport: any NBDTransport) -> Int16 {
+    guard transport.needsPoll else { return Int16(CLINUX_READABLE) }
+    var interest = clinux_interest(
+      descriptor: transport.descriptor, wanted: transport.wanted, happened: 0)
+    _ = unsafe clinux_poll(&interest, 1, 0)
+    return interest.happened
   }
 
   private func prepare() {
@@ -90,9 +116,9 @@ final class NBDEngine: StorageEngine, @unchecked Sendable {
     add(bell.descriptor.number, Int16(CLINUX_READABLE))
     for client in clients {
       for connection in client.connections {
-        add(connection.descriptor, connection.handle.wanted)
+        add(connection.transport.descriptor, connection.transport.wanted)
       }
-      for descriptor in client.drains.descriptors { add(descriptor, Int16(CLINUX_READABLE)) }
+      for drain in client.drains { add(drain.transport.descriptor, drain.wanted) }
     }
   }
 

@@ -8,21 +8,10 @@ internal import LinuxPrimitives
 
 /// A connection to an export, made of a handle of libnbd.
 ///
-/// A thread of its own makes it (``NBDConnector``), and then the controller's thread has it: one at a time. Commands
-/// are asynchronous; what a command reads or writes is touched within ``notify(reading:writing:)`` and the calls that
-/// begin a command, and never after ``close()``.
+/// A thread of its own makes it (``NBDConnector``), and then the controller's thread has it: one at a time. libnbd connects
+/// and negotiates; the commands are its business only where the connection has TLS (``NBDLibraryTransport``).
 @safe
 final class NBDHandle: @unchecked Sendable {
-  /// What a server is asked for.
-  @unsafe
-  enum Command {
-    case read(UnsafeMutableRawPointer)
-    case write(UnsafeRawPointer, isDurable: Bool)
-    case flush
-    case trim(isDurable: Bool)
-    case zero(mayDeallocate: Bool, isDurable: Bool)
-  }
-
   #if canImport(CLibNBD)
     // Sound: made by `nbd_create`, closed once, in `close`; nil from then on.
     private var handle: OpaquePointer?
@@ -145,32 +134,29 @@ final class NBDHandle: @unchecked Sendable {
     /// What the last call of this thread has failed with; 1 when it is no errno.
     var lastError: Int32 { max(nbd_get_errno(), 1) }
 
-    /// Begins a command.
+    /// Begins a command, which is asynchronous: its data is touched within ``notify(reading:writing:)`` and this.
     ///
-    /// - Parameters:
-    ///   - task: hears of the end, within one of the calls of this type; has to exist until then, or until ``close()``.
+    /// - Parameter result: gets 0 or an errno within one of the calls of this type; has to exist until ``close()``.
     /// - Returns: false when it was not begun.
-    func begin(_ command: Command, count: UInt64, offset: UInt64, for task: NBDTask) -> Bool {
+    @unsafe
+    func begin(
+      _ command: NBDCommand, count: UInt64, offset: UInt64, _ result: UnsafeMutablePointer<Int32>
+    ) -> Bool {
       guard let handle = unsafe handle else { return false }
-      // Sound: the task exists as said; what it points to stays until it is taken or the handle is closed.
       let callback = unsafe nbd_completion_callback(
-        callback: Self.whenDone, user_data: Unmanaged.passUnretained(task).toOpaque(), free: nil)
-      let durable = UInt32(LIBNBD_CMD_FLAG_FUA)
-      let cookie: Int64
-      switch unsafe command {
-      case .read(let place):
-        cookie = unsafe nbd_aio_pread(handle, place, Int(count), offset, callback, 0)
-      case .write(let place, let isDurable):
-        cookie = unsafe nbd_aio_pwrite(
-          handle, place, Int(count), offset, callback, isDurable ? durable : 0)
-      case .flush: cookie = unsafe nbd_aio_flush(handle, callback, 0)
-      case .trim(let isDurable):
-        cookie = unsafe nbd_aio_trim(handle, count, offset, callback, isDurable ? durable : 0)
-      case .zero(let mayDeallocate, let isDurable):
-        let flags =
-          (isDurable ? durable : 0) | (mayDeallocate ? 0 : UInt32(LIBNBD_CMD_FLAG_NO_HOLE))
-        cookie = unsafe nbd_aio_zero(handle, count, offset, callback, flags)
-      }
+        callback: Self.whenDone, user_data: UnsafeMutableRawPointer(result), free: nil)
+      // Those of libnbd have the numbers of the protocol.
+      let flags = unsafe UInt32(command.flags)
+      let cookie =
+        switch unsafe command {
+        case .read(let memory):
+          unsafe nbd_aio_pread(handle, memory, Int(count), offset, callback, flags)
+        case .write(let memory, _):
+          unsafe nbd_aio_pwrite(handle, memory, Int(count), offset, callback, flags)
+        case .flush: unsafe nbd_aio_flush(handle, callback, flags)
+        case .trim: unsafe nbd_aio_trim(handle, count, offset, callback, flags)
+        case .zero: unsafe nbd_aio_zero(handle, count, offset, callback, flags)
+        }
       return cookie >= 0
     }
 
@@ -184,10 +170,8 @@ final class NBDHandle: @unchecked Sendable {
     private static let whenDone:
       @convention(c) (UnsafeMutableRawPointer?, UnsafeMutablePointer<Int32>?) -> Int32 = {
         context, error in
-        guard let context = unsafe context else { return 1 }
         // Sound: what `begin` was given.
-        unsafe Unmanaged<NBDTask>.fromOpaque(context).takeUnretainedValue()
-          .end(error: unsafe error?.pointee ?? 0)
+        unsafe context?.storeBytes(of: error?.pointee ?? 0, as: Int32.self)
         return 1
       }
 
@@ -213,9 +197,10 @@ final class NBDHandle: @unchecked Sendable {
     var wanted: Int16 { 0 }
     func notify(reading: Bool, writing: Bool) -> Int32 { EBADF }
     var lastError: Int32 { EBADF }
-    func begin(_ command: Command, count: UInt64, offset: UInt64, for task: NBDTask) -> Bool {
-      false
-    }
+    @unsafe
+    func begin(
+      _ command: NBDCommand, count: UInt64, offset: UInt64, _ result: UnsafeMutablePointer<Int32>
+    ) -> Bool { false }
     func sayGoodbye() {}
   #endif
 }

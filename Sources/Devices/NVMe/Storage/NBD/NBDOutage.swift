@@ -85,31 +85,3 @@ final class NBDArrivals: Sendable {
     }
   }
 }
-
-/// The sockets of connections that this side has ended.
-struct NBDDrains: ~Copyable {
-  private final class Box {
-    var drain: NBDDrain
-    init(_ drain: consuming NBDDrain) { self.drain = drain }
-  }
-
-  private var list: [Box] = []
-
-  var isEmpty: Bool { list.isEmpty }
-
-  var descriptors: [Int32] { list.map { $0.drain.descriptor } }
-
-  mutating func add(_ drain: consuming NBDDrain) { list.append(Box(drain)) }
-
-  /// Drops what has come.
-  ///
-  /// - Returns: whether one has come to its end.
-  mutating func serve() -> Bool {
-    guard !list.isEmpty else { return false }
-    let before = list.count
-    list.removeAll { $0.drain.isOver() }
-    return list.count < before
-  }
-
-  mutating func removeAll() { list.removeAll() }
-}

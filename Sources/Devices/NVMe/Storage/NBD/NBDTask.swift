@@ -31,8 +31,6 @@ final class NBDTask {
   var done: UInt64 = 0
   /// Bytes that the server has been asked for.
   var asked: UInt64 = 0
-  /// Whether they come with its reply.
-  var isReading = false
   /// When it began to wait, or last came on; nanoseconds.
   var since: UInt64 = 0
   /// When it was first seen that nobody wants it any more; 0 for not yet.
@@ -43,14 +41,12 @@ final class NBDTask {
   var slices = PinnedSlices(capacity: 2)
   /// Whether a read into it was begun, for which a reset waits.
   var isWriting = false
-  /// Whether the client's memory must not be given to libnbd again: a connection has failed over it.
+  /// Whether the client's memory must not be given to a socket again: it could not be touched.
   var avoidsMemory = false
   /// Memory of ours instead.
   var buffer: PageBuffer?
-  /// The connection that has it, while one does.
-  weak var connection: NBDConnection?
-  /// How it ended; set within a call of libnbd.
-  private(set) var error: Int32 = 0
+  /// How its command ended: an errno, or 0.
+  var error: Int32 = 0
 
   /// Makes it the task of a request, or of something else.
   func begin(_ request: StorageRequest?, as role: Role = .request, at now: UInt64) {
@@ -64,10 +60,10 @@ final class NBDTask {
     avoidsMemory = false
   }
 
-  /// libnbd is done with it, well or not.
-  func end(error: Int32) {
-    self.error = error
-    connection?.noteEnd(of: self)
+  /// Memory of ours that its command uses.
+  var memory: PageBuffer? {
+    if case .replay(let entry) = role, case .write(let kept) = entry.change { return kept }
+    return buffer
   }
 
   /// The request is none of its any more.

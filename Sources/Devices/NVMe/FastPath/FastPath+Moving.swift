@@ -1,0 +1,65 @@
+internal import CLinux
+internal import Glibc
+internal import LinuxPrimitives
+
+/// Moves the data of a run, between the client's memory and a file or a disk in memory.
+extension FastPath {
+  /// - Returns: whether all of it was moved.
+  mutating func move(_ controller: borrowing Controller) -> Bool {
+    guard let namespace = run.namespace else { return false }
+    guard run.isRead else { return write(namespace) }
+    let generations = controller.lifeCycle.generations
+    guard generations.beginWriting(in: generations.served) else { return false }
+    defer { generations.endWriting() }
+    guard read(namespace) else { return false }
+    pieces.noteWrites(in: windows)
+    return true
+  }
+
+  private mutating func read(_ namespace: Namespace) -> Bool {
+    let slices = unsafe pieces.all
+    if let memory = namespace.memory {
+      var offset = run.offset
+      for index in 0..<pieces.count {
+        let slice = unsafe slices[index]
+        guard let place = unsafe slice.iov_base,
+          unsafe memory.read(offset, slice.iov_len, to: place)
+        else { return false }
+        offset += UInt64(unsafe slice.iov_len)
+      }
+      return true
+    }
+    guard let file = namespace.file else { return false }
+    // Sound: the slices are pinned; the call does not wait.
+    let result = unsafe clinux_storage_read(
+      file.descriptor.number, slices.baseAddress, Int32(slices.count), run.offset,
+      file.isInMemory ? 0 : 1)
+    hasMissed = result == -Int64(EAGAIN)
+    return result == Int64(run.size)
+  }
+
+  private mutating func write(_ namespace: Namespace) -> Bool {
+    let slices = unsafe pieces.all
+    if let memory = namespace.memory {
+      var offset = run.offset
+      for index in 0..<pieces.count {
+        let slice = unsafe slices[index]
+        guard let place = unsafe slice.iov_base,
+          unsafe memory.write(offset, slice.iov_len, from: place)
+        else { return false }
+        offset += UInt64(unsafe slice.iov_len)
+      }
+      return true
+    }
+    guard let file = namespace.file else { return false }
+    // Sound: as above.
+    guard !file.isInMemory else {
+      return unsafe BlockingIO.write(slices, to: file, at: run.offset, nowait: false)
+        == Int64(run.size)
+    }
+    let start = Deadline.now
+    defer { namespace.writing.took(from: start, to: Deadline.now) }
+    return unsafe BlockingIO.write(slices, to: file, at: run.offset, nowait: true)
+      == Int64(run.size)
+  }
+}
