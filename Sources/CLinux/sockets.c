@@ -186,6 +186,10 @@ int clinux_set_receive_timeout(int socket, int64_t nanoseconds) {
   return set_time(socket, SO_RCVTIMEO, nanoseconds) < 0 ? -errno : 0;
 }
 
+int clinux_set_send_buffer(int socket, int bytes) {
+  return setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes) < 0 ? -errno : 0;
+}
+
 int clinux_shutdown(int socket) { return shutdown(socket, SHUT_RDWR) < 0 ? -errno : 0; }
 
 int clinux_socket_path_limit(void) { return (int)sizeof(((struct sockaddr_un *)0)->sun_path) - 1; }

@@ -64,6 +64,18 @@ void clinux_thread_name(const char *name) { prctl(PR_SET_NAME, name); }
 
 void clinux_thread_wake_on_time(void) { prctl(PR_SET_TIMERSLACK, 1); }
 
+enum { PROCESSOR_BYTES = CLINUX_PROCESSOR_WORDS * sizeof(uint64_t) };
+
+int clinux_get_affinity(int thread, uint64_t *processors) {
+  // The kernel writes as much as it has processors.
+  memset(processors, 0, PROCESSOR_BYTES);
+  return syscall(SYS_sched_getaffinity, thread, (size_t)PROCESSOR_BYTES, processors) < 0 ? -errno : 0;
+}
+
+int clinux_set_affinity(int thread, const uint64_t *processors) {
+  return syscall(SYS_sched_setaffinity, thread, (size_t)PROCESSOR_BYTES, processors) < 0 ? -errno : 0;
+}
+
 struct clinux_monitor {
   pthread_mutex_t mutex;
   pthread_cond_t changed;
@@ -136,6 +148,14 @@ uint64_t clinux_now(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+uint64_t clinux_now_or_soon(void) {
+  // The slowest tick is 10 ms.
+  enum { TICK = 10000000 };
+  struct timespec tick;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &tick);
+  return (uint64_t)tick.tv_sec * 1000000000 + (uint64_t)tick.tv_nsec + TICK;
 }
 
 static sigset_t termination_signals(void) {

@@ -19,6 +19,12 @@ public struct Deadline: Sendable, Comparable {
     return overflow ? .never : Deadline(instant: instant)
   }
 
+  /// As ``after(nanoseconds:)``, but up to 20 ms later: the clock is read as the last tick has left it.
+  package static func roughlyAfter(nanoseconds: UInt64) -> Deadline {
+    let (instant, overflow) = clinux_now_or_soon().addingReportingOverflow(nanoseconds)
+    return overflow ? .never : Deadline(instant: instant)
+  }
+
   /// Converts a duration to nanoseconds: 0 if it is negative, `UInt64.max` from 2³² seconds on.
   public static func nanoseconds(_ duration: Duration) -> UInt64 {
     let (seconds, attoseconds) = duration.components

@@ -6,6 +6,11 @@ package struct PeerCredentials: Equatable, Sendable {
   package let process: Int32
   package let user: UInt32
 
+  package init(process: Int32, user: UInt32) {
+    self.process = process
+    self.user = user
+  }
+
   /// Nil if the system does not say.
   package init?(of socket: borrowing OwnedDescriptor) {
     var peer = clinux_peer()

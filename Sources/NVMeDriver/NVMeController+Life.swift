@@ -94,8 +94,7 @@ extension NVMeController {
       }
     }
     return try QueuePair(
-      id: id, entries: entries, arena: arena, client: client,
-      stride: capabilities.doorbellStride, interrupt: counter)
+      id: id, entries: entries, arena: arena, doorbells: doorbells, interrupt: counter)
   }
 
   /// Releases the memory of all queues, which the controller no longer accesses.
@@ -104,11 +103,11 @@ extension NVMeController {
     admin = nil
     queues = [:]
     events = []
-    if let shadow {
+    if let shadow = doorbells.shadow {
       arena.free(shadow.doorbells)
       arena.free(shadow.eventIndices)
     }
-    shadow = nil
+    doorbells.shadow = nil
   }
 
   func release(_ queue: QueuePair) {

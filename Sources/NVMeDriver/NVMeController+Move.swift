@@ -49,7 +49,16 @@ extension NVMeController {
     }
     arena.home.use(memory)
     client = target
-    for queue in all { queue.client = target }
+    doorbells.client = target
+    // Without doorbells in memory at the target, messages reach it.
+    let mapped =
+      doorbells.mapped == nil
+      ? nil : try Self.mappedDoorbells(of: target, stride: capabilities.doorbellStride)
+    doorbells.mapped = mapped
+    for queue in all {
+      queue.doorbells.client = target
+      queue.doorbells.mapped = mapped
+    }
     return report
   }
 }

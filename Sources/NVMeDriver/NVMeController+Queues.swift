@@ -26,7 +26,6 @@ extension NVMeController {
       if case .refused = error { release(queue) }
       throw error
     }
-    queue.shadow = shadow
     queues[id] = queue
     return queue
   }
@@ -49,8 +48,33 @@ extension NVMeController {
     entry.dataPointer1 = made.doorbells.address
     entry.dataPointer2 = made.eventIndices.address
     try perform(entry)
-    shadow = made
-    for queue in queues.values { queue.shadow = made }
+    doorbells.shadow = made
+    for queue in queues.values { queue.doorbells.shadow = made }
+  }
+
+  /// Writes doorbells in memory from now on, where the device lets them be mapped; those of the admin queue too.
+  ///
+  /// - Returns: whether it does.
+  public func mapDoorbells() throws(NVMeDriverError) -> Bool {
+    guard let mapped = try Self.mappedDoorbells(of: client, stride: capabilities.doorbellStride)
+    else { return false }
+    doorbells.mapped = mapped
+    admin?.doorbells.mapped = mapped
+    for queue in queues.values { queue.doorbells.mapped = mapped }
+    return true
+  }
+
+  /// The registers with all doorbells in the first page of them mapped, or nil.
+  static func mappedDoorbells(
+    of client: Client, stride: UInt8
+  ) throws(NVMeDriverError) -> MappedRegion? {
+    let mapped = try throughClient { () throws(ClientError) -> MappedRegion? in
+      guard try !client.region(.bar0).mappableAreas.isEmpty else { return nil }
+      return try client.mapRegion(.bar0)
+    }
+    let isWhole = mapped?.isMapped(
+      .writable, at: RegisterOffset.doorbells, count: DMAArena.pageSize)
+    return isWhole == true ? mapped : nil
   }
 }
 

@@ -16,7 +16,7 @@ public final class NVMeController {
   public internal(set) var admin: QueuePair?
   /// The I/O queue pairs by ID.
   public internal(set) var queues: [UInt16: QueuePair] = [:]
-  var shadow: ShadowDoorbells?
+  var doorbells: DoorbellWriter
   /// Asynchronous events received and not yet taken.
   public internal(set) var events: [AsynchronousEvent] = []
   /// Command IDs of the outstanding Asynchronous Event Requests.
@@ -57,6 +57,7 @@ public final class NVMeController {
     }
     capabilities = ControllerCapabilities(rawValue: rawCapabilities)
     if let obstacle = capabilities.obstacle(registers: bar) { throw .unsuitable(obstacle) }
+    doorbells = DoorbellWriter(client: client, stride: capabilities.doorbellStride)
     arena = try DMAArena(client, size: memorySize, isShared: isShared)
     try throughClient { () throws(ClientError) in
       _ = try client.enable([.memory, .busMaster])

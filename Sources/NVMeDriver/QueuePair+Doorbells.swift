@@ -9,11 +9,42 @@ extension QueuePair {
 
   /// Writes any value to a doorbell, without waiting for the device.
   public func writeDoorbell(_ doorbell: Doorbell, _ value: UInt32) throws(NVMeDriverError) {
+    try doorbells.write(value, doorbell, id)
+  }
+}
+
+/// How the doorbells of a controller are written: by messages, in its memory, or in ours.
+struct DoorbellWriter {
+  var client: Client
+  let stride: UInt8
+  /// The registers, where the doorbells among them are mapped.
+  var mapped: MappedRegion?
+  /// The shadow doorbells, if enabled.
+  var shadow: ShadowDoorbells?
+
+  /// Tells the controller how far a queue has moved, if it has to be told.
+  func ring(
+    _ doorbell: QueuePair.Doorbell, _ queue: UInt16, from old: Int, to new: Int
+  ) throws(NVMeDriverError) {
+    if let shadow, !shadow.mustRing(doorbell, queue, from: old, to: new) { return }
+    try write(UInt32(new), doorbell, queue)
+  }
+
+  /// Writes a register.
+  func write(
+    _ value: UInt32, _ doorbell: QueuePair.Doorbell, _ queue: UInt16
+  ) throws(NVMeDriverError) {
     let offset =
       doorbell == .submission
-      ? RegisterOffset.submissionTail(id, stride: stride)
-      : RegisterOffset.completionHead(id, stride: stride)
-    try throughClient { () throws(ClientError) in try client.post(value, .bar0, at: offset) }
+      ? RegisterOffset.submissionTail(queue, stride: stride)
+      : RegisterOffset.completionHead(queue, stride: stride)
+    try throughClient { () throws(ClientError) in
+      if let mapped {
+        try mapped.store(word: value, at: offset)
+      } else {
+        try client.post(value, .bar0, at: offset)
+      }
+    }
   }
 }
 

@@ -15,11 +15,7 @@ public final class QueuePair {
   public let completion: DMABuffer
   /// Signalled by the controller on completions; nil for a polled queue.
   public let interrupt: EventFD?
-  /// The connection to the device.
-  var client: Client
-  let stride: UInt8
-  /// The shadow doorbells, if enabled.
-  var shadow: ShadowDoorbells?
+  var doorbells: DoorbellWriter
 
   /// The submission queue tail: index of the next command.
   public internal(set) var tail = 0
@@ -35,14 +31,12 @@ public final class QueuePair {
   var tally = CompletionTally()
 
   init(
-    id: UInt16, entries: Int, arena: DMAArena, client: Client, stride: UInt8,
-    interrupt: EventFD?
+    id: UInt16, entries: Int, arena: DMAArena, doorbells: DoorbellWriter, interrupt: EventFD?
   ) throws(NVMeDriverError) {
     precondition(2...65536 ~= entries, "a queue of \(entries) entries")
     self.id = id
     self.entries = entries
-    self.client = client
-    self.stride = stride
+    self.doorbells = doorbells
     self.interrupt = interrupt
     submission = try arena.allocate(entries * SubmissionEntry.wireSize)
     completion = try arena.allocate(entries * CompletionEntry.wireSize)
@@ -82,8 +76,7 @@ public final class QueuePair {
     guard tail != rungTail else { return }
     let old = rungTail
     rungTail = tail
-    if let shadow, !shadow.mustRing(.submission, id, from: old, to: tail) { return }
-    try writeDoorbell(.submission, UInt32(tail))
+    try doorbells.ring(.submission, id, from: old, to: tail)
   }
 
   /// Takes the available completions without waiting.
@@ -93,8 +86,10 @@ public final class QueuePair {
   public func poll(_ body: (CompletionEntry) -> Void) throws(NVMeDriverError) -> Int {
     let old = head
     var count = 0
+    // Looked up once: it costs more than an entry.
+    let memory = completion.memory
     // At most one pass: a controller that overruns the queue must not keep us here.
-    while count < entries, let answer = next() {
+    while count < entries, let answer = next(in: memory) {
       count += 1
       guard take(answer.commandID) else {
         tally.strays += 1
@@ -103,8 +98,7 @@ public final class QueuePair {
       body(answer)
     }
     guard count > 0 else { return 0 }
-    if let shadow, !shadow.mustRing(.completion, id, from: old, to: head) { return count }
-    try writeDoorbell(.completion, UInt32(head))
+    try doorbells.ring(.completion, id, from: old, to: head)
     return count
   }
 
@@ -114,18 +108,26 @@ public final class QueuePair {
   public func wait(
     for timeout: Duration, _ body: (CompletionEntry) -> Void
   ) throws(NVMeDriverError) -> Int {
+    // A clock, and a pause, cost more than many a command.
+    let first = try look(body)
+    guard first == 0 else { return first }
     let deadline = Deadline.after(timeout)
-    var pause: Pause?
-    while true {
-      let count = try poll(body)
-      if count > 0 {
-        if let pause { note(count, after: pause) }
+    while !deadline.hasPassed {
+      let pause = self.pause(until: deadline)
+      let count = try look(body)
+      guard count == 0 else {
+        note(count, after: pause)
         return count
       }
-      guard !deadline.hasPassed else { return 0 }
-      if interrupt == nil, spin() { continue }
-      pause = self.pause(until: deadline)
     }
+    return 0
+  }
+
+  /// Takes the available completions; of a polled queue, those of the next microseconds.
+  private func look(_ body: (CompletionEntry) -> Void) throws(NVMeDriverError) -> Int {
+    let count = try poll(body)
+    guard count == 0, interrupt == nil, spin() else { return count }
+    return try poll(body)
   }
 
   /// Polls for some microseconds, before other threads get the processor.
@@ -156,13 +158,13 @@ public final class QueuePair {
     return true
   }
 
-  private func next() -> CompletionEntry? {
+  private func next(in memory: SharedMemory) -> CompletionEntry? {
     let place = completion.offset + UInt64(head * CompletionEntry.wireSize)
     // Load the half with the phase tag first (acquire): what was written before it is visible after
     // it.
-    let second: UInt64 = completion.memory.load(at: place + 8)
+    let second: UInt64 = memory.load(at: place + 8)
     guard (second >> 48 & 1 == 1) == phase else { return nil }
-    let first: UInt64 = completion.memory.load(at: place)
+    let first: UInt64 = memory.load(at: place)
     head += 1
     if head == entries {
       head = 0

@@ -39,6 +39,7 @@ struct Session: ~Copyable {
     self.dispatcher = dispatcher
     self.hasThread = hasThread
     let options = dispatcher.options
+    socket.enlargeSendBuffer()
     sender = MessageSender(socket, resuming: record)
     receiver = FrameReceiver(
       socket: socket,
@@ -113,6 +114,7 @@ struct Session: ~Copyable {
   var isReady: Bool { sendDeadline == nil && !parked.isFull }
 
   mutating func serveReceived() throws(StreamError) {
+    let dispatcher = dispatcher
     dispatcher.core.worker.hold()
     while isReady, var frame = try receiver.nextInHand() {
       if frame.header.flags.isReply {

@@ -75,6 +75,9 @@ public struct FrameAssembler: ~Copyable {
   /// Whether a message is buffered in part or as a whole.
   public var isInsideMessage: Bool { tail > head }
 
+  /// Whether the last read may have left something in the socket, because it has filled the storage.
+  var isFilled: Bool { tail == capacity }
+
   /// Number of buffered bytes not yet returned in a frame.
   public var buffered: Int { tail - head }
 

@@ -33,10 +33,12 @@ public struct FrameReceiver: ~Copyable {
     while !socket.isInterrupted {
       if !assembler.isInsideMessage {
         if try socket.receive(into: &assembler, wait: true) { return }
-      } else if try socket.receive(into: &assembler, wait: false) {
+      } else if assembler.isFilled, try socket.receive(into: &assembler, wait: false) {
         return
       } else {
+        // The last read has taken all that was there: asking the socket again costs a call for nothing.
         try waitForRest()
+        if try socket.receive(into: &assembler, wait: false) { return }
       }
     }
   }

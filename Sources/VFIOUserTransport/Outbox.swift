@@ -191,9 +191,10 @@ public struct Outbox: ~Copyable {
     while !open.isEmpty {
       let bytes = unsafe UnsafeRawBufferPointer(rebasing: storage[open])
       let sent = unsafe try socket.trySend(bytes)
-      guard sent > 0 else { return false }
       taken &+= UInt64(sent)
       open = open.lowerBound + sent..<open.upperBound
+      // A part only: the socket is full, and asking it again costs a call.
+      guard open.isEmpty else { return false }
     }
     if unsafe storage.count > Self.initialCapacity { giveBackUnused() }
     end = 0

@@ -144,6 +144,8 @@ struct WrongCommandLine: CustomTestStringConvertible, Sendable {
     .init("nvme bench /tmp/a --seconds 0", 64, "0.01 to 86400"),
     .init("nvme bench /tmp/a --block-size 100", 64, "multiples of 512"),
     .init("nvme bench /tmp/a --direct", 64, "--compare FILE"),
+    .init("nvme bench /tmp/a --cpu=-1", 64, "from 0"),
+    .init("bench /tmp/a --device-cpu=-1", 64, "from 0"),
     .init("nvme verify /tmp/a --overwrite --depth 0", 64, "1 to 1024"),
     .init("nvme verify /tmp/a --overwrite --block-size 4M", 64, "512 to 2M"),
     .init("nvme verify /tmp/a", 64, "allow it with --overwrite"),

@@ -14,6 +14,9 @@ struct ServerBenchmark: ParsableCommand {
   @Option(help: "The processor for both processes; -1 leaves it to the kernel.")
   var cpu: Int32 = 0
 
+  @Option(help: "Only rows whose name has this in it. Repeat for more.")
+  var only: [String] = []
+
   func run() throws {
     print("median of \(series) series; floor, server, ratio of times")
     try compare("read of 4 bytes, alone", 20_000) { floor_reads($0, 0, 4, 1, $1) }
@@ -37,6 +40,7 @@ struct ServerBenchmark: ParsableCommand {
     _ what: String, _ rounds: Int32, _ windows: Int32 = 0,
     _ measure: (Int32, Int32) -> UInt64
   ) throws {
+    guard only.isEmpty || only.contains(where: { what.contains($0) }) else { return }
     var floor: [Double] = []
     var ours: [Double] = []
     for _ in 0..<series {

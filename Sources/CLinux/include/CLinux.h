@@ -87,6 +87,8 @@ int clinux_accept(int listener);
 int clinux_socket_pair(int ends[2]);
 /// Sets how long a blocking receive waits before it returns -EAGAIN (SO_RCVTIMEO).
 int clinux_set_receive_timeout(int socket, int64_t nanoseconds);
+/// Sets how much may wait in the socket for the peer (SO_SNDBUF), of which the kernel makes twice as much.
+int clinux_set_send_buffer(int socket, int bytes);
 /// shutdown in both directions (SHUT_RDWR).
 int clinux_shutdown(int socket);
 /// Maximum length of a socket path in bytes, without the terminating NUL.
@@ -327,6 +329,10 @@ int clinux_thread_start(const char *name, clinux_thread_body body, void *context
 void clinux_thread_wake_on_time(void);
 /// Names the calling thread; the main one names the process.
 void clinux_thread_name(const char *name);
+/// The processors that a thread may run on, a bit for each in CLINUX_PROCESSOR_WORDS words; 0 is the calling thread.
+#define CLINUX_PROCESSOR_WORDS 128
+int clinux_get_affinity(int thread, uint64_t *processors);
+int clinux_set_affinity(int thread, const uint64_t *processors);
 
 /// A mutex and a condition variable on the monotonic clock, in one allocation.
 struct clinux_monitor;
@@ -354,6 +360,8 @@ int clinux_process_id(void);
 
 /// CLOCK_MONOTONIC in nanoseconds.
 uint64_t clinux_now(void);
+/// Not before ``clinux_now``, and at most 20 ms later; cheaper.
+uint64_t clinux_now_or_soon(void);
 
 // MARK: The process
 

@@ -22,6 +22,8 @@ public final class Client: Sendable {
   /// The user's callbacks that are running.
   let callbacks = Callbacks()
   let supervisor: ConnectionSupervisor
+  /// The only connection of a client that does not reconnect: looking it up takes no lock.
+  private let only: Connection?
   /// The mapped regions.
   let mappedRegions = MappedRegions()
 
@@ -63,8 +65,12 @@ public final class Client: Sendable {
     trace = TracePoint(options.trace)
     memory = MemoryService(maxTransfer: options.proposal.effectiveMaxDataTransfer)
     supervisor = ConnectionSupervisor(opening)
-    let socket = try supervisor.open(within: options.timeout)
-    supervisor.begin(with: try NegotiatedConnection(socket, factory))
+    let factory = ConnectionFactory(
+      options: options, memory: memory, trace: trace, callbacks: callbacks)
+    let agreement = try NegotiatedConnection(
+      try supervisor.open(within: options.timeout), factory)
+    supervisor.begin(with: agreement)
+    if case .off = options.reconnection { only = agreement.connection } else { only = nil }
   }
 
   /// The version and the capabilities that the server sent last, without those that were not proposed.
@@ -104,14 +110,16 @@ public final class Client: Sendable {
 
   /// The connection for one operation.
   func connection(before deadline: Deadline? = nil) throws(ClientError) -> Connection {
-    try supervisor.current(options, before: deadline)
+    if let only { return only }
+    return try supervisor.current(options, before: deadline)
   }
 
   /// The connection for one operation of a task.
   func connection(
     before deadline: Deadline? = nil
   ) async throws(ClientError) -> Connection {
-    try await supervisor.current(options, before: deadline)
+    if let only { return only }
+    return try await supervisor.current(options, before: deadline)
   }
 
   /// Carries out an exchange on the calling thread.

@@ -16,7 +16,8 @@ extension Connection {
     before deadline: Deadline? = nil, into buffers: ReplyBuffers,
     fill: (inout MutableRawSpan) -> Void
   ) throws(ClientError) -> Reply {
-    let due = deadline ?? usualDeadline
+    let isFar = deadline == nil && isUsualFar
+    let due = deadline ?? (isFar ? roughUsualDeadline : usualDeadline)
     var carried: DescriptorList? = consume descriptors
     let waiter = try state.update { state throws(ClientError) -> Waiter in
       let call = try begin(&state, command, .waiting)
@@ -25,8 +26,10 @@ extension Connection {
       enqueue(&state, header, size, carried.take() ?? DescriptorList(), fill)
       return takeRoleOrSleep(&state, call)
     }
-    let holdsRole = wait(waiter, before: due, isFar: deadline == nil && isUsualFar)
-    return try finish(waiter.call, holdsRole: holdsRole)
+    var reply = Reply()
+    let end = wait(waiter, before: due, isFar: isFar, taking: &reply)
+    if end != .replyTaken { try finish(waiter.call, holdsRole: end == .inRole, &reply) }
+    return reply
   }
 
   /// Takes an entry for a command, if the connection is not lost.
@@ -58,13 +61,37 @@ extension Connection {
     return Waiter(call: call, isReader: true)
   }
 
-  /// Waits until the call is done or its time runs out, in which case the failure is set.
+  /// How a wait has ended.
+  enum WaitEnd {
+    /// The call is done, or its time ran out, in which case the failure is set.
+    case withoutRole
+    /// The same, and the thread has the reader's role; it must then call ``leaveRole(_:isCaller:)``.
+    case inRole
+    /// The reply was taken, the entry is free, and the role was left: all of it when the reply was delivered, so that
+    /// the lock is taken once less.
+    case replyTaken
+  }
+
+  /// Waits until the call is done or its time runs out.
   ///
-  /// - Parameter isFar: whether the deadline was set just now and is far away.
+  /// - Parameters:
+  ///   - isFar: whether the deadline was set just now and is far away.
+  ///   - reply: gets the reply if this returns ``WaitEnd/replyTaken``.
+  private func wait(
+    _ waiter: Waiter, before deadline: Deadline, isFar: Bool, taking reply: inout Reply
+  ) -> WaitEnd {
+    if !waiter.isReader, sleep(waiter.call, deadline) == .done { return .withoutRole }
+    return read(
+      until: waiter.call, before: deadline, isFar: isFar && waiter.isReader, taking: &reply)
+  }
+
+  /// Waits for something other than a reply.
+  ///
   /// - Returns: whether the thread has the reader's role; it must then call ``leaveRole(_:isCaller:)``.
-  func wait(_ waiter: Waiter, before deadline: Deadline, isFar: Bool = false) -> Bool {
-    if !waiter.isReader, sleep(waiter.call, deadline) == .done { return false }
-    return read(until: waiter.call, before: deadline, isFar: isFar && waiter.isReader)
+  func wait(_ waiter: Waiter, before deadline: Deadline) -> Bool {
+    // No reply has the ID of such an entry, so none is taken.
+    var none = Reply()
+    return wait(waiter, before: deadline, isFar: false, taking: &none) == .inRole
   }
 
   private enum Awakening {
@@ -94,8 +121,9 @@ extension Connection {
   }
 
   /// Takes the result, frees the entry, and leaves the role if the thread has it.
-  private func finish(_ call: CallHandle, holdsRole: Bool) throws(ClientError) -> Reply {
-    var reply = Reply()
+  private func finish(
+    _ call: CallHandle, holdsRole: Bool, _ reply: inout Reply
+  ) throws(ClientError) {
     let failure = state.withLock { state -> ClientError? in
       if holdsRole { leaveRole(&state) }
       guard !call.hasFailed else { return fail(&state, call) }
@@ -103,7 +131,7 @@ extension Connection {
       state.calls.release(call)
       return nil
     }
-    guard let failure else { return reply }
+    guard let failure else { return }
     // Giving up the call may have ended the connection.
     state.update { _ in }
     throw failure

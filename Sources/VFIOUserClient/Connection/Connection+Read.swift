@@ -4,19 +4,21 @@ internal import LinuxPrimitives
 extension Connection {
   /// Reads and delivers until the call is done, its time runs out, or the connection is lost.
   ///
-  /// - Parameter isFar: whether the deadline is known to be further away than ``receiveSlice``, so that the
-  ///   first receive need not read the clock.
-  /// - Returns: whether the thread still has the role; false if the connection is lost.
+  /// - Parameters:
+  ///   - isFar: whether the deadline is known to be further away than ``receiveSlice``, so that the first receive need
+  ///     not read the clock.
+  ///   - reply: see ``WaitEnd/replyTaken``.
+  /// - Returns: ``WaitEnd/withoutRole`` if the connection is lost.
   func read(
-    until call: CallHandle, before deadline: Deadline, isFar: Bool
-  ) -> Bool {
+    until call: CallHandle, before deadline: Deadline, isFar: Bool, taking reply: inout Reply
+  ) -> WaitEnd {
     // Messages are delivered before the time is checked: the reply may have come while this process was
     // stopped, and no complete message may stay undelivered.
     var isLast = false
     var isFar = isFar
     do throws(StreamError) {
       while true {
-        try deliverReceived()
+        if try deliverReceived(endingWith: call, &reply) { return .replyTaken }
         if call.isDone { break }
         guard !isLast else {
           timeOut(call)
@@ -33,10 +35,10 @@ extension Connection {
           try receive(before: deadline)
         }
       }
-      return true
+      return .inRole
     } catch {
       state.update { lose(&$0, error) }
-      return false
+      return .withoutRole
     }
   }
 
@@ -44,15 +46,33 @@ extension Connection {
   ///
   /// All of them, because a remaining one would wait for the next byte of the server.
   func deliverReceived() throws(StreamError) {
+    var none = Reply()
+    _ = try deliverReceived(endingWith: nil, &none)
+  }
+
+  /// Delivers every complete message.
+  ///
+  /// - Parameters:
+  ///   - own: the call of the reading thread.
+  ///   - reply: gets its reply, if this returns true.
+  /// - Returns: true if the reply to `own` came last: it was taken, and the role was left, so that this thread must use
+  ///   neither the receiver nor `own` any more.
+  private func deliverReceived(
+    endingWith own: CallHandle?, _ reply: inout Reply
+  ) throws(StreamError) -> Bool {
     while var frame = try unsafe receiver.pointee.nextInHand() {
       let payload = unsafe receiver.pointee.assembler.payload(of: frame)
       trace.record(.received(frame.header))
       if frame.header.flags.isReply {
-        deliver(frame.header, payload, &frame.descriptors)
+        let last = unsafe receiver.pointee.assembler.isInsideMessage ? nil : own
+        if deliver(frame.header, payload, &frame.descriptors, endingWith: last, &reply) {
+          return true
+        }
       } else {
         serve(frame.header, payload)
       }
     }
+    return false
   }
 
   /// Ends a call whose time ran out, unless the connection was lost in the same moment.

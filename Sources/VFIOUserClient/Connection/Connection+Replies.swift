@@ -5,22 +5,36 @@ extension Connection {
   /// Delivers a reply to the thread, task or fence that waits for it.
   ///
   /// The payload of an invalid reply is discarded, and the stream stays in step.
+  ///
+  /// - Parameters:
+  ///   - own: the call of the reading thread, if it has to read nothing more when its reply has come.
+  ///   - reply: gets that reply, unless it is invalid.
+  /// - Returns: whether `reply` was set; then the entry is free and the role was left.
   func deliver(
-    _ header: Header, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList
-  ) {
+    _ header: Header, _ payload: Span<UInt8>, _ descriptors: inout DescriptorList,
+    endingWith own: CallHandle?, _ reply: inout Reply
+  ) -> Bool {
     var late: CommandCompletion?
+    var isTaken = false
     let isForTask = state.withLock { state -> Bool in
       switch state.calls.match(header.id) {
       case .unknown: trace.record(.unexpectedReply(header))
       case .late:
         trace.record(.lateReply(header))
         late = state.calls.takeLateCompletion(header.id)
-      case .call(let call): return deliver(&state, call, header, payload, &descriptors)
+      case .call(let call):
+        let isForTask = deliver(&state, call, header, payload, &descriptors)
+        guard call == own, !call.hasFailed else { return isForTask }
+        leaveRole(&state)
+        call.takeReply(into: &reply)
+        state.calls.release(call)
+        isTaken = true
       }
       return false
     }
     if isForTask { deliverToTask(header, payload, &descriptors) }
     late?(header.refusal(of: header.command), true)
+    return isTaken
   }
 
   /// - Returns: whether the reply is for a task.

@@ -31,7 +31,9 @@ final class ConnectionSupervisor: Sendable {
     /// The last negotiated connection, also after its loss.
     var last: NegotiatedConnection?
     /// The socket on which a negotiation is in progress.
-    weak var candidate: MessageSocket?
+    ///
+    /// Not weak: an object that was once referenced weakly counts its references slowly for ever.
+    var candidate: MessageSocket?
     var watcher = Watcher.none
     var waiting = WaitingTasks()
 
@@ -45,6 +47,7 @@ final class ConnectionSupervisor: Sendable {
 
     mutating func take(_ agreement: NegotiatedConnection) {
       last = agreement
+      candidate = nil
       phase = .connected(agreement.connection)
     }
   }
@@ -77,6 +80,9 @@ final class ConnectionSupervisor: Sendable {
       }
     }
   }
+
+  /// The negotiation has ended, well or not.
+  func forgetCandidate() { state.withLock { $0.candidate = nil } }
 
   /// The last negotiated connection.
   var last: NegotiatedConnection {

@@ -87,6 +87,7 @@ final class Reconnector: Sendable {
       attempts += 1
       do throws(ClientError) {
         let socket = try supervisor.open(within: min(factory.options.timeout, deadline.rest))
+        defer { supervisor.forgetCandidate() }
         let agreement = try NegotiatedConnection(socket, factory, before: deadline)
         try restore(agreement, before: deadline)
         if take(agreement) { return attempts }

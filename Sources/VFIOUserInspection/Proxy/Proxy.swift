@@ -89,7 +89,7 @@ package final class Proxy: Sendable {
         !state.withLock { $0.isStopping }
       }
       let connection = ProxiedConnection(number, client: client, server: socket, tap)
-      let process = client.withDescriptor { PeerCredentials.process(of: $0) }
+      let process = PeerCredentials(of: client.descriptor)?.process
       tap.happened(.opened(connection: number, process: process))
       let isWanted = state.withLock { state in
         state.connections.append(connection)
@@ -117,13 +117,5 @@ package final class Proxy: Sendable {
       _ = connection.waitForEnd(before: .after(.seconds(1)))
     }
     listener.remove()
-  }
-}
-
-extension PeerCredentials {
-  /// The process at the other end of a socket.
-  static func process(of number: Int32) -> Int32? {
-    guard let copy = try? OwnedDescriptor.duplicate(of: number) else { return nil }
-    return PeerCredentials(of: copy)?.process
   }
 }

@@ -58,6 +58,8 @@ struct BenchCommand: ParsableCommand {
   @Flag(help: "Print a histogram of each row, and not only of the first.")
   var histograms = false
 
+  @OptionGroup var processors: ProcessorOptions
+
   @Flag(help: "Print JSON for programs.")
   var json = false
 
@@ -79,12 +81,15 @@ struct BenchCommand: ParsableCommand {
   func run() throws {
     log.bootstrap()
     try Interruption.watch()
+    try processors.moveThisThread()
     let place = BenchPlace(
       chosen: region.map { ($0, offset ?? 0) }, allowsWrites: allowWrites)
     let subjects = try ([socket] + (compare.map { [$0] } ?? [])).map { path in
       try Self.translating(path, wasReached: false) { try BenchSubject(path) }
     }
     defer { for subject in subjects { subject.close() } }
+    let pinned = try processors.moveDevices(subjects.map { ($0.path, try $0.wire().peer) })
+    defer { withExtendedLifetime(pinned) {} }
     var results: [BenchResult] = []
     let failure = try measure(rows(place, subjects), subjects, &results)
     if results.isEmpty, let failure { throw failure }

@@ -38,6 +38,9 @@ final class BenchWire {
     }
   }
 
+  /// The process that listens there.
+  var peer: PeerCredentials? { PeerCredentials(of: socket.descriptor) }
+
   deinit { socket.shutdown() }
 
   /// Sends messages at once and waits for the replies.

@@ -9,8 +9,6 @@ final class Disk {
   let identity: IdentifyController
   let namespace: NVMeNamespace
   let queue: QueuePair
-  /// Whether shadow doorbells are used.
-  let usesShadow: Bool
 
   /// Connects and enables the controller, with one I/O queue pair.
   ///
@@ -18,7 +16,7 @@ final class Disk {
   ///   - target: device and namespace.
   ///   - depth: maximum number of commands in flight.
   ///   - transfer: size of the largest command in bytes.
-  ///   - driving: use of interrupts and shadow doorbells.
+  ///   - driving: use of interrupts and of doorbells in memory.
   init(
     _ target: NVMeTarget, depth: Int, transfer: Int, _ driving: NVMeDriving? = nil
   ) throws {
@@ -39,9 +37,13 @@ final class Disk {
       identity = try controller.identifyController()
       namespace = try NVMeNamespace(target.namespace, of: controller)
       _ = try controller.requestQueues(1)
-      usesShadow =
-        driving?.noShadowDoorbells != true && identity.adminCommands.contains(.doorbellBuffer)
-      if usesShadow { try controller.useShadowDoorbells() }
+      // What is written to the device's own memory needs neither a message nor a shadow.
+      let isMapped = driving?.noMappedDoorbells == true ? false : try controller.mapDoorbells()
+      if !isMapped, driving?.noShadowDoorbells != true,
+        identity.adminCommands.contains(.doorbellBuffer)
+      {
+        try controller.useShadowDoorbells()
+      }
       queue = try controller.createQueue(
         1, entries: min(controller.maxEntries, max(2, depth + 1)))
     } catch {

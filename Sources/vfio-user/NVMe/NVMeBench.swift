@@ -23,6 +23,9 @@ struct NVMeBench: ParsableCommand {
       into the cache. Let the file be of the same kind as the one that is served (for reading it may be \
       the very same) and use --direct when the disk is served with --cache direct.
 
+      A disk with doorbells in memory (--doorbells mapped) is rung there. To compare machines or versions, give each side \
+      a processor of its own: --poll --cpu 0 --device-cpu 1.
+
       Completions that the driver finds although their interrupt does not come are counted (lostInterrupts in JSON) and \
       said in a warning: the figures are then those of its timeouts.
 
@@ -33,6 +36,7 @@ struct NVMeBench: ParsableCommand {
   @OptionGroup var target: NVMeTarget
   @OptionGroup var shape: WorkloadOptions
   @OptionGroup var driver: NVMeDriving
+  @OptionGroup var processors: ProcessorOptions
 
   @Option(help: ArgumentHelp("A file to compare with.", valueName: "file"))
   var compare: String?
@@ -54,9 +58,12 @@ struct NVMeBench: ParsableCommand {
   func run() throws {
     log.bootstrap()
     try Interruption.watch()
+    try processors.moveThisThread()
     let transfer = Int(shape.blockSize.bytes)
     let disk = try Disk(target, depth: shape.depth, transfer: transfer, driver)
     defer { disk.close() }
+    let pinned = try processors.moveDevices([(target.socket, disk.controller.client.peer)])
+    defer { withExtendedLifetime(pinned) {} }
     let space = disk.namespace
     guard transfer % space.blockSize == 0, transfer <= space.maxBytes else {
       throw CommandError(

@@ -42,4 +42,8 @@ struct NVMeDriving: ParsableArguments {
 
   @Flag(help: "Write every doorbell register, also where a shadow doorbell would do.")
   var noShadowDoorbells = false
+
+  @Flag(
+    help: "Write no doorbell in the disk's memory, also where it offers that (--doorbells mapped).")
+  var noMappedDoorbells = false
 }

@@ -54,12 +54,13 @@ struct WorkloadRun<Engine: BlockEngine> {
     let length = UInt64(seconds * 1e9)
     let slots = free.count
     while true {
-      let over = clinux_now() - begin
+      let now = clinux_now()
+      let over = now - begin
       let goesOn = over < length && !Interruption.hasCome && failure == nil
       if goesOn {
         // The steps of the clock that the kernel sleeps by are not to be those of the disk's naps.
         if workload.pause > 0 { usleep(UInt32(workload.pause + Int(steps.jitter(below: 100)))) }
-        try startAll()
+        try startAll(at: workload.pause > 0 ? clinux_now() : now)
       }
       guard free.count < slots else { break }
       try engine.kick()
@@ -71,19 +72,25 @@ struct WorkloadRun<Engine: BlockEngine> {
     return result
   }
 
-  private mutating func startAll() throws {
+  /// Starts as much as there are slots.
+  ///
+  /// - Parameter now: the time for all of them: a clock for each would cost as much as a fast disk.
+  private mutating func startAll(at now: UInt64) throws {
     while let slot = free.popLast() {
       let (isRead, block) = steps.step()
-      started[slot] = (clinux_now(), isRead)
+      started[slot] = (now, isRead)
       try engine.start(
         slot, isRead: isRead, at: block * UInt64(workload.blockSize), count: workload.blockSize)
     }
   }
 
   private mutating func waitForSome() throws {
+    // When the first of those that came together was seen.
+    var now: UInt64 = 0
     try engine.wait { slot, reason in
+      if now == 0 { now = clinux_now() }
       let (since, isRead) = started[slot]
-      let took = clinux_now() - since
+      let took = now - since
       if isRead { result.reads.record(took) } else { result.writes.record(took) }
       result.bytes += UInt64(workload.blockSize)
       if let reason { failure = reason }

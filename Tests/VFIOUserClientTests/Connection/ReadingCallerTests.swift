@@ -41,6 +41,57 @@ import VFIOUserTransport
     try Self.run(8, rounds: 50) { $0.reversed() }
   }
 
+  /// What a caller leaves behind its own reply in its hands nobody else can read from the socket.
+  @Test func `A request that came in one piece with the reply is answered at once`() throws {
+    let answers = Notes<ScriptedServer.Message>()
+    let client = try client { server in
+      while true {
+        let message = try server.receive()
+        if message.header.flags.isReply {
+          answers.add(message)
+        } else if message.command == .regionRead {
+          server.send(
+            ScriptedServer.reply(to: message, ScriptedServer.plausiblePayload(for: message))
+              + TestSupport.message(.dmaRead, id: 77, longs([0, 8])))
+        } else {
+          server.answer(message)
+        }
+      }
+    }
+    try client.map(try SharedMemory(size: 4096), at: 0, size: 4096, isShared: false)
+    for number in 1...20 {
+      #expect(try client.load(.bar0, at: 6) == expected(at: 6, as: UInt32.self))
+      #expect(answers.wait(for: number).count == number)
+    }
+  }
+
+  @Test func `Calls one after the other use the same entry`() throws {
+    let client = try client { try $0.serve() }
+    for _ in 0..<200 { _ = try client.load(.bar0, at: 0, as: UInt32.self) }
+    #expect(
+      client.supervisor.last.connection.state.withLock { $0.calls.count } == CallTable.blockSize)
+  }
+
+  @Test func `Half a message behind the reply is left to the next caller`() throws {
+    let client = try client { server in
+      let first = try server.receive()
+      let whole = TestSupport.message(.dmaRead, id: 77, longs([0, 8]))
+      server.send(
+        ScriptedServer.reply(to: first, ScriptedServer.plausiblePayload(for: first))
+          + whole.prefix(20))
+      let second = try server.receive()
+      server.send(Array(whole.dropFirst(20)))
+      server.answer(second)
+      try server.serve()
+    }
+    for offset: UInt64 in [6, 7, 8] {
+      #expect(try client.load(.bar0, at: offset) == expected(at: offset, as: UInt32.self))
+    }
+    let state = client.supervisor.last.connection.state
+    #expect(state.withLock { $0.reader.isTaken } == false)
+    #expect(state.withLock { $0.calls.inFlight } == 0)
+  }
+
   @Test func `A client that only threads call starts no background thread`() throws {
     let client = try client { try $0.serve() }
     for _ in 0..<100 { _ = try client.load(.bar0, at: 0, as: UInt32.self) }

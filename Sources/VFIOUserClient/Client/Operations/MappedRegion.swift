@@ -96,6 +96,18 @@ public final class MappedRegion: Sendable {
     guard isDone else { throw .truncatedMapping(region.index, offset: offset) }
   }
 
+  /// Writes a number of 32 bits with one store: a doorbell.
+  ///
+  /// It is not generic, so that no caller in another module pays for that.
+  ///
+  /// - Throws: as ``load(at:as:)``.
+  package func store(word: UInt32, at offset: UInt64) throws(ClientError) {
+    let place = try require(.writable, offset, 4)
+    guard place.memory.store(UInt64(word.littleEndian), place.offset, size: 4) else {
+      throw .truncatedMapping(region.index, offset: offset)
+    }
+  }
+
   /// Copies bytes out.
   ///
   /// - Throws: as ``load(at:as:)``.
