@@ -116,7 +116,7 @@ private func post(
 /// Zeros and entries of every small number; the bytes beside them stay as they are.
 @unsafe
 func checkBlocks(_ which: Guard, _ at: UnsafeMutableRawPointer) throws {
-  for count in Array(0...20) + [4096] {
+  for count in Array(0...20) + [1000] {
     let size = 16 * count
     unsafe at.initializeMemory(as: UInt8.self, repeating: 0xEE, count: size + 32)
     let entries = (0..<size).map { UInt8(truncatingIfNeeded: $0 * 5 + 1) }

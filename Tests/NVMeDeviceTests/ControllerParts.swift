@@ -39,6 +39,12 @@ struct ControllerParts {
     slots = CommandSlots(lifeCycle, mailbox, try StorageFile(memory: 1 << 20))
   }
 
+  /// Raises the interrupts that are due, as at the end of a turn.
+  func signal() {
+    var windows = WindowCache(lifeCycle.memory)
+    completions.signal(in: &windows)
+  }
+
   /// Whether head doorbells wake the controller's thread.
   var wantsHeads: Bool { doorbells.wantsHeads.load(ordering: .relaxed) }
 

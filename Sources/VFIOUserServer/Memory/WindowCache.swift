@@ -9,6 +9,9 @@ internal import Synchronization
 /// each turn, which lets go when anything has changed, and ``release()`` before it sleeps, and before an access by
 /// ``GuestMemoryAccess``, which may wait until a window that is being removed has gone.
 ///
+/// Between ``hold()`` and ``endHold()`` no window is let go, so that all addresses that were found stay good: what that would
+/// take is not found then.
+///
 /// As with every access, one that has begun may end after its generation has.
 @safe
 package struct WindowCache: ~Copyable {
@@ -34,6 +37,8 @@ package struct WindowCache: ~Copyable {
   @usableFromInline var epoch: UInt64 = .max
   @usableFromInline var memory: GuestMemory
   private var generation: UInt64
+  /// Whether addresses are kept for longer than until the next call.
+  private var isHeld = false
 
   /// Makes an empty cache.
   package init(_ access: GuestMemoryAccess) {
@@ -59,8 +64,17 @@ package struct WindowCache: ~Copyable {
     }
   }
 
+  /// Addresses that are found from now on stay good until ``endHold()``.
+  package mutating func hold() { isHeld = true }
+
+  /// The addresses are not used any more.
+  package mutating func endHold() { isHeld = false }
+
   /// Lets go of all windows.
+  ///
+  /// - Precondition: none is held.
   package mutating func release() {
+    precondition(!isHeld || count == 0, "addresses in client memory are in use")
     for index in 0..<count { unsafe Self.unpin(entries[index], memory) }
     count = 0
   }
@@ -77,7 +91,7 @@ package struct WindowCache: ~Copyable {
   ///   - address: the first guest address.
   ///   - size: bytes, at least 1.
   ///   - direction: what is done there.
-  /// - Returns: the address here, until the next call of any method that changes this value; another process may truncate
+  /// - Returns: the address here, until the next call of any method that changes this value, or until ``endHold()``; another process may truncate
   ///   the memory, so it is for guarded accesses and system calls only.
   @unsafe @inlinable
   package mutating func place(
@@ -113,9 +127,17 @@ package struct WindowCache: ~Copyable {
   mutating func find(
     _ address: UInt64, _ size: UInt64, _ direction: GuestMemoryAccess.Direction
   ) -> UnsafeMutableRawPointer? {
-    if count == Self.capacity { release() }
+    if count == Self.capacity {
+      guard !isHeld else { return nil }
+      release()
+    }
     let (window, found) = memory.pinWindow(holding: address, generation)
     if found != epoch {
+      guard !isHeld || count == 0 else {
+        // A window that is held may be about to go: who holds it has to finish first.
+        if let window { memory.unpin(window) }
+        return nil
+      }
       release()
       epoch = found
     }

@@ -198,4 +198,26 @@ import VFIOUserServer
     let statuses = try (0..<14).map { _ in try host.next(&queue).status }
     #expect(statuses.allSatisfy { $0 == .success })
   }
+
+  @Test func `A write that waited for zeros of the same blocks is read back`() throws {
+    let engine = HeldEngine()
+    let host = try TestHost { $0.makeEngine = { engine } }
+    try host.enable()
+    var queue = try host.makeQueue(entries: 16)
+    host.provide(pattern(4096), at: data(0))
+    #expect(
+      try host.run(.io(.write, block: 8, blocks: 8, data: data(0)), &queue).status == .success)
+    // The whole page is given back, and the write has to wait until then.
+    let zeros = host.put(.io(.writeZeroes, block: 0, blocks: 24), &queue)
+    let write = host.put(.io(.write, block: 8, blocks: 8, data: data(0)), &queue)
+    try host.ring(queue)
+    #expect(eventually { engine.held.count == 1 })
+    engine.letGo()
+    let completions = try [host.next(&queue), host.next(&queue)]
+    #expect(completions.map(\.commandID) == [zeros, write])
+    #expect(try host.run(.io(.read, block: 8, blocks: 8, data: data(1)), &queue).status == .success)
+    #expect(host.received(4096, at: data(1)) == pattern(4096))
+    #expect(try host.run(.io(.read, block: 16, data: data(1)), &queue).status == .success)
+    #expect(host.received(512, at: data(1)).allSatisfy { $0 == 0 })
+  }
 }

@@ -64,7 +64,7 @@ import VFIOUserTransport
     #expect(parts.completions.isQuiet)
     post(1...2)
     #expect(!parts.completions.isQuiet && queue.unsignalled == 2)
-    parts.completions.signal()
+    parts.signal()
     #expect(parts.completions.isQuiet && queue.unsignalled == 0)
     #expect(queue.totals.signalled == 2)
     post(3...3)
@@ -76,15 +76,15 @@ import VFIOUserTransport
   {
     parts.features[.interruptCoalescing] = 0xFF01
     post(1...1)
-    parts.completions.signal()
+    parts.signal()
     #expect(queue.unsignalled == 1 && parts.completions.coalescingDeadline != .never)
     #expect(!parts.completions.holdsBack)
     post(2...2)
-    parts.completions.signal()
+    parts.signal()
     #expect(queue.unsignalled == 0 && parts.completions.coalescingDeadline == .never)
     let (_, admin, _) = parts.makePair(0)
     parts.completions.post(.of(1, from: 0), to: admin)
-    parts.completions.signal()
+    parts.signal()
     #expect(parts.completions.isQuiet)
   }
 }

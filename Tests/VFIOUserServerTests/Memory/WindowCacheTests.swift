@@ -126,6 +126,23 @@ import VFIOUserProtocol
     }
   }
 
+  @Test func `Addresses that are held stay good whatever else is looked for`() throws {
+    let memory = GuestMemory(guarded: true)
+    for index: UInt64 in 0..<9 {
+      try addWindow(memory, 0x10000 + index * 0x2000, 0x1000, file: file)
+    }
+    var windows = WindowCache(memory.access())
+    windows.hold()
+    for index: UInt64 in 0..<8 { #expect(reaches(&windows, 0x10000 + index * 0x2000, 8)) }
+    #expect(!reaches(&windows, 0x10000 + 8 * 0x2000, 8))
+    let removal = try #require(try memory.startRemoving(address: 0x10000, size: 0x1000))
+    #expect(!reaches(&windows, 0x10000 + 8 * 0x2000, 8) && !reaches(&windows, 0x12000, 8))
+    #expect(!memory.finish(removal))
+    windows.endHold()
+    #expect(reaches(&windows, 0x10000 + 8 * 0x2000, 8))
+    #expect(memory.finish(removal))
+  }
+
   @Test func `A window without a descriptor is not in a window cache`() throws {
     let memory = GuestMemory(guarded: true)
     try memory.add(

@@ -58,6 +58,7 @@ final class CommandRequests {
   ///
   /// - Returns: how it went, or nil if that is known later.
   func begin(_ slot: CommandSlot) -> StorageRequest.Outcome? {
+    slot.request.noteChange()
     if let outcome = attempt(slot) { return outcome }
     submit(slot)
     return nil

@@ -1,7 +1,7 @@
 internal import NVMeProtocol
 internal import Synchronization
 
-/// The order of a command: fetch, parse, execute, complete; once per turn, ``CompletionPoster/signal()`` follows.
+/// The order of a command: fetch, parse, execute, complete; once per turn, ``CompletionPoster/signal(in:)`` follows.
 ///
 /// A command that has to wait continues at `execute`, see `Controller+Resume.swift`.
 extension Controller {
@@ -19,7 +19,10 @@ extension Controller {
       // A command may create or delete queues, and anything may end the round.
       guard lifeCycle.isServing, let queue = queues.queue(atTurn: turn) else { break }
       if requests.thread == .connection, queue.id == 0 { continue }
-      completions.drain(queue.completionQueue)
+      if !queue.completionQueue.waiting.isEmpty {
+        fast.windows.release()
+        completions.drain(queue.completionQueue)
+      }
       found = fetch(from: queue) || found
     }
     return found

@@ -23,7 +23,7 @@ extension Controller {
       fast.windows.refresh(lifeCycle.memory)
       record.health.begin()
       _ = serveQueues()
-      completions.signal()
+      completions.signal(in: &fast.windows)
       requests.flush()
       fast.windows.release()
       if requests.submitted == 0 { record.health.end() }

@@ -30,7 +30,7 @@ extension Controller {
   private func takeTurn() -> Rest {
     idle.beginTurn(at: Deadline.now)
     fast.windows.refresh(lifeCycle.memory)
-    var isBusy = requests.remote?.serve(at: idle.now) ?? false
+    var isBusy = serveRemote()
     isBusy = reapRequests() || isBusy
     guard handleEvents() else { return .end }
     resumeCacheOff()
@@ -38,14 +38,26 @@ extension Controller {
       queues.updateHeads(isThorough: idle.idleTurns & 63 == 1, in: &fast.windows)
       isBusy = serveQueues() || isBusy
       // After the look at the queues, which finds some of them.
-      if admin.reportFaults() { sendEvents() }
+      if queues.holdsFaults { reportFaults() }
     }
     idle.endTurn(isBusy: isBusy)
-    completions.signal()
+    completions.signal(in: &fast.windows)
     requests.flush()
     guard isBusy else { return rest() }
     record.health.begin()
     return .takeTurn
+  }
+
+  /// Serves connections to NBD servers.
+  private func serveRemote() -> Bool {
+    guard let remote = requests.remote else { return false }
+    fast.windows.release()
+    return remote.serve(at: idle.now)
+  }
+
+  private func reportFaults() {
+    fast.windows.release()
+    if admin.reportFaults() { sendEvents() }
   }
 
   /// What to do until there is something to do.
@@ -80,6 +92,7 @@ extension Controller {
       if let goal = lifeCycle.phase.goal {
         if goal == .suspend, mailbox.takeCancellation() { cancelSuspension() }
         guard requests.submitted == 0 else { return true }
+        fast.windows.release()
         endQuiescing(goal)
         // Commands that waited for others may have begun.
         if lifeCycle.phase.goal == .suspend { return true }
@@ -96,6 +109,7 @@ extension Controller {
   /// Not inlined: the compiler would make each turn pay for accesses that only events need.
   @inline(never)
   private func handle(_ event: Mailbox.Event) {
+    fast.windows.release()
     switch event {
     case .order(.enable(let order)): enable(order)
     case .order(.disable): quiesce(for: .disable)

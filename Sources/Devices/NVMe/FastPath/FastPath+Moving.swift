@@ -10,10 +10,12 @@ extension FastPath {
     guard run.isRead else { return write(namespace) }
     let generations = controller.lifeCycle.generations
     guard generations.beginWriting(in: generations.served) else { return false }
-    defer { generations.endWriting() }
-    guard read(namespace) else { return false }
-    pieces.noteWrites(in: windows)
-    return true
+    defer {
+      // Also what was written in part.
+      pieces.noteWrites(in: windows)
+      generations.endWriting()
+    }
+    return read(namespace)
   }
 
   private mutating func read(_ namespace: Namespace) -> Bool {

@@ -58,6 +58,7 @@ struct FastPath: ~Copyable {
     var taken = 0
     while taken < count, take(taken, queue, controller) { taken += 1 }
     _ = finishRun(queue, controller)
+    letGo()
     post(to: queue, controller)
     queue.advanceHead(by: UInt32(tally.commands))
     assert(queue.head == (head + UInt32(tally.commands)) % queue.entries)
@@ -81,6 +82,8 @@ struct FastPath: ~Copyable {
       guard finishRun(queue, controller) else { return false }
     }
     if run.count == 0 { run.begin(command, range, namespace) }
+    // The pieces are used when the run ends.
+    windows.hold()
     let mark = pieces.count
     guard
       pieces.add(
@@ -102,12 +105,10 @@ struct FastPath: ~Copyable {
   ) -> Bool {
     let count = run.count
     guard count > 0 else { return true }
-    defer {
-      run.removeAll()
-      pieces.removeAll()
-    }
-    guard move(controller) else { return false }
-    tally.add(run)
+    let isMoved = move(controller)
+    if isMoved { tally.add(run) }
+    letGo()
+    guard isMoved else { return false }
     for _ in 0..<count {
       let index = completions.count + tally.posted
       let id = unsafe entries.load(
@@ -116,6 +117,13 @@ struct FastPath: ~Copyable {
       if completions.count == Self.group { post(to: queue, controller) }
     }
     return true
+  }
+
+  /// Nothing waits to be moved any more.
+  private mutating func letGo() {
+    run.removeAll()
+    pieces.removeAll()
+    windows.endHold()
   }
 
   private mutating func post(to queue: SubmissionQueue, _ controller: borrowing Controller) {

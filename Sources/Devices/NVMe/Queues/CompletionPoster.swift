@@ -1,6 +1,7 @@
 internal import LinuxPrimitives
 internal import NVMeProtocol
 internal import Synchronization
+internal import VFIOUserServer
 
 /// Posts completions to the host's queues, and decides when an interrupt signals them.
 ///
@@ -88,15 +89,20 @@ final class CompletionPoster {
   // MARK: Signalling
 
   /// Raises the interrupts that are due, each once whatever number of completions was posted.
-  func signal() {
+  ///
+  /// - Parameter windows: what the thread has pinned.
+  func signal(in windows: inout WindowCache) {
     guard !unsignalled.isEmpty else { return }
     if let coalescing = InterruptCoalescing(feature: features[.interruptCoalescing]) {
+      windows.release()
       return signal(coalescing)
     }
+    // The level of INTx follows the host's heads, for which the thread may have to wait.
+    if interrupts.needsHeads { windows.release() }
     var kept = 0
     for place in unsignalled.indices {
       let queue = unsignalled[place]
-      guard !isDue(queue) else {
+      guard !isDue(queue, &windows) else {
         signal(queue)
         continue
       }
@@ -137,12 +143,12 @@ final class CompletionPoster {
   func forgetAll() { unsignalled = [] }
 
   /// Whether an interrupt has to signal a queue's completions now.
-  private func isDue(_ queue: CompletionQueue) -> Bool {
+  private func isDue(_ queue: CompletionQueue, _ windows: inout WindowCache) -> Bool {
     guard queue.id != 0, queue.interrupts, !interrupts.needsHeads else { return true }
     if idle.isBusyPolling {
       // A host that has yet to take what an earlier interrupt signalled may find the new completions
       // without another one. The thread polls again until it has, and signals before it sleeps.
-      queues.updateHead(of: queue)
+      queues.updateHead(of: queue, in: &windows)
       if queue.totals.hasUntaken { return false }
     }
     return queue.moderation.isDue(queue.unsignalled, since: queue.unsignalledSince, at: idle.now)

@@ -15,6 +15,7 @@ extension QueuePairs {
   /// The same, with windows that are pinned.
   func updateTail(of queue: SubmissionQueue, in windows: inout WindowCache) {
     guard let value = shadowDoorbell(Doorbells.tail(of: queue.id), queue.id, &windows) else {
+      if shadow != nil { windows.release() }
       return updateTail(of: queue)
     }
     setTail(of: queue, to: value)
@@ -34,7 +35,11 @@ extension QueuePairs {
 
   /// The same, with windows that are pinned.
   func updateHead(of queue: CompletionQueue, in windows: inout WindowCache) {
-    guard let value = shadowDoorbell(Doorbells.head(of: queue.id), queue.id, &windows) else {
+    let value = shadowDoorbell(Doorbells.head(of: queue.id), queue.id, &windows)
+    guard value != queue.totals.head else { return }
+    guard let value, !interrupts.needsHeads else {
+      // Both may have to wait for memory.
+      if shadow != nil { windows.release() }
       return updateHead(of: queue)
     }
     setHead(of: queue, to: value)
@@ -60,6 +65,7 @@ extension QueuePairs {
         updateHead(of: queue, in: &windows)
       }
     } else if interrupts.takeMissed() {
+      windows.release()
       for case let queue? in completionQueues { updateHead(of: queue) }
     }
   }

@@ -28,15 +28,19 @@ final class DiskMemory: @unchecked Sendable {
     guard let memory = unsafe calloc(words, MemoryLayout<Atomic<UInt64>>.stride) else { return nil }
     self.mapping = mapping
     unsafe written = memory.bindMemory(to: Atomic<UInt64>.self, capacity: words)
-    findWritten(descriptor.number)
+    guard findWritten(descriptor.number) else { return nil }
   }
 
   deinit { unsafe free(written) }
 
   /// Finds what the program before this one has written.
-  private func findWritten(_ descriptor: CInt) {
+  ///
+  /// - Returns: whether all of that is known.
+  private func findWritten(_ descriptor: CInt) -> Bool {
     var end: UInt64 = 0
-    while case let start = unsafe clinux_storage_find_data(descriptor, end, &end), start >= 0 {
+    while true {
+      let start = unsafe clinux_storage_find_data(descriptor, end, &end)
+      guard start >= 0 else { return start == -Int64(ENXIO) }
       noteWrite(UInt64(start), end - UInt64(start))
     }
   }

@@ -88,6 +88,10 @@ final class StorageRequest: @unchecked Sendable {
     self.generation = generation
     self.access = access
     isAbandoned.store(false, ordering: .relaxed)
+  }
+
+  /// It is carried out now, after all that were in its way: a disk in memory has to know what is written.
+  func noteChange() {
     if storage.kind == .memory, case .write = operation { file.memory?.noteWrite(offset, count) }
   }
 
