@@ -26,7 +26,7 @@ extension Guests {
         #expect(950...1020 ~= first.reduce(0, +), "\(first)")
         // It was at rest for a second before: a part of the burst, and the rate.
         #expect(2300...3700 ~= second.reduce(0, +), "\(second)")
-        #expect(both.count == 2 && (both.min() ?? 0) > 600, "\(both)")
+        #expect(both.count == 2 && (both.min() ?? 0) > 300, "\(both)")
         #expect(spent < 1.5)
       }
     }
