@@ -132,12 +132,13 @@ struct `A write that hangs in the disk behind qemu-nbd` {
   {
     let (front, behind) = (try ScratchFolder(), try ScratchFolder())
     let storage = try makeDisk(in: behind)
-    var options: [String] = []
+    // Else it takes no new client before it is done with the old one.
+    var options = ["-e", "8"]
     if isEncrypted {
       let keys = try ProgramRun(
         URL(filePath: "/usr/bin/psktool"), ["-u", "alice", "-p", front.path("keys.psk")])
       try #require(keys.exitCode == 0, "\(keys.errors)")
-      options = [
+      options += [
         "--object", "tls-creds-psk,id=keys,endpoint=server,dir=\(front.url.path)", "--tls-creds",
         "keys",
       ]
