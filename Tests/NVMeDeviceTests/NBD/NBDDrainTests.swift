@@ -116,7 +116,7 @@ struct `A write that hangs in the disk behind qemu-nbd` {
     let write = "dd of=\(image) seek=$4 oflag=seek_bytes conv=notrunc 2>/dev/null"
     return try NBDServer.nbdkit(
       [
-        "eval", "get_size=echo 1M", "can_write=exit 0",
+        "eval", "thread_model=echo parallel", "get_size=echo 1M", "can_write=exit 0",
         "pread=dd if=\(image) skip=$4 count=$3 iflag=skip_bytes,count_bytes 2>/dev/null",
         """
         pwrite=if test -e \(hold) && mkdir \(first) 2>/dev/null
