@@ -17,11 +17,13 @@ struct DiskLoad: CustomTestStringConvertible, Sendable {
   /// Has the engine carry it out: such a write is not done on the controller's thread.
   var isDurable = false
   var engine = EngineChoice.pool
+  /// Whether the disk is on an NBD server, another process.
+  var isRemote = false
 
   var testDescription: String {
     "\(isRead ? "reads" : "writes") of \(bytes) bytes, depth \(depth)"
       + (usesShadow ? "" : ", every doorbell trapped") + (isDurable ? ", durable" : "")
-      + (engine == .ring ? ", ring" : "")
+      + (engine == .ring ? ", ring" : "") + (isRemote ? ", NBD" : "")
   }
 }
 
@@ -32,10 +34,12 @@ private final class DrivenDisk {
   private let controller: NVMeController
   private let queue: QueuePair
   private var entries: [SubmissionEntry] = []
+  private let remote: NBDServer?
 
   init(_ load: DiskLoad) throws {
-    let file = try StorageFile(memory: 16 << 20)
-    var options = NVMeConfiguration(namespaces: [NamespaceConfiguration(file, blockSize: 4096)])
+    remote = load.isRemote ? try NBDServer.nbdkit(["memory", "16M"]) : nil
+    let storage = try remote.map { try Self.export(of: $0) } ?? StorageFile(memory: 16 << 20)
+    var options = NVMeConfiguration(namespaces: [NamespaceConfiguration(storage, blockSize: 4096)])
     options.use(load.engine)
     let (device, server) = try plug(NVMeDevice.description(of: options)) {
       try NVMeDevice($0, options)
@@ -58,6 +62,13 @@ private final class DrivenDisk {
       entry.point(to: try DataBuffer(load.bytes, in: controller.arena), count: load.bytes)
       entries.append(entry)
     }
+  }
+
+  /// So little is kept for a replay that its memory is used again and again within a batch.
+  private static func export(of server: NBDServer) throws -> Storage {
+    var settings = NBDSettings()
+    settings.replay = 1 << 20
+    return try NBDExport(NBDAddress(parsing: server.uri()), settings: settings)
   }
 
   deinit {
@@ -99,12 +110,32 @@ struct `Steady-state allocations of an NVMe disk and its driver` {
       DiskLoad(isRead: true, depth: 8, bytes: 256 << 10, engine: .ring),
     ]
 
+  static let remoteLoads = [
+    DiskLoad(isRead: true, depth: 1, isRemote: true),
+    DiskLoad(isRead: true, depth: 32, isRemote: true),
+    DiskLoad(isRead: false, depth: 1, isRemote: true),
+    DiskLoad(isRead: false, depth: 32, isRemote: true),
+    DiskLoad(isRead: false, depth: 8, isDurable: true, isRemote: true),
+    // Straight to the client's memory.
+    DiskLoad(isRead: true, depth: 8, bytes: 256 << 10, isRemote: true),
+  ]
+
+  @Test(
+    .enabled(if: NBDServer.isPossible, "\(NBDServer.remedy)"), arguments: remoteLoads)
+  func `A disk on an NBD server allocates nothing for a command either`(load: DiskLoad) throws {
+    try checkAllocations(load)
+  }
+
   /// All threads are counted: the driver's, the session's, the controller's, the engine's.
   ///
   /// The test's own machinery may allocate on a thread of its own meanwhile, so one of some batches has to be
   /// without; what a command allocates would be in each.
   @Test(arguments: loads)
   func `An NVMe disk and its driver allocate nothing for a command`(load: DiskLoad) throws {
+    try checkAllocations(load)
+  }
+
+  private func checkAllocations(_ load: DiskLoad) throws {
     let disk = try DrivenDisk(load)
     let turns = max(1, 4000 / load.depth)
     var counts: [UInt64] = []

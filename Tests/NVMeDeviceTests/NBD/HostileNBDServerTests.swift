@@ -95,6 +95,16 @@ struct `An NBD server that misbehaves` {
     #expect(eventually { (try? disk.run(.io(.read))) == .success })
   }
 
+  @Test func `Cannot end a command with the number of another`() throws {
+    let server = try ScriptedNBDServer {
+      $0.reply = { type, cookie, count in
+        ScriptedNBDServer.goodReply(type, [cookie[0] ^ 1] + cookie[1...], count)
+      }
+    }
+    let disk = try NBDHost(server.address) { $0.timeout = .milliseconds(200) }
+    #expect(try disk.run(.io(.read)).means(.namespaceNotReady))
+  }
+
   @Test func `Gets nothing on a new connection before it is done with the old one`() throws {
     let isReleased = EventFlag()
     let server = try ScriptedNBDServer {

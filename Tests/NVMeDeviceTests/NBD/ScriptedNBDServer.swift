@@ -76,16 +76,16 @@ final class ScriptedNBDServer: @unchecked Sendable {
   /// Does something else from the next connection on.
   func change(_ change: (inout Script) -> Void) { script.withLock { change(&$0) } }
 
-  /// Whether it owes replies.
-  var isHolding: Bool { owed.list.withLock { !$0.isEmpty } }
+  /// Replies that it owes, in part or all of them.
+  var holding: Int { owed.list.withLock { $0.count } }
 
-  /// Sends what is held.
-  func release() {
+  /// Sends what is held of so many replies.
+  func release(_ count: Int = .max) {
     owed.list.withLock { list in
-      for (socket, bytes) in list {
+      for (socket, bytes) in list.prefix(count) {
         _ = unsafe send(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL))
       }
-      list = []
+      list.removeFirst(min(count, list.count))
     }
   }
 

@@ -11,6 +11,7 @@ extension NBDClient {
   /// Ends all connections when one of them has ended: the server that the next one leads to may be another process, to
   /// which what the others have acknowledged means nothing.
   func endLostConnections() {
+    isBroken = false
     if let lost = connections.first(where: \.isOver) { endAll(lost.failure) }
   }
 
@@ -151,7 +152,9 @@ extension NBDClient {
 
   /// Has a thread connect, if it is time.
   func connect() {
-    guard export.isHeld, drains.isEmpty, !arrivals.isExpecting else { return }
+    guard connections.count < wanted, export.isHeld, drains.isEmpty, !arrivals.isExpecting else {
+      return
+    }
     if connections.isEmpty {
       if outage == nil { outage = NBDOutage(since: now, at: now, afterFailures: 0) }
       guard let outage, now >= outage.nextAttempt else { return }

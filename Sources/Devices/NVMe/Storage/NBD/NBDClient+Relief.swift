@@ -19,7 +19,7 @@ extension NBDClient {
 
   private func relieve(on connection: NBDConnection) {
     guard !isRelieving else { return }
-    isRelieving = beginFlush(as: .relief, on: connection) != nil
+    isRelieving = beginFlush(relief, as: .relief, on: connection)
   }
 
   /// The flush has ended; if it has failed, the server tells nobody again, so the guest's next flush does.

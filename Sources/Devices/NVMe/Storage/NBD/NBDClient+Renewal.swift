@@ -19,8 +19,9 @@ extension NBDClient {
     }
     guard let connection = connections.first else { return renewal = nil }
     guard !isBusy else { return }
+    let task = NBDTask()
     if case .waiting = renewal, journal.holdsChanges, connection.facts.canFlush,
-      let task = beginFlush(as: .settle, on: connection)
+      beginFlush(task, as: .settle, on: connection)
     {
       return renewal = .settling(task)
     }

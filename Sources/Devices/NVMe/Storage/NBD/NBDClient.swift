@@ -47,9 +47,15 @@ final class NBDClient {
   /// When time-outs are looked at next, while there are tasks.
   private var nextLook: UInt64 = 0
   var now: UInt64 = 0
-  /// Bytes that the connections have been asked for.
+  /// Bytes that the connections have been asked for, and commands.
   private(set) var bytesInFlight: UInt64 = 0
-  /// Whether a flush of our own is under way.
+  private(set) var inFlight = 0
+  /// Whether commands were begun since the last were sent.
+  private var hasUnsent = false
+  /// Whether a connection has ended, which is to be seen to.
+  var isBroken = false
+  /// A flush of our own, and whether it is under way.
+  let relief = NBDTask()
   var isRelieving = false
 
   /// Most bytes on their way; each may take memory of ours.
@@ -97,8 +103,14 @@ final class NBDClient {
 
   /// Begins what can be begun, and sends all of it together.
   func issue() {
-    beginWaiting()
-    for connection in connections { connection.transport.send() }
+    if !waiting.isEmpty { beginWaiting() }
+    guard hasUnsent else { return }
+    hasUnsent = false
+    // What a socket does not take now follows when it can.
+    for connection in connections {
+      connection.transport.send()
+      if connection.isOver { isBroken = true }
+    }
   }
 
   private func beginWaiting() {
@@ -150,8 +162,16 @@ final class NBDClient {
     return task.takeRequest()
   }
 
-  func noteBegun(_ task: NBDTask) { bytesInFlight += min(task.asked, 1 << 20) }
-  func noteEnded(_ task: NBDTask) { bytesInFlight -= min(task.asked, 1 << 20) }
+  func noteBegun(_ task: NBDTask) {
+    bytesInFlight += min(task.asked, 1 << 20)
+    inFlight += 1
+    hasUnsent = true
+  }
+
+  func noteEnded(_ task: NBDTask) {
+    bytesInFlight -= min(task.asked, 1 << 20)
+    inFlight -= 1
+  }
 
   /// The changes since the last flush count as flushed.
   func forgetChanges() { journal.forget { buffers.give($0) } }
@@ -167,20 +187,20 @@ final class NBDClient {
 
   /// Begins with a flush that no request asks for.
   ///
-  /// - Returns: its task, which may have ended already with its connection; nil if it was not begun.
-  func beginFlush(as role: NBDTask.Role, on connection: NBDConnection) -> NBDTask? {
-    let task = NBDTask()
+  /// - Parameter task: one that is free.
+  /// - Returns: whether it was begun.
+  func beginFlush(_ task: NBDTask, as role: NBDTask.Role, on connection: NBDConnection) -> Bool {
     task.begin(nil, as: role, at: now)
     task.mark = journal.last
-    guard unsafe connection.begin(.flush, count: 0, offset: 0, for: task) else { return nil }
+    guard unsafe connection.begin(.flush, count: 0, offset: 0, for: task) else { return false }
     noteBegun(task)
-    return task
+    return true
   }
 
   // MARK: Turns
 
   /// Whether any connection has tasks.
-  var isBusy: Bool { connections.contains { $0.count > 0 } }
+  var isBusy: Bool { inFlight > 0 }
 
   /// Takes what has come from the server; ``proceed()`` follows.
   ///
@@ -191,8 +211,9 @@ final class NBDClient {
     for connection in connections where connection.events != 0 {
       if connection.move() { found = true }
       connection.takeEnded { end($0, on: connection) }
+      if connection.isOver { isBroken = true }
     }
-    endLostConnections()
+    if isBroken { endLostConnections() }
     if serveDrains() { found = true }
     return found
   }
@@ -211,13 +232,13 @@ final class NBDClient {
     renew()
     connect()
     issue()
-    export.counters.inFlight = connections.reduce(0) { $0 + $1.count }
+    export.counters.inFlight = inFlight
     return found
   }
 
   /// When the next turn is due without an event.
   var deadline: Deadline {
-    var first = connections.contains(where: \.isOver) ? now : .max
+    var first = isBroken ? now : .max
     if isBusy || !waiting.isEmpty { first = min(first, nextLook) }
     if let outage, !arrivals.isExpecting, drains.isEmpty { first = min(first, outage.nextAttempt) }
     if wantsMore { first = min(first, nextExtra) }

@@ -1,4 +1,5 @@
 internal import LinuxPrimitives
+internal import Synchronization
 
 /// A time without a connection to a server.
 struct NBDOutage {
@@ -51,6 +52,8 @@ final class NBDArrivals: Sendable {
   }
 
   private let state = Monitor(State())
+  /// Whether there are any, to be seen without the lock.
+  private let hasSome = Atomic<Bool>(false)
   private let wake: @Sendable () -> Void
 
   init(_ wake: @escaping @Sendable () -> Void) { self.wake = wake }
@@ -68,14 +71,23 @@ final class NBDArrivals: Sendable {
       // Otherwise the connection ends here, with its last reference.
       if !state.isClosed { state.list.append(arrival) }
     }
+    hasSome.store(true, ordering: .releasing)
     wake()
   }
 
   /// One that no thread was begun for.
-  func put(_ arrival: Arrival) { state.withLock { $0.list.append(arrival) } }
+  func put(_ arrival: Arrival) {
+    state.withLock { $0.list.append(arrival) }
+    hasSome.store(true, ordering: .releasing)
+  }
 
   func take() -> Arrival? {
-    state.withLock { $0.list.isEmpty ? nil : $0.list.removeFirst() }
+    guard hasSome.load(ordering: .acquiring) else { return nil }
+    return state.withLock { state in
+      guard state.list.isEmpty else { return state.list.removeFirst() }
+      hasSome.store(false, ordering: .relaxed)
+      return nil
+    }
   }
 
   func close() {
