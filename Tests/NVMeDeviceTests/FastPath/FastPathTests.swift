@@ -220,4 +220,22 @@ import VFIOUserServer
     #expect(try host.run(.io(.read, block: 16, data: data(1)), &queue).status == .success)
     #expect(host.received(512, at: data(1)).allSatisfy { $0 == 0 })
   }
+
+  @Test
+  func `Write Zeroes gives the room of a disk in memory back, and reads do not take it again`()
+    throws
+  {
+    let file = try StorageFile(memory: 8 << 20)
+    let host = try TestHost([file])
+    try host.enable()
+    var queue = try host.makeQueue(entries: 16)
+    host.provide(pattern(4096), at: data(0))
+    #expect(
+      try host.run(.io(.write, block: 8, blocks: 8, data: data(0)), &queue).status == .success)
+    #expect(try file.allocated() == 4096)
+    #expect(try host.run(.io(.writeZeroes, block: 0, blocks: 24), &queue).status == .success)
+    #expect(try host.run(.io(.read, block: 8, blocks: 8, data: data(0)), &queue).status == .success)
+    #expect(host.received(4096).allSatisfy { $0 == 0 })
+    #expect(try file.allocated() == 0)
+  }
 }
