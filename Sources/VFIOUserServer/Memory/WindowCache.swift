@@ -56,12 +56,11 @@ package struct WindowCache: ~Copyable {
   /// Takes the access that is to be used from now on by this thread, and lets go of what is not current any more.
   package mutating func refresh(_ access: borrowing GuestMemoryAccess) {
     if memory.isGuarded { clinux_guard_enter_thread() }
-    if access.generation != generation {
-      release()
-      generation = access.generation
-    } else if count > 0, epoch != memory.epoch.load(ordering: .acquiring) {
-      release()
+    guard access.generation != generation || epoch != memory.epoch.load(ordering: .acquiring) else {
+      return
     }
+    release()
+    generation = access.generation
   }
 
   /// Addresses that are found from now on stay good until ``endHold()``.
@@ -131,21 +130,17 @@ package struct WindowCache: ~Copyable {
       guard !isHeld else { return nil }
       release()
     }
-    let (window, found) = memory.pinWindow(holding: address, generation)
-    if found != epoch {
+    let (found, newEpoch) = memory.pinWindow(holding: address, generation)
+    if newEpoch != epoch {
       guard !isHeld || count == 0 else {
         // A window that is held may be about to go: who holds it has to finish first.
-        if let window { memory.unpin(window) }
+        if let found { memory.unpin(found.window) }
         return nil
       }
       release()
-      epoch = found
+      epoch = newEpoch
     }
-    guard let window else { return nil }
-    guard let mapping = window.mapping else {
-      memory.unpin(window)
-      return nil
-    }
+    guard let (window, mapping) = found else { return nil }
     let entry = unsafe Entry(
       first: window.address, last: window.last, start: mapping.pointer(0, window.size),
       isReadable: window.flags.contains(.readable), isWritable: window.flags.contains(.writable),
@@ -168,14 +163,15 @@ extension GuestMemory {
   /// - Returns: the window, and the epoch in which it was found.
   fileprivate func pinWindow(
     holding address: UInt64, _ generation: UInt64
-  ) -> (window: DMAWindow?, epoch: UInt64) {
+  ) -> (found: (window: DMAWindow, mapping: MappedMemory)?, epoch: UInt64) {
     state.withLock { state in
       let epoch = epoch.load(ordering: .relaxed)
       guard state.generation == generation, state.isDMAAllowed, state.isBusMaster,
-        let window = state.table.window(holding: address), !window.isClosing, window.mapping != nil
+        let window = state.table.window(holding: address), !window.isClosing,
+        let mapping = window.mapping
       else { return (nil, epoch) }
       window.pin()
-      return (window, epoch)
+      return ((window, mapping), epoch)
     }
   }
 }

@@ -25,7 +25,6 @@ extension RegionMemory {
 
   /// Loads a number of four bytes as ``load(at:as:)`` does, without the cost of a generic call; nil where that throws.
   package func load32(at offset: UInt64) -> UInt32? {
-    guard offset % 4 == 0, offset <= size, size - offset >= 4 else { return nil }
     guard let place = try? unsafe numberPlace(offset, 4) else { return nil }
     var value: UInt32 = 0
     return unsafe clinux_guarded_load32(place, &value) == 0 ? value : nil

@@ -91,18 +91,15 @@ struct CtlRates: ParsableArguments {
     transform: RateText.init(text:))
   var writeBytes: RateText?
 
+  private var all: [RateText?] { [ops, readOps, writeOps, bytes, readBytes, writeBytes] }
+
   /// Those that were given, by their names.
   var texts: [String: String] {
-    let given = zip(RateKind.all, [ops, readOps, writeOps, bytes, readBytes, writeBytes])
-    return Dictionary(
-      uniqueKeysWithValues: given.compactMap { kind, text in text.map { (kind.name, "\($0)") } })
+    Dictionary(
+      uniqueKeysWithValues: zip(RateKind.all, all).compactMap { kind, text in
+        text.map { (kind.name, "\($0)") }
+      })
   }
 
-  func validate() throws {
-    for kind in RateKind.all {
-      if let text = texts[kind.name] {
-        try kind.check(RateText(text: text), option: "--\(kind.name)")
-      }
-    }
-  }
+  func validate() throws { try RateKind.check(all, prefix: "--") }
 }

@@ -16,15 +16,20 @@ struct BlockRange {
   init(
     _ entry: SubmissionEntry, _ namespace: Namespace, limit: UInt64? = nil
   ) throws(CommandError) {
-    let blocks = Self.blockCount(entry)
-    let (end, wraps) = entry.startingBlock.addingReportingOverflow(blocks)
-    guard !wraps, end <= namespace.blocks else {
+    // PRINFO says what to do with protection information (section 8.3); there is none, so it says nothing.
+    guard let range = Self(entry.startingBlock, Self.blockCount(entry), in: namespace) else {
       throw CommandError(Status.lbaOutOfRange.final, byte: 40, block: entry.startingBlock)
     }
-    count = Self.byteCount(entry, namespace)
-    if let limit, count > limit { throw .field(48) }
-    // PRINFO says what to do with protection information (section 8.3); there is none, so it says nothing.
-    offset = entry.startingBlock << UInt64(namespace.shift)
+    if let limit, range.count > limit { throw .field(48) }
+    self = range
+  }
+
+  /// So many blocks from one on; nil when they are not in the namespace.
+  init?(_ block: UInt64, _ blocks: UInt64, in namespace: Namespace) {
+    let (end, wraps) = block.addingReportingOverflow(blocks)
+    guard !wraps, end <= namespace.blocks else { return nil }
+    offset = block << UInt64(namespace.shift)
+    count = blocks << UInt64(namespace.shift)
   }
 
   /// NLB, which is zero-based.

@@ -6,7 +6,7 @@ internal import Synchronization
 /// A command that has to wait continues at `execute`, see `Controller+Resume.swift`.
 extension Controller {
   /// Most entries that are fetched from one queue before the next has its turn.
-  private static let burst: UInt32 = 32
+  private static let burst = UInt32(FastPath.burst)
 
   // MARK: Fetch
 

@@ -51,17 +51,6 @@ extension Controller {
     guard range.count <= namespace.inlineBudget(of: operation, on: requests.thread, at: idle.now)
     else { return false }
     if let memory = namespace.memory, !memory.holds(range.offset, range.count) { return false }
-    return command.isRead
-      || !namespace.isReadOnly && features.isCacheOn
-  }
-}
-
-extension BlockRange {
-  /// The blocks of a command; nil when they are not in the namespace.
-  init?(_ command: SimpleCommand, _ namespace: Namespace) {
-    let (end, wraps) = command.block.addingReportingOverflow(command.blocks)
-    guard !wraps, end <= namespace.blocks else { return nil }
-    offset = command.block << UInt64(namespace.shift)
-    count = command.blocks << UInt64(namespace.shift)
+    return command.isRead || !namespace.isReadOnly && features.isCacheOn
   }
 }

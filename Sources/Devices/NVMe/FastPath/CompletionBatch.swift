@@ -44,7 +44,7 @@ struct CompletionBatch: ~Copyable {
     guard unsafe clinux_guarded_post(place, words + 2 * range.lowerBound, range.count) == 0 else {
       return false
     }
-    if windows.isObserved { windows.noteWrite(address, size) }
+    windows.noteWrite(address, size)
     return true
   }
 

@@ -21,15 +21,7 @@ extension FastPath {
   private mutating func read(_ namespace: Namespace) -> Bool {
     let slices = unsafe pieces.all
     if let memory = namespace.memory {
-      var offset = run.offset
-      for index in 0..<pieces.count {
-        let slice = unsafe slices[index]
-        guard let place = unsafe slice.iov_base,
-          unsafe memory.read(offset, slice.iov_len, to: place)
-        else { return false }
-        offset += UInt64(unsafe slice.iov_len)
-      }
-      return true
+      return unsafe forEachPiece { unsafe memory.read($0, $1, to: $2) }
     }
     guard let file = namespace.file else { return false }
     // Sound: the slices are pinned; the call does not wait.
@@ -43,15 +35,7 @@ extension FastPath {
   private mutating func write(_ namespace: Namespace) -> Bool {
     let slices = unsafe pieces.all
     if let memory = namespace.memory {
-      var offset = run.offset
-      for index in 0..<pieces.count {
-        let slice = unsafe slices[index]
-        guard let place = unsafe slice.iov_base,
-          unsafe memory.write(offset, slice.iov_len, from: place)
-        else { return false }
-        offset += UInt64(unsafe slice.iov_len)
-      }
-      return true
+      return unsafe forEachPiece { unsafe memory.write($0, $1, from: $2) }
     }
     guard let file = namespace.file else { return false }
     // Sound: as above.
@@ -63,5 +47,22 @@ extension FastPath {
     defer { namespace.writing.took(from: start, to: Deadline.now) }
     return unsafe BlockingIO.write(slices, to: file, at: run.offset, nowait: true)
       == Int64(run.size)
+  }
+
+  /// Copies piece after piece, until `copy` returns false.
+  ///
+  /// - Parameter copy: gets where on the disk, how many bytes, and where in the client's memory.
+  /// - Returns: whether it always returned true.
+  @unsafe
+  private func forEachPiece(_ copy: (UInt64, Int, UnsafeMutableRawPointer) -> Bool) -> Bool {
+    var offset = run.offset
+    for index in 0..<pieces.count {
+      let slice = unsafe pieces.all[index]
+      guard let place = unsafe slice.iov_base, unsafe copy(offset, slice.iov_len, place) else {
+        return false
+      }
+      offset += UInt64(unsafe slice.iov_len)
+    }
+    return true
   }
 }

@@ -2,9 +2,9 @@ internal import CLinux
 internal import NVMeProtocol
 internal import VFIOUserServer
 
-/// Reads and Writes that the serving thread carries out at once, without a slot, a request, a lock or a reference count.
+/// Reads and Writes that the serving thread carries out at once, without a slot or a request, and without a lock for each.
 ///
-/// It takes only what is usual in every respect (``SimpleCommand``, ``permits(_:_:_:)``) and succeeds at once. At the first
+/// It takes only what is usual in every respect (``SimpleCommand``, `Controller.permitsFastPath`) and succeeds at once. At the first
 /// command of a burst for which that is not so, the rest goes the way of `Controller+Commands.swift`, which carries that command
 /// out from its beginning and says what is wrong: nothing of it was posted, and to read or write the same bytes twice
 /// changes nothing.
@@ -52,16 +52,12 @@ struct FastPath: ~Copyable {
     guard let place = unsafe windows.place(queue.headAddress, UInt64(size), .reading),
       unsafe clinux_guarded_copy(entries, place, size) == 0
     else { return 0 }
-    run.removeAll()
-    pieces.removeAll()
-    let head = queue.head
     var taken = 0
     while taken < count, take(taken, queue, controller) { taken += 1 }
     _ = finishRun(queue, controller)
     letGo()
     post(to: queue, controller)
     queue.advanceHead(by: UInt32(tally.commands))
-    assert(queue.head == (head + UInt32(tally.commands)) % queue.entries)
     return tally.commands
   }
 
@@ -75,7 +71,7 @@ struct FastPath: ~Copyable {
       let command = unsafe SimpleCommand(entries + index * SubmissionEntry.wireSize),
       queue.inFlight == 0 || queue.isFree(command.id),
       let namespace = controller.namespaces[command.namespace],
-      let range = BlockRange(command, namespace),
+      let range = BlockRange(command.block, command.blocks, in: namespace),
       controller.permitsFastPath(command, range, namespace)
     else { return false }
     if run.count > 0, !run.continues(command, range, namespace) || !pieces.hasRoom {
@@ -93,7 +89,7 @@ struct FastPath: ~Copyable {
       pieces.truncate(to: mark)
       return false
     }
-    run.add(command, range)
+    run.add(range)
     return run.isInMemory ? finishRun(queue, controller) : true
   }
 

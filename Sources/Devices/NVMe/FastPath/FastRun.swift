@@ -10,16 +10,13 @@ struct FastRun: ~Copyable {
   private(set) var size: UInt64 = 0
   private(set) var namespace: Namespace?
   /// Whether the namespace is in memory of ours.
-  private(set) var isInMemory = false
+  var isInMemory: Bool { namespace?.memory != nil }
 
   /// Begins with the blocks of a command.
   mutating func begin(_ command: SimpleCommand, _ range: BlockRange, _ namespace: Namespace) {
     isRead = command.isRead
     offset = range.offset
-    if self.namespace !== namespace {
-      self.namespace = namespace
-      isInMemory = namespace.memory != nil
-    }
+    if self.namespace !== namespace { self.namespace = namespace }
   }
 
   /// Whether a command may be added.
@@ -28,7 +25,7 @@ struct FastRun: ~Copyable {
       && size + range.count <= GuestPieces.mostBytes
   }
 
-  mutating func add(_ command: SimpleCommand, _ range: BlockRange) {
+  mutating func add(_ range: BlockRange) {
     count += 1
     size += range.count
   }

@@ -10,17 +10,15 @@ extension CompletionPoster {
     var done = 0
     while done < batch.count, lifeCycle.isCurrent {
       // Up to the end of the queue; the phase changes there.
-      let tail = queue.totals.tail
-      let count = min(batch.count - done, Int(queue.entries - tail))
-      let address = queue.address &+ UInt64(tail) * UInt64(CompletionEntry.wireSize)
+      let count = min(batch.count - done, Int(queue.entries - queue.totals.tail))
+      let address = queue.tailAddress
       var totals = queue.totals
       totals.post(count)
       if queue.interrupts, interrupts.needsHeads { interrupts.expect(queue.id, totals) }
       guard batch.store(done..<done + count, phase: queue.phase, at: address, in: &windows) else {
         break
       }
-      queue.totals = totals
-      if queue.totals.tail == 0 { queue.phase.toggle() }
+      queue.advance(to: totals)
       done += count
     }
     if done > 0 { noteUnsignalled(queue, done) }

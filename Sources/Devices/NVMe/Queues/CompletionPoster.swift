@@ -59,7 +59,7 @@ final class CompletionPoster {
     guard lifeCycle.isCurrent else { return true }
     var entry = entry
     entry.phase = queue.phase
-    let address = queue.address &+ UInt64(queue.totals.tail) * UInt64(CompletionEntry.wireSize)
+    let address = queue.tailAddress
     var totals = queue.totals
     totals.post()
     if interrupts.needsHeads { interrupts.expect(queue.id, totals) }
@@ -72,8 +72,7 @@ final class CompletionPoster {
       lifeCycle.fail(error, "a completion queue cannot be written")
       return error != .notBusMaster
     }
-    queue.totals = totals
-    if totals.tail == 0 { queue.phase.toggle() }
+    queue.advance(to: totals)
     noteUnsignalled(queue, 1)
     return true
   }

@@ -30,4 +30,13 @@ final class CompletionQueue {
   }
 
   var entries: UInt32 { totals.entries }
+
+  /// Where the next entry goes.
+  var tailAddress: UInt64 { address &+ UInt64(totals.tail) * UInt64(CompletionEntry.wireSize) }
+
+  /// Entries were posted up to there, at most one lap.
+  func advance(to totals: QueueTotals) {
+    self.totals = totals
+    if totals.tail == 0 { phase.toggle() }
+  }
 }

@@ -1,4 +1,3 @@
-internal import CLinux
 internal import VFIOUserServer
 
 /// A tail doorbell, and what it was.
@@ -23,17 +22,15 @@ extension QueuePairs {
 
   /// Whether a tail doorbell has changed since the last look; true when that cannot be seen at a glance.
   private func haveRung(in windows: inout WindowCache) -> Bool {
-    let shadow = shadow
-    let doorbells = doorbells
+    let isShared = shadow != nil
     return unsafe looks.withUnsafeMutableBufferPointer { looks in
       var isNew = false
       for place in looks.indices {
         let look = unsafe looks[place]
-        var value: UInt32 = 0
-        if let shadow, look.queue != 0 {
-          guard let word = unsafe windows.place(shadow.value(look.index), 4, .reading),
-            unsafe clinux_guarded_load32(word, &value) == 0
-          else { return true }
+        let value: UInt32
+        if isShared, look.queue != 0 {
+          guard let found = shadowDoorbell(look.index, look.queue, &windows) else { return true }
+          value = found
         } else {
           value = doorbells.value(of: look.index)
         }

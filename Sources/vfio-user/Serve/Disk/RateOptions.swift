@@ -49,8 +49,6 @@ struct RateOptions: ParsableArguments {
   }
 
   func validate() throws {
-    for case (let kind, let text?) in zip(RateKind.all, texts) {
-      try kind.check(text, option: "--limit-\(kind.name)")
-    }
+    try RateKind.check(texts, prefix: "--limit-")
   }
 }

@@ -71,6 +71,17 @@ struct RateKind: Sendable {
   }
 }
 
+extension RateKind {
+  /// Checks what was given for each kind, in the order of ``all``.
+  ///
+  /// - Parameter prefix: what stands before the name in the option.
+  static func check(_ texts: [RateText?], prefix: String) throws {
+    for case (let kind, let text?) in zip(all, texts) {
+      try kind.check(text, option: prefix + kind.name)
+    }
+  }
+}
+
 extension RateLimits {
   /// Those that there are, by their names.
   var texts: [String: String] {
