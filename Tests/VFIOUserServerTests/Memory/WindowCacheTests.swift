@@ -143,6 +143,18 @@ import VFIOUserProtocol
     #expect(memory.finish(removal))
   }
 
+  @Test func `A window that is held is not let go for one that is found after a change`() throws {
+    var windows = WindowCache(memory.access())
+    windows.hold()
+    #expect(reaches(&windows, 0x1000, 8))
+    let removal = try #require(try memory.startRemoving(address: 0x1000, size: 0x4000))
+    #expect(!reaches(&windows, 0x5000, 8))
+    #expect(!memory.finish(removal))
+    windows.endHold()
+    #expect(reaches(&windows, 0x5000, 8))
+    #expect(memory.finish(removal))
+  }
+
   @Test func `A window without a descriptor is not in a window cache`() throws {
     let memory = GuestMemory(guarded: true)
     try memory.add(
