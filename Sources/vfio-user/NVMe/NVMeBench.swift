@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import KernelRing
 import NVMeDriver
 import VFIOUserProgram
@@ -38,7 +37,7 @@ struct NVMeBench: ParsableCommand {
   @OptionGroup var driver: NVMeDriving
   @OptionGroup var processors: ProcessorOptions
 
-  @Option(help: ArgumentHelp("A file to compare with.", valueName: "file"))
+  @Option(help: ArgumentHelp("A file to compare with.", valueName: "file"), completion: .file())
   var compare: String?
 
   @Flag(help: "Open the file to compare with past the page cache.")
