@@ -26,15 +26,23 @@ make_folder() {
 put() {
   make_folder "$(dirname "$3")"
   # A new file under the name of the old one: whoever runs that keeps it.
-  install -m "$1" "$2" "$root$3.new"
-  mv -f "$root$3.new" "$root$3"
+  install -T -m "$1" "$2" "$root$3.new"
+  mv -fT "$root$3.new" "$root$3"
   files+=("$3")
 }
 
-end_list() {
+# Writes the list: lines beside what was put.
+write_list() {
   make_folder "$(dirname "$list")"
-  printf '%s\n' "${files[@]}" "$list" "${folders[@]}" > "$root$list.new"
+  printf '%s\n' "${files[@]}" "$list" "${folders[@]}" "$@" > "$root$list.new"
   mv -f "$root$list.new" "$root$list"
+}
+
+# What was put before a failure can be removed, and what the earlier version has put.
+keep_list() { ((${#files[@]} == 0)) || write_list "${earlier[@]}"; }
+
+end_list() {
+  write_list
   for line in "${earlier[@]}"; do
     if [[ $line != */ ]] && ! grep -qxF -- "$line" "$root$list"; then rm -f -- "$root$line"; fi
   done
