@@ -1,8 +1,29 @@
 # Everyday commands; each does its own set-up.
-.PHONY: build demo demo-vm demo-serial-vm compare-nvme compare-nbd test example docs bench stress lint clean
+.PHONY: build static install uninstall deb demo demo-vm demo-serial-vm compare-nvme compare-nbd test example docs bench \
+  stress lint clean
 
 build:
 	swift build -c release
+
+# The program without Swift's shared libraries, for machines without a toolchain.
+STATIC := .build-static/release/vfio-user
+static:
+	swift build -c release --product vfio-user --static-swift-stdlib --scratch-path .build-static
+
+# Where to: PREFIX (/usr/local) and DESTDIR; Scripts/install says the rest. Builds only when nothing is built, since it runs as
+# root: `make static && sudo make install`.
+install: $(STATIC)
+	Scripts/install $(STATIC)
+
+$(STATIC):
+	$(MAKE) static
+
+uninstall:
+	Scripts/install --remove
+
+# A Debian package in .build-deb; Scripts/check-deb tries it in a bare Debian.
+deb: static
+	Scripts/make-deb $(STATIC) .build-deb
 
 # Serves a device and drives it, without a virtual machine.
 demo: build

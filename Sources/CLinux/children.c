@@ -5,6 +5,7 @@
 #include "program.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <spawn.h>
@@ -80,6 +81,20 @@ int clinux_start_child(const char *path, const char *arguments, const char *supe
   if (environment != NULL) free(environment[0]);
   free(environment);
   free(list);
+  return child;
+}
+
+int clinux_start_program(const char *path, char *const *arguments, const int streams[3]) {
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  for (int i = 0; i < 3; i++) {
+    if (streams[i] < 0)
+      posix_spawn_file_actions_addopen(&actions, i, "/dev/null", O_RDWR, 0);
+    else
+      posix_spawn_file_actions_adddup2(&actions, streams[i], i);
+  }
+  const int child = clinux_spawn(path, &actions, (char **)arguments, environ, 0);
+  posix_spawn_file_actions_destroy(&actions);
   return child;
 }
 

@@ -17,7 +17,7 @@ struct ResetCommand: ParsableCommand {
       Exit codes: 0 done, 1 the device cannot be reset, refused, or is gone, 64 the command line is wrong.
       """)
 
-  @Argument(help: "The device's UNIX socket.")
+  @Argument(help: "The device's UNIX socket.", completion: .file())
   var socket: String
 
   @Flag(help: "Send the command even if the device says that it has no reset.")

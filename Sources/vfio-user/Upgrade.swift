@@ -23,7 +23,7 @@ struct UpgradeCommand: ParsableCommand {
       Exit codes: 0 the new program serves, 1 the old one does, and standard error says why, 64 wrong usage.
       """)
 
-  @Argument(help: "The UNIX socket of one of the process's devices.")
+  @Argument(help: "The UNIX socket of one of the process's devices.", completion: .file())
   var socket: String?
 
   @Option(help: ArgumentHelp("The process, instead of a socket.", valueName: "number"))
@@ -31,7 +31,8 @@ struct UpgradeCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The new program; else the file that has the path of the running one.", valueName: "path"))
+      "The new program; else the file that has the path of the running one.", valueName: "path"),
+    completion: .file())
   var program: String?
 
   @Flag(help: "Print JSON for programs.")

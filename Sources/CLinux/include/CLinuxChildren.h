@@ -37,6 +37,14 @@ int clinux_ended_child(void);
 /// other users takes (CAP_KILL, CAP_SETGID, CAP_SETUID).
 int clinux_keep_supervisor_capabilities(void);
 
+// MARK: A program that a tool has started
+
+/// Starts `path` in a child process with this process's environment, and returns its process ID.
+///
+/// `arguments` end with NULL; the first is its name. `streams` are its standard descriptors, where a negative number is
+/// /dev/null. No signal is blocked or ignored. clinux_child_ended frees its number.
+int clinux_start_program(const char *path, char *const *arguments, const int streams[3]);
+
 // MARK: A device process
 
 /// Has the kernel kill this process when the thread that has started it ends, and returns whether that process is still

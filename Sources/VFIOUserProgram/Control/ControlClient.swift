@@ -1,5 +1,5 @@
 internal import CLinux
-internal import Foundation
+internal import FoundationEssentials
 internal import Glibc
 internal import LinuxPrimitives
 internal import SystemPackage
@@ -169,20 +169,13 @@ extension ControlClient {
 
   private static func processes() -> [Int32] {
     let prefix = "@" + ControlSocket.name(of: 0).dropLast()
-    let names = sockets.split(separator: "\n").compactMap { $0.split(separator: " ").last }
+    // Names of sockets may be anything.
+    let lines = (kernelText("/proc/net/unix") ?? "").split(separator: "\n")
+    let names = lines.compactMap { $0.split(separator: " ").last }
     let numbers = names.filter { $0.hasPrefix(prefix) }.compactMap {
       Int32($0.dropFirst(prefix.count))
     }
     return Set(numbers).sorted()
-  }
-
-  /// The kernel's list of UNIX sockets, whose names may be anything.
-  private static var sockets: String {
-    let file = FileHandle(forReadingAtPath: "/proc/net/unix")
-    var bytes = Data()
-    // The kernel gives a page at a time; the newest sockets are on the last one.
-    while let more = try? file?.read(upToCount: 1 << 16), !more.isEmpty { bytes += more }
-    return String(decoding: bytes, as: UTF8.self)
   }
 
   /// The process that serves the device on a socket; nil if no process says so whom root, the caller or the owner of

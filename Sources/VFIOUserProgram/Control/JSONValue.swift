@@ -1,4 +1,4 @@
-internal import Foundation
+internal import FoundationEssentials
 
 /// Any value of JSON.
 package enum JSONValue: Equatable, Sendable {

@@ -1,4 +1,4 @@
-internal import Foundation
+internal import FoundationEssentials
 internal import Glibc
 
 /// What a process uses, as far as /proc says.
@@ -16,24 +16,18 @@ package struct ProcessUse: Codable, Sendable {
     var usage = rusage()
     // Sound: the structure is lent for the call.
     _ = unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-    let status = text("/proc/self/status")
+    let status = kernelText("/proc/self/status")
     return ProcessUse(
       processorTime: seconds(usage.ru_utime) + seconds(usage.ru_stime),
       residentMemory: field("VmRSS:", status).map { $0 << 10 },
       threads: field("Threads:", status),
       descriptors: (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd"))
         .map { UInt64($0.count) },
-      mappings: text("/proc/self/maps").map { UInt64($0.split(separator: "\n").count) })
+      mappings: kernelText("/proc/self/maps").map { UInt64($0.split(separator: "\n").count) })
   }
 
   private static func seconds(_ time: timeval) -> Double {
     Double(time.tv_sec) + Double(time.tv_usec) / 1e6
-  }
-
-  private static func text(_ path: String) -> String? {
-    let file = FileHandle(forReadingAtPath: path)
-    guard let data = try? file?.readToEnd() else { return nil }
-    return String(decoding: data, as: UTF8.self)
   }
 
   private static func field(_ name: String, _ text: String?) -> UInt64? {

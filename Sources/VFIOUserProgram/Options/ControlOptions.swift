@@ -5,7 +5,7 @@ package struct ControlOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "A UNIX socket to create, by which `vfio-user ctl` and `vfio-user top` ask this process (mode 0600).",
-      valueName: "path"))
+      valueName: "path"), completion: .file())
   package var control: String?
 
   package init() {}

@@ -17,7 +17,7 @@ package struct SocketOptions: ParsableArguments {
     name: [.long, .customLong("socket-path")],
     help: ArgumentHelp(
       "The UNIX socket to create; removed at the end. A stale one is replaced.",
-      valueName: "path"))
+      valueName: "path"), completion: .file())
   package var socket: String?
 
   @Option(

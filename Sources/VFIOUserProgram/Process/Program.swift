@@ -5,9 +5,6 @@ internal import SystemPackage
 
 /// Runs the program, from its arguments to its exit code.
 package enum Program {
-  /// The version of this package.
-  package static let libraryVersion = "0.1.0"
-
   /// The last component of the path by which the program was started.
   static var name: String {
     CommandLine.arguments.first?.split(separator: "/").last.map { String($0) } ?? "device"

@@ -1,5 +1,5 @@
 internal import CLinux
-internal import Foundation
+internal import FoundationEssentials
 internal import SystemPackage
 
 /// The files that the program itself needs while it serves, and to be replaced by a new version of itself.

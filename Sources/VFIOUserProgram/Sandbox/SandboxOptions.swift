@@ -22,7 +22,7 @@ package struct SandboxOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "A file or folder that devices added later may use, sockets in it too; may be repeated.",
-      valueName: "path"))
+      valueName: "path"), completion: .file())
   package var sandboxAllow: [String] = []
 
   package init() {}

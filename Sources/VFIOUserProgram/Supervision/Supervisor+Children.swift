@@ -1,5 +1,5 @@
 internal import CLinux
-internal import Foundation
+internal import FoundationEssentials
 internal import Glibc
 internal import LinuxPrimitives
 internal import Logging
@@ -101,8 +101,7 @@ extension Supervisor {
   /// a shell for example.
   static func children(except processes: [DeviceProcess]) -> Set<Int32> {
     // No privilege is needed for one's own. Without this file (CONFIG_PROC_CHILDREN) nothing is found.
-    let file = FileHandle(forReadingAtPath: "/proc/self/task/\(getpid())/children")
-    let text = String(decoding: (try? file?.readToEnd()) ?? Data(), as: UTF8.self)
+    let text = kernelText("/proc/self/task/\(getpid())/children") ?? ""
     return Set(text.split(separator: " ").compactMap { Int32($0) })
       .subtracting(processes.map(\.process))
   }

@@ -1,5 +1,6 @@
 internal import CLinux
-internal import Foundation
+internal import FoundationEssentials
+internal import Glibc
 internal import LinuxPrimitives
 internal import Logging
 internal import SystemPackage

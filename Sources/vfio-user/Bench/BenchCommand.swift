@@ -27,11 +27,12 @@ struct BenchCommand: ParsableCommand {
       ended by Ctrl-C, with what was measured until then.
       """)
 
-  @Argument(help: "The device's UNIX socket.")
+  @Argument(help: "The device's UNIX socket.", completion: .file())
   var socket: String
 
   @Option(
-    help: ArgumentHelp("Another device, measured in turns with the first.", valueName: "socket"))
+    help: ArgumentHelp("Another device, measured in turns with the first.", valueName: "socket"),
+    completion: .file())
   var compare: String?
 
   @Option(

@@ -1,5 +1,4 @@
 import CLinux
-import Foundation
 import Glibc
 import LinuxPrimitives
 import VFIOUserProgram
@@ -14,7 +13,7 @@ final class BenchFloor {
   }
 
   private let descriptor: OwnedDescriptor
-  private let peer = Process()
+  private let peer: ChildProcess
   private let steps: [Step]
   private var bytes: [UInt8]
 
@@ -37,17 +36,15 @@ final class BenchFloor {
     _ = try checked("socketpair", unsafe clinux_socket_pair(&ends))
     descriptor = OwnedDescriptor(adopting: ends[0])
     _ = clinux_set_receive_timeout(descriptor.number, 5_000_000_000)
-    peer.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
-    peer.arguments = ["bench-peer"] + exchanges.map(\.text)
-    peer.standardInput = FileHandle(fileDescriptor: ends[1], closeOnDealloc: true)
-    peer.standardOutput = FileHandle.nullDevice
-    try peer.run()
+    // Closed here once the peer has it, so that it sees the end.
+    let other = OwnedDescriptor(adopting: ends[1])
+    peer = try ChildProcess(
+      arguments: ["bench-peer"] + exchanges.map(\.text), input: .same(other.number), output: .null)
   }
 
   deinit {
     _ = clinux_shutdown(descriptor.number)
-    if peer.isRunning { kill(peer.processIdentifier, SIGKILL) }
-    peer.waitUntilExit()
+    peer.kill()
   }
 
   /// One sample.

@@ -1,4 +1,4 @@
-import Foundation
+import FoundationEssentials
 import LinuxPrimitives
 import SystemPackage
 import VFIOUserProgram

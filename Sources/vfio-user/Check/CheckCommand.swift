@@ -1,5 +1,5 @@
 import ArgumentParser
-import Foundation
+import FoundationEssentials
 import LinuxPrimitives
 import SystemPackage
 import VFIOUserConformance
@@ -45,13 +45,14 @@ struct CheckCommand: ParsableCommand {
       wrong. With --strict what differs counts as failed.
       """)
 
-  @Argument(help: "The socket of the server to check.")
+  @Argument(help: "The socket of the server to check.", completion: .file())
   var socket: String?
 
   @Flag(help: "Check a client: the command behind --.")
   var client = false
 
-  @Option(help: ArgumentHelp("Where the client connects to.", valueName: "socket"))
+  @Option(
+    help: ArgumentHelp("Where the client connects to.", valueName: "socket"), completion: .file())
   var listen: String?
 
   @Flag(help: "List the checks and run none.")
@@ -89,7 +90,8 @@ struct CheckCommand: ParsableCommand {
   @Flag(help: "Print JSON for programs.")
   var json = false
 
-  @Option(help: ArgumentHelp("Write the results as JUnit XML.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp("Write the results as JUnit XML.", valueName: "file"), completion: .file())
   var junit: String?
 
   @Argument(
@@ -149,11 +151,12 @@ struct CheckCommand: ParsableCommand {
 
   private func write(_ file: String, _ results: [CheckResult]) throws {
     let subject = client ? command.joined(separator: " ") : socket ?? ""
+    let text = JUnitReport(subject: subject, results).text
+    let output = try openOutput(file)
     do {
-      try JUnitReport(subject: subject, results).text.write(
-        toFile: file, atomically: true, encoding: .utf8)
+      _ = try output.closeAfter { try output.writeAll(text.utf8) }
     } catch {
-      throw CommandError("cannot write \(file): \(error.localizedDescription)")
+      throw CommandError("\(file) takes no more: \(error). The report is not complete.")
     }
   }
 }

@@ -1,4 +1,4 @@
-import Foundation
+import FoundationEssentials
 
 /// A value as JSON, formatted and with sorted keys.
 func prettyJSON(_ value: some Encodable) throws -> String {

@@ -29,7 +29,8 @@ struct Ctl: ParsableCommand {
       CtlLogLevel.self, CtlConfiguration.self, CtlVersion.self, CtlCall.self,
     ])
 
-  @Argument(help: "The control socket (--control), or the number of a process.")
+  @Argument(
+    help: "The control socket (--control), or the number of a process.", completion: .file())
   var socket: String
 
   func run() throws { throw CleanExit.helpRequest(self) }

@@ -1,5 +1,5 @@
 import ArgumentParser
-import Foundation
+import FoundationEssentials
 import VFIOUserProgram
 
 /// `vfio-user ctl SOCKET call`: calls any method.

@@ -1,4 +1,4 @@
-import Foundation
+import FoundationEssentials
 import Glibc
 import SystemPackage
 import VFIOUserClient
@@ -6,9 +6,9 @@ import VFIOUserProgram
 
 /// A device process started by the demo.
 final class DemoProcess {
-  private let process = Process()
+  private let process: ChildProcess
   /// The process ID.
-  var pid: Int32 { process.processIdentifier }
+  var pid: Int32 { process.number }
 
   /// Starts this program as a device process and waits until it listens.
   ///
@@ -16,14 +16,14 @@ final class DemoProcess {
   ///   - device: the subcommand of `serve`, which is followed by `--socket` and the arguments.
   ///   - socket: the path of its socket.
   init(_ device: String, _ arguments: [String], socket: FilePath) throws {
-    process.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
-    process.arguments = ["serve", device, "--socket", socket.string] + arguments
     // Its announcement is meant for users who start it themselves.
-    process.standardOutput = FileHandle.nullDevice
-    try process.run()
+    process = try ChildProcess(
+      arguments: ["serve", device, "--socket", socket.string] + arguments,
+      input: .same(STDIN_FILENO),
+      output: .null)
     let deadline = ContinuousClock.now + .seconds(10)
     while !Self.listens(socket) {
-      guard process.isRunning, ContinuousClock.now < deadline else {
+      guard process.exitCode == nil, ContinuousClock.now < deadline else {
         stop()
         throw CommandError("the device process did not start; its messages are above.")
       }
@@ -39,18 +39,10 @@ final class DemoProcess {
   }
 
   /// Asks the process to end (SIGTERM), as a supervisor would.
-  func stop() {
-    guard process.isRunning else { return }
-    process.terminate()
-    process.waitUntilExit()
-  }
+  func stop() { process.terminate() }
 
   /// Kills the process (SIGKILL), as the kernel does when memory runs out.
-  func kill() {
-    guard process.isRunning else { return }
-    Glibc.kill(pid, SIGKILL)
-    process.waitUntilExit()
-  }
+  func kill() { process.kill() }
 }
 
 /// Runs `body` with a temporary directory.

@@ -24,7 +24,7 @@ struct Info: ParsableCommand {
       Exit codes: 0 done, 1 the device cannot be reached or does not answer, 64 the command line is wrong.
       """)
 
-  @Argument(help: "The device's UNIX socket.")
+  @Argument(help: "The device's UNIX socket.", completion: .file())
   var socket: String
 
   @Flag(help: "Print JSON for programs.")

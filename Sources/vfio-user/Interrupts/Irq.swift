@@ -39,7 +39,7 @@ struct Irq: ParsableCommand {
     }
   }
 
-  @Argument(help: "The device's UNIX socket.")
+  @Argument(help: "The device's UNIX socket.", completion: .file())
   var socket: String
 
   @Option(help: "The type; the first that the device has of MSI-X, MSI and INTx, if left out.")

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import KernelRing
 import NVMeDevice
 import NVMeDriver
@@ -42,7 +41,7 @@ struct NVMeBench: ParsableCommand {
   @Option(help: "Pairs of queues, each with --depth operations at a time; several need --poll.")
   var queues = 1
 
-  @Option(help: ArgumentHelp("A file to compare with.", valueName: "file"))
+  @Option(help: ArgumentHelp("A file to compare with.", valueName: "file"), completion: .file())
   var compare: String?
 
   @Flag(help: "Open the file to compare with past the page cache.")

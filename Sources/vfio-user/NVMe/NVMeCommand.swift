@@ -22,7 +22,7 @@ struct NVMeCommand: ParsableCommand {
 
 /// A namespace of a device.
 struct NVMeTarget: ParsableArguments {
-  @Argument(help: "The disk's UNIX socket.")
+  @Argument(help: "The disk's UNIX socket.", completion: .file())
   var socket: String
 
   @Option(help: ArgumentHelp("The namespace.", valueName: "number"))

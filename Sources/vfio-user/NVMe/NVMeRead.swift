@@ -1,6 +1,5 @@
 import ArgumentParser
 import CLinux
-import Foundation
 import NVMeDriver
 import SystemPackage
 import VFIOUserProgram
@@ -32,7 +31,9 @@ struct NVMeRead: ParsableCommand {
     transform: ByteCount.init(text:))
   var count: ByteCount?
 
-  @Option(name: .shortAndLong, help: ArgumentHelp("The file to write.", valueName: "path"))
+  @Option(
+    name: .shortAndLong, help: ArgumentHelp("The file to write.", valueName: "path"),
+    completion: .file())
   var output: String?
 
   @OptionGroup var driver: NVMeDriving

@@ -26,7 +26,9 @@ struct NVMeServeNBD: ParsableCommand {
 
   @OptionGroup var target: NVMeTarget
 
-  @Option(help: ArgumentHelp("The UNIX socket for NBD to create.", valueName: "path"))
+  @Option(
+    help: ArgumentHelp("The UNIX socket for NBD to create.", valueName: "path"), completion: .file()
+  )
   var listen: String
 
   @Flag(help: "Refuse to write.")

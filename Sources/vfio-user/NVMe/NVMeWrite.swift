@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import NVMeDriver
 import SystemPackage
 import VFIOUserProgram
@@ -26,7 +25,9 @@ struct NVMeWrite: ParsableCommand {
     transform: ByteCount.init(text:))
   var offset = ByteCount(0)
 
-  @Option(name: .shortAndLong, help: ArgumentHelp("The file to read.", valueName: "path"))
+  @Option(
+    name: .shortAndLong, help: ArgumentHelp("The file to read.", valueName: "path"),
+    completion: .file())
   var input: String?
 
   @OptionGroup var driver: NVMeDriving

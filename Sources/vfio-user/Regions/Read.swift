@@ -62,7 +62,8 @@ struct ReadCommand: ParsableCommand {
 
   @Option(
     name: .shortAndLong,
-    help: ArgumentHelp("Write the bytes to a file; - is standard output.", valueName: "path"))
+    help: ArgumentHelp("Write the bytes to a file; - is standard output.", valueName: "path"),
+    completion: .file())
   var output: String?
 
   @Flag(help: "Print JSON for programs: a line for each read, with --watch for each change.")

@@ -4,7 +4,7 @@ import VFIOUserProgram
 
 /// A place in a region of a device.
 struct RegionTarget: ParsableArguments {
-  @Argument(help: "The device's UNIX socket.")
+  @Argument(help: "The device's UNIX socket.", completion: .file())
   var socket: String
 
   @Argument(

@@ -39,7 +39,8 @@ struct WriteCommand: ParsableCommand {
 
   @Option(
     name: .shortAndLong,
-    help: ArgumentHelp("Write the bytes of a file; - is standard input.", valueName: "path"))
+    help: ArgumentHelp("Write the bytes of a file; - is standard input.", valueName: "path"),
+    completion: .file())
   var input: String?
 
   @Flag(help: "Ask for no reply (No_reply).")

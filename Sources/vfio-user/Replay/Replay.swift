@@ -37,10 +37,10 @@ struct Replay: ParsableCommand {
       not be read to the end, 64 the command line is wrong.
       """)
 
-  @Argument(help: "The recording.")
+  @Argument(help: "The recording.", completion: .file())
   var file: String
 
-  @Argument(help: "The UNIX socket of the server.")
+  @Argument(help: "The UNIX socket of the server.", completion: .file())
   var socket: String
 
   @Option(

@@ -51,7 +51,8 @@ struct Serve: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Serve the devices of this file in one process, instead of one device.", valueName: "file"))
+      "Serve the devices of this file in one process, instead of one device.", valueName: "file"),
+    completion: .file())
   var config: String?
 
   /// How a supervisor starts the process for the devices without isolation.

@@ -31,7 +31,8 @@ struct ServeSerial: ServeSubcommand {
 
   @Option(
     help: ArgumentHelp(
-      "Far end: a UNIX socket to create, for one program at a time.", valueName: "path"))
+      "Far end: a UNIX socket to create, for one program at a time.", valueName: "path"),
+    completion: .file())
   var listen: String?
 
   @OptionGroup(title: "Process") var process: PrivilegeOptions

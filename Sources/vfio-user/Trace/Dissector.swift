@@ -1,4 +1,4 @@
-import Foundation
+import FoundationEssentials
 import VFIOUserProgram
 
 /// The dissector for Wireshark and tshark: a script in Lua for packets of LINKTYPE_USER0.

@@ -39,13 +39,16 @@ struct Trace: ParsableCommand {
       is wrong.
       """)
 
-  @Argument(help: "A recording to show.")
+  @Argument(help: "A recording to show.", completion: .file())
   var file: String?
 
-  @Option(help: ArgumentHelp("The UNIX socket that clients connect to.", valueName: "socket"))
+  @Option(
+    help: ArgumentHelp("The UNIX socket that clients connect to.", valueName: "socket"),
+    completion: .file())
   var listen: String?
 
-  @Option(help: ArgumentHelp("The UNIX socket of the server.", valueName: "socket"))
+  @Option(
+    help: ArgumentHelp("The UNIX socket of the server.", valueName: "socket"), completion: .file())
   var connect: String?
 
   @Option(help: "Who may connect, in octal: 600 is you alone, 660 your group too.")
@@ -53,7 +56,8 @@ struct Trace: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Record all messages in a pcapng file; - is standard output.", valueName: "file"))
+      "Record all messages in a pcapng file; - is standard output.", valueName: "file"),
+    completion: .file())
   var write: String?
 
   @Flag(help: "With --write: replace a recording that is there.")

@@ -1,6 +1,6 @@
 import VFIOUserProgram
 import ArgumentParser
-import Foundation
+import FoundationEssentials
 import SystemPackage
 
 /// A device of a configuration file.

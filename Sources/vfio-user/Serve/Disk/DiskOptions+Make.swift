@@ -1,6 +1,6 @@
 import LinuxPrimitives
 import ArgumentParser
-import Foundation
+import FoundationEssentials
 import Glibc
 import Logging
 import NVMeDevice
@@ -106,10 +106,9 @@ extension DiskOptions {
   }
 
   private static func isFolder(_ path: String) -> Bool {
-    var isFolder: ObjCBool = false
-    // Sound: the result is lent for the duration of the call.
-    return unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
-      && isFolder.boolValue
+    var facts = stat()
+    // Sound: string and result are lent for the duration of the call.
+    return unsafe stat(path, &facts) == 0 && facts.st_mode & S_IFMT == S_IFDIR
   }
 }
 

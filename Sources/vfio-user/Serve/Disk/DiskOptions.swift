@@ -41,7 +41,9 @@ struct NamespaceOptions: Codable, Equatable {
 
 /// The options of a disk, on the command line and in a configuration file.
 struct DiskOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("The file or block device with the data.", valueName: "path"))
+  @Option(
+    help: ArgumentHelp("The file or block device with the data.", valueName: "path"),
+    completion: .file())
   var file: String?
 
   @Option(
@@ -111,7 +113,7 @@ struct DiskOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "Where the block size, the name and the counters of the disk are kept: a folder, or for a single file a file of its own. Otherwise it is FILE.nvme beside each file, and a folder of the system for block devices.",
-      valueName: "path"))
+      valueName: "path"), completion: .file())
   var state: String?
 
   func validate() throws {
