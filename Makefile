@@ -41,10 +41,12 @@ test:
 example:
 	Scripts/check-example
 
-# The DocC archives of all libraries, in .build/docs; fails when a link leads nowhere.
+# The documentation as a site that any server can serve from any folder; fails when a link leads nowhere.
+# To look at it: python3 -m http.server --directory .build/site
 docs:
 	swift build
-	Scripts/check-docs --output .build/docs
+	Scripts/draw-diagrams --check
+	Scripts/check-docs --output .build/site
 
 # Against the floor, in the same run; best as root (SCHED_FIFO) on an idle machine.
 bench: build
