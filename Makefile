@@ -64,7 +64,7 @@ stress:
 	  swift test --sanitize=thread --scratch-path .build-tsan --no-parallel --filter "Under stress"
 
 lint:
-	swift format lint -s -r Sources Tests Package.swift Examples/HelloDevice/Sources Examples/HelloDevice/Package.swift
+	swift format lint -s -r Sources Tests Package.swift Examples/*/Sources Examples/*/Package.swift Examples/RingDevice/Tests
 
 clean:
 	swift package clean
