@@ -119,3 +119,11 @@ func `A bad entry costs only itself`(address: UInt64, count: UInt32) throws {
   #expect(try target.waits(for: 2))
   #expect(target.sum(1) == 100)
 }
+
+@Test func `A state with a ring that never ends is refused`() throws {
+  let bench = try Bench()
+  let device = try #require(bench.server.device as? RingDevice)
+  var saved = device.save()
+  saved.values["tail"] = 64
+  #expect(throws: StateError.self) { try device.load(saved) }
+}
