@@ -114,6 +114,9 @@ func `A bad entry costs only itself`(address: UInt64, count: UInt32) throws {
   try target.client.loadState(source.client.saveState())
   #expect(source.sum(0) == 100)
   #expect(try target.register(0x10) == 1)
+  // The source has interrupted for the first entry; the bit that says so has moved, and waits for the driver.
+  #expect(try target.register(0x1C) == 1)
+  try target.client.store(UInt32(1), .bar0, at: 0x1C)
   target.fill(1)
   try target.ring(2)
   #expect(try target.waits(for: 2))
