@@ -1,3 +1,4 @@
+internal import CLinux
 internal import LinuxPrimitives
 internal import Logging
 
@@ -11,6 +12,7 @@ extension NVMeConfiguration {
       ("queue entries", queueEntries, 2...Self.maxEntries),
       ("namespaces", namespaces.count, 1...Self.maxNamespaces),
       ("threads", threads, 1...64),
+      ("workers", workers ?? 1, 1...Self.maxQueues),
       ("characters of the serial number", serialNumber?.utf8.count ?? 1, 1...20),
     ]
     for (what, value, range) in limits where !range.contains(value) {
@@ -35,6 +37,12 @@ extension NVMeConfiguration {
       }
       one.warnOfOtherBlocks(logger)
     }
+  }
+
+  /// How many threads serve I/O queues at most.
+  var usedWorkers: Int {
+    guard exports.isEmpty else { return 1 }
+    return min(workers ?? Int(clinux_processors()), queues)
   }
 
   /// Whether a serial number reaches the guest as it is: the field has ASCII, filled up with blanks.

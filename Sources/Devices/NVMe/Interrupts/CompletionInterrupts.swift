@@ -45,6 +45,9 @@ final class CompletionInterrupts: Sendable {
   /// Whether it has to be known when the host has taken entries: MSI-X has no level to deassert.
   var needsHeads: Bool { !interrupts.isEnabled(.msix) }
 
+  /// Whether that has to be known of a queue.
+  func needsHeads(of queue: CompletionQueue) -> Bool { queue.interrupts && needsHeads }
+
   /// An entry is about to be posted; to be called before the host can see it, if ``needsHeads``.
   ///
   /// - Parameters:
@@ -96,7 +99,7 @@ final class CompletionInterrupts: Sendable {
     while true {
       let looks = state.withLock { $0.queues[place].looks }
       guard let value = head() else {
-        missed.store(true, ordering: .releasing)
+        noteMissed()
         return false
       }
       let counts = state.withLock { state in
@@ -107,6 +110,9 @@ final class CompletionInterrupts: Sendable {
       if counts { return true }
     }
   }
+
+  /// A head could not be read: the controller's thread has to look.
+  func noteMissed() { missed.store(true, ordering: .releasing) }
 
   /// Whether a read of a head has failed since the last call.
   func takeMissed() -> Bool {

@@ -5,24 +5,29 @@ internal import VFIOUserServer
 
 /// Posts completions to the host's queues, and decides when an interrupt signals them.
 ///
-/// Belongs to the thread that has the controller's turn.
+/// Belongs to the thread of its ``FastService``; each has the poster of its queues.
 final class CompletionPoster {
   let lifeCycle: LifeCycle
-  private let queues: QueuePairs
+  let queues: QueuePairs
   let interrupts: CompletionInterrupts
   private let features: FeatureValues
   private let idle: IdlePolicy
+  /// Whether it must neither wait nor end the controller's phase.
+  let isWorker: Bool
   /// Completion queues with completions that no interrupt has signalled.
   private var unsignalled: [CompletionQueue] = []
   /// Since when completions are held back because the host wants few interrupts; nanoseconds.
   private var coalescedSince: UInt64?
 
-  init(_ queues: QueuePairs, _ features: FeatureValues, _ idle: IdlePolicy) {
+  init(
+    _ queues: QueuePairs, _ features: FeatureValues, _ idle: IdlePolicy, isWorker: Bool = false
+  ) {
     lifeCycle = queues.lifeCycle
     interrupts = queues.interrupts
     self.queues = queues
     self.features = features
     self.idle = idle
+    self.isWorker = isWorker
   }
 
   // MARK: Posting
@@ -93,11 +98,11 @@ final class CompletionPoster {
   func signal(in windows: inout WindowCache) {
     guard !unsignalled.isEmpty else { return }
     if let coalescing = InterruptCoalescing(feature: features[.interruptCoalescing]) {
-      windows.release()
+      if !isWorker { queues.leave(&windows) }
       return signal(coalescing)
     }
     // The level of INTx follows the host's heads, for which the thread may have to wait.
-    if interrupts.needsHeads { windows.release() }
+    if interrupts.needsHeads, !isWorker { queues.leave(&windows) }
     var kept = 0
     for place in unsignalled.indices {
       let queue = unsignalled[place]
@@ -116,6 +121,13 @@ final class CompletionPoster {
     for queue in unsignalled { signal(queue) }
     unsignalled = []
     coalescedSince = nil
+  }
+
+  /// Raises the interrupt of a queue, if one is held back: another thread gets it.
+  func settle(_ queue: CompletionQueue) {
+    guard let place = unsignalled.firstIndex(where: { $0 === queue }) else { return }
+    unsignalled.remove(at: place)
+    signal(queue)
   }
 
   /// Whether all completions are signalled.
@@ -147,7 +159,9 @@ final class CompletionPoster {
     if idle.isBusyPolling {
       // A host that has yet to take what an earlier interrupt signalled may find the new completions
       // without another one. The thread polls again until it has, and signals before it sleeps.
-      queues.updateHead(of: queue, in: &windows)
+      if !queues.seeHead(of: queue, in: &windows), !isWorker {
+        queues.updateHead(of: queue, in: &windows)
+      }
       if queue.totals.hasUntaken { return false }
     }
     return queue.moderation.isDue(queue.unsignalled, since: queue.unsignalledSince, at: idle.now)
@@ -160,7 +174,10 @@ final class CompletionPoster {
     queue.totals.signal()
     let hasShadow = queues.shadow != nil && queue.id != 0
     if interrupts.needsHeads {
-      if hasShadow {
+      if isWorker {
+        // The host has just left MSI-X. The controller's thread, which gets the queue, looks.
+        interrupts.noteMissed()
+      } else if hasShadow {
         queues.requestCurrentHead(of: queue)
       } else if queues.doorbells.areMapped {
         queues.updateHead(of: queue)
