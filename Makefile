@@ -62,10 +62,12 @@ test:
 example:
 	Scripts/check-example
 
-# The DocC archives of all libraries, in .build/docs; fails when a link leads nowhere.
+# The documentation as a site that any server can serve from any folder; fails when a link leads nowhere.
+# To look at it: python3 -m http.server --directory .build/site
 docs:
 	swift build
-	Scripts/check-docs --output .build/docs
+	Scripts/draw-diagrams --check
+	Scripts/check-docs --output .build/site
 
 # Against the floor, in the same run; best as root (SCHED_FIFO) on an idle machine.
 bench: build
@@ -83,7 +85,7 @@ stress:
 	  swift test --sanitize=thread --scratch-path .build-tsan --no-parallel --filter "Under stress"
 
 lint:
-	swift format lint -s -r Sources Tests Package.swift Examples/HelloDevice/Sources Examples/HelloDevice/Package.swift
+	swift format lint -s -r Sources Tests Package.swift Examples/*/Sources Examples/*/Package.swift Examples/RingDevice/Tests
 
 clean:
 	swift package clean
