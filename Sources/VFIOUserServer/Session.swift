@@ -78,7 +78,9 @@ struct Session: ~Copyable {
       try serveParked()
       try serveReceived()
       try flush()
-      if dispatcher.halt.isWanted || sendDeadline != nil { continue }
+      // While the last flush waited, more may have come, and nothing need come after it.
+      let hasMore = isReady && receiver.assembler.hasNext
+      if dispatcher.halt.isWanted || sendDeadline != nil || hasMore { continue }
       if let pending { try wait(beside: pending) } else { try receiver.receive() }
     }
   }

@@ -78,6 +78,12 @@ public struct FrameAssembler: ~Copyable {
   /// Whether the last read may have left something in the socket, because it has filled the storage.
   var isFilled: Bool { tail == capacity }
 
+  /// Whether ``next()`` has something to say, a message or an error, without another read.
+  package var hasNext: Bool {
+    guard let header = header(at: head) else { return false }
+    return (try? validate(header)) == nil || Int(header.size) <= buffered
+  }
+
   /// Number of buffered bytes not yet returned in a frame.
   public var buffered: Int { tail - head }
 

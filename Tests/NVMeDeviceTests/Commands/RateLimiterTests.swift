@@ -121,6 +121,27 @@ import Testing
     #expect(limiter.counters.statistics?.waits == 1)
   }
 
+  @Test func `A thread that sleeps counts no wait, only what has come meanwhile`() throws {
+    let limiter = limiter { $0.operations = RateLimit(perSecond: 10, burst: 1) }
+    func time(_ number: UInt64) -> UInt64 { Self.start + number * Self.millisecond }
+    #expect(limiter.take(Self.read, at: time(0)) == nil)
+    let first = limiter.openAt
+    // Doorbells of other queues, admin commands: it wakes, and goes to sleep again.
+    for turn in 0..<5 as Range<UInt64> { #expect(limiter.alarm(at: time(turn * 10)) == first) }
+    #expect(limiter.counters.statistics == ThrottleStatistics(waits: 0, time: 0))
+    // A command comes while it sleeps, and waits from then on.
+    _ = limiter.hold(until: first, at: time(60))
+    #expect(limiter.take(Self.read, at: first) == nil)
+    let waited = first - time(60)
+    #expect(limiter.counters.statistics == ThrottleStatistics(waits: 1, time: waited))
+    // One is found at the end of a sleep in which nobody looked.
+    let second = limiter.openAt
+    #expect(limiter.alarm(at: time(110)) == second)
+    #expect(limiter.take(Self.read, at: second) == nil)
+    let statistics = ThrottleStatistics(waits: 2, time: waited + second - time(110))
+    #expect(limiter.counters.statistics == statistics)
+  }
+
   @Test func `Numbers out of range are refused, with the range`() {
     var limits = RateLimits()
     limits.bytes = RateLimit(perSecond: 65_535)

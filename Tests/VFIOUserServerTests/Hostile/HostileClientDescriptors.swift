@@ -64,7 +64,7 @@ extension Hostility {
       let sockets = lingering(100)
       for start in stride(from: 0, to: 100, by: 10) {
         let numbers = sockets[start..<start + 10].map { $0.take().release() }
-        // Our copies are closed while the message is under way: so the last ones are the server's.
+        // Our copies are closed while half of the message is there: so the last ones are the server's.
         let reset = message(.deviceReset)
         let header = Array(reset[..<8])
         guard peer.socket.sendsAtOnce(header, numbers, within: .seconds(10)) else { break }
@@ -167,7 +167,9 @@ extension Hostility {
 }
 
 extension MessageSocket {
-  /// Sends a message if the socket takes it at once, or in time; the numbers are closed.
+  /// Sends a message if the socket takes it at once, or in time.
+  ///
+  /// The numbers are closed before this returns, unless they are the last ones and linger.
   fileprivate func sendsAtOnce(
     _ bytes: [UInt8], _ numbers: [Int32], within timeout: Duration = .zero
   ) -> Bool {
@@ -179,9 +181,16 @@ extension MessageSocket {
       sent = result.flatMap { $0 } ?? 0
       return sent > 0
     }
-    // What was not sent may linger, in a thread for each.
-    for number in numbers { _ = strange([number]) }
-    return sent > 0
+    // What was not sent, or was closed by the server already, may linger: in a thread for each.
+    let closing = numbers.map { number in
+      let closer = PeerDescriptors()
+      _ = DescriptorList(adopting: [number], from: closer)
+      return closer
+    }
+    guard sent > 0 else { return false }
+    // The threads may begin late: without waiting, ours would be the last ones, and the server need not close.
+    _ = eventually { closing.allSatisfy { $0.count == 0 } || peerHasHungUp }
+    return true
   }
 }
 

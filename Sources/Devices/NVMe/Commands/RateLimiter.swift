@@ -14,6 +14,14 @@ final class RateLimiter {
     let bytes: Int
   }
 
+  private struct Wait {
+    let since: UInt64
+    /// When it is over at the latest; what comes later is the thread's fault.
+    let until: UInt64
+    /// Whether something waited when it began; if not, it counts when something has come meanwhile.
+    let isCertain: Bool
+  }
+
   private struct Bucket {
     var tokens: TokenBucket
     let countsBytes: Bool
@@ -38,8 +46,8 @@ final class RateLimiter {
   /// When the next command of any kind can be taken.
   private(set) var openAt: UInt64 = 0
   private var buckets: [Bucket] = []
-  /// Since when, and until when at most, commands wait.
-  private var waiting: (since: UInt64, until: UInt64)?
+  /// While commands wait, or the thread sleeps because none could be taken.
+  private var waiting: Wait?
   /// When commands waited last.
   private var waitedAt: UInt64 = 0
   /// When commands were taken again after a wait.
@@ -115,17 +123,15 @@ final class RateLimiter {
     let isFirst = waitedAt != now
     heldUntil = isFirst ? time : min(heldUntil, time)
     waitedAt = now
-    noteWaiting(at: now, until: time)
+    if let waiting, waiting.isCertain {
+      counters.waits(from: waiting.since, to: min(now, waiting.until))
+    }
+    waiting = Wait(since: now, until: wake(for: time), isCertain: true)
     return isFirst
   }
 
   /// Whether commands wait, or have waited a moment ago.
   func isScarce(at now: UInt64) -> Bool { now &- waitedAt < Self.scarcity }
-
-  private func noteWaiting(at now: UInt64, until time: UInt64) {
-    if let waiting { counters.waits(from: waiting.since, to: min(now, waiting.until)) }
-    waiting = (now, wake(for: time))
-  }
 
   // MARK: Sleeping
 
@@ -138,9 +144,9 @@ final class RateLimiter {
       (waiting, alarm) = (nil, 0)
       return nil
     }
-    // What the host submits meanwhile waits as well.
-    if held == .max { noteWaiting(at: now, until: until) }
     alarm = wake(for: until)
+    // What the host submits meanwhile waits as well; if that is nothing, so does nothing.
+    if held == .max { waiting = Wait(since: now, until: alarm, isCertain: false) }
     return alarm
   }
 
