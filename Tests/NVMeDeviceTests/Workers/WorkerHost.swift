@@ -27,13 +27,13 @@ final class WorkerHost: @unchecked Sendable {
   var isClosed: Bool { closed.load(ordering: .relaxed) }
 
   init(
-    _ files: [Storage]? = nil, workers: Int = 3, isMapped: Bool = true,
+    _ files: [Storage]? = nil, workers: Int = 3, isMapped: Bool = true, isEager: Bool = true,
     _ change: (inout NVMeConfiguration) throws -> Void = { _ in }
   ) throws {
     host = try TestHost(files) {
       $0.doorbells = isMapped ? .mapped : .trapped
       $0.workers = workers
-      $0.lendsEagerly = true
+      $0.lendsEagerly = isEager
       try change(&$0)
     }
     counters = try (0...host.device.options.queues).map { _ in try EventFD() }
@@ -82,6 +82,14 @@ final class WorkerHost: @unchecked Sendable {
   var lent: Int {
     let controller = host.device.controller
     return controller.turn.withLock { _ in controller.workers.lent }
+  }
+
+  /// Queues that the controller's thread has.
+  var kept: [UInt16] {
+    let controller = host.device.controller
+    return controller.turn.withLock { _ in
+      controller.queues.inOrder.filter { !$0.isLent && $0.id != 0 }.map(\.id)
+    }
   }
 
   /// Workers that were started.
@@ -145,6 +153,26 @@ struct Lane {
   /// Its part of the memory: 512 KiB.
   var data: UInt64 { TestHost.data + UInt64(queue.id - 1) << 19 }
   var isStopped: Bool { host.mustStop.load(ordering: .relaxed) }
+
+  /// The same, for a host that looks only when it is interrupted.
+  mutating func runInterrupted(_ entries: [SubmissionEntry]) throws {
+    let old = queue.tail
+    for entry in entries {
+      var entry = entry
+      nextID = nextID &+ 1 == 0 ? 1 : nextID &+ 1
+      entry.commandID = nextID
+      host.host.put(entry, &queue)
+    }
+    try host.ring(queue, from: old)
+    var left = entries.count
+    while left > 0 {
+      guard host.counters[Int(queue.id)].wait(for: .seconds(10)) != nil else {
+        throw Failure.noCompletion
+      }
+      while host.host.poll(&queue) != nil { left -= 1 }
+      try host.take(queue)
+    }
+  }
 
   /// Has commands carried out at the same time.
   mutating func run(_ entries: [SubmissionEntry]) throws -> [CompletionEntry] {

@@ -220,6 +220,43 @@ import VFIOUserTesting
     #expect(host.workersCommands > 0)
   }
 
+  @Test func `Interrupts come for every completion, whoever has posted it`() throws {
+    let host = try WorkerHost(isMapped: false) { $0.busyPoll = .microseconds(100) }
+    for id in 1...3 as ClosedRange<UInt16> {
+      host.drive(try host.host.makeQueue(id, entries: 32)) { lane in
+        var state = UInt64(lane.queue.id)
+        while !lane.isStopped {
+          state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+          let reads = SubmissionEntry.io(.read, block: state >> 60, data: lane.data)
+          try lane.runInterrupted(Array(repeating: reads, count: Int(state >> 40 & 7) + 1))
+          if state >> 33 & 15 == 0 { usleep(UInt32(state >> 20 & 255)) }
+        }
+      }
+    }
+    host.finish(after: .seconds(3))
+    #expect(host.workersCommands > 0)
+  }
+
+  @Test func `Queues are spread anew when the busy ones are others`() throws {
+    let host = try WorkerHost(workers: 2, isMapped: false, isEager: false)
+    let stop = Monitor<[UInt16]>([])
+    for id in 1...3 as ClosedRange<UInt16> {
+      host.drive(try host.host.makeQueue(id, entries: 32)) { lane in
+        let read = SubmissionEntry.io(.read, data: lane.data)
+        while !lane.isStopped, !stop.withLock({ $0.contains(lane.queue.id) }) {
+          try lane.succeed(Array(repeating: read, count: 8))
+        }
+      }
+    }
+    // Two of three are lent; then that which is not stops.
+    #expect(eventually { host.lent == 2 })
+    stop.withLock { $0 = host.kept }
+    #expect(eventually { host.lent < 2 })
+    usleep(500_000)
+    host.finish()
+    #expect(host.workersCommands > 0)
+  }
+
   @Test func `Memory is not in use when all queues sleep, whatever came last`() throws {
     let host = try WorkerHost()
     let place = TestHost.base + TestHost.memorySize

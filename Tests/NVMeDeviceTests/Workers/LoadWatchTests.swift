@@ -1,0 +1,38 @@
+import Testing
+
+@testable import NVMeDevice
+
+@Suite struct `Whether one thread is enough` {
+  @Test(arguments: [(0, false), (74, false), (75, true), (100, true)])
+  func `A thread is saturated when three of four turns find something`(
+    busy: Int, isSaturated: Bool
+  ) {
+    var load = LoadWatch()
+    #expect(load.note(isBusy: false, at: LoadWatch.window) == false)
+    for turn in 0..<99 {
+      #expect(load.note(isBusy: turn < busy, at: 2 * LoadWatch.window - 1) == nil)
+    }
+    #expect(load.note(isBusy: busy == 100, at: 2 * LoadWatch.window) == isSaturated)
+  }
+
+  @Test func `A window knows nothing of the one before`() {
+    var load = LoadWatch()
+    for _ in 0..<100 { _ = load.note(isBusy: true, at: 1) }
+    #expect(load.note(isBusy: true, at: LoadWatch.window) == true)
+    #expect(load.note(isBusy: false, at: 2 * LoadWatch.window) == false)
+  }
+
+  @Test(arguments: [
+    (1, 2, 1), (2, 2, 1), (3, 2, 1), (4, 2, 2), (5, 2, 2), (3, 4, 1), (16, 4, 4), (64, 16, 4),
+  ])
+  func `Each thread has about as many busy queues`(busy: Int, threads: Int, share: Int) {
+    #expect(LoadWatch.share(of: busy, among: threads) == share)
+  }
+
+  @Test func `Queues are not spread anew again and again`() {
+    var load = LoadWatch()
+    #expect(load.mayRedistribute(at: LoadWatch.pause))
+    #expect(!load.mayRedistribute(at: 2 * LoadWatch.pause - 1))
+    #expect(load.mayRedistribute(at: 2 * LoadWatch.pause))
+  }
+}
