@@ -8,18 +8,20 @@ import Testing
     busy: Int, isSaturated: Bool
   ) {
     var load = LoadWatch()
-    #expect(load.note(isBusy: false, at: LoadWatch.window) == false)
+    var seen = [load.note(isBusy: false, at: LoadWatch.window)]
     for turn in 0..<99 {
-      #expect(load.note(isBusy: turn < busy, at: 2 * LoadWatch.window - 1) == nil)
+      seen.append(load.note(isBusy: turn < busy, at: 2 * LoadWatch.window - 1))
     }
-    #expect(load.note(isBusy: busy == 100, at: 2 * LoadWatch.window) == isSaturated)
+    seen.append(load.note(isBusy: busy == 100, at: 2 * LoadWatch.window))
+    #expect(seen == [false] + Array(repeating: nil, count: 99) + [isSaturated])
   }
 
   @Test func `A window knows nothing of the one before`() {
     var load = LoadWatch()
     for _ in 0..<100 { _ = load.note(isBusy: true, at: 1) }
-    #expect(load.note(isBusy: true, at: LoadWatch.window) == true)
-    #expect(load.note(isBusy: false, at: 2 * LoadWatch.window) == false)
+    let first = load.note(isBusy: true, at: LoadWatch.window)
+    let second = load.note(isBusy: false, at: 2 * LoadWatch.window)
+    #expect(first == true && second == false)
   }
 
   @Test(arguments: [
@@ -31,8 +33,8 @@ import Testing
 
   @Test func `Queues are not spread anew again and again`() {
     var load = LoadWatch()
-    #expect(load.mayRedistribute(at: LoadWatch.pause))
-    #expect(!load.mayRedistribute(at: 2 * LoadWatch.pause - 1))
-    #expect(load.mayRedistribute(at: 2 * LoadWatch.pause))
+    let times = [LoadWatch.pause, 2 * LoadWatch.pause - 1, 2 * LoadWatch.pause]
+    let answers = times.map { load.mayRedistribute(at: $0) }
+    #expect(answers == [true, false, true])
   }
 }
