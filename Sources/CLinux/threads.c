@@ -76,6 +76,14 @@ int clinux_set_affinity(int thread, const uint64_t *processors) {
   return syscall(SYS_sched_setaffinity, thread, (size_t)PROCESSOR_BYTES, processors) < 0 ? -errno : 0;
 }
 
+int clinux_processors(void) {
+  uint64_t processors[CLINUX_PROCESSOR_WORDS];
+  int count = 0;
+  if (clinux_get_affinity(0, processors) < 0) return 1;
+  for (int word = 0; word < CLINUX_PROCESSOR_WORDS; word++) count += __builtin_popcountll(processors[word]);
+  return count > 0 ? count : 1;
+}
+
 struct clinux_monitor {
   pthread_mutex_t mutex;
   pthread_cond_t changed;

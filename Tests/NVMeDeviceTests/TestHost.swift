@@ -128,7 +128,7 @@ final class TestHost {
     ControllerStatus(rawValue: (try? load(RegisterOffset.status)) ?? .max)
   }
 
-  func resetPlaces() { nextPlace = Self.base }
+  func resetPlaces(to place: UInt64 = TestHost.base) { nextPlace = place }
 
   /// Room for a queue.
   func place(_ size: UInt64) -> UInt64 {

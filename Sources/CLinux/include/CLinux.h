@@ -336,6 +336,9 @@ void clinux_thread_name(const char *name);
 int clinux_get_affinity(int thread, uint64_t *processors);
 int clinux_set_affinity(int thread, const uint64_t *processors);
 
+/// How many processors the calling thread may run on, at least 1.
+int clinux_processors(void);
+
 /// A mutex and a condition variable on the monotonic clock, in one allocation.
 struct clinux_monitor;
 struct clinux_monitor *clinux_monitor_create(void);

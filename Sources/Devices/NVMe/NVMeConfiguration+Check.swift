@@ -1,3 +1,4 @@
+internal import CLinux
 internal import LinuxPrimitives
 internal import Logging
 
@@ -11,6 +12,7 @@ extension NVMeConfiguration {
       ("queue entries", queueEntries, 2...Self.maxEntries),
       ("namespaces", namespaces.count, 1...Self.maxNamespaces),
       ("threads", threads, 1...64),
+      ("workers", workers ?? 1, 1...Self.maxQueues),
       ("characters of the serial number", serialNumber?.utf8.count ?? 1, 1...20),
     ]
     for (what, value, range) in limits where !range.contains(value) {
@@ -35,6 +37,13 @@ extension NVMeConfiguration {
       }
       one.warnOfOtherBlocks(logger)
     }
+  }
+
+  /// How many threads serve I/O queues at most.
+  var usedWorkers: Int {
+    guard exports.isEmpty else { return 1 }
+    // One processor is the host's, which has to submit what the others carry out.
+    return min(workers ?? max(1, Int(clinux_processors()) - 1), queues)
   }
 
   /// Whether a serial number reaches the guest as it is: the field has ASCII, filled up with blanks.

@@ -47,6 +47,14 @@ public struct NVMeConfiguration: Sendable {
   public var interrupts = InterruptKind.msix
   /// Threads that wait for the disk, 1 to 64.
   public var threads = 4
+  /// Threads that serve I/O queues, 1 to ``maxQueues``; nil for as many as there are processors, less one for the host.
+  ///
+  /// One of them is always there. Others get queues while it cannot keep up with them, and the host's commands are found by polling:
+  /// with mapped doorbells, or shadow doorbells and ``busyPoll``. They carry out reads and writes of memory and of the page cache. There are never
+  /// more than ``queues``, and one where a namespace is an export of an NBD server.
+  public var workers: Int?
+  /// For tests: whether workers get every queue in which commands are found.
+  var lendsEagerly = false
   /// How long the disk polls for commands after one that followed another sooner than this (busy polling).
   ///
   /// Polling keeps a core busy for as long as the guest keeps the disk busy; zero for never. It needs a guest with

@@ -36,7 +36,7 @@ public final class NVMeDevice: Device {
   let mailbox: Mailbox
   private let doorbells: Doorbells
   let registers: RegisterBlock
-  private let generations = ControllerGenerations()
+  private let generations: ControllerGenerations
   /// Whether a client has gone, so that the controller does not know the memory of the one that is there;
   /// only looked at by callbacks.
   let needsAdoption = Atomic(false)
@@ -55,11 +55,15 @@ public final class NVMeDevice: Device {
   public init(_ context: DeviceContext, _ options: NVMeConfiguration) throws {
     self.context = context
     try options.check()
+    var options = options
+    options.workers = options.usedWorkers
     self.options = options
     keeping = try Keeping(options)
     try options.check(keeping.identity)
     let bell = options.exports.isEmpty ? nil : try EventFD()
     mailbox = Mailbox(bell: bell)
+    // Engines, the controller's thread, and workers.
+    generations = ControllerGenerations(counts: 2 + options.usedWorkers)
     doorbells = Doorbells(pairs: options.queues + 1)
     var capabilities = ControllerCapabilities(rawValue: 0)
     capabilities.maximumQueueEntriesZeroBased = UInt16(options.queueEntries - 1)

@@ -150,13 +150,18 @@ import VFIOUserTransport
   }
 
   @Test func `After a slow inline write the thread pool does the writes for a while`() {
-    var writing = InlineWriting()
-    #expect(writing.isAllowed(at: 0))
-    writing.took(from: 10, to: 10 + InlineWriting.longest)
-    #expect(writing.isAllowed(at: 11 + InlineWriting.longest))
-    writing.took(from: 10, to: 11 + InlineWriting.longest)
-    #expect(!writing.isAllowed(at: 10 + InlineWriting.longest + InlineWriting.pause))
-    #expect(writing.isAllowed(at: 11 + InlineWriting.longest + InlineWriting.pause))
+    let writing = InlineWriting()
+    let end = 10 + InlineWriting.longest
+    let isAllowed = writing.isAllowed(at: 0)
+    writing.took(from: 10, to: end)
+    let isStillAllowed = writing.isAllowed(at: end + 1)
+    #expect(isAllowed && isStillAllowed)
+    writing.took(from: 10, to: end + 1)
+    let (during, after) = (
+      writing.isAllowed(at: end + InlineWriting.pause),
+      writing.isAllowed(at: end + 1 + InlineWriting.pause)
+    )
+    #expect(!during && after)
   }
 
   @Test func `Slow flushes leave threads of the pool to reads`() async {

@@ -1,6 +1,6 @@
 internal import SystemPackage
 
-/// A namespace; belongs to the thread that has the controller's turn.
+/// A namespace; belongs to the thread that has the controller's turn, and only changes while workers stand still.
 final class Namespace {
   let id: UInt32
   /// What it is made of.
@@ -23,13 +23,16 @@ final class Namespace {
   var formatting: CommandSlot?
   /// The blocks that the engine reads or writes.
   var claims = BlockClaims()
-  /// Whether the controller's thread writes itself.
-  var writing = InlineWriting()
+  /// Whether threads that serve queues write themselves.
+  let writing = InlineWriting()
+  /// Keeps threads apart that carry out commands at once; nil when there is one.
+  let stripes: BlockStripes?
   /// When the log last had a line about a lack of room.
   var saidFull: UInt64?
 
   init(
-    id: UInt32, _ configuration: NamespaceConfiguration, globallyUniqueID: [UInt8], uuid: [UInt8]
+    id: UInt32, _ configuration: NamespaceConfiguration, globallyUniqueID: [UInt8], uuid: [UInt8],
+    isShared: Bool = false
   ) throws(SystemCallError) {
     self.id = id
     store = configuration.store
@@ -39,6 +42,7 @@ final class Namespace {
     shift = UInt8(configuration.usedBlockSize.trailingZeroBitCount)
     self.globallyUniqueID = globallyUniqueID
     self.uuid = uuid
+    stripes = isShared ? BlockStripes() : nil
     blocks = try configuration.storage.size() >> UInt64(shift)
   }
 

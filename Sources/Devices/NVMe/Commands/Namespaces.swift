@@ -17,7 +17,8 @@ struct Namespaces {
       }
       return try Namespace(
         id: UInt32(index + 1), one, globallyUniqueID: identity.globallyUniqueIDs[index],
-        uuid: identity.uuids[index])
+        uuid: identity.uuids[index],
+        isShared: options.usedWorkers > 1)
     }
   }
 

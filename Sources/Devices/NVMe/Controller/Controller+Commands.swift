@@ -18,12 +18,14 @@ extension Controller {
     for turn in 0..<queues.beginRound() {
       // A command may create or delete queues, and anything may end the round.
       guard lifeCycle.isServing, let queue = queues.queue(atTurn: turn) else { break }
-      if requests.thread == .connection, queue.id == 0 { continue }
+      if queue.isLent || requests.thread == .connection && queue.id == 0 { continue }
       if !queue.completionQueue.waiting.isEmpty {
-        fast.windows.release()
+        leaveFastPath()
         completions.drain(queue.completionQueue)
       }
       found = fetch(from: queue) || found
+      // What needed the workers to stand still is done.
+      workers.resume()
     }
     return found
   }
@@ -33,17 +35,18 @@ extension Controller {
   /// - Returns: whether there were any.
   private func fetch(from queue: SubmissionQueue) -> Bool {
     guard queue.deletion == nil, queue.completionQueue.waiting.isEmpty else { return false }
-    queues.updateTail(of: queue, in: &fast.windows)
+    queues.updateTail(of: queue, in: &fast.path.windows)
     var left = queue.waiting
     guard left > 0 else { return false }
     let (isLimited, first) = (limiter.isOn, queue.head)
     left = min(left, isLimited ? quantum(of: queue, atMost: Self.burst) : Self.burst)
     guard left > 0 else { return false }
-    noteFound(in: queue)
-    if !isLimited { left -= serveFast(queue, left) }
-    guard left > 0 else { return true }
-    // From here on an access may wait until a window that is pinned has gone.
-    fast.windows.release()
+    if queue.id != 0 {
+      fast.noteFound(in: queue)
+      if !isLimited { left -= serveFast(queue, left) }
+      guard left > 0 else { return true }
+    }
+    leaveFastPath(for: queue)
     while left > 0, slots.hasRoom {
       let count = min(left, queue.entries - queue.head)
       let entries: [SubmissionEntry]
@@ -65,11 +68,19 @@ extension Controller {
     return true
   }
 
-  private func noteFound(in queue: SubmissionQueue) {
-    guard queue.id != 0 else { return }
-    queue.completionQueue.moderation.found(at: idle.now)
-    idle.foundCommands(
-      canPoll: queues.shadow != nil && !mailbox.usesMessages.load(ordering: .relaxed))
+  /// - Returns: how many of the first commands have their completions already.
+  private func serveFast(_ queue: SubmissionQueue, _ most: UInt32) -> UInt32 {
+    let done = fast.serve(queue, most)
+    requests.hasMissed = fast.path.stop == .missed
+    record.health.add(fast.takeTally())
+    return done
+  }
+
+  private func leaveFastPath(for queue: SubmissionQueue) {
+    // Commands for administration may concern every queue.
+    guard queue.id != 0 else { return recallQueues() }
+    queue.completionQueue.keptUntil = idle.now &+ LoadWatch.retention
+    leaveFastPath()
   }
 
   // MARK: Parse

@@ -15,17 +15,19 @@ extension Controller {
   func serveInline() -> Bool {
     turn.withLockIfFree { _ in
       guard lifeCycle.isServing, !mailbox.holdsEvents, !record.isTimeToSave,
-        !mailbox.usesMessages.load(ordering: .relaxed), lifeCycle.memory.isSettled
+        !mailbox.usesMessages.load(ordering: .relaxed), lifeCycle.memory.isSettled,
+        // Workers may be in the way for as long as a burst lasts.
+        workers.lent == 0
       else { return false }
-      requests.thread = .connection
-      defer { requests.thread = .controller }
+      (requests.thread, fast.thread) = (.connection, .connection)
+      defer { (requests.thread, fast.thread) = (.controller, .controller) }
       idle.beginTurn(at: Deadline.now)
-      fast.windows.refresh(lifeCycle.memory)
+      fast.path.windows.refresh(lifeCycle.memory)
       record.health.begin()
       _ = serveQueues()
-      completions.signal(in: &fast.windows)
+      completions.signal(in: &fast.path.windows)
       requests.flush()
-      fast.windows.release()
+      leaveFastPath()
       if requests.submitted == 0 { record.health.end() }
       idle.endTurn(isBusy: true)
       return isAtRest && queues.requestDoorbells()

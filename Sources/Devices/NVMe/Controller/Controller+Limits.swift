@@ -44,7 +44,7 @@ extension Controller {
     let now = idle.now
     guard let alarm = limiter.alarm(at: now) else { return nil }
     // Before the accesses below, which may wait until a window that is pinned has gone.
-    fast.windows.release()
+    leaveFastPath()
     // What moderation waits for does not come so soon.
     if completions.holdsBack { completions.signalAll() }
     record.saveIfDue()

@@ -4,8 +4,7 @@ internal import NVMeProtocol
 extension Controller {
   /// Continues a command, unless the controller has been disabled or reset meanwhile.
   func proceed(_ slot: CommandSlot, _ next: () throws(CommandError) -> Progress?) {
-    // What follows may wait for memory; see WindowCache.
-    fast.windows.release()
+    leaveFastPath()
     guard lifeCycle.phase.finishesCommands, lifeCycle.isCurrent else { return release(slot) }
     do throws(CommandError) {
       if let progress = try next() { try execute(slot, progress) }
@@ -18,14 +17,16 @@ extension Controller {
   ///
   /// - Returns: whether there were any.
   func reapRequests() -> Bool {
-    let isBusy = requests.reap(slots) { slot, outcome in
-      fast.windows.release()
+    let isBusy = requests.reap(slots, leaveFastPath) { slot, outcome in
       admin.noteKept(slot, outcome)
       if case .shutDown = slot.work { return reapShutdownFlush(slot, outcome) }
       if case .settle = slot.work { return reapSettling(slot, outcome) }
       proceed(slot) { () throws(CommandError) in try resume(slot, outcome) }
     }
-    if isBusy { beginReady() }
+    if isBusy {
+      beginReady()
+      workers.resume()
+    }
     return isBusy
   }
 

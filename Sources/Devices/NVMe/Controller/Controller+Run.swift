@@ -18,7 +18,7 @@ extension Controller {
   func run() {
     DetachedThread.wakeOnTime()
     while true {
-      switch turn.withLock({ _ in takeTurn() }) {
+      switch turn.withLock({ _ in takeTurnAndResume() }) {
       case .takeTurn: continue
       case .yield: sched_yield()
       case .sleep(let deadline): requests.sleep(before: deadline)
@@ -27,23 +27,30 @@ extension Controller {
     }
   }
 
+  private func takeTurnAndResume() -> Rest {
+    defer { workers.resume() }
+    return takeTurn()
+  }
+
   private func takeTurn() -> Rest {
+    takeReturnedQueues()
     idle.beginTurn(at: Deadline.now)
-    fast.windows.refresh(lifeCycle.memory)
+    fast.path.windows.refresh(lifeCycle.memory)
     var isBusy = serveRemote()
     isBusy = reapRequests() || isBusy
     guard handleEvents() else { return .end }
     resumeCacheOff()
     if lifeCycle.phase.isEnabled {
-      queues.updateHeads(isThorough: idle.idleTurns & 63 == 1, in: &fast.windows)
+      queues.updateHeads(isThorough: idle.idleTurns & 63 == 1, in: &fast.path.windows)
       isBusy = serveQueues() || isBusy
       // After the look at the queues, which finds some of them.
       if queues.holdsFaults { reportFaults() }
     }
     idle.endTurn(isBusy: isBusy)
-    completions.signal(in: &fast.windows)
+    completions.signal(in: &fast.path.windows)
     requests.flush()
-    guard isBusy else { return rest() }
+    let hasMore = balanceQueues(isBusy: isBusy)
+    guard isBusy || hasMore else { return rest() }
     record.health.begin()
     return .takeTurn
   }
@@ -51,36 +58,46 @@ extension Controller {
   /// Serves connections to NBD servers.
   private func serveRemote() -> Bool {
     guard let remote = requests.remote else { return false }
-    fast.windows.release()
+    leaveFastPath()
     return remote.serve(at: idle.now)
   }
 
   private func reportFaults() {
-    fast.windows.release()
+    leaveFastPath()
     if admin.reportFaults() { sendEvents() }
   }
 
   /// What to do until there is something to do.
   private func rest() -> Rest {
-    if requests.submitted == 0 { record.health.end() }
+    if requests.submitted == 0, workers.lent == 0 { record.health.end() }
+    collectWorkIfDue()
     let isServing = lifeCycle.phase.isEnabled
     if limiter.isOn, isServing, let deadline = limitDeadline() { return .sleep(deadline) }
     let mustPoll = queues.doorbells.areMapped || completions.holdsBack
     switch idle.step(isServing: isServing, mustPoll: mustPoll) {
     case .poll:
-      queues.watch(mailbox, in: &fast.windows)
-      return .takeTurn
+      queues.watch(mailbox, in: &fast.path.windows)
+      // With workers there may be more threads that poll than processors.
+      return workers.lent == 0 ? .takeTurn : .yield
     case .yield: return .yield
     case .nap:
-      fast.windows.release()
+      fast.path.windows.release()
       record.saveIfDue()
-      return .sleep(.after(nanoseconds: idle.nap))
+      return .sleep(.after(nanoseconds: nap))
     case .sleep:
-      fast.windows.release()
+      fast.path.windows.release()
       record.saveIfDue()
       guard isServing else { return .sleep(.never) }
-      return queues.requestDoorbells() ? .sleep(completions.coalescingDeadline) : .takeTurn
+      guard queues.requestDoorbells() else { return .takeTurn }
+      return .sleep(min(completions.coalescingDeadline, nextCollection))
     }
+  }
+
+  /// While others are busy, a queue that begins again must not wait for longer than in the first moments of idleness.
+  private var nap: UInt64 { workers.lent == 0 ? idle.nap : min(idle.nap, IdlePolicy.busyNap) }
+
+  private var nextCollection: Deadline {
+    workers.lent == 0 ? .never : Deadline(instant: idle.now &+ LoadWatch.collection)
   }
 
   /// Handles what other threads have left, one after the other; while the engine still has requests of what
@@ -92,7 +109,7 @@ extension Controller {
       if let goal = lifeCycle.phase.goal {
         if goal == .suspend, mailbox.takeCancellation() { cancelSuspension() }
         guard requests.submitted == 0 else { return true }
-        fast.windows.release()
+        recallQueues()
         endQuiescing(goal)
         // Commands that waited for others may have begun.
         if lifeCycle.phase.goal == .suspend { return true }
@@ -109,7 +126,7 @@ extension Controller {
   /// Not inlined: the compiler would make each turn pay for accesses that only events need.
   @inline(never)
   private func handle(_ event: Mailbox.Event) {
-    fast.windows.release()
+    recallQueues()
     switch event {
     case .order(.enable(let order)): enable(order)
     case .order(.disable): quiesce(for: .disable)
@@ -136,7 +153,8 @@ extension Controller {
       _ = requests.remote?.serve(at: Deadline.now)
       if !reapRequests() { requests.sleep(before: .never) }
     }
-    fast.windows.release()
+    recallQueues()
+    workers.close()
     record.close()
     requests.close()
   }

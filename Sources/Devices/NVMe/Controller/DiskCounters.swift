@@ -2,9 +2,7 @@ internal import LinuxPrimitives
 internal import NVMeProtocol
 internal import VFIOUserServer
 
-/// Counts the I/O commands of a controller.
-///
-/// The thread that has the controller's turn counts; any thread reads.
+/// Counts the I/O commands that a thread serves, which counts; any thread reads.
 final class DiskCounters: Sendable {
   private let reads = Count()
   private let bytesRead = Count()
@@ -70,24 +68,29 @@ final class DiskCounters: Sendable {
     times.end(began)
   }
 
-  /// What was counted so far.
-  var work: DeviceWork {
+  /// What several threads have counted so far.
+  static func work(of all: [DiskCounters]) -> DeviceWork {
+    func sum(_ count: (DiskCounters) -> UInt64) -> UInt64 { all.reduce(0) { $0 &+ count($1) } }
     // In this order, so that the difference is never below zero.
-    let ended = ended.now
+    let ended = sum { $0.ended.now }
+    let begun = sum { $0.times.count }
+    var histogram = LatencyHistogram()
+    for counters in all { histogram.merge(counters.times.histogram) }
     return DeviceWork(
       [
-        WorkStatistics("read", reads.now, bytes: bytesRead.now),
-        WorkStatistics("write", writes.now, bytes: bytesWritten.now),
-        WorkStatistics("flush", flushes.now), WorkStatistics("other", others.now),
+        WorkStatistics("read", sum { $0.reads.now }, bytes: sum { $0.bytesRead.now }),
+        WorkStatistics("write", sum { $0.writes.now }, bytes: sum { $0.bytesWritten.now }),
+        WorkStatistics("flush", sum { $0.flushes.now }),
+        WorkStatistics("other", sum { $0.others.now }),
       ],
-      failures: failures.now, inFlight: times.count &- ended, times: times.histogram)
+      failures: sum { $0.failures.now }, inFlight: begun &- ended, times: histogram)
   }
 }
 
 extension NVMeDevice: CountingDevice {
   /// The I/O commands; those for administration are not counted.
   package var work: DeviceWork {
-    var work = controller.counters.work
+    var work = DiskCounters.work(of: [controller.counters] + controller.workers.counters)
     let remotes = options.exports.map(\.statistics)
     if !remotes.isEmpty { work.remotes = remotes }
     work.throttle = controller.limiter.counters.statistics

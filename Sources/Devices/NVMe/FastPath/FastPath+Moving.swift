@@ -5,15 +5,25 @@ internal import LinuxPrimitives
 /// Moves the data of a run, between the client's memory and a file or a disk in memory.
 extension FastPath {
   /// - Returns: whether all of it was moved.
-  mutating func move(_ controller: borrowing Controller) -> Bool {
+  mutating func move(_ service: borrowing FastService) -> Bool {
     guard let namespace = run.namespace else { return false }
+    guard let stripes = namespace.stripes else { return move(namespace, service) }
+    guard stripes.begin(run.offset, run.size, changes: !run.isRead) else {
+      stop = .busyBlocks
+      return false
+    }
+    defer { stripes.end(run.offset, run.size, changes: !run.isRead) }
+    return move(namespace, service)
+  }
+
+  private mutating func move(_ namespace: Namespace, _ service: borrowing FastService) -> Bool {
     guard run.isRead else { return write(namespace) }
-    let generations = controller.lifeCycle.generations
-    guard generations.beginWriting(in: generations.served) else { return false }
+    let generations = service.lifeCycle.generations
+    guard generations.beginWriting(in: generations.served, by: service.writer) else { return false }
     defer {
       // Also what was written in part.
       pieces.noteWrites(in: windows)
-      generations.endWriting()
+      generations.endWriting(by: service.writer)
     }
     return read(namespace)
   }
@@ -28,7 +38,7 @@ extension FastPath {
     let result = unsafe clinux_storage_read(
       file.descriptor.number, slices.baseAddress, Int32(slices.count), run.offset,
       file.isInMemory ? 0 : 1)
-    hasMissed = result == -Int64(EAGAIN)
+    if result == -Int64(EAGAIN) { stop = .missed }
     return result == Int64(run.size)
   }
 

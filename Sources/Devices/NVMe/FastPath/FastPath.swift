@@ -4,12 +4,12 @@ internal import VFIOUserServer
 
 /// Reads and Writes that the serving thread carries out at once, without a slot or a request, and without a lock for each.
 ///
-/// It takes only what is usual in every respect (``SimpleCommand``, `Controller.permitsFastPath`) and succeeds at once. At the first
+/// It takes only what is usual in every respect (``SimpleCommand``, ``FastService/permits(_:_:_:)``) and succeeds at once. At the first
 /// command of a burst for which that is not so, the rest goes the way of `Controller+Commands.swift`, which carries that command
 /// out from its beginning and says what is wrong: nothing of it was posted, and to read or write the same bytes twice
 /// changes nothing.
 ///
-/// Belongs to the thread that has the controller's turn.
+/// Belongs to the thread of its ``FastService``.
 @safe
 struct FastPath: ~Copyable {
   /// The client's memory, as this thread has it pinned.
@@ -20,10 +20,20 @@ struct FastPath: ~Copyable {
   var run = FastRun()
   /// What the burst has done.
   var tally = FastTally()
-  /// Whether the burst has ended because data is not in the page cache.
-  var hasMissed = false
+  /// Why the burst has ended before its last command.
+  var stop = Stop.unusual
   // Sound: room for a burst of entries, 64 bytes each; nobody else has it.
   private let entries: UnsafeMutableRawPointer
+
+  /// Why a command is not carried out here.
+  enum Stop {
+    /// It needs the other way.
+    case unusual
+    /// Its data is not in the page cache.
+    case missed
+    /// Another thread is at work on blocks nearby.
+    case busyBlocks
+  }
 
   /// Most commands of a burst.
   static let burst = CompletionBatch.capacity
@@ -44,19 +54,19 @@ struct FastPath: ~Copyable {
   ///   - count: how many of them; the completion queue has room for as many.
   /// - Returns: how many have their completions; the head is behind them.
   mutating func serve(
-    _ queue: SubmissionQueue, _ count: Int, _ controller: borrowing Controller
+    _ queue: SubmissionQueue, _ count: Int, _ service: borrowing FastService
   ) -> Int {
     precondition(count <= Self.burst, "more than a burst")
-    (tally, hasMissed) = (FastTally(), false)
+    (tally, stop) = (FastTally(), .unusual)
     let size = count * SubmissionEntry.wireSize
     guard let place = unsafe windows.place(queue.headAddress, UInt64(size), .reading),
       unsafe clinux_guarded_copy(entries, place, size) == 0
     else { return 0 }
     var taken = 0
-    while taken < count, take(taken, queue, controller) { taken += 1 }
-    _ = finishRun(queue, controller)
+    while taken < count, take(taken, queue, service) { taken += 1 }
+    _ = finishRun(queue, service)
     letGo()
-    post(to: queue, controller)
+    post(to: queue, service)
     queue.advanceHead(by: UInt32(tally.commands))
     return tally.commands
   }
@@ -65,17 +75,17 @@ struct FastPath: ~Copyable {
   ///
   /// - Returns: false when it, or what the run had before it, needs the other way.
   private mutating func take(
-    _ index: Int, _ queue: SubmissionQueue, _ controller: borrowing Controller
+    _ index: Int, _ queue: SubmissionQueue, _ service: borrowing FastService
   ) -> Bool {
     guard
       let command = unsafe SimpleCommand(entries + index * SubmissionEntry.wireSize),
       queue.inFlight == 0 || queue.isFree(command.id),
-      let namespace = controller.namespaces[command.namespace],
+      let namespace = service.namespaces[command.namespace],
       let range = BlockRange(command.block, command.blocks, in: namespace),
-      controller.permitsFastPath(command, range, namespace)
+      service.permits(command, range, namespace)
     else { return false }
     if run.count > 0, !run.continues(command, range, namespace) || !pieces.hasRoom {
-      guard finishRun(queue, controller) else { return false }
+      guard finishRun(queue, service) else { return false }
     }
     if run.count == 0 { run.begin(command, range, namespace) }
     // The pieces are used when the run ends.
@@ -83,25 +93,25 @@ struct FastPath: ~Copyable {
     let mark = pieces.count
     guard
       pieces.add(
-        command, range.count, controller.lifeCycle.pages,
+        command, range.count, service.lifeCycle.pages,
         for: command.isRead ? .writing : .reading, in: &windows)
     else {
       pieces.truncate(to: mark)
       return false
     }
     run.add(range)
-    return run.isInMemory ? finishRun(queue, controller) : true
+    return run.isInMemory ? finishRun(queue, service) : true
   }
 
   /// Moves the data of the run, and adds the completions of its commands.
   ///
   /// - Returns: false when that did not succeed; then nothing of it was posted.
   private mutating func finishRun(
-    _ queue: SubmissionQueue, _ controller: borrowing Controller
+    _ queue: SubmissionQueue, _ service: borrowing FastService
   ) -> Bool {
     let count = run.count
     guard count > 0 else { return true }
-    let isMoved = move(controller)
+    let isMoved = move(service)
     if isMoved { tally.add(run) }
     letGo()
     guard isMoved else { return false }
@@ -110,7 +120,7 @@ struct FastPath: ~Copyable {
       let id = unsafe entries.load(
         fromByteOffset: index * SubmissionEntry.wireSize + 2, as: UInt16.self)
       completions.add(id, of: queue.id, head: queue.head(after: UInt32(index + 1)))
-      if completions.count == Self.group { post(to: queue, controller) }
+      if completions.count == Self.group { post(to: queue, service) }
     }
     return true
   }
@@ -122,9 +132,9 @@ struct FastPath: ~Copyable {
     windows.endHold()
   }
 
-  private mutating func post(to queue: SubmissionQueue, _ controller: borrowing Controller) {
+  private mutating func post(to queue: SubmissionQueue, _ service: borrowing FastService) {
     guard completions.count > 0 else { return }
     tally.posted += completions.count
-    controller.completions.post(&completions, to: queue.completionQueue, in: &windows)
+    service.completions.post(&completions, to: queue.completionQueue, in: &windows)
   }
 }

@@ -47,6 +47,14 @@ struct FastTally {
 
   var commands: Int { Int(reads + writes) }
 
+  /// A burst was carried out.
+  mutating func add(_ other: FastTally) {
+    reads += other.reads
+    bytesRead += other.bytesRead
+    writes += other.writes
+    bytesWritten += other.bytesWritten
+  }
+
   /// A run was carried out.
   mutating func add(_ run: borrowing FastRun) {
     if run.isRead {

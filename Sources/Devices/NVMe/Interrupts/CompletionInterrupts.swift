@@ -45,6 +45,9 @@ final class CompletionInterrupts: Sendable {
   /// Whether it has to be known when the host has taken entries: MSI-X has no level to deassert.
   var needsHeads: Bool { !interrupts.isEnabled(.msix) }
 
+  /// Whether that has to be known of a queue.
+  func needsHeads(of queue: CompletionQueue) -> Bool { queue.interrupts && needsHeads }
+
   /// An entry is about to be posted; to be called before the host can see it, if ``needsHeads``.
   ///
   /// - Parameters:
@@ -58,10 +61,14 @@ final class CompletionInterrupts: Sendable {
   ///
   /// What the host has taken of them is either known here or comes by ``look(_:_:)`` later; else INTx would
   /// stay asserted with nothing to take.
-  func signal(_ number: UInt16, vector: UInt16, _ totals: QueueTotals) {
+  ///
+  /// - Parameter hasLooked: whether the host was asked to say so.
+  func signal(_ number: UInt16, vector: UInt16, _ totals: QueueTotals, hasLooked: Bool = true) {
     if interrupts.isEnabled(.msix) {
       return interrupts.signal(.msix, vector: Int(vector))
     }
+    // The host has just left MSI-X.
+    if !hasLooked { noteMissed() }
     let bit = vector < 32 ? UInt32(1) << UInt32(vector) : 0
     let mustSignal = state.withLock { state in
       var queue = state.queues[Int(number)]
@@ -96,7 +103,7 @@ final class CompletionInterrupts: Sendable {
     while true {
       let looks = state.withLock { $0.queues[place].looks }
       guard let value = head() else {
-        missed.store(true, ordering: .releasing)
+        noteMissed()
         return false
       }
       let counts = state.withLock { state in
@@ -107,6 +114,9 @@ final class CompletionInterrupts: Sendable {
       if counts { return true }
     }
   }
+
+  /// A head could not be read: the controller's thread has to look.
+  func noteMissed() { missed.store(true, ordering: .releasing) }
 
   /// Whether a read of a head has failed since the last call.
   func takeMissed() -> Bool {

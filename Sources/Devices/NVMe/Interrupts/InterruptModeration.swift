@@ -24,7 +24,8 @@ struct InterruptModeration {
   private var nextPause = pauses.lowerBound
   /// Nanoseconds from one find to the next, smoothed.
   private var pace: UInt64 = 100_000
-  private var foundAt: UInt64 = 0
+  /// When commands were found last.
+  private(set) var foundAt: UInt64 = 0
 
   /// Commands were found.
   mutating func found(at now: UInt64) {

@@ -26,6 +26,10 @@ final class IdlePolicy {
   static let naps: [(idle: UInt64, nap: UInt64)] = [
     (10_000_000_000, 1_000_000), (1_000_000_000, 200_000), (10_000_000, 50_000), (0, 20_000),
   ]
+  /// The nap of a worker, whose queues were busy a moment ago.
+  static let shortNap: UInt64 = 20_000
+  /// The longest nap while workers have queues.
+  static let busyNap: UInt64 = 50_000
   /// The longest nap while a rate limit is exhausted: what comes then are commands of the admin queue.
   static let limitedNap: UInt64 = 1_000_000
   /// Turns without a find before the first nap.
@@ -44,6 +48,17 @@ final class IdlePolicy {
   private var pollsUntil: UInt64 = 0
 
   init(busyPoll: Duration) { pollTime = Deadline.nanoseconds(busyPoll) }
+
+  /// A policy for another thread of the same disk.
+  init(like other: IdlePolicy) { pollTime = other.pollTime }
+
+  /// Whether the thread may ever poll for commands that nobody announces.
+  var canBusyPoll: Bool { pollTime > 0 }
+
+  /// How long a worker keeps a queue that nothing is found in, in nanoseconds.
+  ///
+  /// - Parameter isMapped: whether the controller's thread would have to look at its doorbell, too.
+  func keep(isMapped: Bool) -> UInt64 { isMapped ? Self.naps[2].idle : pollTime }
 
   func beginTurn(at now: UInt64) { self.now = now }
 

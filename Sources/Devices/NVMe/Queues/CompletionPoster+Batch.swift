@@ -14,7 +14,7 @@ extension CompletionPoster {
       let address = queue.tailAddress
       var totals = queue.totals
       totals.post(count)
-      if queue.interrupts, interrupts.needsHeads { interrupts.expect(queue.id, totals) }
+      if needsHeads(of: queue) { interrupts.expect(queue.id, totals) }
       guard batch.store(done..<done + count, phase: queue.phase, at: address, in: &windows) else {
         break
       }
@@ -22,9 +22,23 @@ extension CompletionPoster {
       done += count
     }
     if done > 0 { noteUnsignalled(queue, done) }
-    // One by one, which says what is wrong.
-    if done < batch.count { windows.release() }
-    for index in done..<batch.count { post(batch.entry(index), to: queue) }
+    if done < batch.count { post(batch, from: done, to: queue, &windows) }
     batch.removeAll()
+  }
+
+  /// Posts what could not be posted with the rest: one by one, which says what is wrong.
+  private func post(
+    _ batch: borrowing CompletionBatch, from first: Int, to queue: CompletionQueue,
+    _ windows: inout WindowCache
+  ) {
+    if !isWorker { queues.leave(&windows) }
+    for index in first..<batch.count {
+      // The controller's thread does it when it has the queue.
+      if isWorker {
+        queue.waiting.append(batch.entry(index))
+      } else {
+        post(batch.entry(index), to: queue)
+      }
+    }
   }
 }

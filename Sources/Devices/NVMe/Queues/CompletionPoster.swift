@@ -5,24 +5,32 @@ internal import VFIOUserServer
 
 /// Posts completions to the host's queues, and decides when an interrupt signals them.
 ///
-/// Belongs to the thread that has the controller's turn.
+/// Belongs to the thread of its ``FastService``; each has the poster of its queues.
 final class CompletionPoster {
   let lifeCycle: LifeCycle
-  private let queues: QueuePairs
+  let queues: QueuePairs
   let interrupts: CompletionInterrupts
   private let features: FeatureValues
   private let idle: IdlePolicy
+  /// Whether it must neither wait nor end the controller's phase.
+  let isWorker: Bool
   /// Completion queues with completions that no interrupt has signalled.
   private var unsignalled: [CompletionQueue] = []
+  /// Whether it has to be known when the host takes entries, as it was at the last turn: what has changed since is seen by
+  /// ``CompletionInterrupts/signal(_:vector:_:hasLooked:)``.
+  private(set) var needsHeads = true
   /// Since when completions are held back because the host wants few interrupts; nanoseconds.
   private var coalescedSince: UInt64?
 
-  init(_ queues: QueuePairs, _ features: FeatureValues, _ idle: IdlePolicy) {
+  init(
+    _ queues: QueuePairs, _ features: FeatureValues, _ idle: IdlePolicy, isWorker: Bool = false
+  ) {
     lifeCycle = queues.lifeCycle
     interrupts = queues.interrupts
     self.queues = queues
     self.features = features
     self.idle = idle
+    self.isWorker = isWorker
   }
 
   // MARK: Posting
@@ -62,7 +70,7 @@ final class CompletionPoster {
     let address = queue.tailAddress
     var totals = queue.totals
     totals.post()
-    if interrupts.needsHeads { interrupts.expect(queue.id, totals) }
+    if needsHeads { interrupts.expect(queue.id, totals) }
     do throws(MemoryError) {
       try lifeCycle.memory.store(entry.firstHalf, at: address)
       // The phase tag, by which the host knows a new entry, must not be seen before the rest (section 4.6).
@@ -91,13 +99,14 @@ final class CompletionPoster {
   ///
   /// - Parameter windows: what the thread has pinned.
   func signal(in windows: inout WindowCache) {
+    needsHeads = interrupts.needsHeads
     guard !unsignalled.isEmpty else { return }
     if let coalescing = InterruptCoalescing(feature: features[.interruptCoalescing]) {
-      windows.release()
+      if !isWorker { queues.leave(&windows) }
       return signal(coalescing)
     }
     // The level of INTx follows the host's heads, for which the thread may have to wait.
-    if interrupts.needsHeads { windows.release() }
+    if needsHeads, !isWorker { queues.leave(&windows) }
     var kept = 0
     for place in unsignalled.indices {
       let queue = unsignalled[place]
@@ -117,6 +126,17 @@ final class CompletionPoster {
     unsignalled = []
     coalescedSince = nil
   }
+
+  /// Raises the interrupt of a queue, if one is held back: another thread gets it.
+  func settle(_ queue: CompletionQueue) {
+    guard let place = unsignalled.firstIndex(where: { $0 === queue }) else { return }
+    unsignalled.remove(at: place)
+    if unsignalled.isEmpty { coalescedSince = nil }
+    signal(queue)
+  }
+
+  /// Whether it has to be known when the host takes entries of a queue.
+  func needsHeads(of queue: CompletionQueue) -> Bool { needsHeads && queue.interrupts }
 
   /// Whether all completions are signalled.
   var isQuiet: Bool { unsignalled.isEmpty }
@@ -139,15 +159,20 @@ final class CompletionPoster {
   func forget(_ queue: CompletionQueue) { unsignalled.removeAll { $0 === queue } }
 
   /// A controller reset deletes all queues.
-  func forgetAll() { unsignalled = [] }
+  func forgetAll() {
+    unsignalled = []
+    coalescedSince = nil
+  }
 
   /// Whether an interrupt has to signal a queue's completions now.
   private func isDue(_ queue: CompletionQueue, _ windows: inout WindowCache) -> Bool {
-    guard queue.id != 0, queue.interrupts, !interrupts.needsHeads else { return true }
+    guard queue.id != 0, queue.interrupts, !needsHeads else { return true }
     if idle.isBusyPolling {
       // A host that has yet to take what an earlier interrupt signalled may find the new completions
       // without another one. The thread polls again until it has, and signals before it sleeps.
-      queues.updateHead(of: queue, in: &windows)
+      if !queues.seeHead(of: queue, in: &windows), !isWorker {
+        queues.updateHead(of: queue, in: &windows)
+      }
       if queue.totals.hasUntaken { return false }
     }
     return queue.moderation.isDue(queue.unsignalled, since: queue.unsignalledSince, at: idle.now)
@@ -159,7 +184,7 @@ final class CompletionPoster {
     guard queue.interrupts, lifeCycle.isCurrent else { return }
     queue.totals.signal()
     let hasShadow = queues.shadow != nil && queue.id != 0
-    if interrupts.needsHeads {
+    if needsHeads, !isWorker {
       if hasShadow {
         queues.requestCurrentHead(of: queue)
       } else if queues.doorbells.areMapped {
@@ -168,7 +193,8 @@ final class CompletionPoster {
     } else if hasShadow, queue.totals.isEmpty {
       return  // the host has taken them already
     }
-    interrupts.signal(queue.id, vector: queue.vector, queue.totals)
+    interrupts.signal(
+      queue.id, vector: queue.vector, queue.totals, hasLooked: needsHeads && !isWorker)
   }
 
   private func signal(_ coalescing: InterruptCoalescing) {

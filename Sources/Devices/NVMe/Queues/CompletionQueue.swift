@@ -20,6 +20,12 @@ final class CompletionQueue {
   /// When the first of them was posted.
   var unsignalledSince: UInt64 = 0
   var moderation = InterruptModeration()
+  /// Finds in the present window of ``LoadWatch``.
+  var finds = 0
+  /// Whether a worker has this queue and those that complete here; only the controller's thread changes it.
+  var isLent = false
+  /// Until when it is not given to a worker, because commands need the controller's thread.
+  var keptUntil: UInt64 = 0
 
   init(id: UInt16, address: UInt64, entries: UInt32, vector: UInt16, interrupts: Bool) {
     self.id = id
@@ -30,6 +36,15 @@ final class CompletionQueue {
   }
 
   var entries: UInt32 { totals.entries }
+
+  /// Commands that complete here were found.
+  func noteFound(at now: UInt64) {
+    moderation.found(at: now)
+    finds += 1
+  }
+
+  /// When commands that complete here were found last.
+  var foundAt: UInt64 { moderation.foundAt }
 
   /// Where the next entry goes.
   var tailAddress: UInt64 { address &+ UInt64(totals.tail) * UInt64(CompletionEntry.wireSize) }

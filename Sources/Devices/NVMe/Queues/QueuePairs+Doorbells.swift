@@ -14,11 +14,19 @@ extension QueuePairs {
 
   /// The same, with windows that are pinned.
   func updateTail(of queue: SubmissionQueue, in windows: inout WindowCache) {
-    guard let value = shadowDoorbell(Doorbells.tail(of: queue.id), queue.id, &windows) else {
-      if shadow != nil { windows.release() }
-      return updateTail(of: queue)
-    }
+    guard !seeTail(of: queue, in: &windows) else { return }
+    leave(&windows)
+    updateTail(of: queue)
+  }
+
+  /// The same, from any thread that has the queue, and without waiting.
+  ///
+  /// - Returns: false when the doorbell is not within reach.
+  func seeTail(of queue: SubmissionQueue, in windows: inout WindowCache) -> Bool {
+    let place = Doorbells.tail(of: queue.id)
+    guard let value = doorbell(place, queue: queue.id, in: &windows) else { return false }
     setTail(of: queue, to: value)
+    return true
   }
 
   private func setTail(of queue: SubmissionQueue, to value: UInt32) {
@@ -29,31 +37,51 @@ extension QueuePairs {
 
   /// Updates how far the host has read a completion queue.
   func updateHead(of queue: CompletionQueue) {
-    guard let value = doorbell(Doorbells.head(of: queue.id), queue: queue.id) else { return }
-    setHead(of: queue, to: value)
+    guard let value = doorbell(Doorbells.head(of: queue.id), queue: queue.id),
+      setHead(of: queue, to: value)
+    else { return }
+    // Nothing traps these doorbells: INTx is deasserted by what is found here.
+    guard shadow != nil || doorbells.areMapped, interrupts.needsHeads else { return }
+    interrupts.look(queue.id) { doorbell(Doorbells.head(of: queue.id), queue: queue.id) }
   }
 
   /// The same, with windows that are pinned.
   func updateHead(of queue: CompletionQueue, in windows: inout WindowCache) {
-    let value = shadowDoorbell(Doorbells.head(of: queue.id), queue.id, &windows)
-    guard value != queue.totals.head else { return }
-    guard let value, !interrupts.needsHeads else {
-      // Both may have to wait for memory.
-      if shadow != nil { windows.release() }
-      return updateHead(of: queue)
-    }
-    setHead(of: queue, to: value)
+    guard !seeHead(of: queue, in: &windows) else { return }
+    // Both this and the deassertion of INTx may have to wait for memory.
+    if shadow != nil { leave(&windows) }
+    updateHead(of: queue)
   }
 
-  private func setHead(of queue: CompletionQueue, to value: UInt32) {
-    guard value != queue.totals.head else { return }
-    guard value < queue.entries else { return refuse(value, &queue.refused) }
+  /// The same, from any thread that has the queue, and without waiting.
+  ///
+  /// - Returns: false when the doorbell is not within reach, or INTx may have to be deasserted.
+  func seeHead(of queue: CompletionQueue, in windows: inout WindowCache) -> Bool {
+    let place = Doorbells.head(of: queue.id)
+    guard let value = doorbell(place, queue: queue.id, in: &windows) else { return false }
+    guard value != queue.totals.head else { return true }
+    guard !interrupts.needsHeads(of: queue) else { return false }
+    setHead(of: queue, to: value)
+    return true
+  }
+
+  /// - Returns: whether the host has taken more.
+  @discardableResult
+  private func setHead(of queue: CompletionQueue, to value: UInt32) -> Bool {
+    guard value != queue.totals.head else { return false }
+    guard value < queue.entries else {
+      refuse(value, &queue.refused)
+      return false
+    }
     queue.refused = nil
     // A host that claims to have taken what was not posted harms itself only; it is not believed.
-    guard queue.totals.take(upTo: value) else { return }
-    // Nothing traps these doorbells: INTx is deasserted by what is found here.
-    guard shadow != nil || doorbells.areMapped, interrupts.needsHeads else { return }
-    interrupts.look(queue.id) { doorbell(Doorbells.head(of: queue.id), queue: queue.id) }
+    return queue.totals.take(upTo: value)
+  }
+
+  /// What follows may wait for memory, and may find that the controller has to pause.
+  func leave(_ windows: inout WindowCache) {
+    workers.pause()
+    windows.release()
   }
 
   /// Updates the heads that no trapped doorbell reports, or that the connection's thread could not read.
@@ -61,12 +89,19 @@ extension QueuePairs {
   /// - Parameter isThorough: also of queues without anything to take; their heads can only be invalid.
   func updateHeads(isThorough: Bool, in windows: inout WindowCache) {
     if doorbells.areMapped {
-      for case let queue? in completionQueues where isThorough || queue.totals.hasUntaken {
+      for case let queue? in completionQueues
+      where !queue.isLent && (isThorough || queue.totals.hasUntaken) {
         updateHead(of: queue, in: &windows)
       }
-    } else if interrupts.takeMissed() {
-      windows.release()
-      for case let queue? in completionQueues { updateHead(of: queue) }
+    } else if workers.lent == 0, interrupts.takeMissed() {
+      leave(&windows)
+      for case let queue? in completionQueues {
+        if shadow != nil, queue.id != 0, interrupts.needsHeads(of: queue) {
+          requestCurrentHead(of: queue)
+        } else {
+          updateHead(of: queue)
+        }
+      }
     }
   }
 
@@ -86,6 +121,12 @@ extension QueuePairs {
     return unsafe clinux_guarded_load32(place, &value) == 0 ? value : nil
   }
 
+  /// A doorbell, wherever the host keeps it; nil where that is not within reach.
+  private func doorbell(_ index: Int, queue: UInt16, in windows: inout WindowCache) -> UInt32? {
+    guard shadow != nil, queue != 0 else { return doorbells.value(of: index) }
+    return shadowDoorbell(index, queue, &windows)
+  }
+
   private func doorbell(_ index: Int, queue: UInt16) -> UInt32? {
     guard let shadow, queue != 0 else { return doorbells.value(of: index) }
     do throws(MemoryError) {
@@ -103,7 +144,8 @@ extension QueuePairs {
   /// - Returns: whether nothing has come in between.
   func requestDoorbells() -> Bool {
     guard shadow != nil else { return true }
-    for queue in inOrder where queue.id != 0 {
+    workers.pause()
+    for queue in inOrder where queue.id != 0 && !queue.isLent {
       setEventIndex(Doorbells.tail(of: queue.id), to: queue.tail)
       if !queue.completionQueue.waiting.isEmpty { requestHead(of: queue.completionQueue) }
     }
@@ -111,7 +153,7 @@ extension QueuePairs {
     // doorbell. With the fences on both sides one of the two sees the other.
     atomicMemoryFence(ordering: .sequentiallyConsistent)
     var isQuiet = true
-    for queue in inOrder where queue.id != 0 {
+    for queue in inOrder where queue.id != 0 && !queue.isLent {
       let (tail, head) = (queue.tail, queue.completionQueue.totals.head)
       updateTail(of: queue)
       if queue.tail != tail { isQuiet = false }
@@ -125,7 +167,7 @@ extension QueuePairs {
   /// Has the host ring for a queue no more than it must while the thread polls: it does when its tail passes EventIdx,
   /// which would otherwise be once in each lap.
   func deferDoorbell(of queue: SubmissionQueue, in windows: inout WindowCache) {
-    guard let shadow, queue.id != 0 else { return }
+    guard let shadow, queue.id != 0, lifeCycle.isCurrent else { return }
     let passed = (queue.head + queue.entries - queue.deferredAt) % queue.entries
     guard passed > queue.entries / 4 else { return }
     // Behind what was fetched: the host comes there after a lap.

@@ -14,6 +14,9 @@ struct DoorbellLook {
 
 /// Quick looks at the doorbells, between turns.
 extension QueuePairs {
+  /// The queues that this thread has are others than before.
+  func lookAnew() { looks = inOrder.filter { !$0.isLent }.map { DoorbellLook($0.id) } }
+
   /// Looks until a doorbell was rung or the mailbox has something, for a microsecond or so.
   func watch(_ mailbox: Mailbox, in windows: inout WindowCache) {
     // Without the processor's pause: in a virtual machine a loop with it gives the processor away to the hypervisor.

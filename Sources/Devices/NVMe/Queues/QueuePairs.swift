@@ -9,6 +9,7 @@ final class QueuePairs {
   let doorbells: Doorbells
   let interrupts: CompletionInterrupts
   let mailbox: Mailbox
+  let workers: QueueWorkers
   /// By number; the admin queue is 0.
   private(set) var submissionQueues: [SubmissionQueue?]
   /// By number; the admin queue is 0.
@@ -26,7 +27,7 @@ final class QueuePairs {
 
   init(
     pairs: Int, _ lifeCycle: LifeCycle, _ doorbells: Doorbells, _ interrupts: CompletionInterrupts,
-    _ mailbox: Mailbox
+    _ mailbox: Mailbox, _ workers: QueueWorkers = QueueWorkers()
   ) {
     submissionQueues = Array(repeating: nil, count: pairs)
     completionQueues = Array(repeating: nil, count: pairs)
@@ -34,6 +35,7 @@ final class QueuePairs {
     self.doorbells = doorbells
     self.interrupts = interrupts
     self.mailbox = mailbox
+    self.workers = workers
   }
 
   // MARK: Arbitration (NVMe 1.4, section 4.13.1)
@@ -62,7 +64,7 @@ final class QueuePairs {
   }
 
   /// Whether commands wait to be fetched.
-  var holdsCommands: Bool { inOrder.contains { $0.waiting > 0 } }
+  var holdsCommands: Bool { inOrder.contains { !$0.isLent && $0.waiting > 0 } }
 
   /// Whether there were invalid doorbell writes.
   var holdsFaults: Bool { doorbells.holdsFaults }
@@ -82,7 +84,7 @@ final class QueuePairs {
     submissionQueues[Int(queue.id)] = queue
     queue.completionQueue.users += 1
     inOrder.append(queue)
-    looks = inOrder.map { DoorbellLook($0.id) }
+    lookAnew()
   }
 
   func add(_ queue: CompletionQueue) {
@@ -117,7 +119,7 @@ final class QueuePairs {
     queue.completionQueue.users -= 1
     dropWaiting(of: queue)
     inOrder.removeAll { $0 === queue }
-    looks = inOrder.map { DoorbellLook($0.id) }
+    lookAnew()
     first = 0
   }
 
@@ -159,7 +161,9 @@ final class QueuePairs {
 
   /// Head doorbells need not wake the thread when no completion waits for room.
   func updateWantsHeads() {
-    guard !inOrder.contains(where: { !$0.completionQueue.waiting.isEmpty }) else { return }
+    guard !inOrder.contains(where: { !$0.isLent && !$0.completionQueue.waiting.isEmpty }) else {
+      return
+    }
     doorbells.wantsHeads.store(false, ordering: .sequentiallyConsistent)
   }
 

@@ -33,6 +33,9 @@ final class SubmissionQueue {
     self.completionQueue = completionQueue
   }
 
+  /// Whether a worker has it.
+  var isLent: Bool { completionQueue.isLent }
+
   /// Where the entry at ``head`` is.
   var headAddress: UInt64 { address &+ UInt64(head) * UInt64(SubmissionEntry.wireSize) }
 

@@ -19,9 +19,13 @@ internal import Synchronization
 final class ControllerGenerations: Sendable {
   private let number = Atomic<UInt64>(1)
   private let reached = Atomic<UInt64>(1)
-  private let writers = Atomic<Int>(0)
+  /// Counts of writers, by who counts.
+  private let writers: WriterCounts
   private let isAwaited = Atomic<Bool>(false)
   private let idle = Monitor(())
+
+  /// - Parameter counts: how many count writers without sharing a cache line: the engines as one, and each thread with a fast path.
+  init(counts: Int = 2) { writers = WriterCounts(counts) }
 
   /// The newest generation, which the last reset began.
   var current: UInt64 { number.load(ordering: .acquiring) }
@@ -54,16 +58,17 @@ final class ControllerGenerations: Sendable {
     return done != nil
   }
 
+  /// - Parameter writer: who counts: 0 for engines.
   /// - Returns: false when the generation is over; then nothing may be written.
-  func beginWriting(in generation: UInt64) -> Bool {
-    writers.add(1, ordering: .sequentiallyConsistent)
+  func beginWriting(in generation: UInt64, by writer: Int = 0) -> Bool {
+    writers[writer].add(1, ordering: .sequentiallyConsistent)
     if number.load(ordering: .sequentiallyConsistent) == generation { return true }
-    endWriting()
+    endWriting(by: writer)
     return false
   }
 
-  func endWriting() {
-    let left = writers.subtract(1, ordering: .sequentiallyConsistent).newValue
+  func endWriting(by writer: Int = 0) {
+    let left = writers[writer].subtract(1, ordering: .sequentiallyConsistent).newValue
     // The waiting thread says that it waits before it looks at the count: it sees the new one, or is woken.
     guard left == 0, isAwaited.load(ordering: .sequentiallyConsistent) else { return }
     idle.update { _ in }
@@ -76,7 +81,7 @@ final class ControllerGenerations: Sendable {
     isAwaited.store(true, ordering: .sequentiallyConsistent)
     defer { isAwaited.store(false, ordering: .relaxed) }
     let done: Void? = idle.withLock(
-      when: { _ in writers.load(ordering: .sequentiallyConsistent) == 0 }, before: deadline
+      when: { _ in writers.areZero }, before: deadline
     ) { _ in }
     return done != nil
   }

@@ -26,6 +26,12 @@ struct ControllerOptions: ParsableArguments {
 
   @Option(
     help:
+      "Threads that serve the queues, 1 to 64, at most one for each queue; others than the first work when that cannot keep up, on data in memory or in the page cache. Usual: as many as there are processors, less one."
+  )
+  var workers: Int?
+
+  @Option(
+    help:
       "The best interrupts that the guest is offered: msix, msi or intx. QEMU 11.1 dies at the hot unplug of a device with MSI-X."
   )
   var interrupts = NVMeConfiguration.InterruptKind.msix

@@ -150,6 +150,7 @@ extension DiskOptions {
       ("--queues", controller.queues, 1...NVMeConfiguration.maxQueues),
       ("--queue-entries", controller.queueEntries, 2...NVMeConfiguration.maxEntries),
       ("--threads", threads, 1...64),
+      ("--workers", controller.workers ?? 1, 1...NVMeConfiguration.maxQueues),
       ("--nbd-connections", server.nbdConnections ?? 1, 1...16),
       ("--nbd-timeout", server.nbdTimeout, 1...86_400),
       ("--busy-poll", controller.busyPoll, 0...100_000),

@@ -17,6 +17,7 @@ extension DiskOptions {
     configuration.queues = controller.queues
     configuration.queueEntries = controller.queueEntries
     configuration.threads = threads
+    configuration.workers = controller.workers
     configuration.doorbells = controller.doorbells
     configuration.busyPoll = .microseconds(controller.busyPoll)
     configuration.interrupts = controller.interrupts
