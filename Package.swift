@@ -243,10 +243,16 @@ if Context.environment["FUZZ"] != nil {
   }
 }
 
-// Allocations are counted in the optimised build, where no other test runs: the rest need not be built.
+// Allocations are counted in the optimised build, where no other test runs: only what those need is built.
 if Context.environment["ONLY_ALLOCATIONS"] != nil {
-  package.targets.removeAll {
-    ($0.type == .test && $0.name != "AllocationTests") || $0.type == .executable
+  var needed: Set = ["AllocationTests"]
+  func need(_ name: String) {
+    guard needed.insert(name).inserted || name == "AllocationTests" else { return }
+    for dependency in package.targets.first(where: { $0.name == name })?.dependencies ?? [] {
+      if case .byNameItem(let name, _) = dependency { need(name) }
+    }
   }
-  package.products.removeAll { $0.name == "vfio-user" }
+  need("AllocationTests")
+  package.targets.removeAll { !needed.contains($0.name) }
+  package.products.removeAll { !needed.contains($0.name) }
 }

@@ -114,6 +114,10 @@ int clinux_map(int descriptor, uint64_t offset, uint64_t size, int readable, int
 
 int clinux_unmap(void *address, uint64_t size) { return munmap(address, size) < 0 ? -errno : 0; }
 
+int clinux_advise_huge_pages(void *address, uint64_t size) {
+  return madvise(address, size, MADV_HUGEPAGE) < 0 ? -errno : 0;
+}
+
 int64_t clinux_measure(int descriptor, int64_t *granularity) {
   struct stat info;
   if (fstat(descriptor, &info) < 0) return -errno;

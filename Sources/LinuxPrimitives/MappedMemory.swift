@@ -77,6 +77,9 @@ package final class MappedMemory: @unchecked Sendable {
       SystemCallError(call: call, code: Errno(rawValue: CInt(truncatingIfNeeded: -result))))
   }
 
+  /// Asks the kernel for huge pages where it has some; elsewhere the usual ones do.
+  package func adviseHugePages() { _ = unsafe clinux_advise_huge_pages(mapped, mappedSize) }
+
   /// The address of a range, for a system call or a C function.
   ///
   /// - Precondition: the range is inside the mapping.

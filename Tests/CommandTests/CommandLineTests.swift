@@ -93,6 +93,7 @@ struct WrongCommandLine: CustomTestStringConvertible, Sendable {
     .init("serve nvme --socket /tmp/a", 64, "say where the data is"),
     .init("serve nvme --socket /tmp/a --file b --memory 1M", 64, "say where the data is"),
     .init("serve nvme --socket /tmp/a --memory 1M --size 1M", 64, "--memory has its own"),
+    .init("serve nvme --socket /tmp/a --file b --huge-pages", 64, "for disks in memory"),
     .init("serve nvme --socket /tmp/a --memory big", 64, "512M or 10G for example, not 'big'"),
     .init("serve nvme --socket /tmp/a --memory 0", 64, "512M or 10G for example, not '0'"),
     .init("serve nvme --socket /tmp/a --file b --size 1.5G", 64, "for example, not '1.5G'"),

@@ -9,7 +9,13 @@ final class Program: Sendable {
   private let input: OwnedDescriptor
   private let output: OwnedDescriptor
 
+  /// F_SETPIPE_SZ, which Glibc does not import.
+  private static let setPipeSize: Int32 = 1031
+
   init(reading input: consuming OwnedDescriptor, writing output: consuming OwnedDescriptor) {
+    // A port takes 16 bytes in a millisecond: what the kernel keeps is to be little. One of the two fails, or both.
+    _ = clinux_set_send_buffer(output.number, 8 << 10)
+    _ = fcntl(output.number, Self.setPipeSize, 4096)
     for number in [input.number, output.number] { _ = clinux_set_nonblocking(number, 1) }
     self.input = input
     self.output = output

@@ -148,6 +148,8 @@ int clinux_duplicate(int descriptor);
 int clinux_closes_at_once(int descriptor);
 /// 1 for a stream socket without unread data, so that no descriptor is closed together with it.
 int clinux_is_empty_stream(int descriptor);
+/// Asks for huge pages in a mapping (madvise); 0 or -errno.
+int clinux_advise_huge_pages(void *address, uint64_t size);
 /// 1 if the file is in this kernel's memory (memfd, tmpfs, hugetlbfs), so that its pages are always
 /// available. Does not call into a file system.
 int clinux_is_memory_file(int descriptor);

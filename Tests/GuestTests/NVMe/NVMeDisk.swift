@@ -111,8 +111,6 @@ extension GuestImage {
 enum LoadSize {
   static let isLong = ProcessInfo.processInfo.environment["VFIO_USER_GUEST_LONG"] != nil
 
-  /// MiB for each of four jobs of fio.
-  static let megabytesPerJob = isLong ? 64 : 8
   /// Seconds that fio is started again and again for; it runs at least once.
   static let seconds = isLong ? 60 : 5
 }

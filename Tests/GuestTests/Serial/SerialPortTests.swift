@@ -4,20 +4,20 @@ import Testing
 extension Guests {
   /// What the kernel's own driver, 8250_pci, makes of the port.
   @Suite(.timeLimit(.minutes(5))) struct `A serial port in a guest` {
-    @Test(arguments: Machine.eachTwo)
-    func `A serial port is a 16550A that interrupts and carries 64 KiB each way`(_ machine: Machine)
-      throws
-    {
+    @Test(arguments: zip(Machine.eachTwo, [64 << 10, 8 << 10, 8 << 10, 8 << 10]))
+    func `A serial port is a 16550A that interrupts and carries 8 or 64 KiB each way`(
+      _ machine: Machine, _ count: Int
+    ) throws {
       try withGuest(machine, .socket) { guest, far in
         #expect(guest.portMessage.hasSuffix("is a 16550A"))
         let before = try guest.interrupts()
-        let outgoing = try guest.send(to: far)
+        let outgoing = try guest.send(count, to: far)
         let between = try guest.interrupts()
-        let incoming = try guest.receive(from: far)
+        let incoming = try guest.receive(count, from: far)
         let after = try guest.interrupts()
         #expect(between > before)
         #expect(after > between)
-        #expect(try guest.counters() == ["tx": Payload.size, "rx": Payload.size])
+        #expect(try guest.counters() == ["tx": count, "rx": count])
         record(
           """
           \(guest.commandLine)

@@ -19,7 +19,7 @@ import Testing
     #expect(try input.run(state, on: name))
     var random = SplitMix64(seed: Self.number("STATE_SEED", 1))
     var accepted = 0
-    let rounds = Int(Self.number("STATE_ROUNDS", 300))
+    let rounds = Int(Self.number("STATE_ROUNDS", 150))
     for _ in 0..<rounds {
       if try input.run(StateForge.changed(state, &random), on: name) { accepted += 1 }
     }

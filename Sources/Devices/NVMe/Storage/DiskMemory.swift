@@ -18,7 +18,9 @@ final class DiskMemory: @unchecked Sendable {
   private let written: UnsafeMutablePointer<Atomic<UInt64>>
 
   /// Maps the memory; nil where that cannot be, for then system calls do the same.
-  init?(_ descriptor: borrowing OwnedDescriptor, size: UInt64) {
+  ///
+  /// - Parameter usesHugePages: whether what is written takes 2 MiB at a time, as long as the kernel has such pages.
+  init?(_ descriptor: borrowing OwnedDescriptor, size: UInt64, usesHugePages: Bool = false) {
     let whole = size & ~(1 << Self.pageShift - 1)
     guard whole > 0,
       let mapping = try? MappedMemory(
@@ -26,6 +28,7 @@ final class DiskMemory: @unchecked Sendable {
     else { return nil }
     let words = Int(whole >> Self.pageShift) / 64 + 1
     guard let memory = unsafe calloc(words, MemoryLayout<Atomic<UInt64>>.stride) else { return nil }
+    if usesHugePages { mapping.adviseHugePages() }
     self.mapping = mapping
     unsafe written = memory.bindMemory(to: Atomic<UInt64>.self, capacity: words)
     guard findWritten(descriptor.number) else { return nil }

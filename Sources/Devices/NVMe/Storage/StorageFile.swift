@@ -81,14 +81,18 @@ public final class StorageFile: Storage, @unchecked Sendable {
   /// - Parameters:
   ///   - size: bytes.
   ///   - isReadOnly: whether it must not be written to.
+  ///   - usesHugePages: whether the kernel is asked for pages of 2 MiB: what is written to takes that much at a time. Where
+  ///     it has none, or its `shmem_enabled` is against it, the usual pages do.
   /// - Throws: what the system says.
-  public init(memory size: UInt64, isReadOnly: Bool = false) throws(SystemCallError) {
+  public init(
+    memory size: UInt64, isReadOnly: Bool = false, usesHugePages: Bool = false
+  ) throws(SystemCallError) {
     let kind = "disk in memory of \(size) bytes: "
     let keptName =
       KeptDescriptor.name(withPrefix: kind) ?? kind + UniqueID.random().hexadecimal
     descriptor = try Self.memory(size, keptName)
     kept = KeptDescriptor(keptName, descriptor)
-    memory = DiskMemory(descriptor, size: size)
+    memory = DiskMemory(descriptor, size: size, usesHugePages: usesHugePages)
     witness = nil
     sizeBefore = nil
     super.init(

@@ -28,7 +28,8 @@ extension DiskOptions {
     do {
       for one in options {
         configuration.namespaces.append(
-          try one.open(isIncoming: incoming, server: server.settings()))
+          try one.open(
+            isIncoming: incoming, server: server.settings(), usesHugePages: hugePages))
       }
       configuration.use(engine)
       for (one, namespace) in zip(options, configuration.namespaces) where one.raw != true {
@@ -115,7 +116,7 @@ extension DiskOptions {
 extension NamespaceOptions {
   /// Opens the storage of the namespace, and locks it unless another process has it still.
   func open(
-    isIncoming: Bool = false, server: NBDSettings = NBDSettings()
+    isIncoming: Bool = false, server: NBDSettings = NBDSettings(), usesHugePages: Bool = false
   ) throws -> NamespaceConfiguration {
     let checked = try check()
     if let nbd {
@@ -124,21 +125,29 @@ extension NamespaceOptions {
         blockSize: checked.blockSize, globallyUniqueID: checked.globallyUniqueID)
     }
     return NamespaceConfiguration(
-      try open(checked.bytes, checked.cache, isIncoming: isIncoming), blockSize: checked.blockSize,
-      globallyUniqueID: checked.globallyUniqueID)
+      try file == nil
+        ? makeMemory(checked.bytes, usesHugePages)
+        : open(checked.bytes, checked.cache, isIncoming: isIncoming),
+      blockSize: checked.blockSize, globallyUniqueID: checked.globallyUniqueID)
+  }
+
+  private func makeMemory(_ bytes: UInt64?, _ usesHugePages: Bool) throws -> StorageFile {
+    guard let bytes else { throw CommandError("a disk in memory needs a size.") }
+    do {
+      if usesHugePages { try HugePages.check() }
+      return try StorageFile(
+        memory: bytes, isReadOnly: readOnly ?? false, usesHugePages: usesHugePages)
+    } catch let refusal as HugePages.Refusal {
+      throw CommandError("--huge-pages: \(refusal)")
+    } catch {
+      throw CommandError("no memory for the disk: \(error)")
+    }
   }
 
   private func open(
     _ bytes: UInt64?, _ cache: CacheMode, isIncoming: Bool
   ) throws -> StorageFile {
-    guard let file else {
-      guard let bytes else { throw CommandError("a disk in memory needs a size.") }
-      do {
-        return try StorageFile(memory: bytes, isReadOnly: readOnly ?? false)
-      } catch {
-        throw CommandError("no memory for the disk: \(error)")
-      }
-    }
+    guard let file else { throw CommandError("the namespace has no file.") }
     do {
       return try StorageFile(
         path: FilePath(file), create: bytes, cache: cache, isReadOnly: readOnly ?? false,

@@ -55,6 +55,12 @@ struct DiskOptions: ParsableArguments {
   @Option(help: ArgumentHelp("A disk in memory, of this size, instead.", valueName: "size"))
   var memory: String?
 
+  @Flag(
+    help:
+      "Ask the kernel for huge pages for disks in memory; it is an error when its settings are against it."
+  )
+  var hugePages = false
+
   @Option(
     help: ArgumentHelp(
       "An export of an NBD server instead: nbd://HOST/EXPORT, nbd+unix:///EXPORT?socket=PATH, with TLS nbds://.",
@@ -137,6 +143,9 @@ struct DiskOptions: ParsableArguments {
     let all = try namespaces()
     for one in all { try one.check() }
     if incoming { try checkIncoming(all) }
+    guard !hugePages || all.contains(where: { !$0.isKept }) else {
+      throw ValidationError("--huge-pages is for disks in memory: --memory SIZE.")
+    }
     guard state == nil || all.contains(where: { $0.isKept }) else {
       throw ValidationError(
         "--state is for disks with a file or an export; memory is gone with the process.")
