@@ -13,7 +13,7 @@ final class BenchFloor {
   }
 
   private let descriptor: OwnedDescriptor
-  private let peer: ChildProcess
+  private let peer: StartedProgram
   private let steps: [Step]
   private var bytes: [UInt8]
 
@@ -38,7 +38,7 @@ final class BenchFloor {
     _ = clinux_set_receive_timeout(descriptor.number, 5_000_000_000)
     // Closed here once the peer has it, so that it sees the end.
     let other = OwnedDescriptor(adopting: ends[1])
-    peer = try ChildProcess(
+    peer = try StartedProgram(
       arguments: ["bench-peer"] + exchanges.map(\.text), input: .same(other.number), output: .null)
   }
 

@@ -31,9 +31,9 @@ struct CommandLauncher: ClientLauncher {
   }
 
   func start() throws(LaunchFailure) -> any RunningClient {
-    let output = isShown ? ChildProcess.Stream.same(STDERR_FILENO) : .null
+    let output = isShown ? StartedProgram.Stream.same(STDERR_FILENO) : .null
     do throws(Errno) {
-      return try ChildProcess(
+      return try StartedProgram(
         program, arguments: arguments, input: .null, output: output, errors: output)
     } catch {
       throw LaunchFailure("\(program) cannot be started: \(error)")
@@ -41,6 +41,6 @@ struct CommandLauncher: ClientLauncher {
   }
 }
 
-extension ChildProcess: RunningClient {
+extension StartedProgram: RunningClient {
   func end() { kill() }
 }

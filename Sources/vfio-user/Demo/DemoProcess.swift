@@ -6,7 +6,7 @@ import VFIOUserProgram
 
 /// A device process started by the demo.
 final class DemoProcess {
-  private let process: ChildProcess
+  private let process: StartedProgram
   /// The process ID.
   var pid: Int32 { process.number }
 
@@ -17,7 +17,7 @@ final class DemoProcess {
   ///   - socket: the path of its socket.
   init(_ device: String, _ arguments: [String], socket: FilePath) throws {
     // Its announcement is meant for users who start it themselves.
-    process = try ChildProcess(
+    process = try StartedProgram(
       arguments: ["serve", device, "--socket", socket.string] + arguments,
       input: .same(STDIN_FILENO),
       output: .null)

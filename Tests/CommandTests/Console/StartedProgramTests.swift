@@ -12,7 +12,7 @@ import Testing
   private func output(of script: String, _ arguments: [String] = []) throws -> String {
     let (output, input) = try FileDescriptor.pipe(options: .closeOnExec)
     defer { try? output.close() }
-    let child = try ChildProcess(
+    let child = try StartedProgram(
       "/bin/sh", arguments: ["-c", script] + arguments, input: .null, output: .same(input.rawValue),
       errors: .null)
     try input.close()
@@ -36,7 +36,7 @@ import Testing
 
   @Test func `A program that a command starts says how it has ended`() throws {
     for (script, code) in [("exit 7", 7), ("kill -9 $$", -9)] as [(String, Int32)] {
-      let child = try ChildProcess(
+      let child = try StartedProgram(
         "/bin/sh", arguments: ["-c", script], input: .null, output: .null)
       #expect(eventually { child.exitCode != nil })
       #expect(child.exitCode == code)
@@ -49,11 +49,11 @@ import Testing
   @Test func `A program that a command starts is asked to end, and killed with the last reference`()
     throws
   {
-    var child: ChildProcess? = try ChildProcess(
+    var child: StartedProgram? = try StartedProgram(
       "/bin/sh", arguments: ["-c", "exec sleep 100"], input: .null, output: .null)
     child?.terminate()
     #expect(child?.exitCode == -SIGTERM)
-    child = try ChildProcess(
+    child = try StartedProgram(
       "/bin/sh", arguments: ["-c", "exec sleep 100"], input: .null, output: .null)
     let number = try #require(child?.number)
     #expect(kill(number, 0) == 0)
@@ -63,7 +63,7 @@ import Testing
 
   @Test func `A program that is not there is an error`() {
     #expect(throws: Errno.noSuchFileOrDirectory) {
-      try ChildProcess("/nowhere/program", arguments: [], input: .null, output: .null)
+      try StartedProgram("/nowhere/program", arguments: [], input: .null, output: .null)
     }
   }
 }

@@ -5,7 +5,7 @@ import SystemPackage
 import VFIOUserProgram
 
 /// A program that this one has started; it is killed with the last reference.
-final class ChildProcess: Sendable {
+final class StartedProgram: Sendable {
   /// What a standard descriptor of the child is.
   enum Stream {
     case null
