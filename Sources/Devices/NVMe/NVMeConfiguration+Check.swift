@@ -42,7 +42,8 @@ extension NVMeConfiguration {
   /// How many threads serve I/O queues at most.
   var usedWorkers: Int {
     guard exports.isEmpty else { return 1 }
-    return min(workers ?? Int(clinux_processors()), queues)
+    // One processor is the host's, which has to submit what the others carry out.
+    return min(workers ?? max(1, Int(clinux_processors()) - 1), queues)
   }
 
   /// Whether a serial number reaches the guest as it is: the field has ASCII, filled up with blanks.

@@ -47,7 +47,7 @@ public struct NVMeConfiguration: Sendable {
   public var interrupts = InterruptKind.msix
   /// Threads that wait for the disk, 1 to 64.
   public var threads = 4
-  /// Threads that serve I/O queues, 1 to ``maxQueues``; nil for as many as the machine has processors.
+  /// Threads that serve I/O queues, 1 to ``maxQueues``; nil for as many as there are processors, less one for the host.
   ///
   /// One of them is always there. Others get queues while it cannot keep up with them, and the host's commands are found by polling:
   /// with mapped doorbells, or shadow doorbells and ``busyPoll``. They carry out reads and writes of memory and of the page cache. There are never

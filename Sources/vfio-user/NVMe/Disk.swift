@@ -8,17 +8,20 @@ final class Disk {
   let controller: NVMeController
   let identity: IdentifyController
   let namespace: NVMeNamespace
-  let queue: QueuePair
+  /// At least one.
+  let queues: [QueuePair]
+  var queue: QueuePair { queues[0] }
 
-  /// Connects and enables the controller, with one I/O queue pair.
+  /// Connects and enables the controller.
   ///
   /// - Parameters:
   ///   - target: device and namespace.
-  ///   - depth: maximum number of commands in flight.
+  ///   - depth: maximum number of commands in flight in each queue.
   ///   - transfer: size of the largest command in bytes.
+  ///   - queues: pairs of I/O queues, at least 1.
   ///   - driving: use of interrupts and of doorbells in memory.
   init(
-    _ target: NVMeTarget, depth: Int, transfer: Int, _ driving: NVMeDriving? = nil
+    _ target: NVMeTarget, depth: Int, transfer: Int, queues: Int = 1, _ driving: NVMeDriving? = nil
   ) throws {
     socket = target.socket
     let client: Client
@@ -29,14 +32,19 @@ final class Disk {
     }
     do {
       let perCommand = transfer + 3 * DMAArena.pageSize
-      let memory = (1 << 20) + depth * (perCommand + 128)
+      let memory = (1 << 20) + queues * (depth * (perCommand + 128) + 2 * DMAArena.pageSize)
       controller = try NVMeController(
         client, memorySize: (memory / DMAArena.pageSize + 1) * DMAArena.pageSize,
         completionMode: driving?.poll == true ? .polling : .interrupts)
       try controller.enable()
       identity = try controller.identifyController()
       namespace = try NVMeNamespace(target.namespace, of: controller)
-      _ = try controller.requestQueues(1)
+      let granted = try controller.requestQueues(queues)
+      guard granted.submission >= queues, granted.completion >= queues else {
+        throw CommandError(
+          "\(target.socket) has \(min(granted.submission, granted.completion)) pairs of I/O queues, not \(queues)."
+        )
+      }
       // What is written to the device's own memory needs neither a message nor a shadow.
       let isMapped = driving?.noMappedDoorbells == true ? false : try controller.mapDoorbells()
       if !isMapped, driving?.noShadowDoorbells != true,
@@ -44,9 +52,11 @@ final class Disk {
       {
         try controller.useShadowDoorbells()
       }
-      queue = try controller.createQueue(
-        1, entries: min(controller.maxEntries, max(2, depth + 1)))
-    } catch {
+      let entries = min(controller.maxEntries, max(2, depth + 1))
+      var made: [QueuePair] = []
+      for id in 1...UInt16(queues) { made.append(try controller.createQueue(id, entries: entries)) }
+      self.queues = made
+    } catch let error as NVMeDriverError {
       throw CommandError(error, device: target.socket)
     }
   }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import KernelRing
+import NVMeDevice
 import NVMeDriver
 import VFIOUserProgram
 
@@ -38,6 +39,9 @@ struct NVMeBench: ParsableCommand {
   @OptionGroup var driver: NVMeDriving
   @OptionGroup var processors: ProcessorOptions
 
+  @Option(help: "Pairs of queues, each with --depth operations at a time; several need --poll.")
+  var queues = 1
+
   @Option(help: ArgumentHelp("A file to compare with.", valueName: "file"))
   var compare: String?
 
@@ -53,6 +57,12 @@ struct NVMeBench: ParsableCommand {
     guard compare != nil || !direct else {
       throw ValidationError("--direct says how --compare FILE is opened.")
     }
+    guard (1...NVMeConfiguration.maxQueues).contains(queues) else {
+      throw ValidationError("--queues takes 1 to \(NVMeConfiguration.maxQueues), not \(queues).")
+    }
+    guard queues == 1 || driver.poll else {
+      throw ValidationError("several --queues are polled: give --poll as well.")
+    }
   }
 
   func run() throws {
@@ -60,7 +70,7 @@ struct NVMeBench: ParsableCommand {
     try Interruption.watch()
     try processors.moveThisThread()
     let transfer = Int(shape.blockSize.bytes)
-    let disk = try Disk(target, depth: shape.depth, transfer: transfer, driver)
+    let disk = try Disk(target, depth: shape.depth, transfer: transfer, queues: queues, driver)
     defer { disk.close() }
     let pinned = try processors.moveDevices([(target.socket, disk.controller.client.peer)])
     defer { withExtendedLifetime(pinned) {} }
@@ -72,8 +82,10 @@ struct NVMeBench: ParsableCommand {
     }
     var report = try driving(target) {
       let engine = try DiskEngine(disk, depth: shape.depth, transfer: transfer)
-      if engine.depth < shape.depth {
-        note("the disk's queues take \(engine.depth) operations at a time, not \(shape.depth).")
+      if engine.depth < shape.depth * queues {
+        note(
+          "the disk's queues take \(engine.depth / queues) operations at a time, not \(shape.depth)."
+        )
       }
       let file = try compare.map {
         try FileEngine(

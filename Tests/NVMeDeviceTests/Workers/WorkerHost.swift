@@ -9,32 +9,38 @@ import VFIOUserClient
 
 @testable import NVMeDevice
 
-/// A host with mapped doorbells whose queues are driven by a thread each, and a disk whose workers have all of them.
+/// A host with mapped doorbells, or with shadow doorbells, whose queues are driven by a thread each, and a disk whose workers have all of them.
 ///
 /// Sound to share: each thread has its own queue and its own part of the memory, and touches nothing else of the host.
 final class WorkerHost: @unchecked Sendable {
   let host: TestHost
   /// Where the disk's interrupts go.
   let counters: [EventFD]
+  /// Where shadow doorbells are, and where the disk says which it wants to hear.
+  private(set) var shadow: (values: UInt64, indexes: UInt64)?
   private let running = Monitor(0)
   /// What went wrong on threads.
   let failures = Monitor<[String]>([])
   let mustStop = Atomic(false)
+  private let closed = Atomic(false)
+  /// Whether the disk was closed: no completions come any more.
+  var isClosed: Bool { closed.load(ordering: .relaxed) }
 
   init(
-    _ files: [Storage]? = nil, workers: Int = 3,
+    _ files: [Storage]? = nil, workers: Int = 3, isMapped: Bool = true,
     _ change: (inout NVMeConfiguration) throws -> Void = { _ in }
   ) throws {
     host = try TestHost(files) {
-      $0.doorbells = .mapped
+      $0.doorbells = isMapped ? .mapped : .trapped
       $0.workers = workers
       $0.lendsEagerly = true
       try change(&$0)
     }
     counters = try (0...host.device.options.queues).map { _ in try EventFD() }
     try host.client.setTriggers(.msix, counters)
-    host.registers = try host.client.mapRegion(.bar0)
+    if isMapped { host.registers = try host.client.mapRegion(.bar0) }
     try host.enable()
+    if !isMapped { shadow = try host.shareDoorbells() }
   }
 
   /// Runs a thread that drives a queue, which `body` calls for as often as it likes.
@@ -53,6 +59,9 @@ final class WorkerHost: @unchecked Sendable {
     }
   }
 
+  /// Whether all threads have ended.
+  var hasFinished: Bool { running.withLock { $0 == 0 } }
+
   /// Waits until the threads have ended.
   func finish(after time: Duration? = nil) {
     if let time { usleep(UInt32(time / .microseconds(1))) }
@@ -60,6 +69,13 @@ final class WorkerHost: @unchecked Sendable {
     let isDone: Void? = running.withLock(when: { $0 == 0 }, before: .after(.seconds(30))) { _ in }
     #expect(isDone != nil, "threads hang")
     #expect(failures.withLock { $0 } == [])
+  }
+
+  /// Closes the disk, and ends the threads.
+  func close() {
+    host.device.close()
+    closed.store(true, ordering: .relaxed)
+    mustStop.store(true, ordering: .relaxed)
   }
 
   /// Queues that workers have.
@@ -78,6 +94,33 @@ final class WorkerHost: @unchecked Sendable {
   func health() throws -> HealthLog {
     try #require(try host.run(.log(.health, bytes: 512)).status == .success)
     return try HealthLog(decoding: host.received(512).span)
+  }
+
+  /// Says how far a queue is filled, by the means that the host has.
+  func ring(_ queue: TestHost.Queue, from old: UInt32) throws {
+    guard let shadow else { return try host.ring(queue) }
+    let place = UInt64(8 * queue.id)
+    set(shadow.values + place, queue.tail)
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
+    // As Linux does it.
+    let (index, new) = (UInt16(word(shadow.indexes + place)), UInt16(queue.tail))
+    if new &- index &- 1 < new &- UInt16(old) { try host.ring(queue) }
+  }
+
+  /// Says how far the completions of a queue were taken.
+  func take(_ queue: TestHost.Queue) throws {
+    guard let shadow else {
+      return try host.store(queue.head, RegisterOffset.completionHead(queue.id))
+    }
+    set(shadow.values + UInt64(8 * queue.id + 4), queue.head)
+  }
+
+  private func word(_ address: UInt64) -> UInt32 {
+    host.received(4, at: address).reversed().reduce(0) { $0 << 8 | UInt32($1) }
+  }
+
+  private func set(_ address: UInt64, _ value: UInt32) {
+    host.provide((0..<4).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }, at: address)
   }
 
   /// Commands that workers have carried out.
@@ -105,18 +148,19 @@ struct Lane {
 
   /// Has commands carried out at the same time.
   mutating func run(_ entries: [SubmissionEntry]) throws -> [CompletionEntry] {
+    let old = queue.tail
     for entry in entries {
       var entry = entry
       nextID = nextID &+ 1 == 0 ? 1 : nextID &+ 1
       entry.commandID = nextID
       host.host.put(entry, &queue)
     }
-    try host.host.ring(queue)
+    try host.ring(queue, from: old)
     return try entries.map { _ in
       let deadline = Deadline.after(.seconds(20))
-      while !deadline.hasPassed {
+      while !deadline.hasPassed, !(isStopped && host.isClosed) {
         guard let found = host.host.poll(&queue) else { continue }
-        try host.host.store(queue.head, RegisterOffset.completionHead(queue.id))
+        try host.take(queue)
         return found
       }
       throw Failure.noCompletion

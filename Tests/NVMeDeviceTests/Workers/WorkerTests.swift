@@ -23,13 +23,15 @@ import VFIOUserTesting
     }
   }
 
-  @Test(arguments: [true, false])
-  func `Queues are served by workers, and everything is counted`(inMemory: Bool) throws {
+  @Test(arguments: [true, false], [true, false])
+  func `Queues are served by workers, and everything is counted`(
+    inMemory: Bool, isMapped: Bool
+  ) throws {
     let file = try TestFile()
     let storage =
       try inMemory
       ? StorageFile(memory: 8 << 20) : StorageFile(path: file.path, create: 8 << 20)
-    let host = try WorkerHost([storage])
+    let host = try WorkerHost([storage], isMapped: isMapped)
     try drive(host, queues: 4)
     #expect(eventually { host.workersCommands > 2000 })
     host.finish()
@@ -42,20 +44,23 @@ import VFIOUserTesting
     #expect(work.kinds[0].bytes == work.kinds[0].count * 512)
   }
 
-  @Test func `Queues come back when nothing is found in them, and when the thread is wanted`()
-    throws
-  {
-    let host = try WorkerHost()
+  @Test(arguments: [true, false])
+  func `Queues come back when nothing is found in them, and when the thread is wanted`(
+    isMapped: Bool
+  ) throws {
+    let host = try WorkerHost(isMapped: isMapped)
     try drive(host, queues: 2)
     #expect(eventually { host.lent > 0 })
     host.finish()
     #expect(eventually { host.lent == 0 })
     // A command that needs the controller's thread, from a queue that a worker has.
-    var queue = try host.host.makeQueue(3)
+    var lane = Lane(host: host, queue: try host.host.makeQueue(3))
     for _ in 0..<20 {
-      #expect(try host.host.run(.io(.write, block: 9), &queue).status == .success)
-      #expect(try host.host.run(.io(.flush), &queue).status == .success)
-      #expect(try host.host.run(.io(.compare, block: 9), &queue).status == .success)
+      for _ in 0..<20 { try lane.succeed([.io(.write, block: 9, data: lane.data)]) }
+      try lane.succeed([
+        .io(.read, block: 9, data: lane.data), .io(.flush),
+        .io(.compare, block: 9, data: lane.data),
+      ])
     }
   }
 
@@ -195,6 +200,54 @@ import VFIOUserTesting
       try host.host.enable()
     }
     #expect(host.workersCommands > 0)
+  }
+
+  @Test func `A host that stops at any moment and goes on gets all of its completions`() throws {
+    // Shadow doorbells: nobody looks at a queue that fell asleep with the wrong thread.
+    let host = try WorkerHost(isMapped: false) { $0.busyPoll = .microseconds(100) }
+    for id in 1...4 as ClosedRange<UInt16> {
+      host.drive(try host.host.makeQueue(id, entries: 32)) { lane in
+        var state = UInt64(lane.queue.id)
+        while !lane.isStopped {
+          state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+          for round in 0..<(state >> 60) { try lane.writeAndRead(round: round) }
+          if state >> 40 & 3 == 0 { try lane.succeed([.io(.flush)]) }
+          usleep(UInt32(state >> 33 & 255))
+        }
+      }
+    }
+    host.finish(after: .seconds(3))
+    #expect(host.workersCommands > 0)
+  }
+
+  @Test func `Memory is not in use when all queues sleep, whatever came last`() throws {
+    let host = try WorkerHost()
+    let place = TestHost.base + TestHost.memorySize
+    let more = try SharedMemory(size: 1 << 20)
+    var lane = Lane(host: host, queue: try host.host.makeQueue(4))
+    for _ in 0..<20 {
+      try host.host.client.map(more, at: place, size: 1 << 20)
+      for _ in 0..<100 { try lane.succeed([.io(.read, data: place)]) }
+      try lane.succeed([.io(.read, data: place), .io(.flush)])
+      try host.host.client.unmap(at: place, size: 1 << 20)
+    }
+    #expect(host.workersCommands > 0 && !host.host.status.isFatal)
+  }
+
+  @Test func `Closing a disk waits for its workers only, and lets its storage go`() throws {
+    weak var storage: StorageFile?
+    do {
+      let memory = try StorageFile(memory: 8 << 20)
+      storage = memory
+      let host = try WorkerHost([memory])
+      try drive(host, queues: 4)
+      #expect(eventually { host.lent > 0 })
+      let start = Deadline.now
+      host.close()
+      #expect(Deadline.now - start < 4_000_000_000)
+      #expect(eventually { host.hasFinished })
+    }
+    #expect(eventually { storage == nil })
   }
 
   @Test func `Memory that workers use can be unmapped and mapped again`() throws {

@@ -151,10 +151,18 @@ final class CommandRequests {
 
   /// Takes back the requests that the engine is done with.
   ///
+  /// - Parameters:
+  ///   - slots: where their commands are.
+  ///   - begin: called once before the first, if there is one.
+  ///   - body: called for each.
   /// - Returns: whether there were any.
-  func reap(_ slots: CommandSlots, _ body: (CommandSlot, StorageRequest.Outcome) -> Void) -> Bool {
+  func reap(
+    _ slots: CommandSlots, _ begin: () -> Void,
+    _ body: (CommandSlot, StorageRequest.Outcome) -> Void
+  ) -> Bool {
     mailbox.takeDone(&done)
     guard !done.isEmpty else { return false }
+    begin()
     for request in done {
       let slot = slots.all[request.tag]
       noteReturned(slot)

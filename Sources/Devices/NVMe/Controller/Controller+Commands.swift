@@ -24,6 +24,8 @@ extension Controller {
         completions.drain(queue.completionQueue)
       }
       found = fetch(from: queue) || found
+      // What needed the workers to stand still is done.
+      workers.resume()
     }
     return found
   }

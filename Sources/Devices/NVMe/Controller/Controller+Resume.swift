@@ -17,14 +17,16 @@ extension Controller {
   ///
   /// - Returns: whether there were any.
   func reapRequests() -> Bool {
-    if mailbox.holdsDone { leaveFastPath() }
-    let isBusy = requests.reap(slots) { slot, outcome in
+    let isBusy = requests.reap(slots, leaveFastPath) { slot, outcome in
       admin.noteKept(slot, outcome)
       if case .shutDown = slot.work { return reapShutdownFlush(slot, outcome) }
       if case .settle = slot.work { return reapSettling(slot, outcome) }
       proceed(slot) { () throws(CommandError) in try resume(slot, outcome) }
     }
-    if isBusy { beginReady() }
+    if isBusy {
+      beginReady()
+      workers.resume()
+    }
     return isBusy
   }
 

@@ -33,8 +33,8 @@ extension Controller {
   }
 
   private func takeTurn() -> Rest {
-    idle.beginTurn(at: Deadline.now)
     takeReturnedQueues()
+    idle.beginTurn(at: Deadline.now)
     fast.path.windows.refresh(lifeCycle.memory)
     var isBusy = serveRemote()
     isBusy = reapRequests() || isBusy
@@ -49,8 +49,8 @@ extension Controller {
     idle.endTurn(isBusy: isBusy)
     completions.signal(in: &fast.path.windows)
     requests.flush()
-    balanceQueues(isBusy: isBusy)
-    guard isBusy else { return rest() }
+    let hasMore = balanceQueues(isBusy: isBusy)
+    guard isBusy || hasMore else { return rest() }
     record.health.begin()
     return .takeTurn
   }
@@ -77,7 +77,8 @@ extension Controller {
     switch idle.step(isServing: isServing, mustPoll: mustPoll) {
     case .poll:
       queues.watch(mailbox, in: &fast.path.windows)
-      return .takeTurn
+      // With workers there may be more threads that poll than processors.
+      return workers.lent == 0 ? .takeTurn : .yield
     case .yield: return .yield
     case .nap:
       fast.path.windows.release()

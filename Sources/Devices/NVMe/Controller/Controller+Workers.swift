@@ -40,34 +40,46 @@ extension Controller {
   // MARK: Lending
 
   /// Lends queues when this thread alone cannot keep up with them, at the end of a turn.
-  func balanceQueues(isBusy: Bool) {
+  ///
+  /// - Returns: whether queues have come back, which this thread has to look at before it sleeps.
+  func balanceQueues(isBusy: Bool) -> Bool {
     guard workers.threads > 1, let isSaturated = load.note(isBusy: isBusy, at: idle.now) else {
-      return
+      return false
     }
+    let own = queues.completionQueues.count { $0.map(isBusyHere) ?? false }
     let busy = busyQueues()
-    for queue in queues.inOrder where !queue.isLent { queue.completionQueue.finds = 0 }
-    if isUneven(busy.count), load.mayRedistribute(at: idle.now) { return recallQueues() }
+    for case let queue? in queues.completionQueues where !queue.isLent { queue.finds = 0 }
+    if isUneven(own), load.mayRedistribute(at: idle.now) {
+      recallQueues()
+      return true
+    }
     if isSaturated || lendsEagerly, canLend { lend(busy) }
+    return false
+  }
+
+  /// Whether this thread has a queue, and found it busy in the last window.
+  private func isBusyHere(_ queue: CompletionQueue) -> Bool {
+    queue.id != 0 && !queue.isLent && queue.finds >= (lendsEagerly ? 1 : LoadWatch.busy)
   }
 
   /// Queues that were busy in the last window, and may be lent.
   private func busyQueues() -> [LentQueues] {
     var found: [LentQueues] = []
-    for case let queue? in queues.completionQueues.dropFirst()
-    where !queue.isLent && queue.finds >= (lendsEagerly ? 1 : LoadWatch.busy)
-      && queue.keptUntil <= idle.now && !queues.interrupts.needsHeads(of: queue)
-    {
+    for case let queue? in queues.completionQueues
+    where isBusyHere(queue) && queue.keptUntil <= idle.now && !completions.needsHeads(of: queue) {
       let lent = LentQueues(
         completionQueue: queue,
         submissionQueues: queues.inOrder.filter { $0.completionQueue === queue })
-      if lent.areAtRest { found.append(lent) }
+      if lent.areAtRest, !lent.submissionQueues.isEmpty { found.append(lent) }
     }
     return found
   }
 
   /// Whether a worker has two queues more than another thread.
+  ///
+  /// - Parameter own: busy queues of this thread.
   private func isUneven(_ own: Int) -> Bool {
-    guard let most = workers.all.map(\.lent).max(), most >= 2 else { return false }
+    guard !lendsEagerly, let most = workers.all.map(\.lent).max(), most >= 2 else { return false }
     let least = workers.all.map(\.lent).min() ?? 0
     return most - min(own, least) >= 2
   }
@@ -83,6 +95,8 @@ extension Controller {
     let share =
       lendsEagerly ? 0 : LoadWatch.share(of: busy.count + workers.lent, among: workers.threads)
     guard busy.count > share else { return }
+    // To raise what is held back may find that the controller has to pause.
+    leaveFastPath()
     for queues in busy.dropFirst(share) {
       completions.settle(queues.completionQueue)
       guard workers.lend(queues, make: makeWorker) else { break }

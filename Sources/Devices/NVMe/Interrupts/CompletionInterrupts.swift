@@ -61,10 +61,14 @@ final class CompletionInterrupts: Sendable {
   ///
   /// What the host has taken of them is either known here or comes by ``look(_:_:)`` later; else INTx would
   /// stay asserted with nothing to take.
-  func signal(_ number: UInt16, vector: UInt16, _ totals: QueueTotals) {
+  ///
+  /// - Parameter hasLooked: whether the host was asked to say so.
+  func signal(_ number: UInt16, vector: UInt16, _ totals: QueueTotals, hasLooked: Bool = true) {
     if interrupts.isEnabled(.msix) {
       return interrupts.signal(.msix, vector: Int(vector))
     }
+    // The host has just left MSI-X.
+    if !hasLooked { noteMissed() }
     let bit = vector < 32 ? UInt32(1) << UInt32(vector) : 0
     let mustSignal = state.withLock { state in
       var queue = state.queues[Int(number)]

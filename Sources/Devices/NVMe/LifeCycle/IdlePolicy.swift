@@ -26,6 +26,8 @@ final class IdlePolicy {
   static let naps: [(idle: UInt64, nap: UInt64)] = [
     (10_000_000_000, 1_000_000), (1_000_000_000, 200_000), (10_000_000, 50_000), (0, 20_000),
   ]
+  /// The nap of a worker, whose queues were busy a moment ago.
+  static let shortNap: UInt64 = 20_000
   /// The longest nap while workers have queues.
   static let busyNap: UInt64 = 50_000
   /// The longest nap while a rate limit is exhausted: what comes then are commands of the admin queue.

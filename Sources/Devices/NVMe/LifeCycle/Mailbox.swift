@@ -70,9 +70,6 @@ final class Mailbox: StorageReceiver {
   /// Whether there are events that were not handled.
   var holdsEvents: Bool { hasEvents.load(ordering: .acquiring) }
 
-  /// Whether requests have come back.
-  var holdsDone: Bool { hasDone.load(ordering: .relaxed) }
-
   /// Whether there is anything that the controller's thread has not seen.
   var hasNews: Bool {
     hasEvents.load(ordering: .relaxed) || hasDone.load(ordering: .relaxed)

@@ -14,7 +14,7 @@ extension CompletionPoster {
       let address = queue.tailAddress
       var totals = queue.totals
       totals.post(count)
-      if interrupts.needsHeads(of: queue) { interrupts.expect(queue.id, totals) }
+      if needsHeads(of: queue) { interrupts.expect(queue.id, totals) }
       guard batch.store(done..<done + count, phase: queue.phase, at: address, in: &windows) else {
         break
       }

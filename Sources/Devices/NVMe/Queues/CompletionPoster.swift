@@ -16,6 +16,9 @@ final class CompletionPoster {
   let isWorker: Bool
   /// Completion queues with completions that no interrupt has signalled.
   private var unsignalled: [CompletionQueue] = []
+  /// Whether it has to be known when the host takes entries, as it was at the last turn: what has changed since is seen by
+  /// ``CompletionInterrupts/signal(_:vector:_:hasLooked:)``.
+  private(set) var needsHeads = true
   /// Since when completions are held back because the host wants few interrupts; nanoseconds.
   private var coalescedSince: UInt64?
 
@@ -67,7 +70,7 @@ final class CompletionPoster {
     let address = queue.tailAddress
     var totals = queue.totals
     totals.post()
-    if interrupts.needsHeads { interrupts.expect(queue.id, totals) }
+    if needsHeads { interrupts.expect(queue.id, totals) }
     do throws(MemoryError) {
       try lifeCycle.memory.store(entry.firstHalf, at: address)
       // The phase tag, by which the host knows a new entry, must not be seen before the rest (section 4.6).
@@ -96,13 +99,14 @@ final class CompletionPoster {
   ///
   /// - Parameter windows: what the thread has pinned.
   func signal(in windows: inout WindowCache) {
+    needsHeads = interrupts.needsHeads
     guard !unsignalled.isEmpty else { return }
     if let coalescing = InterruptCoalescing(feature: features[.interruptCoalescing]) {
       if !isWorker { queues.leave(&windows) }
       return signal(coalescing)
     }
     // The level of INTx follows the host's heads, for which the thread may have to wait.
-    if interrupts.needsHeads, !isWorker { queues.leave(&windows) }
+    if needsHeads, !isWorker { queues.leave(&windows) }
     var kept = 0
     for place in unsignalled.indices {
       let queue = unsignalled[place]
@@ -127,8 +131,12 @@ final class CompletionPoster {
   func settle(_ queue: CompletionQueue) {
     guard let place = unsignalled.firstIndex(where: { $0 === queue }) else { return }
     unsignalled.remove(at: place)
+    if unsignalled.isEmpty { coalescedSince = nil }
     signal(queue)
   }
+
+  /// Whether it has to be known when the host takes entries of a queue.
+  func needsHeads(of queue: CompletionQueue) -> Bool { needsHeads && queue.interrupts }
 
   /// Whether all completions are signalled.
   var isQuiet: Bool { unsignalled.isEmpty }
@@ -151,11 +159,14 @@ final class CompletionPoster {
   func forget(_ queue: CompletionQueue) { unsignalled.removeAll { $0 === queue } }
 
   /// A controller reset deletes all queues.
-  func forgetAll() { unsignalled = [] }
+  func forgetAll() {
+    unsignalled = []
+    coalescedSince = nil
+  }
 
   /// Whether an interrupt has to signal a queue's completions now.
   private func isDue(_ queue: CompletionQueue, _ windows: inout WindowCache) -> Bool {
-    guard queue.id != 0, queue.interrupts, !interrupts.needsHeads else { return true }
+    guard queue.id != 0, queue.interrupts, !needsHeads else { return true }
     if idle.isBusyPolling {
       // A host that has yet to take what an earlier interrupt signalled may find the new completions
       // without another one. The thread polls again until it has, and signals before it sleeps.
@@ -173,11 +184,8 @@ final class CompletionPoster {
     guard queue.interrupts, lifeCycle.isCurrent else { return }
     queue.totals.signal()
     let hasShadow = queues.shadow != nil && queue.id != 0
-    if interrupts.needsHeads {
-      if isWorker {
-        // The host has just left MSI-X. The controller's thread, which gets the queue, looks.
-        interrupts.noteMissed()
-      } else if hasShadow {
+    if needsHeads, !isWorker {
+      if hasShadow {
         queues.requestCurrentHead(of: queue)
       } else if queues.doorbells.areMapped {
         queues.updateHead(of: queue)
@@ -185,7 +193,8 @@ final class CompletionPoster {
     } else if hasShadow, queue.totals.isEmpty {
       return  // the host has taken them already
     }
-    interrupts.signal(queue.id, vector: queue.vector, queue.totals)
+    interrupts.signal(
+      queue.id, vector: queue.vector, queue.totals, hasLooked: needsHeads && !isWorker)
   }
 
   private func signal(_ coalescing: InterruptCoalescing) {

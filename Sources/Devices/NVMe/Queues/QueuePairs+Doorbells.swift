@@ -93,9 +93,15 @@ extension QueuePairs {
       where !queue.isLent && (isThorough || queue.totals.hasUntaken) {
         updateHead(of: queue, in: &windows)
       }
-    } else if interrupts.takeMissed() {
+    } else if workers.lent == 0, interrupts.takeMissed() {
       leave(&windows)
-      for case let queue? in completionQueues where !queue.isLent { updateHead(of: queue) }
+      for case let queue? in completionQueues {
+        if shadow != nil, queue.id != 0, interrupts.needsHeads(of: queue) {
+          requestCurrentHead(of: queue)
+        } else {
+          updateHead(of: queue)
+        }
+      }
     }
   }
 
@@ -161,7 +167,7 @@ extension QueuePairs {
   /// Has the host ring for a queue no more than it must while the thread polls: it does when its tail passes EventIdx,
   /// which would otherwise be once in each lap.
   func deferDoorbell(of queue: SubmissionQueue, in windows: inout WindowCache) {
-    guard let shadow, queue.id != 0 else { return }
+    guard let shadow, queue.id != 0, lifeCycle.isCurrent else { return }
     let passed = (queue.head + queue.entries - queue.deferredAt) % queue.entries
     guard passed > queue.entries / 4 else { return }
     // Behind what was fetched: the host comes there after a lap.

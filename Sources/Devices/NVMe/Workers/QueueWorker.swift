@@ -90,7 +90,7 @@ final class QueueWorker: @unchecked Sendable {
       switch step {
       case .poll: continue
       case .yield: sched_yield()
-      case .nap: parker.wait(before: .after(nanoseconds: fast.idle.nap))
+      case .nap: parker.wait(before: .after(nanoseconds: IdlePolicy.shortNap))
       case .sleep: parker.wait()
       }
     }
@@ -99,7 +99,7 @@ final class QueueWorker: @unchecked Sendable {
 
   private func takeTurn() -> IdlePolicy.Step {
     takeMail()
-    guard !queues.isEmpty else { return .sleep }
+    guard !queues.isEmpty else { return rest() }
     let idle = fast.idle
     idle.beginTurn(at: Deadline.now)
     fast.path.windows.refresh(fast.lifeCycle.memory)
@@ -107,11 +107,24 @@ final class QueueWorker: @unchecked Sendable {
     idle.endTurn(isBusy: isBusy)
     fast.completions.signal(in: &fast.path.windows)
     giveBackIdle()
-    if isBusy { return .poll }
+    // The controller's thread reports them, and may sleep.
+    if fast.queues.holdsFaults { fast.queues.mailbox.wake.signal() }
+    if isBusy, !queues.isEmpty { return .poll }
     watch()
-    let step = idle.step(isServing: true, mustPoll: fast.queues.doorbells.areMapped)
-    if step == .nap || queues.isEmpty { fast.path.windows.release() }
-    return queues.isEmpty ? .sleep : step
+    return rest()
+  }
+
+  /// What to do after a turn that found nothing.
+  private func rest() -> IdlePolicy.Step {
+    // Nobody wakes it for queues that it has: it sleeps for long only when it has none.
+    let step: IdlePolicy.Step =
+      queues.isEmpty
+      ? .sleep
+      : fast.queues.doorbells.areMapped && fast.idle.idleTurns > IdlePolicy.patience
+        ? .nap : .yield
+    // A DMA_UNMAP waits for what is pinned.
+    if step != .yield { fast.path.windows.release() }
+    return step
   }
 
   private func takeMail() {
@@ -146,7 +159,7 @@ final class QueueWorker: @unchecked Sendable {
     var place = 0
     while place < queues.count {
       var isUsual =
-        canServe && !fast.queues.interrupts.needsHeads(of: queues[place].completionQueue)
+        canServe && !fast.completions.needsHeads(of: queues[place].completionQueue)
       for queue in queues[place].submissionQueues where isUsual {
         isUsual = serve(queue, at: place, &isBusy)
       }
@@ -178,7 +191,8 @@ final class QueueWorker: @unchecked Sendable {
     let now = fast.idle.now
     var place = 0
     while place < queues.count {
-      if now &- queues[place].completionQueue.foundAt > keep {
+      let foundAt = queues[place].completionQueue.foundAt
+      if now > foundAt, now - foundAt > keep {
         giveBack(at: place, needsController: false)
       } else {
         place += 1

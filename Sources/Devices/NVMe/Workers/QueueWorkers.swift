@@ -130,10 +130,13 @@ final class QueueWorkers: @unchecked Sendable {
   /// Ends the threads, which have no queues any more, and waits for that.
   func close() {
     for worker in all { worker.close() }
+    resume()
     changes.withLock(
       when: { _ in all.allSatisfy { $0.isEnded.load(ordering: .acquiring) } },
       before: .after(.seconds(5))
     ) { _ in }
+    // They know this object.
+    all = []
   }
 
   /// On a worker's thread: it has ended.

@@ -26,7 +26,7 @@ struct ControllerOptions: ParsableArguments {
 
   @Option(
     help:
-      "Threads that serve the queues, 1 to 64, at most one for each queue; others than the first work when that cannot keep up, on data in memory or in the page cache. Usual: as many as there are processors."
+      "Threads that serve the queues, 1 to 64, at most one for each queue; others than the first work when that cannot keep up, on data in memory or in the page cache. Usual: as many as there are processors, less one."
   )
   var workers: Int?
 
