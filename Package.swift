@@ -226,8 +226,8 @@ let package = Package(
     tests(
       "GuestTests",
       [
-        "vfio-user", "VFIOUserProgram", "NVMeDriver", "NVMeProtocol", "VFIOUserClient",
-        "VFIOUserTransport", "CLinux", arguments,
+        "vfio-user", "VFIOUserProgram", "NVMeDevice", "NVMeDriver", "NVMeProtocol",
+        "VFIOUserClient", "VFIOUserServer", "VFIOUserTransport", "CLinux", arguments,
       ]),
   ]
 )

@@ -53,8 +53,8 @@ public struct NVMeConfiguration: Sendable {
   /// with mapped doorbells, or shadow doorbells and ``busyPoll``. They carry out reads and writes of memory and of the page cache. There are never
   /// more than ``queues``, and one where a namespace is an export of an NBD server.
   public var workers: Int?
-  /// For tests: whether workers get every queue in which commands are found.
-  var lendsEagerly = false
+  /// When workers get queues; tests cannot wait for a load that is high enough.
+  var lending = LoadWatch.Lending.whenBusy
   /// How long the disk polls for commands after one that followed another sooner than this (busy polling).
   ///
   /// Polling keeps a core busy for as long as the guest keeps the disk busy; zero for never. It needs a guest with

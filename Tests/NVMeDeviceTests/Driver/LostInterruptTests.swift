@@ -26,10 +26,12 @@ import VFIOUserTransport
     try controller.enable()
     let queue = try controller.createQueue(1, entries: 32)
     try change(controller)
-    for _ in 0..<16 { _ = try queue.submit(.flush(1)) }
-    try queue.ring()
-    var done = 0
-    while done < 16 { done += try queue.wait(for: .milliseconds(200)) { _ in } }
+    // One at a time: a driver that comes late finds the completion at its first look, and awaits no interrupt.
+    for _ in 0..<16 {
+      _ = try queue.submit(.flush(1))
+      try queue.ring()
+      while try queue.wait(for: .milliseconds(200), { _ in }) == 0 {}
+    }
     return queue
   }
 

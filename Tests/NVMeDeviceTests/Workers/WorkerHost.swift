@@ -27,13 +27,14 @@ final class WorkerHost: @unchecked Sendable {
   var isClosed: Bool { closed.load(ordering: .relaxed) }
 
   init(
-    _ files: [Storage]? = nil, workers: Int = 3, isMapped: Bool = true, isEager: Bool = true,
+    _ files: [Storage]? = nil, workers: Int = 3, isMapped: Bool = true,
+    _ lending: LoadWatch.Lending = .all,
     _ change: (inout NVMeConfiguration) throws -> Void = { _ in }
   ) throws {
     host = try TestHost(files) {
       $0.doorbells = isMapped ? .mapped : .trapped
       $0.workers = workers
-      $0.lendsEagerly = isEager
+      $0.lending = lending
       try change(&$0)
     }
     counters = try (0...host.device.options.queues).map { _ in try EventFD() }

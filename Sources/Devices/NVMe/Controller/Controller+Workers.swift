@@ -53,13 +53,13 @@ extension Controller {
       recallQueues()
       return true
     }
-    if isSaturated || lendsEagerly, canLend { lend(busy) }
+    if isSaturated || lending != .whenBusy, canLend { lend(busy) }
     return false
   }
 
   /// Whether this thread has a queue, and found it busy in the last window.
   private func isBusyHere(_ queue: CompletionQueue) -> Bool {
-    queue.id != 0 && !queue.isLent && queue.finds >= (lendsEagerly ? 1 : LoadWatch.busy)
+    queue.id != 0 && !queue.isLent && queue.finds >= (lending == .whenBusy ? LoadWatch.busy : 1)
   }
 
   /// Queues that were busy in the last window, and may be lent.
@@ -79,7 +79,7 @@ extension Controller {
   ///
   /// - Parameter own: busy queues of this thread.
   private func isUneven(_ own: Int) -> Bool {
-    guard !lendsEagerly, let most = workers.all.map(\.lent).max(), most >= 2 else { return false }
+    guard lending != .all, let most = workers.all.map(\.lent).max(), most >= 2 else { return false }
     let least = workers.all.map(\.lent).min() ?? 0
     return most - min(own, least) >= 2
   }
@@ -93,7 +93,7 @@ extension Controller {
 
   private func lend(_ busy: [LentQueues]) {
     let share =
-      lendsEagerly ? 0 : LoadWatch.share(of: busy.count + workers.lent, among: workers.threads)
+      lending == .all ? 0 : LoadWatch.share(of: busy.count + workers.lent, among: workers.threads)
     guard busy.count > share else { return }
     // To raise what is held back may find that the controller has to pause.
     leaveFastPath()

@@ -23,8 +23,7 @@ final class Controller: @unchecked Sendable {
   let record: DiskRecord
   let fast: FastService
   var load = LoadWatch()
-  /// For tests: whether workers get every queue in which commands are found.
-  let lendsEagerly: Bool
+  let lending: LoadWatch.Lending
   let data: CommandData
   let io: IOCommands
   let admin: AdminCommands
@@ -40,7 +39,7 @@ final class Controller: @unchecked Sendable {
     logger = options.logger
     lifeCycle = LifeCycle(
       registers, generations, bus.memory.access(), DiskPossession(options), options.logger)
-    lendsEagerly = options.lendsEagerly
+    lending = options.lending
     let idle = IdlePolicy(busyPoll: options.busyPoll)
     limiter = RateLimiter(options.limits, at: Deadline.now)
     let namespaces = try Namespaces(options, keeping.identity)

@@ -2,6 +2,15 @@
 ///
 /// Looks at one window of time after the other. All times are nanoseconds.
 struct LoadWatch {
+  /// When queues are lent.
+  enum Lending {
+    case whenBusy
+    /// At the end of each window, those in which anything was found, so that all threads have as many.
+    case always
+    /// The same, and the controller's thread keeps none.
+    case all
+  }
+
   /// How long a window is.
   static let window: UInt64 = 1_000_000
   /// Finds in a window that make a queue a busy one.
