@@ -52,7 +52,7 @@ extension Guests {
       record(
         "\(doorbells): workers have done \(work.kinds.map(\.count)) of \(disk.work.kinds.map(\.count))\n"
       )
-      #expect(disk.controller.workers.counters.count == 3 && work.kinds[0].count > 100)
+      #expect(work.kinds[0].count > 100 && work.kinds[1].count > 100)
     }
   }
 }
