@@ -16,6 +16,16 @@ import Testing
     #expect(seen == [false] + Array(repeating: nil, count: 99) + [isSaturated])
   }
 
+  @Test func `A queue is busy when commands were found in it in one of four turns that found any`()
+  {
+    var load = LoadWatch()
+    for turn in 0..<20 { _ = load.note(isBusy: turn < 12, at: turn < 19 ? 1 : LoadWatch.window) }
+    #expect([0, 2, 3, 12].map { load.isBusy(finds: $0) } == [false, false, true, true])
+    // Large commands: a turn may be longer than a window.
+    _ = load.note(isBusy: true, at: 2 * LoadWatch.window)
+    #expect([0, 1].map { load.isBusy(finds: $0) } == [false, true])
+  }
+
   @Test func `A window knows nothing of the one before`() {
     var load = LoadWatch()
     for _ in 0..<100 { _ = load.note(isBusy: true, at: 1) }

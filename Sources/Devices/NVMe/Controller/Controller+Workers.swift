@@ -59,7 +59,8 @@ extension Controller {
 
   /// Whether this thread has a queue, and found it busy in the last window.
   private func isBusyHere(_ queue: CompletionQueue) -> Bool {
-    queue.id != 0 && !queue.isLent && queue.finds >= (lending == .whenBusy ? LoadWatch.busy : 1)
+    queue.id != 0 && !queue.isLent
+      && (lending == .whenBusy ? load.isBusy(finds: queue.finds) : queue.finds > 0)
   }
 
   /// Queues that were busy in the last window, and may be lent.

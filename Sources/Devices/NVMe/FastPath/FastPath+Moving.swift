@@ -7,7 +7,9 @@ extension FastPath {
   /// - Returns: whether all of it was moved.
   mutating func move(_ service: borrowing FastService) -> Bool {
     guard let namespace = run.namespace else { return false }
-    guard let stripes = namespace.stripes else { return move(namespace, service) }
+    guard service.isOneOfSeveral, let stripes = namespace.stripes else {
+      return move(namespace, service)
+    }
     guard stripes.begin(run.offset, run.size, changes: !run.isRead) else {
       stop = .busyBlocks
       return false

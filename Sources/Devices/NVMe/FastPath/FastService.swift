@@ -80,6 +80,9 @@ final class FastService {
     return done
   }
 
+  /// Whether other threads may carry out commands now: before queues are lent, and when all have come back, none does.
+  var isOneOfSeveral: Bool { completions.isWorker || queues.workers.lent > 0 }
+
   /// Whether a command may be carried out on this thread, and be completed before all that is under way.
   func permits(_ command: SimpleCommand, _ range: BlockRange, _ namespace: Namespace) -> Bool {
     guard lifeCycle.isServing, !namespace.isFormatting, namespace.storage.kind != .export,

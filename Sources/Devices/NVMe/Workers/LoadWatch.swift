@@ -13,8 +13,6 @@ struct LoadWatch {
 
   /// How long a window is.
   static let window: UInt64 = 1_000_000
-  /// Finds in a window that make a queue a busy one.
-  static let busy = 8
   /// How long the controller's thread keeps a queue whose commands needed it.
   static let retention: UInt64 = 10_000_000
   /// The shortest time from one redistribution of queues to the next.
@@ -27,6 +25,8 @@ struct LoadWatch {
   private var busyTurns = 0
   private var redistributedAt: UInt64 = 0
   private var collectedAt: UInt64 = 0
+  /// Turns of the last window in which anything was found.
+  private(set) var lastBusyTurns = 0
 
   /// The thread had a turn.
   ///
@@ -36,8 +36,14 @@ struct LoadWatch {
     if isBusy { busyTurns += 1 }
     guard now &- since >= Self.window else { return nil }
     defer { (since, turns, busyTurns) = (now, 0, 0) }
+    lastBusyTurns = busyTurns
     return busyTurns * 4 >= turns * 3
   }
+
+  /// Whether a queue was busy in the last window.
+  ///
+  /// - Parameter finds: turns in which commands were found in it.
+  func isBusy(finds: Int) -> Bool { finds > 0 && finds * 4 >= lastBusyTurns }
 
   /// How many queues the thread keeps of those that are busy, so that all threads have about as many.
   ///
