@@ -185,6 +185,56 @@ import VFIOUserServer
     #expect(!host.status.isFatal)
   }
 
+  @Test(arguments: [true, false])
+  func `Data that an SGL describes takes it, and what is wrong with one is said`(
+    inMemory: Bool
+  ) throws {
+    let file = try TestFile()
+    let host = try host(inMemory: inMemory, file)
+    var queue = try host.makeQueue()
+    func command(_ opcode: IOOpcode, _ descriptor: SGLDescriptor) -> SubmissionEntry {
+      .io(opcode, block: 3, blocks: 8, data: descriptor.address).with {
+        $0.flags = .sgl
+        $0.dataPointer2 = descriptor.second
+      }
+    }
+    func list(_ kind: SGLDescriptor.Kind, _ pieces: [(Int, Int)]) -> SGLDescriptor {
+      let halves = pieces.flatMap { place, size in
+        let piece = SGLDescriptor(.dataBlock, address: data(place) + 12, length: UInt32(size))
+        return [piece.address, piece.second]
+      }
+      let bytes = halves.flatMap { half in
+        (0..<8).map { UInt8(truncatingIfNeeded: half >> (8 * $0)) }
+      }
+      host.provide(bytes, at: TestHost.lists)
+      return SGLDescriptor(kind, address: TestHost.lists, length: UInt32(bytes.count))
+    }
+    let made = host.device.controller.turn.withLock { _ in
+      host.device.controller.slots.all.count
+    }
+    host.provide(pattern(4096), at: data(1))
+    let whole = SGLDescriptor(.dataBlock, address: data(1), length: 4096)
+    #expect(try host.run(command(.write, whole), &queue).status == .success)
+    let parts = [(9, 512), (5, 3000), (30, 584)]
+    #expect(try host.run(command(.read, list(.lastSegment, parts)), &queue).status == .success)
+    let read = parts.flatMap { place, size in host.received(size, at: data(place) + 12) }
+    #expect(read == pattern(4096))
+    #expect(
+      host.device.controller.turn.withLock { _ in host.device.controller.slots.all.count } == made)
+    for (pieces, status) in [
+      ([(9, 512), (5, 3000), (30, 583)], Status.dataSGLLengthInvalid),
+      ([(9, 512), (5, 3000), (30, 585)], .dataSGLLengthInvalid),
+      (parts + [(31, 4)], .dataSGLLengthInvalid), ([(9, 4096), (5, 0)], .success),
+    ] {
+      let completion = try host.run(command(.read, list(.lastSegment, pieces)), &queue)
+      #expect(completion.status.means(status), "\(pieces)")
+    }
+    let short = SGLDescriptor(.dataBlock, address: data(1), length: 4095)
+    #expect(try host.run(command(.read, short), &queue).status.means(.dataSGLLengthInvalid))
+    let segment = try host.run(command(.read, list(.segment, parts)), &queue)
+    #expect(segment.status.means(.invalidSGLSegment))
+  }
+
   @Test func `A burst is not longer than the completion queue has room`() throws {
     let host = try TestHost()
     try host.enable()

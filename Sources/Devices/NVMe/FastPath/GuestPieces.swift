@@ -8,10 +8,12 @@ internal import VFIOUserServer
 struct GuestPieces: ~Copyable {
   /// Most bytes of one command, of the pages that PRPs lead to.
   static let mostBytes: UInt64 = 128 << 10
+  /// Room for a list, in bytes.
+  private static let mostListBytes = 4096
   /// Room for the pages of a command, or of several that follow each other, and one more for a first page that is not whole.
   private static let capacity = 2 * Int(mostBytes >> 12) + 2
 
-  // Sound: each has room for `capacity` elements, of which the first `count` are initialised; `list` for a page of PRPs.
+  // Sound: each has room for `capacity` elements, of which the first `count` are initialised; `list` for a page of PRPs or descriptors.
   // Nobody else has them.
   private let slices: UnsafeMutablePointer<iovec>
   private let addresses: UnsafeMutablePointer<UInt64>
@@ -21,7 +23,7 @@ struct GuestPieces: ~Copyable {
   init() {
     unsafe slices = .allocate(capacity: Self.capacity)
     unsafe addresses = .allocate(capacity: Self.capacity)
-    unsafe list = .allocate(capacity: 512)
+    unsafe list = .allocate(capacity: Self.mostListBytes / 8)
   }
 
   deinit {
@@ -51,6 +53,7 @@ struct GuestPieces: ~Copyable {
     for direction: GuestMemoryAccess.Direction,
     in windows: inout WindowCache
   ) -> Bool {
+    if command.hasDescriptor { return addDescriptors(command, size, direction, &windows) }
     let offset = pages.offset(of: command.pointer1)
     guard command.pointer1 & 3 == 0 else { return false }
     let head = min(size, pages.pageSize - offset)
@@ -62,6 +65,34 @@ struct GuestPieces: ~Copyable {
       return add(command.pointer2, rest, direction, &windows)
     }
     return addList(command.pointer2, rest, pages, direction, &windows)
+  }
+
+  /// Adds what an SGL of one segment describes (NVMe 1.4, section 4.4): what hosts use for data that is in few places.
+  private mutating func addDescriptors(
+    _ command: SimpleCommand, _ size: UInt64, _ direction: GuestMemoryAccess.Direction,
+    _ windows: inout WindowCache
+  ) -> Bool {
+    let first = SGLDescriptor(address: command.pointer1, second: command.pointer2)
+    guard first.subtype == 0 else { return false }
+    if first.kind == .dataBlock {
+      return UInt64(first.length) == size && add(first.address, size, direction, &windows)
+    }
+    let length = Int(first.length)
+    guard first.kind == .lastSegment, length % 16 == 0, 16...Self.mostListBytes ~= length,
+      let place = unsafe windows.place(first.address, UInt64(length), .reading),
+      unsafe clinux_guarded_copy(list, place, length) == 0
+    else { return false }
+    var rest = size
+    for index in 0..<length / 16 {
+      let next = unsafe SGLDescriptor(address: list[2 * index], second: list[2 * index + 1])
+      let count = UInt64(next.length)
+      guard next.kind == .dataBlock, next.subtype == 0, 1...rest ~= count,
+        add(next.address, count, direction, &windows)
+      else { return false }
+      rest -= count
+      if rest == 0 { return index == length / 16 - 1 }
+    }
+    return false
   }
 
   /// Adds the pages of a PRP list that has no second page.

@@ -1,7 +1,9 @@
-/// A Read or Write of the usual kind: PRPs, not fused, without FUA.
+/// A Read or Write of the usual kind: not fused, without FUA.
 @safe
 struct SimpleCommand {
   let isRead: Bool
+  /// Whether the pointers are an SGL descriptor; else they are PRPs.
+  let hasDescriptor: Bool
   let id: UInt16
   let namespace: UInt32
   let pointer1: UInt64
@@ -17,10 +19,12 @@ struct SimpleCommand {
   init?(_ entry: UnsafeRawPointer) {
     // Opcode, fused operation, and how the data is described.
     let first = unsafe entry.load(as: UInt32.self)
-    guard first & 0xFFFF == 1 || first & 0xFFFF == 2 else { return nil }
+    let opcode = first & 0xFF
+    guard opcode == 1 || opcode == 2, first & 0xBF00 == 0 else { return nil }
     let last = unsafe entry.load(fromByteOffset: 48, as: UInt32.self)
     guard last & 1 << 30 == 0 else { return nil }
-    isRead = first & 0xFFFF == 2
+    isRead = opcode == 2
+    hasDescriptor = first & 0x4000 != 0
     id = UInt16(truncatingIfNeeded: first >> 16)
     namespace = unsafe entry.load(fromByteOffset: 4, as: UInt32.self)
     pointer1 = unsafe entry.load(fromByteOffset: 24, as: UInt64.self)
