@@ -88,9 +88,9 @@ import VFIOUserTransport
 }
 
 @Suite(.timeLimit(.minutes(2))) struct `The example of a configuration file` {
-  private static func readme() throws -> String {
+  private static func page() throws -> String {
     let text = try String(
-      contentsOf: GuestEnvironment.package.appending(path: "README.md"), encoding: .utf8)
+      contentsOf: GuestEnvironment.package.appending(path: "Documentation/Serve.md"), encoding: .utf8)
     let block = try #require(text.firstMatch(of: /```toml\n((?s).*?)```/))
     return String(block.1)
   }
@@ -98,13 +98,13 @@ import VFIOUserTransport
   @Test func `The example of a configuration file works when it is copied`() throws {
     let scratch = try ScratchFolder()
     let process = try DeviceProcess(
-      configuration: Self.readme(), sockets: ["one.sock", "two.sock", "port.sock"], in: scratch)
+      configuration: Self.page(), sockets: ["one.sock", "two.sock", "port.sock"], in: scratch)
     defer { process.kill() }
     process.process.send(SIGTERM)
     #expect(try process.process.exitCode() == 0)
   }
 
-  @Test func `The example of a configuration file is the same in README and help`() throws {
+  @Test func `The example of a configuration file is the same on its page and in the help`() throws {
     let lines = { (text: String) in
       text.split(separator: "\n").map {
         $0.prefix { $0 != "#" }.trimmingCharacters(in: .whitespaces)
@@ -113,7 +113,7 @@ import VFIOUserTransport
     let help = lines(Serve.helpMessage(columns: 200))
     let first = try #require(help.firstIndex(of: "[[nvme]]"))
     let last = try #require(help.firstIndex(of: "pty = true"))
-    #expect(Array(help[first...last]) == lines(try Self.readme()))
+    #expect(Array(help[first...last]) == lines(try Self.page()))
   }
 }
 
