@@ -7,7 +7,7 @@ extension FastPath {
   /// - Returns: whether all of it was moved.
   mutating func move(_ service: borrowing FastService) -> Bool {
     guard let namespace = run.namespace else { return false }
-    guard service.isOneOfSeveral, let stripes = namespace.stripes else {
+    guard let stripes = namespace.stripes, service.isOneOfSeveral else {
       return move(namespace, service)
     }
     guard stripes.begin(run.offset, run.size, changes: !run.isRead) else {
