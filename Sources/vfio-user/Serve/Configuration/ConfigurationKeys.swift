@@ -54,7 +54,8 @@ extension Option: OptionLike {
     switch Value.self {
     case is any FixedWidthInteger.Type, is Int32?.Type: .number
     case is [String].Type: .list
-    case is RateText?.Type: .amount
+    // Numbers without a default were taken in quotes by an earlier version, which wrote them so.
+    case is RateText?.Type, is Int?.Type: .amount
     default: .text
     }
   }

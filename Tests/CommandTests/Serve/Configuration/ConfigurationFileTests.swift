@@ -30,6 +30,7 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
       cache = "direct"
       queues = 3
       queue-entries = 64
+      workers = 3
       serial = "ONE"
       threads = 2
       doorbells = "mapped"
@@ -63,6 +64,7 @@ private func configuration(_ text: String) throws -> ConfigurationFile {
     #expect(nvme.disk.size == "10G")
     #expect((nvme.disk.blockSize, nvme.disk.controller.queues) == (4096, 3))
     #expect((nvme.disk.controller.queueEntries, nvme.disk.threads) == (64, 2))
+    #expect(nvme.disk.controller.workers == 3)
     #expect(nvme.disk.readOnly == false)
     #expect(nvme.disk.cache == .direct)
     #expect(nvme.disk.serial == "ONE")
