@@ -90,7 +90,8 @@ import VFIOUserTransport
 @Suite(.timeLimit(.minutes(2))) struct `The example of a configuration file` {
   private static func page() throws -> String {
     let text = try String(
-      contentsOf: GuestEnvironment.package.appending(path: "Documentation/Serve.md"), encoding: .utf8)
+      contentsOf: GuestEnvironment.package.appending(path: "Documentation/Serve.md"),
+      encoding: .utf8)
     let block = try #require(text.firstMatch(of: /```toml\n((?s).*?)```/))
     return String(block.1)
   }
@@ -104,7 +105,8 @@ import VFIOUserTransport
     #expect(try process.process.exitCode() == 0)
   }
 
-  @Test func `The example of a configuration file is the same on its page and in the help`() throws {
+  @Test func `The example of a configuration file is the same on its page and in the help`() throws
+  {
     let lines = { (text: String) in
       text.split(separator: "\n").map {
         $0.prefix { $0 != "#" }.trimmingCharacters(in: .whitespaces)
