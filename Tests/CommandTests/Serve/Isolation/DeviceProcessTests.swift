@@ -156,13 +156,9 @@ import VFIOUserClient
     #expect(eventually { (try? devices.process(of: "one")) == before })
   }
 
-  @Test func `Twenty devices start side by side, and end together`() throws {
+  @Test func `Twenty devices of one file are all served, and end together`() throws {
     let tables = (0..<20).map { "[[nvme]]\nsocket = \"s\($0)\"\nmemory = \"1M\"\n" }
-    let began = ContinuousClock.now
     let devices = try SupervisedDevices(tables.joined())
-    let took = ContinuousClock.now - began
-    // One after the other it would be five seconds and more.
-    #expect(took < .seconds(10), "\(took)")
     let processes = try devices.list().compactMap(\.process)
     #expect(Set(processes).count == 20)
     for number in 0..<20 { _ = try devices.client("s\(number)").deviceInfo() }
