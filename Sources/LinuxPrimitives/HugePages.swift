@@ -25,10 +25,10 @@ package enum HugePages {
   /// Looks at the kernel's settings; a process that may not read them is not refused.
   package static func check(_ folder: String = folder) throws(Refusal) {
     // Since Linux 6.11 there is a setting for each size; `inherit` is that for all.
-    let ofSize = try? text(of: "\(folder)/hugepages-2048kB/shmem_enabled")
+    let ofSize = try? kernelText("\(folder)/hugepages-2048kB/shmem_enabled")
     let ofAll: String
     do throws(Errno) {
-      ofAll = try text(of: "\(folder)/shmem_enabled")
+      ofAll = try kernelText("\(folder)/shmem_enabled")
     } catch {
       guard error == .noSuchFileOrDirectory else { return }
       throw Refusal(setting: nil)
@@ -43,19 +43,5 @@ package enum HugePages {
   /// The word in brackets.
   private static func chosen(in text: String) -> String? {
     text.split(separator: "[").dropFirst().first?.split(separator: "]").first.map(String.init)
-  }
-
-  /// The text of a file of sysfs, which has one page at most.
-  private static func text(of path: String) throws(Errno) -> String {
-    do {
-      let file = try FileDescriptor.open(FilePath(path), .readOnly, options: .closeOnExec)
-      return try file.closeAfter {
-        var bytes = [UInt8](repeating: 0, count: 4096)
-        let count = try unsafe bytes.withUnsafeMutableBytes { try unsafe file.read(into: $0) }
-        return String(decoding: bytes.prefix(count), as: UTF8.self)
-      }
-    } catch {
-      throw error as? Errno ?? .ioError
-    }
   }
 }

@@ -170,7 +170,7 @@ extension ControlClient {
   private static func processes() -> [Int32] {
     let prefix = "@" + ControlSocket.name(of: 0).dropLast()
     // Names of sockets may be anything.
-    let lines = (kernelText("/proc/net/unix") ?? "").split(separator: "\n")
+    let lines = ((try? kernelText("/proc/net/unix")) ?? "").split(separator: "\n")
     let names = lines.compactMap { $0.split(separator: " ").last }
     let numbers = names.filter { $0.hasPrefix(prefix) }.compactMap {
       Int32($0.dropFirst(prefix.count))

@@ -1,5 +1,6 @@
 internal import FoundationEssentials
 internal import Glibc
+internal import LinuxPrimitives
 
 /// What a process uses, as far as /proc says.
 package struct ProcessUse: Codable, Sendable {
@@ -16,14 +17,15 @@ package struct ProcessUse: Codable, Sendable {
     var usage = rusage()
     // Sound: the structure is lent for the call.
     _ = unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-    let status = kernelText("/proc/self/status")
+    let status = try? kernelText("/proc/self/status")
     return ProcessUse(
       processorTime: seconds(usage.ru_utime) + seconds(usage.ru_stime),
       residentMemory: field("VmRSS:", status).map { $0 << 10 },
       threads: field("Threads:", status),
       descriptors: (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd"))
         .map { UInt64($0.count) },
-      mappings: kernelText("/proc/self/maps").map { UInt64($0.split(separator: "\n").count) })
+      mappings: (try? kernelText("/proc/self/maps")).map { UInt64($0.split(separator: "\n").count) }
+    )
   }
 
   private static func seconds(_ time: timeval) -> Double {

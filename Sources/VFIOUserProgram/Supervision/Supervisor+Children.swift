@@ -101,7 +101,7 @@ extension Supervisor {
   /// a shell for example.
   static func children(except processes: [DeviceProcess]) -> Set<Int32> {
     // No privilege is needed for one's own. Without this file (CONFIG_PROC_CHILDREN) nothing is found.
-    let text = kernelText("/proc/self/task/\(getpid())/children") ?? ""
+    let text = (try? kernelText("/proc/self/task/\(getpid())/children")) ?? ""
     return Set(text.split(separator: " ").compactMap { Int32($0) })
       .subtracting(processes.map(\.process))
   }

@@ -145,18 +145,20 @@ struct Lane {
   let host: WorkerHost
   var queue: TestHost.Queue
   private var nextID: UInt16 = 0
+  private var state: UInt64
 
   init(host: WorkerHost, queue: TestHost.Queue) {
     self.host = host
     self.queue = queue
+    state = UInt64(queue.id)
   }
 
   /// Its part of the memory: 512 KiB.
   var data: UInt64 { TestHost.data + UInt64(queue.id - 1) << 19 }
   var isStopped: Bool { host.mustStop.load(ordering: .relaxed) }
 
-  /// The same, for a host that looks only when it is interrupted.
-  mutating func runInterrupted(_ entries: [SubmissionEntry]) throws {
+  /// Submits commands, each with an identifier of its own.
+  private mutating func submit(_ entries: [SubmissionEntry]) throws {
     let old = queue.tail
     for entry in entries {
       var entry = entry
@@ -165,6 +167,17 @@ struct Lane {
       host.host.put(entry, &queue)
     }
     try host.ring(queue, from: old)
+  }
+
+  /// The next of a sequence of numbers, whose upper bits may be used.
+  mutating func random() -> UInt64 {
+    state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+    return state
+  }
+
+  /// Has commands carried out at the same time, for a host that looks only when it is interrupted.
+  mutating func runInterrupted(_ entries: [SubmissionEntry]) throws {
+    try submit(entries)
     var left = entries.count
     while left > 0 {
       guard host.counters[Int(queue.id)].wait(for: .seconds(10)) != nil else {
@@ -177,14 +190,7 @@ struct Lane {
 
   /// Has commands carried out at the same time.
   mutating func run(_ entries: [SubmissionEntry]) throws -> [CompletionEntry] {
-    let old = queue.tail
-    for entry in entries {
-      var entry = entry
-      nextID = nextID &+ 1 == 0 ? 1 : nextID &+ 1
-      entry.commandID = nextID
-      host.host.put(entry, &queue)
-    }
-    try host.ring(queue, from: old)
+    try submit(entries)
     return try entries.map { _ in
       let deadline = Deadline.after(.seconds(20))
       while !deadline.hasPassed, !(isStopped && host.isClosed) {

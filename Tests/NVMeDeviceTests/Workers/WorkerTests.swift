@@ -11,14 +11,20 @@ import VFIOUserTesting
 
 /// Several threads that serve queues, and whatever makes them stand still or give queues back.
 @Suite struct `Several workers` {
-  private func drive(_ host: WorkerHost, queues: Int) throws {
+  /// Has a thread for each queue do the same again and again, until it is stopped.
+  ///
+  /// - Parameter body: is told what it has returned the last time, at first 0.
+  private func drive(
+    _ host: WorkerHost, queues: Int,
+    _ body: @escaping @Sendable (inout Lane, UInt64) throws -> UInt64 = { lane, round in
+      try lane.writeAndRead(round: round)
+      return round + 8
+    }
+  ) throws {
     for id in 1...UInt16(queues) {
       host.drive(try host.host.makeQueue(id, entries: 32)) { lane in
-        var round: UInt64 = 0
-        while !lane.isStopped {
-          try lane.writeAndRead(round: round)
-          round += 8
-        }
+        var last: UInt64 = 0
+        while !lane.isStopped { last = try body(&lane, last) }
       }
     }
   }
@@ -205,16 +211,12 @@ import VFIOUserTesting
   @Test func `A host that stops at any moment and goes on gets all of its completions`() throws {
     // Shadow doorbells: nobody looks at a queue that fell asleep with the wrong thread.
     let host = try WorkerHost(isMapped: false) { $0.busyPoll = .microseconds(100) }
-    for id in 1...4 as ClosedRange<UInt16> {
-      host.drive(try host.host.makeQueue(id, entries: 32)) { lane in
-        var state = UInt64(lane.queue.id)
-        while !lane.isStopped {
-          state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-          for round in 0..<(state >> 60) { try lane.writeAndRead(round: round) }
-          if state >> 40 & 3 == 0 { try lane.succeed([.io(.flush)]) }
-          usleep(UInt32(state >> 33 & 255))
-        }
-      }
+    try drive(host, queues: 4) { lane, _ in
+      let state = lane.random()
+      for round in 0..<(state >> 60) { try lane.writeAndRead(round: round) }
+      if state >> 40 & 3 == 0 { try lane.succeed([.io(.flush)]) }
+      usleep(UInt32(state >> 33 & 255))
+      return 0
     }
     host.finish(after: .seconds(3))
     #expect(host.workersCommands > 0)
@@ -222,16 +224,12 @@ import VFIOUserTesting
 
   @Test func `Interrupts come for every completion, whoever has posted it`() throws {
     let host = try WorkerHost(isMapped: false) { $0.busyPoll = .microseconds(100) }
-    for id in 1...3 as ClosedRange<UInt16> {
-      host.drive(try host.host.makeQueue(id, entries: 32)) { lane in
-        var state = UInt64(lane.queue.id)
-        while !lane.isStopped {
-          state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-          let reads = SubmissionEntry.io(.read, block: state >> 60, data: lane.data)
-          try lane.runInterrupted(Array(repeating: reads, count: Int(state >> 40 & 7) + 1))
-          if state >> 33 & 15 == 0 { usleep(UInt32(state >> 20 & 255)) }
-        }
-      }
+    try drive(host, queues: 3) { lane, _ in
+      let state = lane.random()
+      let reads = SubmissionEntry.io(.read, block: state >> 60, data: lane.data)
+      try lane.runInterrupted(Array(repeating: reads, count: Int(state >> 40 & 7) + 1))
+      if state >> 33 & 15 == 0 { usleep(UInt32(state >> 20 & 255)) }
+      return 0
     }
     host.finish(after: .seconds(3))
     #expect(host.workersCommands > 0)

@@ -6,6 +6,7 @@ internal import NVMeProtocol
 ///
 /// Belongs to the thread that has the controller's turn.
 final class CommandRequests {
+  private let fast: FastService
   private let lifeCycle: LifeCycle
   private let idle: IdlePolicy
   private let mailbox: Mailbox
@@ -13,25 +14,22 @@ final class CommandRequests {
   private let engine: any StorageEngine
   /// The engine of namespaces on NBD, if there are any; the controller's thread only.
   let remote: NBDEngine?
-  /// The thread that has the turn.
-  var thread = ServingThread.controller
-  /// Whether the fast path has just found that the next command's data is not in the page cache.
-  var hasMissed = false
   /// Requests that the engine or the keeper of the state has.
   private(set) var submitted = 0
   private var done: [StorageRequest] = []
 
-  init(
-    _ lifeCycle: LifeCycle, _ idle: IdlePolicy, _ mailbox: Mailbox, _ namespaces: Namespaces,
-    _ engine: any StorageEngine, _ remote: NBDEngine? = nil
-  ) {
-    self.lifeCycle = lifeCycle
-    self.idle = idle
-    self.mailbox = mailbox
-    self.namespaces = namespaces
+  init(_ fast: FastService, _ engine: any StorageEngine, _ remote: NBDEngine?) {
+    self.fast = fast
+    lifeCycle = fast.lifeCycle
+    idle = fast.idle
+    mailbox = fast.queues.mailbox
+    namespaces = fast.namespaces
     self.engine = engine
     self.remote = remote
   }
+
+  /// The thread that has the turn.
+  private var thread: ServingThread { fast.thread }
 
   /// Whether the serving thread takes a command: the connection's only if it can carry it out at once.
   func takes(_ entry: SubmissionEntry) -> Bool {
@@ -67,10 +65,7 @@ final class CommandRequests {
   /// Carries out a request on this thread, if that cannot block.
   private func attempt(_ slot: CommandSlot) -> StorageRequest.Outcome? {
     let request = slot.request
-    guard !hasMissed else {
-      hasMissed = false
-      return nil
-    }
+    guard !fast.takeMiss() else { return nil }
     guard let namespace = slot.namespace, request.buffer == nil else { return nil }
     let budget = namespace.inlineBudget(of: request.operation, on: thread, at: idle.now)
     guard budget > 0, request.count <= budget else { return nil }

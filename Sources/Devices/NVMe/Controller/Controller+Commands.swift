@@ -18,7 +18,7 @@ extension Controller {
     for turn in 0..<queues.beginRound() {
       // A command may create or delete queues, and anything may end the round.
       guard lifeCycle.isServing, let queue = queues.queue(atTurn: turn) else { break }
-      if queue.isLent || requests.thread == .connection && queue.id == 0 { continue }
+      if queue.isLent || fast.thread == .connection && queue.id == 0 { continue }
       if !queue.completionQueue.waiting.isEmpty {
         leaveFastPath()
         completions.drain(queue.completionQueue)
@@ -71,7 +71,6 @@ extension Controller {
   /// - Returns: how many of the first commands have their completions already.
   private func serveFast(_ queue: SubmissionQueue, _ most: UInt32) -> UInt32 {
     let done = fast.serve(queue, most)
-    requests.hasMissed = fast.path.stop == .missed
     record.health.add(fast.takeTally())
     return done
   }

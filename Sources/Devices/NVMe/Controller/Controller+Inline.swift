@@ -19,8 +19,8 @@ extension Controller {
         // Workers may be in the way for as long as a burst lasts.
         workers.lent == 0
       else { return false }
-      (requests.thread, fast.thread) = (.connection, .connection)
-      defer { (requests.thread, fast.thread) = (.controller, .controller) }
+      fast.thread = .connection
+      defer { fast.thread = .controller }
       idle.beginTurn(at: Deadline.now)
       fast.path.windows.refresh(lifeCycle.memory)
       record.health.begin()

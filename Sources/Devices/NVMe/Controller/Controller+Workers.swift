@@ -53,14 +53,13 @@ extension Controller {
       recallQueues()
       return true
     }
-    if isSaturated || lending != .whenBusy, canLend { lend(busy) }
+    if isSaturated, canLend { lend(busy) }
     return false
   }
 
   /// Whether this thread has a queue, and found it busy in the last window.
   private func isBusyHere(_ queue: CompletionQueue) -> Bool {
-    queue.id != 0 && !queue.isLent
-      && (lending == .whenBusy ? load.isBusy(finds: queue.finds) : queue.finds > 0)
+    queue.id != 0 && !queue.isLent && load.isBusy(finds: queue.finds)
   }
 
   /// Queues that were busy in the last window, and may be lent.
@@ -80,7 +79,9 @@ extension Controller {
   ///
   /// - Parameter own: busy queues of this thread.
   private func isUneven(_ own: Int) -> Bool {
-    guard lending != .all, let most = workers.all.map(\.lent).max(), most >= 2 else { return false }
+    guard load.lending != .all, let most = workers.all.map(\.lent).max(), most >= 2 else {
+      return false
+    }
     let least = workers.all.map(\.lent).min() ?? 0
     return most - min(own, least) >= 2
   }
@@ -93,8 +94,7 @@ extension Controller {
   }
 
   private func lend(_ busy: [LentQueues]) {
-    let share =
-      lending == .all ? 0 : LoadWatch.share(of: busy.count + workers.lent, among: workers.threads)
+    let share = load.share(of: busy.count + workers.lent, among: workers.threads)
     guard busy.count > share else { return }
     // To raise what is held back may find that the controller has to pause.
     leaveFastPath()

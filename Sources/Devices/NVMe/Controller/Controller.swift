@@ -22,8 +22,7 @@ final class Controller: @unchecked Sendable {
   let requests: CommandRequests
   let record: DiskRecord
   let fast: FastService
-  var load = LoadWatch()
-  let lending: LoadWatch.Lending
+  var load: LoadWatch
   let data: CommandData
   let io: IOCommands
   let admin: AdminCommands
@@ -39,7 +38,7 @@ final class Controller: @unchecked Sendable {
     logger = options.logger
     lifeCycle = LifeCycle(
       registers, generations, bus.memory.access(), DiskPossession(options), options.logger)
-    lending = options.lending
+    load = LoadWatch(options.lending)
     let idle = IdlePolicy(busyPoll: options.busyPoll)
     limiter = RateLimiter(options.limits, at: Deadline.now)
     let namespaces = try Namespaces(options, keeping.identity)
@@ -51,8 +50,7 @@ final class Controller: @unchecked Sendable {
       QueueWorkers(threads: options.usedWorkers))
     fast = FastService(queues, namespaces, features, idle, lifeCycle.memory)
     slots = CommandSlots(lifeCycle, mailbox, options.namespaces[0].storage)
-    requests = CommandRequests(
-      lifeCycle, idle, mailbox, namespaces, engine, NBDEngine(options, mailbox))
+    requests = CommandRequests(fast, engine, NBDEngine(options, mailbox))
     record = DiskRecord(keeping, options.logger)
     data = try CommandData(lifeCycle)
     io = IOCommands(lifeCycle, namespaces, features, record, data)

@@ -60,7 +60,7 @@ final class FastService {
 
   /// How many completions a queue has room for, as far as that matters.
   private func room(in queue: CompletionQueue, for count: UInt32) -> UInt32 {
-    if queue.totals.room < count { _ = queues.seeHead(of: queue, in: &path.windows) }
+    if queue.totals.room < count { completions.updateHead(of: queue, in: &path.windows) }
     return queue.totals.room
   }
 
@@ -72,6 +72,13 @@ final class FastService {
     done.add(path.tally)
     queues.deferDoorbell(of: queue, in: &path.windows)
     return UInt32(taken)
+  }
+
+  /// Whether the data of the command that the last burst has ended at is not in the page cache; once.
+  func takeMiss() -> Bool {
+    guard path.stop == .missed else { return false }
+    path.stop = .unusual
+    return true
   }
 
   /// What was done since the last call.

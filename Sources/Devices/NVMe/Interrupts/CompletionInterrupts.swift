@@ -119,10 +119,7 @@ final class CompletionInterrupts: Sendable {
   func noteMissed() { missed.store(true, ordering: .releasing) }
 
   /// Whether a read of a head has failed since the last call.
-  func takeMissed() -> Bool {
-    guard missed.load(ordering: .relaxed) else { return false }
-    return missed.exchange(false, ordering: .acquiringAndReleasing)
-  }
+  func takeMissed() -> Bool { missed.take() }
 
   private func take(_ state: inout State, _ place: Int, _ head: UInt32) {
     var queue = state.queues[place]

@@ -24,8 +24,10 @@ final class IdlePolicy {
 
   /// How long the thread naps after so long without a find, in nanoseconds; Documentation/Performance.md says why.
   static let naps: [(idle: UInt64, nap: UInt64)] = [
-    (10_000_000_000, 1_000_000), (1_000_000_000, 200_000), (10_000_000, 50_000), (0, 20_000),
+    (10_000_000_000, 1_000_000), (1_000_000_000, 200_000), (firstNaps, busyNap), (0, shortNap),
   ]
+  /// How long the naps are the shortest, in nanoseconds.
+  private static let firstNaps: UInt64 = 10_000_000
   /// The nap of a worker, whose queues were busy a moment ago.
   static let shortNap: UInt64 = 20_000
   /// The longest nap while workers have queues.
@@ -58,7 +60,7 @@ final class IdlePolicy {
   /// How long a worker keeps a queue that nothing is found in, in nanoseconds.
   ///
   /// - Parameter isMapped: whether the controller's thread would have to look at its doorbell, too.
-  func keep(isMapped: Bool) -> UInt64 { isMapped ? Self.naps[2].idle : pollTime }
+  func keep(isMapped: Bool) -> UInt64 { isMapped ? Self.firstNaps : pollTime }
 
   func beginTurn(at now: UInt64) { self.now = now }
 

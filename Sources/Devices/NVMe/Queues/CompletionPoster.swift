@@ -164,15 +164,19 @@ final class CompletionPoster {
     coalescedSince = nil
   }
 
+  /// Updates how far the host has read a queue, as far as this thread may find that out.
+  func updateHead(of queue: CompletionQueue, in windows: inout WindowCache) {
+    guard isWorker else { return queues.updateHead(of: queue, in: &windows) }
+    _ = queues.seeHead(of: queue, in: &windows)
+  }
+
   /// Whether an interrupt has to signal a queue's completions now.
   private func isDue(_ queue: CompletionQueue, _ windows: inout WindowCache) -> Bool {
     guard queue.id != 0, queue.interrupts, !needsHeads else { return true }
     if idle.isBusyPolling {
       // A host that has yet to take what an earlier interrupt signalled may find the new completions
       // without another one. The thread polls again until it has, and signals before it sleeps.
-      if !queues.seeHead(of: queue, in: &windows), !isWorker {
-        queues.updateHead(of: queue, in: &windows)
-      }
+      updateHead(of: queue, in: &windows)
       if queue.totals.hasUntaken { return false }
     }
     return queue.moderation.isDue(queue.unsignalled, since: queue.unsignalledSince, at: idle.now)

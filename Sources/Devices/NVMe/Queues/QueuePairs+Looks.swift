@@ -14,13 +14,16 @@ struct DoorbellLook {
 
 /// Quick looks at the doorbells, between turns.
 extension QueuePairs {
+  /// Looks between two turns: a microsecond or so.
+  static let looksAtOnce = 64
+
   /// The queues that this thread has are others than before.
   func lookAnew() { looks = inOrder.filter { !$0.isLent }.map { DoorbellLook($0.id) } }
 
   /// Looks until a doorbell was rung or the mailbox has something, for a microsecond or so.
   func watch(_ mailbox: Mailbox, in windows: inout WindowCache) {
     // Without the processor's pause: in a virtual machine a loop with it gives the processor away to the hypervisor.
-    for _ in 0..<64 where mailbox.hasNews || haveRung(in: &windows) { return }
+    for _ in 0..<Self.looksAtOnce where mailbox.hasNews || haveRung(in: &windows) { return }
   }
 
   /// Whether a tail doorbell has changed since the last look; true when that cannot be seen at a glance.

@@ -20,6 +20,7 @@ struct LoadWatch {
   /// How often what workers have counted is collected.
   static let collection: UInt64 = 1_000_000_000
 
+  let lending: Lending
   private var since: UInt64 = 0
   private var turns = 0
   private var busyTurns = 0
@@ -28,22 +29,26 @@ struct LoadWatch {
   /// Turns of the last window in which anything was found.
   private(set) var lastBusyTurns = 0
 
+  init(_ lending: Lending = .whenBusy) { self.lending = lending }
+
   /// The thread had a turn.
   ///
-  /// - Returns: at the end of a window, whether the thread had something to do most of the time; else nil.
+  /// - Returns: at the end of a window, whether the thread had something to do most of the time, or passes for that; else nil.
   mutating func note(isBusy: Bool, at now: UInt64) -> Bool? {
     turns += 1
     if isBusy { busyTurns += 1 }
     guard now &- since >= Self.window else { return nil }
     defer { (since, turns, busyTurns) = (now, 0, 0) }
     lastBusyTurns = busyTurns
-    return busyTurns * 4 >= turns * 3
+    return lending != .whenBusy || busyTurns * 4 >= turns * 3
   }
 
   /// Whether a queue was busy in the last window.
   ///
   /// - Parameter finds: turns in which commands were found in it.
-  func isBusy(finds: Int) -> Bool { finds > 0 && finds * 4 >= lastBusyTurns }
+  func isBusy(finds: Int) -> Bool {
+    finds > 0 && (lending != .whenBusy || finds * 4 >= lastBusyTurns)
+  }
 
   /// How many queues the thread keeps of those that are busy, so that all threads have about as many.
   ///
@@ -51,6 +56,11 @@ struct LoadWatch {
   ///   - busy: busy queues of all threads.
   ///   - threads: their number.
   static func share(of busy: Int, among threads: Int) -> Int { max(1, busy / threads) }
+
+  /// How many of them this thread keeps.
+  func share(of busy: Int, among threads: Int) -> Int {
+    lending == .all ? 0 : Self.share(of: busy, among: threads)
+  }
 
   /// Whether queues may be redistributed, which this counts as done.
   mutating func mayRedistribute(at now: UInt64) -> Bool {

@@ -128,9 +128,7 @@ final class QueueWorker: @unchecked Sendable {
   }
 
   private func takeMail() {
-    guard hasMail.load(ordering: .relaxed), hasMail.exchange(false, ordering: .acquiring) else {
-      return
-    }
+    guard hasMail.take() else { return }
     mail.withLock { mail in
       queues += mail.incoming
       mail.incoming = []
@@ -139,7 +137,7 @@ final class QueueWorker: @unchecked Sendable {
 
   /// Looks until a doorbell was rung, for a microsecond or so.
   private func watch() {
-    for _ in 0..<64 {
+    for _ in 0..<QueuePairs.looksAtOnce {
       for lent in queues {
         for queue in lent.submissionQueues {
           guard fast.queues.seeTail(of: queue, in: &fast.path.windows), queue.waiting == 0 else {

@@ -103,9 +103,7 @@ final class QueueWorkers: @unchecked Sendable {
   ///
   /// - Returns: whether there were any.
   func takeReturned(_ tally: inout FastTally) -> Bool {
-    guard hasReturns.load(ordering: .relaxed),
-      hasReturns.exchange(false, ordering: .acquiringAndReleasing)
-    else { return false }
+    guard hasReturns.take() else { return false }
     return all.reduce(false) { note($1.takeReturned(), &tally) || $0 }
   }
 

@@ -147,7 +147,5 @@ public final class NBDExport: Storage, @unchecked Sendable {
   func requestRenewal() { renews.store(true, ordering: .releasing) }
 
   /// Whether the connections are to be made anew; once.
-  func takesRenewal() -> Bool {
-    renews.load(ordering: .relaxed) && renews.exchange(false, ordering: .acquiring)
-  }
+  func takesRenewal() -> Bool { renews.take() }
 }
