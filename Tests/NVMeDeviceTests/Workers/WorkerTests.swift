@@ -97,21 +97,27 @@ import VFIOUserTesting
 
   @Test func `A block is never read while another queue writes it`() throws {
     let host = try WorkerHost { $0.namespaces[0].blockSize = 4096 }
-    for id: UInt16 in 1...4 {
-      host.drive(try host.host.makeQueue(id, entries: 32)) { lane in
-        var round: UInt8 = UInt8(lane.queue.id)
-        while !lane.isStopped {
-          if lane.queue.id < 3 {
-            round &+= 2
-            lane.host.host.provide([UInt8](repeating: round, count: 4096), at: lane.data)
-            try lane.succeed([.io(.write, block: 7, data: lane.data)])
-          } else {
-            try lane.succeed([.io(.read, block: 7, data: lane.data)])
-            let bytes = lane.host.host.received(4096, at: lane.data)
-            guard bytes.allSatisfy({ $0 == bytes[0] }) else { throw Lane.Failure.wrongData(7) }
-          }
+    // Many blocks, so that a copy that goes beside another one meets it in one of them.
+    let (blocks, size) = (32, 4096)
+    try drive(host, queues: 4) { lane, last in
+      let command = SubmissionEntry.io(
+        lane.queue.id < 3 ? .write : .read, blocks: blocks, data: lane.data
+      ).with {
+        $0.flags = .sgl
+        $0.dataPointer2 = UInt64(blocks * size)
+      }
+      let fill = UInt8(truncatingIfNeeded: last) &+ UInt8(lane.queue.id)
+      if lane.queue.id < 3 {
+        lane.host.host.provide([UInt8](repeating: fill, count: blocks * size), at: lane.data)
+      }
+      try lane.succeed([command])
+      for block in 0..<blocks where lane.queue.id >= 3 {
+        let bytes = lane.host.host.received(size, at: lane.data + UInt64(block * size))
+        guard bytes == [UInt8](repeating: bytes[0], count: size) else {
+          throw Lane.Failure.wrongData(UInt64(block))
         }
       }
+      return last &+ 2
     }
     host.finish(after: .seconds(3))
     #expect(host.workersCommands > 0)
